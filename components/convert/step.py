@@ -1,0 +1,69 @@
+"""The convert step: images to TFRecords, by a Beam job."""
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+
+def convert(
+    raw_images: Input[Dataset],
+    data_root: str,
+    examples: Output[Dataset],
+    transform_graph: Output[Artifact],
+    data_report: Output[HTML],
+    quarantine: Output[Dataset],
+    image_size_px: int = 299,
+    channels: str = "rgb",
+    split: str = "stratified",
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    max_bad_fraction: float = 0.01,
+    beam_runner: str = "local",
+    beam_options: str = "",
+) -> None:
+    """Decodes and resizes the images, splits the samples, and writes sharded TFRecords, with tensorflow-transform's statistics.
+
+    What was converted before with the same images and parameters is found again by its content.
+
+    Args:
+        raw_images: What ingest brought.
+        data_root: Where bulk data lives: a folder.
+        examples: Points at the TFRecords of train, validation and test.
+        transform_graph: tensorflow-transform's output: mean and standard deviation per channel, class counts.
+        data_report: A page on the data: counts, split, a contact sheet, what was left out.
+        quarantine: The samples that could not be used, each with its reason (CSV).
+        image_size_px: The side of the square images, from 75.
+        channels: rgb for the red, green and blue filters; rgby for yellow too.
+        split: stratified by class, or random as in the paper.
+        validation_fraction: The share that early stopping and thresholds are judged on.
+        test_fraction: The share that only the final evaluation sees.
+        seed: Another seed gives another split.
+        max_bad_fraction: The step fails if more than this share of the samples (and more than one) cannot be used.
+        beam_runner: local, or a Beam runner's name such as DataflowRunner.
+        beam_options: More options for Beam, as on a command line.
+    """
+    import logging
+    from pathlib import Path
+
+    from components.convert import request
+    from components.shared import storage
+    from components.shared.manifest import RawImages
+    from components.shared.parameters import check_parameters
+    from components.shared.progress import step_log
+
+    with step_log("convert"):
+        wanted = request.Request(image_size_px, channels, split, validation_fraction, test_fraction, seed)
+        check_parameters(**vars(wanted), max_bad_fraction=max_bad_fraction, beam_runner=beam_runner)
+        raw = RawImages.read(raw_images.path)
+        done = wanted.find(raw, data_root)
+        if done:
+            logging.getLogger("components.convert").info("these examples exist already: %s", done.uri)
+        else:
+            from components.convert.examples import convert_images
+
+            done = convert_images(raw, data_root, wanted, max_bad_fraction, beam_runner, beam_options)
+        done.save(examples)
+        storage.fetch_tree(done.file_uri(request.TRANSFORM_GRAPH), Path(transform_graph.path))
+        storage.fetch(done.file_uri(request.DATA_REPORT), Path(data_report.path))
+        storage.fetch(done.file_uri(request.QUARANTINE), Path(quarantine.path))
+        for artifact in (transform_graph, data_report, quarantine):
+            artifact.metadata.update(done.metadata())

@@ -1,0 +1,22 @@
+"""Which source the parameter `source` names."""
+
+from pathlib import Path
+
+from components.ingest.folder import Folder
+from components.ingest.source import Source
+from components.ingest.series import Synthetic
+
+
+def open_source(source: str, seed: int, num_classes: int) -> Source:
+    """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450` names.
+
+    Raises:
+        ValueError: If there is no such kind of source.
+        FileNotFoundError: If it is not there.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "dir":
+        return Folder(Path(rest), num_classes)
+    if kind == "synthetic":
+        return Synthetic(int(rest), seed)
+    raise ValueError(f"Expected the source dir:<folder> or synthetic:<number of samples>. Received: source={source}")

@@ -1,0 +1,30 @@
+"""The ingest step: images and labels from a source to `data_root`."""
+
+from kfp.dsl import Dataset, Output
+
+
+def ingest(source: str, data_root: str, raw_images: Output[Dataset], seed: int = 0) -> None:
+    """Brings the images and labels of a source under data_root, create-only, and publishes an index of them.
+
+    An unchanged source costs seconds. A sample that cannot be used stays in the index with its reason; convert quarantines it.
+
+    Args:
+        source: dir:<folder> in the competition's layout (train.csv and <Id>_<filter>.png), or synthetic:<number of samples>.
+        data_root: Where bulk data lives: a folder.
+        raw_images: Points at the index and the images, with counts, licence and fingerprint.
+        seed: The series that synthetic samples are drawn from.
+    """
+    import logging
+
+    from components.ingest.raw import ingest_images
+    from components.ingest.open_source import open_source
+    from components.shared.labels import CLASS_NAMES
+    from components.shared.parameters import check_parameters
+    from components.shared.progress import step_log
+
+    with step_log("ingest"):
+        check_parameters(source=source, data_root=data_root, seed=seed)
+        opened = open_source(source, seed, num_classes=len(CLASS_NAMES))
+        version = ingest_images(opened, source, data_root, list(CLASS_NAMES))
+        version.save(raw_images)
+        logging.getLogger("components.ingest").info(version.summary())

@@ -1,0 +1,82 @@
+"""What the microscope's camera adds to the light: exposure, shot noise, and a PNG file."""
+
+import struct
+import zlib
+from functools import cache
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE_PX = 512
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """An 8-bit greyscale PNG file of a height x width array.
+
+    Written here instead of by Pillow, whose bundled zlib-ng finds other matches on other processors. With the run-length
+    strategy there is no match finder, so that zlib and zlib-ng give the same bytes (a test compares the two); on noisy images
+    it is also three times as fast as Pillow's quickest, and the files are as small as the competition's own.
+    """
+    height, width = pixels.shape
+    rows = np.zeros((height, width + 1), np.uint8)  # each row starts with its filter type: 0, none
+    rows[:, 1:] = pixels
+    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 8, zlib.Z_RLE)
+    packed = packer.compress(rows.tobytes()) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+class Exposure(NamedTuple):
+    """How a filter was taken.
+
+    Attributes:
+        gain: Brightness of full light, 0 to 511 (255: full scale).
+        background: Grey levels of light that is there without cells.
+        black: Grey levels that the camera takes off, so that the background's noise partly falls to 0.
+        shot: Variance of the noise for each grey level of light, in sixteenths: few photons make grainy pictures.
+        read: Standard deviation of the noise without light, in sixteenths of a grey level.
+    """
+
+    gain: int
+    background: int
+    black: int
+    shot: int
+    read: int
+
+
+def expose(light: NDArray[np.uint8], exposure: Exposure, chance: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turns light into grey levels with noise.
+
+    Args:
+        light: 8-bit, any shape.
+        exposure: How the filter was taken.
+        chance: A random byte for each pixel: which of 256 quantiles of the noise it gets.
+    """
+    mean = np.arange(256, dtype=np.float64) * exposure.gain / 255.0 + exposure.background
+    deviation = np.sqrt(mean * exposure.shot / 16.0 + exposure.read * exposure.read / 256.0)
+    values = mean[:, None] - exposure.black + deviation[:, None] * _noise_quantiles() / 256.0
+    table = np.clip(np.rint(values), 0, 255).astype(np.uint8).ravel()
+    index = light.astype(np.uint16)
+    index <<= 8
+    index |= chance
+    return np.take(table, index)
+
+
+def exact_noise_quantiles() -> NDArray[np.float64]:
+    """What `_noise_quantiles` rounds: 256 quantiles of a distribution of mean 0 and variance 1 that is skewed as photon counts are."""
+    normal = NormalDist()
+    steps = [normal.inv_cdf((step + 0.5) / 256) for step in range(256)]
+    skew = 0.9
+    return np.array([(z + skew * (z * z - 1) / 6) * 256 for z in steps])
+
+
+@cache
+def _noise_quantiles() -> NDArray[np.float64]:
+    # Whole numbers: see polar.py for why. A mean that is off by less than a thousandth does not show.
+    return np.rint(exact_noise_quantiles())

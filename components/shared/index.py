@@ -1,0 +1,78 @@
+"""The index of a version of a source: one row a sample, with its labels, its files and what is wrong with it."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from components.shared import storage
+from components.shared.labels import FILTERS, format_target
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image as it lies under `raw/<source>/images/`."""
+
+    name: str
+    num_bytes: int
+    crc32c: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the index.
+
+    Attributes:
+        sample_id: The source's name of the sample.
+        labels: Sorted class indices; empty where `reason` says why.
+        batch: Which ingest added the sample: 0 for the first.
+        reason: Why the sample cannot be used; empty for a good one.
+        files: The image of each filter that the source has.
+    """
+
+    sample_id: str
+    labels: tuple[int, ...]
+    batch: int
+    reason: str
+    files: dict[str, ImageFile]
+
+
+_HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FILTERS for field in ("file", "bytes", "crc32c"))]
+
+
+def dump_index(samples: Iterable[Sample]) -> bytes:
+    """Writes an index as gzipped CSV: the same bytes for the same samples."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_HEADER)
+    for sample in samples:
+        row: list[object] = [sample.sample_id, format_target(sample.labels), sample.batch, sample.reason]
+        for name in FILTERS:
+            file = sample.files.get(name)
+            row += [file.name, file.num_bytes, file.crc32c] if file else ["", "", ""]
+        writer.writerow(row)
+    return gzip.compress(text.getvalue().encode(), mtime=0)
+
+
+def read_index(uri: str) -> list[Sample]:
+    """Reads an index, in its own order (sorted by id).
+
+    Raises:
+        ValueError: If its columns are not an index's.
+    """
+    rows = csv.reader(io.StringIO(gzip.decompress(storage.read_bytes(uri)).decode(), newline=""))
+    header = next(rows, None)
+    if header != _HEADER:
+        raise ValueError(f"{uri}: expected the columns {','.join(_HEADER)}. Received: {header}")
+    return [_parse_row(row) for row in rows]
+
+
+def _parse_row(row: list[str]) -> Sample:
+    sample_id, labels, batch, reason = row[:4]
+    files = {}
+    for position, name in enumerate(FILTERS):
+        file_name, num_bytes, crc32c = row[4 + 3 * position : 7 + 3 * position]
+        if file_name:
+            files[name] = ImageFile(file_name, int(num_bytes), crc32c)
+    return Sample(sample_id, tuple(int(label) for label in labels.split()), int(batch), reason, files)

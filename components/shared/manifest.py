@@ -1,0 +1,199 @@
+"""What artifacts hold: small descriptions of bulk data under `data_root`, and the done-marks beside that data."""
+
+import secrets
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from components.shared import storage
+from components.shared.version import VERSION
+
+MANIFEST_NAME = "manifest.json"
+
+
+class Artifact(Protocol):
+    """What is used of a KFP artifact here."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+class Manifest(BaseModel):
+    """What every complete output says of itself. Paths in it are relative to `uri`, so that `data_root` can be moved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    inputs: dict[str, str]
+    parameters: dict[str, Any]
+    code_version: str = VERSION
+    source: str
+    licence: str
+    # Where the output is now. Filled in on reading, from where the manifest was found.
+    uri: str = ""
+    # Names the folder of the files that were published with the manifest.
+    attempt: str = ""
+
+    @classmethod
+    def find(cls, uri: str, name: str = MANIFEST_NAME) -> Self | None:
+        """Reads the done-mark of the output at `uri`, or returns None where there is no complete output.
+
+        Raises:
+            ValueError: If the file is there but is no manifest of this kind.
+        """
+        path = storage.join(uri, name)
+        return cls.parse(storage.read_bytes(path), path).model_copy(update={"uri": uri}) if storage.exists(path) else None
+
+    @classmethod
+    def read(cls, path: str) -> Self:
+        """Reads an artifact's file, as an earlier step wrote it."""
+        return cls.parse(storage.read_bytes(path), path)
+
+    @classmethod
+    def parse(cls, data: bytes, path: str) -> Self:
+        """Reads a manifest from JSON, naming `path` in what it raises."""
+        try:
+            return cls.model_validate_json(data)
+        except ValueError as error:
+            raise ValueError(f"{path}: expected a manifest of kind {cls.__name__}. {error}") from None
+
+    def publish(self, uri: str, folder: Path | None = None, name: str = MANIFEST_NAME) -> Self:
+        """Publishes a folder of files and then, as the done-mark of the complete output, the manifest.
+
+        The files get a folder of their own, named at random: files of an attempt that was killed are never mixed with them.
+        Where another run has published the same output in the meantime, its output is taken.
+
+        Args:
+            uri: The output's place, named by its fingerprint.
+            folder: A local folder with the files, if any.
+            name: The manifest's file name.
+
+        Returns:
+            The manifest that is published now.
+        """
+        published = self.model_copy(update={"uri": uri})
+        if folder:
+            published = published.model_copy(update={"attempt": secrets.token_hex(4)})
+            storage.create_tree(folder, published.file_uri())
+        try:
+            storage.write_bytes(storage.join(uri, name), published.model_copy(update={"uri": ""}).to_json())
+        except FileExistsError:
+            return self.find(uri, name) or published
+        return published
+
+    def file_uri(self, *parts: str) -> str:
+        """Where a file that was published with the manifest is."""
+        return storage.join(self.uri, f"attempt-{self.attempt}", *parts)
+
+    def to_json(self) -> bytes:
+        """The manifest as an artifact's file holds it."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+    def save(self, artifact: Artifact) -> None:
+        """Makes the manifest a KFP artifact's file and its metadata."""
+        Path(artifact.path).write_bytes(self.to_json())
+        artifact.metadata.update(self.metadata())
+
+    def metadata(self) -> dict[str, Any]:
+        """What a person reads of the artifact when browsing lineage: JSON values, nothing long."""
+        return self.model_dump(mode="json")
+
+
+class RawImages(Manifest):
+    """A version of a source: its images under `raw/`, listed in the index that `uri` and `index_name` point at."""
+
+    index_name: str
+    class_names: list[str]
+    # What the source itself says of its content, compared on the next run to see quickly that nothing has changed.
+    validator: str
+    # Counts the versions of this source in this data_root, from 0. It says which came last; it is not content.
+    version: int
+    num_samples: int
+    num_bad: int
+    num_incomplete: int
+    num_without_files: int
+    num_bytes: int
+
+    @property
+    def images_uri(self) -> str:
+        """The folder of the image files that the index names."""
+        return storage.join(self.uri, "images")
+
+    @property
+    def index_uri(self) -> str:
+        """The index file: see `components.shared.index`."""
+        return storage.join(self.uri, "index", self.index_name)
+
+    def summary(self) -> str:
+        """One line on what there is, for the log."""
+        parts = [f"{self.num_samples} samples, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
+        if self.num_without_files:
+            parts.append(f"{self.num_without_files} rows without any image left out")
+        if self.num_incomplete:
+            parts.append(f"{self.num_incomplete} samples lack some of the four filters")
+        if self.num_bad:
+            parts.append(f"{self.num_bad} cannot be used (reasons in {self.index_uri})")
+        return "; ".join(parts)
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, without the class names and the validator."""
+        return self.model_dump(mode="json", exclude={"class_names", "validator"})
+
+
+class Shard(BaseModel):
+    """One TFRecord file of examples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    num_records: int
+    num_bytes: int
+    crc32c: str
+
+
+class Examples(Manifest):
+    """TFRecords of one image size and one split, ready to train on."""
+
+    image_size_px: int
+    channels: list[str]
+    class_names: list[str]
+    shards: dict[str, list[Shard]]
+    num_quarantined: int
+
+    def num_records(self, split: str) -> int:
+        """The number of examples on one side of the split."""
+        return sum(shard.num_records for shard in self.shards[split])
+
+    def shard_uris(self, split: str) -> list[str]:
+        """The files of one side of the split, in order."""
+        return [storage.join(self.uri, shard.name) for shard in self.shards[split]]
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, with counts instead of the lists of files and names."""
+        counts = {f"num_{split}": self.num_records(split) for split in self.shards}
+        return self.model_dump(mode="json", exclude={"shards", "class_names"}) | counts
+
+
+class TrainedModel(Manifest):
+    """An exported model and how its training went."""
+
+    class_names: list[str]
+    channels: list[str]
+    image_size_px: int
+    epochs_trained: int
+    best_epoch: int
+    metrics: dict[str, float]
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, without the class names."""
+        return self.model_dump(mode="json", exclude={"class_names"})
+
+
+class Evaluation(Manifest):
+    """How a model did, and whether it may be served."""
+
+    model_fingerprint: str
+    blessed: bool
+    reasons: list[str]
+    metrics: dict[str, float]

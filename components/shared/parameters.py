@@ -1,0 +1,78 @@
+"""What values the pipeline's parameters may have: checked on submission for all of them, and by each step for its own."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# Each rule returns what was expected when a value does not fit, and an empty string when it does.
+Rule = Callable[[Any], str]
+
+
+def _at_least(low: float) -> Rule:
+    return lambda value: "" if value >= low else f"expected at least {low}"
+
+
+def _between(low: float, high: float) -> Rule:
+    return lambda value: "" if low <= value <= high else f"expected a number from {low} to {high}"
+
+
+def _one_of(choices: Sequence[str]) -> Rule:
+    return lambda value: "" if value in choices else f"expected one of {', '.join(choices)}"
+
+
+def _not_empty(value: str) -> str:
+    return "" if value.strip() else "expected a value"
+
+
+def _source(value: str) -> str:
+    kind, _, rest = value.partition(":")
+    if kind == "dir" and rest:
+        return ""
+    if kind == "synthetic" and rest.isascii() and rest.isdigit() and int(rest) >= 3:
+        return ""
+    return "expected dir:<folder with train.csv> or synthetic:<number of samples, at least 3>"
+
+
+def _plain_name(value: str) -> str:
+    plain = value and all(character.isalnum() or character in "_-" for character in value) and value.isascii()
+    return "" if plain else "expected letters, digits, _ and - only: it becomes a folder's name"
+
+
+MIN_IMAGE_SIZE_PX = 75  # the smallest input of InceptionResNetV2
+MAX_IMAGE_SIZE_PX = 3072  # the largest images that the atlas publishes
+
+RULES: dict[str, Rule] = {
+    "source": _source,
+    "data_root": _not_empty,
+    "serving_root": _not_empty,
+    "model_name": _plain_name,
+    "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
+    "channels": _one_of(("rgb", "rgby")),
+    "split": _one_of(("stratified", "random")),
+    "validation_fraction": _between(0.01, 0.5),
+    "test_fraction": _between(0.0, 0.5),
+    "seed": _between(0, 2**31 - 1),
+    "max_bad_fraction": _between(0.0, 1.0),
+    "beam_runner": _not_empty,
+    "recipe": _one_of(("paper",)),
+    "weights": _not_empty,
+    "epochs": _at_least(0),
+    "batch_size": _at_least(0),
+    "learning_rate": _between(0.0, 10.0),
+    "patience": _at_least(0),
+    "blessing_min_gain": _between(-1.0, 1.0),
+}
+
+
+def check_parameters(**values: Any) -> None:
+    """Refuses values that no step could use.
+
+    Raises:
+        ValueError: Naming every parameter that does not fit, what was expected and what was received.
+    """
+    problems = []
+    for name, value in values.items():
+        expected = RULES[name](value) if name in RULES else ""
+        if expected:
+            problems.append(f"{name}: {expected}. Received: {name}={value}")
+    if problems:
+        raise ValueError("\n".join(problems))

@@ -1,0 +1,61 @@
+"""What a step says while it works: plain lines, each naming the step, that read well in a pod's log."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 5.0
+# The logger above every module of every step.
+_LOGGER = logging.getLogger("components")
+
+
+@contextlib.contextmanager
+def step_log(step: str) -> Iterator[None]:
+    """Sends the step's log lines to standard output, each as `step | message`, and the time it took at the end.
+
+    Also ends this process when its parent is gone: a runner that was killed must not leave a training behind.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(f"{step} | %(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    started_s = time.monotonic()
+    yield
+    _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
+
+
+def progress_bar(total: int, unit: str) -> "tqdm[None]":
+    """A tqdm bar that writes a line with count, rate and time left to the log every few seconds."""
+    return tqdm(
+        total=total,
+        unit=unit,
+        file=_LogLines(),
+        mininterval=_SECONDS_BETWEEN_LINES,
+        ascii=True,
+        bar_format="{n_fmt}/{total_fmt} {unit}, {percentage:.0f} %, {rate_noinv_fmt}, ETA {remaining}",
+    )
+
+
+class _LogLines(io.StringIO):
+    """A file for tqdm that turns each redrawing of a bar into a log line."""
+
+    def write(self, text: str) -> int:
+        line = text.replace("\r", "").strip()
+        if line:
+            _LOGGER.info("%s", line)
+        return len(text)
+
+
+def _exit_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,62 @@
+"""What one TFRecord example holds: written by convert, read by train and evaluate.
+
+| feature | type | content |
+|---|---|---|
+| image/raw | bytes | uint8 pixels, height x width x channels, row by row |
+| image/height, image/width, image/channels | int64 | the shape |
+| image/filename | bytes | the sample's id |
+| image/class/label | int64 list | class indices, sorted |
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+def encode_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
+    """Serialises one example. `pixels` is uint8, height x width x channels."""
+    height, width, channels = pixels.shape
+
+    def integers(values: Sequence[int]) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    def content(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    features = {
+        "image/raw": content(pixels.tobytes()),
+        "image/height": integers([height]),
+        "image/width": integers([width]),
+        "image/channels": integers([channels]),
+        "image/filename": content(sample_id.encode()),
+        "image/class/label": integers(labels),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+
+
+def parse_example(record: tf.Tensor, shape: tuple[int, int, int], num_classes: int) -> dict[str, tf.Tensor]:
+    """Parses one serialised example inside a tf.data pipeline.
+
+    Args:
+        record: A scalar string.
+        shape: Height, width and channels that the examples have.
+        num_classes: The number of classes.
+
+    Returns:
+        `pixels`: uint8 of `shape`. `labels`: float32 multi-hot, shape (num_classes,). `id`: string.
+    """
+    parsed = tf.io.parse_single_example(
+        record,
+        {
+            "image/raw": tf.io.FixedLenFeature([], tf.string),
+            "image/filename": tf.io.FixedLenFeature([], tf.string),
+            "image/class/label": tf.io.RaggedFeature(tf.int64),
+        },
+    )
+    one_hots = tf.one_hot(parsed["image/class/label"], num_classes)
+    return {
+        "pixels": tf.reshape(tf.io.decode_raw(parsed["image/raw"], tf.uint8), shape),
+        "labels": tf.reduce_max(tf.concat([one_hots, tf.zeros((1, num_classes))], axis=0), axis=0),
+        "id": parsed["image/filename"],
+    }

@@ -1,0 +1,97 @@
+"""The exported model: one SavedModel that takes the filters' PNG files, or pixels, and holds everything it needs."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
+THRESHOLDS = "thresholds.csv"
+CLASSES = "classes.csv"
+DEFAULT_THRESHOLD = 0.5
+
+
+class ServedModel(tf.Module):  # type: ignore[misc]
+    """The signatures of a network.
+
+    It holds the network's variables themselves, so that the weights are stored once.
+    """
+
+    def __init__(self, network: keras.Model, filters: Sequence[str], asset_dir: Path, class_names: Sequence[str]) -> None:
+        """Prepares the signatures.
+
+        Args:
+            network: From float32 pixels in [0, 255] to logits.
+            filters: The names of its channels, in order.
+            asset_dir: Where to write the assets that the SavedModel will copy.
+            class_names: The names of the logits, in order.
+        """
+        super().__init__()
+        (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
+        (asset_dir / CLASSES).write_text("\n".join(class_names) + "\n", encoding="utf-8")
+        self.variables_ = network.variables
+        self.thresholds = tf.saved_model.Asset(str(asset_dir / THRESHOLDS))
+        self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
+        height, width, num_channels = network.input_shape[1:]
+        self._size = (height, width)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
+        def classify(pixels: tf.Tensor) -> tf.Tensor:
+            return tf.sigmoid(network(pixels, training=False))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
+        def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._outputs(classify(tf.cast(pixels, tf.float32)))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in filters])
+        def from_png(*files: tf.Tensor) -> dict[str, tf.Tensor]:
+            pixels = tf.map_fn(self._read_sample, tf.stack(files, axis=1), fn_output_signature=tf.float32)
+            return self._outputs(classify(tf.ensure_shape(pixels, [None, height, width, num_channels])))
+
+        self.classify = classify
+        self.entry_points = {"serving_default": from_png, "pixels": from_pixels}
+
+    def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
+        """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
+        channels = [tf.io.decode_png(files[position], channels=1) for position in range(files.shape[0])]
+        resized = [tf.image.resize(channel, self._size, method="area") for channel in channels]
+        return tf.round(tf.concat(resized, axis=-1))
+
+    def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        lines = tf.strings.split(tf.strings.strip(tf.io.read_file(self.thresholds.asset_path)), "\n")
+        decisions = probabilities >= tf.strings.to_number(lines)
+        names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
+        return {"probabilities": probabilities, "decisions": decisions, "classes": names}
+
+
+def export_model(
+    network: keras.Model, filters: Sequence[str], class_names: Sequence[str], training_ids: Sequence[str], folder: Path
+) -> None:
+    """Writes a SavedModel.
+
+    Its signatures are `serving_default`, from one string tensor of PNG files a filter, named as the filter; and `pixels`, from
+    uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch, classes)), `decisions`
+    (bool, the probabilities at or above the thresholds) and `classes` (the names).
+
+    Args:
+        network: From float32 pixels in [0, 255] to logits.
+        filters: The names of its channels, in order.
+        class_names: The names of its classes, in order.
+        training_ids: The ids of the samples that it was trained on: they are kept with the model.
+        folder: A folder to make.
+    """
+    with tempfile.TemporaryDirectory() as asset_dir:
+        served = ServedModel(network, filters, Path(asset_dir), class_names)
+        tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    (extra / "training_ids.txt").write_text("\n".join(sorted(training_ids)) + "\n", encoding="utf-8")
+
+
+def check_export(folder: Path, network: keras.Model, pixels: np.ndarray) -> float:
+    """Loads an exported model and returns its largest difference from the network on some pixels, as a probability."""
+    served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
+    return float(np.abs(served - tf.sigmoid(network(pixels.astype(np.float32), training=False)).numpy()).max())

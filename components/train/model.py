@@ -1,0 +1,84 @@
+"""The network: InceptionResNetV2 with normalisation before it and a head of one logit per class behind it. Plain Keras 3."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+def inception_resnet_v2(image_size_px: int, num_channels: int, weights: str) -> keras.Model:
+    """The paper's network without its classifier (Szegedy et al. 2016, as Keras Applications has it).
+
+    Args:
+        image_size_px: The side of the square input, at least 75.
+        num_channels: 3, or another number with weights `none`.
+        weights: `imagenet` (Keras downloads them), `none` (random), or the path of a Keras weights file for this network.
+
+    Raises:
+        ValueError: If there are no such weights for this input, or the file does not fit the network.
+        FileNotFoundError: If the file does not exist.
+        ConnectionError: If the ImageNet weights cannot be downloaded.
+    """
+    if weights == "imagenet" and num_channels != 3:
+        raise ValueError(f"The ImageNet weights are for 3 channels: use channels=rgb or weights=none. Received: {num_channels}")
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise FileNotFoundError(f"weights: expected imagenet, none or the path of a weights file. There is no file {weights}")
+    shape = (image_size_px, image_size_px, num_channels)
+    try:
+        return keras.applications.InceptionResNetV2(
+            include_top=False, weights=None if weights == "none" else weights, input_shape=shape
+        )
+    except Exception as error:
+        if weights == "imagenet":
+            raise ConnectionError(
+                f"The ImageNet weights could not be downloaded ({error}). On a machine with network, get the file "
+                "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5 of Keras Applications, and give its path here as "
+                "weights=<path>; or train from scratch with weights=none."
+            ) from error
+        raise ValueError(f"{weights}: these weights do not fit InceptionResNetV2 for an input of {shape}: {error}") from error
+
+
+def build_model(
+    backbone: keras.Model, channel_mean: np.ndarray, channel_std: np.ndarray, num_classes: int, dropout: float
+) -> keras.Model:
+    """Puts normalisation before a backbone and a head behind it.
+
+    The head is global average pooling, dropout and one dense layer: so a class's activation map is exactly its weighted sum
+    of the backbone's feature maps (Zhou et al., CVPR 2016).
+
+    Args:
+        backbone: Maps float32 images to feature maps, height x width x features.
+        channel_mean: Float, shape (channels,): grey levels that become 0.
+        channel_std: Float, shape (channels,): grey levels that become 1.
+        num_classes: The number of logits.
+        dropout: The share of features dropped while training.
+
+    Returns:
+        A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to logits of shape (batch, classes).
+    """
+    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
+    # A filter that is constant has no spread to divide by.
+    variance = np.square(np.maximum(channel_std, 1.0))
+    normalised = keras.layers.Normalization(mean=channel_mean, variance=variance, name="normalization")(pixels)
+    features = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone(normalised))
+    kept = keras.layers.Dropout(dropout, name="dropout")(features)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(kept)
+    return keras.Model(pixels, logits, name="classifier")
+
+
+def augmentation(shape: tuple[int, int, int], rotation_turns: float, brightness: float, seed: int) -> keras.Model:
+    """The part of the augmentation that runs inside the training step: arbitrary rotation and brightness.
+
+    Args:
+        shape: Height, width and channels.
+        rotation_turns: At most this many turns either way; the corners are filled by reflection.
+        brightness: At most this share of the range of 255 grey levels up or down.
+        seed: Of the random numbers.
+
+    Returns:
+        A model from pixels in [0, 255] (any dtype) to float32 pixels in [0, 255]; without effect except in training.
+    """
+    pixels = keras.Input(shape, dtype="uint8", name="pixels")
+    rotated = keras.layers.RandomRotation(rotation_turns, fill_mode="reflect", seed=seed)(keras.ops.cast(pixels, "float32"))
+    brightened = keras.layers.RandomBrightness(brightness, value_range=(0, 255), seed=seed + 1)(rotated)
+    return keras.Model(pixels, brightened, name="augmentation")

@@ -1,0 +1,45 @@
+"""What model is asked for, and whether it exists already: all that a repeated run needs, so it imports little."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from components.shared import storage
+from components.shared.fingerprint import fingerprint
+from components.shared.manifest import Examples, TrainedModel
+from components.train.recipes import Recipe
+
+# Raised when the same examples and parameters give another model.
+FORMAT = 1
+
+# The files that are published with the manifest.
+MODEL = "model"
+TRAINING_REPORT = "training_report.html"
+HISTORY = "history.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the model shall be."""
+
+    recipe_name: str
+    recipe: Recipe
+    weights: str
+    seed: int
+
+    def parameters(self) -> dict[str, object]:
+        """What changes the model, beside the examples. A weights file counts by its content."""
+        is_file = self.weights not in ("imagenet", "none") and Path(self.weights).is_file()
+        weights = f"crc32c:{storage.file_crc32c(Path(self.weights))}" if is_file else self.weights
+        return {**asdict(self.recipe), "recipe": self.recipe_name, "weights": weights, "seed": self.seed}
+
+    def uri(self, examples: Examples, data_root: str) -> str:
+        """The folder of the training."""
+        return storage.join(data_root, "training", self.fingerprint(examples))
+
+    def fingerprint(self, examples: Examples) -> str:
+        """Names the training by its content."""
+        return fingerprint("train", FORMAT, {"examples": examples.fingerprint}, self.parameters())
+
+    def find(self, examples: Examples, data_root: str) -> TrainedModel | None:
+        """The finished training, if there is one."""
+        return TrainedModel.find(self.uri(examples, data_root))

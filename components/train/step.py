@@ -1,0 +1,76 @@
+"""The train step: TFRecords to an exported model."""
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+
+
+def train(
+    examples: Input[Dataset],
+    transform_graph: Input[Artifact],
+    data_root: str,
+    model: Output[Model],
+    training_metrics: Output[Metrics],
+    training_report: Output[HTML],
+    recipe: str = "paper",
+    weights: str = "imagenet",
+    epochs: int = 0,
+    batch_size: int = 0,
+    learning_rate: float = 0.0,
+    patience: int = 0,
+    seed: int = 0,
+) -> None:
+    """Trains InceptionResNetV2 with one sigmoid a class, and exports it with its normalisation inside.
+
+    A training that was killed carries on from its checkpoint; one that is finished is found again by its content.
+
+    Args:
+        examples: What convert wrote.
+        transform_graph: The statistics of the training split, from convert.
+        data_root: Where bulk data lives: a folder.
+        model: A SavedModel that takes the filters' PNG files, or pixels.
+        training_metrics: Loss and accuracy at the chosen epoch, beside the accuracy of always answering no.
+        training_report: A page with the curves.
+        recipe: How to train: paper.
+        weights: imagenet (downloaded by Keras), none, or the path of a weights file.
+        epochs: At most so many; 0 means as the recipe says.
+        batch_size: Images per step; 0 means as the recipe says.
+        learning_rate: Adam's; 0 means as the recipe says.
+        patience: Epochs without a better validation loss before stopping; 0 means as the recipe says.
+        seed: Of the initial weights, the order of the data and the augmentation.
+    """
+    import logging
+    from pathlib import Path
+
+    from components.shared import storage
+    from components.shared.manifest import Examples
+    from components.shared.parameters import check_parameters
+    from components.shared.progress import step_log
+    from components.train import request
+    from components.train.recipes import RECIPES
+
+    with step_log("train"):
+        check_parameters(
+            recipe=recipe,
+            weights=weights,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            seed=seed,
+        )
+        chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience)
+        wanted = request.Request(recipe, chosen, weights, seed)
+        records = Examples.read(examples.path)
+        done = wanted.find(records, data_root)
+        if done:
+            logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
+        else:
+            from components.train.training import train_model
+
+            done = train_model(records, Path(transform_graph.path), data_root, wanted)
+        storage.fetch_tree(done.file_uri(request.MODEL), Path(model.path))
+        storage.fetch(done.file_uri(request.TRAINING_REPORT), Path(training_report.path))
+        Path(training_metrics.path).write_text(done.model_dump_json(include={"metrics"}), encoding="utf-8")
+        for name, value in done.metrics.items():
+            training_metrics.log_metric(name, value)
+        for artifact in (model, training_report):
+            artifact.metadata.update(done.metadata())
