@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 import tensorflow as tf
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from components.convert.beam_job import ConvertedSample
 from components.convert.split import SPLITS
@@ -83,7 +83,7 @@ def _contact_sheet(examples: Examples) -> Markup:
         _tile(parsed, examples.class_names)
         for parsed in records.map(lambda record: parse_example(record, shape, len(examples.class_names))).as_numpy_iterator()
     ]
-    return Markup('<div style="display:flex;flex-wrap:wrap;gap:.6rem">{}</div>').format(Markup("").join(tiles))
+    return Markup('<div class="tiles">{}</div>').format(Markup("").join(tiles))
 
 
 def _tile(parsed: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Markup:
@@ -91,6 +91,4 @@ def _tile(parsed: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Marku
     encoded, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
     names = ", ".join(class_names[label] for label in np.flatnonzero(parsed["labels"]))
     picture = image(data.tobytes(), "jpeg", names)
-    return Markup('<figure style="margin:0;width:{}px">{}<figcaption style="font-size:.75rem">{}</figcaption></figure>').format(
-        _TILE_PX, picture, escape(names)
-    )
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, names)

@@ -175,6 +175,10 @@ class Examples(Manifest):
         return self.model_dump(mode="json", exclude={"shards", "class_names"}) | counts
 
 
+# Where a SavedModel keeps its own description: TensorFlow Serving leaves `assets.extra` alone.
+MODEL_MANIFEST = "assets.extra/model.json"
+
+
 class TrainedModel(Manifest):
     """An exported model and how its training went."""
 
@@ -194,6 +198,9 @@ class Evaluation(Manifest):
     """How a model did, and whether it may be served."""
 
     model_fingerprint: str
+    judged_on: str
+    num_samples: int
+    threshold: float
     blessed: bool
     reasons: list[str]
     metrics: dict[str, float]

@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from functools import lru_cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -107,6 +106,20 @@ def write_bytes(uri: str, data: bytes) -> bool:
     return True
 
 
+def store(path: Path, uri: str) -> None:
+    """Publishes a copy of a local file, create-only.
+
+    Raises:
+        FileExistsError: If `uri` exists already with other content.
+    """
+    try:
+        with create(uri) as partial:
+            shutil.copyfile(path, partial)
+    except FileExistsError:
+        if file_crc32c(to_path(uri)) != file_crc32c(path):
+            raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
+
+
 def replace_bytes(uri: str, data: bytes) -> None:
     """Swaps the content of a pointer file: a reader sees the old content or the new, never a mixture."""
     final = to_path(uri)
@@ -126,8 +139,7 @@ def create_tree(folder: Path, uri: str) -> None:
     There is no done-mark among them: publish what refers to the tree afterwards.
     """
     for source in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with create(join(uri, source.relative_to(folder).as_posix())) as partial:
-            shutil.copyfile(source, partial)
+        store(source, join(uri, source.relative_to(folder).as_posix()))
 
 
 def remove_tree(uri: str) -> None:
@@ -175,24 +187,46 @@ def _link(partial: Path, final: Path) -> None:
         partial.rename(final)
 
 
-@lru_cache(maxsize=None)
+# Where this process writes its unfinished files, by the folder of their final names.
+_own_places: dict[Path, Path] = {}
+
+
 def _partial_dir(folder: Path) -> Path:
-    """Makes a place for this process's unfinished files beside their final names, locked for as long as the process lives.
+    """This process's place for unfinished files beside their final names."""
+    own = _own_places.get(folder)
+    if own is None or not own.is_dir():  # the folder may have been removed since, and may be wanted again
+        own = _own_places[folder] = _make_own_place(folder / _PARTIAL)
+    return own
+
+
+def _make_own_place(places: Path) -> Path:
+    """Makes a place that is locked for as long as the process lives.
 
     Another process's place whose lock is free was left by a kill: it is removed.
     """
-    places = folder / _PARTIAL
-    for place in places.iterdir() if places.is_dir() else ():
-        with contextlib.suppress(OSError), (place / _LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place, ignore_errors=True)
-    own = places / f"{os.getpid()}-{secrets.token_hex(4)}"
-    own.mkdir(parents=True)
-    descriptor = os.open(own / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    for name in list_names(str(places)):
+        _remove_if_abandoned(places / name)
+    while True:
+        own = places / f"{os.getpid()}-{secrets.token_hex(4)}"
+        # Until the lock is held, another process may take the new place for an abandoned one: then there is another try.
+        with contextlib.suppress(FileNotFoundError):
+            own.mkdir(parents=True)
+            descriptor = os.open(own / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if (own / _LOCK).exists():
+                break
+            os.close(descriptor)
     # Unlike atexit, this also runs at the end of multiprocessing's worker processes.
     Finalize(None, _remove_own_place, (own,), exitpriority=0)
     return own
+
+
+def _remove_if_abandoned(place: Path) -> None:
+    with contextlib.suppress(OSError):
+        place.rmdir()  # works on an empty one: its process was killed before it had a lock
+    with contextlib.suppress(OSError), (place / _LOCK).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _remove_own_place(own: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.shared import storage
-from components.shared.manifest import Examples, TrainedModel
+from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.train.checkpoint import Checkpoints
 from components.train.export import check_export, export_model
 from components.train.fit import prepare_device, train
@@ -65,6 +65,7 @@ def train_model(examples: Examples, transform_graph: Path, data_root: str, reque
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
         export_model(network, examples.channels, examples.class_names, _ids(examples, "train"), folder / MODEL)
         _check_export(folder / MODEL, network, examples)
+        (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(history.curves, indent=2), encoding="utf-8")
         (folder / TRAINING_REPORT).write_text(training_report(manifest, history), encoding="utf-8")
         published = manifest.publish(uri, folder)

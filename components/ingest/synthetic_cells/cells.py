@@ -118,7 +118,8 @@ def grow(draws: Draws, shift: tuple[int, int], num_mitotic: int, num_bridges: in
     spacing = line.spacing * zoom // 100
     if confluent:
         spacing = min(spacing, line.cell_radius * 145 * zoom // 10000)
-    islands = not confluent and draws.chance(line.empty)
+    # What must be in sight must not fall into a gap.
+    islands = draws.chance(line.empty) and not (confluent or num_mitotic or num_bridges)
     middles, pairs = _place(draws, spacing, line.cell_radius * zoom // 100, islands, num_bridges)
     count = len(middles)
     x, y = np.array(middles, np.int64).T
@@ -184,9 +185,11 @@ def _place(
 
 def _closer(some: Ints, others: Ints, distance: int) -> NDArray[np.bool_]:
     """Which of the points in rows are nearer than the distance to which of the others."""
-    apart = some[:, None, :] - others[None, :, :]
-    found: NDArray[np.bool_] = (apart * apart).sum(axis=2) < distance * distance
-    return found
+    across, down = (some[:, None, way].astype(np.int32) - others[None, :, way].astype(np.int32) for way in (0, 1))
+    across *= across
+    down *= down
+    across += down
+    return across < distance * distance
 
 
 def _outlines(draws: Draws, line: CellLine, zoom: int, axis: Ints, phase: Ints) -> tuple[Ints, Ints]:

@@ -46,8 +46,8 @@ def fibrillar_centres(stage: Stage) -> Light:
 
 def nuclear_speckles(stage: Stage) -> Light:
     """Twenty or so irregular patches in each nucleus."""
-    patches = through(curve((0, 28), (165, 40), (215, 255), (255, 255)), stage.texture("specks"))
-    return without(product(patches, stage.in_nucleus), stage.nucleolar)
+    patches = through(curve((0, 24), (140, 34), (190, 110), (235, 255), (255, 255)), stage.texture("specks"))
+    return without(product(soft(patches), stage.in_nucleus), stage.nucleolar)
 
 
 def nuclear_bodies(stage: Stage) -> Light:
@@ -62,6 +62,8 @@ def reticulum(stage: Stage) -> Light:
     """A net around the nucleus that thins out towards the membrane."""
     fall = curve((0, 0), (2, 255), (24, 210), (70, 110), (150, 45), (255, 20))
     net = through(curve((0, 30), (150, 110), (255, 255)), stage.texture("mesh"))
+    net = product(net, through(_COARSE, stage.texture("grain")))
+    net = total(net, dimmed(through(_COARSE, stage.texture("specks")), 30))
     return product(product(net, through(fall, stage.regions.around)), stage.in_cytoplasm)
 
 
@@ -143,7 +145,7 @@ def focal_adhesions(stage: Stage) -> Light:
 def microtubules(stage: Stage) -> Light:
     """The fibres of the red filter."""
     fibres = soft(stage.mesh)
-    return lit(fibres, dimmed(fibres, 60), soft(thick(stage.spindle)))
+    return lit(fibres, dimmed(fibres, 60), stage.spindle)
 
 
 def microtubule_ends(stage: Stage) -> Light:
@@ -172,8 +174,7 @@ def cytokinetic_bridge(stage: Stage) -> Light:
 
 def mitotic_spindle(stage: Stage) -> Light:
     """The spindle of mitotic cells."""
-    fibres = soft(thick(stage.spindle))
-    return lit(fibres, dimmed(fibres, 50), dimmed(product(stage.in_cell, stage.texture("grain")), 8))
+    return lit(stage.spindle, dimmed(product(stage.in_cell, stage.texture("grain")), 8))
 
 
 def organizing_centre(stage: Stage) -> Light:
@@ -221,10 +222,13 @@ def cell_junctions(stage: Stage) -> Light:
 
 def mitochondria(stage: Stage) -> Light:
     """Short bent threads, dense around the nucleus."""
-    draws, rows = stage.draws, np.repeat(stage.resting, 70)
-    x, y = stage.anywhere(rows, 40, 600)
-    path = wander(draws, x, y, draws.many(0, TURN - 1, len(rows)), 85, 18, 8)
-    return product(soft(thick(drawn(*path, draws.many(130, 255, len(rows))))), stage.in_cytoplasm)
+    draws, rows = stage.draws, np.repeat(stage.resting, 90)
+    x, y = stage.anywhere(rows, 30, 700)
+    x1, y1 = stage.anywhere(rows, 30, 330)
+    near = draws.many(0, 99, len(rows)) < 55
+    x, y = np.where(near, x1, x), np.where(near, y1, y)
+    threads = drawn(*wander(draws, x, y, draws.many(0, TURN - 1, len(rows)), 80, 16, 8), draws.many(90, 255, len(rows)))
+    return product(total(dimmed(threads, 40), dimmed(soft(thick(threads)), 75)), stage.in_cytoplasm)
 
 
 def aggresome(stage: Stage) -> Light:
@@ -280,8 +284,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(peroxisomes, 90, 80),
     Pattern(endosomes, 90, 80),
     Pattern(lysosomes, 95, 85),
-    Pattern(intermediate_filaments, 80, 65),
-    Pattern(actin, 80, 65),
+    Pattern(intermediate_filaments, 100, 85),
+    Pattern(actin, 95, 80),
     Pattern(focal_adhesions, 90, 80),
     Pattern(microtubules, 85, 65),
     Pattern(microtubule_ends, 90, 80),

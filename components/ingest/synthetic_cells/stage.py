@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ingest.synthetic_cells.cells import INTERPHASE, Cells
+from components.ingest.synthetic_cells.cells import ANAPHASE, INTERPHASE, METAPHASE, Cells
 from components.ingest.synthetic_cells.draws import Draws
-from components.ingest.synthetic_cells.light import Light, curve, product, soft, through, total
-from components.ingest.synthetic_cells.polar import TURN, Ints
+from components.ingest.synthetic_cells.light import Light, curve, dimmed, product, soft, thick, through, total, without
+from components.ingest.synthetic_cells.polar import EIGHTHS, TURN, Ints
 from components.ingest.synthetic_cells.regions import Regions
 from components.ingest.synthetic_cells.spots import Spots
 from components.ingest.synthetic_cells.textures import texture
@@ -36,6 +36,7 @@ class Stage:
         draws: Where the proteins' own chance comes from.
         in_cell, in_nucleus, in_cytoplasm: Soft masks.
         nucleoli: Where they are; `nucleolar` shows them.
+        chromosomes: Condensed ones, of mitotic cells alone.
         mesh, spindle, bridge: Microtubules of resting cells, of mitotic ones, and between daughters.
     """
 
@@ -49,8 +50,10 @@ class Stage:
         self.nucleoli = self._draw_nucleoli()
         spots = Spots().stamp(self.nucleoli.x, self.nucleoli.y, self.nucleoli.radius, np.array(255))
         self.nucleolar = product(soft(spots.light()), self.in_nucleus)
-        self.mesh = product(mesh(shapes, cells, shapes.between(110, 200)), self.in_cytoplasm)
-        self.spindle = spindles(shapes, cells)
+        self.mesh = product(mesh(shapes, cells, shapes.between(180, 320)), self.in_cytoplasm)
+        self.chromosomes = self._draw_chromosomes()
+        fibres = spindles(shapes, cells)
+        self.spindle = without(total(dimmed(fibres, 40), soft(thick(fibres))), self.chromosomes)
         self.bridge = bridges(cells, 15)
 
     def texture(self, name: str) -> Light:
@@ -86,6 +89,19 @@ class Stage:
         x, y = self.cells.within_nucleus(cell, shapes.many(0, TURN - 1, len(cell)), reach)
         mean = self.cells.nucleus[cell].sum(axis=1) // TURN
         return Nucleoli(cell, x, y, mean * shapes.many(13, 27, len(cell)) // 100)
+
+    def _draw_chromosomes(self) -> Light:
+        """One plate across the spindle, or two that have parted."""
+        cells, shapes, spots = self.cells, self._shapes, Spots()
+        for phase, parting in ((METAPHASE, 0), (ANAPHASE, 9)):
+            rows = np.repeat(cells.rows(phase), 34)
+            count = len(rows)
+            along = shapes.many(-12, 12, count) + parting * EIGHTHS * (2 * shapes.many(0, 1, count) - 1)
+            x, y = cells.at(rows, cells.axis[rows], along)
+            across, down = cells.at(rows, cells.axis[rows] + TURN // 4, shapes.many(-14 * EIGHTHS, 14 * EIGHTHS, count))
+            size, level = shapes.many(18, 28, count), shapes.many(190, 255, count)
+            spots.stamp(x + across - cells.x[rows], y + down - cells.y[rows], size, level)
+        return soft(spots.light())
 
 
 def lit(*lights: Light) -> Light:

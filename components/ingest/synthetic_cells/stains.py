@@ -1,12 +1,7 @@
 """The three filters that are alike whatever the protein: microtubules (red), nuclei (blue), reticulum (yellow)."""
 
-import numpy as np
-
-from components.ingest.synthetic_cells.cells import ANAPHASE, METAPHASE
 from components.ingest.synthetic_cells.draws import Draws
-from components.ingest.synthetic_cells.light import Light, curve, dimmed, haze, product, soft, thick, through, total, without
-from components.ingest.synthetic_cells.polar import EIGHTHS, TURN
-from components.ingest.synthetic_cells.spots import Spots
+from components.ingest.synthetic_cells.light import Light, curve, dimmed, haze, product, soft, through, total, without
 from components.ingest.synthetic_cells.stage import Stage, lit
 
 # Distance to the nucleus in halves of a pixel; depth below the membrane in quarters.
@@ -23,11 +18,10 @@ def microtubules(stage: Stage, draws: Draws) -> Light:
     """The red filter."""
     gain = stage.per_cell(draws.many(100, 255, len(stage.cells)))
     fall = product(through(_RED_FALL, stage.regions.around), through(_THIN_EDGE, stage.regions.inside))
-    fibres = total(dimmed(stage.mesh, 45), dimmed(soft(stage.mesh), 75))
+    fibres = total(dimmed(stage.mesh, 38), dimmed(soft(stage.mesh), 66))
     body = product(dimmed(stage.texture("grain"), draws.between(12, 26)), stage.in_cytoplasm)
     resting = product(product(total(fibres, body), fall), gain)
-    spindle = soft(thick(stage.spindle))
-    return lit(resting, spindle, dimmed(soft(stage.bridge), 90), dimmed(haze(resting), draws.between(2, 22)))
+    return lit(resting, dimmed(stage.spindle, 85), dimmed(soft(stage.bridge), 90), dimmed(haze(resting), draws.between(2, 22)))
 
 
 def nuclei(stage: Stage, draws: Draws) -> Light:
@@ -36,22 +30,7 @@ def nuclei(stage: Stage, draws: Draws) -> Light:
     chromatin = product(through(_CHROMATIN, stage.texture("mottle")), through(_FINE_CHROMATIN, stage.texture("mesh")))
     body = product(product(stage.in_nucleus, chromatin), gain)
     body = without(body, dimmed(stage.nucleolar, 62))
-    return total(body, chromosomes(stage, draws))
-
-
-def chromosomes(stage: Stage, draws: Draws) -> Light:
-    """Condensed chromosomes of mitotic cells: one plate across the spindle, or two that have parted."""
-    cells, spots = stage.cells, Spots()
-    for phase, parting in ((METAPHASE, 0), (ANAPHASE, 10)):
-        rows = np.repeat(cells.rows(phase), 34)
-        along = draws.many(-2, 2, len(rows)) + parting * (2 * draws.many(0, 1, len(rows)) - 1)
-        x, y = cells.at(rows, cells.axis[rows], along * EIGHTHS)
-        side = draws.many(-14 * EIGHTHS, 14 * EIGHTHS, len(rows))
-        x1, y1 = cells.at(rows, cells.axis[rows] + TURN // 4, side)
-        spots.stamp(
-            x + x1 - cells.x[rows], y + y1 - cells.y[rows], draws.many(20, 30, len(rows)), draws.many(190, 255, len(rows))
-        )
-    return soft(spots.light())
+    return total(body, stage.chromosomes)
 
 
 def reticulum(stage: Stage, draws: Draws) -> Light:

@@ -41,7 +41,9 @@ def drawn(x: Ints, y: Ints, level: Ints) -> Light:
     return canvas.reshape(SIDE_PX, SIDE_PX)
 
 
-def wander(draws: Draws, x: Ints, y: Ints, heading: Ints, bend: int, step: int, num_points: int) -> tuple[Ints, Ints]:
+def wander(
+    draws: Draws, x: Ints, y: Ints, heading: Ints, bend: int, step: int, num_points: int, curl: int = 0
+) -> tuple[Ints, Ints]:
     """Paths, in eighths of a pixel, that leave each given point in a heading and bend by chance.
 
     Args:
@@ -51,8 +53,11 @@ def wander(draws: Draws, x: Ints, y: Ints, heading: Ints, bend: int, step: int, 
         bend: Most that the heading changes from one step to the next, in 1024ths of a turn.
         step: Length of a step in eighths of a pixel.
         num_points: Points of each path.
+        curl: Most that a path's heading changes with every step in the same sense, in 1024ths of a turn.
     """
     turns = heading[:, None] + np.cumsum(draws.many(-bend, bend, len(x), num_points - 1), axis=1)
+    if curl:
+        turns = turns + draws.many(-curl, curl, len(x))[:, None] * np.arange(num_points - 1)
     across = np.cumsum(cosine(turns), axis=1) * step // COSINE_ONE
     down = np.cumsum(sine(turns), axis=1) * step // COSINE_ONE
     start = np.zeros((len(x), 1), np.int64)
@@ -77,9 +82,9 @@ def mesh(draws: Draws, cells: Cells, density: int) -> Light:
     kind = draws.many(0, 99, count)
     way = TURN // 2 * draws.many(0, 1, count)
     heading = np.where(kind < 45, turns, np.where(kind < 70, cells.axis[rows] + way, turns + TURN // 4 + way))
-    # Two lengths of step: the small cells of some lines would not hold the long fibres of the others.
-    path = wander(draws, x, y, heading + draws.many(-70, 70, count), 42, 44, 9)
-    return drawn(*path, draws.many(50, 255, count))
+    path = wander(draws, x, y, heading + draws.many(-80, 80, count), 30, 36, 10, curl=26)
+    # Few bright fibres on many dim ones.
+    return drawn(*path, np.minimum(draws.many(40, 255, count), draws.many(60, 255, count)))
 
 
 def basket(draws: Draws, cells: Cells, per_cell: int) -> Light:
@@ -99,7 +104,7 @@ def basket(draws: Draws, cells: Cells, per_cell: int) -> Light:
 
 def spindles(draws: Draws, cells: Cells) -> Light:
     """Spindles of the mitotic cells: fibres from two poles to the chromosomes between them."""
-    fibres = 15
+    fibres = 10
     mitotic = cells.rows(METAPHASE, ANAPHASE)
     rows = np.repeat(mitotic, 2 * fibres)
     count = len(rows)

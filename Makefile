@@ -1,0 +1,57 @@
+# `make` alone lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+BIN := .venv/bin
+READY := .venv/.ready
+# Compiled modules are kept beside their source even where the environment forbids it: TensorFlow imports in half the time.
+unexport PYTHONDONTWRITEBYTECODE
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+# The data, size and epochs of the demo: what a network learns from scratch in a few minutes on two cores.
+DEMO := source=synthetic:450 image_size_px=75 weights=none epochs=8
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## Make .venv with everything, pinned by hash
+
+$(READY): requirements/all.txt requirements/uv.txt
+	@python=""; \
+	for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+			python=$$candidate; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11, 3.12 or 3.13 is needed; name it with make PYTHON=<path>." >&2; exit 1; fi; \
+	echo "Setting up .venv with $$($$python --version): a minute or two, the first time."; \
+	$$python -m venv .venv || { echo "This Python cannot make virtual environments: on Debian, apt install python3-venv." >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
+	@touch $@
+
+.PHONY: run
+run: $(READY) ## Run the whole pipeline on drawn images, on this machine
+	$(BIN)/python -m pipeline run $(DEMO)
+
+.PHONY: test
+test: $(READY) ## Run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.PHONY: check
+check: $(READY) ## Check style, types, import directions and pipeline.yaml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pipeline compile --check
+
+.PHONY: lock
+lock: $(READY) ## Resolve all requirements anew, to requirements/*.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
+
+.PHONY: clean
+clean: ## Remove what make run wrote
+	rm -rf outputs

@@ -1,0 +1,66 @@
+"""The evaluate step: how good the exported model is, and whether it may be pushed."""
+
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+
+
+def evaluate(
+    examples: Input[Dataset],
+    model: Input[Model],
+    data_root: str,
+    metrics: Output[Metrics],
+    class_metrics: Output[ClassificationMetrics],
+    thresholds: Output[Artifact],
+    blessing: Output[Artifact],
+    evaluation_report: Output[HTML],
+    blessing_min_gain: float = 0.0,
+) -> None:
+    """Fits the decision threshold on the validation split, judges the model on the test split, and blesses it or not.
+
+    Args:
+        examples: What convert wrote.
+        model: The SavedModel that would be served.
+        data_root: Where bulk data lives: a folder.
+        metrics: Accuracy and F1, each with what a classifier that looks at no image gets; and the F1 of each class.
+        class_metrics: ROC curve and confusion matrix over all pairs of sample and class.
+        thresholds: The fitted thresholds (JSON).
+        blessing: The verdict with its reasons (JSON).
+        evaluation_report: A page on all of it.
+        blessing_min_gain: How far the macro F1 must be above the floor for a blessing.
+    """
+    import json
+    import logging
+    from pathlib import Path
+
+    from components.evaluate import request
+    from components.shared import storage
+    from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
+    from components.shared.parameters import check_parameters
+    from components.shared.progress import step_log
+
+    with step_log("evaluate"):
+        check_parameters(blessing_min_gain=blessing_min_gain)
+        records = Examples.read(examples.path)
+        trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
+        wanted = request.Request(trained.fingerprint, blessing_min_gain)
+        done = wanted.find(records, data_root)
+        if done:
+            logging.getLogger("components.evaluate").info("this model is evaluated already: %s", done.uri)
+        else:
+            from components.evaluate.evaluation import evaluate_model
+
+            done = evaluate_model(Path(model.path), records, data_root, wanted)
+        done.save(blessing)
+        storage.fetch(done.file_uri(request.THRESHOLDS), Path(thresholds.path))
+        storage.fetch(done.file_uri(request.EVALUATION_REPORT), Path(evaluation_report.path))
+        curves = json.loads(storage.read_bytes(done.file_uri(request.CLASS_METRICS)))
+        Path(class_metrics.path).write_text(json.dumps(curves), encoding="utf-8")
+        class_metrics.log_confusion_matrix(["absent", "present"], curves["confusion"])
+        if curves["roc"]["fpr"]:
+            class_metrics.log_roc_curve(curves["roc"]["fpr"], curves["roc"]["tpr"], curves["roc"]["threshold"])
+        Path(metrics.path).write_text(json.dumps(done.metrics), encoding="utf-8")
+        for name, value in done.metrics.items():
+            metrics.log_metric(name, value)
+        for score in curves["classes"]:
+            metrics.log_metric(f"f1 {score['name']}", score["f1"])
+        for artifact in (thresholds, evaluation_report):
+            artifact.metadata.update(done.metadata())

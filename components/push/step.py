@@ -1,0 +1,46 @@
+"""The push step: a blessed model to where it is served from."""
+
+from kfp.dsl import Artifact, Input, Model, Output
+
+
+def push(
+    model: Input[Model],
+    thresholds: Input[Artifact],
+    blessing: Input[Artifact],
+    serving_root: str,
+    pushed_model: Output[Model],
+    model_name: str = "hpa",
+) -> None:
+    """Copies a blessed model to <serving_root>/<model_name>/<version>/ and makes it the champion; says why if it is not blessed.
+
+    Args:
+        model: The SavedModel.
+        thresholds: Its fitted thresholds: they are served with it.
+        blessing: The verdict of evaluate.
+        serving_root: Where models are served from: a folder.
+        pushed_model: Says whether and where the model was pushed (JSON).
+        model_name: The folder of the model's versions.
+    """
+    import json
+    import logging
+    from pathlib import Path
+
+    from components.push.registry import push_model
+    from components.shared.manifest import Evaluation
+    from components.shared.parameters import check_parameters
+    from components.shared.progress import step_log
+
+    log = logging.getLogger("components.push")
+    with step_log("push"):
+        check_parameters(serving_root=serving_root, model_name=model_name)
+        verdict = Evaluation.read(blessing.path)
+        result = {"pushed": verdict.blessed, "reasons": verdict.reasons, "model_fingerprint": verdict.model_fingerprint}
+        if verdict.blessed:
+            fitted = json.loads(Path(thresholds.path).read_text(encoding="utf-8"))["thresholds"]
+            version = push_model(Path(model.path), fitted, verdict.fingerprint, serving_root, model_name)
+            result |= {"version": version.number, "version_uri": version.uri}
+            log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "was there already", version.uri)
+        else:
+            log.warning("not pushed, for the model is not blessed: %s", "; ".join(verdict.reasons))
+        Path(pushed_model.path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        pushed_model.metadata.update(result | {"licence": verdict.licence, "evaluation_fingerprint": verdict.fingerprint})

@@ -1,0 +1,149 @@
+"""The command line: `python -m pipeline`."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+except ModuleNotFoundError as error:
+    sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
+
+from pipeline.compiled import PIPELINE_YAML, Parameter, compile_pipeline, load_parameters, parse_arguments
+from pipeline.local import STEPS, LocalRun, StepFailedError, default_locations, default_weights, run_pipeline
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+# Bound to the terminal now: a run puts a transcript in place of standard output.
+_console = Console(file=sys.stdout, highlight=False)
+_errors = Console(stderr=True, highlight=False)
+
+
+@app.callback()
+def main() -> None:
+    """Learns which protein locations four-filter confocal images of cells show: a Kubeflow pipeline.
+
+    `run` runs it on this machine; `compile` makes the pipeline.yaml that a cluster runs.
+    """
+
+
+@app.command("compile")
+def compile_command(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if pipeline.yaml is not up to date.")] = False,
+) -> None:
+    """Compiles the pipeline to pipeline.yaml."""
+    text = compile_pipeline()
+    is_current = PIPELINE_YAML.is_file() and PIPELINE_YAML.read_text(encoding="utf-8") == text
+    if check and not is_current:
+        _fail(f"{PIPELINE_YAML.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")
+    if not is_current:
+        PIPELINE_YAML.write_text(text, encoding="utf-8")
+    _console.print(f"{PIPELINE_YAML.name} is {'up to date' if is_current else 'written'}.")
+
+
+@app.command()
+def parameters() -> None:
+    """Lists the pipeline's parameters: their defaults, what they mean, and which steps take them."""
+    table = Table("Parameter", "Default", "Meaning", "Steps", box=None, pad_edge=False)
+    for parameter in load_parameters().values():
+        default = "[dim]required[/]" if parameter.is_required else escape(_format(parameter))
+        meaning = escape(parameter.description or "The labels of the GPU nodes that train runs on, as JSON.")
+        table.add_row(parameter.name, default, meaning, ", ".join(parameter.steps) or "train")
+    _console.print(table)
+
+
+@app.command(no_args_is_help=True)
+def run(
+    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The pipeline's parameters.")],
+    pipeline_root: Annotated[Path, typer.Option(help="Where artifacts, data and models go.")] = Path("outputs"),
+) -> None:
+    """Runs the pipeline on this machine, with no cluster and no Docker.
+
+    The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
+    dir:<folder> with train.csv and <Id>_<filter>.png files, or synthetic:<number of samples>.
+
+    What a run has finished is found again by its content: after an interruption the same command carries on.
+
+    Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
+    """
+    try:
+        given = parse_arguments(arguments, load_parameters())
+        if "source" not in given:
+            raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
+        if "weights" not in given:
+            given["weights"], reason = default_weights(given.get("channels", "rgb"))
+            if reason:
+                _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.")
+        located = default_locations(given, pipeline_root)
+        view = _StepView()
+        finished = run_pipeline(located, pipeline_root, view.show)
+    except (ValueError, OSError, StepFailedError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("Stopped. The same command carries on from here.", code=130)
+    view.close()
+    _summarise(finished)
+
+
+class _StepView:
+    """Shows what steps say: their progress in one line that is redrawn, in a terminal; as plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._step, self._started_s = "", time.monotonic()
+        self._status = _console.status("starting") if _console.is_terminal else None
+        if self._status:
+            self._status.start()
+
+    def show(self, step: str, text: str) -> None:
+        if step != self._step:
+            self._step = step
+            elapsed_s = time.monotonic() - self._started_s
+            _console.print(f"[bold]step {STEPS.index(step) + 1}/{len(STEPS)}: {step}[/] [dim]({elapsed_s:.0f} s)[/]")
+        if self._status and ", ETA " in text:
+            self._status.update(f"{step}: {escape(text)}")
+        else:
+            _console.print(f"  {escape(text)}")
+
+    def close(self) -> None:
+        if self._status:
+            self._status.stop()
+
+
+def _summarise(finished: LocalRun) -> None:
+    metrics = finished.read_json("evaluate", "metrics")
+    verdict = finished.read_json("evaluate", "blessing")
+    pushed = finished.read_json("push", "pushed_model")
+    table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
+    table.add_row("F1, macro average", f"{metrics['f1_macro']:.3f}", f"{metrics['f1_macro_floor']:.3f}", "always answering yes")
+    table.add_row("F1, micro average", f"{metrics['f1_micro']:.3f}", f"{metrics['f1_micro_floor']:.3f}", "always answering yes")
+    table.add_row("Accuracy, element-wise", f"{metrics['accuracy']:.3f}", f"{metrics['accuracy_floor']:.3f}", "always answering no")
+    _console.print()
+    _console.print(table)
+    _console.print()
+    if pushed["pushed"]:
+        _console.print(f"Pushed model: {pushed['version_uri']}", soft_wrap=True)
+    else:
+        _console.print(f"No model pushed: {'; '.join(pushed['reasons'])}", soft_wrap=True)
+    for step, page in (("evaluate", "evaluation_report"), ("train", "training_report"), ("convert", "data_report")):
+        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.page(step, page)}", soft_wrap=True)
+
+
+def _format(parameter: Parameter) -> str:
+    default = parameter.default
+    if parameter.kind == "NUMBER_INTEGER":
+        return str(int(default))
+    return str(default) or '""'
+
+
+def _fail(message: str, code: int = 1) -> None:
+    _errors.print(escape(message), style="red", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    app(prog_name="python -m pipeline")

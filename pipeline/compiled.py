@@ -1,0 +1,118 @@
+"""The committed pipeline.yaml: made from `pipeline.pipeline`, and read for its parameters."""
+
+import difflib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.shared.parameters import check_parameters
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINE_YAML = ROOT / "pipeline.yaml"
+
+
+def compile_pipeline() -> str:
+    """Compiles the pipeline. The same code gives the same text."""
+    from kfp import compiler
+
+    from pipeline.pipeline import hpa_pipeline
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PIPELINE_YAML.name
+        compiler.Compiler().compile(hpa_pipeline, str(path))
+        return path.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the compiled pipeline. `steps` are those that take it; a required one has no default."""
+
+    name: str
+    kind: str
+    default: Any
+    is_required: bool
+    description: str
+    steps: tuple[str, ...]
+
+    def parse(self, text: str) -> Any:
+        """Reads a value as the command line gives it.
+
+        Raises:
+            ValueError: If it is not of the parameter's type.
+        """
+        try:
+            return _READERS[self.kind](text)
+        except ValueError:
+            raise ValueError(f"{self.name}: expected {_KIND_NAMES[self.kind]}. Received: {self.name}={text}") from None
+
+
+def _read_json(text: str, kind: type) -> Any:
+    value = json.loads(text)
+    if not isinstance(value, kind):
+        raise ValueError(text)
+    return value
+
+
+_READERS = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": lambda text: {"true": True, "false": False}.get(text.lower()) if text.lower() in ("true", "false") else _read_json(text, bool),
+    "STRUCT": lambda text: _read_json(text, dict),
+    "LIST": lambda text: _read_json(text, list),
+}
+_KIND_NAMES = {
+    "STRING": "text",
+    "NUMBER_INTEGER": "a whole number",
+    "NUMBER_DOUBLE": "a number",
+    "BOOLEAN": "true or false",
+    "STRUCT": 'a JSON object such as {"label": "value"}',
+    "LIST": "a JSON list",
+}
+
+
+def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
+    """Reads the parameters of a compiled pipeline, described by the steps that take them."""
+    spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    takers: dict[str, dict[str, str]] = {}
+    for component, content in spec["components"].items():
+        for name, definition in content.get("inputDefinitions", {}).get("parameters", {}).items():
+            takers.setdefault(name, {})[component.removeprefix("comp-")] = definition.get("description", "")
+    return {
+        name: Parameter(
+            name=name,
+            kind=definition["parameterType"],
+            default=definition.get("defaultValue"),
+            is_required=not definition.get("isOptional", False),
+            description=next(iter(takers.get(name, {}).values()), ""),
+            steps=tuple(sorted(takers.get(name, {}))),
+        )
+        for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()
+    }
+
+
+def parse_arguments(words: list[str], parameters: dict[str, Parameter]) -> dict[str, Any]:
+    """Reads NAME=VALUE words, and refuses all that no run could use.
+
+    Raises:
+        ValueError: If a word is no NAME=VALUE, a name is unknown (with the nearest right one) or comes twice, or a value does
+            not fit.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ValueError(f"expected NAME=VALUE. Received: {word}")
+        if name not in parameters:
+            near = difflib.get_close_matches(name, parameters, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]}?" if near else f" The parameters are: {', '.join(parameters)}."
+            raise ValueError(f"there is no parameter {name}.{hint}")
+        if name in values:
+            raise ValueError(f"{name} is given twice")
+        values[name] = parameters[name].parse(text)
+    check_parameters(**values)
+    return values

@@ -1,0 +1,175 @@
+"""Runs the committed pipeline on this machine: the same YAML, each step as a process instead of a container."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.compiled import PIPELINE_YAML, ROOT
+
+# Where Keras Applications downloads the weights from that the pipeline starts from by default.
+_IMAGENET_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
+    "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+STEPS = ("ingest", "convert", "train", "evaluate", "push")
+_STEP_LINE = re.compile(rf"^\s*({'|'.join(STEPS)}) \| (.*)$")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class StepFailedError(RuntimeError):
+    """A step of a local run failed. The message says which one and why."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A finished local run: `folder` holds every artifact as `<pipeline>/<step>/<output>`."""
+
+    folder: Path
+
+    def artifact(self, step: str, output: str) -> Path:
+        """Where an output of a step is."""
+        (path,) = self.folder.glob(f"*/{step}/{output}")
+        return path
+
+    def page(self, step: str, output: str) -> Path:
+        """A copy of an HTML output under a name that a browser knows."""
+        path = self.folder / f"{output}.html"
+        shutil.copyfile(self.artifact(step, output), path)
+        return path
+
+    def read_json(self, step: str, output: str) -> dict[str, Any]:
+        """Reads an output that is JSON."""
+        content: dict[str, Any] = json.loads(self.artifact(step, output).read_text(encoding="utf-8"))
+        return content
+
+
+def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[str, Any]:
+    """Fills in where data and models go, and makes every local path absolute: steps run in another folder."""
+    located = {"data_root": str(pipeline_root / "data"), "serving_root": str(pipeline_root / "serving")} | arguments
+    for name in ("data_root", "serving_root"):
+        located[name] = _absolute(located[name])
+    if located.get("source", "").startswith("dir:"):
+        located["source"] = "dir:" + _absolute(located["source"].removeprefix("dir:"))
+    if located.get("weights", "none") not in ("none", "imagenet"):
+        located["weights"] = _absolute(located["weights"])
+    return located
+
+
+def default_weights(channels: str) -> tuple[str, str]:
+    """The weights of a local run that names none: ImageNet's where they can be had, and none elsewhere.
+
+    Returns:
+        The parameter's value, and the reason if it is not the pipeline's default.
+    """
+    if channels != "rgb":
+        return "none", f"the ImageNet weights are for three channels, and channels={channels}"
+    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / Path(_IMAGENET_URL).name
+    if cache.is_file():
+        return "imagenet", ""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(_IMAGENET_URL, method="HEAD"), timeout=5):
+            return "imagenet", ""
+    except OSError as error:
+        return "none", f"the ImageNet weights cannot be downloaded here ({error})"
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).expanduser().resolve())
+
+
+def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[[str, str], None]) -> LocalRun:
+    """Runs the committed pipeline.yaml with KFP's local runner.
+
+    Args:
+        arguments: The pipeline's arguments.
+        pipeline_root: The folder that gets the run's artifacts and log, in a folder of their own below `runs/`.
+        show: Called with the step and the text of each line that a step says.
+
+    Raises:
+        StepFailedError: If a step fails.
+        ValueError: If a path cannot be passed to a step.
+    """
+    from kfp import components, local
+
+    folder = pipeline_root.resolve() / "runs" / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{secrets.token_hex(2)}"
+    _check_paths([str(folder), *map(str, arguments.values())])
+    folder.mkdir(parents=True)
+    log_path = folder / "run.log"
+    with (
+        log_path.open("w", encoding="utf-8") as log,
+        contextlib.chdir(ROOT),  # the steps' commands name their files relative to the project's root
+        warnings.catch_warnings(),
+        _Transcript(log, show) as transcript,
+    ):
+        # KFP warns of images without "python" in their name: a guess at whether a process can stand in for the container.
+        warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*", category=RuntimeWarning)
+        # It also says what goes without saying: that a process on this machine gets no node pool and no memory limit.
+        warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
+        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
+        pipeline = components.load_component_from_file(str(PIPELINE_YAML))
+        try:
+            pipeline(**arguments)
+        except RuntimeError as error:
+            failed = re.search(r"Inner task failed: '?([\w-]+)'?", _ANSI.sub("", str(error)))
+            if not failed:
+                raise
+            reason = transcript.last_error() or "it was killed, or ended without saying why (out of memory?)"
+            raise StepFailedError(f"{failed[1]} failed: {reason}\nIts whole output: {log_path}") from None
+    return LocalRun(folder)
+
+
+def _check_paths(values: list[str]) -> None:
+    """KFP's local runner puts the interpreter's path wherever a command says python3, also inside of other words."""
+    for value in values:
+        if "python3" in value:
+            raise ValueError(f"KFP's local runner cannot pass on a value with 'python3' in it: use another path. Received: {value}")
+
+
+class _Transcript(io.TextIOBase):
+    """Stands in for standard output during a run: all of it goes to the log, and what steps say is shown."""
+
+    def __init__(self, log: io.TextIOBase, show: Callable[[str, str], None]) -> None:
+        self._log, self._show, self._lines, self._rest = log, show, [""], ""
+        self._redirect = contextlib.redirect_stdout(self)
+
+    def __enter__(self) -> "_Transcript":
+        self._redirect.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._redirect.__exit__(*exc_info)
+
+    def write(self, text: str) -> int:
+        self._log.write(_ANSI.sub("", text))
+        self._log.flush()
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._lines.append(line)
+            if said := _STEP_LINE.match(line):
+                self._show(said[1], said[2])
+        return len(text)
+
+    def last_error(self) -> str:
+        """The message of the last exception that was printed with its traceback."""
+        starts = [number for number, line in enumerate(self._lines) if line.strip() == "Traceback (most recent call last):"]
+        if not starts:
+            return ""
+        margin = len(self._lines[starts[-1]]) - len(self._lines[starts[-1]].lstrip())
+        message = []
+        for line in self._lines[starts[-1] + 1 :]:
+            if line[margin : margin + 1].strip():
+                message.append(line.strip())
+            elif message:
+                break
+        return "\n".join(message)

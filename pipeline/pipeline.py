@@ -1,0 +1,83 @@
+"""The pipeline: which step's output goes into which step. Nothing else."""
+
+from kfp import dsl
+
+from components.convert.component import convert
+from components.evaluate.component import evaluate
+from components.ingest.component import ingest
+from components.push.component import push
+from components.train.component import train
+from pipeline.placement import place
+
+PIPELINE_NAME = "hpa-pipeline"
+
+
+@dsl.pipeline(
+    name=PIPELINE_NAME,
+    display_name="Human Protein Atlas image classification",
+    description="Learns which of 28 protein locations a four-filter confocal image of cells shows.",
+)
+def hpa_pipeline(
+    source: str,
+    data_root: str,
+    serving_root: str,
+    model_name: str = "hpa",
+    image_size_px: int = 299,
+    channels: str = "rgb",
+    split: str = "stratified",
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    max_bad_fraction: float = 0.01,
+    beam_runner: str = "local",
+    beam_options: str = "",
+    recipe: str = "paper",
+    weights: str = "imagenet",
+    epochs: int = 0,
+    batch_size: int = 0,
+    learning_rate: float = 0.0,
+    patience: int = 0,
+    gpu_node_selector: dict = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"},  # noqa: B006 (KFP reads it, nobody changes it)
+    blessing_min_gain: float = 0.0,
+) -> None:
+    """Wires the steps. What the parameters mean is said by the steps that take them."""
+    ingested = ingest(source=source, data_root=data_root, seed=seed)
+    converted = convert(
+        raw_images=ingested.outputs["raw_images"],
+        data_root=data_root,
+        image_size_px=image_size_px,
+        channels=channels,
+        split=split,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        max_bad_fraction=max_bad_fraction,
+        beam_runner=beam_runner,
+        beam_options=beam_options,
+    )
+    trained = train(
+        examples=converted.outputs["examples"],
+        transform_graph=converted.outputs["transform_graph"],
+        data_root=data_root,
+        recipe=recipe,
+        weights=weights,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+    )
+    evaluated = evaluate(
+        examples=converted.outputs["examples"],
+        model=trained.outputs["model"],
+        data_root=data_root,
+        blessing_min_gain=blessing_min_gain,
+    )
+    pushed = push(
+        model=trained.outputs["model"],
+        thresholds=evaluated.outputs["thresholds"],
+        blessing=evaluated.outputs["blessing"],
+        serving_root=serving_root,
+        model_name=model_name,
+    )
+    place(ingest=ingested, convert=converted, train=trained, evaluate=evaluated, push=pushed, gpu_node_selector=gpu_node_selector)

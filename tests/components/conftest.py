@@ -1,0 +1,88 @@
+"""Small real files for the tests of the steps."""
+
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import hypothesis
+import numpy as np
+import pytest
+
+from components.shared.labels import FILTERS
+
+# How long an example takes depends on the machine, and says nothing about the code.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
+
+_REAL_DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "hpa"
+
+MakePixels = Callable[..., np.ndarray]
+MakePng = Callable[[np.ndarray], bytes]
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def hpa_dir() -> Path:
+    """Real images of the competition and its whole label file."""
+    if not (_REAL_DATA / "train.csv").is_file():
+        pytest.skip(f"needs the competition's samples in {_REAL_DATA}")
+    return _REAL_DATA.resolve()
+
+
+@pytest.fixture(scope="session")
+def make_pixels() -> MakePixels:
+    """Makes uint8 noise, height x width: other noise for every seed."""
+
+    def make(seed: int = 0, height_px: int = 128, width_px: int | None = None) -> np.ndarray:
+        return np.random.default_rng(seed).integers(0, 256, (height_px, width_px or height_px), dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_png() -> MakePng:
+    """Encodes pixels as cv2 does: greyscale or, with a third axis, blue, green and red."""
+
+    def make(pixels: np.ndarray) -> bytes:
+        encoded, data = cv2.imencode(".png", pixels)
+        assert encoded
+        return data.tobytes()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_stored_png() -> MakePng:
+    """Encodes small greyscale pixels without compressing: the same bytes whatever library and version is installed."""
+
+    def make(pixels: np.ndarray) -> bytes:
+        height, width = pixels.shape
+        rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+        assert len(rows) < 1 << 16
+        block = b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows + struct.pack(">I", zlib.adler32(rows))
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", block), (b"IEND", b"")]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_folder(make_pixels: MakePixels, make_png: MakePng) -> MakeFolder:
+    """Makes a folder in the competition's layout: noise images, and train.csv with the given targets by id."""
+
+    def make(
+        folder: Path, targets: Mapping[str, str], side_px: int = 128, filters: Sequence[str] = FILTERS, encode: MakePng = make_png
+    ) -> Path:
+        (folder / "train").mkdir(parents=True)
+        (folder / "train.csv").write_text("Id,Target\n" + "".join(f"{name},{target}\n" for name, target in targets.items()))
+        for sample_id in targets:
+            for position, name in enumerate(filters):
+                pixels = make_pixels(zlib.crc32(sample_id.encode()) + position, side_px)
+                (folder / "train" / f"{sample_id}_{name}.png").write_bytes(encode(pixels))
+        return folder
+
+    return make
