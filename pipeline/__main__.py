@@ -77,7 +77,7 @@ def run(
         if "weights" not in given:
             given["weights"], reason = default_weights(given.get("channels", "rgb"))
             if reason:
-                _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.")
+                _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         located = default_locations(given, pipeline_root)
         view = _StepView()
         finished = run_pipeline(located, pipeline_root, view.show)
@@ -103,10 +103,10 @@ class _StepView:
             self._step = step
             elapsed_s = time.monotonic() - self._started_s
             _console.print(f"[bold]step {STEPS.index(step) + 1}/{len(STEPS)}: {step}[/] [dim]({elapsed_s:.0f} s)[/]")
-        if self._status and ", ETA " in text:
+        elif self._status and ", ETA " in text:
             self._status.update(f"{step}: {escape(text)}")
         else:
-            _console.print(f"  {escape(text)}")
+            _console.print(f"  {escape(text)}", soft_wrap=True)
 
     def close(self) -> None:
         if self._status:
@@ -118,9 +118,12 @@ def _summarise(finished: LocalRun) -> None:
     verdict = finished.read_json("evaluate", "blessing")
     pushed = finished.read_json("push", "pushed_model")
     table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
-    table.add_row("F1, macro average", f"{metrics['f1_macro']:.3f}", f"{metrics['f1_macro_floor']:.3f}", "always answering yes")
-    table.add_row("F1, micro average", f"{metrics['f1_micro']:.3f}", f"{metrics['f1_micro_floor']:.3f}", "always answering yes")
-    table.add_row("Accuracy, element-wise", f"{metrics['accuracy']:.3f}", f"{metrics['accuracy_floor']:.3f}", "always answering no")
+    for name, title, floor in (
+        ("f1_macro", "F1, macro average", "always answering yes"),
+        ("f1_micro", "F1, micro average", "always answering yes"),
+        ("accuracy", "Accuracy, element-wise", "always answering no"),
+    ):
+        table.add_row(title, f"{metrics[name]:.3f}", f"{metrics[f'{name}_floor']:.3f}", floor)
     _console.print()
     _console.print(table)
     _console.print()

@@ -2,7 +2,9 @@
 
 import difflib
 import json
+import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ PIPELINE_YAML = ROOT / "pipeline.yaml"
 
 def compile_pipeline() -> str:
     """Compiles the pipeline. The same code gives the same text."""
-    from kfp import compiler
+    from kfp import compiler  # noqa: PLC0415 (takes seconds, which --help should not)
 
-    from pipeline.pipeline import hpa_pipeline
+    from pipeline.pipeline import hpa_pipeline  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PIPELINE_YAML.name
@@ -57,11 +59,18 @@ def _read_json(text: str, kind: type) -> Any:
     return value
 
 
-_READERS = {
+def _read_number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
     "STRING": str,
     "NUMBER_INTEGER": int,
-    "NUMBER_DOUBLE": float,
-    "BOOLEAN": lambda text: {"true": True, "false": False}.get(text.lower()) if text.lower() in ("true", "false") else _read_json(text, bool),
+    "NUMBER_DOUBLE": _read_number,
+    "BOOLEAN": lambda text: _read_json(text.lower(), bool),
     "STRUCT": lambda text: _read_json(text, dict),
     "LIST": lambda text: _read_json(text, list),
 }

@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
         StepFailedError: If a step fails.
         ValueError: If a path cannot be passed to a step.
     """
-    from kfp import components, local
+    from kfp import components, local  # noqa: PLC0415 (takes seconds, which --help should not)
 
     folder = pipeline_root.resolve() / "runs" / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{secrets.token_hex(2)}"
     _check_paths([str(folder), *map(str, arguments.values())])
@@ -133,7 +133,7 @@ def _check_paths(values: list[str]) -> None:
     """KFP's local runner puts the interpreter's path wherever a command says python3, also inside of other words."""
     for value in values:
         if "python3" in value:
-            raise ValueError(f"KFP's local runner cannot pass on a value with 'python3' in it: use another path. Received: {value}")
+            raise ValueError(f"a local run cannot use a path with 'python3' in it: KFP would replace it. Received: {value}")
 
 
 class _Transcript(io.TextIOBase):

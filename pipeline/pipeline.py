@@ -7,7 +7,7 @@ from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
 from components.train.component import train
-from pipeline.placement import place
+from pipeline.placement import GKE_T4_NODES, place
 
 PIPELINE_NAME = "hpa-pipeline"
 
@@ -37,7 +37,7 @@ def hpa_pipeline(
     batch_size: int = 0,
     learning_rate: float = 0.0,
     patience: int = 0,
-    gpu_node_selector: dict = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"},  # noqa: B006 (KFP reads it, nobody changes it)
+    gpu_node_selector: dict = GKE_T4_NODES,  # type: ignore[type-arg] # KFP wants the plain type
     blessing_min_gain: float = 0.0,
 ) -> None:
     """Wires the steps. What the parameters mean is said by the steps that take them."""
@@ -80,4 +80,4 @@ def hpa_pipeline(
         serving_root=serving_root,
         model_name=model_name,
     )
-    place(ingest=ingested, convert=converted, train=trained, evaluate=evaluated, push=pushed, gpu_node_selector=gpu_node_selector)
+    place(gpu_node_selector, ingest=ingested, convert=converted, train=trained, evaluate=evaluated, push=pushed)

@@ -9,6 +9,8 @@ from kfp.dsl import PipelineTask
 # A constant: the backend silently drops a GPU count that is a pipeline parameter, and training would run on the CPU.
 NUM_GPUS = 1
 GPU_RESOURCE = "nvidia.com/gpu"
+# The labels of the nodes that have the GPU, by default: T4 nodes as Google Kubernetes Engine labels them.
+GKE_T4_NODES = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
 
 
 @dataclass(frozen=True)

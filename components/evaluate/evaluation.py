@@ -64,5 +64,6 @@ def evaluate_model(model_dir: Path, examples: Examples, data_root: str, request:
             "classes": [vars(score) for score in classes],
         }
         (folder / CLASS_METRICS).write_text(json.dumps(curves), encoding="utf-8")
-        (folder / EVALUATION_REPORT).write_text(evaluation_report(manifest, classes, examples, judged, y_pred), encoding="utf-8")
+        page = evaluation_report(manifest, classes, examples, judged, y_pred)
+        (folder / EVALUATION_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)

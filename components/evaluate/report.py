@@ -59,7 +59,7 @@ def evaluation_report(
             Section(
                 "Images",
                 _gallery(examples, evaluation.judged_on, judged, y_pred),
-                "Below each: its locations; those in green were found, those in red missed, those struck through are not there.",
+                "Below each: its locations. Those in green were found, those in red missed; those struck through are absent.",
             ),
             Section("Data", Markup("<p>{}</p>").format(evaluation.licence)),
         ],

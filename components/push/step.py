@@ -11,7 +11,7 @@ def push(
     pushed_model: Output[Model],
     model_name: str = "hpa",
 ) -> None:
-    """Copies a blessed model to <serving_root>/<model_name>/<version>/ and makes it the champion; says why if it is not blessed.
+    """Copies a blessed model to <serving_root>/<model_name>/<version>/ and makes it the champion; else says why not.
 
     Args:
         model: The SavedModel.

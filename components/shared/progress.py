@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
+# The first line of every step.
+STARTED = "started"
 _SECONDS_BETWEEN_LINES = 5.0
 # The logger above every module of every step.
 _LOGGER = logging.getLogger("components")
@@ -27,10 +29,16 @@ def step_log(step: str) -> Iterator[None]:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(logging.INFO)
     _LOGGER.propagate = False
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    exit_with_parent(os.getppid())
+    _LOGGER.info(STARTED)
     started_s = time.monotonic()
     yield
     _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
+
+
+def exit_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent, whose id is given, is gone: also after a kill, which nothing else tells it of."""
+    threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
 
 
 def progress_bar(total: int, unit: str) -> "tqdm[None]":
@@ -55,7 +63,7 @@ class _LogLines(io.StringIO):
         return len(text)
 
 
-def _exit_with_parent(parent: int) -> None:
+def _exit_without(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

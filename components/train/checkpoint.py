@@ -85,9 +85,8 @@ class Checkpoints:
         uri = storage.join(self._attempt_uri, f"{history.num_epochs:05d}")
         with storage.create(storage.join(uri, _WEIGHTS)) as path:
             model.save_weights(path)
-        with storage.create(storage.join(uri, _BEST)) as path:
-            with path.open("wb") as file:
-                np.savez(file, *best_weights)
+        with storage.create(storage.join(uri, _BEST)) as path, path.open("wb") as file:
+            np.savez(file, *best_weights)
         storage.write_bytes(storage.join(uri, _STATE), json.dumps(asdict(history)).encode())
         self._written.append(uri)
         while len(self._written) > _NUM_KEPT:

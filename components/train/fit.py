@@ -59,7 +59,7 @@ def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, c
         while history.num_epochs < recipe.epochs and not history.is_exhausted(recipe.patience):
             batches = training_batches(examples, recipe.batch_size, seed, epoch=history.num_epochs)
             watch = _Watch(progress, recipe, history.num_epochs)
-            logs = model.fit(batches, validation_data=validation, callbacks=[watch], verbose=0).history
+            logs = model.fit(batches, validation_data=validation, callbacks=[watch], shuffle=False, verbose=0).history
             history.append({name: values[0] for name, values in logs.items()})
             if history.best_epoch == history.num_epochs - 1:
                 best_weights = network.get_weights()
@@ -100,8 +100,8 @@ def prepare_device() -> None:
     visible = tf.config.list_physical_devices("GPU")
     if present and not visible and not hidden:
         raise RuntimeError(
-            f"This machine has a GPU ({', '.join(present)}) that TensorFlow {tf.__version__} cannot use. Install tensorflow[and-cuda] "
-            "and a driver for it, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on purpose."
+            f"This machine has a GPU ({', '.join(present)}) that TensorFlow {tf.__version__} cannot use. Install "
+            "tensorflow[and-cuda] and a driver for it, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on purpose."
         )
     if not visible:
         # On a CPU, Grappler's rewriting of the training graph takes longer than it saves in a short training, and the rate

@@ -31,9 +31,9 @@ def inception_resnet_v2(image_size_px: int, num_channels: int, weights: str) -> 
     except Exception as error:
         if weights == "imagenet":
             raise ConnectionError(
-                f"The ImageNet weights could not be downloaded ({error}). On a machine with network, get the file "
-                "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5 of Keras Applications, and give its path here as "
-                "weights=<path>; or train from scratch with weights=none."
+                f"The ImageNet weights could not be downloaded ({error}). On a machine with network, get Keras Applications' "
+                "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5, and give its path here as weights=<path>; "
+                "or train from scratch with weights=none."
             ) from error
         raise ValueError(f"{weights}: these weights do not fit InceptionResNetV2 for an input of {shape}: {error}") from error
 

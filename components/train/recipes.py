@@ -1,4 +1,4 @@
-"""How a network is trained: everything about it that is not a parameter of the pipeline, and the values that those default to."""
+"""How a network is trained: what is no parameter of the pipeline, and the values that parameters default to."""
 
 from dataclasses import dataclass, replace
 

@@ -1,0 +1,117 @@
+"""From examples to a published model, with a small network; the real one is trained in tests/pipeline."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.convert.transform import ImageMoments, write_transform_graph
+from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.train import training
+from components.train.inputs import evaluation_batches
+from components.train.recipes import RECIPES
+from components.train.request import MODEL, Request
+
+RECIPE = replace(RECIPES["paper"], epochs=2, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def transform_graph(examples: Examples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("transform") / "graph"
+    moments = []
+    for pixels, labels in evaluation_batches(examples, "train", 1).as_numpy_iterator():
+        image = pixels[0].astype(float)
+        mean, mean_square = image.mean(axis=(0, 1)), np.square(image).mean(axis=(0, 1))
+        moments.append(ImageMoments(tuple(mean), tuple(mean_square), tuple(np.flatnonzero(labels[0]).tolist())))
+    write_transform_graph(moments, len(examples.class_names), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    def small(image_size_px: int, num_channels: int, _weights: str) -> keras.Model:
+        pixels = keras.Input((image_size_px, image_size_px, num_channels))
+        return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "inception_resnet_v2", small)
+        request = Request("paper", RECIPE, "none", seed=3)
+        data_root = str(tmp_path_factory.mktemp("data"))
+        model = training.train_model(examples, transform_graph, data_root, request)
+        assert request.find(examples, data_root) == model
+    return model
+
+
+def test_the_constants_of_the_transform_graph_are_those_of_the_training_images(
+    examples: Examples, transform_graph: Path
+) -> None:
+    pixels, labels = next(evaluation_batches(examples, "train", 1000).as_numpy_iterator())
+    constants = training.read_constants(transform_graph)
+    assert np.allclose(constants["channel_mean"], pixels.mean(axis=(0, 1, 2)), rtol=1e-5)
+    assert np.allclose(constants["channel_std"], pixels.std(axis=(0, 1, 2)), rtol=1e-4)
+    assert np.array_equal(constants["class_counts"], labels.sum(axis=0))
+
+
+def test_a_finished_training_is_published_with_its_curves_and_ids(trained: TrainedModel) -> None:
+    assert trained.epochs_trained == 2
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_accuracy_all_negative"} <= trained.metrics.keys()
+    curves = json.loads(Path(trained.file_uri("history.json")).read_text())
+    assert len(curves["val_loss"]) == 2
+    ids = Path(trained.file_uri(MODEL, "assets.extra", "training_ids.txt")).read_text().split()
+    assert ids == [f"sample-{number:03d}" for number in range(96)]
+    assert TrainedModel.read(trained.file_uri(MODEL, MODEL_MANIFEST)).fingerprint == trained.fingerprint
+    assert "<svg" not in Path(trained.file_uri("training_report.html")).read_text()  # pictures are embedded as files
+    assert not Path(trained.uri, "checkpoints").exists()
+
+
+def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(trained: TrainedModel, examples: Examples) -> None:
+    model = tf.saved_model.load(trained.file_uri(MODEL))
+    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    from_pixels = model.signatures["pixels"](pixels=tf.constant(pixels))
+    files = {
+        name: tf.constant([cv2.imencode(".png", image[:, :, channel])[1].tobytes() for image in pixels])
+        for channel, name in enumerate(examples.channels)
+    }
+    from_png = model.signatures["serving_default"](**files)
+    assert np.allclose(from_pixels["probabilities"], from_png["probabilities"], atol=1e-5)
+    assert np.array_equal(from_pixels["decisions"], from_pixels["probabilities"].numpy() >= 0.5)
+    assert [name.decode() for name in from_png["classes"].numpy()] == examples.class_names
+
+
+def test_the_exported_model_needs_nothing_but_tensorflow_and_its_thresholds_can_be_replaced(
+    trained: TrainedModel, tmp_path: Path
+) -> None:
+    copy = tmp_path / "served"
+    program = (
+        "import shutil, sys, pathlib; shutil.copytree(sys.argv[1], sys.argv[2])\n"
+        "assets = pathlib.Path(sys.argv[2]) / 'assets' / 'thresholds.csv'\n"
+        "assets.write_text('0.0\\n1.1\\n0.0\\n')\n"
+        "import tensorflow as tf\n"
+        "served = tf.saved_model.load(sys.argv[2]).signatures['pixels']\n"
+        "print(served(pixels=tf.zeros((1, 16, 16, 3), tf.uint8))['decisions'].numpy().tolist())\n"
+    )
+    command = [sys.executable, "-c", program, trained.file_uri(MODEL), str(copy)]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.stdout.strip() == "[[True, False, True]]", finished.stderr
+
+
+def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples, tmp_path: Path) -> None:
+    weights = tmp_path / "w.h5"
+    weights.write_bytes(b"1")
+    requests = [
+        Request("paper", RECIPE, "none", 0),
+        Request("paper", RECIPE, "none", 1),
+        Request("paper", replace(RECIPE, epochs=3), "none", 0),
+        Request("paper", RECIPE, str(weights), 0),
+    ]
+    fingerprints = [request.fingerprint(examples) for request in requests]
+    weights.write_bytes(b"2")  # the content counts, not the name
+    fingerprints.append(requests[-1].fingerprint(examples))
+    assert len(set(fingerprints)) == 5

@@ -1,0 +1,149 @@
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.shared.version import VERSION
+from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_parameters, parse_arguments
+from pipeline.local import STEPS
+from pipeline.pipeline import hpa_pipeline
+
+SPEC, PLATFORM = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
+
+
+def test_the_committed_pipeline_is_what_the_code_compiles_to() -> None:
+    assert compile_pipeline() == PIPELINE_YAML.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_runs_kfps_executor_on_its_own_file_in_its_own_image(step: str) -> None:
+    container = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+    assert container["image"] == f"hpa-pipeline/{step}:{VERSION}"
+    assert container["command"][:4] == ["python3", "-u", "-m", "kfp.dsl.executor_main"]
+    path = container["command"][container["command"].index("--component_module_path") + 1]
+    assert path == f"components/{step}/step.py"
+    assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_parameter_has_one_default_in_the_step_and_in_the_pipeline(step: str) -> None:
+    definitions = SPEC["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
+    for name, definition in definitions.items():
+        in_pipeline = SPEC["root"]["inputDefinitions"]["parameters"][name]
+        assert in_pipeline.get("defaultValue") == definition.get("defaultValue"), name
+        assert in_pipeline["parameterType"] == definition["parameterType"], name
+        assert definition["description"], name
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_nothing_is_cached_by_kfp_and_everything_is_tried_again(step: str) -> None:
+    task = SPEC["root"]["dag"]["tasks"][step]
+    assert not task.get("cachingOptions", {}).get("enableCache")
+    assert task["retryPolicy"]["maxRetryCount"] >= 2
+
+
+def test_training_gets_one_gpu_on_the_nodes_that_the_parameter_selects() -> None:
+    resources = SPEC["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert resources["accelerator"]["resourceCount"] == "1"
+    train = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    assert train["nodeSelector"] == {"nodeSelectorJson": {"componentInputParameter": "gpu_node_selector"}}
+    assert train["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
+
+
+def test_a_machine_with_nothing_but_kfp_can_compile() -> None:
+    """What only a step needs when it runs must not be imported to wire it."""
+    program = (
+        "import sys\n"
+        "for name in ('numpy', 'tensorflow', 'apache_beam', 'keras', 'pydantic', 'google_crc32c', 'PIL', 'cv2', 'sklearn'):\n"
+        "    sys.modules[name] = None\n"
+        "import pipeline.pipeline\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_arguments_are_read_as_the_parameters_types() -> None:
+    words = ["epochs=3", "learning_rate=1e-4", "source=dir:/a=b", 'gpu_node_selector={"pool": "gpu"}']
+    expected: dict[str, Any] = {
+        "epochs": 3,
+        "learning_rate": 1e-4,
+        "source": "dir:/a=b",
+        "gpu_node_selector": {"pool": "gpu"},
+    }
+    assert parse_arguments(words, load_parameters()) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("epoch=3", "Did you mean epochs?"),
+        ("image_size=75", "Did you mean image_size_px?"),
+        ("zzz=1", "The parameters are: batch_size, "),
+        ("epochs", "expected NAME=VALUE. Received: epochs"),
+        ("epochs=three", "epochs: expected a whole number. Received: epochs=three"),
+        ("epochs=1.5", "epochs: expected a whole number"),
+        ("learning_rate=nan", "learning_rate: expected a number"),
+        ("gpu_node_selector=t4", "gpu_node_selector: expected a JSON object"),
+        ("epochs=-1", "epochs: expected at least 0. Received: epochs=-1"),
+        ("image_size_px=74", "image_size_px: expected a number from 75 to 3072"),
+        ("split=sorted", "split: expected one of stratified, random"),
+        ("source=ftp:x", "source: expected dir:"),
+        ("source=synthetic:many", "source: expected dir:"),
+        ("model_name=../x", "model_name: expected letters"),
+    ],
+)
+def test_an_argument_that_no_run_could_use_is_refused(word: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_arguments([word], load_parameters())
+
+
+def test_a_parameter_cannot_be_given_twice() -> None:
+    with pytest.raises(ValueError, match="epochs is given twice"):
+        parse_arguments(["epochs=1", "epochs=2"], load_parameters())
+
+
+def test_every_parameter_of_the_pipeline_is_read_from_the_yaml() -> None:
+    assert set(load_parameters()) == set(inspect.signature(hpa_pipeline.pipeline_func).parameters)
+
+
+def _run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_compile_check_passes_on_the_committed_pipeline() -> None:
+    finished = _run("compile", "--check")
+    assert finished.returncode == 0
+    assert "up to date" in finished.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["compile"], ["parameters"]])
+def test_every_command_has_help(command: list[str]) -> None:
+    finished = _run(*command, "--help")
+    assert finished.returncode == 0
+    assert "Usage: python -m pipeline" in finished.stdout
+
+
+def test_the_list_of_parameters_names_all_of_them() -> None:
+    listed = _run("parameters").stdout
+    assert all(name in listed for name in load_parameters())
+
+
+def test_a_wrong_argument_ends_the_command_before_anything_starts(tmp_path: Path) -> None:
+    finished = _run("run", "source=synthetic:10", "epoch=1", "--pipeline-root", str(tmp_path / "root"))
+    assert finished.returncode == 1
+    assert finished.stderr.strip() == "there is no parameter epoch. Did you mean epochs?"
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_run_needs_a_source() -> None:
+    finished = _run("run", "epochs=1")
+    assert finished.returncode == 1
+    assert "source is required" in finished.stderr
