@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
+DOCKER ?= docker
 # Compiled modules are kept beside their source even where the environment forbids it: TensorFlow imports in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -47,6 +48,14 @@ check: $(READY) ## Check style, types, import directions and pipeline.yaml
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pipeline compile --check
+
+.PHONY: images
+images: ## Build the image of each step, as pipeline.yaml names them (needs Docker)
+	@sed -n 's/^ *image: //p' pipeline.yaml | sort -u | while read -r image; do \
+		step=$${image##*/}; step=$${step%%:*}; echo "== $$image"; \
+		DOCKER_BUILDKIT=1 $(DOCKER) build --quiet -f containers/$$step/Dockerfile --build-arg VERSION=$${image##*:} -t $$image . \
+			|| exit 1; \
+	done
 
 .PHONY: lock
 lock: $(READY) ## Resolve all requirements anew, to requirements/*.txt

@@ -121,7 +121,7 @@ def _summarise(finished: LocalRun) -> None:
     for name, title, floor in (
         ("f1_macro", "F1, macro average", "always answering yes"),
         ("f1_micro", "F1, micro average", "always answering yes"),
-        ("accuracy", "Accuracy, element-wise", "always answering no"),
+        ("accuracy", "Accuracy, element-wise, at 0.5", "always answering no"),
     ):
         table.add_row(title, f"{metrics[name]:.3f}", f"{metrics[f'{name}_floor']:.3f}", floor)
     _console.print()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pipeline.compiled import PIPELINE_YAML, ROOT
 
 # Where Keras Applications downloads the weights from that the pipeline starts from by default.
@@ -117,7 +119,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
         # It also says what goes without saying: that a process on this machine gets no node pool and no memory limit.
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
-        pipeline = components.load_component_from_file(str(PIPELINE_YAML))
+        pipeline = components.load_component_from_text(_without_retries(PIPELINE_YAML.read_text(encoding="utf-8")))
         try:
             pipeline(**arguments)
         except RuntimeError as error:
@@ -127,6 +129,17 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
             reason = transcript.last_error() or "it was killed, or ended without saying why (out of memory?)"
             raise StepFailedError(f"{failed[1]} failed: {reason}\nIts whole output: {log_path}") from None
     return LocalRun(folder)
+
+
+def _without_retries(pipeline_yaml: str) -> str:
+    """Takes the retries out of a compiled pipeline.
+
+    On a cluster they are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
+    """
+    spec, *platform = yaml.safe_load_all(pipeline_yaml)
+    for task in spec["root"]["dag"]["tasks"].values():
+        task.pop("retryPolicy", None)
+    return yaml.safe_dump_all([spec, *platform], sort_keys=False)
 
 
 def _check_paths(values: list[str]) -> None:

@@ -9,3 +9,5 @@ for extra in ingest convert train evaluate push pipeline; do
     "${compile[@]}" --extra "$extra" -c requirements/all.txt pyproject.toml -o "requirements/$extra.txt"
 done
 echo uv | "${compile[@]}" -c requirements/all.txt - -o requirements/uv.txt
+# What an image needs of KFP: its executor alone.
+grep -o '^kfp==[^ ]*' requirements/all.txt | "${compile[@]}" --no-deps - -o requirements/executor.txt

@@ -99,10 +99,9 @@ def run_job(tasks: Sequence[ShardTask], options: PipelineOptions) -> list[ShardP
     missing = [task for task in tasks if not storage.exists(task.part_uri)]
     if len(missing) < len(tasks):
         logging.getLogger(__name__).info("%d of %d shards are there already", len(tasks) - len(missing), len(tasks))
-    with _progress(tasks):
-        with beam.Pipeline(options=options) as pipeline:
-            shards = pipeline | "Shards" >> beam.Create(missing, reshuffle=True)
-            shards | "Decode, resize, write" >> beam.ParDo(WriteShard())
+    with _progress(tasks), beam.Pipeline(options=options) as pipeline:
+        shards = pipeline | "Shards" >> beam.Create(missing, reshuffle=True)
+        shards | "Decode, resize, write" >> beam.ParDo(WriteShard())
     return [ShardPart.model_validate_json(storage.read_bytes(task.part_uri)) for task in tasks]
 
 

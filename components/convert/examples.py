@@ -15,7 +15,6 @@ from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFO
 from components.convert.runner import runner_options
 from components.convert.split import SPLITS, split_fractions, split_samples
 from components.convert.transform import ImageMoments, write_transform_graph
-from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import FILTERS, format_target
 from components.shared.manifest import Examples, RawImages
@@ -79,8 +78,8 @@ def _check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction:
     if len(reasons) > allowed:
         commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(3))
         raise ValueError(
-            f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows {allowed:.0f}. "
-            f"The commonest reasons: {commonest}"
+            f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
+            f"{allowed:.0f}. The commonest reasons: {commonest}"
         )
 
 

@@ -88,7 +88,7 @@ def _contact_sheet(examples: Examples) -> Markup:
 
 def _tile(parsed: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Markup:
     pixels = cv2.resize(parsed["pixels"][:, :, :3], (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA)
-    encoded, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-    names = ", ".join(class_names[label] for label in np.flatnonzero(parsed["labels"]))
+    _, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    names = ", ".join(class_names[int(label)] for label in np.flatnonzero(parsed["labels"]))
     picture = image(data.tobytes(), "jpeg", names)
     return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, names)

@@ -86,10 +86,13 @@ def _stratified(ids: list[str], labels: Mapping[str, tuple[int, ...]], fractions
 
 
 def _wanted(num_members: int, sides: list[str], fractions: Mapping[str, float]) -> dict[str, float]:
+    """How many samples of a class each side wants: its share, and of a class that suffices for all sides at least one.
+
+    What the others then lack is taken from the sides that want more than one.
+    """
     wanted = {side: fractions[side] * num_members for side in sides}
-    if num_members >= _MIN_SAMPLES_FOR_ALL_SIDES:
-        for side in sides:
-            if side != "train":
-                wanted[side] = max(1.0, wanted[side])
-        wanted["train"] = num_members - sum(wanted[side] for side in sides if side != "train")
-    return wanted
+    if num_members < _MIN_SAMPLES_FOR_ALL_SIDES or min(wanted.values()) >= 1:
+        return wanted
+    above_one = {side: max(0.0, want - 1) for side, want in wanted.items()}
+    kept = (num_members - len(sides)) / sum(above_one.values())
+    return {side: 1 + kept * above for side, above in above_one.items()}

@@ -34,7 +34,7 @@ def evaluate_model(model_dir: Path, examples: Examples, data_root: str, request:
     threshold = fit_global_threshold(scores["validation"].y_true, scores["validation"].y_score)
     judged = scores[judged_on]
     y_pred = judged.y_score >= threshold
-    figures = scoreboard(judged.y_true, y_pred)
+    figures = scoreboard(judged.y_true, judged.y_score, threshold)
     verdict = bless(figures, judged_on, request.blessing_min_gain)
     _log.info("%s: %s", "blessed" if verdict.blessed else "not blessed", "; ".join(verdict.reasons))
     manifest = Evaluation(
@@ -50,6 +50,7 @@ def evaluate_model(model_dir: Path, examples: Examples, data_root: str, request:
         blessed=verdict.blessed,
         reasons=verdict.reasons,
         metrics=figures,
+        validation_metrics=scoreboard(scores["validation"].y_true, scores["validation"].y_score, threshold),
     )
     thresholds = np.full(len(examples.class_names), threshold)
     classes = class_scores(judged.y_true, y_pred, thresholds, examples.class_names)

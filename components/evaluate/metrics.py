@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics
 
+PAPER_THRESHOLD = 0.5
+
 
 @dataclass(frozen=True)
 class ClassScore:
@@ -23,20 +25,21 @@ class ClassScore:
     threshold: float
 
 
-def scoreboard(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
+def scoreboard(y_true: np.ndarray, y_score: np.ndarray, threshold: float) -> dict[str, float]:
     """The figures over all classes.
 
     Args:
         y_true: bool, shape (samples, classes).
-        y_pred: bool, the same shape.
+        y_score: Probabilities, the same shape.
+        threshold: Where F1 takes a probability for a yes. Accuracy is the paper's: element-wise, at 0.5.
 
     Returns:
-        `accuracy` (element-wise) with `accuracy_floor`, which always answering no gets; `f1_macro` and `f1_micro` with their
-        floors, which always answering yes gets (always answering no gets 0).
+        `accuracy` with `accuracy_floor`, which always answering no gets; `f1_macro` and `f1_micro` with their floors, which
+        always answering yes gets (always answering no gets 0).
     """
-    yes = np.ones_like(y_true)
+    yes, y_pred = np.ones_like(y_true), y_score >= threshold
     return {
-        "accuracy": float((y_true == y_pred).mean()),
+        "accuracy": float((y_true == (y_score >= PAPER_THRESHOLD)).mean()),
         "accuracy_floor": float((~y_true).mean()),
         "f1_macro": _f1(y_true, y_pred, "macro"),
         "f1_macro_floor": _f1(y_true, yes, "macro"),

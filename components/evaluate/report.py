@@ -16,7 +16,7 @@ from components.shared.records import parse_example
 
 _MAX_TILES = 18
 _FLOORS = {
-    "accuracy": ("Accuracy, element-wise", "always answering no"),
+    "accuracy": ("Accuracy, element-wise, at 0.5", "always answering no"),
     "f1_macro": ("F1, macro average", "always answering yes"),
     "f1_micro": ("F1, micro average", "always answering yes"),
 }
@@ -35,7 +35,11 @@ def evaluation_report(
         y_pred: Its decisions: bool, shape (samples, classes).
     """
     metrics = evaluation.metrics
-    rows = [[name, metrics[key], metrics[f"{key}_floor"], floor] for key, (name, floor) in _FLOORS.items()]
+    validation = evaluation.validation_metrics
+    rows = [
+        [name, metrics[key], metrics[f"{key}_floor"], floor, validation[key], validation[f"{key}_floor"]]
+        for key, (name, floor) in _FLOORS.items()
+    ]
     verdict = Markup('<p class="{}">{}</p><ul>{}</ul>').format(
         "yes" if evaluation.blessed else "no",
         "Blessed: it may be pushed." if evaluation.blessed else "Not blessed: it is not pushed.",
@@ -49,9 +53,9 @@ def evaluation_report(
             Section("Verdict", verdict),
             Section(
                 "Scoreboard",
-                table(["Metric", "model", "floor", "the floor is"], rows),
-                f"A class is predicted where its probability is at least {evaluation.threshold:.3f}, fitted on the validation "
-                "split. An accuracy is worth only what it is above its floor. A class that is absent or never predicted has an "
+                table(["Metric", "model", "floor", "the floor is", "on validation", "floor"], rows),
+                f"For F1, a class is predicted where its probability is at least {evaluation.threshold:.3f}, which was fitted on the "
+                "validation split. An accuracy is worth only what it is above its floor. A class that is absent or never predicted has an "
                 "F1 of 0, as in the competition.",
             ),
             Section("F1 by class", figure(_f1_bars(classes), "F1 of each class beside its floor")),

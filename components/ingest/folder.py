@@ -7,7 +7,7 @@ import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from components.ingest.source import Listed
 from components.shared.labels import FILTERS, parse_target
@@ -78,9 +78,9 @@ def _files_by_id(folder: Path) -> dict[str, dict[str, str]]:
     """File names by sample and filter, of all `<id>_<filter>.png` in a folder."""
     files: dict[str, dict[str, str]] = defaultdict(dict)
     for entry in os.scandir(folder):
-        stem, extension = os.path.splitext(entry.name)
-        sample_id, _, name = stem.rpartition("_")
-        if extension == ".png" and name in FILTERS and entry.is_file():
+        file = PurePath(entry.name)
+        sample_id, _, name = file.stem.rpartition("_")
+        if file.suffix == ".png" and name in FILTERS and entry.is_file():
             files[sample_id][name] = entry.name
     return dict(files)
 
@@ -96,7 +96,7 @@ def read_labels(path: Path, num_classes: int) -> list[Listed]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = len((error.object[: error.start] + b".").splitlines())
         raise ValueError(
             f"{path}, line {line}: expected text in UTF-8. Received: byte 0x{error.object[error.start]:02x}"
         ) from None

@@ -10,7 +10,7 @@ from components.shared.fingerprint import fingerprint
 from components.shared.index import ImageFile, Sample, dump_index, read_index
 from components.shared.labels import FILTERS, format_target
 from components.shared.manifest import RawImages
-from components.shared.progress import progress_bar
+from components.shared.progress import exit_with_parent, progress_bar
 
 # Raised when the same source gives another index or other files.
 FORMAT = 1
@@ -99,7 +99,7 @@ def _store_all(source: Source, raw_uri: str) -> Iterator[Sample]:
     num_processes = max(1, min(os.cpu_count() or 1, len(listed) // 8))
     with (
         progress_bar(len(listed), "samples") as progress,
-        ProcessPoolExecutor(num_processes, initializer=_start_worker, initargs=(source, images_uri)) as pool,
+        ProcessPoolExecutor(num_processes, initializer=_start_worker, initargs=(source, images_uri, os.getpid())) as pool,
     ):
         for sample in pool.map(_store_in_worker, listed, chunksize=4):
             progress.update()
@@ -110,8 +110,9 @@ def _store_all(source: Source, raw_uri: str) -> Iterator[Sample]:
 _work: tuple[Source, str] | None = None
 
 
-def _start_worker(source: Source, images_uri: str) -> None:
+def _start_worker(source: Source, images_uri: str, parent: int) -> None:
     global _work
+    exit_with_parent(parent)
     _work = source, images_uri
 
 

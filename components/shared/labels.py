@@ -53,7 +53,8 @@ def parse_target(target: str, num_classes: int) -> tuple[int, ...]:
         raise ValueError("Target is empty: expected class indices separated by spaces, such as '16 0'")
     labels = []
     for word in words:
-        if not (word.isascii() and word.isdigit() and int(word) < num_classes):
+        # No index has so many digits, and int() refuses thousands of them with a message of its own.
+        if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < num_classes):
             raise ValueError(f"Target names an unknown class: expected indices from 0 to {num_classes - 1}. Received: {word!r}")
         labels.append(int(word))
     if len(set(labels)) != len(labels):

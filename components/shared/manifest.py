@@ -203,4 +203,6 @@ class Evaluation(Manifest):
     threshold: float
     blessed: bool
     reasons: list[str]
+    # On the split that was judged on, and on validation, which the threshold was fitted on.
     metrics: dict[str, float]
+    validation_metrics: dict[str, float]

@@ -37,7 +37,7 @@ def step_log(step: str) -> Iterator[None]:
 
 
 def exit_with_parent(parent: int) -> None:
-    """Ends this process soon after its parent, whose id is given, is gone: also after a kill, which nothing else tells it of."""
+    """Ends this process soon after its parent is gone, however that came: nothing else tells it of a kill."""
     threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
 
 
@@ -45,11 +45,11 @@ def progress_bar(total: int, unit: str) -> "tqdm[None]":
     """A tqdm bar that writes a line with count, rate and time left to the log every few seconds."""
     return tqdm(
         total=total,
-        unit=unit,
+        unit=f" {unit}",
         file=_LogLines(),
         mininterval=_SECONDS_BETWEEN_LINES,
         ascii=True,
-        bar_format="{n_fmt}/{total_fmt} {unit}, {percentage:.0f} %, {rate_noinv_fmt}, ETA {remaining}",
+        bar_format="{n_fmt}/{total_fmt}{unit}, {percentage:.0f} %, {rate_noinv_fmt}, ETA {remaining}",
     )
 
 
@@ -58,7 +58,7 @@ class _LogLines(io.StringIO):
 
     def write(self, text: str) -> int:
         line = text.replace("\r", "").strip()
-        if line:
+        if line and not line.startswith("0/"):  # nothing is known of rate and time left yet
             _LOGGER.info("%s", line)
         return len(text)
 

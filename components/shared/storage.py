@@ -53,7 +53,7 @@ def read_bytes(uri: str) -> bytes:
 def list_names(uri: str) -> list[str]:
     """Lists the names directly below a folder, sorted; none where the folder does not exist. Unfinished files are left out."""
     with contextlib.suppress(FileNotFoundError):
-        return sorted(name for name in os.listdir(to_path(uri)) if name != _PARTIAL)
+        return sorted(path.name for path in to_path(uri).iterdir() if path.name != _PARTIAL)
     return []
 
 

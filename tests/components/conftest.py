@@ -61,7 +61,9 @@ def make_stored_png() -> MakePng:
         height, width = pixels.shape
         rows = b"".join(b"\0" + row.tobytes() for row in pixels)
         assert len(rows) < 1 << 16
-        block = b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows + struct.pack(">I", zlib.adler32(rows))
+        block = (
+            b"\x78\x01\x01" + struct.pack("<HH", len(rows), len(rows) ^ 0xFFFF) + rows + struct.pack(">I", zlib.adler32(rows))
+        )
         chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", block), (b"IEND", b"")]
         return b"\x89PNG\r\n\x1a\n" + b"".join(
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
@@ -75,7 +77,11 @@ def make_folder(make_pixels: MakePixels, make_png: MakePng) -> MakeFolder:
     """Makes a folder in the competition's layout: noise images, and train.csv with the given targets by id."""
 
     def make(
-        folder: Path, targets: Mapping[str, str], side_px: int = 128, filters: Sequence[str] = FILTERS, encode: MakePng = make_png
+        folder: Path,
+        targets: Mapping[str, str],
+        side_px: int = 128,
+        filters: Sequence[str] = FILTERS,
+        encode: MakePng = make_png,
     ) -> Path:
         (folder / "train").mkdir(parents=True)
         (folder / "train.csv").write_text("Id,Target\n" + "".join(f"{name},{target}\n" for name, target in targets.items()))

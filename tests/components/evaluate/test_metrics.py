@@ -20,7 +20,7 @@ def decisions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 @given(decisions())
 def test_figures_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
     y_true, y_pred = pair
-    figures = scoreboard(y_true, y_pred)
+    figures = scoreboard(y_true, np.where(y_pred, 0.7, 0.2), threshold=0.6)
     assert figures["accuracy"] == pytest.approx(accuracy_score(y_true.ravel(), y_pred.ravel()))
     assert figures["f1_macro"] == pytest.approx(f1_score(y_true, y_pred, average="macro", zero_division=0))
     assert figures["accuracy_floor"] == pytest.approx(accuracy_score(y_true.ravel(), np.zeros(y_true.size, bool)))
@@ -34,12 +34,18 @@ def test_the_floor_of_accuracy_on_the_published_labels_is_94_percent() -> None:
     y_true = np.zeros((31072, 28), bool)
     for column, count in enumerate(PUBLISHED_COUNTS.values()):
         y_true[:count, column] = True
-    assert scoreboard(y_true, ~y_true)["accuracy_floor"] == pytest.approx(0.94163, abs=5e-6)
+    assert scoreboard(y_true, ~y_true, 0.5)["accuracy_floor"] == pytest.approx(0.94163, abs=5e-6)
     # Perfect on the three commonest classes and no on the others: a splendid accuracy, and hardly any macro F1.
     y_pred = y_true & np.isin(np.arange(28), [0, 25, 21])
-    figures = scoreboard(y_true, y_pred)
+    figures = scoreboard(y_true, y_pred.astype(float), 0.5)
     assert figures["accuracy"] == pytest.approx(0.9702, abs=5e-5)
     assert figures["f1_macro"] == pytest.approx(3 / 28)
+
+
+def test_accuracy_is_the_papers_at_one_half_and_f1_is_at_the_fitted_threshold() -> None:
+    y_true = np.array([[True, False]])
+    figures = scoreboard(y_true, np.array([[0.3, 0.1]]), threshold=0.2)
+    assert (figures["accuracy"], figures["f1_micro"]) == (0.5, 1.0)
 
 
 def test_an_absent_class_scores_0_and_says_that_its_support_is_0() -> None:
@@ -78,7 +84,7 @@ def test_no_other_threshold_is_better_on_validation(seed: int) -> None:
     random = np.random.default_rng(seed)
     y_true = random.random((40, 4)) < 0.3
     y_score = np.clip(0.3 * y_true + 0.7 * random.random((40, 4)), 0, 1)
-    fitted = scoreboard(y_true, y_score >= fit_global_threshold(y_true, y_score))["f1_macro"]
+    fitted = scoreboard(y_true, y_score, fit_global_threshold(y_true, y_score))["f1_macro"]
     best = max(f1_score(y_true, y_score >= value, average="macro", zero_division=0) for value in y_score.ravel())
     assert fitted == pytest.approx(best)
 

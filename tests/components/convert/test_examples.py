@@ -1,0 +1,190 @@
+import csv
+import gzip
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.convert.examples import convert_images
+from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request
+from components.convert.split import SPLITS
+from components.ingest.folder import Folder
+from components.ingest.raw import ingest_images
+from components.shared import storage
+from components.shared.index import read_index
+from components.shared.labels import CLASS_NAMES
+from components.shared.manifest import Examples, RawImages
+from components.shared.records import parse_example
+
+MakeFolder = Callable[..., Path]
+_REQUEST = Request(75, "rgb", "stratified", 0.2, 0.2, 0)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A source of 30 samples, of which one has a bad row and one lacks a filter, and what was made of it."""
+
+    data_root: str
+    raw: RawImages
+    examples: Examples
+
+    def records(self, split: str) -> list[dict[str, np.ndarray]]:
+        files = tf.data.TFRecordDataset(self.examples.shard_uris(split))
+        return list(files.map(lambda record: parse_example(record, (75, 75, 3), 28)).as_numpy_iterator())
+
+    def published(self, name: str) -> bytes:
+        return storage.read_bytes(self.examples.file_uri(name))
+
+
+def _ingest(folder: Path, data_root: Path) -> RawImages:
+    return ingest_images(Folder(folder, 28), "dir:cells", str(data_root), list(CLASS_NAMES))
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory, make_folder: MakeFolder) -> Converted:
+    folder = tmp_path_factory.mktemp("converted")
+    targets = {f"s{k:02d}": str(k % 3) if k % 4 else f"{k % 3} 27" for k in range(30)}
+    cells = make_folder(folder / "cells", targets | {"s05": "99"})
+    (cells / "train" / "s07_blue.png").unlink()
+    (cells / "train" / "s08_yellow.png").unlink()  # not asked for
+    raw = _ingest(cells, folder / "data")
+    examples = convert_images(raw, str(folder / "data"), _REQUEST, 0.1, "local", "")
+    return Converted(str(folder / "data"), raw, examples)
+
+
+def _rows(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+
+
+def test_every_good_sample_is_in_one_record_with_its_labels(converted: Converted) -> None:
+    labels = {s.sample_id: s.labels for s in read_index(converted.raw.index_uri) if s.sample_id not in ("s05", "s07")}
+    records = [record for split in SPLITS for record in converted.records(split)]
+    assert {r["id"].decode(): tuple(np.flatnonzero(r["labels"]).tolist()) for r in records} == labels
+    assert len(records) == 28
+
+
+def test_the_manifest_counts_and_names_what_there_is(converted: Converted) -> None:
+    examples = converted.examples
+    assert {split: examples.num_records(split) for split in SPLITS} == {s: len(converted.records(s)) for s in SPLITS}
+    assert examples.num_quarantined == 2
+    assert examples.inputs == {"raw_images": converted.raw.fingerprint}
+    assert examples.channels == ["red", "green", "blue"]
+    assert examples.class_names == list(CLASS_NAMES)
+    assert (examples.source, examples.licence) == (converted.raw.source, converted.raw.licence)
+    for shards in examples.shards.values():
+        for shard in shards:
+            data = storage.read_bytes(storage.join(examples.uri, shard.name))
+            assert (shard.num_bytes, shard.crc32c) == (len(data), storage.crc32c(data))
+
+
+def test_what_was_converted_is_found_by_the_same_request_only(converted: Converted) -> None:
+    assert _REQUEST.find(converted.raw, converted.data_root) == converted.examples
+    assert Request(**vars(_REQUEST)).fingerprint(converted.raw) == converted.examples.fingerprint
+    others = [
+        replace(_REQUEST, image_size_px=76),
+        replace(_REQUEST, channels="rgby"),
+        replace(_REQUEST, split="random"),
+        replace(_REQUEST, validation_fraction=0.1),
+        replace(_REQUEST, test_fraction=0.1),
+        replace(_REQUEST, seed=1),
+    ]
+    assert [other.find(converted.raw, converted.data_root) for other in others] == [None] * len(others)
+    assert _REQUEST.find(converted.raw.model_copy(update={"fingerprint": "other"}), converted.data_root) is None
+
+
+def test_the_quarantine_lists_each_sample_with_its_reason(converted: Converted) -> None:
+    assert _rows(converted.published(QUARANTINE)) == [
+        {"id": "s05", "reason": "Target names an unknown class: expected indices from 0 to 27. Received: '99'"},
+        {"id": "s07", "reason": "the blue filter is missing"},
+    ]
+
+
+def test_the_table_of_samples_says_where_each_is_and_what_it_is_like(converted: Converted) -> None:
+    rows = {row["id"]: row for row in _rows(gzip.decompress(converted.published(SAMPLES)))}
+    assert len(rows) == 28
+    for split in SPLITS:
+        for record in converted.records(split):
+            row = rows[record["id"].decode()]
+            assert row["split"] == split
+            assert row["shard"] in [shard.name for shard in converted.examples.shards[split]]
+            assert row["labels"] == " ".join(map(str, np.flatnonzero(record["labels"])))
+            pixels = record["pixels"].astype(float)
+            np.testing.assert_allclose(
+                [float(row[f"mean_{name}"]) for name in ("red", "green", "blue")], pixels.mean(axis=(0, 1))
+            )
+            np.testing.assert_allclose(
+                [float(row[f"mean_square_{name}"]) for name in ("red", "green", "blue")], (pixels**2).mean(axis=(0, 1))
+            )
+
+
+def test_the_transform_graph_holds_the_statistics_of_the_training_records(converted: Converted) -> None:
+    graph = tf.saved_model.load(f"{converted.examples.file_uri(TRANSFORM_GRAPH)}/transform_fn")
+    given = {
+        "mean": tf.zeros((2, 3)),
+        "mean_square": tf.zeros((2, 3)),
+        "labels": tf.sparse.from_dense(tf.constant([[4, 27], [1, 0]], tf.int64)),
+    }
+    learned = graph.transform_fn(given)
+    records = converted.records("train")
+    pixels = np.stack([record["pixels"] for record in records]).astype(np.float64)
+    np.testing.assert_allclose(learned["channel_mean"][0], pixels.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(learned["channel_std"][0], pixels.std(axis=(0, 1, 2)), rtol=1e-4)
+    np.testing.assert_array_equal(learned["class_counts"][0], sum(record["labels"] for record in records))
+    np.testing.assert_array_equal(np.flatnonzero(learned["labels"][0]), [4, 27])
+
+
+def test_the_data_report_shows_counts_samples_and_what_was_left_out(converted: Converted) -> None:
+    page = converted.published(DATA_REPORT).decode()
+    counts = {split: len(converted.records(split)) for split in SPLITS}
+    assert f"28 samples from dir:cells ({', '.join(f'{counts[split]} {split}' for split in SPLITS)})" in page
+    assert page.count("<figure") == min(24, counts["train"])
+    assert "the blue filter is missing" in page
+    assert "Rods &amp; rings" in page
+    assert converted.raw.licence in page
+
+
+def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Path, make_folder: MakeFolder) -> None:
+    cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 2) for k in range(20)})
+    for number, name in enumerate(["red"] * 4 + ["green"] * 3 + ["blue"] * 2):
+        (cells / "train" / f"s{number:02d}_{name}.png").unlink()
+    for name in ("red", "green", "blue"):
+        (cells / "train" / f"s10_{name}.png").write_bytes((cells / "train" / "s11_red.png").read_bytes()[:60])
+    raw = _ingest(cells, tmp_path / "data")
+    with pytest.raises(ValueError, match="cannot be used") as raised:
+        convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.4, "local", "")
+    assert str(raised.value) == (
+        "10 of 20 samples cannot be used, and max_bad_fraction=0.4 allows 8. The commonest reasons: "
+        "4 x the red filter is missing; 3 x the green filter is missing; 2 x the blue filter is missing"
+    )
+    assert _REQUEST.find(raw, str(tmp_path / "data")) is None
+
+
+def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make_folder: MakeFolder) -> None:
+    cells = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "99", "d": ""}, filters=("green",))
+    raw = _ingest(cells, tmp_path / "data")
+    with pytest.raises(ValueError, match=r"^2 of 4 samples cannot be used, .* allows 1\. .*1 x Target is empty"):
+        convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.0, "local", "")
+    assert not (tmp_path / "data" / "examples").exists()
+
+
+def test_a_training_split_of_bad_images_only_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
+    cells = make_folder(tmp_path / "cells", {f"s{k}": "0" for k in range(6)}, filters=("green",))
+    raw = _ingest(cells, tmp_path / "data")
+    with pytest.raises(ValueError, match="Not one sample of the training split could be used"):
+        convert_images(raw, str(tmp_path / "data"), _REQUEST, 1.0, "local", "")
+
+
+def test_a_paper_like_split_of_yellow_too_has_no_test_side(tmp_path: Path, make_folder: MakeFolder) -> None:
+    cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
+    raw = _ingest(cells, tmp_path / "data")
+    request = Request(80, "rgby", "random", 0.2, 0.0, 0)
+    examples = convert_images(raw, str(tmp_path / "data"), request, 0.0, "local", "")
+    assert Counter({split: examples.num_records(split) for split in SPLITS}) == {"train": 8, "validation": 2, "test": 0}
+    assert examples.channels == ["red", "green", "blue", "yellow"]
+    (record,) = tf.data.TFRecordDataset(examples.shard_uris("train")).take(1)
+    assert parse_example(record, (80, 80, 4), 28)["pixels"].shape == (80, 80, 4)

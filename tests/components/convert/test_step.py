@@ -1,0 +1,67 @@
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.convert.step import convert
+from components.ingest.folder import Folder
+from components.ingest.raw import ingest_images
+from components.shared.labels import CLASS_NAMES
+from components.shared.manifest import Examples
+
+_OUTPUTS = ("examples", "transform_graph", "data_report", "quarantine")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("components")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def _artifacts(folder: Path) -> dict[str, SimpleNamespace]:
+    folder.mkdir()
+    return {name: SimpleNamespace(path=str(folder / name), metadata={}) for name in _OUTPUTS}
+
+
+def test_artifacts_are_the_same_when_the_step_runs_again_and_converts_nothing(
+    tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
+    raw = ingest_images(Folder(cells, 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})
+    raw.save(raw_images)
+    first, second = _artifacts(tmp_path / "1"), _artifacts(tmp_path / "2")
+    parameters = {"image_size_px": 75, "validation_fraction": 0.2, "test_fraction": 0.2}
+    convert(raw_images, str(tmp_path / "data"), **first, **parameters)
+    assert "exist already" not in capsys.readouterr().out
+    for path in Path(raw.images_uri).glob("*.png"):
+        path.unlink()
+    convert(raw_images, str(tmp_path / "data"), **second, **parameters)
+    assert "these examples exist already" in capsys.readouterr().out
+
+    contents = [
+        {
+            path.relative_to(tmp_path / run).as_posix(): path.read_bytes()
+            for path in (tmp_path / run).rglob("*")
+            if path.is_file()
+        }
+        for run in "12"
+    ]
+    assert contents[0] == contents[1]
+    assert {name.split("/")[0] for name in contents[0]} == set(_OUTPUTS)
+    assert "transform_graph/transform_fn/saved_model.pb" in contents[0]
+    examples = Examples.read(first["examples"].path)
+    assert sum(examples.num_records(split) for split in examples.shards) == 10
+    for artifact in first.values():
+        assert artifact.metadata["fingerprint"] == examples.fingerprint
+        assert artifact.metadata["num_train"] == 6
+
+
+def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    raw_images = SimpleNamespace(path=str(tmp_path / "nothing"), metadata={})
+    with pytest.raises(ValueError, match=r"image_size_px: expected a number from 75[\s\S]*channels: expected one of"):
+        convert(raw_images, str(tmp_path), **_artifacts(tmp_path / "1"), image_size_px=10, channels="rg")

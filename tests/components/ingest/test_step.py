@@ -1,0 +1,38 @@
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.ingest.step import ingest
+from components.shared.index import read_index
+from components.shared.manifest import RawImages
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("components")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def test_the_artifact_points_at_what_was_ingested(
+    tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+    artifact = SimpleNamespace(path=str(tmp_path / "artifact"), metadata={})
+    ingest(f"dir:{folder}", str(tmp_path / "data"), artifact)
+    raw = RawImages.read(artifact.path)
+    assert [sample.sample_id for sample in read_index(raw.index_uri)] == ["a", "b"]
+    assert artifact.metadata["fingerprint"] == raw.fingerprint
+    assert artifact.metadata["num_samples"] == 2
+    assert "2 samples" in capsys.readouterr().out
+
+
+def test_wrong_parameters_are_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    artifact = SimpleNamespace(path=str(tmp_path / "artifact"), metadata={})
+    with pytest.raises(ValueError, match=r"source: expected dir:[\s\S]*seed: expected"):
+        ingest("cells", str(tmp_path / "data"), artifact, seed=-1)
+    assert list(tmp_path.iterdir()) == []
