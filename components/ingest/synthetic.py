@@ -20,6 +20,7 @@ from components.shared.labels import CLASS_NAMES, FILTERS
 __all__ = [
     "FORMAT",
     "SyntheticSample",
+    "class_examples",
     "contact_sheet",
     "pattern_sample",
     "render_sample",
@@ -81,6 +82,11 @@ def pattern_sample(seed: int, label: int) -> SyntheticSample:
     return SyntheticSample(sample_id(seed, number), (label,), number, _render(seed, number, number, (label,)))
 
 
+def class_examples(seed: int) -> tuple[SyntheticSample, ...]:
+    """One field for each class alone, in the order of the classes: for a contact sheet of all patterns."""
+    return tuple(pattern_sample(seed, label) for label in range(len(CLASS_NAMES)))
+
+
 def _render(seed: int, group: int, k: int, labels: tuple[int, ...]) -> dict[str, bytes]:
     own = Draws(_OWN_STREAM, seed, k)
     shift, brightness = (0, 0), 100
@@ -114,12 +120,12 @@ def _focused(light: Light, draws: Draws) -> Light:
 
 
 def _exposure(name: str, draws: Draws, brightness: int) -> Exposure:
-    gain = {"red": (170, 620), "green": (200, 340), "blue": (150, 440), "yellow": (130, 480)}[name]
+    gain = {"red": (170, 620), "green": (240, 370), "blue": (150, 440), "yellow": (130, 480)}[name]
     return Exposure(
         # The smaller of two draws: most are moderate, some come near the end of the scale.
         gain=min(draws.between(*gain), draws.between(*gain)) * brightness // 100,
         background=draws.between(0, 2),
         black=draws.between(2, 4),
-        shot=draws.between(8, 70) if name != "blue" else draws.between(3, 16),
+        shot=draws.between(8, 70) if name != "blue" else draws.between(5, 28),
         read=draws.between(4, 28) if name != "blue" else draws.between(3, 16),
     )

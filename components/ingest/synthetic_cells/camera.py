@@ -22,7 +22,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     height, width = pixels.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row starts with its filter type: 0, none
     rows[:, 1:] = pixels
-    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 8, zlib.Z_RLE)
+    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
     packed = packer.compress(rows.tobytes()) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
@@ -69,7 +69,10 @@ def expose(light: NDArray[np.uint8], exposure: Exposure, chance: NDArray[np.uint
 
 
 def exact_noise_quantiles() -> NDArray[np.float64]:
-    """What `_noise_quantiles` rounds: 256 quantiles of a distribution of mean 0 and variance 1 that is skewed as photon counts are."""
+    """What `_noise_quantiles` rounds: 256 quantiles, of mean 0 and variance 1, skewed as photon counts are.
+
+    Cornish and Fisher's expansion (1938) of a normal distribution's quantiles, to the term of the skewness.
+    """
     normal = NormalDist()
     steps = [normal.inv_cdf((step + 0.5) / 256) for step in range(256)]
     skew = 0.9

@@ -10,8 +10,8 @@ from components.ingest.synthetic_cells.camera import SIDE_PX
 from components.ingest.synthetic_cells.draws import Draws
 from components.ingest.synthetic_cells.polar import COSINE_ONE, EIGHTHS, REACH_PX, TURN, Ints, cosine, sine
 
-# Cells are placed this far outside the picture as well, so that its border cuts through cells, and so that a field shifted by up
-# to MAX_SHIFT_PX still shows cells up to its border.
+# Cells are placed this far outside the picture as well, so that its border cuts through cells, also where a near-duplicate is
+# shifted by up to MAX_SHIFT_PX.
 MARGIN_PX = 120
 MAX_SHIFT_PX = 32
 NUM_DARTS = 420
@@ -75,6 +75,7 @@ class Cells:
     origin: tuple[int, int]
 
     def __len__(self) -> int:
+        """Number of cells, those out of sight included."""
         return len(self.x)
 
     def rows(self, *phases: int) -> Ints:

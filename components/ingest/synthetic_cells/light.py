@@ -10,7 +10,7 @@ Light = NDArray[np.uint8]
 
 
 def curve(*points: tuple[int, int]) -> bytes:
-    """A table of 256 values: straight lines between the given (input, output) points, flat before the first and after the last."""
+    """A table of 256 values: straight lines between the given (input, output) points, flat beyond them."""
     table = bytearray()
     for value in range(256):
         before = [point for point in points if point[0] <= value]
@@ -59,7 +59,8 @@ def soft(light: Light) -> Light:
     padded = np.pad(light, 1, mode="edge").astype(np.uint16)
     rows = padded[:-2] + padded[2:] + (padded[1:-1] << 1)
     columns = rows[:, :-2] + rows[:, 2:] + (rows[:, 1:-1] << 1)
-    return ((columns + 8) >> 4).astype(np.uint8)
+    blurred: Light = ((columns + 8) >> 4).astype(np.uint8)
+    return blurred
 
 
 def thick(light: Light) -> Light:

@@ -30,7 +30,8 @@ def cosines() -> Ints:
 
 def exact_cosines() -> NDArray[np.float64]:
     """What `cosines` rounds."""
-    return np.cos(np.arange(TURN) * (2 * np.pi / TURN)) * COSINE_ONE
+    exact: NDArray[np.float64] = np.cos(np.arange(TURN) * (2 * np.pi / TURN)) * COSINE_ONE
+    return exact
 
 
 def cosine(turns: Ints) -> Ints:
@@ -66,4 +67,5 @@ def directions() -> NDArray[np.uint16]:
 def distances() -> NDArray[np.int16]:
     """Distance in eighths of a pixel of each pixel from the middle of the square."""
     down, right = offsets()
-    return np.rint(np.sqrt(down * down + right * right) * EIGHTHS).astype(np.int16)
+    rounded: NDArray[np.int16] = np.rint(np.sqrt(down * down + right * right) * EIGHTHS).astype(np.int16)
+    return rounded

@@ -1,267 +1,12 @@
-"""Where a protein of each of the 28 classes lies: the patterns of the green filter."""
+"""The green filter: the protein of interest, placed as its labels say."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
-from components.ingest.synthetic_cells.light import Light, curve, dimmed, product, soft, thick, through, total, without
-from components.ingest.synthetic_cells.polar import EIGHTHS, TURN
-from components.ingest.synthetic_cells.spots import Spots
+from components.ingest.synthetic_cells import cytoplasm, nucleus
+from components.ingest.synthetic_cells.light import Light, dimmed, product, total
 from components.ingest.synthetic_cells.stage import Stage, lit
-from components.ingest.synthetic_cells.threads import basket, drawn, wander
 from components.shared.labels import CLASS_NAMES
-
-_GRAIN = curve((0, 120), (255, 255))
-_COARSE = curve((0, 60), (255, 255))
-
-
-def nucleoplasm(stage: Stage) -> Light:
-    """The nucleus, its nucleoli left out."""
-    body = product(stage.in_nucleus, through(_GRAIN, stage.texture("grain")))
-    return without(body, dimmed(stage.nucleolar, 85))
-
-
-def nuclear_membrane(stage: Stage) -> Light:
-    """A thin ring around the nucleus."""
-    ring = curve((0, 0), (3, 255), (9, 255), (16, 60), (40, 36), (255, 36))
-    return soft(product(through(ring, stage.regions.nuclear), through(_GRAIN, stage.texture("mottle"))))
-
-
-def nucleoli(stage: Stage) -> Light:
-    """One to four bright bodies in the nucleus, where blue is dark."""
-    return product(stage.nucleolar, through(_GRAIN, stage.texture("grain")))
-
-
-def fibrillar_centres(stage: Stage) -> Light:
-    """A few small dots within each nucleolus."""
-    homes, draws = stage.nucleoli, stage.draws
-    of = np.repeat(np.arange(len(homes.cell)), draws.many(3, 5, len(homes.cell)))
-    turns, away = draws.many(0, TURN - 1, len(of)), homes.radius[of] * draws.many(30, 85, len(of)) // 100
-    x, y = stage.cells.at(homes.cell[of], turns, away)
-    x, y = x - stage.cells.x[homes.cell[of]] + homes.x[of], y - stage.cells.y[homes.cell[of]] + homes.y[of]
-    dots = Spots().stamp(x, y, draws.many(10, 14, len(of)), draws.many(200, 255, len(of))).light()
-    return total(product(soft(dots), stage.in_nucleus), dimmed(stage.nucleolar, 12))
-
-
-def nuclear_speckles(stage: Stage) -> Light:
-    """Twenty or so irregular patches in each nucleus."""
-    patches = through(curve((0, 24), (140, 34), (190, 110), (235, 255), (255, 255)), stage.texture("specks"))
-    return without(product(soft(patches), stage.in_nucleus), stage.nucleolar)
-
-
-def nuclear_bodies(stage: Stage) -> Light:
-    """Two to six sharp dots in each nucleus."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 2, 6)
-    x, y = stage.cells.within_nucleus(rows, draws.many(0, TURN - 1, len(rows)), draws.many(150, 800, len(rows)))
-    dots = Spots().stamp(x, y, draws.many(14, 24, len(rows)), draws.many(200, 255, len(rows))).light()
-    return total(soft(dots), dimmed(stage.in_nucleus, 6))
-
-
-def reticulum(stage: Stage) -> Light:
-    """A net around the nucleus that thins out towards the membrane."""
-    fall = curve((0, 0), (2, 255), (24, 210), (70, 110), (150, 45), (255, 20))
-    net = through(curve((0, 30), (150, 110), (255, 255)), stage.texture("mesh"))
-    net = product(net, through(_COARSE, stage.texture("grain")))
-    net = total(net, dimmed(through(_COARSE, stage.texture("specks")), 30))
-    return product(product(net, through(fall, stage.regions.around)), stage.in_cytoplasm)
-
-
-def golgi(stage: Stage) -> Light:
-    """A ribbon on one side of the nucleus."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 12, 20)
-    x, y = stage.beside_nucleus(rows, 110, 10, 110)
-    heading = stage.cells.pole[rows] + TURN // 4 + draws.many(-120, 120, len(rows))
-    path_x, path_y = wander(draws, x, y, heading, 120, 16, 8)
-    ribbon = soft(thick(thick(drawn(path_x, path_y, draws.many(150, 255, len(rows))))))
-    return product(ribbon, stage.in_cytoplasm)
-
-
-def peroxisomes(stage: Stage) -> Light:
-    """Very many tiny dots all over the cytoplasm."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 70, 110)
-    x, y = stage.anywhere(rows, 60, 900)
-    return product(Spots().stamp(x, y, np.array(8), draws.many(130, 255, len(rows))).light(), stage.in_cytoplasm)
-
-
-def endosomes(stage: Stage) -> Light:
-    """Dots and small rings of several sizes, more of them near the nucleus."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 16, 28)
-    x, y = stage.anywhere(rows, 60, 560)
-    half = len(rows) // 2
-    sizes, levels = draws.many(12, 26, len(rows)), draws.many(140, 255, len(rows))
-    spots = Spots().stamp(x[:half], y[:half], sizes[:half], levels[:half])
-    return product(soft(spots.stamp(x[half:], y[half:], sizes[half:] + 6, levels[half:], 50).light()), stage.in_cytoplasm)
-
-
-def lysosomes(stage: Stage) -> Light:
-    """Large dots crowded on one side of the nucleus."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 16, 26)
-    x, y = stage.beside_nucleus(rows, 190, 16, 190)
-    return product(
-        soft(Spots().stamp(x, y, draws.many(20, 36, len(rows)), draws.many(150, 255, len(rows))).light()), stage.in_cytoplasm
-    )
-
-
-def intermediate_filaments(stage: Stage) -> Light:
-    """Wavy bundles that lie around the nucleus like a basket."""
-    bundles = basket(stage.draws, stage.cells, 36)
-    bundles = total(dimmed(bundles, 40), dimmed(soft(thick(bundles)), 60))
-    pieces = through(_COARSE, stage.texture("cloud"))
-    return product(product(bundles, pieces), stage.in_cytoplasm)
-
-
-def actin(stage: Stage) -> Light:
-    """Straight parallel fibres through the whole cell, and a bright rim."""
-    draws, cells = stage.draws, stage.cells
-    rows = np.repeat(stage.resting, 24)
-    turn = cells.axis[rows] + draws.many(-14, 14, len(rows))
-    aside = draws.many(-900, 900, len(rows))
-    # Chords along the axis: both ends lie on the outline, mirrored about the direction across it.
-    bow = TURN // 4 * (900 - np.abs(aside)) // 900
-    side = np.where(aside < 0, -1, 1) * (TURN // 4)
-    head, tail = (cells.between(rows, turn + side + sign * bow, np.full(len(rows), 940)) for sign in (-1, 1))
-    cut = draws.many(0, 45, len(rows)), draws.many(55, 100, len(rows))
-    path = [np.stack([(h * (100 - c) + t * c) * EIGHTHS // 100 for c in cut], axis=1) for h, t in zip(head, tail, strict=True)]
-    fibres = drawn(path[0], path[1], draws.many(60, 255, len(rows)))
-    fibres = product(total(dimmed(fibres, 45), dimmed(soft(fibres), 75)), through(_COARSE, stage.texture("cloud")))
-    rim = through(curve((0, 0), (4, 190), (10, 190), (18, 30), (255, 18)), stage.regions.inside)
-    return product(lit(fibres, product(rim, through(_COARSE, stage.texture("mottle")))), stage.in_cell)
-
-
-def focal_adhesions(stage: Stage) -> Light:
-    """Short thick dashes at the rim, pointing inwards."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 22, 40)
-    turns = draws.many(0, TURN - 1, len(rows))
-    x, y = stage.cells.between(rows, turns, np.maximum(draws.many(300, 970, len(rows)), draws.many(500, 970, len(rows))))
-    heading = turns + TURN // 2 + draws.many(-70, 70, len(rows))
-    short, long = wander(draws, x, y, heading, 12, 14, 4), wander(draws, x, y, heading, 12, 22, 4)
-    dashes = [drawn(path[0][some], path[1][some], draws.many(140, 255, len(rows))[some])
-              for path, some in ((short, slice(0, None, 2)), (long, slice(1, None, 2)))]
-    dashes = soft(thick(np.maximum(*dashes)))
-    return total(product(dashes, stage.in_cell), dimmed(product(stage.in_cytoplasm, stage.texture("grain")), 14))
-
-
-def microtubules(stage: Stage) -> Light:
-    """The fibres of the red filter."""
-    fibres = soft(stage.mesh)
-    return lit(fibres, dimmed(fibres, 60), stage.spindle)
-
-
-def microtubule_ends(stage: Stage) -> Light:
-    """Comets: short faint-tailed dashes that point outwards, all over the cell."""
-    draws, rows = stage.draws, np.repeat(stage.resting, 50)
-    turns = draws.many(0, TURN - 1, len(rows))
-    x, y = stage.cells.between(rows, turns, draws.many(150, 900, len(rows)))
-    path = wander(draws, x, y, turns, 20, 14, 4)
-    tails = dimmed(soft(drawn(*path, draws.many(150, 255, len(rows)))), 80)
-    heads = (
-        Spots()
-        .stamp(path[0][:, -1] // EIGHTHS, path[1][:, -1] // EIGHTHS, np.array(8), draws.many(150, 255, len(rows)))
-        .light()
-    )
-    return product(total(tails, heads), stage.in_cell)
-
-
-def cytokinetic_bridge(stage: Stage) -> Light:
-    """The bridge between two daughters, brightest in its middle."""
-    spots = Spots()
-    for one, other in stage.cells.bridges:
-        x, y = (stage.cells.x[[one]] + stage.cells.x[[other]]) // 2, (stage.cells.y[[one]] + stage.cells.y[[other]]) // 2
-        spots.stamp(x, y, np.array([34]), np.array([255]))
-    return lit(soft(stage.bridge), soft(spots.light()), dimmed(product(stage.in_cytoplasm, stage.texture("grain")), 8))
-
-
-def mitotic_spindle(stage: Stage) -> Light:
-    """The spindle of mitotic cells."""
-    return lit(stage.spindle, dimmed(product(stage.in_cell, stage.texture("grain")), 8))
-
-
-def organizing_centre(stage: Stage) -> Light:
-    """A cloud beside the nucleus from which short fibres leave."""
-    draws = stage.draws
-    x, y = stage.beside_nucleus(stage.resting, 20, 44, 64)
-    cloud = soft(soft(Spots().stamp(x, y, draws.many(26, 40, len(x)), draws.many(190, 255, len(x))).light()))
-    rays = wander(draws, np.repeat(x, 12), np.repeat(y, 12), draws.many(0, TURN - 1, len(x) * 12), 60, 26, 5)
-    return product(total(cloud, dimmed(soft(drawn(*rays, draws.many(120, 220, len(x) * 12))), 90)), stage.in_cell)
-
-
-def centrosome(stage: Stage) -> Light:
-    """One or two sharp dots beside the nucleus."""
-    draws = stage.draws
-    x, y = stage.beside_nucleus(stage.resting, 20, 24, 56)
-    level = draws.many(225, 255, len(x))
-    spots = Spots().stamp(x, y, np.array(18), level)
-    spots.stamp(x + draws.many(-5, 5, len(x)), y + draws.many(-5, 5, len(x)), np.array(16), level)
-    return total(spots.light(), dimmed(product(stage.in_cell, stage.texture("grain")), 5))
-
-
-def lipid_droplets(stage: Stage) -> Light:
-    """Beads with a bright rim, in heaps."""
-    draws, heaps = stage.draws, stage.scattered(stage.resting, 2, 4)
-    x, y = stage.anywhere(heaps, 150, 650)
-    rows = np.repeat(np.arange(len(heaps)), 9)
-    x, y = x[rows] + draws.many(-13, 13, len(rows)), y[rows] + draws.many(-13, 13, len(rows))
-    beads = Spots().stamp(x, y, draws.many(18, 40, len(rows)), draws.many(170, 255, len(rows)), 55).light()
-    return product(beads, stage.in_cytoplasm)
-
-
-def plasma_membrane(stage: Stage) -> Light:
-    """The outline of each cell, and a little of its surface."""
-    rim = curve((0, 0), (3, 255), (11, 255), (20, 96), (40, 48), (255, 34))
-    return product(through(rim, stage.regions.inside), through(_GRAIN, stage.texture("mottle")))
-
-
-def cell_junctions(stage: Stage) -> Light:
-    """Bright lines only where two cells touch, broken into pieces."""
-    edge = through(curve((0, 255), (8, 255), (14, 0)), stage.regions.inside)
-    touching = through(curve((0, 0), (6, 0), (16, 255)), stage.regions.seam)
-    pieces = through(curve((0, 90), (70, 120), (110, 255)), stage.texture("mottle"))
-    return total(soft(product(product(edge, touching), pieces)), dimmed(product(stage.in_cell, stage.texture("grain")), 8))
-
-
-def mitochondria(stage: Stage) -> Light:
-    """Short bent threads, dense around the nucleus."""
-    draws, rows = stage.draws, np.repeat(stage.resting, 90)
-    x, y = stage.anywhere(rows, 30, 700)
-    x1, y1 = stage.anywhere(rows, 30, 330)
-    near = draws.many(0, 99, len(rows)) < 55
-    x, y = np.where(near, x1, x), np.where(near, y1, y)
-    threads = drawn(*wander(draws, x, y, draws.many(0, TURN - 1, len(rows)), 80, 16, 8), draws.many(90, 255, len(rows)))
-    return product(total(dimmed(threads, 40), dimmed(soft(thick(threads)), 75)), stage.in_cytoplasm)
-
-
-def aggresome(stage: Stage) -> Light:
-    """One large lump beside the nucleus."""
-    draws, rows = stage.draws, np.repeat(stage.resting, 4)
-    x, y = stage.beside_nucleus(rows, 36, 50, 90)
-    lump = Spots().stamp(x, y, draws.many(44, 72, len(rows)), draws.many(200, 255, len(rows))).light()
-    return total(product(soft(lump), stage.in_cell), dimmed(stage.in_cytoplasm, 4))
-
-
-def cytosol(stage: Stage) -> Light:
-    """The whole cell but its nucleus."""
-    body = product(stage.in_cell, through(_GRAIN, stage.texture("grain")))
-    thin = through(curve((0, 90), (60, 200), (160, 255)), stage.regions.inside)
-    return product(without(body, dimmed(stage.in_nucleus, 80)), thin)
-
-
-def cytoplasmic_bodies(stage: Stage) -> Light:
-    """Four to nine round dots in the cytoplasm of each cell, far apart."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 4, 9)
-    x, y = stage.anywhere(rows, 150, 850)
-    return soft(Spots().stamp(x, y, draws.many(20, 32, len(rows)), draws.many(200, 255, len(rows))).light())
-
-
-def rods_and_rings(stage: Stage) -> Light:
-    """One or two rods and rings in each cell."""
-    draws, rows = stage.draws, stage.scattered(stage.resting, 1, 2)
-    x, y = stage.anywhere(rows, 200, 700)
-    rods = thick(drawn(*wander(draws, x, y, draws.many(0, TURN - 1, len(rows)), 6, 60, 4), np.full(len(rows), 240)))
-    rows = stage.scattered(stage.resting, 1, 2)
-    x, y = stage.anywhere(rows, 200, 700)
-    rings = Spots().stamp(x, y, draws.many(44, 60, len(rows)), np.array(245), 66).light()
-    return total(soft(np.maximum(rods, rings)), dimmed(stage.in_cytoplasm, 3))
 
 
 class Pattern(NamedTuple):
@@ -272,46 +17,45 @@ class Pattern(NamedTuple):
     beside: int
 
 
-PATTERNS: tuple[Pattern, ...] = (
-    Pattern(nucleoplasm, 62, 40),
-    Pattern(nuclear_membrane, 90, 75),
-    Pattern(nucleoli, 90, 80),
-    Pattern(fibrillar_centres, 100, 95),
-    Pattern(nuclear_speckles, 90, 75),
-    Pattern(nuclear_bodies, 100, 95),
-    Pattern(reticulum, 85, 60),
-    Pattern(golgi, 90, 80),
-    Pattern(peroxisomes, 90, 80),
-    Pattern(endosomes, 90, 80),
-    Pattern(lysosomes, 95, 85),
-    Pattern(intermediate_filaments, 100, 85),
-    Pattern(actin, 95, 80),
-    Pattern(focal_adhesions, 90, 80),
-    Pattern(microtubules, 85, 65),
-    Pattern(microtubule_ends, 90, 80),
-    Pattern(cytokinetic_bridge, 100, 100),
-    Pattern(mitotic_spindle, 100, 100),
-    Pattern(organizing_centre, 95, 90),
-    Pattern(centrosome, 100, 100),
-    Pattern(lipid_droplets, 90, 80),
-    Pattern(plasma_membrane, 85, 65),
-    Pattern(cell_junctions, 95, 90),
-    Pattern(mitochondria, 85, 70),
-    Pattern(aggresome, 95, 90),
-    Pattern(cytosol, 52, 30),
-    Pattern(cytoplasmic_bodies, 100, 95),
-    Pattern(rods_and_rings, 100, 95),
-)
-assert len(PATTERNS) == len(CLASS_NAMES)
+PATTERNS: dict[str, Pattern] = {
+    "Nucleoplasm": Pattern(nucleus.nucleoplasm, 54, 36),
+    "Nuclear membrane": Pattern(nucleus.nuclear_membrane, 90, 75),
+    "Nucleoli": Pattern(nucleus.nucleoli, 90, 80),
+    "Nucleoli fibrillar center": Pattern(nucleus.fibrillar_centres, 100, 95),
+    "Nuclear speckles": Pattern(nucleus.nuclear_speckles, 90, 75),
+    "Nuclear bodies": Pattern(nucleus.nuclear_bodies, 100, 95),
+    "Endoplasmic reticulum": Pattern(cytoplasm.reticulum, 85, 60),
+    "Golgi apparatus": Pattern(cytoplasm.golgi, 90, 80),
+    "Peroxisomes": Pattern(cytoplasm.peroxisomes, 90, 80),
+    "Endosomes": Pattern(cytoplasm.endosomes, 90, 80),
+    "Lysosomes": Pattern(cytoplasm.lysosomes, 95, 85),
+    "Intermediate filaments": Pattern(cytoplasm.intermediate_filaments, 100, 85),
+    "Actin filaments": Pattern(cytoplasm.actin, 95, 80),
+    "Focal adhesion sites": Pattern(cytoplasm.focal_adhesions, 90, 80),
+    "Microtubules": Pattern(cytoplasm.microtubules, 85, 65),
+    "Microtubule ends": Pattern(cytoplasm.microtubule_ends, 90, 80),
+    "Cytokinetic bridge": Pattern(cytoplasm.cytokinetic_bridge, 100, 100),
+    "Mitotic spindle": Pattern(cytoplasm.mitotic_spindle, 100, 100),
+    "Microtubule organizing center": Pattern(cytoplasm.organizing_centre, 95, 90),
+    "Centrosome": Pattern(cytoplasm.centrosome, 100, 100),
+    "Lipid droplets": Pattern(cytoplasm.lipid_droplets, 90, 80),
+    "Plasma membrane": Pattern(cytoplasm.plasma_membrane, 80, 65),
+    "Cell junctions": Pattern(cytoplasm.cell_junctions, 95, 90),
+    "Mitochondria": Pattern(cytoplasm.mitochondria, 85, 70),
+    "Aggresome": Pattern(cytoplasm.aggresome, 95, 90),
+    "Cytosol": Pattern(cytoplasm.cytosol, 42, 26),
+    "Cytoplasmic bodies": Pattern(cytoplasm.cytoplasmic_bodies, 100, 95),
+    "Rods & rings": Pattern(cytoplasm.rods_and_rings, 100, 95),
+}
 
 
 def protein(stage: Stage, labels: tuple[int, ...]) -> Light:
     """The green filter of a sample with the given class indices."""
     draws = stage.draws
-    gain = stage.per_cell(draws.many(150, 255, len(stage.cells)))
+    gain = stage.per_cell(draws.many(175, 255, len(stage.cells)))
     layers = []
     for label in labels:
-        pattern = PATTERNS[label]
+        pattern = PATTERNS[CLASS_NAMES[label]]
         layers.append(dimmed(pattern.draw(stage), pattern.alone if len(labels) == 1 else pattern.beside))
     specific = lit(*layers)
     weak = dimmed(product(stage.in_cell, stage.texture("grain")), draws.between(2, 6))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from components.ingest.synthetic_cells.camera import SIDE_PX
 from components.ingest.synthetic_cells.cells import Cells
-from components.ingest.synthetic_cells.polar import EIGHTHS, REACH_PX, directions, distances
+from components.ingest.synthetic_cells.polar import COSINE_ONE, EIGHTHS, REACH_PX, TURN, cosine, directions, distances, sine
 
 Light = NDArray[np.uint8]
 
@@ -41,19 +41,26 @@ def chart(cells: Cells) -> Regions:
     best, second = np.zeros(shape, np.int16), np.zeros(shape, np.int16)
     core = np.full(shape, -2047, np.int16)
     outlines, nuclei = cells.outline.astype(np.int16), cells.nucleus.astype(np.int16)
-    reach = np.max(cells.outline, axis=1) // EIGHTHS + 1
-    for row in range(min(len(cells), 255)):
-        x, y, size = int(cells.x[row]), int(cells.y[row]), int(reach[row])
-        left, right = max(0, x - size), min(SIDE_PX, x + size + 1)
-        top, bottom = max(0, y - size), min(SIDE_PX, y + size + 1)
+    turns = np.arange(TURN)
+    scale = COSINE_ONE * EIGHTHS
+    across, down = cells.outline * cosine(turns) // scale, cells.outline * sine(turns) // scale
+    boxes = np.clip(
+        np.stack(
+            [cells.x + across.min(1), cells.x + across.max(1) + 2, cells.y + down.min(1), cells.y + down.max(1) + 2], axis=1
+        ),
+        0,
+        SIDE_PX,
+    )
+    for row, (left, right, top, bottom) in enumerate(boxes[:255].tolist()):
+        x, y = int(cells.x[row]), int(cells.y[row])
         if left >= right or top >= bottom:
             continue
         here = (slice(top, bottom), slice(left, right))
         there = (slice(top - y + REACH_PX, bottom - y + REACH_PX), slice(left - x + REACH_PX, right - x + REACH_PX))
-        turns, away = directions()[there], distances()[there]
-        core_depth = nuclei[row][turns] - away
+        towards, away = directions()[there], distances()[there]
+        core_depth = nuclei[row].take(towards) - away
         # A nucleus counts for more than a neighbour's cytoplasm, or a neighbour would bite pieces off it.
-        depth = outlines[row][turns] - away + np.maximum(core_depth, 0) * np.int16(16)
+        depth = outlines[row].take(towards) - away + np.maximum(core_depth, 0) * np.int16(16)
         before = best[here]
         nearer = depth > before
         second[here] = np.maximum(second[here], np.minimum(before, depth))

@@ -37,7 +37,8 @@ class Spots:
         """Adds spots.
 
         Args:
-            x, y: Middles in pixels; those out of sight are left out.
+            x: Middles in pixels from the left; those out of sight are left out.
+            y: The same from the top.
             radius: In eighths of a pixel, 160 at most.
             level: Brightness, 0 to 255.
             hollow_percent: Share of the radius that stays dark: above 0 the spots are rings.

@@ -42,4 +42,4 @@ def reticulum(stage: Stage, draws: Draws) -> Light:
     fall = product(fall, through(_THIN_EDGE, stage.regions.inside))
     body = product(product(net, fall), product(stage.in_cytoplasm, gain))
     dim = dimmed(product(stage.in_nucleus, gain), 8)
-    return lit(body, dim, dimmed(haze(body), draws.between(4, 22)), dimmed(soft(stage.bridge), 30))
+    return lit(body, dim, dimmed(haze(body), draws.between(0, 15)), dimmed(soft(stage.bridge), 30))

@@ -5,7 +5,6 @@ drawing library would take several times as long, and wider lines would pass thr
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.ingest.synthetic_cells.camera import SIDE_PX
 from components.ingest.synthetic_cells.cells import ANAPHASE, INTERPHASE, METAPHASE, Cells
@@ -20,7 +19,8 @@ def drawn(x: Ints, y: Ints, level: Ints) -> Light:
     """Lines through the points of each row; where they cross, the brighter lies on top.
 
     Args:
-        x, y: One row of points for each line, in eighths of a pixel.
+        x: One row of points for each line, in eighths of a pixel from the left.
+        y: The same from the top.
         level: Brightness of each line, 0 to 255.
     """
     canvas = np.zeros(SIDE_PX * SIDE_PX, np.uint8)
@@ -48,7 +48,8 @@ def wander(
 
     Args:
         draws: Where chance comes from.
-        x, y: Starting points in pixels.
+        x: Starting points in pixels from the left.
+        y: The same from the top.
         heading: In 1024ths of a turn.
         bend: Most that the heading changes from one step to the next, in 1024ths of a turn.
         step: Length of a step in eighths of a pixel.
