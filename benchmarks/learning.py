@@ -21,8 +21,8 @@ METRICS = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "ac
 
 def run_seed(seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> dict[str, float]:
     """Runs the pipeline and returns the figures of its evaluation, on test and on validation, and the seconds it took."""
-    arguments = [f"source=synthetic:{samples}", f"image_size_px={image_size_px}", "weights=none", f"epochs={epochs}", f"seed={seed}"]
-    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
+    arguments = [f"source=synthetic:{samples}", f"image_size_px={image_size_px}", f"epochs={epochs}", f"seed={seed}"]
+    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
     started_s = time.monotonic()
     subprocess.run(command, cwd=ROOT, check=True)
     seconds = time.monotonic() - started_s
@@ -53,9 +53,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        results = [
-            run_seed(seed, options.samples, options.epochs, options.image_size_px, Path(folder)) for seed in range(options.seeds)
-        ]
+        size = options.samples, options.epochs, options.image_size_px
+        results = [run_seed(seed, *size, Path(folder)) for seed in range(options.seeds)]
     print(f"\n{options.samples} samples, {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}.\n")
     print("| | " + " | ".join(f"seed {seed}" for seed in range(options.seeds)) + " |")
     print("|---|" + "---:|" * options.seeds)

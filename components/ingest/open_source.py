@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from components.ingest.folder import Folder
-from components.ingest.source import Source
 from components.ingest.series import Synthetic
+from components.ingest.source import Source
 
 
 def open_source(source: str, seed: int, num_classes: int) -> Source:

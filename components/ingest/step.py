@@ -16,8 +16,8 @@ def ingest(source: str, data_root: str, raw_images: Output[Dataset], seed: int =
     """
     import logging
 
-    from components.ingest.raw import ingest_images
     from components.ingest.open_source import open_source
+    from components.ingest.raw import ingest_images
     from components.shared.labels import CLASS_NAMES
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log

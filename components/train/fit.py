@@ -14,7 +14,7 @@ from components.shared.manifest import Examples
 from components.shared.progress import progress_bar
 from components.train.checkpoint import Checkpoints, History
 from components.train.inputs import evaluation_batches, steps_per_epoch, training_batches
-from components.train.model import augmentation
+from components.train.model import augmentation, follow_short_epochs
 from components.train.recipes import Recipe
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, c
     Raises:
         FloatingPointError: If the loss is no number any more.
     """
+    num_steps = steps_per_epoch(examples, recipe.batch_size)
+    follow_short_epochs(network, num_steps)
     shape = network.input_shape[1:]
     augment = augmentation(shape, recipe.rotation_turns, recipe.brightness, seed)
     pixels = keras.Input(shape, dtype="uint8", name="pixels")
@@ -53,7 +55,7 @@ def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, c
     model.optimizer.build(model.trainable_variables)
     history, best_weights = checkpoints.restore(model)
     validation = evaluation_batches(examples, "validation", recipe.batch_size)
-    images_per_epoch = steps_per_epoch(examples, recipe.batch_size) * recipe.batch_size
+    images_per_epoch = num_steps * recipe.batch_size
     saved_s = time.monotonic()
     with progress_bar((recipe.epochs - history.num_epochs) * images_per_epoch, "images") as progress:
         while history.num_epochs < recipe.epochs and not history.is_exhausted(recipe.patience):

@@ -66,6 +66,23 @@ def build_model(
     return keras.Model(pixels, logits, name="classifier")
 
 
+def follow_short_epochs(model: keras.Model, steps_per_epoch: int) -> None:
+    """Makes batch normalisation's moving averages keep up with training where an epoch has few steps.
+
+    Keras Applications' momentum of 0.99 averages over about 100 steps. Where an epoch has fewer, what is evaluated after it
+    is a mixture of earlier networks: the averages then cover half an epoch. Training itself does not use them, and epochs of
+    200 steps or more are left as they are.
+
+    Args:
+        model: A model that is not compiled yet; changed in place, with the models inside it.
+        steps_per_epoch: The steps of an epoch.
+    """
+    momentum = max(0.5, 1 - 2 / steps_per_epoch)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, momentum)
+
+
 def augmentation(shape: tuple[int, int, int], rotation_turns: float, brightness: float, seed: int) -> keras.Model:
     """The part of the augmentation that runs inside the training step: arbitrary rotation and brightness.
 

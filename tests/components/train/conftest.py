@@ -1,6 +1,5 @@
 """A small set of examples that a small network learns in seconds."""
 
-
 import keras
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.train.model import augmentation, build_model, inception_resnet_v2
+from components.train.model import augmentation, build_model, follow_short_epochs, inception_resnet_v2
 
 MEAN, STD = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 0.0])
 
@@ -58,3 +58,10 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, small_backbone: 
     small_backbone.save_weights(path)
     with pytest.raises(ValueError, match=r"small\.weights\.h5: these weights do not fit InceptionResNetV2"):
         inception_resnet_v2(75, 3, str(path))
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(1, 0.5), (20, 0.9), (100, 0.98), (1554, 0.99)])
+def test_moving_averages_cover_half_an_epoch_at_most(steps: int, momentum: float) -> None:
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
+    follow_short_epochs(keras.Sequential([keras.Input((4,)), inner]), steps)
+    assert inner.layers[0].momentum == pytest.approx(momentum)
