@@ -54,8 +54,8 @@ def evaluation_report(
             Section(
                 "Scoreboard",
                 table(["Metric", "model", "floor", "the floor is", "on validation", "floor"], rows),
-                f"For F1, a class is predicted where its probability is at least {evaluation.threshold:.3f}, which was fitted on "
-                "the validation split. An accuracy is worth only what it is above its floor. A class that is absent or never "
+                f"For F1, a class is predicted where its probability is at least {evaluation.threshold:.3f}, fitted on the "
+                "validation split. An accuracy is worth only what it is above its floor. A class that is absent or never "
                 "predicted has an F1 of 0, as in the competition.",
             ),
             Section("F1 by class", figure(_f1_bars(classes), "F1 of each class beside its floor")),

@@ -78,9 +78,11 @@ def follow_short_epochs(model: keras.Model, steps_per_epoch: int) -> None:
         steps_per_epoch: The steps of an epoch.
     """
     momentum = max(0.5, 1 - 2 / steps_per_epoch)
-    for layer in model._flatten_layers():
+    for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = min(layer.momentum, momentum)
+        elif isinstance(layer, keras.Model):
+            follow_short_epochs(layer, steps_per_epoch)
 
 
 def augmentation(shape: tuple[int, int, int], rotation_turns: float, brightness: float, seed: int) -> keras.Model:
