@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.ingest.synthetic import contact_sheet, render_sample
+from components.ingest.contact_sheet import contact_sheet
+from components.ingest.synthetic import render_sample
 from components.shared.labels import CLASS_NAMES, FILTERS, parse_target
 
 TILES_A_SHEET = 12

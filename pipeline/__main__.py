@@ -1,6 +1,7 @@
 """The command line: `python -m pipeline`."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
-from pipeline.compiled import PIPELINE_YAML, Parameter, compile_pipeline, load_parameters, parse_arguments
+from pipeline.compiled import PIPELINE_YAML, ROOT, Parameter, compile_pipeline, load_parameters, parse_arguments
 from pipeline.local import STEPS, LocalRun, StepFailedError, default_locations, default_weights, run_pipeline
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -89,6 +90,23 @@ def run(
     _summarise(finished)
 
 
+@app.command()
+def preview(
+    source: Annotated[str, typer.Argument(help="As the parameter source: dir:<folder> or synthetic:<number of samples>.")],
+    out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
+    by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
+) -> None:
+    """Draws a contact sheet of a source's samples, with their labels: a look before a run.
+
+    Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
+    """
+    located = default_locations({"source": source}, Path())["source"]
+    command = [sys.executable, "-m", "components.ingest.preview", located, "--out", str(out.resolve()), "--seed", str(seed)]
+    finished = subprocess.run([*command, *(["--by-class"] if by_class else [])], cwd=ROOT, check=False)
+    raise typer.Exit(finished.returncode)
+
+
 class _StepView:
     """Shows what steps say: their progress in one line that is redrawn, in a terminal; as plain lines elsewhere."""
 
@@ -121,7 +139,7 @@ def _summarise(finished: LocalRun) -> None:
     for name, title, floor in (
         ("f1_macro", "F1, macro average", "always answering yes"),
         ("f1_micro", "F1, micro average", "always answering yes"),
-        ("accuracy", "Accuracy, element-wise, at 0.5", "always answering no"),
+        ("accuracy", "Accuracy at 0.5", "always answering no"),
     ):
         table.add_row(title, f"{metrics[name]:.3f}", f"{metrics[f'{name}_floor']:.3f}", floor)
     _console.print()

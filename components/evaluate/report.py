@@ -16,7 +16,7 @@ from components.shared.records import parse_example
 
 _MAX_TILES = 18
 _FLOORS = {
-    "accuracy": ("Accuracy, element-wise, at 0.5", "always answering no"),
+    "accuracy": ("Accuracy, element-wise at 0.5", "always answering no"),
     "f1_macro": ("F1, macro average", "always answering yes"),
     "f1_micro": ("F1, micro average", "always answering yes"),
 }

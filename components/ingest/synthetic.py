@@ -12,7 +12,6 @@ from components.ingest.synthetic_cells.light import Light, soft
 from components.ingest.synthetic_cells.proteins import protein
 from components.ingest.synthetic_cells.regions import chart
 from components.ingest.synthetic_cells.roster import sample_group, sample_id, sample_labels
-from components.ingest.synthetic_cells.sheet import contact_sheet
 from components.ingest.synthetic_cells.stage import Stage
 from components.ingest.synthetic_cells.stains import microtubules, nuclei, reticulum
 from components.shared.labels import CLASS_NAMES, FILTERS
@@ -21,7 +20,6 @@ __all__ = [
     "FORMAT",
     "SyntheticSample",
     "class_examples",
-    "contact_sheet",
     "pattern_sample",
     "render_sample",
     "sample_group",

@@ -88,6 +88,9 @@ class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
                 f"The loss is {logs['loss']} at step {batch + 1} of epoch {self._epoch + 1}, with "
                 f"learning_rate={self._recipe.learning_rate}. Try a smaller learning_rate."
             )
+        if not self._progress.n:
+            # The first step, in which TensorFlow builds the graph, says nothing about the time that the others will take.
+            self._progress.unpause()
         self._progress.update(self._recipe.batch_size)
 
 

@@ -74,7 +74,7 @@ class TestSynthetic:
             assert f"step {number}/5: {step}" in shown
         assert re.search(r"40/40 samples, 100 %, .* ETA 00:00", shown)
         assert re.search(r"F1, macro average +0\.\d{3} +0\.\d{3} +always answering yes", shown)
-        assert re.search(r"Accuracy, element-wise, at 0.5 +0\.\d{3} +0\.\d{3} +always answering no", shown)
+        assert re.search(r"Accuracy at 0.5 +0\.\d{3} +0\.\d{3} +always answering no", shown)
         (page,) = re.findall(r"Evaluation report: (.*\.html)", shown)
         assert "<h1>Evaluation report</h1>" in Path(page).read_text()
 

@@ -19,11 +19,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from components.ingest.contact_sheet import contact_sheet
 from components.ingest.synthetic import (
     FORMAT,
     SyntheticSample,
     class_examples,
-    contact_sheet,
     pattern_sample,
     render_sample,
     sample_group,

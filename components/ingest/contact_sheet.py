@@ -1,7 +1,7 @@
 """Contact sheets: many samples on one page, as people look at them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
@@ -22,7 +22,7 @@ class Shown(Protocol):
         """Class indices."""
 
     @property
-    def pngs(self) -> dict[str, bytes]:
+    def pngs(self) -> Mapping[str, bytes]:
         """PNG file of each filter."""
 
 
