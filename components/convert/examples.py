@@ -5,13 +5,12 @@ import gzip
 import io
 import logging
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from components.convert import report
 from components.convert.beam_job import ConvertedSample, plan_shards, run_job
-from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request
+from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request, check_bad_share
 from components.convert.runner import runner_options
 from components.convert.split import SPLITS, split_fractions, split_samples
 from components.convert.transform import ImageMoments, write_transform_graph
@@ -34,7 +33,7 @@ def convert_images(
     uri = request.uri(raw, data_root)
     samples = read_index(raw.index_uri)
     good = [sample for sample in samples if not sample.reason]
-    _check_bad_share([sample.reason for sample in samples if sample.reason], len(samples), max_bad_fraction)
+    check_bad_share([sample.reason for sample in samples if sample.reason], len(samples), max_bad_fraction)
     sides = split_samples(
         {sample.sample_id: sample.labels for sample in good},
         request.split,
@@ -45,7 +44,7 @@ def convert_images(
     parts = run_job(tasks, runner_options(beam_runner, beam_options, len(good)))
     converted = sorted((sample for part in parts for sample in part.samples), key=lambda sample: sample.sample_id)
     quarantine = _quarantine(samples, converted)
-    _check_bad_share(list(quarantine.values()), len(samples), max_bad_fraction)
+    check_bad_share(list(quarantine.values()), len(samples), max_bad_fraction)
     manifest = Examples(
         fingerprint=content,
         inputs={"raw_images": raw.fingerprint},
@@ -71,16 +70,6 @@ def convert_images(
 def _quarantine(samples: Sequence[Sample], converted: Sequence[ConvertedSample]) -> dict[str, str]:
     listed = {sample.sample_id: sample.reason for sample in samples if sample.reason}
     return listed | {sample.sample_id: sample.reason for sample in converted if sample.reason}
-
-
-def _check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction: float) -> None:
-    allowed = max(1.0, max_bad_fraction * num_samples)
-    if len(reasons) > allowed:
-        commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(3))
-        raise ValueError(
-            f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
-            f"{allowed:.0f}. The commonest reasons: {commonest}"
-        )
 
 
 def _training_moments(converted: Sequence[ConvertedSample]) -> list[ImageMoments]:

@@ -1,5 +1,9 @@
 """What examples are asked for, and whether they exist already: all that a repeated run needs, so it imports little."""
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.shared import storage
@@ -44,3 +48,29 @@ class Request:
     def find(self, raw: RawImages, data_root: str) -> Examples | None:
         """The complete examples, if there are any."""
         return Examples.find(self.uri(raw, data_root))
+
+
+def check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction: float) -> None:
+    """Stops a run whose data is worse than was agreed.
+
+    Args:
+        reasons: Why each of the bad samples cannot be used.
+        num_samples: How many samples there are, with the bad ones.
+        max_bad_fraction: The share that may be bad. One sample always may.
+
+    Raises:
+        ValueError: If more are, with the commonest reasons.
+    """
+    allowed = max(1.0, max_bad_fraction * num_samples)
+    if len(reasons) > allowed:
+        commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(3))
+        raise ValueError(
+            f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
+            f"{allowed:.0f}. The commonest reasons: {commonest}"
+        )
+
+
+def quarantine_reasons(examples: Examples) -> list[str]:
+    """The reasons in the quarantine of complete examples."""
+    text = storage.read_bytes(examples.file_uri(QUARANTINE)).decode()
+    return [row["reason"] for row in csv.DictReader(io.StringIO(text, newline=""))]

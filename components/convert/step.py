@@ -57,6 +57,7 @@ def convert(
         done = wanted.find(raw, data_root)
         if done:
             logging.getLogger("components.convert").info("these examples exist already: %s", done.uri)
+            request.check_bad_share(request.quarantine_reasons(done), raw.num_samples, max_bad_fraction)
         else:
             from components.convert.examples import convert_images
 

@@ -65,3 +65,16 @@ def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) ->
     raw_images = SimpleNamespace(path=str(tmp_path / "nothing"), metadata={})
     with pytest.raises(ValueError, match=r"image_size_px: expected a number from 75[\s\S]*channels: expected one of"):
         convert(raw_images, str(tmp_path), **_artifacts(tmp_path / "1"), image_size_px=10, channels="rg")
+
+
+def test_finished_examples_are_refused_where_more_must_be_good_than_before(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
+    cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)} | {"bad1": "99", "bad2": "99"})
+    raw = ingest_images(Folder(cells, 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})
+    raw.save(raw_images)
+    parameters = {"image_size_px": 75, "validation_fraction": 0.2, "test_fraction": 0.2}
+    convert(raw_images, str(tmp_path / "data"), **_artifacts(tmp_path / "1"), **parameters, max_bad_fraction=0.5)
+    with pytest.raises(ValueError, match=r"2 of 12 samples cannot be used, and max_bad_fraction=0\.1 allows 1"):
+        convert(raw_images, str(tmp_path / "data"), **_artifacts(tmp_path / "2"), **parameters, max_bad_fraction=0.1)

@@ -41,7 +41,7 @@ def test_progress_is_plain_lines_with_count_and_time_left(capsys: pytest.Capture
     with step_log("convert"), progress_bar(4, "samples") as bar:
         bar.update(4)
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("convert | 0/4 samples, 0 %") for line in lines)
+    assert not any("| 0/4" in line for line in lines)  # before the first there is no rate to tell the time left by
     assert re.match(r"convert \| 4/4 samples, 100 %, .*ETA 00:00", lines[-2])
     assert not any("\r" in line or "\x1b" in line for line in lines)
 
