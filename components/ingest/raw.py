@@ -1,5 +1,6 @@
 """Brings a source's images under `raw/`, and publishes the index of what is there."""
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -97,10 +98,13 @@ def _store_all(source: Source, raw_uri: str) -> Iterator[Sample]:
     listed = source.listed()
     images_uri = storage.join(raw_uri, "images")
     num_processes = max(1, min(os.cpu_count() or 1, len(listed) // 8))
-    with (
-        progress_bar(len(listed), "samples") as progress,
-        ProcessPoolExecutor(num_processes, initializer=_start_worker, initargs=(source, images_uri, os.getpid())) as pool,
-    ):
+    workers = ProcessPoolExecutor(
+        num_processes,
+        mp_context=multiprocessing.get_context("spawn"),  # a fork would copy the locks of this process's threads
+        initializer=_start_worker,
+        initargs=(source, images_uri, os.getpid()),
+    )
+    with progress_bar(len(listed), "samples") as progress, workers as pool:
         for sample in pool.map(_store_in_worker, listed, chunksize=4):
             progress.update()
             yield sample

@@ -185,29 +185,32 @@ class TestFingerprint:
 
 
 # A source that is stuck after 12 samples: as slow as a network can be.
-_STUCK_INGEST = """if True:
-    import sys, time
-    from pathlib import Path
-    from components.ingest.folder import Folder
-    from components.ingest.raw import ingest_images
-    from components.shared.labels import CLASS_NAMES
+_STUCK_INGEST = """
+import sys, time
+from pathlib import Path
+from components.ingest.folder import Folder
+from components.ingest.raw import ingest_images
+from components.shared.labels import CLASS_NAMES
 
-    class Stuck(Folder):
-        def read(self, sample_id):
-            if sample_id > "s11":
-                print("stuck", flush=True)
-                time.sleep(60)
-            return super().read(sample_id)
+class Stuck(Folder):
+    def read(self, sample_id):
+        if sample_id > "s11":
+            print("stuck", flush=True)
+            time.sleep(60)
+        return super().read(sample_id)
 
+if __name__ == "__main__":
     ingest_images(Stuck(Path(sys.argv[1]), len(CLASS_NAMES)), "dir:" + sys.argv[1], sys.argv[2], list(CLASS_NAMES))
 """
 
 
 def test_a_killed_ingest_run_again_is_as_if_it_had_not_been_killed(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(24)})
+    program = tmp_path / "stuck.py"
+    program.write_text(_STUCK_INGEST)
     with subprocess.Popen(
-        [sys.executable, "-c", _STUCK_INGEST, str(folder), str(tmp_path / "killed")],
-        cwd=_ROOT,
+        [sys.executable, str(program), str(folder), str(tmp_path / "killed")],
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
