@@ -71,6 +71,7 @@ def run(
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
+    pipeline_root = pipeline_root.expanduser().resolve()
     try:
         given = parse_arguments(arguments, load_parameters())
         if "source" not in given:
@@ -80,13 +81,12 @@ def run(
             if reason:
                 _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         located = default_locations(given, pipeline_root)
-        view = _StepView()
-        finished = run_pipeline(located, pipeline_root, view.show)
+        with _StepView() as view:
+            finished = run_pipeline(located, pipeline_root, view.show)
     except (ValueError, OSError, StepFailedError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("Stopped. The same command carries on from here.", code=130)
-    view.close()
     _summarise(finished)
 
 
@@ -113,22 +113,27 @@ class _StepView:
     def __init__(self) -> None:
         self._step, self._started_s = "", time.monotonic()
         self._status = _console.status("starting") if _console.is_terminal else None
+
+    def __enter__(self) -> "_StepView":
         if self._status:
             self._status.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._status:
+            self._status.stop()
 
     def show(self, step: str, text: str) -> None:
         if step != self._step:
             self._step = step
             elapsed_s = time.monotonic() - self._started_s
             _console.print(f"[bold]step {STEPS.index(step) + 1}/{len(STEPS)}: {step}[/] [dim]({elapsed_s:.0f} s)[/]")
+            if self._status:
+                self._status.update(step)
         elif self._status and ", ETA " in text:
             self._status.update(f"{step}: {escape(text)}")
         else:
             _console.print(f"  {escape(text)}", soft_wrap=True)
-
-    def close(self) -> None:
-        if self._status:
-            self._status.stop()
 
 
 def _summarise(finished: LocalRun) -> None:

@@ -25,6 +25,8 @@ _IMAGENET_URL = (
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
 STEPS = ("ingest", "convert", "train", "evaluate", "push")
+# As components.shared.progress has them, which a machine that only submits could not import.
+_RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(rf"^\s*({'|'.join(STEPS)}) \| (.*)$")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -65,6 +67,8 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
         located["source"] = "dir:" + _absolute(located["source"].removeprefix("dir:"))
     if located.get("weights", "none") not in ("none", "imagenet"):
         located["weights"] = _absolute(located["weights"])
+        if not Path(located["weights"]).is_file():
+            raise ValueError(f"weights: expected imagenet, none or a file. There is no file {located['weights']}")
     return located
 
 
@@ -120,6 +124,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
         pipeline = components.load_component_from_text(_without_retries(PIPELINE_YAML.read_text(encoding="utf-8")))
+        os.environ[_RUNNER_PID] = str(os.getpid())
         try:
             pipeline(**arguments)
         except RuntimeError as error:
@@ -164,17 +169,20 @@ class _Transcript(io.TextIOBase):
         self._redirect.__exit__(*exc_info)
 
     def write(self, text: str) -> int:
-        self._log.write(_ANSI.sub("", text))
+        text = _ANSI.sub("", text)
+        self._log.write(text)
         self._log.flush()
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._lines.append(line)
             if said := _STEP_LINE.match(line):
+                if said[2] == _STARTED:
+                    self._lines.clear()
                 self._show(said[1], said[2])
         return len(text)
 
     def last_error(self) -> str:
-        """The message of the last exception that was printed with its traceback."""
+        """The message of the last exception that the last step printed with its traceback."""
         starts = [number for number, line in enumerate(self._lines) if line.strip() == "Traceback (most recent call last):"]
         if not starts:
             return ""

@@ -96,13 +96,20 @@ def plan_shards(
 
 def run_job(tasks: Sequence[ShardTask], options: PipelineOptions) -> list[ShardPart]:
     """Writes the shards that are missing, on the engine that the options name, and returns what all of them say."""
-    missing = [task for task in tasks if not storage.exists(task.part_uri)]
+    missing = [task for task in tasks if not _is_done(task)]
     if len(missing) < len(tasks):
         logging.getLogger(__name__).info("%d of %d shards are there already", len(tasks) - len(missing), len(tasks))
     with _progress(tasks), beam.Pipeline(options=options) as pipeline:
         shards = pipeline | "Shards" >> beam.Create(missing, reshuffle=True)
         shards | "Decode, resize, write" >> beam.ParDo(WriteShard())
     return [ShardPart.model_validate_json(storage.read_bytes(task.part_uri)) for task in tasks]
+
+
+def _is_done(task: ShardTask) -> bool:
+    if not storage.exists(task.part_uri):
+        return False
+    shard = ShardPart.model_validate_json(storage.read_bytes(task.part_uri)).shard
+    return storage.size_bytes(storage.join(task.examples_uri, shard.name)) == shard.num_bytes
 
 
 class WriteShard(beam.DoFn):  # type: ignore[misc]
@@ -155,9 +162,10 @@ def _convert(task: ShardTask, sample: Sample) -> tuple[ConvertedSample, bytes | 
 def _read_image(images_uri: str, file: ImageFile | None, name: str) -> np.ndarray:
     if file is None:
         raise BadImageError(f"the {name} filter is missing")
-    data = storage.read_bytes(storage.join(images_uri, file.name))
-    if storage.crc32c(data) != file.crc32c:
-        raise BadImageError(f"the {name} filter's file has changed since ingest")
+    uri = storage.join(images_uri, file.name)
+    data = storage.read_bytes(uri)
+    if storage.crc32c(data) != file.crc32c:  # not the sample's fault: what was ingested is no longer there
+        raise OSError(f"{uri} is damaged: expected the CRC-32C {file.crc32c}. Delete it and run again: ingest brings it anew")
     try:
         return decode_png(data)
     except BadImageError as error:

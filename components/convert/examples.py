@@ -45,6 +45,9 @@ def convert_images(
     converted = sorted((sample for part in parts for sample in part.samples), key=lambda sample: sample.sample_id)
     quarantine = _quarantine(samples, converted)
     check_bad_share(list(quarantine.values()), len(samples), max_bad_fraction)
+    for side in sorted(set(sides.values())):
+        if not sum(part.shard.num_records for part in parts if part.split == side):
+            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another seed")
     manifest = Examples(
         fingerprint=content,
         inputs={"raw_images": raw.fingerprint},
@@ -74,8 +77,6 @@ def _quarantine(samples: Sequence[Sample], converted: Sequence[ConvertedSample])
 
 def _training_moments(converted: Sequence[ConvertedSample]) -> list[ImageMoments]:
     training = [sample for sample in converted if sample.split == "train" and not sample.reason]
-    if not training:
-        raise ValueError("Not one sample of the training split could be used")
     return [ImageMoments(sample.mean, sample.mean_square, sample.labels) for sample in training]
 
 

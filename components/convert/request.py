@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ class Request:
         return storage.join(data_root, "examples", self.fingerprint(raw))
 
     def find(self, raw: RawImages, data_root: str) -> Examples | None:
-        """The complete examples, if there are any."""
-        return Examples.find(self.uri(raw, data_root))
+        """The complete examples, if there are any: with all their shards, which somebody may have deleted."""
+        found = Examples.find(self.uri(raw, data_root))
+        return found if found and not found.missing_shards() else None
 
 
 def check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction: float) -> None:
@@ -61,12 +63,12 @@ def check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction: 
     Raises:
         ValueError: If more are, with the commonest reasons.
     """
-    allowed = max(1.0, max_bad_fraction * num_samples)
+    allowed = max(1, math.floor(max_bad_fraction * num_samples))
     if len(reasons) > allowed:
         commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(3))
         raise ValueError(
             f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
-            f"{allowed:.0f}. The commonest reasons: {commonest}"
+            f"{allowed}. The commonest reasons: {commonest}"
         )
 
 

@@ -27,7 +27,12 @@ def runner_options(beam_runner: str, beam_options: str, num_samples: int) -> Pip
         beam_runner: `local`, or a runner as Beam names it, such as `DataflowRunner`.
         beam_options: Further command-line options for Beam, such as `--project=p --region=r`.
         num_samples: How much there is to do, which decides how `local` runs.
+
+    Raises:
+        ValueError: If there are options for `local`, which takes none.
     """
     if beam_runner == "local":
+        if beam_options:
+            raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
         return local_options(num_samples)
     return PipelineOptions([f"--runner={beam_runner}", *shlex.split(beam_options)])

@@ -1,6 +1,7 @@
 """Which side of the split each sample is on: train, validation or test."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 
 SPLITS = ("train", "validation", "test")
@@ -82,7 +83,18 @@ def _stratified(ids: list[str], labels: Mapping[str, tuple[int, ...]], fractions
     for sample_id in ids:  # samples without any label
         if sample_id not in assigned:
             assign(sample_id, max(sides, key=room.__getitem__))
+    for side in sides:
+        if side not in assigned.values():
+            assigned |= dict.fromkeys(_spare(ids, labels, assigned, round(fractions[side] * len(ids))), side)
     return assigned
+
+
+def _spare(ids: list[str], labels: Mapping[str, tuple[int, ...]], assigned: Mapping[str, str], num_spared: int) -> list[str]:
+    """Training samples whose classes training has most of: for a side that every class was too rare to send anything to."""
+    training = [sample_id for sample_id in ids if assigned[sample_id] == "train"]
+    counts = Counter(label for sample_id in training for label in labels[sample_id])
+    by_plenty = sorted(training, key=lambda sample_id: -min((counts[label] for label in labels[sample_id]), default=0))
+    return by_plenty[: min(num_spared, len(training) - 1)]
 
 
 def _wanted(num_members: int, sides: list[str], fractions: Mapping[str, float]) -> dict[str, float]:

@@ -62,5 +62,7 @@ def evaluate(
             metrics.log_metric(name, value)
         for score in curves["classes"]:
             metrics.log_metric(f"f1 {score['name']}", score["f1"])
+        for artifact in (metrics, class_metrics):
+            artifact.metadata.update(done.lineage())
         for artifact in (thresholds, evaluation_report):
             artifact.metadata.update(done.metadata())

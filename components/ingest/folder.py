@@ -13,7 +13,7 @@ from components.ingest.source import Listed
 from components.shared.labels import FILTERS, parse_target
 
 _COLUMNS = ["Id", "Target"]
-_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Folder:
     @property
     def name(self) -> str:
         """The folder's own name, and a hash of its full path: two folders of one name do not mix."""
-        return f"dir-{self.path.name or 'root'}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
+        return f"dir-{self.path.name[:64] or 'root'}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
 
     @property
     def licence(self) -> str:
@@ -126,7 +126,9 @@ def _parse_row(row: list[str], num_classes: int) -> Listed:
     if len(row) != len(_COLUMNS):
         return Listed(sample_id, (), f"train.csv has {len(row)} columns in its row; expected Id,Target")
     if not _PLAIN_ID.fullmatch(sample_id):
-        return Listed(sample_id, (), f"Id is no plain name of letters, digits, '.', '_' and '-'. Received: {sample_id!r}")
+        return Listed(
+            sample_id, (), f"Id is no plain name of at most 200 letters, digits, '.', '_' and '-'. Received: {sample_id!r}"
+        )
     try:
         return Listed(sample_id, parse_target(row[1], num_classes))
     except ValueError as error:

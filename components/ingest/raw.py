@@ -19,11 +19,28 @@ FORMAT = 1
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def newest_version(raw_uri: str) -> RawImages | None:
-    """The version of the source that was published last, if any."""
+def published_versions(raw_uri: str) -> list[RawImages]:
+    """The versions of the source that were published, the newest first."""
     names = [name for name in storage.list_names(storage.join(raw_uri, "index")) if name.endswith(".json")]
     found = [RawImages.read(storage.join(raw_uri, "index", name)).model_copy(update={"uri": raw_uri}) for name in names]
-    return max(found, key=lambda version: version.version, default=None)
+    return sorted(found, key=lambda version: version.version, reverse=True)
+
+
+def is_stored(version: RawImages) -> bool:
+    """Whether every image of a version is there; somebody may have deleted some.
+
+    Raises:
+        OSError: If one is there with another size.
+    """
+    for sample in read_index(version.index_uri):
+        for file in sample.files.values():
+            uri = storage.join(version.images_uri, file.name)
+            size = storage.size_bytes(uri)
+            if size not in (None, file.num_bytes):
+                raise OSError(f"{uri} is damaged: expected {file.num_bytes} bytes, found {size}. Delete it and run again")
+            if size is None:
+                return False
+    return True
 
 
 def ingest_images(source: Source, source_name: str, data_root: str, class_names: list[str]) -> RawImages:
@@ -36,13 +53,15 @@ def ingest_images(source: Source, source_name: str, data_root: str, class_names:
         class_names: The names of the classes, by index.
 
     Returns:
-        The version's manifest; the newest one at once where the source says that it has not changed.
+        The version's manifest: at once where the source says that it is what it was when a version was published.
     """
     raw_uri = storage.join(data_root, "raw", source.name)
-    newest = newest_version(raw_uri)
+    versions = published_versions(raw_uri)
+    newest = versions[0] if versions else None
     validator = source.validator()
-    if newest and newest.validator == validator and newest.class_names == class_names:
-        return newest
+    for version in versions:
+        if version.validator == validator and version.class_names == class_names and is_stored(version):
+            return version
     batches = {sample.sample_id: sample.batch for sample in read_index(newest.index_uri)} if newest else {}
     next_batch = 1 + max(batches.values(), default=-1)
     samples = sorted(

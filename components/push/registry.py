@@ -53,7 +53,7 @@ def push_model(model_dir: Path, thresholds: list[float], evaluation: str, servin
 def _find_or_claim(models_uri: str, fingerprint: str) -> Version:
     """The version of a model: the complete one, the begun one, or the next free number."""
     claim = json.dumps({"model_fingerprint": fingerprint}).encode()
-    numbers = sorted(int(name) for name in storage.list_names(models_uri) if name.isdigit())
+    numbers = sorted(int(name) for name in storage.list_names(models_uri) if name.isascii() and name.isdigit())
     for number in numbers:
         uri = storage.join(models_uri, str(number))
         claim_uri = storage.join(uri, _CLAIM)

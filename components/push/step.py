@@ -43,4 +43,5 @@ def push(
         else:
             log.warning("not pushed, for the model is not blessed: %s", "; ".join(verdict.reasons))
         Path(pushed_model.path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        pushed_model.metadata.update(result | {"licence": verdict.licence, "evaluation_fingerprint": verdict.fingerprint})
+        inputs = {"model": verdict.model_fingerprint, "evaluation": verdict.fingerprint}
+        pushed_model.metadata.update(verdict.lineage() | result | {"inputs": inputs, "parameters": {"model_name": model_name}})

@@ -1,6 +1,6 @@
 """The 28 protein locations of the Human Protein Atlas competition, and how labels are written and read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 # Class names and published counts: the competition's data page and its train.csv (31072 samples). The position in the tuple
 # is the class index of train.csv's `Target` column.
@@ -65,8 +65,3 @@ def parse_target(target: str, num_classes: int) -> tuple[int, ...]:
 def format_target(labels: Iterable[int]) -> str:
     """Writes class indices as a `Target` cell: the inverse of `parse_target`."""
     return " ".join(str(label) for label in labels)
-
-
-def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> "list[list[int]]":
-    """Turns lists of class indices into rows of 0 and 1, one column a class."""
-    return [[int(column in set(row)) for column in range(num_classes)] for row in labels]

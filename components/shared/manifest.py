@@ -22,7 +22,7 @@ class Artifact(Protocol):
 class Manifest(BaseModel):
     """What every complete output says of itself. Paths in it are relative to `uri`, so that `data_root` can be moved."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     fingerprint: str
     inputs: dict[str, str]
@@ -56,7 +56,9 @@ class Manifest(BaseModel):
         try:
             return cls.model_validate_json(data)
         except ValueError as error:
-            raise ValueError(f"{path}: expected a manifest of kind {cls.__name__}. {error}") from None
+            raise ValueError(
+                f"{path}: expected a manifest of kind {cls.__name__}. If it is damaged, delete it and run again. {error}"
+            ) from None
 
     def publish(self, uri: str, folder: Path | None = None, name: str = MANIFEST_NAME) -> Self:
         """Publishes a folder of files and then, as the done-mark of the complete output, the manifest.
@@ -79,6 +81,8 @@ class Manifest(BaseModel):
         try:
             storage.write_bytes(storage.join(uri, name), published.model_copy(update={"uri": ""}).to_json())
         except FileExistsError:
+            if folder:
+                storage.remove_tree(published.file_uri())
             return self.find(uri, name) or published
         return published
 
@@ -94,6 +98,11 @@ class Manifest(BaseModel):
         """Makes the manifest a KFP artifact's file and its metadata."""
         Path(artifact.path).write_bytes(self.to_json())
         artifact.metadata.update(self.metadata())
+
+    def lineage(self) -> dict[str, Any]:
+        """Where an output comes from: for the metadata of artifacts that hold something else than the manifest."""
+        names = {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
+        return self.model_dump(mode="json", include=names)
 
     def metadata(self) -> dict[str, Any]:
         """What a person reads of the artifact when browsing lineage: JSON values, nothing long."""
@@ -168,6 +177,11 @@ class Examples(Manifest):
     def shard_uris(self, split: str) -> list[str]:
         """The files of one side of the split, in order."""
         return [storage.join(self.uri, shard.name) for shard in self.shards[split]]
+
+    def missing_shards(self) -> list[str]:
+        """The shards that are not there, or not whole."""
+        shards = [shard for split in self.shards.values() for shard in split]
+        return [s.name for s in shards if storage.size_bytes(storage.join(self.uri, s.name)) != s.num_bytes]
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, with counts instead of the lists of files and names."""

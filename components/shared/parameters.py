@@ -23,13 +23,16 @@ def _not_empty(value: str) -> str:
     return "" if value.strip() else "expected a value"
 
 
+MIN_SYNTHETIC_SAMPLES = 10  # one each for validation and test, by default
+
+
 def _source(value: str) -> str:
     kind, _, rest = value.partition(":")
     if kind == "dir" and rest:
         return ""
-    if kind == "synthetic" and rest.isascii() and rest.isdigit() and int(rest) >= 3:
+    if kind == "synthetic" and rest.isascii() and rest.isdigit() and int(rest) >= MIN_SYNTHETIC_SAMPLES:
         return ""
-    return "expected dir:<folder with train.csv> or synthetic:<number of samples, at least 3>"
+    return f"expected dir:<folder with train.csv> or synthetic:<number of samples, at least {MIN_SYNTHETIC_SAMPLES}>"
 
 
 def _plain_name(value: str) -> str:
@@ -74,5 +77,9 @@ def check_parameters(**values: Any) -> None:
         expected = RULES[name](value) if name in RULES else ""
         if expected:
             problems.append(f"{name}: {expected}. Received: {name}={value}")
+    if values.get("validation_fraction", 0.0) + values.get("test_fraction", 0.0) >= 1.0:
+        problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave something to train on")
+    if values.get("channels") == "rgby" and values.get("weights") == "imagenet":
+        problems.append("weights: the ImageNet weights are for three channels: give channels=rgb, weights=none or a file")
     if problems:
         raise ValueError("\n".join(problems))

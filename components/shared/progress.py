@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-# The first line of every step.
+# The environment variable in which a local runner gives its process id.
+RUNNER_PID = "HPA_RUNNER_PID"
+# The first line of every step: it says that the step before is over.
 STARTED = "started"
 _SECONDS_BETWEEN_LINES = 5.0
 # The logger above every module of every step.
@@ -29,7 +31,8 @@ def step_log(step: str) -> Iterator[None]:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(logging.INFO)
     _LOGGER.propagate = False
-    exit_with_parent(os.getppid())
+    # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
+    exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
     _LOGGER.info(STARTED)
     started_s = time.monotonic()
     yield

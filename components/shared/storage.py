@@ -45,6 +45,12 @@ def exists(uri: str) -> bool:
     return to_path(uri).is_file()
 
 
+def size_bytes(uri: str) -> int | None:
+    """The size of a complete file; None where there is none."""
+    path = to_path(uri)
+    return path.stat().st_size if path.is_file() else None
+
+
 def read_bytes(uri: str) -> bytes:
     """Reads a whole file."""
     return to_path(uri).read_bytes()
@@ -81,11 +87,16 @@ def create(uri: str) -> Iterator[Path]:
         FileExistsError: If `uri` exists already. What exists is never overwritten.
     """
     final = to_path(uri)
-    partial = _partial_dir(final.parent) / f"{secrets.token_hex(4)}.{final.name}"
+    # The end of the name is kept, as some writers choose the format by it; a file system may allow no more than 255 bytes.
+    partial = _partial_dir(final.parent) / f"{secrets.token_hex(4)}.{final.name[-40:]}"
     try:
         yield partial
         _sync(partial)
         _link(partial, final)
+    except OSError as error:
+        if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
+            error.filename = str(final)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -5,8 +5,7 @@ import logging
 import re
 import secrets
 import tempfile
-import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -87,7 +86,10 @@ class Checkpoints:
             model.save_weights(path)
         with storage.create(storage.join(uri, _BEST)) as path, path.open("wb") as file:
             np.savez(file, *best_weights)
-        storage.write_bytes(storage.join(uri, _STATE), json.dumps(asdict(history)).encode())
+        # HDF5 has no checksums of its own: what was damaged would be trained on.
+        checksums = {name: storage.file_crc32c(storage.to_path(storage.join(uri, name))) for name in (_WEIGHTS, _BEST)}
+        state = {"curves": history.curves, "crc32c": checksums}
+        storage.write_bytes(storage.join(uri, _STATE), json.dumps(state).encode())
         self._written.append(uri)
         while len(self._written) > _NUM_KEPT:
             storage.remove_tree(self._written.pop(0))
@@ -105,15 +107,17 @@ class Checkpoints:
             try:
                 with tempfile.TemporaryDirectory() as folder:
                     state = json.loads(storage.read_bytes(storage.join(uri, _STATE)))
+                    history = History(state["curves"])
                     for name in (_WEIGHTS, _BEST):
                         storage.fetch(storage.join(uri, name), Path(folder) / name)
+                        if storage.file_crc32c(Path(folder) / name) != state["crc32c"][name]:
+                            raise ValueError(f"{name} is damaged")
                     with np.load(Path(folder) / _BEST) as arrays:
                         best_weights = [arrays[name] for name in arrays.files]
                     model.load_weights(Path(folder) / _WEIGHTS)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 _log.warning("the checkpoint %s cannot be read (%s): trying the one before", uri, error)
                 continue
-            history = History(state["curves"])
             _log.info("carrying on after epoch %d, from the checkpoint %s", history.num_epochs, uri)
             return history, best_weights
         return History(), []

@@ -55,14 +55,15 @@ def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, c
     model.optimizer.build(model.trainable_variables)
     history, best_weights = checkpoints.restore(model)
     validation = evaluation_batches(examples, "validation", recipe.batch_size)
-    images_per_epoch = num_steps * recipe.batch_size
+    images_per_step = min(recipe.batch_size, examples.num_records("train"))
     saved_s = time.monotonic()
-    with progress_bar((recipe.epochs - history.num_epochs) * images_per_epoch, "images") as progress:
+    with progress_bar((recipe.epochs - history.num_epochs) * num_steps * images_per_step, "images") as progress:
         while history.num_epochs < recipe.epochs and not history.is_exhausted(recipe.patience):
             batches = training_batches(examples, recipe.batch_size, seed, epoch=history.num_epochs)
-            watch = _Watch(progress, recipe, history.num_epochs)
+            watch = _Watch(progress, recipe, history.num_epochs, images_per_step)
             logs = model.fit(batches, validation_data=validation, callbacks=[watch], shuffle=False, verbose=0).history
             history.append({name: values[0] for name, values in logs.items()})
+            _check_finite(history.curves["val_loss"][-1], "validation loss", f"epoch {history.num_epochs}", recipe)
             if history.best_epoch == history.num_epochs - 1:
                 best_weights = network.get_weights()
             _log.info("%s", history.describe_last(recipe.epochs))
@@ -78,20 +79,23 @@ def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, c
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
     """Shows progress, and stops a training whose loss is no number."""
 
-    def __init__(self, progress: Any, recipe: Recipe, epoch: int) -> None:
+    def __init__(self, progress: Any, recipe: Recipe, epoch: int, images_per_step: int) -> None:
         super().__init__()
-        self._progress, self._recipe, self._epoch = progress, recipe, epoch
+        self._progress, self._recipe, self._epoch, self._images_per_step = progress, recipe, epoch, images_per_step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(
-                f"The loss is {logs['loss']} at step {batch + 1} of epoch {self._epoch + 1}, with "
-                f"learning_rate={self._recipe.learning_rate}. Try a smaller learning_rate."
-            )
+        _check_finite(logs["loss"], "loss", f"step {batch + 1} of epoch {self._epoch + 1}", self._recipe)
         if not self._progress.n:
             # The first step, in which TensorFlow builds the graph, says nothing about the time that the others will take.
             self._progress.unpause()
-        self._progress.update(self._recipe.batch_size)
+        self._progress.update(self._images_per_step)
+
+
+def _check_finite(value: float, name: str, place: str, recipe: Recipe) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"The {name} is {value} at {place}, with learning_rate={recipe.learning_rate}. Try a smaller learning_rate."
+        )
 
 
 def prepare_device() -> None:

@@ -63,6 +63,7 @@ def train(
         done = wanted.find(records, data_root)
         if done:
             logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
+            storage.remove_tree(storage.join(done.uri, "checkpoints"))  # of a process that was killed after it had published
         else:
             from components.train.training import train_model
 
@@ -72,5 +73,6 @@ def train(
         Path(training_metrics.path).write_text(done.model_dump_json(include={"metrics"}), encoding="utf-8")
         for name, value in done.metrics.items():
             training_metrics.log_metric(name, value)
+        training_metrics.metadata.update(done.lineage())
         for artifact in (model, training_report):
             artifact.metadata.update(done.metadata())

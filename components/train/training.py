@@ -35,6 +35,10 @@ def train_model(examples: Examples, transform_graph: Path, data_root: str, reque
         request: What the model shall be.
     """
     uri = request.uri(examples, data_root)
+    if missing := examples.missing_shards():
+        raise FileNotFoundError(
+            f"{examples.uri}: {len(missing)} shards are missing or cut off, such as {missing[0]}. Run again"
+        )
     prepare_device()
     keras.utils.set_random_seed(request.seed)
     constants = read_constants(transform_graph)

@@ -96,11 +96,13 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("source=ftp:x", "source: expected dir:"),
         ("source=synthetic:many", "source: expected dir:"),
         ("model_name=../x", "model_name: expected letters"),
+        ("validation_fraction=0.5 test_fraction=0.5", "expected a sum below 1"),
+        ("channels=rgby weights=imagenet", "the ImageNet weights are for three channels"),
     ],
 )
 def test_an_argument_that_no_run_could_use_is_refused(word: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        parse_arguments([word], load_parameters())
+        parse_arguments(word.split(), load_parameters())
 
 
 def test_a_parameter_cannot_be_given_twice() -> None:

@@ -25,6 +25,13 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def _no_weights(folder: Path) -> Path:
+    """A file that train will refuse."""
+    path = folder / "no-weights.h5"
+    path.write_bytes(b"nothing")
+    return path
+
+
 def _runs(folder: Path) -> list[Path]:
     return sorted((folder / "runs").iterdir())
 
@@ -117,12 +124,14 @@ class TestSynthetic:
         process = _run(folder, "source=synthetic:40", *SMALL, "weights=/nowhere.h5")
         assert process.returncode == 1
         assert "weights is given twice" in process.stderr
-        process = _run(folder, "source=synthetic:40", "image_size_px=75", "epochs=1", "weights=/nowhere.h5")
+        assert "weights: expected imagenet, none or a file" in _run(folder, "source=synthetic:40", "weights=/nowhere.h5").stderr
+        process = _run(folder, "source=synthetic:40", "image_size_px=75", "epochs=1", f"weights={_no_weights(folder)}")
         assert process.returncode == 1
         assert "these examples exist already" in process.stdout
-        last_lines = process.stderr.strip().splitlines()[-2:]
-        assert last_lines[0].startswith("train failed: FileNotFoundError: weights: expected imagenet, none or the path")
-        assert last_lines[1].startswith("Its whole output: ")
+        last_lines = process.stderr.strip().splitlines()
+        assert last_lines[0].startswith("train failed: ValueError: ")
+        assert "these weights do not fit InceptionResNetV2" in last_lines[0]
+        assert last_lines[-1].startswith("Its whole output: ")
 
 
 @pytest.mark.slow
@@ -161,7 +170,7 @@ def test_a_run_that_was_killed_leaves_no_process_behind_and_carries_on(tmp_path:
     stored = {path: path.stat().st_mtime_ns for path in images.glob("*/images/*.png")}
     assert 40 <= len(stored) < 800
     # Another parameter is wrong now, so that this run ends after convert: what is asked is what ingest and convert did.
-    again = _run(tmp_path, "source=synthetic:200", "image_size_px=75", "weights=/nowhere.h5")
+    again = _run(tmp_path, "source=synthetic:200", "image_size_px=75", f"weights={_no_weights(tmp_path)}")
     assert "200 samples" in again.stdout
     assert "train failed" in again.stderr
     assert all(path.stat().st_mtime_ns == written for path, written in stored.items())

@@ -157,12 +157,9 @@ class TestWriteShard:
             return Sample(sample_id, (1,), 0, "", good.files | {"red": file})
 
         png = make_png(make_pixels(0, 96))
-        changed = with_red("changed", png)
-        (tmp_path / "images" / "changed.png").write_bytes(make_png(make_pixels(9, 96)))
         samples = [
             good,
             Sample("lacking", (1,), 0, "", {name: file for name, file in good.files.items() if name != "blue"}),
-            changed,
             with_red("truncated", png[:-2000]),
             with_red("deep", make_png(make_pixels(0, 96).astype(np.uint16))),
             with_red("larger", make_png(make_pixels(0, 100))),
@@ -174,13 +171,28 @@ class TestWriteShard:
         assert reasons == {
             "s000": "",
             "lacking": "the blue filter is missing",
-            "changed": "the red filter's file has changed since ingest",
             "deep": "the red filter is a 16-bit greyscale PNG: expected 8-bit greyscale",
             "larger": "filters of different sizes: 96 x 96, 100 x 100 pixels",
         }
         assert part.shard.num_records == 1
         (record,) = tf.data.TFRecordDataset(str(tmp_path / "examples" / "x"))
         assert parse_example(record, (75, 75, 3), 28)["id"].numpy() == b"s000"
+
+    def test_takes_no_damaged_file_for_a_bad_sample(self, tmp_path: Path, make_samples: MakeSamples) -> None:
+        samples = make_samples(1)
+        red = tmp_path / "images" / samples[0].files["red"].name
+        red.write_bytes(red.read_bytes()[:-1])
+        with pytest.raises(OSError, match=r"is damaged: expected the CRC-32C .* Delete it and run again"):
+            write_shard(_task(samples, tmp_path))
+        assert not storage.exists(_task(samples, tmp_path).part_uri)
+
+    def test_writes_a_shard_again_that_was_deleted(self, tmp_path: Path, make_samples: MakeSamples) -> None:
+        task = _task(make_samples(2), tmp_path)
+        (part,) = run_job([task], local_options())
+        before = (tmp_path / "examples" / "x").read_bytes()
+        (tmp_path / "examples" / "x").unlink()
+        assert run_job([task], local_options()) == [part]
+        assert (tmp_path / "examples" / "x").read_bytes() == before
 
     def test_refuses_to_overwrite_a_shard_that_has_other_content(self, tmp_path: Path, make_samples: MakeSamples) -> None:
         samples = make_samples(2)

@@ -175,7 +175,7 @@ def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make
 def test_a_training_split_of_bad_images_only_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": "0" for k in range(6)}, filters=("green",))
     raw = _ingest(cells, tmp_path / "data")
-    with pytest.raises(ValueError, match="Not one sample of the training split could be used"):
+    with pytest.raises(ValueError, match="Not one sample of the test split could be used"):
         convert_images(raw, str(tmp_path / "data"), _REQUEST, 1.0, "local", "")
 
 

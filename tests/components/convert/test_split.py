@@ -117,3 +117,11 @@ def test_the_competitions_label_file_is_split_with_every_class_on_every_side(hpa
         total = sum(on_sides[label, side] for side in SPLITS)
         for side in ("validation", "test"):
             assert abs(on_sides[label, side] - 0.1 * total) <= max(1.0, 0.02 * total)
+
+
+@pytest.mark.parametrize("num_classes", [1, 5, 28])
+def test_classes_of_two_samples_leave_no_side_empty(num_classes: int) -> None:
+    labels = {f"s{k}": (k // 2 % num_classes,) for k in range(max(10, 2 * num_classes))}
+    sides = split_samples(labels, "stratified", split_fractions(0.1, 0.1), seed=0)
+    assert set(sides.values()) == set(SPLITS)
+    assert list(sides.values()).count("train") >= 0.7 * len(labels)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from components.ingest.folder import Folder
-from components.ingest.raw import ingest_images, newest_version
+from components.ingest.raw import ingest_images, published_versions
+from components.ingest.series import Synthetic
 from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import CLASS_NAMES, FILTERS
@@ -122,7 +123,7 @@ class TestIngest:
         assert {name: s.batch for name, s in _samples(versions[2]).items()} == {"a": 1, "b": 2, "m": 0, "n": 0, "o": 2}
         assert [version.version for version in versions] == [0, 1, 2]
         assert len({version.fingerprint for version in versions}) == 3
-        assert newest_version(versions[0].uri) == versions[2]
+        assert published_versions(versions[0].uri)[0] == versions[2]
         assert _samples(versions[0]).keys() == {"m", "n"}  # what was published stays as it was
 
     def test_keeps_both_contents_of_an_image_that_changed(
@@ -182,6 +183,29 @@ class TestFingerprint:
             names[0] = "another name"
         other = ingest_images(Folder(folder, 28), "dir:x", str(tmp_path / "data2"), names)
         assert other.fingerprint != first.fingerprint
+
+
+def test_an_image_that_was_deleted_is_brought_again(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+    first = _ingest(folder, tmp_path / "data")
+    image = Path(first.images_uri, "a_red.png")
+    image.unlink()
+    assert _ingest(folder, tmp_path / "data") == first
+    assert image.read_bytes() == (folder / "train" / "a_red.png").read_bytes()
+
+
+def test_an_image_that_was_cut_off_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+    first = _ingest(folder, tmp_path / "data")
+    Path(first.images_uri, "a_red.png").write_bytes(b"x")
+    with pytest.raises(OSError, match=r"a_red\.png is damaged: expected \d+ bytes, found 1\. Delete it and run again"):
+        _ingest(folder, tmp_path / "data")
+
+
+def test_a_source_that_is_what_it_was_two_versions_ago_is_found_at_once(tmp_path: Path) -> None:
+    names = list(CLASS_NAMES)
+    versions = [ingest_images(Synthetic(n, seed=0), f"synthetic:{n}", str(tmp_path), names) for n in (4, 3, 4)]
+    assert versions[2] == versions[0]
 
 
 # A source that is stuck after 12 samples: as slow as a network can be.

@@ -12,7 +12,6 @@ from components.shared.labels import (
     NUM_PUBLISHED_SAMPLES,
     PUBLISHED_COUNTS,
     format_target,
-    multi_hot,
     parse_target,
 )
 
@@ -58,10 +57,6 @@ def test_any_text_is_either_labels_below_the_number_of_classes_or_refused(text: 
 def test_wrong_targets_are_refused_with_what_was_found(target: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_target(target, 28)
-
-
-def test_multi_hot_has_a_column_for_each_class() -> None:
-    assert multi_hot([(0, 2), (), (1,)], 3) == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
 
 
 def test_there_are_the_competitions_28_classes() -> None:

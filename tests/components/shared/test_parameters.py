@@ -7,7 +7,7 @@ from components.shared.parameters import RULES, check_parameters
 # For every rule: values at the edge of what fits, and values just beyond it.
 _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "source": (
-        ["dir:/cells", "dir:cells", "synthetic:3", "synthetic:450"],
+        ["dir:/cells", "dir:cells", "synthetic:10", "synthetic:450"],
         ["", "dir:", "dir", "synthetic:2", "synthetic:-9", "synthetic:", "synthetic:\u0663", "s3:cells", "/cells"],
     ),
     "data_root": (["/data"], ["", "  "]),

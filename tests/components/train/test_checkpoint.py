@@ -49,6 +49,21 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, caplo
     assert "cannot be read" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["model.weights.h5", "best.npz", "state.json"])
+@pytest.mark.parametrize("damage", ["flipped", "empty", "braces"])
+def test_whatever_is_damaged_is_noticed_before_it_is_loaded(tmp_path: Path, name: str, damage: str) -> None:
+    model = _model(0)
+    Checkpoints(str(tmp_path)).save(model, model.get_weights(), _history(1))
+    (path,) = tmp_path.glob(f"*/00001/{name}")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes({"flipped": bytes(content), "empty": b"", "braces": b"{}"}[damage])
+    other = _model(1)
+    before = other.get_weights()
+    assert Checkpoints(str(tmp_path)).restore(other) == (History(), [])
+    assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))
+
+
 def test_without_its_state_file_there_is_no_checkpoint(tmp_path: Path) -> None:
     Checkpoints(str(tmp_path)).save(_model(0), [], _history(1))
     (state,) = tmp_path.glob("*/00001/state.json")

@@ -115,3 +115,9 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
     weights.write_bytes(b"2")  # the content counts, not the name
     fingerprints.append(requests[-1].fingerprint(examples))
     assert len(set(fingerprints)) == 5
+
+
+def test_examples_whose_shards_are_gone_are_refused_before_the_network_is_built(examples: Examples, tmp_path: Path) -> None:
+    moved = examples.model_copy(update={"uri": str(tmp_path)})
+    with pytest.raises(FileNotFoundError, match="5 shards are missing or cut off, such as train-00000-of-00003"):
+        training.train_model(moved, tmp_path, str(tmp_path), Request("paper", RECIPE, "none", 0))
