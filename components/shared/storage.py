@@ -33,11 +33,7 @@ def to_path(uri: str) -> Path:
 
 def join(uri: str, *parts: str) -> str:
     """Appends path parts to a URI."""
-    return (
-        "/".join((uri.rstrip("/") or "/", *parts)).replace("//", "/")
-        if "://" not in uri
-        else "/".join((uri.rstrip("/"), *parts))
-    )
+    return "/".join((uri.rstrip("/"), *parts))
 
 
 def exists(uri: str) -> bool:
