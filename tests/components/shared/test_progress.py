@@ -1,4 +1,5 @@
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -62,3 +63,11 @@ def test_a_step_ends_when_the_process_that_started_it_was_killed() -> None:
         process.kill()
         # The step has an end of the pipe, too: there is an end to reading only when both are gone.
         process.communicate(timeout=30)
+
+
+def test_a_step_whose_runner_was_killed_before_it_began_ends_at_once() -> None:
+    step = "import time\nfrom components.shared.progress import step_log\nwith step_log('train'):\n    time.sleep(60)\n"
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    environment = os.environ | {"HPA_RUNNER_PID": gone.stdout.strip()}
+    finished = subprocess.run([sys.executable, "-c", step], cwd=_ROOT, env=environment, check=False, timeout=50)
+    assert finished.returncode == 1
