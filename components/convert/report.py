@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from markupsafe import Markup
 
 from components.convert.beam_job import ConvertedSample
 from components.convert.split import SPLITS
 from components.shared.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.shared.manifest import Examples
-from components.shared.page import Section, image, render_page, table
-from components.shared.records import parse_example
+from components.shared.page import Section, image, render_page, table, tiles
+from components.shared.records import read_split
 
 _MAX_TILES = 24
 _TILE_PX = 150
@@ -77,18 +76,12 @@ def _quarantine_table(quarantine: Mapping[str, str]) -> Markup:
 
 def _contact_sheet(examples: Examples) -> Markup:
     """The first training examples, as the records hold them."""
-    shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
-    records = tf.data.TFRecordDataset(examples.shard_uris("train")).take(_MAX_TILES)
-    tiles = [
-        _tile(parsed, examples.class_names)
-        for parsed in records.map(lambda record: parse_example(record, shape, len(examples.class_names))).as_numpy_iterator()
-    ]
-    return Markup('<div class="tiles">{}</div>').format(Markup("").join(tiles))
+    shown = read_split(examples, "train").take(_MAX_TILES)
+    return tiles([_tile(parsed, examples.class_names) for parsed in shown.as_numpy_iterator()])
 
 
-def _tile(parsed: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Markup:
+def _tile(parsed: Mapping[str, np.ndarray], class_names: Sequence[str]) -> tuple[Markup, str]:
     pixels = cv2.resize(parsed["pixels"][:, :, :3], (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
     names = ", ".join(class_names[int(label)] for label in np.flatnonzero(parsed["labels"]))
-    picture = image(data.tobytes(), "jpeg", names)
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, names)
+    return image(data.tobytes(), "jpeg", names), names

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.shared.manifest import Examples
 from components.shared.progress import progress_bar
-from components.shared.records import parse_example
+from components.shared.records import read_split
 
 _BATCH_SIZE = 32
 
@@ -43,13 +43,10 @@ def score_examples(model_dir: Path, examples: Examples, splits: list[str]) -> di
 
 
 def _score(model: tf.Module, examples: Examples, split: str, progress: Any) -> Scores:
-    shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
     num_classes = len(examples.class_names)
-    records = tf.data.TFRecordDataset(examples.shard_uris(split))
-    parsed = records.map(lambda record: parse_example(record, shape, num_classes), num_parallel_calls=tf.data.AUTOTUNE)
     ids: list[str] = []
     y_true, y_score = [np.zeros((0, num_classes), bool)], [np.zeros((0, num_classes), np.float32)]
-    for batch in parsed.batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE):
+    for batch in read_split(examples, split).batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE):
         ids += [sample_id.decode() for sample_id in batch["id"].numpy()]
         y_true.append(batch["labels"].numpy() > 0)
         y_score.append(model.signatures["pixels"](pixels=batch["pixels"])["probabilities"].numpy())

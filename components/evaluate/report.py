@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import tensorflow as tf
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
@@ -11,8 +10,8 @@ from matplotlib.image import imsave
 from components.evaluate.inference import Scores
 from components.evaluate.metrics import ClassScore
 from components.shared.manifest import Evaluation, Examples
-from components.shared.page import Section, figure, image, render_page, table
-from components.shared.records import parse_example
+from components.shared.page import Section, figure, image, render_page, table, tiles
+from components.shared.records import read_split
 
 _MAX_TILES = 18
 _FLOORS = {
@@ -90,17 +89,13 @@ def _f1_bars(classes: list[ClassScore]) -> Figure:
 
 
 def _gallery(examples: Examples, split: str, judged: Scores, y_pred: np.ndarray) -> Markup:
-    shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
-    records = tf.data.TFRecordDataset(examples.shard_uris(split)).take(_MAX_TILES)
-    parsed = records.map(lambda record: parse_example(record, shape, len(examples.class_names)))
-    tiles = []
-    for position, example in enumerate(parsed.as_numpy_iterator()):
+    pictures = []
+    for position, example in enumerate(read_split(examples, split).take(_MAX_TILES).as_numpy_iterator()):
         buffer = io.BytesIO()
         imsave(buffer, example["pixels"][:, :, :3], format="png")
         words = Markup(", ").join(_words(examples.class_names, judged.y_true[position], y_pred[position]))
-        picture = image(buffer.getvalue(), "png", "")
-        tiles.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, words))
-    return Markup('<div class="tiles">{}</div>').format(Markup("").join(tiles))
+        pictures.append((image(buffer.getvalue(), "png", ""), words))
+    return tiles(pictures)
 
 
 def _words(names: list[str], y_true: np.ndarray, y_pred: np.ndarray) -> list[Markup]:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 from components.ingest.source import Listed, Source
 from components.shared import storage
@@ -65,14 +66,10 @@ def ingest_images(source: Source, source_name: str, data_root: str, class_names:
     batches = {sample.sample_id: sample.batch for sample in read_index(newest.index_uri)} if newest else {}
     next_batch = 1 + max(batches.values(), default=-1)
     samples = sorted(
-        (_with_batch(sample, batches.get(sample.sample_id, next_batch)) for sample in _store_all(source, raw_uri)),
+        (replace(sample, batch=batches.get(sample.sample_id, next_batch)) for sample in _store_all(source, raw_uri)),
         key=lambda sample: sample.sample_id,
     )
     return _publish(source, source_name, raw_uri, samples, class_names, validator, version=newest.version + 1 if newest else 0)
-
-
-def _with_batch(sample: Sample, batch: int) -> Sample:
-    return Sample(sample.sample_id, sample.labels, batch, sample.reason, sample.files)
 
 
 def _publish(

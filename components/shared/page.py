@@ -48,6 +48,12 @@ def image(data: bytes, kind: str, alt: str) -> Markup:
     return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(alt, kind, base64.b64encode(data).decode())
 
 
+def tiles(pictures: Sequence[tuple[Markup, str]]) -> Markup:
+    """Small images side by side, each with its caption."""
+    figures = [Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(*picture) for picture in pictures]
+    return Markup('<div class="tiles">{}</div>').format(Markup("").join(figures))
+
+
 def _cell(value: Any) -> Markup:
     if isinstance(value, Markup):
         return Markup("<td>{}</td>").format(value)

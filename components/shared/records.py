@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from components.shared.manifest import Examples
+
 
 def encode_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
     """Serialises one example. `pixels` is uint8, height x width x channels."""
@@ -60,3 +62,15 @@ def parse_example(record: tf.Tensor, shape: tuple[int, int, int], num_classes: i
         "labels": tf.reduce_max(tf.concat([one_hots, tf.zeros((1, num_classes))], axis=0), axis=0),
         "id": parsed["image/filename"],
     }
+
+
+def parse_examples(records: tf.data.Dataset, examples: Examples) -> tf.data.Dataset:
+    """Parses serialised examples as `parse_example` does, with the shape and the classes that their manifest gives."""
+    shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
+    num_classes = len(examples.class_names)
+    return records.map(lambda record: parse_example(record, shape, num_classes), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def read_split(examples: Examples, split: str) -> tf.data.Dataset:
+    """All parsed examples of one side of the split, in order."""
+    return parse_examples(tf.data.TFRecordDataset(examples.shard_uris(split)), examples)

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.shared.manifest import Examples
-from components.shared.records import parse_example
+from components.shared.records import parse_examples, read_split
 
 # How much of the examples is held in memory to draw the next one from.
 _SHUFFLE_BYTES = 256 << 20
@@ -27,9 +27,7 @@ def training_batches(examples: Examples, batch_size: int, seed: int, epoch: int)
     records = tf.data.Dataset.from_tensor_slices(uris).interleave(
         tf.data.TFRecordDataset, cycle_length=min(len(uris), _NUM_PARALLEL_SHARDS), num_parallel_calls=tf.data.AUTOTUNE
     )
-    parsed = records.shuffle(num_buffered, seed=shuffle_seed).map(
-        lambda record: _parse(record, examples), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    parsed = _pairs(parse_examples(records.shuffle(num_buffered, seed=shuffle_seed), examples))
     turned = parsed.enumerate().map(
         lambda position, pair: (_turn(pair[0], [turn_seed, position]), pair[1]), num_parallel_calls=tf.data.AUTOTUNE
     )
@@ -47,16 +45,14 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
 
 def evaluation_batches(examples: Examples, split: str, batch_size: int) -> tf.data.Dataset:
     """All examples of one side of the split once, in order and as they are; as `training_batches` otherwise."""
-    records = tf.data.TFRecordDataset(examples.shard_uris(split))
-    parsed = records.map(lambda record: _parse(record, examples), num_parallel_calls=tf.data.AUTOTUNE)
+    parsed = _pairs(read_split(examples, split))
     batches = parsed.apply(tf.data.experimental.assert_cardinality(examples.num_records(split))).batch(batch_size)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _parse(record: tf.Tensor, examples: Examples) -> tuple[tf.Tensor, tf.Tensor]:
-    shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
-    parsed = parse_example(record, shape, len(examples.class_names))
-    return parsed["pixels"], parsed["labels"]
+def _pairs(parsed: tf.data.Dataset) -> tf.data.Dataset:
+    """What Keras trains on, of parsed examples."""
+    return parsed.map(lambda example: (example["pixels"], example["labels"]))
 
 
 def _turn(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
