@@ -1,0 +1,65 @@
+"""How often, and after how long, what a network did not do is tried again: exponential backoff with jitter."""
+
+import logging
+
+import requests
+import tenacity
+import urllib3
+
+TRIES = 8
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 60.0
+# A server that asks for more patience than this is not waited for.
+LONGEST_RETRY_AFTER_S = 600.0
+
+_log = logging.getLogger(__name__)
+
+
+class TransientError(OSError):
+    """Something that may well work on another try.
+
+    Attributes:
+        retry_after_s: How long the server asks to wait, if it does.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+# `requests` lets the errors of urllib3 through while a body is read.
+TRANSIENT_ERRORS = (TransientError, requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
+
+
+def retrying() -> tenacity.Retrying:
+    """Calls a function until it no longer fails in a way that may pass, at most `TRIES` times.
+
+    What it raises at last is what the function raised.
+    """
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TRANSIENT_ERRORS),
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(TRIES), _asks_for_too_much),
+        wait=_wait_s,
+        before_sleep=_say,
+        reraise=True,
+    )
+
+
+def _asks_for_too_much(state: tenacity.RetryCallState) -> bool:
+    return _retry_after_s(state) > LONGEST_RETRY_AFTER_S
+
+
+def _wait_s(state: tenacity.RetryCallState) -> float:
+    backoff = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
+    return max(_retry_after_s(state), backoff(state))
+
+
+def _retry_after_s(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return getattr(error, "retry_after_s", None) or 0.0
+
+
+def _say(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    wait_s = state.next_action.sleep if state.next_action else 0.0
+    _log.warning("%s; trying again in %.1f s (try %d of %d)", error, wait_s, state.attempt_number + 1, TRIES)
