@@ -37,25 +37,24 @@ def retrying() -> tenacity.Retrying:
     What it raises at last is what the function raised.
     """
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(TRANSIENT_ERRORS),
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(TRIES), _asks_for_too_much),
+        retry=tenacity.retry_if_exception(_may_pass),
+        stop=tenacity.stop_after_attempt(TRIES),
         wait=_wait_s,
         before_sleep=_say,
         reraise=True,
     )
 
 
-def _asks_for_too_much(state: tenacity.RetryCallState) -> bool:
-    return _retry_after_s(state) > LONGEST_RETRY_AFTER_S
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, TRANSIENT_ERRORS) and _retry_after_s(error) <= LONGEST_RETRY_AFTER_S
 
 
 def _wait_s(state: tenacity.RetryCallState) -> float:
     backoff = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
-    return max(_retry_after_s(state), backoff(state))
+    return max(_retry_after_s(state.outcome.exception() if state.outcome else None), backoff(state))
 
 
-def _retry_after_s(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+def _retry_after_s(error: BaseException | None) -> float:
     return getattr(error, "retry_after_s", None) or 0.0
 
 
