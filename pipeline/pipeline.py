@@ -28,6 +28,8 @@ def hpa_pipeline(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
+    include_test: bool = False,
+    parallel_transfers: int = 16,
     max_bad_fraction: float = 0.01,
     beam_runner: str = "local",
     beam_options: str = "",
@@ -41,7 +43,9 @@ def hpa_pipeline(
     blessing_min_gain: float = 0.0,
 ) -> None:
     """Wires the steps. What the parameters mean is said by the steps that take them."""
-    ingested = ingest(source=source, data_root=data_root, seed=seed)
+    ingested = ingest(
+        source=source, data_root=data_root, seed=seed, include_test=include_test, parallel_transfers=parallel_transfers
+    )
     converted = convert(
         raw_images=ingested.outputs["raw_images"],
         data_root=data_root,

@@ -19,7 +19,7 @@ def evaluate(
     Args:
         examples: What convert wrote.
         model: The SavedModel that would be served.
-        data_root: Where bulk data lives: a folder.
+        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         metrics: Accuracy and F1, each with what a classifier that looks at no image gets; and the F1 of each class.
         class_metrics: ROC curve and confusion matrix over all pairs of sample and class.
         thresholds: The fitted thresholds (JSON).

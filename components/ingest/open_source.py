@@ -1,13 +1,11 @@
 """Which source the parameter `source` names."""
 
-from pathlib import Path
-
 from components.ingest.folder import Folder
 from components.ingest.series import Synthetic
 from components.ingest.source import Source
 
 
-def open_source(source: str, seed: int, num_classes: int) -> Source:
+def open_source(source: str, seed: int, num_classes: int, include_test: bool = False) -> Source:
     """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450` names.
 
     Raises:
@@ -16,7 +14,7 @@ def open_source(source: str, seed: int, num_classes: int) -> Source:
     """
     kind, _, rest = source.partition(":")
     if kind == "dir":
-        return Folder(Path(rest), num_classes)
+        return Folder(rest, num_classes, include_test)
     if kind == "synthetic":
         return Synthetic(int(rest), seed)
     raise ValueError(f"Expected the source dir:<folder> or synthetic:<number of samples>. Received: source={source}")

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from components.ingest.contact_sheet import contact_sheet
 from components.ingest.open_source import open_source
 from components.ingest.series import Synthetic
-from components.ingest.source import Listed, Source
+from components.ingest.source import Listed, Source, SourceImage
 from components.ingest.synthetic import class_examples
 from components.shared import storage
 from components.shared.labels import CLASS_NAMES
@@ -41,11 +42,14 @@ def preview(source: Source, by_class: bool) -> bytes:
     if by_class and isinstance(source, Synthetic):
         return _small(contact_sheet(class_examples(source.seed)))
     usable = [listed for listed in source.listed() if not listed.reason]
+    images: dict[str, list[SourceImage]] = defaultdict(list)
+    for image in (image for chunk in source.chunks() for image in chunk):
+        images[image.sample_id].append(image)
     tiles = []
     for listed in _one_for_each_class(usable) if by_class else usable:
-        images = source.read(listed.sample_id)
-        if all(name in images for name in _SHOWN_FILTERS):
-            tiles.append(_Tile(listed.labels, images))
+        shown = [image for image in images[listed.sample_id] if image.filter in _SHOWN_FILTERS]
+        if len(shown) == len(_SHOWN_FILTERS):
+            tiles.append(_Tile(listed.labels, {image.filter: data for image, data in source.read(shown)}))
         if len(tiles) == MAX_TILES:
             break
     if not tiles:

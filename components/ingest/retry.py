@@ -28,7 +28,13 @@ class TransientError(OSError):
 
 
 # `requests` lets the errors of urllib3 through while a body is read.
-TRANSIENT_ERRORS = (TransientError, requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
+TRANSIENT_ERRORS = (
+    TransientError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+)
 
 
 def retrying() -> tenacity.Retrying:
@@ -45,16 +51,32 @@ def retrying() -> tenacity.Retrying:
     )
 
 
+def retry_after_s(response: requests.Response) -> float | None:
+    """How long a server asks to wait, in seconds or until a date; None if it does not say, or not clearly."""
+    try:
+        return urllib3.Retry().get_retry_after(response.raw)
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+def reason(error: BaseException) -> str:
+    """What the operating system said of a failed call, or else what kind of failure it is: never an address."""
+    kind = type(error).__name__
+    while isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError) and error.__context__:
+        error = error.__context__
+    return getattr(error, "strerror", None) or kind
+
+
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, TRANSIENT_ERRORS) and _retry_after_s(error) <= LONGEST_RETRY_AFTER_S
+    return isinstance(error, TRANSIENT_ERRORS) and _asked_wait_s(error) <= LONGEST_RETRY_AFTER_S
 
 
 def _wait_s(state: tenacity.RetryCallState) -> float:
     backoff = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
-    return max(_retry_after_s(state.outcome.exception() if state.outcome else None), backoff(state))
+    return max(_asked_wait_s(state.outcome.exception() if state.outcome else None), backoff(state))
 
 
-def _retry_after_s(error: BaseException | None) -> float:
+def _asked_wait_s(error: BaseException | None) -> float:
     return getattr(error, "retry_after_s", None) or 0.0
 
 

@@ -1,10 +1,13 @@
 """The source `synthetic:<n>`: the first n of an endless series of drawn samples."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from components.ingest import synthetic
-from components.ingest.source import Listed
+from components.ingest.source import Listed, SourceImage
+from components.shared.labels import FILTERS
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Synthetic:
     num_samples: int
     seed: int
     num_without_files: int = 0
-    is_constant: bool = True
+    num_unlabelled: int = 0
+    is_drawn: bool = True
     licence: str = "drawn by this program; Apache-2.0"
 
     @property
@@ -32,9 +36,19 @@ class Synthetic:
             Listed(synthetic.sample_id(self.seed, k), synthetic.sample_labels(self.seed, k)) for k in range(self.num_samples)
         ]
 
-    def read(self, sample_id: str) -> dict[str, bytes]:
-        """Draws the sample."""
-        return dict(synthetic.render_sample(self.seed, self._positions[sample_id]).pngs)
+    def chunks(self) -> Iterator[list[SourceImage]]:
+        """One sample at a time: its four filters are drawn together."""
+        for sample_id in self._positions:
+            yield [SourceImage(sample_id, name, None) for name in FILTERS]
+
+    def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
+        """Draws the samples that the images are of."""
+        wanted: dict[str, list[SourceImage]] = defaultdict(list)
+        for image in images:
+            wanted[image.sample_id].append(image)
+        for sample_id, of_sample in wanted.items():
+            pngs = synthetic.render_sample(self.seed, self._positions[sample_id]).pngs
+            yield from ((image, pngs[image.filter]) for image in of_sample)
 
     @cached_property
     def _positions(self) -> dict[str, int]:

@@ -1,11 +1,16 @@
 """What ingest asks of a source of images, whatever its kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from components.shared.storage import StoredFile
 
-@dataclass(frozen=True)
+_CHUNK_BYTES = 8 << 20
+_CHUNK_IMAGES = 64
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A sample as the source lists it, before its images are read. `reason` says why it cannot be used; empty if it can."""
 
@@ -14,8 +19,28 @@ class Listed:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """An image as the source lists it, before it is read.
+
+    Attributes:
+        sample_id: The sample.
+        filter: Which of its filters.
+        content: Size and checksums, as far as the source knows them; None where it knows nothing.
+    """
+
+    sample_id: str
+    filter: str
+    content: StoredFile | None
+
+    @property
+    def stem(self) -> str:
+        """The image's name under `raw/`, up to the suffix."""
+        return f"{self.sample_id}_{self.filter}"
+
+
 class Source(Protocol):
-    """A set of samples. Instances are sent to worker processes, so they hold no open file and no lock."""
+    """A set of samples. It is read by several threads at once; one that `is_drawn` is also sent to other processes."""
 
     @property
     def name(self) -> str:
@@ -30,14 +55,35 @@ class Source(Protocol):
         """How many samples the source names without having any image of them. They are left out."""
 
     @property
-    def is_constant(self) -> bool:
-        """Whether an image, once stored, need never be read from the source again."""
+    def num_unlabelled(self) -> int:
+        """How many samples the source has without labels: its test set. They are taken if it was asked for."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether reading an image means computing it: that keeps a core busy, and an image that is stored stays what it is."""
 
     def validator(self) -> str:
         """What is the same as long as the content is the same, and costs little to compute."""
 
     def listed(self) -> Sequence[Listed]:
-        """Every sample that has an image or a reason."""
+        """Every sample that has an image or a reason. One without labels and without a reason is unlabelled."""
 
-    def read(self, sample_id: str) -> Mapping[str, bytes]:
-        """The PNG file of each filter that the sample has."""
+    def chunks(self) -> Iterable[Sequence[SourceImage]]:
+        """The images of all samples that have no reason, some at a time as they are best read together."""
+
+    def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
+        """Reads images of one chunk, in any order."""
+
+
+def cut(images: Iterable[SourceImage]) -> Iterator[list[SourceImage]]:
+    """Cuts a series of images of known sizes into chunks of some megabytes."""
+    chunk: list[SourceImage] = []
+    num_bytes = 0
+    for image in images:
+        chunk.append(image)
+        num_bytes += image.content.num_bytes if image.content else 0
+        if num_bytes >= _CHUNK_BYTES or len(chunk) >= _CHUNK_IMAGES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk

@@ -3,16 +3,27 @@
 from kfp.dsl import Dataset, Output
 
 
-def ingest(source: str, data_root: str, raw_images: Output[Dataset], seed: int = 0) -> None:
+def ingest(
+    source: str,
+    data_root: str,
+    raw_images: Output[Dataset],
+    seed: int = 0,
+    include_test: bool = False,
+    parallel_transfers: int = 16,
+) -> None:
     """Brings the images and labels of a source under data_root, create-only, and publishes an index of them.
 
     An unchanged source costs seconds. A sample that cannot be used stays in the index with its reason; convert quarantines it.
 
     Args:
-        source: dir:<folder> in the competition's layout (train.csv and <Id>_<filter>.png), or synthetic:<number of samples>.
-        data_root: Where bulk data lives: a folder.
+        source: kaggle:<competition>, dir:<folder or gs://...> in the competition's layout (train.csv and <Id>_<filter>.png), or
+            synthetic:<number of samples>. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or
+            kaggle.json.
+        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         raw_images: Points at the index and the images, with counts, licence and fingerprint.
         seed: The series that synthetic samples are drawn from.
+        include_test: Also bring the samples of the source's test set, which have no labels.
+        parallel_transfers: How many transfers are in flight at once.
     """
     import logging
 
@@ -23,8 +34,8 @@ def ingest(source: str, data_root: str, raw_images: Output[Dataset], seed: int =
     from components.shared.progress import step_log
 
     with step_log("ingest"):
-        check_parameters(source=source, data_root=data_root, seed=seed)
-        opened = open_source(source, seed, num_classes=len(CLASS_NAMES))
-        version = ingest_images(opened, source, data_root, list(CLASS_NAMES))
+        check_parameters(source=source, data_root=data_root, seed=seed, parallel_transfers=parallel_transfers)
+        opened = open_source(source, seed, len(CLASS_NAMES), include_test)
+        version = ingest_images(opened, source, data_root, list(CLASS_NAMES), parallel_transfers)
         version.save(raw_images)
         logging.getLogger("components.ingest").info(version.summary())

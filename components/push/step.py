@@ -17,7 +17,7 @@ def push(
         model: The SavedModel.
         thresholds: Its fitted thresholds: they are served with it.
         blessing: The verdict of evaluate.
-        serving_root: Where models are served from: a folder.
+        serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>.
         pushed_model: Says whether and where the model was pushed (JSON).
         model_name: The folder of the model's versions.
     """

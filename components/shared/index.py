@@ -10,7 +10,7 @@ from components.shared import storage
 from components.shared.labels import FILTERS, format_target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """One image as it lies under `raw/<source>/images/`."""
 
@@ -19,13 +19,13 @@ class ImageFile:
     crc32c: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One row of the index.
 
     Attributes:
         sample_id: The source's name of the sample.
-        labels: Sorted class indices; empty where `reason` says why.
+        labels: Sorted class indices; empty where `reason` says why, and of a sample of the source's test set.
         batch: Which ingest added the sample: 0 for the first.
         reason: Why the sample cannot be used; empty for a good one.
         files: The image of each filter that the source has.
@@ -36,6 +36,11 @@ class Sample:
     batch: int
     reason: str
     files: dict[str, ImageFile]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be learnt from, as far as its row tells."""
+        return bool(self.labels) and not self.reason
 
 
 _HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FILTERS for field in ("file", "bytes", "crc32c"))]

@@ -114,14 +114,14 @@ class RawImages(Manifest):
 
     index_name: str
     class_names: list[str]
-    # What the source itself says of its content, compared on the next run to see quickly that nothing has changed.
-    validator: str
     # Counts the versions of this source in this data_root, from 0. It says which came last; it is not content.
     version: int
     num_samples: int
     num_bad: int
     num_incomplete: int
     num_without_files: int
+    # Samples of the source's test set; they are in the index only if that was asked for.
+    num_unlabelled: int = 0
     num_bytes: int
 
     @property
@@ -137,6 +137,8 @@ class RawImages(Manifest):
     def summary(self) -> str:
         """One line on what there is, for the log."""
         parts = [f"{self.num_samples} samples, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
+        if self.num_unlabelled:
+            parts.append(f"{self.num_unlabelled} samples without labels (see include_test)")
         if self.num_without_files:
             parts.append(f"{self.num_without_files} rows without any image left out")
         if self.num_incomplete:
@@ -146,8 +148,8 @@ class RawImages(Manifest):
         return "; ".join(parts)
 
     def metadata(self) -> dict[str, Any]:
-        """As `Manifest.metadata`, without the class names and the validator."""
-        return self.model_dump(mode="json", exclude={"class_names", "validator"})
+        """As `Manifest.metadata`, without the class names."""
+        return self.model_dump(mode="json", exclude={"class_names"})
 
 
 class Shard(BaseModel):

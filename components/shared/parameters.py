@@ -28,11 +28,20 @@ MIN_SYNTHETIC_SAMPLES = 10  # one each for validation and test, by default
 
 def _source(value: str) -> str:
     kind, _, rest = value.partition(":")
-    if kind == "dir" and rest:
+    if (kind == "dir" and rest) or (kind == "kaggle" and not _plain_name(rest)):
         return ""
     if kind == "synthetic" and rest.isascii() and rest.isdigit() and int(rest) >= MIN_SYNTHETIC_SAMPLES:
         return ""
-    return f"expected dir:<folder with train.csv> or synthetic:<number of samples, at least {MIN_SYNTHETIC_SAMPLES}>"
+    return (
+        "expected kaggle:<competition>, dir:<folder with train.csv> or "
+        f"synthetic:<number of samples, at least {MIN_SYNTHETIC_SAMPLES}>"
+    )
+
+
+def _place(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    is_known = scheme == "gs" and rest.strip("/") if separator else value.strip()
+    return "" if is_known else "expected a folder, or gs://<bucket>/<prefix>"
 
 
 def _plain_name(value: str) -> str:
@@ -45,8 +54,9 @@ MAX_IMAGE_SIZE_PX = 3072  # the largest images that the atlas publishes
 
 RULES: dict[str, Rule] = {
     "source": _source,
-    "data_root": _not_empty,
-    "serving_root": _not_empty,
+    "data_root": _place,
+    "serving_root": _place,
+    "parallel_transfers": _between(1, 256),
     "model_name": _plain_name,
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
     "channels": _one_of(("rgb", "rgby")),

@@ -45,10 +45,16 @@ def exit_with_parent(parent: int) -> None:
 
 
 def progress_bar(total: int, unit: str) -> "tqdm[None]":
-    """A tqdm bar that writes a line with count, rate and time left to the log every few seconds."""
+    """A tqdm bar that writes a line with count, rate and time left to the log every few seconds.
+
+    Args:
+        total: How many there are.
+        unit: What is counted. `B` counts bytes, shown as kB, MB and GB.
+    """
     return tqdm(
         total=total,
-        unit=f" {unit}",
+        unit=unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
         file=_LogLines(),
         mininterval=_SECONDS_BETWEEN_LINES,
         ascii=True,
@@ -61,7 +67,7 @@ class _LogLines(io.StringIO):
 
     def write(self, text: str) -> int:
         line = text.replace("\r", "").strip()
-        if line and not line.startswith("0/"):  # nothing is known of rate and time left yet
+        if line and not line.endswith("ETA ?"):  # nothing is known of rate and time left yet
             _LOGGER.info("%s", line)
         return len(text)
 

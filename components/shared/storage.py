@@ -1,34 +1,94 @@
 """The one way in which steps read and write bulk data: whole files, published under their final name only when complete.
 
-A URI is a folder or file path. (`gs://` addresses are refused until the object-store back end exists.)
+A URI is a path on this machine, or `gs://<bucket>/<name>` in Google Cloud Storage. What is published is never overwritten, save
+by `replace_bytes`.
 """
 
 import contextlib
-import errno
-import fcntl
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from multiprocessing.util import Finalize
+import importlib
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import google_crc32c
 
-_PARTIAL = ".partial"
-_LOCK = "lock"
+from components.shared.progress import progress_bar
+
+# Downloads and uploads of whole trees: enough to hide the time that an object store takes to answer.
+_IN_FLIGHT = 16
+
 _CHUNK_BYTES = 1 << 20
 
+_Item = TypeVar("_Item")
 
-def to_path(uri: str) -> Path:
-    """Turns a URI into a local path.
 
-    Raises:
-        ValueError: If the URI has a scheme that no back end serves.
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What is known of a stored file without reading it.
+
+    Attributes:
+        num_bytes: Its size.
+        crc32c: The checksum that Google Cloud Storage keeps of every object; empty where only reading the file can tell.
+        crc32: The checksum that ZIP archives keep of their members; empty likewise.
     """
-    if "://" in uri:
-        raise ValueError(f"Only local folders can be read and written: expected a path. Received: {uri}")
-    return Path(uri)
+
+    num_bytes: int
+    crc32c: str = ""
+    crc32: str = ""
+
+
+class Store(Protocol):
+    """What a back end does. Every URI is one of its own."""
+
+    def stat(self, uri: str) -> StoredFile | None:
+        """A complete file's size, and the checksums that are known without reading it; None where there is no file."""
+
+    def list_files(self, uri: str) -> dict[str, StoredFile]:
+        """The files directly below a folder, by name."""
+
+    def list_names(self, uri: str) -> list[str]:
+        """The names of files and folders directly below a folder, sorted."""
+
+    def list_tree(self, uri: str) -> list[str]:
+        """The files anywhere below a folder, relative to it, sorted."""
+
+    def read(self, uri: str, start: int, length: int | None) -> bytes:
+        """Reads a part of a file: all from `start` on where `length` is None."""
+
+    def write(self, uri: str, data: bytes, crc32: str) -> None:
+        """Publishes a file, create-only."""
+
+    def create(self, uri: str) -> contextlib.AbstractContextManager[Path]:
+        """Gives a local path to write, and publishes it on a clean exit, create-only."""
+
+    def store(self, path: Path, uri: str) -> None:
+        """Publishes a copy of a local file, create-only."""
+
+    def fetch(self, uri: str, path: Path, may_link: bool) -> None:
+        """Puts a copy of a file in place of a local path; or another name for it, if `may_link`."""
+
+    def replace(self, uri: str, data: bytes) -> None:
+        """Swaps the content of a pointer file."""
+
+    def remove_tree(self, uri: str) -> None:
+        """Removes everything below a folder."""
+
+
+def _store(uri: str) -> Store:
+    scheme = uri.partition("://")[0] if "://" in uri else ""
+    if scheme not in ("", "gs"):
+        raise ValueError(f"Expected a path, or gs://<bucket>/<name>. Received: {uri}")
+    # Who works on local files need not wait until the client of the object store is loaded.
+    store: Store = importlib.import_module(f"components.shared.{'gcs' if scheme else 'local'}_storage")
+    return store
+
+
+def is_local(uri: str) -> bool:
+    """Whether a URI is a path on this machine."""
+    return "://" not in uri
 
 
 def join(uri: str, *parts: str) -> str:
@@ -36,32 +96,14 @@ def join(uri: str, *parts: str) -> str:
     return "/".join((uri.rstrip("/"), *parts))
 
 
-def exists(uri: str) -> bool:
-    """Says whether a complete file has this name."""
-    return to_path(uri).is_file()
-
-
-def size_bytes(uri: str) -> int | None:
-    """The size of a complete file; None where there is none."""
-    path = to_path(uri)
-    return path.stat().st_size if path.is_file() else None
-
-
-def read_bytes(uri: str) -> bytes:
-    """Reads a whole file."""
-    return to_path(uri).read_bytes()
-
-
-def list_names(uri: str) -> list[str]:
-    """Lists the names directly below a folder, sorted; none where the folder does not exist. Unfinished files are left out."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(path.name for path in to_path(uri).iterdir() if path.name != _PARTIAL)
-    return []
-
-
 def crc32c(data: bytes) -> str:
     """The CRC-32C of some bytes, as 8 hexadecimal digits: the checksum that Google Cloud Storage keeps of every object."""
     return f"{google_crc32c.value(data):08x}"
+
+
+def crc32(data: bytes) -> str:
+    """The CRC-32 of some bytes, as 8 hexadecimal digits: the checksum that ZIP archives keep of their members."""
+    return f"{zlib.crc32(data):08x}"
 
 
 def file_crc32c(path: Path) -> str:
@@ -73,8 +115,63 @@ def file_crc32c(path: Path) -> str:
     return checksum.digest().hex()
 
 
-@contextlib.contextmanager
-def create(uri: str) -> Iterator[Path]:
+def exists(uri: str) -> bool:
+    """Says whether a complete file has this name."""
+    return _store(uri).stat(uri) is not None
+
+
+def size_bytes(uri: str) -> int | None:
+    """The size of a complete file; None where there is none."""
+    stat = _store(uri).stat(uri)
+    return stat.num_bytes if stat else None
+
+
+def stat(uri: str) -> StoredFile | None:
+    """A complete file's size, and the checksums that are known without reading it; None where there is no file."""
+    return _store(uri).stat(uri)
+
+
+def stored_crc32c(uri: str) -> str:
+    """The CRC-32C of a complete file: read where nothing else knows it.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    stat = _store(uri).stat(uri)
+    if stat and stat.crc32c:
+        return stat.crc32c
+    return file_crc32c(Path(uri)) if is_local(uri) else crc32c(read_bytes(uri))
+
+
+def with_checksums(uri: str, file: StoredFile) -> StoredFile:
+    """Both checksums of a stored file: read where they are not known."""
+    if file.crc32c and file.crc32:
+        return file
+    data = read_bytes(uri)
+    return StoredFile(len(data), crc32c(data), crc32(data))
+
+
+def list_files(uri: str) -> dict[str, StoredFile]:
+    """The complete files directly below a folder, by name: one question for many `stat`s."""
+    return _store(uri).list_files(uri)
+
+
+def list_names(uri: str) -> list[str]:
+    """Lists the names directly below a folder, sorted; none where the folder does not exist. Unfinished files are left out."""
+    return _store(uri).list_names(uri)
+
+
+def read_bytes(uri: str) -> bytes:
+    """Reads a whole file."""
+    return _store(uri).read(uri, 0, None)
+
+
+def read_range(uri: str, start: int, length: int) -> bytes:
+    """Reads a part of a file: `length` bytes, or what there is."""
+    return _store(uri).read(uri, start, length)
+
+
+def create(uri: str) -> contextlib.AbstractContextManager[Path]:
     """Gives a local path to write, and publishes what was written there as `uri` on a clean exit.
 
     The file appears under its final name at once and whole, or not at all: also after a kill or on a full disk.
@@ -82,33 +179,24 @@ def create(uri: str) -> Iterator[Path]:
     Raises:
         FileExistsError: If `uri` exists already. What exists is never overwritten.
     """
-    final = to_path(uri)
-    # The end of the name is kept, as some writers choose the format by it; a file system may allow no more than 255 bytes.
-    partial = _partial_dir(final.parent) / f"{secrets.token_hex(4)}.{final.name[-40:]}"
-    try:
-        yield partial
-        _sync(partial)
-        _link(partial, final)
-    except OSError as error:
-        if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
-            error.filename = str(final)
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    return _store(uri).create(uri)
 
 
-def write_bytes(uri: str, data: bytes) -> bool:
+def write_bytes(uri: str, data: bytes, crc32: str = "") -> bool:
     """Publishes a small file, create-only, and says whether it was this call that wrote it.
+
+    Args:
+        uri: Its name.
+        data: Its content.
+        crc32: Its CRC-32, if known: an object store keeps it beside the file, and `stat` gives it back.
 
     Raises:
         FileExistsError: If `uri` exists already with other content.
     """
     try:
-        with create(uri) as path:
-            path.write_bytes(data)
+        _store(uri).write(uri, data, crc32)
     except FileExistsError:
-        if read_bytes(uri) != data:
-            raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
+        _refuse_other_content(uri, crc32c(data))
         return False
     return True
 
@@ -120,24 +208,19 @@ def store(path: Path, uri: str) -> None:
         FileExistsError: If `uri` exists already with other content.
     """
     try:
-        with create(uri) as partial:
-            shutil.copyfile(path, partial)
+        _store(uri).store(path, uri)
     except FileExistsError:
-        if file_crc32c(to_path(uri)) != file_crc32c(path):
-            raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
+        _refuse_other_content(uri, file_crc32c(path))
+
+
+def _refuse_other_content(uri: str, expected_crc32c: str) -> None:
+    if stored_crc32c(uri) != expected_crc32c:
+        raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
 
 
 def replace_bytes(uri: str, data: bytes) -> None:
     """Swaps the content of a pointer file: a reader sees the old content or the new, never a mixture."""
-    final = to_path(uri)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{secrets.token_hex(4)}.{final.name}")
-    try:
-        partial.write_bytes(data)
-        _sync(partial)
-        partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
+    _store(uri).replace(uri, data)
 
 
 def create_tree(folder: Path, uri: str) -> None:
@@ -145,98 +228,64 @@ def create_tree(folder: Path, uri: str) -> None:
 
     There is no done-mark among them: publish what refers to the tree afterwards.
     """
-    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
-        store(source, join(uri, source.relative_to(folder).as_posix()))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    _for_each(lambda path: store(path, join(uri, path.relative_to(folder).as_posix())), files)
 
 
 def remove_tree(uri: str) -> None:
     """Removes everything below `uri`; nothing happens where there is nothing."""
-    shutil.rmtree(to_path(uri), ignore_errors=True)
+    _store(uri).remove_tree(uri)
 
 
 def fetch_tree(uri: str, folder: Path) -> None:
-    """Copies everything below `uri` to a local folder that may exist already."""
-    source = to_path(uri)
-    shutil.copytree(source, folder, copy_function=_link_or_copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(_PARTIAL))
+    """Gives everything below `uri` to a local folder that may exist already. What lies there is not to be written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _for_each(lambda name: _fetch(join(uri, name), folder / name, may_link=True), _store(uri).list_tree(uri))
 
 
 def fetch(uri: str, path: Path) -> None:
     """Copies one file to a local path whose folder may not exist yet."""
+    _fetch(uri, path, may_link=False)
+
+
+def _fetch(uri: str, path: Path, may_link: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(to_path(uri), path)
+    _store(uri).fetch(uri, path, may_link)
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    """Published files never change, so that on one file system a second name for them is as good as a copy."""
-    Path(target).unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+@contextlib.contextmanager
+def staged(uris: dict[str, str], folder: Path) -> Iterator[list[Path]]:
+    """Gives local files with the content of published ones, for a library that reads no object store.
 
+    Files of this machine are given as they are. Others are downloaded to `folder`, and removed again at the end.
 
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    Args:
+        uris: The files, each with the CRC-32C that it must have.
+        folder: A local folder with room for all of them.
 
-
-def _link(partial: Path, final: Path) -> None:
-    """Gives a finished file its final name, which must be free: the local form of a create-only upload."""
-    try:
-        os.link(partial, final)
-    except OSError as error:
-        # Some file systems (exFAT, some network and container mounts) have no hard links: a rename is atomic there too,
-        # but the check that the name is free comes a moment before it.
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES):
-            raise
-        if final.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
-        partial.rename(final)
-
-
-# Where this process writes its unfinished files, by the folder of their final names.
-_own_places: dict[Path, Path] = {}
-
-
-def _partial_dir(folder: Path) -> Path:
-    """This process's place for unfinished files beside their final names."""
-    own = _own_places.get(folder)
-    if own is None or not own.is_dir():  # the folder may have been removed since, and may be wanted again
-        own = _own_places[folder] = _make_own_place(folder / _PARTIAL)
-    return own
-
-
-def _make_own_place(places: Path) -> Path:
-    """Makes a place that is locked for as long as the process lives.
-
-    Another process's place whose lock is free was left by a kill: it is removed.
+    Raises:
+        OSError: If a file is damaged.
     """
-    for name in list_names(str(places)):
-        _remove_if_abandoned(places / name)
-    while True:
-        own = places / f"{os.getpid()}-{secrets.token_hex(4)}"
-        # Until the lock is held, another process may take the new place for an abandoned one: then there is another try.
-        with contextlib.suppress(FileNotFoundError):
-            own.mkdir(parents=True)
-            descriptor = os.open(own / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if (own / _LOCK).exists():
-                break
-            os.close(descriptor)
-    # Unlike atexit, this also runs at the end of multiprocessing's worker processes.
-    Finalize(None, _remove_own_place, (own,), exitpriority=0)
-    return own
+    if all(is_local(uri) for uri in uris):
+        yield [Path(uri) for uri in uris]
+        return
+    paths = {uri: folder / uri.rpartition("/")[2] for uri in uris}
+
+    def stage(uri: str) -> None:
+        fetch(uri, paths[uri])
+        if file_crc32c(paths[uri]) != uris[uri]:
+            raise OSError(f"{uri} is damaged: expected the CRC-32C {uris[uri]}. Delete it and run again")
+        progress.update()
+
+    try:
+        with progress_bar(len(uris), "files staged") as progress:
+            _for_each(stage, list(uris))
+        yield list(paths.values())
+    finally:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
 
 
-def _remove_if_abandoned(place: Path) -> None:
-    with contextlib.suppress(OSError):
-        place.rmdir()  # works on an empty one: its process was killed before it had a lock
-    with contextlib.suppress(OSError), (place / _LOCK).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _remove_own_place(own: Path) -> None:
-    shutil.rmtree(own, ignore_errors=True)
-    with contextlib.suppress(OSError):  # another process still has its place beside it
-        own.parent.rmdir()
+def _for_each(act: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+    with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        list(pool.map(act, items))

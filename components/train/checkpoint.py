@@ -87,7 +87,7 @@ class Checkpoints:
         with storage.create(storage.join(uri, _BEST)) as path, path.open("wb") as file:
             np.savez(file, *best_weights)
         # HDF5 has no checksums of its own: what was damaged would be trained on.
-        checksums = {name: storage.file_crc32c(storage.to_path(storage.join(uri, name))) for name in (_WEIGHTS, _BEST)}
+        checksums = {name: storage.stored_crc32c(storage.join(uri, name)) for name in (_WEIGHTS, _BEST)}
         state = {"curves": history.curves, "crc32c": checksums}
         storage.write_bytes(storage.join(uri, _STATE), json.dumps(state).encode())
         self._written.append(uri)

@@ -25,7 +25,7 @@ def train(
     Args:
         examples: What convert wrote.
         transform_graph: The statistics of the training split, from convert.
-        data_root: Where bulk data lives: a folder.
+        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         model: A SavedModel that takes the filters' PNG files, or pixels.
         training_metrics: Loss and accuracy at the chosen epoch, beside the accuracy of always answering no.
         training_report: A page with the curves.

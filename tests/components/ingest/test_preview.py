@@ -20,11 +20,11 @@ def test_the_first_samples_are_shown() -> None:
 
 
 def test_each_class_of_a_folder_is_shown_by_its_purest_sample(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
-    source = Folder(make_folder(tmp_path / "cells", {"a": "0 1", "b": "1", "c": "0 2", "d": "0"}), num_classes=28)
+    source = Folder(str(make_folder(tmp_path / "cells", {"a": "0 1", "b": "1", "c": "0 2", "d": "0"})), num_classes=28)
     assert _num_tiles(preview(source, by_class=True)) == (3, 1)
 
 
 def test_a_folder_without_the_three_filters_cannot_be_shown(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
-    source = Folder(make_folder(tmp_path / "cells", {"a": "0"}, filters=("green",)), num_classes=28)
+    source = Folder(str(make_folder(tmp_path / "cells", {"a": "0"}, filters=("green",))), num_classes=28)
     with pytest.raises(ValueError, match="No sample has all of the filters red, green, blue"):
         preview(source, by_class=False)

@@ -35,7 +35,6 @@ def _raw_images(**changes: int) -> RawImages:
         **_manifest().model_dump() | {"uri": "/data/raw/x"},
         index_name="abc.csv.gz",
         class_names=["Nucleoplasm"],
-        validator="files:abc",
         version=0,
         **counts,
     )
@@ -113,10 +112,10 @@ def test_an_artifact_holds_the_manifest_and_shows_what_a_person_reads_of_it(tmp_
     json.dumps(artifact.metadata)
 
 
-def test_raw_images_show_neither_class_names_nor_validator() -> None:
+def test_raw_images_do_not_show_class_names() -> None:
     metadata = _raw_images().metadata()
     assert metadata["num_samples"] == 4
-    assert not {"class_names", "validator"} & metadata.keys()
+    assert "class_names" not in metadata
 
 
 def test_raw_images_say_where_index_and_images_are() -> None:
@@ -129,7 +128,8 @@ def test_the_summary_of_a_flawless_source_is_one_short_line() -> None:
 
 
 def test_the_summary_tells_what_is_not_flawless() -> None:
-    summary = _raw_images(num_bad=1, num_incomplete=2, num_without_files=3).summary()
+    summary = _raw_images(num_bad=1, num_incomplete=2, num_without_files=3, num_unlabelled=4).summary()
+    assert "4 samples without labels (see include_test)" in summary
     assert "3 rows without any image left out" in summary
     assert "2 samples lack some of the four filters" in summary
     assert "1 cannot be used (reasons in /data/raw/x/index/abc.csv.gz)" in summary

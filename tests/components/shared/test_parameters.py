@@ -7,11 +7,24 @@ from components.shared.parameters import RULES, check_parameters
 # For every rule: values at the edge of what fits, and values just beyond it.
 _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "source": (
-        ["dir:/cells", "dir:cells", "synthetic:10", "synthetic:450"],
-        ["", "dir:", "dir", "synthetic:2", "synthetic:-9", "synthetic:", "synthetic:\u0663", "s3:cells", "/cells"],
+        ["dir:/cells", "dir:cells", "dir:gs://cells/hpa", "synthetic:10", "synthetic:450", "kaggle:human-protein-atlas"],
+        [
+            "",
+            "kaggle:",
+            "kaggle:a/b",
+            "dir:",
+            "dir",
+            "synthetic:2",
+            "synthetic:-9",
+            "synthetic:",
+            "synthetic:\u0663",
+            "s3:cells",
+            "/cells",
+        ],
     ),
-    "data_root": (["/data"], ["", "  "]),
-    "serving_root": (["/models"], ["", "  "]),
+    "data_root": (["/data", "gs://bucket/data", "gs://bucket"], ["", "  ", "gs://", "s3://bucket/data"]),
+    "serving_root": (["/models", "gs://bucket/models"], ["", "  ", "gs://", "http://host/models"]),
+    "parallel_transfers": ([1, 256], [0, 257]),
     "model_name": (["cells", "cells_2-a"], ["", "a/b", "..", "a b", "\u00e9"]),
     "image_size_px": ([75, 3072], [74, 3073, 0, -299]),
     "channels": (["rgb", "rgby"], ["", "rg", "bgr", "RGB"]),

@@ -80,7 +80,10 @@ class TestCreate:
         assert storage.read_bytes(uri) == b"second"
 
     def test_refuses_an_address_that_no_back_end_serves(self) -> None:
-        with pytest.raises(ValueError, match="gs://bucket/file"), storage.create("gs://bucket/file"):
+        with (
+            pytest.raises(ValueError, match=r"Expected a path, or gs://<bucket>/<name>\. Received: s3://bucket/file"),
+            storage.create("s3://bucket/file"),
+        ):
             pass
 
     def test_of_processes_that_create_one_name_one_wins_and_its_content_is_whole(self, tmp_path: Path) -> None:

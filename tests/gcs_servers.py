@@ -1,0 +1,205 @@
+"""Object stores on loopback that speak Cloud Storage's HTTP API, and a proxy that disturbs what passes through it."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+BUCKET = "cells"
+_BIN = Path(sys.executable).parent
+_STALL_S = 30.0
+
+
+def find_fake_gcs_server() -> str | None:
+    """Where the program is: beside Python, where `make test-gcs` puts it, or on the path."""
+    return shutil.which("fake-gcs-server", path=os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]))
+
+
+@contextlib.contextmanager
+def fake_gcs_server() -> Iterator[str]:
+    """fake-gcs-server, which honours preconditions, ranges and checksums. Gives its address."""
+    program = find_fake_gcs_server()
+    assert program
+    port = _free_port()
+    command = [program, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
+    with _serving([*command, "-public-host", f"127.0.0.1:{port}"], port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def gcs_emulator() -> Iterator[str]:
+    """gcp-storage-emulator, which is pure Python and ignores preconditions and ranges. Gives its address."""
+    port = _free_port()
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
+    with _serving(command, port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _serving(command: list[str], port: int) -> Iterator[str]:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _await_port(port, process)
+            _request(port, "POST", f"/storage/v1/b?project=test&name={BUCKET}", b'{"name": "%s"}' % BUCKET.encode())
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args} ended with {process.returncode}")
+
+
+def _request(port: int, method: str, path: str, body: bytes) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request(method, path, body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    connection.close()
+
+
+# What a proxy does with a request: called with it, before it is passed on. It says whether it has dealt with it.
+Fault = Callable[["_Proxy"], bool]
+
+
+class Faults(ThreadingHTTPServer):
+    """A proxy to an object store that does the next of `planned` to each object request, as long as there is one."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Proxy)
+        self.upstream = urlsplit(upstream).netloc
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.planned: list[Fault] = []
+        self.requests: list[str] = []
+        self.delay_s = 0.0
+        self._lock = threading.Lock()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def next_fault(self) -> Fault | None:
+        with self._lock:
+            return self.planned.pop(0) if self.planned else None
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hung up is what these tests are about."""
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Faults
+
+    def do_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = body
+        self.server.requests.append(f"{self.command} {self.path}")
+        # The client also asks for the bucket, in a thread of its own and whenever it likes: not what is being tested.
+        fault = self.server.next_fault() if "/o?" in self.path or "/o/" in self.path else None
+        if fault and fault(self):
+            return
+        time.sleep(self.server.delay_s)
+        status, headers, answer = self.upstream_answer()
+        self.send(status, headers, answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_any  # noqa: N815 (the names that http.server asks for)
+
+    def upstream_answer(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection(self.server.upstream)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "content-length")}
+        connection.request(self.command, self.path, self.body, headers | {"Content-Length": str(len(self.body))})
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP]
+        # Resumable uploads are told where to go on: through this proxy, too.
+        own = self.server.address.removeprefix("http://")
+        return response.status, [(name, value.replace(self.server.upstream, own)) for name, value in kept], content
+
+    def send(self, status: int, headers: list[tuple[str, str]], body: bytes, num_bytes: int | None = None) -> None:
+        """Answers, with `num_bytes` of the body only if that is given."""
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:num_bytes])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server gives it)
+        """Tests have nothing to read here."""
+
+
+_HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
+
+
+def reset(proxy: _Proxy) -> bool:
+    """Hangs up without an answer."""
+    proxy.close_connection = True
+    proxy.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    proxy.connection.close()
+    return True
+
+
+def reset_after_it_is_done(proxy: _Proxy) -> bool:
+    """Passes the request on, and hangs up instead of giving the answer back."""
+    proxy.upstream_answer()
+    return reset(proxy)
+
+
+def truncate(proxy: _Proxy) -> bool:
+    """Gives back half of the answer's body."""
+    status, headers, body = proxy.upstream_answer()
+    proxy.send(status, headers, body, len(body) // 2)
+    proxy.close_connection = True
+    proxy.wfile.flush()
+    proxy.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def answer(status: int, **headers: str) -> Fault:
+    """Answers with this status."""
+
+    def fault(proxy: _Proxy) -> bool:
+        proxy.send(status, [(name.replace("_", "-"), value) for name, value in headers.items()], b"not now")
+        return True
+
+    return fault
+
+
+def stall(proxy: _Proxy) -> bool:
+    """Says nothing for longer than anybody waits."""
+    time.sleep(_STALL_S)
+    return reset(proxy)
+
+
+def corrupt_request(proxy: _Proxy) -> bool:
+    """Changes the last bytes of what is uploaded, before the end of its last part."""
+    marker = proxy.body.rfind(b"\r\n--")
+    position = (marker if marker > 0 else len(proxy.body)) - 1
+    proxy.body = proxy.body[:position] + bytes([proxy.body[position] ^ 1]) + proxy.body[position + 1 :]
+    return False
+
+
+def corrupt_answer(proxy: _Proxy) -> bool:
+    """Changes a byte of what is downloaded."""
+    status, headers, body = proxy.upstream_answer()
+    proxy.send(status, headers, body[:-1] + bytes([body[-1] ^ 1]))
+    return True
