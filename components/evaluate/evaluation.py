@@ -14,6 +14,7 @@ from components.evaluate.report import evaluation_report
 from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, Request
 from components.evaluate.thresholds import fit_global_threshold
 from components.shared.manifest import Evaluation, Examples
+from components.shared.staging import staged
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,11 @@ def evaluate_model(model_dir: Path, examples: Examples, data_root: str, request:
         request: Which model it is, and how to judge.
     """
     judged_on = "test" if examples.num_records("test") else "validation"
+    with staged(examples, sorted({"validation", judged_on})) as local:
+        return _evaluate_staged(model_dir, local, judged_on, request.uri(examples, data_root), request)
+
+
+def _evaluate_staged(model_dir: Path, examples: Examples, judged_on: str, uri: str, request: Request) -> Evaluation:
     scores = score_examples(model_dir, examples, sorted({"validation", judged_on}))
     threshold = fit_global_threshold(scores["validation"].y_true, scores["validation"].y_score)
     judged = scores[judged_on]
@@ -54,7 +60,6 @@ def evaluate_model(model_dir: Path, examples: Examples, data_root: str, request:
     )
     thresholds = np.full(len(examples.class_names), threshold)
     classes = class_scores(judged.y_true, y_pred, thresholds, examples.class_names)
-    uri = request.uri(examples, data_root)
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         fitted = {"method": "one threshold, best macro F1 on validation", "thresholds": thresholds.tolist()}

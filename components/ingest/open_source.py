@@ -1,6 +1,7 @@
 """Which source the parameter `source` names."""
 
 from components.ingest.folder import Folder
+from components.ingest.kaggle import KaggleCompetition
 from components.ingest.series import Synthetic
 from components.ingest.source import Source
 
@@ -10,11 +11,15 @@ def open_source(source: str, seed: int, num_classes: int, include_test: bool = F
 
     Raises:
         ValueError: If there is no such kind of source.
-        FileNotFoundError: If it is not there.
+        OSError: If it is not there, or cannot be reached.
     """
     kind, _, rest = source.partition(":")
+    if kind == "kaggle":
+        return KaggleCompetition(rest, num_classes, include_test)
     if kind == "dir":
         return Folder(rest, num_classes, include_test)
     if kind == "synthetic":
         return Synthetic(int(rest), seed)
-    raise ValueError(f"Expected the source dir:<folder> or synthetic:<number of samples>. Received: source={source}")
+    raise ValueError(
+        f"Expected the source kaggle:<competition>, dir:<folder> or synthetic:<number of samples>. Received: source={source}"
+    )

@@ -182,8 +182,9 @@ class Examples(Manifest):
 
     def missing_shards(self) -> list[str]:
         """The shards that are not there, or not whole."""
+        stored = storage.list_files(self.uri)
         shards = [shard for split in self.shards.values() for shard in split]
-        return [s.name for s in shards if storage.size_bytes(storage.join(self.uri, s.name)) != s.num_bytes]
+        return [s.name for s in shards if s.name not in stored or stored[s.name].num_bytes != s.num_bytes]
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, with counts instead of the lists of files and names."""

@@ -7,7 +7,7 @@ by `replace_bytes`.
 import contextlib
 import importlib
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,6 @@ from typing import Protocol, TypeVar
 
 import google_crc32c
 
-from components.shared.progress import progress_bar
-
-# Downloads and uploads of whole trees: enough to hide the time that an object store takes to answer.
 _IN_FLIGHT = 16
 
 _CHUNK_BYTES = 1 << 20
@@ -229,7 +226,7 @@ def create_tree(folder: Path, uri: str) -> None:
     There is no done-mark among them: publish what refers to the tree afterwards.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    _for_each(lambda path: store(path, join(uri, path.relative_to(folder).as_posix())), files)
+    for_each(lambda path: store(path, join(uri, path.relative_to(folder).as_posix())), files)
 
 
 def remove_tree(uri: str) -> None:
@@ -240,7 +237,7 @@ def remove_tree(uri: str) -> None:
 def fetch_tree(uri: str, folder: Path) -> None:
     """Gives everything below `uri` to a local folder that may exist already. What lies there is not to be written to."""
     folder.mkdir(parents=True, exist_ok=True)
-    _for_each(lambda name: _fetch(join(uri, name), folder / name, may_link=True), _store(uri).list_tree(uri))
+    for_each(lambda name: _fetch(join(uri, name), folder / name, may_link=True), _store(uri).list_tree(uri))
 
 
 def fetch(uri: str, path: Path) -> None:
@@ -253,39 +250,7 @@ def _fetch(uri: str, path: Path, may_link: bool) -> None:
     _store(uri).fetch(uri, path, may_link)
 
 
-@contextlib.contextmanager
-def staged(uris: dict[str, str], folder: Path) -> Iterator[list[Path]]:
-    """Gives local files with the content of published ones, for a library that reads no object store.
-
-    Files of this machine are given as they are. Others are downloaded to `folder`, and removed again at the end.
-
-    Args:
-        uris: The files, each with the CRC-32C that it must have.
-        folder: A local folder with room for all of them.
-
-    Raises:
-        OSError: If a file is damaged.
-    """
-    if all(is_local(uri) for uri in uris):
-        yield [Path(uri) for uri in uris]
-        return
-    paths = {uri: folder / uri.rpartition("/")[2] for uri in uris}
-
-    def stage(uri: str) -> None:
-        fetch(uri, paths[uri])
-        if file_crc32c(paths[uri]) != uris[uri]:
-            raise OSError(f"{uri} is damaged: expected the CRC-32C {uris[uri]}. Delete it and run again")
-        progress.update()
-
-    try:
-        with progress_bar(len(uris), "files staged") as progress:
-            _for_each(stage, list(uris))
-        yield list(paths.values())
-    finally:
-        for path in paths.values():
-            path.unlink(missing_ok=True)
-
-
-def _for_each(act: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+def for_each(act: Callable[[_Item], None], items: Sequence[_Item]) -> None:
+    """Does something with many files at once, to hide the time that an object store takes to answer."""
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
         list(pool.map(act, items))

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from components.shared import storage
 from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.shared.staging import staged
 from components.train.checkpoint import Checkpoints
 from components.train.export import check_export, export_model
 from components.train.fit import prepare_device, train
@@ -34,11 +35,11 @@ def train_model(examples: Examples, transform_graph: Path, data_root: str, reque
         data_root: The folder above `training/`.
         request: What the model shall be.
     """
-    uri = request.uri(examples, data_root)
-    if missing := examples.missing_shards():
-        raise FileNotFoundError(
-            f"{examples.uri}: {len(missing)} shards are missing or cut off, such as {missing[0]}. Run again"
-        )
+    with staged(examples, ("train", "validation")) as local:
+        return _train_staged(local, transform_graph, request.uri(examples, data_root), request)
+
+
+def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: Request) -> TrainedModel:
     prepare_device()
     keras.utils.set_random_seed(request.seed)
     constants = read_constants(transform_graph)

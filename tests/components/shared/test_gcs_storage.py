@@ -46,18 +46,6 @@ def test_files_come_back_from_an_emulator_as_they_were_written(emulated_root: st
     _round_trips(emulated_root, tmp_path)
 
 
-def test_files_are_staged_for_those_who_read_no_object_store(emulated_root: str, tmp_path: Path) -> None:
-    uris = {storage.join(emulated_root, name): storage.crc32c(name.encode()) for name in "ab"}
-    for uri in uris:
-        storage.write_bytes(uri, uri[-1].encode())
-    with storage.staged(uris, tmp_path) as paths:
-        assert [path.read_bytes() for path in paths] == [b"a", b"b"]
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(OSError, match="is damaged: expected the CRC-32C ffffffff"), storage.staged({uri: "ffffffff"}, tmp_path):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_what_is_not_there_is_named(emulated_root: str) -> None:
     with pytest.raises(FileNotFoundError, match=f"{emulated_root}/file: there is no such object, or no bucket gs://cells"):
         storage.read_bytes(storage.join(emulated_root, "file"))
