@@ -39,7 +39,19 @@ run: $(READY) ## Run the whole pipeline on drawn images, on this machine
 
 .PHONY: test
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gcs and not flink"
+
+.PHONY: test-gcs
+test-gcs: $(READY) ## Run the tests against an object store that honours preconditions (installs it where Go is at hand)
+	@if ! [ -x $(BIN)/fake-gcs-server ] && ! command -v fake-gcs-server >/dev/null && command -v go >/dev/null; then \
+		echo "Installing fake-gcs-server to $(BIN)."; \
+		GOBIN="$(CURDIR)/$(BIN)" go install github.com/fsouza/fake-gcs-server@v1.56.1 || true; \
+	fi
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m gcs
+
+.PHONY: test-flink
+test-flink: $(READY) ## Run the Beam job on Apache Flink (needs Java 11 or 17)
+	$(BIN)/python -m pytest -m flink
 
 .PHONY: check
 check: $(READY) ## Check style, types, import directions and pipeline.yaml

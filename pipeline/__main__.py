@@ -65,7 +65,7 @@ def run(
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
-    dir:<folder> with train.csv and <Id>_<filter>.png files, or synthetic:<number of samples>.
+    kaggle:<competition>, dir:<folder or gs://...> with train.csv and <Id>_<filter>.png files, or synthetic:<number of samples>.
 
     What a run has finished is found again by its content: after an interruption the same command carries on.
 
@@ -92,7 +92,9 @@ def run(
 
 @app.command()
 def preview(
-    source: Annotated[str, typer.Argument(help="As the parameter source: dir:<folder> or synthetic:<number of samples>.")],
+    source: Annotated[
+        str, typer.Argument(help="As the parameter source: kaggle:<competition>, dir:<folder> or synthetic:<number>.")
+    ],
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,

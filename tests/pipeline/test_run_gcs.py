@@ -1,0 +1,47 @@
+"""The committed pipeline.yaml with data and models in an object store."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.shared import storage
+from pipeline.compiled import ROOT
+from pipeline.local import STEPS
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.gcs
+@pytest.mark.slow
+def test_from_an_object_store_to_an_object_store(gcs_root: str, tmp_path: Path) -> None:
+    arguments = ("source=synthetic:40", "image_size_px=75", "weights=none", "epochs=1", "blessing_min_gain=-1")
+    places = (f"data_root={gcs_root}/data", f"serving_root={gcs_root}/serving")
+    first = _run(tmp_path, *arguments, *places)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert f"Pushed model: {gcs_root}/serving/hpa/1" in first.stdout
+    assert storage.exists(f"{gcs_root}/serving/hpa/1/saved_model.pb")
+    assert json.loads(storage.read_bytes(f"{gcs_root}/serving/hpa/champion.json"))["version"] == 1
+    assert storage.list_names(f"{gcs_root}/data") == ["evaluation", "examples", "raw", "training"]
+
+    again = _run(tmp_path, *arguments, *places)
+    assert again.returncode == 0, again.stdout + again.stderr
+    for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
+        assert said in again.stdout
+    assert storage.list_names(f"{gcs_root}/serving/hpa") == ["1", "champion.json"]
+    assert not (tmp_path / "data").exists()
+    for step in STEPS:
+        assert f": {step}" in again.stdout
+
+
+@pytest.mark.gcs
+def test_a_source_may_lie_in_an_object_store(gcs_root: str, tmp_path: Path) -> None:
+    source = f"dir:{gcs_root}/nothing"
+    process = _run(tmp_path, f"source={source}", f"data_root={gcs_root}/data")
+    assert process.returncode == 1
+    assert f"ingest failed: FileNotFoundError: {gcs_root}/nothing/train.csv: expected the label file" in process.stderr
