@@ -92,9 +92,7 @@ def run(
 
 @app.command()
 def preview(
-    source: Annotated[
-        str, typer.Argument(help="As the parameter source: kaggle:<competition>, dir:<folder> or synthetic:<number>.")
-    ],
+    source: Annotated[str, typer.Argument(help="As the pipeline's parameter source, such as dir:<folder> or synthetic:28.")],
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
@@ -106,6 +104,25 @@ def preview(
     located = default_locations({"source": source}, Path())["source"]
     command = [sys.executable, "-m", "components.ingest.preview", located, "--out", str(out.resolve()), "--seed", str(seed)]
     finished = subprocess.run([*command, *(["--by-class"] if by_class else [])], cwd=ROOT, check=False)
+    raise typer.Exit(finished.returncode)
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings stay.")],
+    pipeline_root: Annotated[Path, typer.Option(help="As of `run`: where data and models are by default.")] = Path("outputs"),
+    data_root: Annotated[str, typer.Option(help="As the parameter data_root, if it is another place.")] = "",
+    serving_root: Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+) -> None:
+    """Removes old examples, trainings and evaluations, but nothing that a served champion came from, and no raw images.
+
+    Example: python -m pipeline prune --keep 3 --dry-run
+    """
+    given = {name: value for name, value in (("data_root", data_root), ("serving_root", serving_root)) if value}
+    located = default_locations(given, pipeline_root.expanduser().resolve())
+    command = [sys.executable, "-m", "components.shared.prune", located["data_root"], located["serving_root"]]
+    finished = subprocess.run([*command, "--keep", str(keep), *(["--dry-run"] if dry_run else [])], cwd=ROOT, check=False)
     raise typer.Exit(finished.returncode)
 
 

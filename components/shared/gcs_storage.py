@@ -7,6 +7,7 @@ is 0. Checksums are computed here, sent along, and compared with what the server
 
 import base64
 import contextlib
+import datetime
 import functools
 import os
 import tempfile
@@ -47,6 +48,15 @@ def stat(uri: str) -> StoredFile | None:
         except exceptions.NotFound:
             return None
         return _stored_file(blob)
+
+
+def modified_s(uri: str) -> float:
+    """When an object was published, in seconds since 1970."""
+    with _explained(uri):
+        blob = _blob(uri)
+        blob.reload(timeout=TIMEOUT_S, retry=_patient())
+        modified: datetime.datetime = blob.updated
+        return modified.timestamp()
 
 
 def list_files(uri: str) -> dict[str, StoredFile]:
@@ -138,6 +148,12 @@ def replace(uri: str, data: bytes) -> None:
     """Swaps the content of a pointer object."""
     with _explained(uri):
         _blob(uri).upload_from_string(data, **_BYTES, timeout=TIMEOUT_S, retry=_patient())
+
+
+def remove(uri: str) -> None:
+    """Removes an object, if it is there."""
+    with _explained(uri), contextlib.suppress(exceptions.NotFound):
+        _blob(uri).delete(timeout=TIMEOUT_S, retry=_patient())
 
 
 def remove_tree(uri: str) -> None:

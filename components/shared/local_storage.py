@@ -23,6 +23,11 @@ def stat(uri: str) -> StoredFile | None:
     return StoredFile(path.stat().st_size) if path.is_file() else None
 
 
+def modified_s(uri: str) -> float:
+    """When a file was published, in seconds since 1970."""
+    return Path(uri).stat().st_mtime
+
+
 def list_files(uri: str) -> dict[str, StoredFile]:
     """The files directly below a folder, by name."""
     with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
@@ -105,6 +110,11 @@ def replace(uri: str, data: bytes) -> None:
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove(uri: str) -> None:
+    """Removes a file, if it is there."""
+    Path(uri).unlink(missing_ok=True)
 
 
 def remove_tree(uri: str) -> None:

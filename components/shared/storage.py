@@ -43,6 +43,9 @@ class Store(Protocol):
     def stat(self, uri: str) -> StoredFile | None:
         """A complete file's size, and the checksums that are known without reading it; None where there is no file."""
 
+    def modified_s(self, uri: str) -> float:
+        """When a file was published, in seconds since 1970."""
+
     def list_files(self, uri: str) -> dict[str, StoredFile]:
         """The files directly below a folder, by name."""
 
@@ -69,6 +72,9 @@ class Store(Protocol):
 
     def replace(self, uri: str, data: bytes) -> None:
         """Swaps the content of a pointer file."""
+
+    def remove(self, uri: str) -> None:
+        """Removes a file, if it is there."""
 
     def remove_tree(self, uri: str) -> None:
         """Removes everything below a folder."""
@@ -146,6 +152,15 @@ def with_checksums(uri: str, file: StoredFile) -> StoredFile:
         return file
     data = read_bytes(uri)
     return StoredFile(len(data), crc32c(data), crc32(data))
+
+
+def modified_s(uri: str) -> float:
+    """When a file was published, in seconds since 1970.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    return _store(uri).modified_s(uri)
 
 
 def list_files(uri: str) -> dict[str, StoredFile]:
@@ -227,6 +242,11 @@ def create_tree(folder: Path, uri: str) -> None:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for_each(lambda path: store(path, join(uri, path.relative_to(folder).as_posix())), files)
+
+
+def remove(uri: str) -> None:
+    """Removes a file, if it is there."""
+    _store(uri).remove(uri)
 
 
 def remove_tree(uri: str) -> None:
