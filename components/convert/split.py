@@ -1,12 +1,16 @@
 """Which side of the split each sample is on: train, validation or test."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from components.convert.near_duplicates import Link, group_samples
+from components.convert.stratify import Counts, stratify
 
 SPLITS = ("train", "validation", "test")
-# From this many samples on, a class is wanted on every side.
-_MIN_SAMPLES_FOR_ALL_SIDES = 3
+
+Labels = Mapping[str, tuple[int, ...]]
 
 
 def split_fractions(validation_fraction: float, test_fraction: float) -> dict[str, float]:
@@ -15,15 +19,29 @@ def split_fractions(validation_fraction: float, test_fraction: float) -> dict[st
 
 
 def split_samples(
-    labels: Mapping[str, tuple[int, ...]], method: str, fractions: Mapping[str, float], seed: int
+    labels: Labels,
+    method: str,
+    fractions: Mapping[str, float],
+    seed: int,
+    batches: Mapping[str, int] | None = None,
+    links: Collection[Link] = (),
 ) -> dict[str, str]:
-    """Assigns every sample to a side. The result depends on the ids, the labels and the seed, never on their order.
+    """Assigns every sample to a side.
+
+    The result depends on the ids, the labels, the batches, the links and the seed, never on their order. Batch after batch is
+    split, so that all samples together come near the shares; what later batches bring never moves an earlier sample. A new
+    sample goes where its earlier near-duplicates are. Where these are on two sides already, because the new sample is the first
+    to link them, it goes to train: such a group is torn, and `torn_groups` names it.
 
     Args:
         labels: Class indices by sample id.
-        method: `random`, the paper's; or `stratified`, which gives every side its share of every class.
+        method: `grouped`, which keeps near-duplicates on one side, gives every side its share of every class, and puts every
+            class with at least three groups on every side, as far as classes that share groups and earlier batches leave it
+            possible; or `random`, the paper's.
         fractions: The share of each side. They sum to 1.
         seed: Another seed gives another split.
+        batches: Which ingest added each sample. Without, all are of the first.
+        links: Near-duplicates, as `link_near_duplicates` finds them.
 
     Returns:
         The side of each sample id.
@@ -34,77 +52,71 @@ def split_samples(
     if fractions["train"] <= 0:
         raise ValueError(f"validation_fraction and test_fraction leave nothing to train on. Received: {dict(fractions)}")
     ids = sorted(labels, key=lambda sample_id: hashlib.sha256(f"{seed}:{sample_id}".encode()).digest())
-    sides = _stratified(ids, labels, fractions) if method == "stratified" else _random(ids, fractions)
+    sides: dict[str, str] = {}
+    batch_of = dict.fromkeys(ids, 0) if batches is None else {sample_id: batches[sample_id] for sample_id in ids}
+    for batch in sorted(set(batch_of.values())):
+        so_far = [sample_id for sample_id in ids if batch_of[sample_id] <= batch]
+        if method == "random":
+            sides |= _split_random(so_far, sides, fractions)
+        else:
+            sides |= _split_grouped(so_far, sides, labels, fractions, links)
     for side, fraction in fractions.items():
         if fraction > 0 and side not in sides.values():
+            num_groups = len(set(group_samples(ids, links).values()))
+            of_groups = f" in {num_groups} groups of near-duplicates" if num_groups < len(ids) else ""
             raise ValueError(
-                f"{len(ids)} samples are too few for a share of {fraction:.2f} to {side}: give more, or another share"
+                f"{len(ids)} samples{of_groups} are too few for a share of {fraction:.2f} to {side}: "
+                "give more, or another share"
             )
     return sides
 
 
-def _random(ids: list[str], fractions: Mapping[str, float]) -> dict[str, str]:
-    """Cuts the ids, which come in random order, into consecutive parts."""
-    num_validation = round(fractions["validation"] * len(ids))
-    num_test = round(fractions["test"] * len(ids))
-    sides = ["validation"] * num_validation + ["test"] * num_test
-    return dict(zip(ids, sides + ["train"] * (len(ids) - len(sides)), strict=True))
+def _split_random(ids: Sequence[str], sides: Mapping[str, str], fractions: Mapping[str, float]) -> dict[str, str]:
+    """Cuts those ids that have no side, which come in random order, into consecutive parts."""
+    new = [sample_id for sample_id in ids if sample_id not in sides]
+    parts: list[str] = []
+    for side in ("validation", "test"):
+        parts += [side] * (round(fractions[side] * len(ids)) - list(sides.values()).count(side))
+    return dict(zip(new, parts + ["train"] * (len(new) - len(parts)), strict=False))
 
 
-def _stratified(ids: list[str], labels: Mapping[str, tuple[int, ...]], fractions: Mapping[str, float]) -> dict[str, str]:
-    """Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011).
-
-    The rarest class goes first: each of its samples goes to the side that still wants the class most, then to the side that
-    wants most samples. Beyond the method: a class of three samples or more is wanted at least once on every side, which
-    rounding would deny to rare classes.
-    """
-    sides = [side for side in SPLITS if fractions[side] > 0]
-    waiting: dict[int, list[str]] = {}
-    for sample_id in ids:
-        for label in labels[sample_id]:
-            waiting.setdefault(label, []).append(sample_id)
-    wanted = {label: _wanted(len(members), sides, fractions) for label, members in waiting.items()}
-    room = {side: fractions[side] * len(ids) for side in sides}
-    assigned: dict[str, str] = {}
-
-    def assign(sample_id: str, side: str) -> None:
-        assigned[sample_id] = side
-        room[side] -= 1
-        for label in labels[sample_id]:
-            wanted[label][side] -= 1
-
-    while waiting:
-        waiting = {label: left for label, members in waiting.items() if (left := [m for m in members if m not in assigned])}
-        if not waiting:
-            break
-        rarest = min(waiting, key=lambda label: (len(waiting[label]), label))
-        for sample_id in waiting.pop(rarest):
-            assign(sample_id, max(sides, key=lambda side: (wanted[rarest][side], room[side])))
-    for sample_id in ids:  # samples without any label
-        if sample_id not in assigned:
-            assign(sample_id, max(sides, key=room.__getitem__))
-    for side in sides:
-        if side not in assigned.values():
-            assigned |= dict.fromkeys(_spare(ids, labels, assigned, round(fractions[side] * len(ids))), side)
-    return assigned
+def _split_grouped(
+    ids: Sequence[str], sides: Mapping[str, str], labels: Labels, fractions: Mapping[str, float], links: Iterable[Link]
+) -> dict[str, str]:
+    """Puts those ids that have no side where their near-duplicates are, and stratifies the rest by group."""
+    groups: dict[str, list[str]] = {}
+    for sample_id, group in group_samples(ids, links).items():
+        groups.setdefault(group, []).append(sample_id)
+    placed = dict(sides)
+    new_groups = []
+    for members in groups.values():
+        known = {sides[sample_id] for sample_id in members if sample_id in sides}
+        if known:
+            side = known.pop() if len(known) == 1 else "train"
+            placed |= {sample_id: side for sample_id in members if sample_id not in sides}
+        else:
+            new_groups.append(members)
+    names = [side for side in SPLITS if fractions[side] > 0]
+    num_columns = max((label for sample_id in ids for label in labels[sample_id]), default=-1) + 2
+    on_side = [
+        _count([[m for m in members if placed.get(m) == name] for members in groups.values()], labels, num_columns)
+        for name in names
+    ]
+    positions = stratify(
+        _count(new_groups, labels, num_columns),
+        np.array([fractions[name] for name in names]),
+        np.stack([counts.sum(axis=0) for counts in on_side]),
+        np.stack([(counts > 0).sum(axis=0) for counts in on_side]),
+    )
+    for members, position in zip(new_groups, positions, strict=True):
+        placed |= dict.fromkeys(members, names[position])
+    return placed
 
 
-def _spare(ids: list[str], labels: Mapping[str, tuple[int, ...]], assigned: Mapping[str, str], num_spared: int) -> list[str]:
-    """Training samples whose classes training has most of: for a side that every class was too rare to send anything to."""
-    training = [sample_id for sample_id in ids if assigned[sample_id] == "train"]
-    counts = Counter(label for sample_id in training for label in labels[sample_id])
-    by_plenty = sorted(training, key=lambda sample_id: -min((counts[label] for label in labels[sample_id]), default=0))
-    return by_plenty[: min(num_spared, len(training) - 1)]
-
-
-def _wanted(num_members: int, sides: list[str], fractions: Mapping[str, float]) -> dict[str, float]:
-    """How many samples of a class each side wants: its share, and of a class that suffices for all sides at least one.
-
-    What the others then lack is taken from the sides that want more than one.
-    """
-    wanted = {side: fractions[side] * num_members for side in sides}
-    if num_members < _MIN_SAMPLES_FOR_ALL_SIDES or min(wanted.values()) >= 1:
-        return wanted
-    above_one = {side: max(0.0, want - 1) for side, want in wanted.items()}
-    kept = (num_members - len(sides)) / sum(above_one.values())
-    return {side: 1 + kept * above for side, above in above_one.items()}
+def _count(groups: Sequence[Sequence[str]], labels: Labels, num_columns: int) -> Counts:
+    """Samples of each class in each group, and in the last column all its samples."""
+    counts = np.zeros((len(groups), num_columns), np.int64)
+    for row, members in enumerate(groups):
+        for sample_id in members:
+            counts[row, [*labels[sample_id], -1]] += 1
+    return counts
