@@ -1,0 +1,1 @@
+"""The sections of the data report: one module each."""
