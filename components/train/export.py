@@ -56,7 +56,9 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
-        channels = [tf.io.decode_png(files[position], channels=1) for position in range(files.shape[0])]
+        colours = [tf.io.decode_png(files[position], channels=3) for position in range(files.shape[0])]
+        # Greyscale files have three equal channels then, and of a stain that was saved in colour one is used: as in training.
+        channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
         resized = [tf.image.resize(channel, self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
 
