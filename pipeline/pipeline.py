@@ -24,7 +24,7 @@ def hpa_pipeline(
     model_name: str = "hpa",
     image_size_px: int = 299,
     channels: str = "rgb",
-    split: str = "stratified",
+    split: str = "grouped",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,

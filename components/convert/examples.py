@@ -3,22 +3,23 @@
 import csv
 import gzip
 import io
-import logging
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from components.convert import report
-from components.convert.beam_job import ConvertedSample, plan_shards, run_job
+from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
+from components.convert.near_duplicates import Link, link_near_duplicates
+from components.convert.report import data_report
+from components.convert.report_input import gather_report_data
 from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request, check_bad_share
-from components.convert.runner import runner_options
-from components.convert.split import SPLITS, split_fractions, split_samples
-from components.convert.transform import ImageMoments, write_transform_graph
+from components.convert.runner import Engine
+from components.convert.shards import UNSPLIT, ConvertedSample, ShardTask, plan_shards
+from components.convert.split import split_fractions, split_samples
+from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import FILTERS, format_target
 from components.shared.manifest import Examples, RawImages
-
-_log = logging.getLogger(__name__)
 
 
 def convert_images(
@@ -27,29 +28,18 @@ def convert_images(
     """Converts a version of a source.
 
     Raises:
-        ValueError: If more samples are bad than `max_bad_fraction` allows, or too few are left to split.
+        ValueError: If Beam knows no such runner or option, if more samples are bad than `max_bad_fraction` allows, or if too
+            few are left to split.
     """
-    content = request.fingerprint(raw)
+    engine = Engine.named(beam_runner, beam_options)
     uri = request.uri(raw, data_root)
-    samples = read_index(raw.index_uri)
-    good = [sample for sample in samples if not sample.reason]
-    check_bad_share([sample.reason for sample in samples if sample.reason], len(samples), max_bad_fraction)
-    sides = split_samples(
-        {sample.sample_id: sample.labels for sample in good},
-        request.split,
-        split_fractions(request.validation_fraction, request.test_fraction),
-        request.seed,
-    )
-    tasks = plan_shards(good, sides, request.filters, request.image_size_px, raw.images_uri, uri, request.seed)
-    parts = run_job(tasks, runner_options(beam_runner, beam_options, len(good)))
-    converted = sorted((sample for part in parts for sample in part.samples), key=lambda sample: sample.sample_id)
-    quarantine = _quarantine(samples, converted)
-    check_bad_share(list(quarantine.values()), len(samples), max_bad_fraction)
-    for side in sorted(set(sides.values())):
-        if not sum(part.shard.num_records for part in parts if part.split == side):
-            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another seed")
+    abandoned = [storage.join(uri, name) for name in storage.list_names(uri) if name.startswith("attempt-")]
+    index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]
+    quarantine = Quarantine(len(index), max_bad_fraction)
+    quarantine.add(index)
+    conversion, links = _convert(index, raw.images_uri, uri, request, quarantine, engine)
     manifest = Examples(
-        fingerprint=content,
+        fingerprint=request.fingerprint(raw),
         inputs={"raw_images": raw.fingerprint},
         parameters=vars(request),
         source=raw.source,
@@ -57,36 +47,96 @@ def convert_images(
         image_size_px=request.image_size_px,
         channels=list(request.filters),
         class_names=raw.class_names,
-        shards={split: [part.shard for part in parts if part.split == split] for split in SPLITS},
-        num_quarantined=len(quarantine),
+        shards=conversion.shards,
+        num_quarantined=len(quarantine.reasons),
         uri=uri,
     )
+    # TensorFlow takes more memory than all before, which is not there for the processes of a job until it is over.
+    from components.convert.transform import ImageMoments, write_transform_graph  # noqa: PLC0415
+
+    good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
+    training = [ImageMoments(s.mean, s.mean_square, s.labels) for s in good if s.split == "train"]
+    page = gather_report_data(manifest, good, quarantine.reasons, index, links, raw.images_uri)
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
-        write_transform_graph(_training_moments(converted), len(raw.class_names), folder / TRANSFORM_GRAPH)
-        (folder / SAMPLES).write_bytes(_samples_csv(converted))
-        (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.items())))
-        (folder / DATA_REPORT).write_text(report.data_report(manifest, converted, quarantine), encoding="utf-8")
-        return manifest.publish(uri, folder)
+        write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
+        (folder / SAMPLES).write_bytes(_samples_csv(good))
+        (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
+        (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
+        published = manifest.publish(uri, folder)
+    for attempt_uri in abandoned:  # by runs that were killed while they published; at its end none has left any behind
+        if attempt_uri != published.file_uri():
+            storage.remove_tree(attempt_uri)
+    return published
 
 
-def _quarantine(samples: Sequence[Sample], converted: Sequence[ConvertedSample]) -> dict[str, str]:
-    listed = {sample.sample_id: sample.reason for sample in samples if sample.reason}
-    return listed | {sample.sample_id: sample.reason for sample in converted if sample.reason}
+class Quarantine:
+    """The samples that are left out.
+
+    Attributes:
+        reasons: The reason by sample id.
+    """
+
+    def __init__(self, num_samples: int, max_bad_fraction: float) -> None:
+        self.reasons: dict[str, str] = {}
+        self._num_samples = num_samples
+        self._max_bad_fraction = max_bad_fraction
+
+    def add(self, samples: Iterable[Sample | ConvertedSample]) -> None:
+        """Adds those that have a reason.
+
+        Raises:
+            ValueError: If they are more now than may be, or all.
+        """
+        self.reasons |= {sample.sample_id: sample.reason for sample in samples if sample.reason}
+        check_bad_share(list(self.reasons.values()), self._num_samples, self._max_bad_fraction)
+        if len(self.reasons) == self._num_samples:
+            ((commonest, _),) = Counter(self.reasons.values()).most_common(1)
+            raise ValueError(f"Not one of {self._num_samples} samples can be used. The commonest reason: {commonest}")
 
 
-def _training_moments(converted: Sequence[ConvertedSample]) -> list[ImageMoments]:
-    training = [sample for sample in converted if sample.split == "train" and not sample.reason]
-    return [ImageMoments(sample.mean, sample.mean_square, sample.labels) for sample in training]
+def _convert(
+    index: Sequence[Sample], images_uri: str, uri: str, request: Request, quarantine: Quarantine, engine: Engine
+) -> tuple[Conversion, list[Link]]:
+    """Writes the shards of all sides, and finds the near-duplicates."""
+    samples = {sample.sample_id: sample for sample in index if not sample.reason}
+    batches = {sample_id: sample.batch for sample_id, sample in samples.items()}
+    fractions = split_fractions(request.validation_fraction, request.test_fraction)
+
+    def plan(sides: Mapping[str, str]) -> list[ShardTask]:
+        size = request.image_size_px
+        return plan_shards(list(samples.values()), sides, request.filters, size, images_uri, uri, request.seed)
+
+    def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
+        labels = {sample_id: samples[sample_id].labels for sample_id in ids}
+        return split_samples(labels, request.split, fractions, request.seed, batches, links)
+
+    if request.split == "random":
+        conversion = write_sides(plan(split(samples)), engine)
+        quarantine.add(conversion.samples)
+        _check_sides(conversion, fractions)
+        return conversion, _link(conversion.samples, batches)
+    tasks = plan(dict.fromkeys(samples, UNSPLIT))
+    converted = write_unsplit(tasks, engine)
+    quarantine.add(converted)
+    links = _link(converted, batches)
+    sides = split((sample.sample_id for sample in converted if not sample.reason), links)
+    return split_unsplit(tasks, converted, sides, engine), links
 
 
-def _samples_csv(converted: Sequence[ConvertedSample]) -> bytes:
-    rows = [
-        [sample.sample_id, sample.split, sample.shard, format_target(sample.labels), *sample.mean, *sample.mean_square]
-        for sample in converted
-        if not sample.reason
-    ]
-    num_channels = max((len(sample.mean) for sample in converted), default=0)
+def _link(samples: Iterable[ConvertedSample], batches: Mapping[str, int]) -> list[Link]:
+    return link_near_duplicates({s.sample_id: s.perceptual_hash for s in samples if not s.reason}, batches)
+
+
+def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None:
+    for side, fraction in fractions.items():
+        if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[side]):
+            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another seed")
+
+
+def _samples_csv(samples: Sequence[ConvertedSample]) -> bytes:
+    rows = [[s.sample_id, s.split, s.shard, format_target(s.labels), *s.mean, *s.mean_square] for s in samples]
+    num_channels = len(samples[0].mean)
     moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
     return gzip.compress(_csv(["id", "split", "shard", "labels", *moments], rows), mtime=0)
 

@@ -1,38 +1,116 @@
 """Which Beam engine a job runs on."""
 
-import os
+import argparse
+import logging
 import shlex
+from dataclasses import dataclass
 
+import joblib  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners import create_runner
 
-# Below this a second process costs more to start than it saves.
-_MIN_SAMPLES_FOR_PROCESSES = 4000
-# Named in full: Beam's `DirectRunner` may first try to download another engine.
+# Beam's engine for one machine, in full: its `DirectRunner` may first try to download another one.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# Worker processes take a few seconds to start and to end, in which one process gets through so much.
+_MIN_BYTES_FOR_PROCESSES = 500_000_000
+# Copying waits for the disk: some threads keep it busy, and Python's lock is no matter.
+_COPYING_THREADS = 2
+
+_log = logging.getLogger(__name__)
 
 
-def local_options(num_samples: int = 0) -> PipelineOptions:
-    """Options for this machine: in this process, or in one process a core where there is enough to do."""
-    num_workers = os.cpu_count() or 1
-    if num_samples < _MIN_SAMPLES_FOR_PROCESSES or num_workers == 1:
-        return PipelineOptions([f"--runner={_LOCAL_RUNNER}", "--direct_running_mode=in_memory"])
-    mode = ["--direct_running_mode=multi_processing", f"--direct_num_workers={num_workers}"]
-    return PipelineOptions([f"--runner={_LOCAL_RUNNER}", *mode])
+@dataclass(frozen=True)
+class Engine:
+    """The engine that the parameters name.
 
-
-def runner_options(beam_runner: str, beam_options: str, num_samples: int) -> PipelineOptions:
-    """Options for the engine that a parameter names.
-
-    Args:
-        beam_runner: `local`, or a runner as Beam names it, such as `DataflowRunner`.
-        beam_options: Further command-line options for Beam, such as `--project=p --region=r`.
-        num_samples: How much there is to do, which decides how `local` runs.
-
-    Raises:
-        ValueError: If there are options for `local`, which takes none.
+    Attributes:
+        runner: `local`, or a runner as Beam names it.
+        flags: Options for Beam, as on a command line.
     """
-    if beam_runner == "local":
-        if beam_options:
-            raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
-        return local_options(num_samples)
-    return PipelineOptions([f"--runner={beam_runner}", *shlex.split(beam_options)])
+
+    runner: str
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def named(cls, beam_runner: str, beam_options: str) -> "Engine":
+        """The engine that a pipeline's parameters name.
+
+        Args:
+            beam_runner: `local`, or a runner as Beam names it, such as `DataflowRunner` or `FlinkRunner`.
+            beam_options: Further command-line options for Beam, such as `--project=p --region=r`.
+
+        Raises:
+            ValueError: If Beam knows no such runner or option, or if there are options for `local`, which takes none.
+        """
+        if beam_runner == "local":
+            if beam_options:
+                raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
+            return cls(beam_runner)
+        try:
+            create_runner(beam_runner)
+        except ValueError as error:
+            raise ValueError(f"beam_runner: expected local, or a runner of Beam. Received: {beam_runner}. {error}") from None
+        flags = tuple(shlex.split(beam_options))
+        _check_flags(flags)
+        return cls(beam_runner, flags)
+
+    def decoding_options(self, num_bytes: int) -> PipelineOptions:
+        """Options for a job that decodes images.
+
+        Args:
+            num_bytes: The size of the files, which decides how a local job runs: in this process, or in one process a core.
+        """
+        if self.runner == "local":
+            return _local_decoding_options(num_bytes)
+        return self._remote_options()
+
+    def copying_options(self) -> PipelineOptions:
+        """Options for a job that copies records."""
+        if self.runner == "local":
+            _log.info("Beam copies in %d threads of this process", _COPYING_THREADS)
+            return _local_options("multi_threading", _COPYING_THREADS)
+        return self._remote_options()
+
+    def _remote_options(self) -> PipelineOptions:
+        _log.info("Beam runs on %s", self.runner)
+        # Decoding holds Python's lock, and a worker that reads ahead is never idle: more threads would only take memory.
+        return PipelineOptions([f"--runner={self.runner}", "--number_of_worker_harness_threads=1", *self.flags])
+
+
+def in_process_options() -> PipelineOptions:
+    """Options for a small job, which runs in this process."""
+    return _local_options("in_memory", 1)
+
+
+def _local_decoding_options(num_bytes: int) -> PipelineOptions:
+    num_cores = joblib.cpu_count()  # those that a container may use, which are often fewer than the machine has
+    if num_cores == 1 or num_bytes < _MIN_BYTES_FOR_PROCESSES:
+        _log.info("Beam runs in this process: %.0f MB of images, %d cores", num_bytes / 1e6, num_cores)
+        return in_process_options()
+    _log.info("Beam runs in %d processes, one a core: %.0f MB of images", num_cores, num_bytes / 1e6)
+    return _local_options("multi_processing", num_cores)
+
+
+def _local_options(mode: str, num_workers: int) -> PipelineOptions:
+    return PipelineOptions(
+        [f"--runner={_LOCAL_RUNNER}", f"--direct_running_mode={mode}", f"--direct_num_workers={num_workers}"]
+    )
+
+
+def _check_flags(flags: tuple[str, ...]) -> None:
+    """Refuses options that Beam would leave aside with no more than a warning."""
+    unknown: list[str] = []
+
+    def parse(parser: argparse.ArgumentParser) -> None:
+        parser.exit_on_error = False
+        unknown.extend(parser.parse_known_args(flags)[1])
+
+    try:
+        PipelineOptions(flags).get_all_options(add_extra_args_fn=parse)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"beam_options: {error}. Received: beam_options={shlex.join(flags)}") from None
+    if unknown:
+        raise ValueError(
+            f"beam_options: Beam knows no option {' '.join(unknown)}: expected such as --project=<name>. "
+            f"Received: beam_options={shlex.join(flags)}"
+        )

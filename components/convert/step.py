@@ -12,7 +12,7 @@ def convert(
     quarantine: Output[Dataset],
     image_size_px: int = 299,
     channels: str = "rgb",
-    split: str = "stratified",
+    split: str = "grouped",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
@@ -33,7 +33,8 @@ def convert(
         quarantine: The samples that could not be used, each with its reason (CSV).
         image_size_px: The side of the square images, from 75.
         channels: rgb for the red, green and blue filters; rgby for yellow too.
-        split: stratified by class, or random as in the paper.
+        split: grouped, which keeps near-duplicate images on one side and gives every side its share of each class; or random, as
+            in the paper.
         validation_fraction: The share that early stopping and thresholds are judged on.
         test_fraction: The share that only the final evaluation sees.
         seed: Another seed gives another split.

@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components.convert.runner import local_options
+from components.convert.runner import in_process_options
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def write_transform_graph(images: Sequence[ImageMoments], num_classes: int, fold
     rows = [{"mean": list(i.mean), "mean_square": list(i.mean_square), "labels": list(i.labels)} for i in images]
     with (
         tempfile.TemporaryDirectory() as temp_dir,
-        beam.Pipeline(options=local_options()) as pipeline,
+        beam.Pipeline(options=in_process_options()) as pipeline,
         tft_beam.Context(temp_dir=temp_dir),
     ):
         dataset = pipeline | "Moments" >> beam.Create(rows), dataset_metadata.DatasetMetadata(schema)

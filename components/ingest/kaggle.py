@@ -73,7 +73,9 @@ class KaggleCompetition:
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads images that lie side by side by one request."""
         by_member = {self._members[image.sample_id][image.filter]: image for image in images}
-        return ((by_member[member], data) for member, data in self._archive.read(by_member))
+        for member, data in self._archive.read(by_member):
+            yield by_member[member], data
+            del data  # before the next one is read
 
 
 def _look_through(archive: Archive, name: str) -> _Contents:

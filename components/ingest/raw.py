@@ -1,7 +1,7 @@
 """The versions of a source under `raw/`: which there are, and the index that is published of a new one."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from components.ingest.source import Source
@@ -38,9 +38,9 @@ def ingest_images(
         if known and is_stored(known):
             return known
     newest = newest_version(raw_uri)
-    earlier = read_index(newest.index_uri) if newest else []
+    batches = {sample.sample_id: sample.batch for sample in read_index(newest.index_uri)} if newest else {}
     files = store_images(source, storage.join(raw_uri, "images"), parallel_transfers)
-    samples = list(_in_batches(_samples(source, files), earlier))
+    samples = list(_in_batches(_samples(source, files), batches))
     version = _publish(source, source_name, raw_uri, samples, class_names, newest.version + 1 if newest else 0)
     storage.replace_bytes(seen_uri, version.fingerprint.encode())
     return version
@@ -93,9 +93,8 @@ def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> I
         yield Sample(listed.sample_id, listed.labels, 0, listed.reason or "; ".join(reasons[:1]), good)
 
 
-def _in_batches(samples: Iterable[Sample], earlier: Iterable[Sample]) -> Iterable[Sample]:
-    """Says of each sample which ingest added it."""
-    batches = {sample.sample_id: sample.batch for sample in earlier}
+def _in_batches(samples: Iterable[Sample], batches: Mapping[str, int]) -> Iterable[Sample]:
+    """Says of each sample which ingest added it: an earlier one, or this one."""
     next_batch = 1 + max(batches.values(), default=-1)
     return (replace(sample, batch=batches.get(sample.sample_id, next_batch)) for sample in samples)
 

@@ -53,6 +53,10 @@ class RemoteFile:
     """A file behind an address that expires. Threads share one.
 
     Every answer is held to the ETag and the size of the first address, so that no two contents are ever mixed.
+
+    Attributes:
+        num_bytes: The file's size.
+        etag: What the server calls this content; empty if it does not say.
     """
 
     name = "The archive"
@@ -67,22 +71,13 @@ class RemoteFile:
         logging.getLogger("urllib3").setLevel(logging.INFO)
         self._find_address = find_address
         self._address = find_address()
-        if self._address.num_bytes < 1:
+        self.num_bytes, self.etag = self._address.num_bytes, self._address.etag
+        if self.num_bytes < 1:
             raise ValueError("The archive is empty: expected a ZIP archive. Received: 0 bytes")
         self._asking = threading.Lock()
         self._session = requests.Session()
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_IDLE_CONNECTIONS))
-
-    @property
-    def num_bytes(self) -> int:
-        """The file's size."""
-        return self._address.num_bytes
-
-    @property
-    def etag(self) -> str:
-        """What the server calls this content; empty if it does not say."""
-        return self._address.etag
 
     @contextlib.contextmanager
     def stream(self, start: int, end: int) -> Iterator[ByteStream]:
@@ -96,8 +91,8 @@ class RemoteFile:
         """
         with contextlib.closing(self._open(start, end)) as response:
             if response.status_code == 200:
-                raise RangesRefusedError("The server gives the whole archive where a part of it was asked for")
-            yield _Body(response)
+                raise RangesRefusedError("The server gives the whole archive where a part of it was asked for: run again")
+            yield _Body(response.raw)
             _finish(response)
 
     @contextlib.contextmanager
@@ -111,7 +106,7 @@ class RemoteFile:
             As `stream` does, but for what this allows.
         """
         with contextlib.closing(self._open(start, self.num_bytes)) as response:
-            yield (start if response.status_code == 206 else 0), _Body(response)
+            yield (start if response.status_code == 206 else 0), _Body(response.raw)
 
     def _open(self, start: int, end: int) -> requests.Response:
         address = self._address
@@ -158,7 +153,9 @@ class RemoteFile:
         elif status == 416:  # the file is shorter than it was
             self._check_same("", 0)
         elif status in (408, 429) or status >= 500:
-            raise TransientError(f"The archive's server answers with status {status}", retry_after_s(response))
+            wait_s = retry_after_s(response)
+            pause = f" and asks for a pause of {wait_s:.0f} s" if wait_s else ""
+            raise TransientError(f"The archive's server answers with status {status}{pause}", wait_s)
         else:
             raise OSError(f"The archive's server was asked for a part of it: expected status 206. Received: status {status}")
 
@@ -174,11 +171,10 @@ class RemoteFile:
 
     def _check_same(self, etag: str, num_bytes: int | None) -> None:
         """Compares what an answer says of the file, as far as it does, with the first address."""
-        known = self._address
-        if (etag and known.etag and etag != known.etag) or num_bytes not in (None, known.num_bytes):
+        if (etag and self.etag and etag != self.etag) or num_bytes not in (None, self.num_bytes):
             raise ValueError(
                 "The archive changed while it was being read: run again. "
-                f"Expected ETag {known.etag or 'unknown'} and {known.num_bytes} bytes. "
+                f"Expected ETag {self.etag or 'unknown'} and {self.num_bytes} bytes. "
                 f"Received: ETag {etag or 'unknown'} and {'unknown' if num_bytes is None else num_bytes} bytes"
             )
 
@@ -186,21 +182,19 @@ class RemoteFile:
 class _Body:
     """The body of an answer."""
 
-    def __init__(self, response: requests.Response) -> None:
-        self._response = response
-        self._raw = response.raw
+    def __init__(self, raw: urllib3.BaseHTTPResponse) -> None:
+        self._raw = raw
 
     def read_exactly(self, num_bytes: int) -> bytes:
         # urllib3's own stream copies nothing; that of requests would.
         try:
-            data: bytes = self._raw.read(num_bytes, decode_content=False)
+            data = self._raw.read(num_bytes, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             failure = reason(error)
         else:
             if len(data) == num_bytes:
                 return data
             failure = f"expected {num_bytes} more bytes. Received: {len(data)}"
-        self._response.close()
         raise TransientError(f"The download of the archive broke off: {failure}")
 
 

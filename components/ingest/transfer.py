@@ -1,10 +1,12 @@
 """Brings a source's images under `raw/`: only those that are not there yet, several at once, each checked and create-only."""
 
+import contextlib
 import multiprocessing
 import os
 import re
+import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
@@ -15,13 +17,52 @@ from components.shared.progress import exit_with_parent, progress_bar
 from components.shared.storage import StoredFile
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# `<id>_<filter>.png`, or `<id>_<filter>.<crc32c>.png` of an image whose first name was taken by other content.
-_STORED_NAME = re.compile(r"(.*?)(\.[0-9a-f]{8})?\.png")
+# `<id>_<filter>.<crc32c>.png`: an image whose plain name, `<id>_<filter>.png`, was taken by other content.
+_CHANGED_NAME = re.compile(r"(.*)\.[0-9a-f]{8}\.png")
 
-# What is stored already, by the images' stems and then by name.
-_Stored = Mapping[str, Mapping[str, StoredFile]]
+# Of images in memory, by all threads together: enough for 16 transfers of 2 MB each.
+_MAX_HELD_BYTES = 32 << 20
+
 # An image as the index has it; or what is wrong with it.
 _Outcome = ImageFile | str
+
+
+class _Stored:
+    """What is stored already."""
+
+    def __init__(self, files: Mapping[str, StoredFile]) -> None:
+        self._files = files
+        self._changed: dict[str, list[str]] = defaultdict(list)
+        for name in files:
+            if match := _CHANGED_NAME.fullmatch(name):
+                self._changed[match[1]].append(name)
+
+    def under(self, stem: str) -> dict[str, StoredFile]:
+        """The files that may be an image: under its plain name, and under those with a checksum."""
+        names = (f"{stem}.png", *self._changed.get(stem, ()))
+        return {name: self._files[name] for name in names if name in self._files}
+
+
+class _Memory:
+    """Lets threads hold no more than so many bytes together. One that wants more than there are waits until it is alone."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._num_bytes = self._free_bytes = num_bytes
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, num_bytes: int) -> Iterator[None]:
+        """Waits until there is room."""
+        taken = min(num_bytes, self._num_bytes)
+        with self._changed:
+            self._changed.wait_for(lambda: taken <= self._free_bytes)
+            self._free_bytes -= taken
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free_bytes += taken
+                self._changed.notify_all()
 
 
 def store_images(source: Source, images_uri: str, parallel_transfers: int) -> dict[str, dict[str, _Outcome]]:
@@ -30,30 +71,26 @@ def store_images(source: Source, images_uri: str, parallel_transfers: int) -> di
     Returns:
         By sample and filter: the image as the index has it, or the reason why it cannot be used.
     """
-    chunks = list(source.chunks())
-    stored = _by_stem(storage.list_files(images_uri))
+    stored = _Stored(storage.list_files(images_uri))
     results: dict[str, dict[str, _Outcome]] = defaultdict(dict)
-    sizes = [image.content.num_bytes if image.content else 0 for chunk in chunks for image in chunk]
-    total, unit = (len(chunks), "samples") if source.is_drawn else (sum(sizes), "B")
-    with _workers(source, images_uri, parallel_transfers) as pool, progress_bar(total, unit) as progress:
-        known = ({image.stem: stored.get(image.stem, {}) for image in chunk} for chunk in chunks)
-        store = _store_in_worker if source.is_drawn else partial(store_chunk, source, images_uri)
-        for chunk, outcomes in zip(chunks, pool.map(store, chunks, known), strict=True):
+    total, unit = sum(_progress(source, chunk) for chunk in source.chunks()), "samples" if source.is_drawn else "B"
+    with _workers(source, images_uri, stored, parallel_transfers) as pool, progress_bar(total, unit) as progress:
+        memory = _Memory(_MAX_HELD_BYTES)
+        store = _store_in_worker if source.is_drawn else partial(_store_in_thread, memory, source, images_uri, stored)
+        # The chunks are not kept here: of a large source they would take as much memory as the results that replace them.
+        for outcomes in pool.map(store, source.chunks()):
             for image, outcome in outcomes:
                 results[image.sample_id][image.filter] = outcome
-            progress.update(1 if source.is_drawn else sum(image.content.num_bytes for image in chunk if image.content))
+            progress.update(_progress(source, [image for image, _ in outcomes]))
     return results
 
 
-def _by_stem(stored: Mapping[str, StoredFile]) -> dict[str, dict[str, StoredFile]]:
-    by_stem: dict[str, dict[str, StoredFile]] = defaultdict(dict)
-    for name, file in stored.items():
-        if match := _STORED_NAME.fullmatch(name):
-            by_stem[match[1]][name] = file
-    return by_stem
+def _progress(source: Source, chunk: Sequence[SourceImage]) -> int:
+    """What a chunk counts for: one sample that is drawn, or bytes."""
+    return 1 if source.is_drawn else sum(image.content.num_bytes for image in chunk if image.content)
 
 
-def _workers(source: Source, images_uri: str, parallel_transfers: int) -> Executor:
+def _workers(source: Source, images_uri: str, stored: _Stored, parallel_transfers: int) -> Executor:
     """Threads, which wait for a network together; or a process a core for a source that is computed."""
     if not source.is_drawn:
         return ThreadPoolExecutor(parallel_transfers)
@@ -61,34 +98,42 @@ def _workers(source: Source, images_uri: str, parallel_transfers: int) -> Execut
         max(1, min(os.cpu_count() or 1, len(source.listed()) // 8)),
         mp_context=multiprocessing.get_context("spawn"),  # a fork would copy the locks of this process's threads
         initializer=_start_worker,
-        initargs=(source, images_uri, os.getpid()),
+        initargs=(source, images_uri, stored, os.getpid()),
     )
 
 
 # What a worker process works on: sent to it once, not with every sample.
-_work: tuple[Source, str] | None = None
+_work: tuple[Source, str, _Stored] | None = None
 
 
-def _start_worker(source: Source, images_uri: str, parent: int) -> None:
+def _start_worker(source: Source, images_uri: str, stored: _Stored, parent: int) -> None:
     global _work
     exit_with_parent(parent)
-    _work = source, images_uri
+    _work = source, images_uri, stored
 
 
-def _store_in_worker(chunk: Sequence[SourceImage], stored: _Stored) -> list[tuple[SourceImage, _Outcome]]:
+def _store_in_worker(chunk: Sequence[SourceImage]) -> list[tuple[SourceImage, _Outcome]]:
     assert _work is not None
-    return store_chunk(*_work, chunk, stored)
+    return store_chunk(*_work, chunk)
+
+
+def _store_in_thread(
+    memory: _Memory, source: Source, images_uri: str, stored: _Stored, chunk: Sequence[SourceImage]
+) -> list[tuple[SourceImage, _Outcome]]:
+    with memory.hold(max(image.content.num_bytes if image.content else 0 for image in chunk)):
+        return store_chunk(source, images_uri, stored, chunk)
 
 
 def store_chunk(
-    source: Source, images_uri: str, chunk: Sequence[SourceImage], stored: _Stored
+    source: Source, images_uri: str, stored: _Stored, chunk: Sequence[SourceImage]
 ) -> list[tuple[SourceImage, _Outcome]]:
     """Stores those images of a chunk that are not there yet, and describes all of them."""
-    found = {image: _find(source, images_uri, image, stored[image.stem]) for image in chunk}
+    found = {image: _find(source, images_uri, image, stored.under(image.stem)) for image in chunk}
     missing = [image for image, file in found.items() if file is None]
     outcomes: list[tuple[SourceImage, _Outcome]] = [(image, file) for image, file in found.items() if file]
     for image, data in source.read(missing):
-        outcomes.append((image, _problem(data) or _store_image(images_uri, image, data, stored[image.stem])))
+        outcomes.append((image, _problem(data) or _store_image(images_uri, image, data, stored.under(image.stem))))
+        del data  # before the next one is read
     return outcomes
 
 

@@ -60,7 +60,7 @@ RULES: dict[str, Rule] = {
     "model_name": _plain_name,
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
     "channels": _one_of(("rgb", "rgby")),
-    "split": _one_of(("stratified", "random")),
+    "split": _one_of(("grouped", "random")),
     "validation_fraction": _between(0.01, 0.5),
     "test_fraction": _between(0.0, 0.5),
     "seed": _between(0, 2**31 - 1),

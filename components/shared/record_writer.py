@@ -1,4 +1,4 @@
-"""Writes TFRecord files of `tf.train.Example` without TensorFlow, so that the workers that write them start at once and stay small.
+"""Writes TFRecord files of `tf.train.Example` without TensorFlow, so that workers which write them start fast and stay small.
 
 What an example holds is described in `components.shared.records`, which reads them. The bytes are those that TensorFlow writes:
 TFRecord's framing (tensorflow/core/lib/io/record_writer.h), and the protocol buffers of tensorflow/core/example/example.proto
@@ -78,7 +78,10 @@ def frame_record(example: bytes) -> bytes:
 
 def is_whole_record(record: bytes) -> bool:
     """Whether a record is what was written, by its own length and checksums."""
-    return frame_record(record[_HEADER_BYTES : -_CHECKSUM.size]) == record
+    length, content = record[: _LENGTH.size], record[_HEADER_BYTES : -_CHECKSUM.size]
+    checksums = record[_LENGTH.size : _HEADER_BYTES] + record[-_CHECKSUM.size :]
+    expected = _CHECKSUM.pack(_masked_crc32c(length)) + _CHECKSUM.pack(_masked_crc32c(content))
+    return length == _LENGTH.pack(len(content)) and checksums == expected
 
 
 def _masked_crc32c(data: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What one TFRecord example holds: written by convert, read by train and evaluate.
+"""What one TFRecord example holds: read by train and evaluate, written by convert with `components.shared.record_writer`.
 
 | feature | type | content |
 |---|---|---|
@@ -8,33 +8,9 @@
 | image/class/label | int64 list | class indices, sorted |
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import tensorflow as tf
 
 from components.shared.manifest import Examples
-
-
-def encode_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
-    """Serialises one example. `pixels` is uint8, height x width x channels."""
-    height, width, channels = pixels.shape
-
-    def integers(values: Sequence[int]) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-    def content(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    features = {
-        "image/raw": content(pixels.tobytes()),
-        "image/height": integers([height]),
-        "image/width": integers([width]),
-        "image/channels": integers([channels]),
-        "image/filename": content(sample_id.encode()),
-        "image/class/label": integers(labels),
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
 def parse_example(record: tf.Tensor, shape: tuple[int, int, int], num_classes: int) -> dict[str, tf.Tensor]:

@@ -28,7 +28,7 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "model_name": (["cells", "cells_2-a"], ["", "a/b", "..", "a b", "\u00e9"]),
     "image_size_px": ([75, 3072], [74, 3073, 0, -299]),
     "channels": (["rgb", "rgby"], ["", "rg", "bgr", "RGB"]),
-    "split": (["stratified", "random"], ["", "Random", "sorted"]),
+    "split": (["grouped", "random"], ["", "Random", "stratified"]),
     "validation_fraction": ([0.01, 0.5], [0.0, 0.51, -0.1, float("nan")]),
     "test_fraction": ([0.0, 0.5], [-0.01, 0.51, float("nan")]),
     "seed": ([0, 2**31 - 1], [-1, 2**31]),

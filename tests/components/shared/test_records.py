@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.shared.records import encode_example, parse_example
+from components.shared.record_writer import encode_example
+from components.shared.records import parse_example
 
 
 @pytest.mark.parametrize("shape", [(5, 5, 3), (4, 7, 4)])

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.shared import storage
 from components.shared.manifest import Examples, Shard
-from components.shared.records import encode_example
+from components.shared.record_writer import encode_example
 
 SIDE_PX = 16
 CLASS_NAMES = ["bright", "striped", "spotted"]
