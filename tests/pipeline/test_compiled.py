@@ -92,7 +92,7 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("gpu_node_selector=t4", "gpu_node_selector: expected a JSON object"),
         ("epochs=-1", "epochs: expected at least 0. Received: epochs=-1"),
         ("image_size_px=74", "image_size_px: expected a number from 75 to 3072"),
-        ("split=sorted", "split: expected one of stratified, random"),
+        ("split=sorted", "split: expected one of grouped, random"),
         ("source=ftp:x", "source: expected dir:"),
         ("source=synthetic:many", "source: expected dir:"),
         ("model_name=../x", "model_name: expected letters"),

@@ -1,0 +1,113 @@
+"""From samples to the shards of train, validation and test, carrying on where a killed run left off.
+
+Where a sample's side follows from its name alone, its shard is written at once. Where it follows from what all samples show,
+shards are written before it is known, and their records are copied into the shards of the sides afterwards.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from components.convert.beam_job import run_job
+from components.convert.read_ahead import read_ahead, start_readers
+from components.convert.resplit import CopyTask, copy_shard, plan_copies
+from components.convert.runner import Engine
+from components.convert.shard_writer import write_shard
+from components.convert.shards import ConvertedSample, ShardPart, ShardTask, read_part
+from components.convert.split import SPLITS
+from components.shared import storage
+from components.shared.manifest import Shard
+
+_Task = TypeVar("_Task", ShardTask, CopyTask)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What there is when all is converted: the samples, bad ones too, and the shards of each side."""
+
+    samples: list[ConvertedSample]
+    shards: dict[str, list[Shard]]
+
+
+def write_sides(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
+    """Writes the shards of the sides, as far as they are missing.
+
+    Args:
+        tasks: All shards of all sides.
+        engine: What writes them.
+    """
+    parts = _finished(tasks)
+    parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine)
+    return Conversion([sample for part in parts.values() for sample in part.samples], _by_side(parts.values()))
+
+
+def write_unsplit(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
+    """Writes the shards of samples whose side is not decided yet, and says what became of each sample.
+
+    A shard that has described itself is not written again, though it may be gone since: `split_unsplit` sees whether it is
+    needed.
+    """
+    parts = _described(tasks)
+    parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine)
+    return [sample for task in tasks for sample in parts[task.name].samples]
+
+
+def split_unsplit(
+    tasks: Sequence[ShardTask], samples: Sequence[ConvertedSample], sides: Mapping[str, str], engine: Engine
+) -> Conversion:
+    """Copies the records of unsplit shards into the shards of their sides, and removes what is not needed any more.
+
+    Args:
+        tasks: All unsplit shards.
+        samples: What `write_unsplit` said of them.
+        sides: The side of each sample that is not bad.
+        engine: What copies them.
+    """
+    copies, placed = plan_copies(samples, sides, tasks[0].folder_uri, tasks[0].examples_uri)
+    parts = _finished(copies)
+    missing = [copy for copy in copies if copy.name not in parts]
+    if missing:
+        needed = {run.shard for copy in missing for run in copy.runs}
+        there = _finished(tasks)
+        lost = [task for task in tasks if task.name in needed and task.name not in there]
+        if lost:
+            _write(lost, len(lost), engine)
+        _log.info("copying records into the shards of their sides: %d of %d", len(missing), len(copies))
+        run_job(copy_shard, missing, engine.copying_options())
+        parts |= _described(missing)
+    storage.remove_tree(tasks[0].folder_uri)
+    return Conversion(placed + [sample for sample in samples if sample.reason], _by_side(parts.values()))
+
+
+def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine) -> dict[str, ShardPart]:
+    if len(missing) < num_tasks:
+        _log.info("%d of %d shards are there already", num_tasks - len(missing), num_tasks)
+    if missing:
+        run_job(write_shard, missing, engine.decoding_options(sum(task.num_bytes for task in missing)))
+    return _described(missing)
+
+
+def _described(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
+    """What shards say of themselves, by name, as far as they have been finished at some time."""
+    if not tasks:
+        return {}
+    parts_uri = tasks[0].part_uri.rpartition("/")[0]
+    names = set(storage.list_names(parts_uri))
+    uris = [task.part_uri for task in tasks if task.part_uri.rpartition("/")[2] in names]
+    with start_readers(parts_uri) as readers:
+        parts = [part for _, part in read_ahead(readers, uris, read_part, lambda _: 0)]
+    return {part.shard.name: part for part in parts}
+
+
+def _finished(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
+    """As `_described`, without the shards that are gone, or not whole."""
+    sizes = {name: file.num_bytes for name, file in storage.list_files(tasks[0].folder_uri).items()}
+    return {name: part for name, part in _described(tasks).items() if sizes.get(name) == part.shard.num_bytes}
+
+
+def _by_side(parts: Iterable[ShardPart]) -> dict[str, list[Shard]]:
+    ordered = sorted(parts, key=lambda part: part.shard.name)
+    return {split: [part.shard for part in ordered if part.split == split] for split in SPLITS}

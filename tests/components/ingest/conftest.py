@@ -1,0 +1,51 @@
+"""What the tests of reading over a network share."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from components.ingest import remote, retry
+from components.ingest.archive import Archive, open_archive
+from components.ingest.byte_source import LocalFile
+from tests.components.ingest.fault_server import FaultServer
+
+Serve = Callable[[bytes], FaultServer]
+OpenZip = Callable[[bytes], Archive]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves a file on loopback, until the test is over."""
+    with ExitStack() as servers:
+        yield lambda content: servers.enter_context(FaultServer(content))
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries again as often as always, after hardly any time."""
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(remote, "READ_TIMEOUT_S", 0.5)
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder below which the spool folder is made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def open_zip(tmp_path: Path) -> OpenZip:
+    """Opens an archive that lies on disk."""
+
+    def open_it(data: bytes) -> Archive:
+        (tmp_path / "archive.zip").write_bytes(data)
+        return open_archive(LocalFile(tmp_path / "archive.zip", "The archive"))
+
+    return open_it

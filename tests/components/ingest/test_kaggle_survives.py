@@ -1,0 +1,148 @@
+"""The ingest step from Kaggle to a local folder: run again, and killed."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from components.shared.index import read_index
+from components.shared.manifest import RawImages
+from tests.components.ingest.competition import (
+    PADDING,
+    RAW,
+    IngestProcess,
+    asked_for,
+    check_nothing_is_wrong,
+    folder_files,
+    run_step,
+    signed_in,
+    stored_files,
+    stored_times,
+)
+from tests.components.ingest.kaggle_server import Body, Exchange, KaggleServer
+from tests.components.ingest.zip_files import make_zip
+
+# The SDK fixes the server's port, so that only one test at a time can have it.
+pytestmark = pytest.mark.xdist_group("kaggle")
+
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture
+def cells(tmp_path: Path, make_folder: MakeFolder) -> Path:
+    """So many samples that their images are three transfers."""
+    return make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(48)})
+
+
+@pytest.fixture
+def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
+        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
+        yield server
+
+
+def _ingest(data_root: Path) -> RawImages:
+    return run_step(str(data_root), data_root.parent)
+
+
+class TestAgain:
+    def test_nothing_is_transferred_of_an_archive_that_is_the_same(self, server: KaggleServer, tmp_path: Path) -> None:
+        first = _ingest(tmp_path / "data")
+        before, num_before = stored_files(tmp_path / "data"), len(server.exchanges)
+        server.etag = '"the same archive, uploaded again"'
+        assert _ingest(tmp_path / "data") == first
+        again = server.exchanges[num_before:]
+        assert len([exchange for exchange in again if not exchange.is_archive]) == 1
+        assert asked_for(server.archive, again) == {"train.csv", PADDING[0]}  # and the directory behind it
+        assert stored_files(tmp_path / "data") == before
+
+    def test_only_samples_that_are_new_are_transferred(
+        self, server: KaggleServer, cells: Path, make_folder: MakeFolder, tmp_path: Path
+    ) -> None:
+        first = _ingest(tmp_path / "data")
+        times, num_before = stored_times(tmp_path / "data"), len(server.exchanges)
+        new = make_folder(tmp_path / "new", {"a": "0", "z": "1 2"}) / "train"
+        files = [*folder_files(cells), *((f"train/{path.name}", path.read_bytes()) for path in new.iterdir()), PADDING]
+        rows = (cells / "train.csv").read_bytes() + b"a,0\nz,1 2\n"
+        server.archive.write_bytes(make_zip([("train.csv", rows), *(file for file in files if file[0] != "train.csv")]))
+        second = _ingest(tmp_path / "data")
+        asked = asked_for(server.archive, server.exchanges[num_before:])
+        assert asked == {"train.csv", PADDING[0], *(f"train/{path.name}" for path in new.iterdir())}
+        assert (first.num_samples, second.num_samples, second.version) == (48, 50, 1)
+        assert [sample.sample_id for sample in read_index(second.index_uri) if sample.batch == 1] == ["a", "z"]
+        after = stored_times(tmp_path / "data")
+        assert {name: after[name] for name in times} == times
+
+
+class _Killer:
+    """Kills a process as soon as so many bytes were sent of the parts of an archive that it asked for."""
+
+    def __init__(self) -> None:
+        self.process: IngestProcess | None = None
+        self.left_bytes = 0
+
+    def __call__(self, exchange: Exchange, pieces: Body) -> Body:
+        return self._slowly(pieces) if "Range" in exchange.headers else pieces
+
+    def _slowly(self, pieces: Body) -> Body:
+        for piece in pieces:
+            for start in range(0, len(piece), 8192):
+                time.sleep(0.002)  # so that an image is stored while the next one is on its way
+                yield piece[start : start + 8192]
+                self.left_bytes -= 8192
+                if self.left_bytes < 0 and self.process:
+                    self.process.kill()
+
+
+class TestKilled:
+    """Killed again and again, at moments that are random but for the seed, and then left alone."""
+
+    def test_while_images_come(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+        chance, killer = random.Random(4), _Killer()
+
+        def run() -> int | None:
+            server.change_body = killer
+            killer.left_bytes = chance.randrange(server.archive.stat().st_size // 6)
+            killer.process = IngestProcess(str(tmp_path / "killed"), tmp_path)
+            code = killer.process.wait()
+            server.change_body = killer.process = None
+            return code
+
+        num_stored = self._kill_and_check(server, cells, tmp_path, [run] * 12)
+        assert 0 < num_stored[0] < num_stored[-1] < len(list((cells / "train").iterdir()))
+
+    def test_while_files_are_written(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+        """With so few images that the index and what comes after it have their turn, too: each moment of it."""
+        few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s03"]
+        server.archive.write_bytes(make_zip([*few, PADDING]))
+        chance = random.Random(4)
+        moments = [*(chance.randrange(1, 50) for _ in range(5)), *range(1, 70)]
+        runs = [lambda at=at: IngestProcess(str(tmp_path / "killed"), tmp_path, die_at=at).wait() for at in moments]
+        num_stored = self._kill_and_check(server, cells, tmp_path, runs)
+        assert num_stored[-1] == len(few) - 1
+
+    def _kill_and_check(
+        self, server: KaggleServer, cells: Path, folder: Path, runs: Sequence[Callable[[], int | None]]
+    ) -> list[int]:
+        """Calls runs until one lives; checks each, and what there is at last. Returns how many images each left."""
+        data_root = folder / "killed"
+        images = dict(folder_files(cells))
+        times: dict[str, int] = {}
+        num_stored = []
+        for run in runs:
+            num_before = len(server.exchanges)
+            if run() == 0:
+                break
+            check_nothing_is_wrong(data_root, images)
+            asked = asked_for(server.archive, server.exchanges[num_before:])
+            assert asked.isdisjoint(f"train/{Path(name).name}" for name in times)  # what was stored before
+            times = stored_times(data_root) | times
+            num_stored.append(sum(name.startswith(f"{RAW}/images/") for name in times))
+        assert len(num_stored) >= 10
+        assert _ingest(data_root).num_bytes == _ingest(folder / "undisturbed").num_bytes
+        assert stored_files(data_root) == stored_files(folder / "undisturbed")
+        after = stored_times(data_root)
+        assert {name: after[name] for name in times} == times
+        return num_stored
