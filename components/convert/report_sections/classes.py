@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from components.convert.report_data import ReportData
 from components.convert.report_sections.look import SPLIT_COLOURS, figures, share
@@ -104,7 +105,9 @@ def _share_plot(counts: ClassCounts) -> Figure:
     axes.set_yticks(rows, [f"{counts.class_names[label]} ({total:,})" for total, label in order])
     axes.set_ylim(-0.7, len(labels) - 0.3)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g} %")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("share of images that show the class, on a logarithmic scale (in brackets: number of images)")
     axes.grid(axis="both", color="#e5eaf0", linewidth=0.7)
     axes.set_axisbelow(True)
