@@ -8,7 +8,7 @@ from typing import TypeVar
 from components.shared import storage
 
 # What is read ahead takes less memory than this, or is one item.
-BYTES_IN_FLIGHT = 32 << 20
+BYTES_IN_FLIGHT = 16 << 20
 # A core takes some 250 samples a second; three files that each take 40 ms to come take 120 ms. Beyond that, threads are in each
 # other's way.
 _REMOTE_READERS = 32

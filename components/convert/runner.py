@@ -6,8 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 import joblib  # type: ignore[import-untyped]
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners import create_runner
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 # Beam's engine for one machine, in full: its `DirectRunner` may first try to download another one.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -46,13 +45,10 @@ class Engine:
             if beam_options:
                 raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
             return cls(beam_runner)
-        try:
-            create_runner(beam_runner)
-        except ValueError as error:
-            raise ValueError(f"beam_runner: expected local, or a runner of Beam. Received: {beam_runner}. {error}") from None
-        flags = tuple(shlex.split(beam_options))
-        _check_flags(flags)
-        return cls(beam_runner, flags)
+        if beam_runner not in StandardOptions.KNOWN_RUNNER_NAMES:
+            known = ", ".join(["local", *StandardOptions.KNOWN_RUNNER_NAMES])
+            raise ValueError(f"beam_runner: expected one of {known}. Received: beam_runner={beam_runner}")
+        return cls(beam_runner, _split_flags(beam_options))
 
     def decoding_options(self, num_bytes: int) -> PipelineOptions:
         """Options for a job that decodes images.
@@ -97,8 +93,8 @@ def _local_options(mode: str, num_workers: int) -> PipelineOptions:
     )
 
 
-def _check_flags(flags: tuple[str, ...]) -> None:
-    """Refuses options that Beam would leave aside with no more than a warning."""
+def _split_flags(beam_options: str) -> tuple[str, ...]:
+    """Takes options apart, and refuses those that Beam would leave aside with no more than a warning."""
     unknown: list[str] = []
 
     def parse(parser: argparse.ArgumentParser) -> None:
@@ -106,11 +102,13 @@ def _check_flags(flags: tuple[str, ...]) -> None:
         unknown.extend(parser.parse_known_args(flags)[1])
 
     try:
+        flags = tuple(shlex.split(beam_options))
         PipelineOptions(flags).get_all_options(add_extra_args_fn=parse)
-    except argparse.ArgumentError as error:
-        raise ValueError(f"beam_options: {error}. Received: beam_options={shlex.join(flags)}") from None
+    except (ValueError, argparse.ArgumentError) as error:
+        raise ValueError(f"beam_options: {error}. Received: beam_options={beam_options}") from None
     if unknown:
         raise ValueError(
             f"beam_options: Beam knows no option {' '.join(unknown)}: expected such as --project=<name>. "
-            f"Received: beam_options={shlex.join(flags)}"
+            f"Received: beam_options={beam_options}"
         )
+    return flags

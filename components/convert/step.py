@@ -33,8 +33,8 @@ def convert(
         quarantine: The samples that could not be used, each with its reason (CSV).
         image_size_px: The side of the square images, from 75.
         channels: rgb for the red, green and blue filters; rgby for yellow too.
-        split: grouped, which keeps near-duplicate images on one side and gives every side its share of each class; or random, as
-            in the paper.
+        split: grouped keeps near-duplicate images on one side and gives every side its share of each class; random is the
+            paper's.
         validation_fraction: The share that early stopping and thresholds are judged on.
         test_fraction: The share that only the final evaluation sees.
         seed: Another seed gives another split.

@@ -80,8 +80,9 @@ def is_stored(version: RawImages) -> bool:
     Raises:
         OSError: If one is there with other content, as far as that is known without reading it.
     """
+    samples = read_index(version.index_uri)  # first, as it takes the most memory while it is read
     stored = storage.list_files(version.images_uri)
-    for sample in read_index(version.index_uri):
+    for sample in samples:
         for file in sample.files.values():
             found = stored.get(file.name)
             if found is None:

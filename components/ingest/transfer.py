@@ -5,9 +5,9 @@ import multiprocessing
 import os
 import re
 import threading
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 from components.ingest.source import Source, SourceImage
@@ -25,6 +25,8 @@ _MAX_HELD_BYTES = 32 << 20
 
 # An image as the index has it; or what is wrong with it.
 _Outcome = ImageFile | str
+_Outcomes = list[tuple[SourceImage, _Outcome]]
+_Chunk = Sequence[SourceImage]
 
 
 class _Stored:
@@ -77,15 +79,31 @@ def store_images(source: Source, images_uri: str, parallel_transfers: int) -> di
     with _workers(source, images_uri, stored, parallel_transfers) as pool, progress_bar(total, unit) as progress:
         memory = _Memory(_MAX_HELD_BYTES)
         store = _store_in_worker if source.is_drawn else partial(_store_in_thread, memory, source, images_uri, stored)
-        # The chunks are not kept here: of a large source they would take as much memory as the results that replace them.
-        for outcomes in pool.map(store, source.chunks()):
+        for outcomes in _in_order(pool, store, source.chunks(), 4 * parallel_transfers):
             for image, outcome in outcomes:
                 results[image.sample_id][image.filter] = outcome
             progress.update(_progress(source, [image for image, _ in outcomes]))
     return results
 
 
-def _progress(source: Source, chunk: Sequence[SourceImage]) -> int:
+def _in_order(
+    pool: Executor, store: Callable[[_Chunk], _Outcomes], chunks: Iterable[_Chunk], num_ahead: int
+) -> Iterator[_Outcomes]:
+    """As `pool.map`, which would take all chunks at once: those of a large source need as much memory as their results."""
+    waiting: deque[Future[_Outcomes]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(store, chunk))
+            if len(waiting) > num_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _progress(source: Source, chunk: _Chunk) -> int:
     """What a chunk counts for: one sample that is drawn, or bytes."""
     return 1 if source.is_drawn else sum(image.content.num_bytes for image in chunk if image.content)
 
@@ -112,25 +130,21 @@ def _start_worker(source: Source, images_uri: str, stored: _Stored, parent: int)
     _work = source, images_uri, stored
 
 
-def _store_in_worker(chunk: Sequence[SourceImage]) -> list[tuple[SourceImage, _Outcome]]:
+def _store_in_worker(chunk: _Chunk) -> _Outcomes:
     assert _work is not None
     return store_chunk(*_work, chunk)
 
 
-def _store_in_thread(
-    memory: _Memory, source: Source, images_uri: str, stored: _Stored, chunk: Sequence[SourceImage]
-) -> list[tuple[SourceImage, _Outcome]]:
+def _store_in_thread(memory: _Memory, source: Source, images_uri: str, stored: _Stored, chunk: _Chunk) -> _Outcomes:
     with memory.hold(max(image.content.num_bytes if image.content else 0 for image in chunk)):
         return store_chunk(source, images_uri, stored, chunk)
 
 
-def store_chunk(
-    source: Source, images_uri: str, stored: _Stored, chunk: Sequence[SourceImage]
-) -> list[tuple[SourceImage, _Outcome]]:
+def store_chunk(source: Source, images_uri: str, stored: _Stored, chunk: _Chunk) -> _Outcomes:
     """Stores those images of a chunk that are not there yet, and describes all of them."""
     found = {image: _find(source, images_uri, image, stored.under(image.stem)) for image in chunk}
     missing = [image for image, file in found.items() if file is None]
-    outcomes: list[tuple[SourceImage, _Outcome]] = [(image, file) for image, file in found.items() if file]
+    outcomes: _Outcomes = [(image, file) for image, file in found.items() if file]
     for image, data in source.read(missing):
         outcomes.append((image, _problem(data) or _store_image(images_uri, image, data, stored.under(image.stem))))
         del data  # before the next one is read

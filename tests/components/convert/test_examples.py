@@ -230,7 +230,7 @@ def test_a_runner_that_beam_does_not_know_is_refused_before_anything_is_read(tmp
     counts = dict.fromkeys(("num_samples", "num_bad", "num_incomplete", "num_without_files", "num_bytes"), 0)
     names = {"fingerprint": "f", "inputs": {}, "parameters": {}, "source": "dir:x", "licence": "", "class_names": ["a"]}
     raw = RawImages(**names, **counts, uri=str(tmp_path), index_name="missing.csv.gz", version=0)
-    with pytest.raises(ValueError, match="beam_runner: expected local, or a runner of Beam"):
+    with pytest.raises(ValueError, match="beam_runner: expected one of local, DataflowRunner"):
         convert_images(raw, str(tmp_path), _REQUEST, 0.0, "DatafloRunner", "")
 
 

@@ -1,5 +1,6 @@
 """A competition as the tests have it: its archive, and processes that ingest it."""
 
+import contextlib
 import json
 import logging
 import multiprocessing
@@ -8,9 +9,9 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +37,7 @@ def folder_files(folder: Path) -> list[tuple[str, bytes]]:
     return [(name, files[name].read_bytes()) for name in sorted(files)]
 
 
-@contextmanager
+@contextlib.contextmanager
 def signed_in(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
     """Serves an archive, to an environment with the token and nothing else of Kaggle."""
     for name in list(os.environ):
@@ -190,9 +191,25 @@ def executor_command(folder: Path, data_root: str, prelude: str = "") -> list[st
     return [sys.executable, "-u", "-c", program, *map(str, spec.command[4:-1]), json.dumps(executor_input)]
 
 
-def start_executor(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    """Starts the command where KFP's local runner starts it, with its output in one pipe."""
+def run_executor(command: list[str], environment: dict[str, str], watch: Callable[[int], None]) -> tuple[int, str]:
+    """Runs the command where KFP's local runner does.
+
+    Args:
+        command: See `executor_command`.
+        environment: Variables beside this process's.
+        watch: Called with the process's number again and again until it has ended.
+
+    Returns:
+        Its exit code and its output.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return subprocess.Popen(
-        command, cwd=ROOT, env=kept | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(command, cwd=ROOT, env=kept | environment, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
+        while process.poll() is None:
+            watch(process.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)
+        output.seek(0)
+        return process.returncode, output.read()

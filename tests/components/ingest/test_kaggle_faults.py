@@ -269,7 +269,7 @@ class TestFullDisk:
 
 
 @contextlib.contextmanager
-def _small_disk(folder: Path) -> Iterator[Callable[[], None]]:
+def _small_disk(folder: Path) -> Iterator[Callable[[], object]]:
     """Mounts a file system that has room for some of the images, and gives what makes it larger."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True, check=False
@@ -277,7 +277,7 @@ def _small_disk(folder: Path) -> Iterator[Callable[[], None]]:
     if mounted.returncode:
         pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
     try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True) and None
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
@@ -304,11 +304,13 @@ class TestTakenName:
         assert run_step(str(tmp_path / "data"), tmp_path) == version
 
     def test_while_the_step_runs(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+        taken = tmp_path / "data" / RAW / "images" / "s20_green.png"
+
         def take(pieces: Body) -> Body:
-            images = tmp_path / "data" / RAW / "images"
-            images.mkdir(parents=True, exist_ok=True)
-            (images / "s20_green.png").write_bytes(b"other content")
+            taken.parent.mkdir(parents=True, exist_ok=True)
+            if not taken.exists():
+                taken.write_bytes(b"other content")
             return pieces
 
-        _disturb(server, take, _NUM_OPENING, times=1)
+        _disturb(server, take, _NUM_OPENING)
         self._check(run_step(str(tmp_path / "data"), tmp_path), cells, tmp_path / "data")

@@ -1,0 +1,93 @@
+"""A conversion is killed at random moments, and started again until it gets to its end."""
+
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from components.convert import resplit, shards
+from components.convert.conversion import split_unsplit, write_sides, write_unsplit
+from components.convert.runner import Engine
+from components.convert.shards import UNSPLIT, ShardTask
+from components.shared import storage
+from components.shared.index import Sample
+
+MakeSamples = Callable[..., list[Sample]]
+PlanTasks = Callable[..., list[ShardTask]]
+
+_NUM_KILLS = 8
+# A server that has imported all this starts a process in no time, and holds no locks of other threads.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["components.convert.conversion"])
+
+
+def _convert(tasks: list[ShardTask]) -> None:
+    engine = Engine.named("local", "")
+    if tasks[0].split != UNSPLIT:
+        write_sides(tasks, engine)
+        return
+    resplit.MAX_SHARD_SAMPLES = shards.MAX_SHARD_SAMPLES = 10
+    converted = write_unsplit(tasks, engine)
+    sides = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
+    split_unsplit(tasks, converted, sides, engine)
+
+
+def _start(tasks: list[ShardTask]) -> BaseProcess:
+    process = _PROCESSES.Process(target=_convert, args=(tasks,))
+    process.start()
+    return process
+
+
+def _wait_for_shards(task: ShardTask, num_shards: int, process: BaseProcess) -> None:
+    parts_uri = task.part_uri.rpartition("/")[0]
+    while process.is_alive() and len(storage.list_names(parts_uri)) < num_shards:
+        time.sleep(0.001)
+
+
+def _files(uri: str) -> dict[str, tuple[int, int, bytes]]:
+    """Each finished file, with what changes when it is written again."""
+    paths = (path for path in Path(uri).rglob("*") if path.is_file() and ".partial" not in path.parts)
+    return {p.relative_to(uri).as_posix(): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
+
+
+@pytest.mark.parametrize("split", ["", UNSPLIT])
+def test_a_killed_conversion_carries_on_and_ends_with_the_same_bytes(
+    tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    monkeypatch.setattr(shards, "MAX_SHARD_SAMPLES", 10)
+    samples = make_samples(400)
+    tasks = plan_tasks(samples, split)
+    process = _start(tasks)
+    process.join()
+    assert process.exitcode == 0
+    Path(tasks[0].examples_uri).rename(tmp_path / "whole")
+    expected = {name: data for name, (_, _, data) in _files(str(tmp_path / "whole")).items()}
+    assert len(expected) >= 2 * 40
+
+    chance = random.Random(0)
+    progress = []
+    for _ in range(_NUM_KILLS):
+        before = _files(tasks[0].examples_uri)
+        process = _start(tasks)
+        num_shards = sum(name.startswith("parts/") for name in before)
+        _wait_for_shards(tasks[0], num_shards + chance.randrange(9), process)
+        process.join(chance.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        after = _files(tasks[0].examples_uri)
+        gone = {name for name in before if name not in after}
+        assert all(name.startswith("unsplit/") for name in gone)
+        assert {name: file for name, file in after.items() if name in before} == {
+            name: file for name, file in before.items() if name not in gone
+        }
+        progress.append(len(after))
+    process = _start(tasks)
+    process.join()
+    assert process.exitcode == 0
+    assert {name: data for name, (_, _, data) in _files(tasks[0].examples_uri).items()} == expected
+    assert len(set(progress)) >= _NUM_KILLS / 2  # else the kills did not come in the middle
+    assert not list(Path(tasks[0].examples_uri).rglob(".partial/*"))

@@ -1,0 +1,252 @@
+"""The ingest step from Kaggle to an object store: what it stores there, killed, and disturbed on the way."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from components.shared import gcs_storage, storage
+from components.shared.index import read_index
+from components.shared.storage import StoredFile
+from tests import gcs_servers
+from tests.components.ingest.competition import (
+    PADDING,
+    RAW,
+    IngestProcess,
+    asked_for,
+    check_nothing_is_wrong,
+    folder_files,
+    run_step,
+    signed_in,
+    stored_files,
+)
+from tests.components.ingest.kaggle_server import KaggleServer
+from tests.components.ingest.zip_files import make_zip
+from tests.gcs_servers import BUCKET, Fault, Faults
+
+# The SDK fixes the server's port, so that only one test at a time can have it.
+pytestmark = pytest.mark.xdist_group("kaggle")
+
+_NUM_SAMPLES = 34  # of which the images are three transfers
+_IMPATIENT = gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10)
+
+
+@pytest.fixture
+def cells(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
+    return make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(_NUM_SAMPLES)}, side_px=64)
+
+
+@pytest.fixture
+def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
+        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
+        yield server
+
+
+@pytest.fixture
+def undisturbed(server: KaggleServer, tmp_path: Path) -> dict[str, bytes]:
+    """What a run to a local folder stores."""
+    run_step(str(tmp_path / "local"), tmp_path)
+    return stored_files(tmp_path / "local")
+
+
+@pytest.fixture
+def stored_in(tmp_path: Path) -> Callable[[str], dict[str, bytes]]:
+    """Fetches all objects below a prefix."""
+
+    def fetch(root: str) -> dict[str, bytes]:
+        folder = tmp_path / "fetched"
+        storage.fetch_tree(root, folder)
+        return stored_files(folder)
+
+    return fetch
+
+
+def _generations(root: str) -> dict[str, int]:
+    """Which write each object comes from."""
+    prefix = root.removeprefix(f"gs://{BUCKET}/") + "/"
+    return {blob.name.removeprefix(prefix): blob.generation for blob in gcs_storage.client().list_blobs(BUCKET, prefix=prefix)}
+
+
+def _check_bytes_and_second_run(
+    root: str, server: KaggleServer, undisturbed: dict[str, bytes], stored_in: Callable[[str], dict[str, bytes]], folder: Path
+) -> None:
+    version = run_step(root, folder)
+    assert stored_in(root) == undisturbed
+    num_before = len(server.exchanges)
+    assert run_step(root, folder) == version
+    assert asked_for(server.archive, server.exchanges[num_before:]) == {"train.csv", PADDING[0]}
+
+
+def test_what_is_stored_in_an_emulator_is_what_is_stored_in_a_folder(
+    emulated_root: str,
+    server: KaggleServer,
+    undisturbed: dict[str, bytes],
+    stored_in: Callable[[str], dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    _check_bytes_and_second_run(emulated_root, server, undisturbed, stored_in, tmp_path)
+
+
+@pytest.mark.gcs
+class TestStored:
+    def test_bytes_are_those_of_a_folder(
+        self,
+        gcs_root: str,
+        server: KaggleServer,
+        undisturbed: dict[str, bytes],
+        stored_in: Callable[[str], dict[str, bytes]],
+        tmp_path: Path,
+    ) -> None:
+        _check_bytes_and_second_run(gcs_root, server, undisturbed, stored_in, tmp_path)
+
+    @pytest.mark.usefixtures("server")
+    def test_images_have_both_checksums(self, gcs_root: str, cells: Path, tmp_path: Path) -> None:
+        version = run_step(gcs_root, tmp_path)
+        files = {name.removeprefix("train/"): data for name, data in folder_files(cells) if name.endswith(".png")}
+        assert storage.list_files(version.images_uri) == {
+            name: StoredFile(len(data), storage.crc32c(data), storage.crc32(data)) for name, data in files.items()
+        }
+
+    def test_images_are_not_written_or_read_again_when_samples_are_added(
+        self, gcs_root: str, faults: Faults, server: KaggleServer, cells: Path, make_folder: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        run_step(gcs_root, tmp_path)
+        generations, num_exchanges, num_requests = _generations(gcs_root), len(server.exchanges), len(faults.requests)
+        new = make_folder(tmp_path / "new", {"a": "0", "z": "1"}, side_px=64) / "train"
+        rows = (cells / "train.csv").read_bytes() + b"a,0\nz,1\n"
+        images = [*folder_files(cells)[1:], *((f"train/{path.name}", path.read_bytes()) for path in new.iterdir())]
+        server.archive.write_bytes(make_zip([("train.csv", rows), *images, PADDING]))
+        version = run_step(gcs_root, tmp_path)
+        assert [sample.sample_id for sample in read_index(version.index_uri) if sample.batch == 1] == ["a", "z"]
+        asked = asked_for(server.archive, server.exchanges[num_exchanges:])
+        assert asked == {"train.csv", PADDING[0], *(f"train/{path.name}" for path in new.iterdir())}
+        read = [request for request in faults.requests[num_requests:] if "alt=media" in request]
+        assert read
+        assert not [request for request in read if ".png" in request]
+        assert generations.items() <= _generations(gcs_root).items()
+
+    def test_other_content_stays_and_the_new_has_its_checksum_in_its_name(
+        self, gcs_root: str, server: KaggleServer, cells: Path, tmp_path: Path
+    ) -> None:
+        images_uri = storage.join(gcs_root, RAW, "images")
+        storage.write_bytes(storage.join(images_uri, "s20_green.png"), b"other content")
+        server.change_body = self._taking(storage.join(images_uri, "s30_red.png"))
+        version = run_step(gcs_root, tmp_path)
+        samples = {sample.sample_id: sample for sample in read_index(version.index_uri)}
+        for sample_id, name in (("s20", "green"), ("s30", "red")):
+            wanted = (cells / "train" / f"{sample_id}_{name}.png").read_bytes()
+            file = samples[sample_id].files[name]
+            assert file.name == f"{sample_id}_{name}.{storage.crc32c(wanted)}.png"
+            assert storage.read_bytes(storage.join(images_uri, file.name)) == wanted
+            assert storage.read_bytes(storage.join(images_uri, f"{sample_id}_{name}.png")) == b"other content"
+        assert run_step(gcs_root, tmp_path) == version
+
+    @staticmethod
+    def _taking(uri: str) -> Callable[..., Iterator[bytes]]:
+        """Another run stores an image while this one reads."""
+
+        def take(_: object, pieces: Iterator[bytes]) -> Iterator[bytes]:
+            storage.write_bytes(uri, b"other content")
+            return pieces
+
+        return take
+
+
+@pytest.mark.gcs
+class TestKilled:
+    def test_again_and_again_it_goes_on_where_it_was(
+        self,
+        gcs_root: str,
+        faults: Faults,
+        server: KaggleServer,
+        undisturbed: dict[str, bytes],
+        stored_in: Callable[[str], dict[str, bytes]],
+        tmp_path: Path,
+    ) -> None:
+        """Killed when its n-th request reaches the store, at random but for the seed; and then left alone."""
+        chance, generations, num_killed = random.Random(4), dict[str, int](), 0
+        images = dict(folder_files(tmp_path / "cells"))
+        for number in [*(chance.randrange(3, 25) for _ in range(15)), *range(3, 25)]:
+            process = IngestProcess(gcs_root, tmp_path)
+            faults.planned = [lambda _: False] * number + [_killing(process)]
+            num_exchanges = len(server.exchanges)
+            if process.wait() == 0:
+                break
+            num_killed += 1
+            stored_in(gcs_root)
+            check_nothing_is_wrong(tmp_path / "fetched", images)
+            asked = asked_for(server.archive, server.exchanges[num_exchanges:])
+            assert asked.isdisjoint(f"train/{name.rpartition('/')[2]}" for name in generations)
+            assert generations.items() <= _generations(gcs_root).items()
+            generations = _generations(gcs_root)
+        faults.planned = []
+        assert num_killed >= 15
+        run_step(gcs_root, tmp_path)
+        assert stored_in(gcs_root) == undisturbed
+        assert generations.items() <= _generations(gcs_root).items()
+
+
+def _killing(process: IngestProcess) -> Fault:
+    def fault(_: object) -> bool:
+        process.kill()
+        return False  # what is on its way arrives
+
+    return fault
+
+
+_FAULTS: dict[str, list[Fault]] = {
+    "reset": [gcs_servers.reset],
+    "reset when it is done": [gcs_servers.reset_after_it_is_done],
+    "truncated": [gcs_servers.truncate],
+    "429": [gcs_servers.answer(429)],
+    "503": [gcs_servers.answer(503)],
+    "stalled": [gcs_servers.stall],
+    "changed on the way": [gcs_servers.corrupt_request],
+}
+
+
+@pytest.mark.gcs
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+class TestFaults:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gcs_storage, "TIMEOUT_S", 1.0)
+        monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT)
+
+    @pytest.mark.parametrize("planned", _FAULTS.values(), ids=_FAULTS)
+    def test_that_pass_are_survived(
+        self,
+        gcs_root: str,
+        faults: Faults,
+        undisturbed: dict[str, bytes],
+        stored_in: Callable[[str], dict[str, bytes]],
+        tmp_path: Path,
+        planned: list[Fault],
+    ) -> None:
+        """A burst when the step begins, and one while it stores images."""
+        faults.planned = [*planned * 2, *[lambda _: False] * 20, *planned * 4]
+        run_step(gcs_root, tmp_path)
+        assert not faults.planned
+        assert stored_in(gcs_root) == undisturbed
+
+    def test_that_last_end_in_one_error_and_the_same_command_carries_on(
+        self,
+        gcs_root: str,
+        faults: Faults,
+        undisturbed: dict[str, bytes],
+        stored_in: Callable[[str], dict[str, bytes]],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT.with_timeout(0.3))
+        faults.planned = [*[lambda _: False] * 20, *[gcs_servers.answer(503)] * 10_000]
+        with pytest.raises(OSError, match=r"Cloud Storage could not be used: .*\. The same command again carries on"):
+            run_step(gcs_root, tmp_path)
+        faults.planned = []
+        stored = stored_in(gcs_root)
+        assert stored
+        assert stored.items() <= undisturbed.items()
+        run_step(gcs_root, tmp_path)
+        assert stored_in(gcs_root) == undisturbed

@@ -1,0 +1,153 @@
+"""How much memory and disk the ingest step takes, run as KFP runs it, whatever the archive's size."""
+
+import contextlib
+import itertools
+import os
+import random
+import re
+import shutil
+import struct
+import sys
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from components.shared import storage
+from components.shared.labels import FILTERS, NUM_PUBLISHED_SAMPLES
+from tests.components.ingest.competition import RAW, executor_command, run_executor, signed_in
+from tests.components.ingest.kaggle_server import KaggleServer
+
+pytestmark = [
+    # The SDK fixes the server's port, so that only one test at a time can have it.
+    pytest.mark.xdist_group("kaggle"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc"),
+]
+
+_MAX_MEMORY_BYTES = 300_000_000
+_MAX_DISK_BYTES = 200_000_000
+_NUM_TEST_SAMPLES = 11702
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TELL_PEAK = """
+import atexit; from pathlib import Path
+atexit.register(lambda: print(Path("/proc/self/status").read_text()))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is emptied at once, as what these tests write is large."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    with signed_in(folder / "archive.zip", monkeypatch) as server:
+        yield server
+
+
+def _ingest(folder: Path, data_root: str) -> tuple[int, int]:
+    """Runs the step; returns the most bytes of memory and of temporary files that it took."""
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    disk_bytes = [0]
+
+    def watch(_: int) -> None:
+        with contextlib.suppress(FileNotFoundError):  # it has just been removed
+            disk_bytes.append(sum(path.stat().st_size for path in temporary.rglob("*")))
+
+    command = executor_command(folder, data_root, _TELL_PEAK)
+    code, output = run_executor(command, {"TMPDIR": str(temporary)}, watch)
+    assert code == 0, output
+    (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", output)
+    return int(peak) * 1024, max(disk_bytes)
+
+
+def _write_archive(path: Path, labels: bytes, images: Iterable[tuple[str, int]]) -> None:
+    """Writes an archive of files of these sizes that begin as a PNG does and are empty otherwise: no disk is needed for them.
+
+    zipfile would take a minute for as many files as the competition has.
+    """
+    directory = []
+    with path.open("wb") as file:
+        for name, num_bytes in itertools.chain([("train.csv", len(labels))], images):
+            start, content = file.tell(), labels if name == "train.csv" else _PNG
+            crc32 = zlib.crc32(labels) if name == "train.csv" else _crc32(num_bytes)
+            fields = struct.pack("<HHHHLLLHH", 0, 0, 0, 33, crc32, num_bytes, num_bytes, len(name), 0)
+            file.write(b"PK\3\4\x14\0" + fields + name.encode() + content)
+            file.truncate(file.seek(num_bytes - len(content), os.SEEK_CUR))
+            directory.append(b"PK\1\2\x14\0\x14\0" + fields + struct.pack("<HHHLL", 0, 0, 0, 0, start) + name.encode())
+        place = file.tell()
+        file.writelines(directory)
+        end, number = file.tell(), len(directory)
+        file.write(struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, number, number, end - place, place))
+        file.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + b"PK\5\6\0\0\0\0" + b"\xff" * 12 + b"\0\0")
+
+
+def _store_png(path: Path, same: Path) -> None:
+    """Stores what is the same in all of these images under one more name, which is sooner made and removed than a file is."""
+    if not same.exists():
+        same.write_bytes(_PNG)
+    path.hardlink_to(same)
+
+
+@cache
+def _crc32(num_bytes: int) -> int:
+    return zlib.crc32(_PNG + bytes(num_bytes - len(_PNG)))
+
+
+def _write_archive_with_large_images(path: Path, num_large: int, num_bytes: int) -> dict[str, int]:
+    """Writes images of 100 kB, and some of 40 MB: held at once by as many transfers as there are, these would take 640 MB."""
+    names = [f"s{number:04d}" for number in range((num_bytes - num_large * 40_000_000) // 400_000)]
+    large = {f"{name}_green.png" for name in names[:num_large]}
+    images = [f"{name}_{filter_name}.png" for name in names for filter_name in FILTERS]
+    sizes = {name: 40_000_000 if name in large else 100_000 for name in images}
+    labels = "Id,Target\n" + "".join(f"{name},0\n" for name in names)
+    _write_archive(path, labels.encode(), ((f"train/{name}", size) for name, size in sizes.items()))
+    return sizes
+
+
+@pytest.mark.parametrize("num_large", [1, 6])
+def test_of_an_archive_of_large_images(folder: Path, server: KaggleServer, num_large: int) -> None:
+    sizes = _write_archive_with_large_images(server.archive, num_large, 400_000_000)
+    memory_bytes, disk_bytes = _ingest(folder, str(folder / "data"))
+    stored = storage.list_files(str(folder / "data" / RAW / "images"))
+    assert {name: file.num_bytes for name, file in stored.items()} == sizes
+    assert memory_bytes < _MAX_MEMORY_BYTES
+    assert disk_bytes < _MAX_DISK_BYTES
+
+
+@pytest.mark.gcs
+@pytest.mark.parametrize("num_large", [0, 3])
+def test_to_an_object_store(folder: Path, server: KaggleServer, gcs_root: str, num_large: int) -> None:
+    sizes = _write_archive_with_large_images(server.archive, num_large, 140_000_000)
+    memory_bytes, disk_bytes = _ingest(folder, gcs_root)
+    stored = storage.list_files(storage.join(gcs_root, RAW, "images"))
+    assert {name: file.num_bytes for name, file in stored.items()} == sizes
+    assert memory_bytes < _MAX_MEMORY_BYTES
+    assert disk_bytes < _MAX_DISK_BYTES
+
+
+@pytest.mark.slow
+def test_of_an_archive_of_as_many_images_as_the_competition_has(folder: Path, server: KaggleServer) -> None:
+    """All but one of the images are there already: then the most is known of them."""
+    chance = random.Random(0)
+    ids = [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(NUM_PUBLISHED_SAMPLES + _NUM_TEST_SAMPLES)]
+    train = ids[:NUM_PUBLISHED_SAMPLES]
+    labels = "Id,Target\n" + "".join(f"{name},{chance.randrange(28)} \n" for name in train)
+    images = [(f"{'train' if number < len(train) else 'test'}/{name}", len(_PNG)) for number, name in enumerate(ids)]
+    members = ((f"{name}_{filter_name}.png", size) for name, size in images for filter_name in FILTERS)
+    _write_archive(server.archive, labels.encode(), members)
+    stored = folder / "data" / RAW / "images"
+    stored.mkdir(parents=True)
+    for number, name in enumerate(train):
+        for filter_name in FILTERS[number == 0 :]:
+            _store_png(stored / f"{name}_{filter_name}.png", folder / f"{number // 10_000}")
+    for _ in range(2):  # the second time, everything is as it was
+        memory_bytes, disk_bytes = _ingest(folder, str(folder / "data"))
+        assert memory_bytes < _MAX_MEMORY_BYTES
+        assert disk_bytes < _MAX_DISK_BYTES
