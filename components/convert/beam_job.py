@@ -22,10 +22,6 @@ class Task(Protocol):
     """A shard to write: see `components.convert.shards.ShardTask` and `components.convert.resplit.CopyTask`."""
 
     @property
-    def name(self) -> str:
-        """The shard's name."""
-
-    @property
     def part_uri(self) -> str:
         """The file in which the finished shard describes itself."""
 

@@ -41,7 +41,7 @@ def write_sides(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
     """
     parts = _finished(tasks)
     parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine)
-    return Conversion([sample for part in parts.values() for sample in part.samples], _by_side(parts.values()))
+    return Conversion([sample for task in tasks for sample in parts[task.name].samples], _by_side(parts.values()))
 
 
 def write_unsplit(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
@@ -77,7 +77,7 @@ def split_unsplit(
             _write(lost, len(lost), engine)
         _log.info("copying records into the shards of their sides: %d of %d", len(missing), len(copies))
         run_job(copy_shard, missing, engine.copying_options())
-        parts |= _described(missing)
+        parts |= _written(missing)
     storage.remove_tree(tasks[0].folder_uri)
     return Conversion(placed + [sample for sample in samples if sample.reason], _by_side(parts.values()))
 
@@ -87,7 +87,18 @@ def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine) -> dict
         _log.info("%d of %d shards are there already", num_tasks - len(missing), num_tasks)
     if missing:
         run_job(write_shard, missing, engine.decoding_options(sum(task.num_bytes for task in missing)))
-    return _described(missing)
+    return _written(missing)
+
+
+def _written(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
+    """What shards say of themselves after a job that was to write all of them."""
+    parts = _described(tasks)
+    if len(parts) < len(tasks):
+        raise RuntimeError(
+            f"The job is over, but {len(tasks) - len(parts)} of its {len(tasks)} shards are missing. If beam_options tell Beam "
+            "not to wait for the end of a job, leave that out. The same command again carries on"
+        )
+    return parts
 
 
 def _described(tasks: Sequence[_Task]) -> dict[str, ShardPart]:

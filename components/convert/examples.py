@@ -28,10 +28,11 @@ def convert_images(
     """Converts a version of a source.
 
     Raises:
-        ValueError: If Beam knows no such runner or option, if more samples are bad than `max_bad_fraction` allows, or if too
-            few are left to split.
+        ValueError: If Beam knows no such runner or option, or its workers cannot reach the data; if more samples are bad than
+            `max_bad_fraction` allows, or too few are left to split.
     """
     engine = Engine.named(beam_runner, beam_options)
+    engine.check_data_root(data_root)
     uri = request.uri(raw, data_root)
     abandoned = [storage.join(uri, name) for name in storage.list_names(uri) if name.startswith("attempt-")]
     index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import joblib  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from components.shared import storage
+
 # Beam's engine for one machine, in full: its `DirectRunner` may first try to download another one.
 _LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 # Worker processes take a few seconds to start and to end, in which one process gets through so much.
@@ -35,7 +37,7 @@ class Engine:
         """The engine that a pipeline's parameters name.
 
         Args:
-            beam_runner: `local`, or a runner as Beam names it, such as `DataflowRunner` or `FlinkRunner`.
+            beam_runner: `local`, or a runner as Beam names it, such as `DataflowRunner` or `Flink`.
             beam_options: Further command-line options for Beam, such as `--project=p --region=r`.
 
         Raises:
@@ -45,10 +47,24 @@ class Engine:
             if beam_options:
                 raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
             return cls(beam_runner)
-        if beam_runner not in StandardOptions.KNOWN_RUNNER_NAMES:
-            known = ", ".join(["local", *StandardOptions.KNOWN_RUNNER_NAMES])
-            raise ValueError(f"beam_runner: expected one of {known}. Received: beam_runner={beam_runner}")
-        return cls(beam_runner, _split_flags(beam_options))
+        known = {name.lower(): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
+        runner = known.get(beam_runner.lower()) or known.get(f"{beam_runner.lower()}runner")
+        if not runner:
+            names = ", ".join(["local", *known.values()])
+            raise ValueError(f"beam_runner: expected one of {names}. Received: beam_runner={beam_runner}")
+        return cls(runner, _split_flags(beam_options))
+
+    def check_data_root(self, data_root: str) -> None:
+        """Refuses a place that workers cannot reach.
+
+        Raises:
+            ValueError: If Dataflow is to work on a folder of this machine.
+        """
+        if self.runner == "DataflowRunner" and storage.is_local(data_root):
+            raise ValueError(
+                f"data_root: Dataflow's workers cannot reach a folder of this machine: expected gs://<bucket>/<prefix>. "
+                f"Received: data_root={data_root}"
+            )
 
     def decoding_options(self, num_bytes: int) -> PipelineOptions:
         """Options for a job that decodes images.

@@ -53,6 +53,8 @@ def ingest_images(
         FileExistsError: If what is stored is damaged.
     """
     raw_uri = storage.join(data_root, "raw", source.name)
+    for folder in ("images", "index"):
+        storage.sweep(storage.join(raw_uri, folder))
     seen_uri = _seen_uri(raw_uri, source, class_names)
     if storage.exists(seen_uri):
         known = RawImages.find(raw_uri, _manifest_name(storage.read_bytes(seen_uri).decode()))

@@ -83,6 +83,7 @@ def store_images(source: Source, images_uri: str, parallel_transfers: int) -> di
             for image, outcome in outcomes:
                 results[image.sample_id][image.filter] = outcome
             progress.update(_progress(source, [image for image, _ in outcomes]))
+    storage.sync(images_uri)  # once for all: the index will say that they are there
     return results
 
 
@@ -175,12 +176,15 @@ def _problem(data: bytes) -> str:
 def _store_image(images_uri: str, image: SourceImage, data: bytes, stored: Mapping[str, StoredFile]) -> ImageFile:
     """Publishes an image: under the name with its checksum if the plain one is taken by other content."""
     checksum = storage.crc32c(data)
+    crc32 = (image.content and image.content.crc32) or storage.crc32(data)  # what the source has verified is not computed again
+    # What the source describes is compared with it on every run, also after a power cut; what is drawn is taken as it is found.
+    sync = image.content is None
     for name in (f"{image.stem}.png", f"{image.stem}.{checksum}.png"):
         uri = storage.join(images_uri, name)
         known = stored.get(name)
         if known is None:
             try:
-                storage.write_bytes(uri, data, crc32=storage.crc32(data))
+                storage.write_bytes(uri, data, crc32, sync)
             except FileExistsError:  # another run has published other content in the meantime
                 continue
             return ImageFile(name, len(data), checksum)

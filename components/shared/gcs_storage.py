@@ -97,7 +97,7 @@ def read(uri: str, start: int, length: int | None) -> bytes:
             return b""
 
 
-def write(uri: str, data: bytes, crc32: str) -> None:
+def write(uri: str, data: bytes, crc32: str, sync: bool) -> None:
     """Publishes an object, create-only.
 
     Raises:
@@ -107,6 +107,10 @@ def write(uri: str, data: bytes, crc32: str) -> None:
     if crc32:
         blob.metadata = {_CRC32: crc32}
     _upload(uri, blob, lambda **options: blob.upload_from_string(data, **_BYTES, **options), storage.crc32c(data))
+
+
+def sync() -> None:
+    """Returns at once: an object that was uploaded is safe."""
 
 
 @contextlib.contextmanager
@@ -148,6 +152,10 @@ def replace(uri: str, data: bytes) -> None:
     """Swaps the content of a pointer object."""
     with _explained(uri):
         _blob(uri).upload_from_string(data, **_BYTES, timeout=TIMEOUT_S, retry=_patient())
+
+
+def sweep(uri: str) -> None:
+    """Does nothing: there are no unfinished objects."""
 
 
 def remove(uri: str) -> None:

@@ -55,8 +55,7 @@ def read(uri: str, start: int, length: int | None) -> bytes:
         return file.read() if length is None else file.read(length)
 
 
-@contextlib.contextmanager
-def create(uri: str) -> Iterator[Path]:
+def create(uri: str) -> contextlib.AbstractContextManager[Path]:
     """Gives a local path to write, and publishes what was written there as `uri` on a clean exit.
 
     The file appears under its final name at once and whole, or not at all: also after a kill or on a full disk.
@@ -64,12 +63,18 @@ def create(uri: str) -> Iterator[Path]:
     Raises:
         FileExistsError: If `uri` exists already. What exists is never overwritten.
     """
+    return _creating(uri, sync=True)
+
+
+@contextlib.contextmanager
+def _creating(uri: str, sync: bool) -> Iterator[Path]:
     final = Path(uri)
     # The end of the name is kept, as some writers choose the format by it; a file system may allow no more than 255 bytes.
     partial = _partial_dir(final.parent) / f"{secrets.token_hex(4)}.{final.name[-40:]}"
     try:
         yield partial
-        _sync(partial)
+        if sync:
+            _sync(partial)
         _link(partial, final)
     except OSError as error:
         if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
@@ -79,14 +84,19 @@ def create(uri: str) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write(uri: str, data: bytes, crc32: str) -> None:
+def write(uri: str, data: bytes, crc32: str, sync: bool) -> None:
     """Publishes a file, create-only.
 
     Raises:
         FileExistsError: If `uri` exists already.
     """
-    with create(uri) as path:
+    with _creating(uri, sync) as path:
         path.write_bytes(data)
+
+
+def sync() -> None:
+    """Returns when all that was written would survive a power cut."""
+    os.sync()
 
 
 def store(path: Path, uri: str) -> None:
@@ -110,6 +120,15 @@ def replace(uri: str, data: bytes) -> None:
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sweep(uri: str) -> None:
+    """Removes what killed processes have left unfinished in a folder."""
+    places = Path(uri) / _PARTIAL
+    for name in list_names(str(places)):
+        _remove_if_abandoned(places / name)
+    with contextlib.suppress(OSError):  # there is none, or a process is at work
+        places.rmdir()
 
 
 def remove(uri: str) -> None:

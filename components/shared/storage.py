@@ -58,8 +58,11 @@ class Store(Protocol):
     def read(self, uri: str, start: int, length: int | None) -> bytes:
         """Reads a part of a file: all from `start` on where `length` is None."""
 
-    def write(self, uri: str, data: bytes, crc32: str) -> None:
+    def write(self, uri: str, data: bytes, crc32: str, sync: bool) -> None:
         """Publishes a file, create-only."""
+
+    def sync(self) -> None:
+        """Returns when all that was written would survive a power cut."""
 
     def create(self, uri: str) -> contextlib.AbstractContextManager[Path]:
         """Gives a local path to write, and publishes it on a clean exit, create-only."""
@@ -72,6 +75,9 @@ class Store(Protocol):
 
     def replace(self, uri: str, data: bytes) -> None:
         """Swaps the content of a pointer file."""
+
+    def sweep(self, uri: str) -> None:
+        """Removes what killed processes have left unfinished in a folder."""
 
     def remove(self, uri: str) -> None:
         """Removes a file, if it is there."""
@@ -194,23 +200,29 @@ def create(uri: str) -> contextlib.AbstractContextManager[Path]:
     return _store(uri).create(uri)
 
 
-def write_bytes(uri: str, data: bytes, crc32: str = "") -> bool:
+def write_bytes(uri: str, data: bytes, crc32: str = "", sync: bool = True) -> bool:
     """Publishes a small file, create-only, and says whether it was this call that wrote it.
 
     Args:
         uri: Its name.
         data: Its content.
         crc32: Its CRC-32, if known: an object store keeps it beside the file, and `stat` gives it back.
+        sync: Whether it must survive a power cut from now on; or else only after `sync`, and may be found cut off before.
 
     Raises:
         FileExistsError: If `uri` exists already with other content.
     """
     try:
-        _store(uri).write(uri, data, crc32)
+        _store(uri).write(uri, data, crc32, sync)
     except FileExistsError:
         _refuse_other_content(uri, crc32c(data))
         return False
     return True
+
+
+def sync(uri: str) -> None:
+    """Returns when all that was written to the store of `uri` would survive a power cut."""
+    _store(uri).sync()
 
 
 def store(path: Path, uri: str) -> None:
@@ -242,6 +254,11 @@ def create_tree(folder: Path, uri: str) -> None:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for_each(lambda path: store(path, join(uri, path.relative_to(folder).as_posix())), files)
+
+
+def sweep(uri: str) -> None:
+    """Removes what killed processes have left unfinished in a folder; so does the first file that is written there."""
+    _store(uri).sweep(uri)
 
 
 def remove(uri: str) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from components.convert import conversion as conversion_module
 from components.convert import resplit, runner, shards
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
 from components.convert.runner import Engine
@@ -125,6 +126,15 @@ def test_finished_shards_need_no_images(tmp_path: Path, make_samples: MakeSample
     storage.remove_tree(f"{tmp_path}/images")
     storage.remove_tree(f"{tmp_path}/2/images")
     assert (write_sides(known, _LOCAL), _split(unsplit)) == expected
+
+
+def test_a_job_that_ends_early_is_no_success(
+    make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an option tells Beam not to wait."""
+    monkeypatch.setattr(conversion_module, "run_job", lambda *_: None)
+    with pytest.raises(RuntimeError, match="7 of its 7 shards are missing"):
+        write_unsplit(plan_tasks(make_samples(40), UNSPLIT), _LOCAL)
 
 
 def test_bad_samples_are_described_and_have_no_record(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:

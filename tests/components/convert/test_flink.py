@@ -1,7 +1,7 @@
 """The same conversion on Flink as on this machine's own engine: `make test-flink`.
 
-Flink runs inside Beam's job server, a Java process. The jar of that comes from Beam, which keeps it in `~/.apache_beam`; where it
-cannot be downloaded, Maven brings the libraries that it is made of.
+Flink runs inside the job server of Beam, a Java process. Its jar comes from Beam, which keeps it in `~/.apache_beam`. Where
+that is not to be had, Maven brings the libraries that it is made of.
 """
 
 import shutil

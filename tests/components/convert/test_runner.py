@@ -66,6 +66,17 @@ class TestOther:
             cloud = options.view_as(GoogleCloudOptions)
             assert (cloud.project, cloud.region, cloud.temp_location) == ("p", "r", "gs://a b/c")
 
+    @pytest.mark.parametrize("name", ["FlinkRunner", "flinkrunner", "Flink", "flink"])
+    def test_may_be_named_as_beam_allows(self, name: str) -> None:
+        assert Engine.named(name, "") == Engine("FlinkRunner")
+
+    def test_dataflow_reaches_no_folder_of_this_machine(self) -> None:
+        with pytest.raises(ValueError, match=r"data_root: Dataflow's .* expected gs://.* Received: data_root=/data"):
+            Engine.named("DataflowRunner", "").check_data_root("/data")
+        Engine.named("DataflowRunner", "").check_data_root("gs://bucket/data")
+        Engine.named("FlinkRunner", "").check_data_root("/data")  # a cluster may share folders
+        Engine.named("local", "").check_data_root("/data")
+
     def test_decodes_one_shard_at_a_time_in_each_process_unless_told_otherwise(self) -> None:
         default = Engine.named("DataflowRunner", "").decoding_options(10)
         told = Engine.named("DataflowRunner", "--number_of_worker_harness_threads=4").decoding_options(10)

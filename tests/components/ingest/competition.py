@@ -76,7 +76,12 @@ def run_step(data_root: str, folder: Path, include_test: bool = False) -> RawIma
 
 def stored_files(folder: Path) -> dict[str, bytes]:
     """The files below a folder, without unfinished ones."""
-    return {name: data for name, data in folder_files(folder) if ".partial/" not in name}
+    return {name: data for name, data in folder_files(folder) if not is_unfinished(name)}
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a path is one of those that are no file's final name."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def check_nothing_is_wrong(data_root: Path, images: Mapping[str, bytes]) -> None:

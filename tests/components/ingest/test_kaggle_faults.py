@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest import kaggle_access, remote
+from components.ingest import kaggle_access
 from components.ingest.remote import RangesRefusedError
 from components.ingest.retry import TransientError
 from components.shared import storage
@@ -233,16 +233,13 @@ class TestLasting:
         server.archive_answers.clear()
         run()
 
-    def test_stalled_answers_are_told(
-        self, server: KaggleServer, run: Callable[[], RawImages], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_stalled_answers_are_told(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
         def stall(pieces: Body) -> Body:
             yield next(pieces)[:-1]
             server.closing.wait(30)
 
-        monkeypatch.setattr(remote, "READ_TIMEOUT_S", 0.05)
         _disturb(server, stall, _NUM_OPENING, times=1000)
-        with pytest.raises(TransientError, match="The download of the archive broke off: ReadTimeoutError"):
+        with pytest.raises(TransientError, match=r"archive.*: ReadTimeout"):
             run()
         server.change_body = None
         run()

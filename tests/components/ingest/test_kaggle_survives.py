@@ -1,5 +1,6 @@
 """The ingest step from Kaggle to a local folder: run again, and killed."""
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from tests.components.ingest.competition import (
     asked_for,
     check_nothing_is_wrong,
     folder_files,
+    is_unfinished,
     run_step,
     signed_in,
     stored_files,
@@ -111,17 +113,24 @@ class TestKilled:
             return code
 
         num_stored = self._kill_and_check(server, cells, tmp_path, [run] * 12)
-        assert 0 < num_stored[0] < num_stored[-1] < len(list((cells / "train").iterdir()))
+        assert 0 < num_stored[-1] < len(list((cells / "train").iterdir()))
 
     def test_while_files_are_written(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         """With so few images that the index and what comes after it have their turn, too: each moment of it."""
         few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s03"]
         server.archive.write_bytes(make_zip([*few, PADDING]))
-        chance = random.Random(4)
-        moments = [*(chance.randrange(1, 50) for _ in range(5)), *range(1, 70)]
-        runs = [lambda at=at: IngestProcess(str(tmp_path / "killed"), tmp_path, die_at=at).wait() for at in moments]
+        runs = [lambda at=at: IngestProcess(str(tmp_path / "killed"), tmp_path, die_at=at).wait() for at in range(1, 70)]
         num_stored = self._kill_and_check(server, cells, tmp_path, runs)
         assert num_stored[-1] == len(few) - 1
+
+    def test_and_nothing_unfinished_is_left(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+        few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s01"]
+        server.archive.write_bytes(make_zip([*few, PADDING]))
+        moments = itertools.chain(range(1, 100), [0])
+        while IngestProcess(str(tmp_path / "killed"), tmp_path, die_at=next(moments)).wait() != 0:
+            pass
+        assert IngestProcess(str(tmp_path / "killed"), tmp_path).wait() == 0
+        assert not [name for name, _ in folder_files(tmp_path / "killed") if is_unfinished(name)]
 
     def _kill_and_check(
         self, server: KaggleServer, cells: Path, folder: Path, runs: Sequence[Callable[[], int | None]]

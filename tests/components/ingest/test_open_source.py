@@ -29,7 +29,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         open_source(f"dir:{tmp_path / 'nothing'}", seed=0, num_classes=28)
 
 
-@pytest.mark.parametrize("source", ["", "ftp:x", "cells", "kaggle"])
+@pytest.mark.parametrize("source", ["", "ftp:x", "cells", "kagle:x"])
 def test_another_kind_of_source_is_refused(source: str) -> None:
     with pytest.raises(
         ValueError, match=f"Expected the source kaggle:<competition>, dir:<folder> or synthetic:.* Received: source={source}$"

@@ -1,0 +1,168 @@
+"""How fast convert decodes and writes, and in how much memory, beside a plain pool of processes that does the same.
+
+    python -m benchmarks.convert --repeats 3
+    python -m benchmarks.convert --samples 4000      (quick)
+
+The samples are hard links to some hundred synthetic ones, and the images are in memory before the first run. Each way runs in a
+process of its own, in turn; what is timed is its work, with the start and the end of Beam's workers. Convert waits until what
+it wrote is on disk, and the pools do not. Processor time says more than the clock where others use the machine too.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+from benchmarks.convert_ways import WAYS
+from benchmarks.learning import describe_machine
+from components.ingest.synthetic import SyntheticSample, render_sample
+from components.shared import storage
+from components.shared.index import ImageFile, Sample, dump_index
+
+_NUM_DISTINCT = 240
+_SMALL = 1000
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def make_source(folder: Path, num_samples: int) -> None:
+    """Renders some samples, and links them to as many names as are wanted."""
+    with Pool() as pool:
+        rendered = pool.map(_render, range(min(_NUM_DISTINCT, num_samples)))
+    (folder / "images").mkdir()
+    rows = []
+    for number in range(num_samples):
+        sample = rendered[number % len(rendered)]
+        files = {}
+        for name, png in sample.pngs.items():
+            path = folder / "images" / f"{number:06d}_{name}.png"
+            if number < len(rendered):
+                path.write_bytes(png)
+            else:
+                os.link(folder / "images" / f"{number % len(rendered):06d}_{name}.png", path)
+            files[name] = ImageFile(path.name, len(png), storage.crc32c(png))
+        rows.append(Sample(f"{number:06d}-{sample.sample_id}", sample.labels, 0, "", files))
+    (folder / "index.csv.gz").write_bytes(dump_index(rows))
+
+
+def _render(number: int) -> SyntheticSample:
+    return render_sample(0, number)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run took.
+
+    Attributes:
+        seconds: Of the clock, for the work.
+        cpu_s: Of processor time, for the whole process and all that it started.
+        runner_mb: The peak memory of the process.
+        worker_mb: The peak memory of the largest process that it started.
+    """
+
+    seconds: float
+    cpu_s: float
+    runner_mb: int
+    worker_mb: int
+
+
+def measure(way: str, folder: Path, samples: int, image_size_px: int, channels: int) -> Result:
+    """Does the work in a fresh process, and looks at the memory of all its processes meanwhile."""
+    arguments = [way, str(folder), str(samples), str(image_size_px), str(channels)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peaks: dict[int, int] = {}
+    command = [sys.executable, "-m", "benchmarks.convert_ways", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            for pid in _family(process.pid):
+                peaks[pid] = max(peaks.get(pid, 0), _peak_mb(pid))
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        assert process.stdout
+        output = process.stdout.read()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shutil.rmtree(folder / "examples", ignore_errors=True)
+    os.sync()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    runner_mb = peaks.pop(process.pid)
+    return Result(json.loads(output.splitlines()[-1]), cpu_s, runner_mb, max(peaks.values(), default=0))
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    with contextlib.suppress(OSError):
+        children = [int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
+        return [pid, *(member for child in children for member in _family(child))]
+    return []
+
+
+def _peak_mb(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+def print_table(results: dict[str, list[Result]], num_samples: int) -> None:
+    """Prints Markdown: samples a second in each repetition, beside the pool of the same repetition; and memory."""
+    repeats = range(len(results["pool"]))
+    print(
+        "| | "
+        + " | ".join(f"samples/s, run {k + 1}" for k in repeats)
+        + " | of the pool | CPU ms/sample | MB, runner | MB, worker |"
+    )
+    print("|---|" + "---:|" * (len(repeats) + 4))
+    for way, runs in results.items():
+        rates = " | ".join(f"{num_samples / run.seconds:.0f}" for run in runs)
+        cpu_ms = 1000 * statistics.median(run.cpu_s for run in runs) / num_samples
+        memory = f"{max(run.runner_mb for run in runs)} | {max(run.worker_mb for run in runs)}"
+        print(f"| {WAYS[way].title} | {rates} | {_times(results, way, 'pool')} | {cpu_ms:.2f} | {memory} |")
+    print(f"\nsplit=random has {_times(results, 'random', 'pillow')} times the rate of the pool with Pillow;")
+    print(f"split=grouped takes {_times(results, 'random', 'grouped')} times as long as split=random.")
+
+
+def _times(results: dict[str, list[Result]], fast: str, slow: str) -> str:
+    """The median over the repetitions of how many times as long the slow way takes as the fast one."""
+    pairs = zip(results[slow], results[fast], strict=True)
+    return f"{statistics.median(one.seconds / other.seconds for one, other in pairs):.2f}"
+
+
+def main() -> None:
+    """Runs all ways in turn and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=31072)
+    parser.add_argument("--image-size-px", type=int, default=299)
+    parser.add_argument("--channels", choices=("rgb", "rgby"), default="rgb")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where to work: there must be room for the records, twice")
+    options = parser.parse_args()
+    size = options.image_size_px, len(options.channels)
+    ways = [way for way in WAYS if way != "isal" or importlib.util.find_spec("isal")]
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        make_source(folder, options.samples)
+        runs = [{way: measure(way, folder, options.samples, *size) for way in ways} for _ in range(options.repeats)]
+        small = {way: measure(way, folder, min(_SMALL, options.samples), *size) for way in ("random", "grouped")}
+    print(f"\n{options.samples} samples, {size[0]} px, {options.channels}; {describe_machine()}.\n")
+    shown = [way for way in ways if not WAYS[way].is_late]
+    print_table({way: [run[way] for run in runs] for way in shown}, options.samples)
+    for way, result in small.items():
+        print(f"With {_SMALL} samples, {WAYS[way].title} takes {result.runner_mb} MB in one process.")
+    late = statistics.median(run["late"].seconds / run["prompt"].seconds for run in runs)
+    print(f"With 40 ms for each file to come, one core takes {late:.2f} times as long.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What convert is measured against: the same work in a plain pool of processes, without Beam and without any care for kills.
+
+Each function does the work of one shard, and says how many samples that is.
+"""
+
+import importlib
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from components.convert.intensity import channel_histograms, channel_moments
+from components.convert.perceptual_hash import perceptual_hash
+from components.convert.plausibility import check_distinct, check_distinct_files, check_exposure
+from components.convert.shard_writer import convert_sample
+from components.convert.shards import ShardTask, pack_histograms
+from components.shared.index import Sample
+from components.shared.record_writer import RecordWriter, encode_example, frame_record
+from components.shared.storage import crc32c
+
+
+def run_pool(work: Callable[[ShardTask], int], tasks: Sequence[ShardTask], num_processes: int) -> int:
+    """Does the work of all shards, and says how many samples that was."""
+    Path(tasks[0].folder_uri).mkdir(parents=True, exist_ok=True)
+    with Pool(num_processes) as pool:
+        return sum(pool.imap_unordered(work, tasks))
+
+
+def write_shard_with_same_codec(task: ShardTask) -> int:
+    """Reads, checks, decodes and writes what convert does, with its functions."""
+    with RecordWriter(Path(task.uri)) as writer:
+        for sample in task.samples:
+            record = convert_sample(task, sample, _read(task, sample))[1]
+            assert record, sample.sample_id
+            writer.write(record)
+    return len(task.samples)
+
+
+def write_shard_with_pillow(task: ShardTask) -> int:
+    """The same, but that Pillow decodes and resizes."""
+    with RecordWriter(Path(task.uri)) as writer:
+        for sample in task.samples:
+            check_distinct_files(sample.files)
+            images = {name: Image.open(io.BytesIO(data)) for name, data in _read(task, sample).items()}
+            decoded = {name: np.asarray(image) for name, image in images.items()}
+            for image in decoded.values():
+                check_exposure(image)
+            check_distinct(decoded)
+            size = (task.image_size_px, task.image_size_px)
+            pixels = np.stack([np.asarray(image.resize(size, Image.Resampling.BOX)) for image in images.values()], axis=-1)
+            channel_moments(pixels)
+            pack_histograms(channel_histograms(pixels))
+            perceptual_hash(list(decoded.values()))
+            writer.write(frame_record(encode_example(sample.sample_id, pixels, sample.labels)))
+    return len(task.samples)
+
+
+def inflate_with_zlib(task: ShardTask) -> int:
+    """Inflates the images' compressed data, and leaves it at that: no decoder is faster than its inflating."""
+    return _inflate(task, zlib.decompress)
+
+
+def inflate_with_isal(task: ShardTask) -> int:
+    """The same with Intel's library, if it is installed: it is no part of this project."""
+    return _inflate(task, importlib.import_module("isal.isal_zlib").decompress)
+
+
+def _inflate(task: ShardTask, decompress: Callable[[bytes], bytes]) -> int:
+    for sample in task.samples:
+        for data in _read(task, sample).values():
+            decompress(_compressed(data))
+    return len(task.samples)
+
+
+def _compressed(png: bytes) -> bytes:
+    position, pieces = 8, []
+    while position < len(png):
+        length = int.from_bytes(png[position : position + 4], "big")
+        if png[position + 4 : position + 8] == b"IDAT":
+            pieces.append(png[position + 8 : position + 8 + length])
+        position += 12 + length
+    return b"".join(pieces)
+
+
+def _read(task: ShardTask, sample: Sample) -> dict[str, bytes]:
+    pngs = {}
+    for name, file in task.files(sample).items():
+        pngs[name] = Path(task.images_uri, file.name).read_bytes()
+        assert crc32c(pngs[name]) == file.crc32c, file.name
+    return pngs
