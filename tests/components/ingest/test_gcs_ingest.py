@@ -245,6 +245,7 @@ class TestFaults:
         with pytest.raises(OSError, match=r"Cloud Storage could not be used: .*\. The same command again carries on"):
             run_step(gcs_root, tmp_path)
         faults.planned = []
+        monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT)
         stored = stored_in(gcs_root)
         assert stored
         assert stored.items() <= undisturbed.items()
