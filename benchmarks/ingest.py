@@ -2,7 +2,7 @@
 
     python -m benchmarks.ingest --gigabytes 2 --repeats 3
 
-Both read the same synthetic archive from a server on loopback that answers as Kaggle does; in turn, each run in a fresh process.
+Both read one synthetic archive from a server on loopback that answers as Kaggle does, in turn, each run in a fresh process.
 So do the rungs of a ladder that show where the step's time goes: each does one thing more than the one before. The command ends
 with status 1 if the step takes more memory or temporary disk than it may.
 """
