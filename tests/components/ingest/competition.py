@@ -161,7 +161,8 @@ def _die_at(number: int, folder: str) -> None:
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal left
-        if event in ("open", "os.mkdir", "os.link", "os.rename", "os.remove") and str(arguments[0]).startswith(folder):
+        touched = event in ("open", "os.mkdir", "os.link", "os.rename", "os.remove")
+        if touched and any(str(path).startswith(folder) for path in arguments[:2]):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
