@@ -164,5 +164,4 @@ def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarra
     if height < image_size_px:
         raise BadImageError(f"{width} x {height} pixels: smaller than image_size_px={image_size_px}")
     size = (image_size_px, image_size_px)
-    resized = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
-    return np.asarray(cv2.merge(resized)).reshape(*size, len(images))
+    return np.asarray(cv2.resize(cv2.merge(images), size, interpolation=cv2.INTER_AREA)).reshape(*size, len(images))

@@ -14,6 +14,8 @@ BYTES_IN_FLIGHT = 16 << 20
 _REMOTE_READERS = 32
 # A local disk is hidden by two, and Python's threads cost more than a file that is in memory already.
 _LOCAL_READERS = 2
+# For the same reason, a thread reads so many samples at a time from a local disk.
+_LOCAL_CHUNK_SAMPLES = 8
 
 _Item = TypeVar("_Item")
 _Content = TypeVar("_Content")
@@ -22,6 +24,11 @@ _Content = TypeVar("_Content")
 def start_readers(uri: str) -> ThreadPoolExecutor:
     """Starts the threads that read what is below `uri`: as many reads are in flight."""
     return ThreadPoolExecutor(_LOCAL_READERS if storage.is_local(uri) else _REMOTE_READERS, "read ahead")
+
+
+def chunk_samples(uri: str) -> int:
+    """How many of the samples below `uri` are best read at a time by one thread."""
+    return _LOCAL_CHUNK_SAMPLES if storage.is_local(uri) else 1
 
 
 def read_ahead(

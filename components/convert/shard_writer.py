@@ -1,6 +1,6 @@
 """Writes one shard: reads, decodes and resizes its samples, and says what became of each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from components.convert.decode import decode_filters, stack_filters
 from components.convert.intensity import channel_histograms, channel_moments
 from components.convert.perceptual_hash import perceptual_hash
 from components.convert.plausibility import BadImageError, check_distinct_files
-from components.convert.read_ahead import read_ahead
+from components.convert.read_ahead import chunk_samples, read_ahead
 from components.convert.shards import ConvertedSample, ShardPart, ShardTask, pack_histograms
 from components.shared import storage
 from components.shared.index import ImageFile, Sample
@@ -43,10 +43,16 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
 
 
 def _read_samples(task: ShardTask, readers: Executor) -> Iterator[tuple[Sample, dict[str, bytes]]]:
-    def read(sample: Sample) -> dict[str, bytes]:
-        return {name: _read_image(task.images_uri, file) for name, file in task.files(sample).items()}
+    def read(samples: Sequence[Sample]) -> list[dict[str, bytes]]:
+        return [{name: _read_image(task.images_uri, file) for name, file in task.files(sample).items()} for sample in samples]
 
-    return read_ahead(readers, task.samples, read, lambda sample: sum(file.num_bytes for file in task.files(sample).values()))
+    def num_bytes(samples: Sequence[Sample]) -> int:
+        return sum(file.num_bytes for sample in samples for file in task.files(sample).values())
+
+    size = chunk_samples(task.images_uri)
+    chunks = [task.samples[start : start + size] for start in range(0, len(task.samples), size)]
+    for samples, pngs in read_ahead(readers, chunks, read, num_bytes):
+        yield from zip(samples, pngs, strict=True)
 
 
 def _read_image(images_uri: str, file: ImageFile) -> bytes:

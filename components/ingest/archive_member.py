@@ -47,29 +47,39 @@ def read_member(reader: ForwardReader, part: Part, member: Member) -> bytes:
     Raises:
         DamagedMemberError: If its header, its size or its CRC-32 is another.
     """
-    find_content(reader, part, member)
-    data = reader.read_exactly(member.compressed_bytes)
+    reader.go_to(member.offset)
+    # Header and content at once: how long the header is stands in itself.
+    data = reader.read_exactly(min(member.end - member.offset, MAX_HEADER_BYTES + member.compressed_bytes))
+    start = _header_bytes(part, member, data)
+    content = data[start : start + member.compressed_bytes]
+    del data  # as large as the content
     if member.method == zipfile.ZIP_DEFLATED:
-        data = _inflate(part, member, data)
-    _check_crc32(part, member, zlib.crc32(data))
-    return data
+        content = _inflate(part, member, content)
+    _check_crc32(part, member, zlib.crc32(content))
+    return content
 
 
 def find_content(reader: ForwardReader, part: Part, member: Member) -> int:
-    """Reads a member's own header, and says where its content begins: there the reader is then.
+    """Reads a member's own header, and says where its content begins.
 
     Raises:
         DamagedMemberError: If the header is not what the directory says.
     """
     reader.go_to(member.offset)
-    signature, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(reader.read_exactly(LOCAL_HEADER_BYTES))
-    start: int = member.offset + LOCAL_HEADER_BYTES + name_bytes + extra_bytes
-    if signature != _LOCAL_SIGNATURE or method != member.method or start + member.compressed_bytes > member.end:
+    return member.offset + _header_bytes(part, member, reader.read_exactly(min(member.end - member.offset, MAX_HEADER_BYTES)))
+
+
+def _header_bytes(part: Part, member: Member, data: bytes) -> int:
+    """How long the header is that `data` begins with, if it says what the directory does."""
+    signature, method, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(data)
+    num_bytes: int = LOCAL_HEADER_BYTES + name_bytes + extra_bytes
+    ends_in_time = member.offset + num_bytes + member.compressed_bytes <= member.end
+    if signature != _LOCAL_SIGNATURE or method != member.method or not ends_in_time:
         raise _damaged(part, member, "its own header is not as the directory says")
-    name = reader.read_exactly(name_bytes + extra_bytes)[:name_bytes].decode(errors="backslashreplace")
+    name = data[LOCAL_HEADER_BYTES : LOCAL_HEADER_BYTES + name_bytes].decode(errors="backslashreplace")
     if place(part.folder, name) != member.name:
         raise _damaged(part, member, f"it calls itself {quoted(name)}")
-    return start
+    return num_bytes
 
 
 def inflated_pieces(part: Part, member: Member) -> Iterator[bytes]:

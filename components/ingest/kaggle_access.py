@@ -193,12 +193,7 @@ def _address(competition: str, response: requests.Response) -> Address:
             f"Received: {len(response.history)} redirects, then status {response.status_code}, "
             f"{response.headers.get('Content-Type')}, Content-Length: {num_bytes or 'none'}"
         )
-    return Address(
-        url=response.url,
-        etag=response.headers.get("ETag", ""),
-        num_bytes=int(num_bytes),
-        accepts_ranges=response.headers.get("Accept-Ranges", "") == "bytes",
-    )
+    return Address(url=response.url, etag=response.headers.get("ETag", ""), num_bytes=int(num_bytes))
 
 
 def _refusal(competition: str, credentials: _Credentials, response: requests.Response) -> OSError:

@@ -1,5 +1,6 @@
 """The competition's layout: `train.csv`, and `<Id>_<filter>.png` in the folders `train` and `test`."""
 
+import logging
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,8 @@ from components.shared.labels import FILTERS
 
 LABELS = "train.csv"
 TRAIN, TEST = "train", "test"
+
+_log = logging.getLogger(__name__)
 
 
 def parse_image_name(name: str) -> tuple[str, str] | None:
@@ -33,7 +36,7 @@ def by_sample(names: Iterable[str]) -> dict[str, dict[str, str]]:
 def join_labels(
     rows: Sequence[Listed], present: Mapping[str, object], unlabelled: Iterable[str], where: str
 ) -> tuple[list[Listed], int]:
-    """Brings the rows of train.csv together with the samples that have images.
+    """Brings the rows of train.csv together with the samples that have images. Those without a row are left out, which is said.
 
     Args:
         rows: The rows of train.csv.
@@ -53,7 +56,16 @@ def join_labels(
             f"{where}: none of the {len(rows)} samples of {LABELS} has an image here. "
             f"Expected files such as {rows[0].sample_id if rows else '<Id>'}_green.png"
         )
-    both = sorted({row.sample_id for row in rows} & (extra := set(unlabelled)))
+    known = {row.sample_id for row in rows}
+    if without_row := sorted(present.keys() - known):
+        _log.warning(
+            "%s: %d samples have images, but no row in %s: they are left out, such as %s",
+            where,
+            len(without_row),
+            LABELS,
+            without_row[0],
+        )
+    both = sorted(known & (extra := set(unlabelled)))
     if both:
         raise ValueError(f"{where}: {both[0]} is in the test set, and {LABELS} labels it. Take it out of one of the two")
     return listed + [Listed(sample_id, ()) for sample_id in sorted(extra)], len(rows) - len(listed)

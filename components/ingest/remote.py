@@ -36,13 +36,11 @@ class Address:
         url: A signed address, which is a secret: it is never shown.
         etag: What the server calls this content; empty if it does not say.
         num_bytes: The file's size.
-        accepts_ranges: Whether the server says that parts of it can be asked for.
     """
 
     url: str = field(repr=False)
     etag: str
     num_bytes: int
-    accepts_ranges: bool
 
 
 class RangesRefusedError(OSError):
@@ -67,8 +65,8 @@ class RemoteFile:
         Args:
             find_address: Called again, by one thread at a time, when an address has expired.
         """
-        # Below this level urllib3 logs the address of every request.
-        logging.getLogger("urllib3").setLevel(logging.INFO)
+        # Below this level urllib3 logs addresses whole: those of all requests, or of one with an odd answer.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         self._find_address = find_address
         self._address = find_address()
         self.num_bytes, self.etag = self._address.num_bytes, self._address.etag
@@ -129,7 +127,7 @@ class RemoteFile:
         headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
         try:
             return self._session.get(address.url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: no proper URL
             kind: type[OSError] = TransientError if isinstance(error, TRANSIENT_ERRORS) else OSError
             failure = kind(f"The archive's server cannot be asked: {reason(error)}")
         raise failure  # not above, where the error that holds the address would become its context
@@ -138,7 +136,10 @@ class RemoteFile:
         with self._asking:
             if self._address is refused:  # or else another thread has asked already
                 _log.info("the archive's address is no longer accepted: asking for another one")
-                address = self._find_address()
+                try:
+                    address = self._find_address()
+                except TransientError as error:
+                    raise OSError(str(error)) from None  # it has asked often enough
                 self._check_same(address.etag, address.num_bytes)
                 self._address = address
             return self._address

@@ -48,16 +48,20 @@ _HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FI
 
 def dump_index(samples: Iterable[Sample]) -> bytes:
     """Writes an index as gzipped CSV: the same bytes for the same samples."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    for sample in samples:
-        row: list[object] = [sample.sample_id, format_target(sample.labels), sample.batch, sample.reason]
-        for name in FILTERS:
-            file = sample.files.get(name)
-            row += [file.name, file.num_bytes, file.crc32c] if file else ["", "", ""]
-        writer.writerow(row)
-    return gzip.compress(text.getvalue().encode(), mtime=0)
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file,
+        io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+    ):
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_HEADER)
+        for sample in samples:
+            row: list[object] = [sample.sample_id, format_target(sample.labels), sample.batch, sample.reason]
+            for name in FILTERS:
+                image = sample.files.get(name)
+                row += [image.name, image.num_bytes, image.crc32c] if image else ["", "", ""]
+            writer.writerow(row)
+    return packed.getvalue()
 
 
 def read_index(uri: str) -> list[Sample]:
@@ -66,11 +70,13 @@ def read_index(uri: str) -> list[Sample]:
     Raises:
         ValueError: If its columns are not an index's.
     """
-    rows = csv.reader(io.StringIO(gzip.decompress(storage.read_bytes(uri)).decode(), newline=""))
-    header = next(rows, None)
-    if header != _HEADER:
-        raise ValueError(f"{uri}: expected the columns {','.join(_HEADER)}. Received: {header}")
-    return [_parse_row(row) for row in rows]
+    # In pieces: as a whole, the text of a large index takes more memory than its samples.
+    with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
+        rows = csv.reader(text)
+        header = next(rows, None)
+        if header != _HEADER:
+            raise ValueError(f"{uri}: expected the columns {','.join(_HEADER)}. Received: {header}")
+        return [_parse_row(row) for row in rows]
 
 
 def _parse_row(row: list[str]) -> Sample:

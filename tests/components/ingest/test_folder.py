@@ -39,6 +39,14 @@ class TestFolder:
         assert source.listed() == [Listed("b", (1,))]
         assert source.num_without_files == 2
 
+    def test_says_which_images_have_no_row(
+        self, tmp_path: Path, make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "2"})
+        (folder / "train.csv").write_text("Id,Target\nb,1\n")
+        assert Folder(str(folder), 28).listed() == [Listed("b", (1,))]
+        assert "2 samples have images, but no row in train.csv: they are left out, such as a" in caplog.text
+
     def test_has_samples_that_lack_a_filter(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         source = Folder(str(make_folder(tmp_path / "cells", {"a": "0"}, filters=("red", "green"))), 28)
         assert source.listed() == [Listed("a", (0,))]

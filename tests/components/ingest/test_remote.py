@@ -94,7 +94,7 @@ def test_what_goes_wrong_on_the_way_may_pass_and_the_next_read_works(server: Fau
 
 def test_a_connection_that_is_never_answered_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}/", "", 1000, accepts_ranges=True)
+        address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}/", "", 1000)
         with pytest.raises(TransientError, match="The archive's server cannot be asked: ReadTimeout"):
             _read(RemoteFile(lambda: address), 0, 10)
 
@@ -180,6 +180,20 @@ class TestExpiredAddress:
         assert not isinstance(caught.value, TransientError)
         assert server.num_addresses == 3
 
+    def test_is_not_asked_for_again_and_again_where_kaggle_itself_fails(self, server: FaultServer) -> None:
+        file = RemoteFile(server.find_address)
+        tries = []
+
+        def find_no_address() -> Address:
+            tries.append(1)
+            raise TransientError("Kaggle cannot be reached")  # as after all the tries that are made there
+
+        file._find_address = find_no_address
+        server.expire()
+        with pytest.raises(OSError, match="Kaggle cannot be reached"):
+            read_range(file, 0, 10)
+        assert len(tries) == 1
+
     def test_does_not_break_a_stream_that_is_open(self, server: FaultServer) -> None:
         with RemoteFile(server.find_address).stream(0, 1000) as stream:
             server.expire()
@@ -250,6 +264,8 @@ class TestSecretAddress:
             Fault(status=404),
             Fault(status=429),
             Fault(status=302, headers={"Location": "gopher://host/?signature=another-secret"}),
+            Fault(status=302, headers={"Location": "http://host:port/?signature=another-secret"}),
+            Fault(status=302, headers={"Location": "http://[host/?signature=another-secret"}),
             Fault(status=200),
             Fault(headers={"ETag": '"other"'}),
             Fault(headers={"Content-Range": "nonsense"}),
@@ -268,7 +284,7 @@ class TestSecretAddress:
     def test_is_never_told_when_there_is_no_answer(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
         with socket.socket() as closed, caplog.at_level(logging.DEBUG):
             closed.bind(("127.0.0.1", 0))  # nobody listens
-            address = Address(url.format(port=closed.getsockname()[1], secret="0123456789"), "", 1000, accepts_ranges=True)
+            address = Address(url.format(port=closed.getsockname()[1], secret="0123456789"), "", 1000)
             file = RemoteFile(lambda: address)
             with pytest.raises(OSError, match="The archive's server cannot be asked") as caught:
                 read_range(file, 0, 10)
@@ -281,5 +297,5 @@ class TestSecretAddress:
         assert not re.search("|".join(secrets), "\n".join(told))
 
     def test_is_not_in_the_text_of_an_address(self) -> None:
-        address = Address("https://host/?signature=0123456789", '"etag"', 10, accepts_ranges=True)
+        address = Address("https://host/?signature=0123456789", '"etag"', 10)
         assert "0123456789" not in f"{address} {address!r} {replace(address, num_bytes=11)!r}"

@@ -171,7 +171,7 @@ def test_two_runs_at_once_download_once(server: FaultServer, spool_dir: Path) ->
 
 def test_a_disk_without_room_is_told_before_anything_is_downloaded(server: FaultServer, spool_dir: Path) -> None:
     url = server.find_address().url
-    file = RemoteFile(lambda: Address(url, '"etag"', 10**17, accepts_ranges=False))
+    file = RemoteFile(lambda: Address(url, '"etag"', 10**17))
     with pytest.raises(OSError, match=r"expected room for 100000000\.0 GB\. Received: [\d.]+ GB\. .*TMPDIR"):
         download(file)
     assert not server.requests
