@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.train.model import backbone_of
+
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
 THRESHOLDS = "thresholds.csv"
 CLASSES = "classes.csv"
@@ -20,14 +22,17 @@ class ServedModel(tf.Module):  # type: ignore[misc]
     It holds the network's variables themselves, so that the weights are stored once.
     """
 
-    def __init__(self, network: keras.Model, filters: Sequence[str], asset_dir: Path, class_names: Sequence[str]) -> None:
+    def __init__(
+        self, network: keras.Model, filters: Sequence[str], asset_dir: Path, class_names: Sequence[str], num_views: int
+    ) -> None:
         """Prepares the signatures.
 
         Args:
-            network: From float32 pixels in [0, 255] to logits.
+            network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
             filters: The names of its channels, in order.
             asset_dir: Where to write the assets that the SavedModel will copy.
             class_names: The names of the logits, in order.
+            num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
@@ -40,11 +45,16 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
         def classify(pixels: tf.Tensor) -> tf.Tensor:
-            return tf.sigmoid(network(pixels, training=False))
+            views = [tf.sigmoid(network(symmetric(pixels, number), training=False)) for number in range(num_views)]
+            return tf.add_n(views) / num_views
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
         def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._outputs(classify(tf.cast(pixels, tf.float32)))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
+        def activation_maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"maps": class_activation_maps(network, tf.cast(pixels, tf.float32))}
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in filters])
         def from_png(*files: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -52,7 +62,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             return self._outputs(classify(tf.ensure_shape(pixels, [None, height, width, num_channels])))
 
         self.classify = classify
-        self.entry_points = {"serving_default": from_png, "pixels": from_pixels}
+        self.entry_points = {"serving_default": from_png, "pixels": from_pixels, "activation_maps": activation_maps}
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
@@ -69,31 +79,62 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         return {"probabilities": probabilities, "decisions": decisions, "classes": names}
 
 
+def symmetric(pixels: tf.Tensor, number: int) -> tf.Tensor:
+    """One of the 8 symmetries of square images, of shape (batch, height, width, channels): 0 leaves them as they are."""
+    turned = tf.reverse(pixels, [2]) if number >= 4 else pixels
+    for _ in range(number % 4):
+        turned = tf.reverse(tf.transpose(turned, [0, 2, 1, 3]), [1])
+    return turned
+
+
+def class_activation_maps(network: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
+    """Where a network sees each class: its mean over an image is the class's logit (Zhou et al., CVPR 2016).
+
+    Args:
+        network: As `model.build_model` makes it.
+        pixels: float32 in [0, 255], of shape (batch, height, width, channels).
+
+    Returns:
+        float32 of shape (batch, height, width, classes), with the height and width of the backbone's feature maps.
+    """
+    features = backbone_of(network)(network.get_layer("normalization")(pixels), training=False)
+    head = network.get_layer("logits")
+    return tf.einsum("bhwf,fc->bhwc", tf.cast(features, tf.float32), head.kernel.value) + head.bias.value
+
+
 def export_model(
-    network: keras.Model, filters: Sequence[str], class_names: Sequence[str], training_ids: Sequence[str], folder: Path
+    network: keras.Model,
+    filters: Sequence[str],
+    class_names: Sequence[str],
+    training_ids: Sequence[str],
+    folder: Path,
+    num_views: int = 1,
 ) -> None:
     """Writes a SavedModel.
 
     Its signatures are `serving_default`, from one string tensor of PNG files a filter, named as the filter; and `pixels`, from
     uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch, classes)), `decisions`
-    (bool, the probabilities at or above the thresholds) and `classes` (the names).
+    (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`, from the same pixels,
+    gives `maps`: see `class_activation_maps`.
 
     Args:
-        network: From float32 pixels in [0, 255] to logits.
+        network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
         filters: The names of its channels, in order.
         class_names: The names of its classes, in order.
         training_ids: The ids of the samples that it was trained on: they are kept with the model.
         folder: A folder to make.
+        num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
     """
     with tempfile.TemporaryDirectory() as asset_dir:
-        served = ServedModel(network, filters, Path(asset_dir), class_names)
+        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     extra = folder / "assets.extra"
     extra.mkdir()
     (extra / "training_ids.txt").write_text("\n".join(sorted(training_ids)) + "\n", encoding="utf-8")
 
 
-def check_export(folder: Path, network: keras.Model, pixels: np.ndarray) -> float:
+def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, num_views: int = 1) -> float:
     """Loads an exported model and returns its largest difference from the network on some pixels, as a probability."""
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
-    return float(np.abs(served - tf.sigmoid(network(pixels.astype(np.float32), training=False)).numpy()).max())
+    views = [network(symmetric(pixels.astype(np.float32), number), training=False) for number in range(num_views)]
+    return float(np.abs(served - np.mean([tf.sigmoid(logits) for logits in views], axis=0)).max())

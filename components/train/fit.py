@@ -1,37 +1,55 @@
-"""The training loop: Keras's `fit`, with curves, early stopping, checkpoints and progress around it."""
+"""The training loop: steps and epochs, with curves, early stopping, checkpoints and progress around them."""
 
 import logging
 import math
-import os
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from components.shared.manifest import Examples
 from components.shared.progress import progress_bar
-from components.train.checkpoint import Checkpoints, History
-from components.train.inputs import evaluation_batches, steps_per_epoch, training_batches
-from components.train.model import augmentation, follow_short_epochs
+from components.train.checkpoint import Checkpoint, Checkpoints
+from components.train.devices import Devices
+from components.train.history import History
+from components.train.inputs import Epoch, images_per_step, plan_epoch, steps_per_epoch, training_batches
+from components.train.learner import Learner
+from components.train.model import follow_short_epochs
 from components.train.recipes import Recipe
+from components.train.record_files import RecordFiles, open_records
+from components.train.schedule import learning_rate
+from components.train.validation import Validation
 
 _log = logging.getLogger(__name__)
 
-# A checkpoint is written after an epoch when this long has passed since the last one.
+# A checkpoint is written when this long has passed since the last one; and after an epoch when the shorter time has.
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
+_SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 60.0
 
 
-def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, checkpoints: Checkpoints) -> History:
+def train(
+    network: keras.Model,
+    examples: Examples,
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Checkpoints,
+    devices: Devices,
+    on_epoch: Callable[[History], None] = lambda _: None,
+) -> History:
     """Trains a network in place, from the newest checkpoint if there is one, and leaves it with the weights of its best epoch.
 
     Args:
         network: From float32 pixels to logits, as `model.build_model` makes it.
-        examples: What to train and to validate on.
+        examples: What to train and to validate on, on local disk.
         recipe: How.
         seed: Of the order of the data and of the augmentation.
         checkpoints: Where to carry on from, and to save to.
+        devices: Where to train.
+        on_epoch: Called after each epoch.
 
     Returns:
         The curves.
@@ -39,81 +57,122 @@ def train(network: keras.Model, examples: Examples, recipe: Recipe, seed: int, c
     Raises:
         FloatingPointError: If the loss is no number any more.
     """
-    num_steps = steps_per_epoch(examples, recipe.batch_size)
+    records = open_records(examples, "train")
+    num_steps = steps_per_epoch(records, recipe.batch_size)
     follow_short_epochs(network, num_steps)
-    shape = network.input_shape[1:]
-    augment = augmentation(shape, recipe.rotation_turns, recipe.brightness, seed)
-    pixels = keras.Input(shape, dtype="uint8", name="pixels")
-    model = keras.Model(pixels, network(augment(pixels)))
-    model.compile(
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],  # a logit of 0 is a probability of 0.5
-        jit_compile=False,
-    )
-    # Otherwise Keras creates the optimiser's variables while it traces the first step, and has to trace it twice.
-    model.optimizer.build(model.trainable_variables)
-    history, best_weights = checkpoints.restore(model)
-    validation = evaluation_batches(examples, "validation", recipe.batch_size)
-    images_per_step = min(recipe.batch_size, examples.num_records("train"))
-    saved_s = time.monotonic()
-    with progress_bar((recipe.epochs - history.num_epochs) * num_steps * images_per_step, "images") as progress:
+    with devices.strategy.scope():
+        learner = Learner(network, recipe, num_steps, devices.strategy)
+    training = _Training(learner, recipe, checkpoints, devices)
+    training.restore()
+    history, validation = training.history, Validation(network, examples, recipe)
+    size = images_per_step(records, recipe.batch_size)
+    with training.saved_when_stopped(), progress_bar(recipe.epochs * num_steps * size, "images") as progress:
+        progress.update(learner.num_steps * size)
+        progress.unpause()
         while history.num_epochs < recipe.epochs and not history.is_exhausted(recipe.patience):
-            batches = training_batches(examples, recipe.batch_size, seed, epoch=history.num_epochs)
-            watch = _Watch(progress, recipe, history.num_epochs, images_per_step)
-            logs = model.fit(batches, validation_data=validation, callbacks=[watch], shuffle=False, verbose=0).history
-            history.append({name: values[0] for name, values in logs.items()})
-            _check_finite(history.curves["val_loss"][-1], "validation loss", f"epoch {history.num_epochs}", recipe)
-            if history.best_epoch == history.num_epochs - 1:
-                best_weights = network.get_weights()
+            plan = plan_epoch(records, recipe, seed, history.num_epochs)
+            started_s, first_step = time.monotonic(), learner.num_steps - history.num_epochs * num_steps
+            for batch in _batches(records, examples, plan, first_step, devices):
+                training.step(batch, num_steps)
+                if learner.num_steps == 1:
+                    # The first step, in which TensorFlow builds the graph, says nothing about the time that the others take.
+                    progress.unpause()
+                progress.update(size)
+            rate = (num_steps - first_step) * size / (time.monotonic() - started_s)
+            training.finish_epoch(validation, rate)
             _log.info("%s", history.describe_last(recipe.epochs))
-            if time.monotonic() - saved_s >= SECONDS_BETWEEN_CHECKPOINTS:
-                checkpoints.save(model, best_weights, history)
-                saved_s = time.monotonic()
+            on_epoch(history)
     if history.num_epochs < recipe.epochs:
         _log.info("stopped early: no better validation loss for %d epochs", recipe.patience)
-    network.set_weights(best_weights)
+    network.set_weights(training.best_weights)
     return history
 
 
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows progress, and stops a training whose loss is no number."""
+@dataclass
+class _Training:
+    """A learner with its history."""
 
-    def __init__(self, progress: Any, recipe: Recipe, epoch: int, images_per_step: int) -> None:
-        super().__init__()
-        self._progress, self._recipe, self._epoch, self._images_per_step = progress, recipe, epoch, images_per_step
+    learner: Learner
+    recipe: Recipe
+    checkpoints: Checkpoints
+    devices: Devices
+    history: History = field(default_factory=History)
+    best_weights: list[np.ndarray] = field(default_factory=list)
+    saved_s: float = field(default_factory=time.monotonic)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        _check_finite(logs["loss"], "loss", f"step {batch + 1} of epoch {self._epoch + 1}", self._recipe)
-        if not self._progress.n:
-            # The first step, in which TensorFlow builds the graph, says nothing about the time that the others will take.
-            self._progress.unpause()
-        self._progress.update(self._images_per_step)
+    def restore(self) -> None:
+        """Carries on from the newest checkpoint, if there is one."""
+        if found := self.checkpoints.newest():
+            self.learner.restore(found.state)
+            self.history, self.best_weights = found.history, list(found.best_weights)
+
+    def step(self, batch: Any, steps_per_epoch: int) -> None:
+        """Takes a step, and saves every few minutes."""
+        rate = learning_rate(self.recipe, self.learner.num_steps / steps_per_epoch, self.history.val_losses)
+        loss = self.learner.step(batch, rate)
+        place = (
+            f"step {self.learner.num_steps - self.history.num_epochs * steps_per_epoch} of epoch {self.history.num_epochs + 1}"
+        )
+        _check_finite(loss, "loss", place, rate)
+        self._save_after(SECONDS_BETWEEN_CHECKPOINTS)
+
+    def finish_epoch(self, validation: Validation, images_per_s: float) -> None:
+        """Judges what was learned, and keeps it if it is the best so far."""
+        learned = self.learner.learned_weights()
+        with _weights(self.learner.network, learned):
+            figures = validation.judge()
+        rate = self.learner.learning_rate
+        _check_finite(figures["val_loss"], "validation loss", f"epoch {self.history.num_epochs + 1}", rate)
+        if figures["val_loss"] < min(self.history.val_losses, default=math.inf):
+            self.best_weights = learned
+        loss, accuracy = self.learner.epoch_means()
+        self.history.append({"loss": loss, "accuracy": accuracy, **figures, "learning_rate": rate}, images_per_s)
+        self._save_after(min(_SECONDS_BETWEEN_EPOCH_CHECKPOINTS, SECONDS_BETWEEN_CHECKPOINTS))
+
+    @contextmanager
+    def saved_when_stopped(self) -> Iterator[None]:
+        """Saves where SIGTERM arrives. Nothing relies on it: it may not arrive, or leave too little time."""
+        try:
+            yield
+        except SystemExit:
+            if self.devices.is_chief:
+                with suppress(OSError):
+                    self._save()
+            raise
+
+    def _save_after(self, seconds: float) -> None:
+        if self.devices.is_chief and time.monotonic() - self.saved_s >= seconds:
+            self._save()
+
+    def _save(self) -> None:
+        state = self.learner.state()
+        self.checkpoints.save(Checkpoint(self.learner.num_steps, state, self.best_weights, self.history))
+        self.saved_s = time.monotonic()
 
 
-def _check_finite(value: float, name: str, place: str, recipe: Recipe) -> None:
+@contextmanager
+def _weights(network: keras.Model, weights: list[np.ndarray]) -> Iterator[None]:
+    """Lends a network other weights."""
+    own = network.get_weights()
+    network.set_weights(weights)
+    try:
+        yield
+    finally:
+        network.set_weights(own)
+
+
+def _batches(records: RecordFiles, examples: Examples, plan: Epoch, first_step: int, devices: Devices) -> Iterator[Any]:
+    """The batches of the rest of an epoch, distributed to the devices."""
+    rows, num_parts = devices.rows(plan.numbers.shape[1])
+    batches = training_batches(records, examples, plan, first_step, rows, num_parts)
+    if devices.strategy.num_replicas_in_sync > 1:
+        batches = devices.strategy.distribute_datasets_from_function(lambda _: batches)
+    return iter(batches)
+
+
+def _check_finite(value: float, name: str, place: str, rate: float) -> None:
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"The {name} is {value} at {place}, with learning_rate={recipe.learning_rate}. Try a smaller learning_rate."
+            f"The {name} is {value} at {place}, with a learning rate of {rate:g}. "
+            "Try a smaller learning_rate, or precision=float32."
         )
-
-
-def prepare_device() -> None:
-    """Sets TensorFlow up for the device there is, and refuses the CPU of a machine whose GPU TensorFlow cannot use.
-
-    Raises:
-        RuntimeError: If there is an NVIDIA device and TensorFlow sees none.
-    """
-    present = sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    visible = tf.config.list_physical_devices("GPU")
-    if present and not visible and not hidden:
-        raise RuntimeError(
-            f"This machine has a GPU ({', '.join(present)}) that TensorFlow {tf.__version__} cannot use. Install "
-            "tensorflow[and-cuda] and a driver for it, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on purpose."
-        )
-    if not visible:
-        # On a CPU, Grappler's rewriting of the training graph takes longer than it saves in a short training, and the rate
-        # with and without it is the same within the noise.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    _log.info("training on %s", ", ".join(device.name for device in visible) or "the CPU")

@@ -1,9 +1,9 @@
 """The network: InceptionResNetV2 with normalisation before it and a head of one logit per class behind it. Plain Keras 3."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
+
+from components.train.weights import with_weights
 
 
 def inception_resnet_v2(image_size_px: int, num_channels: int, weights: str) -> keras.Model:
@@ -11,31 +11,17 @@ def inception_resnet_v2(image_size_px: int, num_channels: int, weights: str) -> 
 
     Args:
         image_size_px: The side of the square input, at least 75.
-        num_channels: 3, or another number with weights `none`.
-        weights: `imagenet` (Keras downloads them), `none` (random), or the path of a Keras weights file for this network.
-
-    Raises:
-        ValueError: If there are no such weights for this input, or the file does not fit the network.
-        FileNotFoundError: If the file does not exist.
-        ConnectionError: If the ImageNet weights cannot be downloaded.
+        num_channels: Of the input.
+        weights: As `weights.with_weights` takes them, and refuses them.
     """
-    if weights == "imagenet" and num_channels != 3:
-        raise ValueError(f"The ImageNet weights are for 3 channels: use channels=rgb or weights=none. Received: {num_channels}")
-    if weights not in ("imagenet", "none") and not Path(weights).is_file():
-        raise FileNotFoundError(f"weights: expected imagenet, none or the path of a weights file. There is no file {weights}")
-    shape = (image_size_px, image_size_px, num_channels)
-    try:
+
+    def build(num_channels: int, is_pretrained: bool) -> keras.Model:
+        shape = (image_size_px, image_size_px, num_channels)
         return keras.applications.InceptionResNetV2(
-            include_top=False, weights=None if weights == "none" else weights, input_shape=shape
+            include_top=False, weights="imagenet" if is_pretrained else None, input_shape=shape
         )
-    except Exception as error:
-        if weights == "imagenet":
-            raise ConnectionError(
-                f"The ImageNet weights could not be downloaded ({error}). On a machine with network, get Keras Applications' "
-                "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5, and give its path here as weights=<path>; "
-                "or train from scratch with weights=none."
-            ) from error
-        raise ValueError(f"{weights}: these weights do not fit InceptionResNetV2 for an input of {shape}: {error}") from error
+
+    return with_weights(build, num_channels, weights)
 
 
 def build_model(
@@ -71,6 +57,11 @@ def build_model(
     return keras.Model(pixels, logits, name="classifier")
 
 
+def backbone_of(network: keras.Model) -> keras.Model:
+    """The backbone that `build_model` put into a network."""
+    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
+
+
 def follow_short_epochs(model: keras.Model, steps_per_epoch: int) -> None:
     """Makes batch normalisation's moving averages keep up with training where an epoch has few steps.
 
@@ -88,21 +79,3 @@ def follow_short_epochs(model: keras.Model, steps_per_epoch: int) -> None:
             layer.momentum = min(layer.momentum, momentum)
         elif isinstance(layer, keras.Model):
             follow_short_epochs(layer, steps_per_epoch)
-
-
-def augmentation(shape: tuple[int, int, int], rotation_turns: float, brightness: float, seed: int) -> keras.Model:
-    """The part of the augmentation that runs inside the training step: arbitrary rotation and brightness.
-
-    Args:
-        shape: Height, width and channels.
-        rotation_turns: At most this many turns either way; the corners are filled by reflection.
-        brightness: At most this share of the range of 255 grey levels up or down.
-        seed: Of the random numbers.
-
-    Returns:
-        A model from pixels in [0, 255] (any dtype) to float32 pixels in [0, 255]; without effect except in training.
-    """
-    pixels = keras.Input(shape, dtype="uint8", name="pixels")
-    rotated = keras.layers.RandomRotation(rotation_turns, fill_mode="reflect", seed=seed)(keras.ops.cast(pixels, "float32"))
-    brightened = keras.layers.RandomBrightness(brightness, value_range=(0, 255), seed=seed + 1)(rotated)
-    return keras.Model(pixels, brightened, name="augmentation")

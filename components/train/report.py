@@ -1,22 +1,42 @@
-"""The training report: how loss and accuracy went, epoch by epoch."""
+"""The training report: how loss and accuracy went, epoch by epoch, and what the network was shown."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from components.shared.manifest import TrainedModel
+from components.shared.manifest import Examples, TrainedModel
 from components.shared.page import Section, figure, render_page, table
-from components.train.checkpoint import History
+from components.train.augmentation import augment
+from components.train.history import History
+from components.train.inputs import plan_epoch, training_batches
+from components.train.recipes import Recipe
+from components.train.record_files import open_records
+
+_NUM_AUGMENTED = 4
+_NUM_VERSIONS = 4
+_DISPLAY_GAIN = 2.0
+"""Stained cells are dark: pictures are shown brighter than they are."""
+
+# An image as it is stored, and as the network saw it in several epochs: float32 in [0, 255], height x width x 3.
+AugmentedImage = Sequence[np.ndarray]
 
 
-def training_report(model: TrainedModel, history: History) -> str:
-    """Writes the page. The curves are those of the paper's figures 4 and 5."""
+def training_report(model: TrainedModel, history: History, precision: str, augmented: Sequence[AugmentedImage]) -> str:
+    """Writes the page. The first two curves are those of the paper's figures 4 and 5, the pictures those of its figure 3."""
     metrics = model.metrics
     rows = [
-        ["Loss (binary cross-entropy)", metrics["loss"], metrics["val_loss"], "-"],
+        ["Loss", metrics["loss"], metrics["val_loss"], "-"],
         ["Accuracy, element-wise", metrics["accuracy"], metrics["val_accuracy"], metrics["val_accuracy_all_negative"]],
+        ["Macro F1 at the threshold that suits validation best", "-", metrics["val_f1_macro"], "0.000"],
     ]
     return render_page(
         "Training report",
-        f"{model.epochs_trained} epochs; the model is that of epoch {model.best_epoch}, with the smallest validation loss.",
+        f"{model.epochs_trained} epochs in {precision}; the model is that of epoch {model.best_epoch}, "
+        "with the smallest validation loss.",
         [
             Section(
                 "The chosen epoch",
@@ -24,10 +44,43 @@ def training_report(model: TrainedModel, history: History) -> str:
                 "Training figures are averages over the epoch, on augmented images. Accuracy means little beside its floor: "
                 "most classes are absent from most images.",
             ),
-            Section("Curves", figure(_curves(model, history), "Loss and accuracy by epoch, for training and validation")),
+            Section(
+                "Loss and accuracy", figure(_curves(model, history), "Loss and accuracy by epoch, training and validation")
+            ),
+            Section(
+                "Macro F1, learning rate and speed",
+                figure(_further_curves(history), "Macro F1 on validation, learning rate and images per second, by epoch"),
+            ),
+            Section(
+                "What the network sees",
+                figure(_augmented(augmented), "Images as they are stored, and as the network sees them"),
+                "Left as stored, then as augmented for the first epochs: turned, mirrored, brighter or darker. Shown at "
+                f"{_DISPLAY_GAIN:g} times their brightness.",
+            ),
             Section("Parameters", table(["Parameter", "value"], [[k, str(v)] for k, v in model.parameters.items()])),
         ],
     )
+
+
+def augmented_pairs(examples: Examples, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
+    """Some training images as they are stored, and as they are augmented in the first epochs."""
+    records = open_records(examples, "train")
+    chosen = np.arange(min(_NUM_AUGMENTED, len(records)))
+    shown: list[list[np.ndarray]] = [[] for _ in chosen]
+    for epoch in range(_NUM_VERSIONS + 1):
+        plan = plan_epoch(records, recipe, seed, epoch)
+        order = plan.numbers.ravel()
+        # Where these images come in the epoch; those that an epoch leaves out are augmented as its first are.
+        places = [int(np.flatnonzero(order == number)[0]) if number in order else int(number) for number in chosen]
+        symmetries, draws = plan.symmetries.ravel()[places], plan.draws.reshape(-1, 2)[places]
+        if epoch == 0:
+            symmetries, draws = np.zeros_like(symmetries), np.zeros_like(draws)
+        one_step = type(plan)(chosen[None], symmetries[None], draws[None])
+        pixels, draws, _ = next(iter(training_batches(records, examples, one_step)))
+        images = augment(tf.convert_to_tensor(pixels), draws, recipe.rotation_turns, recipe.brightness)
+        for versions, image in zip(shown, np.asarray(images), strict=True):
+            versions.append(image[:, :, :3])
+    return shown
 
 
 def _curves(model: TrainedModel, history: History) -> Figure:
@@ -40,7 +93,36 @@ def _curves(model: TrainedModel, history: History) -> Figure:
         if name == "accuracy":
             floor = model.metrics["val_accuracy_all_negative"]
             axes.axhline(floor, color="firebrick", linewidth=0.8, linestyle="--", label="always answering no")
-        axes.set_xlabel("epoch")
-        axes.set_title(name)
+        _label(axes, name)
         axes.legend()
     return plot
+
+
+def _further_curves(history: History) -> Figure:
+    plot = Figure(figsize=(10, 2.8), layout="constrained")
+    curves = {
+        "macro F1, validation": history.curves["val_f1_macro"],
+        "learning rate": history.curves["learning_rate"],
+        "images/s": history.images_per_s,
+    }
+    for axes, (title, values) in zip(plot.subplots(1, 3), curves.items(), strict=True):
+        axes.plot(range(1, history.num_epochs + 1), values, marker=".")
+        axes.set_ylim(bottom=0)
+        _label(axes, title)
+    return plot
+
+
+def _augmented(images: Sequence[AugmentedImage]) -> Figure:
+    plot = Figure(figsize=(10, 2 * len(images)), layout="constrained")
+    for row, versions in zip(plot.subplots(len(images), _NUM_VERSIONS + 1, squeeze=False), images, strict=True):
+        for number, (axes, image) in enumerate(zip(row, versions, strict=True)):
+            axes.imshow(np.clip(image * _DISPLAY_GAIN, 0, 255).astype(np.uint8))
+            axes.set_axis_off()
+            axes.set_title(f"epoch {number}" if number else "as stored", fontsize=8)
+    return plot
+
+
+def _label(axes: Axes, title: str) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_title(title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

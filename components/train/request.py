@@ -1,7 +1,6 @@
 """What model is asked for, and whether it exists already: all that a repeated run needs, so it imports little."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from components.shared import storage
 from components.shared.fingerprint import fingerprint
@@ -9,12 +8,15 @@ from components.shared.manifest import Examples, TrainedModel
 from components.train.recipes import Recipe
 
 # Raised when the same examples and parameters give another model.
-FORMAT = 2
+FORMAT = 3
 
 # The files that are published with the manifest.
 MODEL = "model"
 TRAINING_REPORT = "training_report.html"
 HISTORY = "history.json"
+
+# What `weights` may be beside a file.
+IMAGENET, NONE = "imagenet", "none"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Request:
     recipe: Recipe
     weights: str
     seed: int
+    precision: str = "auto"
 
     def parameters(self) -> dict[str, object]:
         """What changes the model, beside the examples. A weights file counts by its content."""
-        is_file = self.weights not in ("imagenet", "none") and Path(self.weights).is_file()
-        weights = f"crc32c:{storage.file_crc32c(Path(self.weights))}" if is_file else self.weights
-        return {**asdict(self.recipe), "recipe": self.recipe_name, "weights": weights, "seed": self.seed}
+        is_file = self.weights not in (IMAGENET, NONE) and storage.exists(self.weights)
+        weights = f"crc32c:{storage.stored_crc32c(self.weights)}" if is_file else self.weights
+        own = {"recipe": self.recipe_name, "weights": weights, "seed": self.seed, "precision": self.precision}
+        return {**asdict(self.recipe), **own}
 
     def uri(self, examples: Examples, data_root: str) -> str:
         """The folder of the training."""

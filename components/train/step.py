@@ -16,6 +16,8 @@ def train(
     batch_size: int = 0,
     learning_rate: float = 0.0,
     patience: int = 0,
+    loss: str = "",
+    precision: str = "auto",
     seed: int = 0,
 ) -> None:
     """Trains InceptionResNetV2 with one sigmoid a class, and exports it with its normalisation inside.
@@ -27,14 +29,16 @@ def train(
         transform_graph: The statistics of the training split, from convert.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         model: A SavedModel that takes the filters' PNG files, or pixels.
-        training_metrics: Loss and accuracy at the chosen epoch, beside the accuracy of always answering no.
-        training_report: A page with the curves.
-        recipe: How to train: paper.
-        weights: imagenet (downloaded by Keras), none, or the path of a weights file.
+        training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of always answering no.
+        training_report: A page with the curves, and images as the network sees them.
+        recipe: How to train: paper, or strong.
+        weights: imagenet (downloaded by Keras), none, or the path or gs:// address of a file of Keras weights.
         epochs: At most so many; 0 means as the recipe says.
         batch_size: Images per step; 0 means as the recipe says.
         learning_rate: Adam's; 0 means as the recipe says.
         patience: Epochs without a better validation loss before stopping; 0 means as the recipe says.
+        loss: bce, focal or bce_soft_f1; empty means as the recipe says.
+        precision: float32, float16 or bfloat16, in which layers compute; auto takes what the device is fast at.
         seed: Of the initial weights, the order of the data and the augmentation.
     """
     import logging
@@ -55,10 +59,12 @@ def train(
             batch_size=batch_size,
             learning_rate=learning_rate,
             patience=patience,
+            loss=loss,
+            precision=precision,
             seed=seed,
         )
-        chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience)
-        wanted = request.Request(recipe, chosen, weights, seed)
+        chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience, loss)
+        wanted = request.Request(recipe, chosen, weights, seed, precision)
         records = Examples.read(examples.path)
         done = wanted.find(records, data_root)
         if done:

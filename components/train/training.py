@@ -3,6 +3,8 @@
 import json
 import logging
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,17 +15,24 @@ from components.shared import storage
 from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.shared.staging import staged
 from components.train.checkpoint import Checkpoints
+from components.train.devices import open_devices
 from components.train.export import check_export, export_model
-from components.train.fit import prepare_device, train
+from components.train.fit import train
+from components.train.history import History
 from components.train.inputs import evaluation_batches
+from components.train.logs import TensorBoardLogs
 from components.train.model import build_model, inception_resnet_v2
-from components.train.report import training_report
-from components.train.request import HISTORY, MODEL, TRAINING_REPORT, Request
+from components.train.precision import computing_in
+from components.train.record_files import open_records
+from components.train.report import augmented_pairs, training_report
+from components.train.request import HISTORY, MODEL, NONE, TRAINING_REPORT, Request
 
 _log = logging.getLogger(__name__)
 
 # How far the exported model's probabilities may be from the network's, on the same pixels.
 _EXPORT_TOLERANCE = 1e-5
+# Of a worker that waits for the chief to publish.
+_SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def train_model(examples: Examples, transform_graph: Path, data_root: str, request: Request) -> TrainedModel:
@@ -40,16 +49,44 @@ def train_model(examples: Examples, transform_graph: Path, data_root: str, reque
 
 
 def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: Request) -> TrainedModel:
-    prepare_device()
-    keras.utils.set_random_seed(request.seed)
-    constants = read_constants(transform_graph)
-    backbone = inception_resnet_v2(examples.image_size_px, len(examples.channels), request.weights)
-    network = build_model(
-        backbone, constants["channel_mean"], constants["channel_std"], len(examples.class_names), request.recipe.dropout
-    )
+    devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
-    history = train(network, examples, request.recipe, request.seed, checkpoints)
-    best = {name: values[history.best_epoch] for name, values in history.curves.items()}
+    logs = TensorBoardLogs(storage.join(uri, "logs"))
+    keras.utils.set_random_seed(request.seed)
+    recipe = request.recipe if request.weights != NONE else replace(request.recipe, warmup_epochs=0)
+    constants = read_constants(transform_graph)
+
+    def build(weights: str) -> keras.Model:
+        backbone = inception_resnet_v2(examples.image_size_px, len(examples.channels), weights)
+        moments = constants["channel_mean"], constants["channel_std"]
+        return build_model(backbone, *moments, len(examples.class_names), recipe.dropout)
+
+    with computing_in(request.precision) as precision:
+        with devices.strategy.scope():
+            network = build(request.weights)
+        on_epoch = logs.write if devices.is_chief else lambda _: None
+        history = train(network, examples, recipe, request.seed, checkpoints, devices, on_epoch)
+    if not devices.is_chief:
+        return _wait_for_chief(uri)
+    # What is served computes in float32 everywhere, on one device.
+    exact = build(NONE)
+    exact.set_weights(network.get_weights())
+    published = _publish(exact, examples, uri, request, history, precision)
+    checkpoints.clear()
+    return published
+
+
+def _wait_for_chief(uri: str) -> TrainedModel:
+    while not (published := TrainedModel.find(uri)):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return published
+
+
+def _publish(
+    network: keras.Model, examples: Examples, uri: str, request: Request, history: History, precision: str
+) -> TrainedModel:
+    """Exports, checks and publishes what was learned."""
+    ids, _ = open_records(examples, "train").descriptions
     manifest = TrainedModel(
         fingerprint=request.fingerprint(examples),
         inputs={"examples": examples.fingerprint},
@@ -62,20 +99,20 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
         image_size_px=examples.image_size_px,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,
-        metrics=best | {"val_accuracy_all_negative": all_negative_accuracy(examples, "validation")},
+        metrics=history.at_best() | {"val_accuracy_all_negative": all_negative_accuracy(examples, "validation")},
     )
+    views = request.recipe.views
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir) / "output"
         folder.mkdir()
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
-        export_model(network, examples.channels, examples.class_names, _ids(examples, "train"), folder / MODEL)
-        _check_export(folder / MODEL, network, examples)
+        export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, views)
+        _check_export(folder / MODEL, network, examples, views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
-        (folder / HISTORY).write_text(json.dumps(history.curves, indent=2), encoding="utf-8")
-        (folder / TRAINING_REPORT).write_text(training_report(manifest, history), encoding="utf-8")
-        published = manifest.publish(uri, folder)
-    checkpoints.clear()
-    return published
+        (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
+        page = training_report(manifest, history, precision, augmented_pairs(examples, request.recipe, request.seed))
+        (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
+        return manifest.publish(uri, folder)
 
 
 def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
@@ -107,14 +144,8 @@ def all_negative_accuracy(examples: Examples, split: str) -> float:
     return float(1.0 - labels.mean())
 
 
-def _ids(examples: Examples, split: str) -> list[str]:
-    feature = {"image/filename": tf.io.FixedLenFeature([], tf.string)}
-    records = tf.data.TFRecordDataset(examples.shard_uris(split)).map(lambda r: tf.io.parse_single_example(r, feature))
-    return [parsed["image/filename"].decode() for parsed in records.as_numpy_iterator()]
-
-
-def _check_export(folder: Path, network: keras.Model, examples: Examples) -> None:
+def _check_export(folder: Path, network: keras.Model, examples: Examples, num_views: int) -> None:
     pixels, _ = next(evaluation_batches(examples, "validation", 8).as_numpy_iterator())
-    difference = check_export(folder, network, pixels)
+    difference = check_export(folder, network, pixels, num_views)
     if not difference <= _EXPORT_TOLERANCE:
         raise RuntimeError(f"The exported model's probabilities differ from the network's by {difference}: not published")

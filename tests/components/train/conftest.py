@@ -1,5 +1,7 @@
 """A small set of examples that a small network learns in seconds."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -56,10 +58,20 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
 
 
 @pytest.fixture
-def small_backbone() -> keras.Model:
-    """A network in InceptionResNetV2's place, with batch normalisation as that has."""
-    keras.utils.set_random_seed(0)
-    pixels = keras.Input((SIDE_PX, SIDE_PX, 3))
-    features = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(pixels)
-    features = keras.layers.BatchNormalization(momentum=0.9)(features)
-    return keras.Model(pixels, keras.layers.Conv2D(16, 3, activation="relu")(features))
+def make_backbone() -> Callable[[], keras.Model]:
+    """Makes a network in InceptionResNetV2's place, with batch normalisation as that has: the same each time."""
+
+    def make() -> keras.Model:
+        keras.utils.set_random_seed(0)
+        pixels = keras.Input((SIDE_PX, SIDE_PX, 3))
+        features = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(pixels)
+        features = keras.layers.BatchNormalization(momentum=0.9)(features)
+        return keras.Model(pixels, keras.layers.Conv2D(16, 3, activation="relu")(features))
+
+    return make
+
+
+@pytest.fixture
+def small_backbone(make_backbone: Callable[[], keras.Model]) -> keras.Model:
+    """One of these networks."""
+    return make_backbone()

@@ -1,87 +1,74 @@
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
-from components.train.checkpoint import Checkpoints, History
+from components.train.checkpoint import Checkpoint, Checkpoints
+from components.train.history import History
 
 
-def _model(seed: int) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    model.compile(keras.optimizers.Adam(0.1), "mse")
-    model.optimizer.build(model.trainable_variables)
-    return model
+def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
+    history = History({"loss": [0.5] * num_epochs, "val_loss": [1.0 - 0.1 * epoch for epoch in range(num_epochs)]}, [1.5])
+    state: list[np.ndarray] = [
+        np.full((3, 2), num_steps, np.float32),
+        np.array(num_steps, np.int64),
+        np.array([1, 2], np.uint32),
+    ]
+    return Checkpoint(num_steps, state, [np.arange(4.0)], history)
 
 
-def _train(model: keras.Model, steps: int) -> None:
-    for step in range(steps):
-        model.train_on_batch(np.full((2, 4), step + 1.0), np.ones((2, 3)))
+def _equal(some: Checkpoint | None, other: Checkpoint) -> bool:
+    assert some
+    pairs = [*zip(some.state, other.state, strict=True), *zip(some.best_weights, other.best_weights, strict=True)]
+    alike = all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+    return alike and (some.num_steps, some.history) == (other.num_steps, other.history)
 
 
-def _history(num_epochs: int) -> History:
-    return History({"loss": [0.5] * num_epochs, "val_loss": [1.0 - 0.1 * epoch for epoch in range(num_epochs)]})
+@pytest.mark.parametrize("place", ["local", "gcs"])
+def test_what_is_saved_comes_back(tmp_path: Path, place: str, request: pytest.FixtureRequest) -> None:
+    root = str(tmp_path) if place == "local" else request.getfixturevalue("emulated_root")
+    saved = _checkpoint(7, num_epochs=2)
+    Checkpoints(f"{root}/checkpoints").save(saved)
+    assert _equal(Checkpoints(f"{root}/checkpoints").newest(), saved)
 
 
-def test_a_restored_training_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
-    model = _model(0)
-    _train(model, 3)
-    Checkpoints(str(tmp_path)).save(model, model.get_weights(), _history(1))
-    _train(model, 3)
-    other = _model(1)
-    history, best = Checkpoints(str(tmp_path)).restore(other)
-    assert history.num_epochs == 1
-    assert len(best) == 2
-    _train(other, 3)  # the optimiser's moments count too: they make the difference here
-    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+def test_the_judged_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(_checkpoint(6, num_epochs=0))
+    checkpoints.save(_checkpoint(6, num_epochs=1))
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(6, num_epochs=1))
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    model, checkpoints = _model(0), Checkpoints(str(tmp_path))
-    for epoch in (1, 2):
-        _train(model, 1)
-        checkpoints.save(model, model.get_weights(), _history(epoch))
-    (newest,) = tmp_path.glob("*/00002/model.weights.h5")
-    newest.write_bytes(newest.read_bytes()[:1000])
-    history, _ = Checkpoints(str(tmp_path)).restore(_model(1))
-    assert history.num_epochs == 1
+@pytest.mark.parametrize("name", ["state.npz", "best.npz", "checkpoint.json"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "braces"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: str
+) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    for num_steps in (1, 2):
+        checkpoints.save(_checkpoint(num_steps))
+    (newest,) = tmp_path.glob(f"*/000000002-00000/{name}")
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    newest.write_bytes({"flipped": bytes(content), "cut": bytes(content[:100]), "empty": b"", "braces": b"{}"}[damage])
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(1))
     assert "cannot be read" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["model.weights.h5", "best.npz", "state.json"])
-@pytest.mark.parametrize("damage", ["flipped", "empty", "braces"])
-def test_whatever_is_damaged_is_noticed_before_it_is_loaded(tmp_path: Path, name: str, damage: str) -> None:
-    model = _model(0)
-    Checkpoints(str(tmp_path)).save(model, model.get_weights(), _history(1))
-    (path,) = tmp_path.glob(f"*/00001/{name}")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes({"flipped": bytes(content), "empty": b"", "braces": b"{}"}[damage])
-    other = _model(1)
-    before = other.get_weights()
-    assert Checkpoints(str(tmp_path)).restore(other) == (History(), [])
-    assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))
-
-
-def test_without_its_state_file_there_is_no_checkpoint(tmp_path: Path) -> None:
-    Checkpoints(str(tmp_path)).save(_model(0), [], _history(1))
-    (state,) = tmp_path.glob("*/00001/state.json")
-    state.unlink()
-    assert Checkpoints(str(tmp_path)).restore(_model(1)) == (History(), [])
+def test_without_its_mark_there_is_no_checkpoint(tmp_path: Path) -> None:
+    Checkpoints(str(tmp_path)).save(_checkpoint(1))
+    (mark,) = tmp_path.glob("*/*/checkpoint.json")
+    mark.unlink()
+    assert Checkpoints(str(tmp_path)).newest() is None
 
 
 def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_path: Path) -> None:
     first, second = Checkpoints(str(tmp_path)), Checkpoints(str(tmp_path))
-    for epoch in (1, 2, 3):
-        first.save(_model(0), [], _history(epoch))
-    second.save(_model(0), [], _history(2))
-    assert sorted(path.parent.name for path in tmp_path.glob("*/*/state.json")) == ["00002", "00002", "00003"]
-    assert Checkpoints(str(tmp_path)).restore(_model(1))[0].num_epochs == 3
-
-
-def test_patience_counts_the_epochs_since_the_best() -> None:
-    history = History({"loss": [1, 1, 1, 1], "val_loss": [0.9, 0.5, 0.6, 0.5]})
-    assert history.best_epoch == 1
-    assert history.is_exhausted(patience=2)
-    assert not history.is_exhausted(patience=3)
+    for num_steps in (1, 2, 3):
+        first.save(_checkpoint(num_steps))
+    second.save(_checkpoint(2))
+    names = sorted(path.parent.name for path in tmp_path.glob("*/*/checkpoint.json"))
+    assert names == ["000000002-00000", "000000002-00000", "000000003-00000"]
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
+    first.clear()
+    assert Checkpoints(str(tmp_path)).newest() is None

@@ -1,63 +1,151 @@
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.shared.manifest import Examples
 from components.train import fit
-from components.train.checkpoint import Checkpoints, History
+from components.train.checkpoint import Checkpoints
+from components.train.devices import Devices
+from components.train.history import History
 from components.train.model import build_model
+from components.train.precision import computing_in
 from components.train.recipes import RECIPES
+from components.train.validation import Validation
 
 RECIPE = replace(RECIPES["paper"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
+STRONG = replace(RECIPES["strong"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
+
+MakeBackbone = Callable[[], keras.Model]
 
 
 def _network(backbone: keras.Model) -> keras.Model:
     return build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), num_classes=3, dropout=0.1)
 
 
+def _train(backbone: keras.Model, examples: Examples, recipe: Any, folder: Path, **options: Any) -> tuple[History, list[Any]]:
+    network = _network(backbone)
+    devices = Devices(tf.distribute.get_strategy())
+    history = fit.train(network, examples, recipe, 0, Checkpoints(str(folder)), devices, **options)
+    return history, network.get_weights()
+
+
+def _alike(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    return len(some) == len(others) and all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+@pytest.fixture
+def eager_saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves after every step."""
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+
 def test_a_network_learns_and_is_left_with_its_best_epochs_weights(
-    examples: Examples, small_backbone: keras.Model, tmp_path: Path
+    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
-    network = _network(small_backbone)
-    history = fit.train(network, examples, replace(RECIPE, epochs=12), 0, Checkpoints(str(tmp_path)))
-    losses = history.curves["val_loss"]
+    network = _network(make_backbone())
+    devices = Devices(tf.distribute.get_strategy())
+    history = fit.train(network, examples, replace(RECIPE, epochs=12), 0, Checkpoints(str(tmp_path)), devices)
+    losses = history.val_losses
     assert min(losses) < 0.6 * losses[0]
-    pixels, labels = zip(*fit.evaluation_batches(examples, "validation", 24).as_numpy_iterator(), strict=True)
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels[0], network(pixels[0].astype(np.float32), training=False))
+    assert max(history.curves["val_f1_macro"]) > 0.9
+    pixels, labels = next(Validation(network, examples, replace(RECIPE, batch_size=24))._batches.as_numpy_iterator())
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, network(pixels.astype(np.float32), training=False))
     assert float(loss) == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_training_stops_when_validation_gets_no_better(examples: Examples, small_backbone: keras.Model, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, epochs=30, learning_rate=1e-12, patience=2)
-    assert fit.train(_network(small_backbone), examples, recipe, 0, Checkpoints(str(tmp_path))).num_epochs < 30
-
-
-def test_a_killed_training_carries_on_after_its_last_checkpoint(
-    examples: Examples, small_backbone: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_the_strong_recipe_learns_in_every_precision(
+    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path, precision: str
 ) -> None:
-    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    before = fit.train(_network(small_backbone), examples, replace(RECIPE, epochs=2), 0, Checkpoints(str(tmp_path)))
-    fresh = _network(keras.models.clone_model(small_backbone))
-    after = fit.train(fresh, examples, RECIPE, 0, Checkpoints(str(tmp_path)))
-    assert after.num_epochs == 4
-    assert {name: values[:2] for name, values in after.curves.items()} == before.curves
-    # A training that is complete in its checkpoint does not train again.
-    again = fit.train(_network(keras.models.clone_model(small_backbone)), examples, RECIPE, 0, Checkpoints(str(tmp_path)))
-    assert again.curves == after.curves
+    with computing_in(precision):
+        history, weights = _train(make_backbone(), examples, STRONG, tmp_path)
+    assert history.curves["val_f1_macro"][-1] > 0.8
+    assert {weight.dtype.name for weight in weights} <= {"float32", "uint32", "int64"}
+
+
+def test_only_the_head_learns_in_the_warmup(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+    backbone = make_backbone()
+    before = [weight.copy() for weight in backbone.get_weights()]
+    _train(backbone, examples, replace(STRONG, epochs=1, average_decay=0.0), tmp_path)
+    assert _alike(before, backbone.get_weights())
+    _train(backbone, examples, replace(STRONG, epochs=2, average_decay=0.0), tmp_path / "longer")
+    assert not _alike(before, backbone.get_weights())
+
+
+def test_training_stops_when_validation_gets_no_better(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=30, learning_rate=1e-12, patience=2)
+    assert _train(make_backbone(), examples, recipe, tmp_path)[0].num_epochs < 30
+
+
+class _KilledError(Exception):
+    """In the place of a kill: nothing after it is run, as nothing catches it."""
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, STRONG], ids=["paper", "strong"])
+# There are six steps in an epoch, after each of which is saved, and once more after the epoch is judged.
+@pytest.mark.parametrize("save", [1, 5, 6, 7, 8, 15])
+@pytest.mark.usefixtures("eager_saving")
+def test_a_killed_training_ends_as_if_it_had_never_been_killed(
+    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Any, save: int
+) -> None:
+    history, weights = _train(make_backbone(), examples, replace(recipe, epochs=3), tmp_path / "whole")
+    really_save, saves = fit._Training._save, []
+
+    def save_and_die(training: fit._Training) -> None:
+        really_save(training)
+        saves.append(training.learner.num_steps)
+        if len(saves) == save:
+            raise _KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit._Training, "_save", save_and_die)
+        with pytest.raises(_KilledError):
+            _train(make_backbone(), examples, replace(recipe, epochs=3), tmp_path / "killed")
+    again, found = _train(make_backbone(), examples, replace(recipe, epochs=3), tmp_path / "killed")
+    assert again.curves == history.curves
+    assert _alike(found, weights)
+
+
+@pytest.mark.usefixtures("eager_saving")
+def test_a_finished_training_does_not_train_again(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+    first, weights = _train(make_backbone(), examples, RECIPE, tmp_path)
+    epochs: list[int] = []
+    again, found = _train(
+        make_backbone(), examples, RECIPE, tmp_path, on_epoch=lambda history: epochs.append(history.num_epochs)
+    )
+    assert again == first
+    assert _alike(found, weights)
+    assert epochs == []
+
+
+def test_sigterm_saves(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+    def stop(_history: History) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    def leave(*_: object) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit):
+            _train(make_backbone(), examples, RECIPE, tmp_path, on_epoch=stop)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    found = Checkpoints(str(tmp_path)).newest()
+    assert found
+    assert (found.num_steps, found.history.num_epochs) == (6, 1)
 
 
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_try(
-    examples: Examples, small_backbone: keras.Model, tmp_path: Path
+    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     recipe = replace(RECIPE, learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match=r"learning_rate=1e\+30. Try a smaller"):
-        fit.train(_network(small_backbone), examples, recipe, 0, Checkpoints(str(tmp_path)))
-
-
-def test_the_last_epoch_is_described_in_one_line() -> None:
-    history = History({"loss": [0.5], "accuracy": [0.9], "val_loss": [0.4], "val_accuracy": [0.95]})
-    expected = "epoch 1/5: loss 0.5000, accuracy 0.9000; validation loss 0.4000, accuracy 0.9500 (best so far)"
-    assert history.describe_last(5) == expected
+    with pytest.raises(FloatingPointError, match=r"of epoch 1, with a learning rate of 1e\+30\. Try a smaller learning_rate"):
+        _train(make_backbone(), examples, recipe, tmp_path)

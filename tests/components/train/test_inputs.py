@@ -1,18 +1,35 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.shared.manifest import Examples
-from components.train.inputs import evaluation_batches, steps_per_epoch, training_batches
+from components.train.inputs import class_balance, evaluation_batches, plan_epoch, steps_per_epoch, training_batches
+from components.train.recipes import RECIPES, Recipe
+from components.train.record_files import RecordFiles, open_records
+
+RECIPE = RECIPES["paper"].overridden(batch_size=8)
 
 
-def _epoch(examples: Examples, seed: int, epoch: int, batch_size: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    batches = list(training_batches(examples, batch_size, seed, epoch).as_numpy_iterator())
-    assert len(batches) == steps_per_epoch(examples, batch_size)
-    return np.concatenate([pixels for pixels, _ in batches]), np.concatenate([labels for _, labels in batches])
+@pytest.fixture(scope="module")
+def records(examples: Examples) -> RecordFiles:
+    return open_records(examples, "train")
 
 
-def test_an_epoch_has_every_training_example_once(examples: Examples) -> None:
-    pixels, labels = _epoch(examples, seed=1, epoch=0)
+def _epoch(
+    records: RecordFiles, examples: Examples, seed: int, epoch: int, recipe: Recipe = RECIPE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    plan = plan_epoch(records, recipe, seed, epoch)
+    batches = list(training_batches(records, examples, plan).as_numpy_iterator())
+    assert len(batches) == plan.num_steps == steps_per_epoch(records, recipe.batch_size)
+    pixels, draws, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return pixels, draws, labels
+
+
+def test_an_epoch_has_every_training_example_once(records: RecordFiles, examples: Examples) -> None:
+    pixels, _, labels = _epoch(records, examples, seed=1, epoch=0)
     assert pixels.shape == (96, 16, 16, 3)
     assert pixels.dtype == np.uint8
     stored, stored_labels = zip(*evaluation_batches(examples, "train", 96).as_numpy_iterator(), strict=True)
@@ -21,18 +38,41 @@ def test_an_epoch_has_every_training_example_once(examples: Examples) -> None:
     assert seen == sorted(zip(stored[0].sum(axis=(1, 2, 3)).tolist(), stored_labels[0].tolist(), strict=True))
 
 
-def test_the_order_is_a_function_of_seed_and_epoch(examples: Examples) -> None:
-    first = _epoch(examples, seed=1, epoch=3)[0]
-    assert np.array_equal(first, _epoch(examples, seed=1, epoch=3)[0])
-    assert not np.array_equal(first, _epoch(examples, seed=1, epoch=4)[0])
-    assert not np.array_equal(first, _epoch(examples, seed=2, epoch=3)[0])
+def test_everything_is_a_function_of_seed_and_epoch(records: RecordFiles, examples: Examples) -> None:
+    first = _epoch(records, examples, seed=1, epoch=3)
+    assert all(np.array_equal(a, b) for a, b in zip(first, _epoch(records, examples, seed=1, epoch=3), strict=True))
+    for seed, epoch in ((1, 4), (2, 3)):
+        other = _epoch(records, examples, seed, epoch)
+        assert not np.array_equal(first[0], other[0])
+        assert not np.array_equal(first[1], other[1])
 
 
-def test_training_images_are_turned_and_mirrored_and_nothing_else(examples: Examples) -> None:
+def test_an_epoch_can_start_anywhere(records: RecordFiles, examples: Examples) -> None:
+    plan = plan_epoch(records, RECIPE, seed=1, epoch=0)
+    whole = list(training_batches(records, examples, plan).as_numpy_iterator())
+    rest = list(training_batches(records, examples, plan, first_step=9).as_numpy_iterator())
+    assert len(rest) == 3
+    for batch, expected in zip(rest, whole[9:], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(batch, expected, strict=True))
+
+
+def test_workers_share_a_step_between_them(records: RecordFiles, examples: Examples) -> None:
+    plan = plan_epoch(records, RECIPE, seed=1, epoch=0)
+    whole = next(training_batches(records, examples, plan).as_numpy_iterator())
+    parts = [
+        batch[0]
+        for rows in (slice(0, 4), slice(4, 8))
+        for batch in training_batches(records, examples, plan, rows=rows, num_parts=2).take(2).as_numpy_iterator()
+    ]
+    assert [len(part) for part in parts] == [2] * 4
+    assert np.array_equal(np.concatenate(parts), whole[0])
+
+
+def test_training_images_are_turned_and_mirrored_and_nothing_else(records: RecordFiles, examples: Examples) -> None:
     stored = next(evaluation_batches(examples, "train", 96).as_numpy_iterator())[0]
     by_sum = {int(image.sum()): image for image in stored}
     kinds = set()
-    for image in _epoch(examples, seed=5, epoch=0)[0]:
+    for image in _epoch(records, examples, seed=5, epoch=0)[0]:
         original = by_sum[int(image.sum())]
         symmetries = [np.rot90(side, turns) for side in (original, original[:, ::-1]) for turns in range(4)]
         matches = [number for number, symmetry in enumerate(symmetries) if np.array_equal(image, symmetry)]
@@ -48,5 +88,47 @@ def test_evaluation_images_come_as_they_are_and_in_order(examples: Examples) -> 
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(40, [40, 40]), (200, [96])])
-def test_incomplete_batches_are_dropped_unless_there_is_no_other(examples: Examples, batch_size: int, sizes: list[int]) -> None:
-    assert [len(pixels) for pixels, _ in training_batches(examples, batch_size, 0, 0).as_numpy_iterator()] == sizes
+def test_incomplete_batches_are_dropped_unless_there_is_no_other(
+    records: RecordFiles, examples: Examples, batch_size: int, sizes: list[int]
+) -> None:
+    plan = plan_epoch(records, RECIPE.overridden(batch_size=batch_size), 0, 0)
+    assert [len(pixels) for pixels, *_ in training_batches(records, examples, plan).as_numpy_iterator()] == sizes
+
+
+class TestOversampling:
+    def test_weighs_an_image_by_its_rarest_class(self) -> None:
+        labels = np.array([[1, 0, 0]] * 16 + [[1, 1, 0]] * 3 + [[0, 1, 0]], bool)  # 19, 4 and 0 positives
+        assert np.allclose(class_balance(labels, 0.5), [1.0] * 16 + [(19 / 4) ** 0.5] * 4)
+        assert np.allclose(class_balance(labels, 0.0), 1.0)
+        assert np.allclose(class_balance(np.zeros((2, 3), bool), 1.0), 1.0)
+
+    def test_shows_each_image_as_often_as_its_weight_says(self, records: RecordFiles) -> None:
+        recipe = replace(RECIPE, oversampling=1.0, batch_size=96)
+        weights = class_balance(records.descriptions[1], 1.0)
+        expected = len(records) * weights / weights.sum()
+        times = np.array(
+            [np.bincount(plan_epoch(records, recipe, 0, epoch).numbers.ravel(), minlength=96) for epoch in range(50)]
+        )
+        assert (times.sum(axis=1) == 96).all()
+        assert ((times >= np.floor(expected)) & (times <= np.ceil(expected))).all()
+        assert np.allclose(times.mean(axis=0), expected, atol=0.35)
+
+
+class TestRecordFiles:
+    def test_reads_any_record_by_its_number(self, records: RecordFiles, examples: Examples) -> None:
+        stored = [record.numpy() for record in tf.data.TFRecordDataset(examples.shard_uris("train"))]
+        assert len(records) == len(stored) == 96
+        numbers = np.array([95, 0, 40, 39, 40])
+        assert records.read(numbers).tolist() == [stored[number] for number in numbers]
+
+    def test_knows_ids_and_labels(self, records: RecordFiles, examples: Examples) -> None:
+        ids, labels = records.descriptions
+        assert ids == [f"sample-{number:03d}" for number in range(96)]
+        _, expected = next(evaluation_batches(examples, "train", 96).as_numpy_iterator())
+        assert np.array_equal(labels, expected > 0.5)
+
+    def test_refuses_a_file_that_is_cut_off(self, examples: Examples, tmp_path: Path) -> None:
+        cut = tmp_path / "cut.tfrecord"
+        cut.write_bytes(Path(examples.shard_uris("train")[0]).read_bytes()[:-10])
+        with pytest.raises(ValueError, match="does not end with a record"):
+            RecordFiles([str(cut)])

@@ -19,7 +19,7 @@ from components.train.inputs import evaluation_batches
 from components.train.recipes import RECIPES
 from components.train.request import MODEL, Request
 
-RECIPE = replace(RECIPES["paper"], epochs=2, batch_size=16)
+RECIPE = replace(RECIPES["strong"], epochs=2, batch_size=16, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "inception_resnet_v2", small)
-        request = Request("paper", RECIPE, "none", seed=3)
+        request = Request("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
         model = training.train_model(examples, transform_graph, data_root, request)
         assert request.find(examples, data_root) == model
@@ -61,9 +61,11 @@ def test_the_constants_of_the_transform_graph_are_those_of_the_training_images(
 
 def test_a_finished_training_is_published_with_its_curves_and_ids(trained: TrainedModel) -> None:
     assert trained.epochs_trained == 2
-    assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_accuracy_all_negative"} <= trained.metrics.keys()
-    curves = json.loads(Path(trained.file_uri("history.json")).read_text())
+    expected = {"loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "val_accuracy_all_negative", "learning_rate"}
+    assert trained.metrics.keys() == expected
+    curves = json.loads(Path(trained.file_uri("history.json")).read_text())["curves"]
     assert len(curves["val_loss"]) == 2
+    assert len(list(Path(trained.uri, "logs").glob("events.out.tfevents.*"))) == 2
     ids = Path(trained.file_uri(MODEL, "assets.extra", "training_ids.txt")).read_text().split()
     assert ids == [f"sample-{number:03d}" for number in range(96)]
     assert TrainedModel.read(trained.file_uri(MODEL, MODEL_MANIFEST)).fingerprint == trained.fingerprint
@@ -83,6 +85,25 @@ def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(trained
     assert np.allclose(from_pixels["probabilities"], from_png["probabilities"], atol=1e-5)
     assert np.array_equal(from_pixels["decisions"], from_pixels["probabilities"].numpy() >= 0.5)
     assert [name.decode() for name in from_png["classes"].numpy()] == examples.class_names
+
+
+def test_the_exported_model_answers_for_all_symmetries_alike(trained: TrainedModel, examples: Examples) -> None:
+    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    answer = tf.saved_model.load(trained.file_uri(MODEL)).signatures["pixels"]
+    expected = answer(pixels=tf.constant(pixels))["probabilities"]
+    for turned in (np.rot90(pixels, axes=(1, 2)), pixels[:, ::-1], pixels[:, :, ::-1]):
+        assert np.allclose(answer(pixels=tf.constant(turned.copy()))["probabilities"], expected, atol=1e-5)
+
+
+def test_an_activation_map_says_where_a_class_is_seen(trained: TrainedModel, examples: Examples) -> None:
+    model = tf.saved_model.load(trained.file_uri(MODEL))
+    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    symmetries = [np.rot90(side, turns, (1, 2)) for side in (pixels, pixels[:, :, ::-1]) for turns in range(4)]
+    maps = [model.signatures["activation_maps"](pixels=tf.constant(image.copy()))["maps"].numpy() for image in symmetries]
+    assert maps[0].shape == (24, 7, 7, 3)
+    # The mean of a map is the logit, and the model averages over the symmetries.
+    probabilities = np.mean([tf.sigmoid(one.mean(axis=(1, 2))) for one in maps], axis=0)
+    assert np.allclose(probabilities, model.signatures["pixels"](pixels=tf.constant(pixels))["probabilities"], atol=1e-5)
 
 
 def test_the_exported_model_needs_nothing_but_tensorflow_and_its_thresholds_can_be_replaced(

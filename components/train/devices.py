@@ -1,0 +1,86 @@
+"""Which devices a training runs on: one, the GPUs of this machine, or those of several machines."""
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a training runs on.
+
+    Attributes:
+        strategy: Distributes its steps.
+        worker: The number of this process; 0 is the chief, which alone writes checkpoints and the result.
+        num_workers: How many processes there are.
+    """
+
+    strategy: tf.distribute.Strategy
+    worker: int = 0
+    num_workers: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what all have learnt."""
+        return self.worker == 0
+
+    def rows(self, images_per_step: int) -> tuple[slice, int]:
+        """Which images of each step are this process's, and in how many parts they come: one a device.
+
+        Raises:
+            ValueError: If the devices cannot have the same number of images each.
+        """
+        num_replicas = self.strategy.num_replicas_in_sync
+        if images_per_step % num_replicas:
+            raise ValueError(
+                f"batch_size: expected a multiple of the {num_replicas} devices. Received: {images_per_step} images a step"
+            )
+        own = images_per_step // self.num_workers
+        return slice(self.worker * own, (self.worker + 1) * own), num_replicas // self.num_workers
+
+
+def open_devices() -> Devices:
+    """Takes all devices there are: TF_CONFIG names the machines, as TensorFlow documents it, if there are several.
+
+    Must come before anything else that TensorFlow is asked for.
+
+    Raises:
+        RuntimeError: If there is an NVIDIA device and TensorFlow sees none.
+    """
+    task = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    num_workers = sum(len(addresses) for kind, addresses in task.get("cluster", {}).items() if kind in ("chief", "worker"))
+    if num_workers > 1:
+        # First of all: this starts the server that the other workers wait for.
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        resolver = strategy.cluster_resolver
+        has_chief = "chief" in task["cluster"]
+        worker = 0 if resolver.task_type == "chief" else int(resolver.task_id) + has_chief
+        _prepare()
+        _log.info("worker %d of %d", worker + 1, num_workers)
+        return Devices(strategy, worker, num_workers)
+    visible = _prepare()
+    return Devices(tf.distribute.MirroredStrategy() if len(visible) > 1 else tf.distribute.get_strategy())
+
+
+def _prepare() -> list[tf.config.PhysicalDevice]:
+    """Sets TensorFlow up for the GPUs there are, and refuses the CPU of a machine whose GPU TensorFlow cannot use."""
+    present = sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    visible: list[tf.config.PhysicalDevice] = tf.config.list_physical_devices("GPU")
+    if present and not visible and not hidden:
+        raise RuntimeError(
+            f"This machine has a GPU ({', '.join(present)}) that TensorFlow {tf.__version__} cannot use. Install "
+            "tensorflow[and-cuda] and a driver for it, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on purpose."
+        )
+    if not visible:
+        # On a CPU, Grappler's rewriting of the training graph takes longer than it saves in a short training, and the rate
+        # with and without it is the same within the noise.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    _log.info("training on %s", ", ".join(device.name for device in visible) or "the CPU")
+    return visible

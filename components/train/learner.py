@@ -1,0 +1,150 @@
+"""A network with all that changes while it learns: weights, optimiser, averages, and how far it has come."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.train.augmentation import augment
+from components.train.losses import LOSSES, smooth
+from components.train.model import backbone_of
+from components.train.recipes import Recipe
+
+
+class Learner:
+    """Takes training steps, on one device or on several alike.
+
+    All its state is in variables, which a step changes together: so whatever interrupts it, what `state` gives fits together.
+    """
+
+    def __init__(self, network: keras.Model, recipe: Recipe, steps_per_epoch: int, strategy: tf.distribute.Strategy) -> None:
+        """Makes the optimiser.
+
+        Args:
+            network: From float32 pixels to logits, made in the strategy's scope; see `model.build_model`.
+            recipe: How it learns.
+            steps_per_epoch: Running sums start anew after so many.
+            strategy: On which devices.
+        """
+        self.network = network
+        self._recipe, self._strategy, self._steps_per_epoch = recipe, strategy, steps_per_epoch
+        self._learning = network.trainable_variables
+        with strategy.scope():
+            self._optimizer = _optimizer(network, recipe.learning_rate)
+            self._averages = [tf.Variable(variable.value) for variable in self._learning] if recipe.average_decay else []
+        self._steps = tf.Variable(0, dtype=tf.int64)
+        self._sums = tf.Variable([0.0, 0.0], dtype=tf.float64)  # of losses and of accuracies, over the steps of this epoch
+        self._loss = LOSSES[recipe.loss]
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps it has taken."""
+        return int(self._steps)
+
+    def step(self, batch: Any, learning_rate: float) -> float:
+        """Takes a step, and returns its loss.
+
+        Args:
+            batch: (pixels, draws, labels), as `inputs.training_batches` has them, distributed by the strategy.
+            learning_rate: Of this step.
+        """
+        self._optimizer.learning_rate = learning_rate
+        is_warming_up = self._recipe.warmup_epochs * self._steps_per_epoch > self.num_steps
+        return float((self._warming_step if is_warming_up else self._whole_step)(batch))
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        return float(self._optimizer.learning_rate)
+
+    def epoch_means(self) -> tuple[float, float]:
+        """The mean loss and the mean accuracy of the steps of this epoch so far."""
+        steps = (self.num_steps - 1) % self._steps_per_epoch + 1
+        loss, accuracy = self._sums.numpy() / steps
+        return float(loss), float(accuracy)
+
+    def state(self) -> list[np.ndarray]:
+        """All that a training needs to go on as if it had never stopped."""
+        return [np.asarray(variable) for variable in self._variables]
+
+    def restore(self, state: Sequence[np.ndarray]) -> None:
+        """Takes a state.
+
+        Raises:
+            ValueError: If it is of another network or recipe.
+        """
+        shapes, expected = [value.shape for value in state], [tuple(variable.shape) for variable in self._variables]
+        if shapes != expected:
+            raise ValueError(f"it is the state of another training: {len(shapes)} arrays for {len(expected)} variables")
+        for variable, value in zip(self._variables, state, strict=True):
+            variable.assign(value)
+
+    def learned_weights(self) -> list[np.ndarray]:
+        """The weights that are judged, in the order of the network's weights: the averages, where there are any."""
+        averages = {id(variable): average for variable, average in zip(self._learning, self._averages, strict=False)}
+        return [np.asarray(averages.get(id(variable), variable)) for variable in self.network.weights]
+
+    @cached_property
+    def _variables(self) -> list[Any]:
+        return [*self.network.variables, *self._optimizer.variables, *self._averages, self._steps, self._sums]
+
+    @cached_property
+    def _warming_step(self) -> Any:
+        """A step in which only the head learns."""
+        in_backbone = {id(variable) for variable in backbone_of(self.network).trainable_variables}
+        return self._step_of([variable for variable in self._learning if id(variable) not in in_backbone])
+
+    @cached_property
+    def _whole_step(self) -> Any:
+        return self._step_of(self._learning)
+
+    def _step_of(self, learning: Sequence[Any]) -> Any:
+        """A step in which these variables learn."""
+
+        @tf.function(reduce_retracing=True)
+        def step(batch: Any) -> tf.Tensor:
+            # Looked at while the graph is made: batch normalisation stands still in a backbone that does not learn.
+            backbone_of(self.network).trainable = len(learning) == len(self._learning)
+            parts = self._strategy.run(self._replica_step, (batch, learning))
+            backbone_of(self.network).trainable = True
+            means = [self._strategy.reduce("SUM", part, axis=None) for part in parts]
+            sums = tf.where(self._steps % self._steps_per_epoch == 0, tf.zeros_like(self._sums), self._sums)
+            self._sums.assign(sums + tf.cast(tf.stack(means), tf.float64))
+            self._steps.assign_add(1)
+            return means[0]
+
+        return step
+
+    def _replica_step(self, batch: Any, learning: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+        """What one device does. Returns its part of the mean loss and of the mean accuracy."""
+        pixels, draws, labels = batch
+        num_replicas = self._strategy.num_replicas_in_sync
+        images = augment(pixels, draws, self._recipe.rotation_turns, self._recipe.brightness)
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            losses = self._loss(smooth(labels, self._recipe.label_smoothing), logits)
+            loss = tf.reduce_mean(losses) / num_replicas
+            scaled = self._optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [variable.value for variable in learning])
+        self._optimizer.apply_gradients(zip(gradients, learning, strict=True))  # which adds up those of all devices
+        for average, variable in zip(self._averages, self._learning, strict=False):
+            average.assign(average * self._decay() + variable.value * (1 - self._decay()))
+        return loss, tf.reduce_mean(tf.cast((logits > 0) == (labels > 0.5), tf.float32)) / num_replicas
+
+    def _decay(self) -> Any:
+        """The decay of the averages: less at first, when there is little to average (as TensorFlow's own averages have it)."""
+        steps = tf.cast(self._steps, tf.float32)
+        return tf.minimum(self._recipe.average_decay, (1 + steps) / (10 + steps))
+
+
+def _optimizer(network: keras.Model, learning_rate: float) -> keras.optimizers.Optimizer:
+    """Adam, with a scaled loss where gradients in float16 would vanish."""
+    optimizer = keras.optimizers.Adam(learning_rate)
+    if network.get_layer("dropout").compute_dtype == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    # Otherwise Keras creates its variables while it traces the first step, and has to trace it twice.
+    optimizer.build(network.trainable_variables)
+    return optimizer

@@ -1,0 +1,33 @@
+"""The curves for TensorBoard, below `data_root`."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from components.shared import storage
+from components.train.history import History
+
+
+class TensorBoardLogs:
+    """Writes one events file an epoch, which TensorBoard reads together: an object store cannot append to a file."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def write(self, history: History) -> None:
+        """Writes the figures of the last epoch."""
+        figures = {name: values[-1] for name, values in history.curves.items()} | {"images_per_s": history.images_per_s[-1]}
+        # An events file is a TFRecord file of these messages; TensorFlow's own writer would need TensorBoard to be installed.
+        values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        events = [
+            tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2"),
+            tf.compat.v1.Event(wall_time=time.time(), step=history.num_epochs, summary=tf.compat.v1.Summary(value=values)),
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"events.out.tfevents.{time.time_ns()}.epoch-{history.num_epochs:04d}"
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for event in events:
+                    writer.write(event.SerializeToString())
+            storage.store(path, storage.join(self._uri, path.name))

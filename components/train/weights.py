@@ -1,0 +1,149 @@
+"""The weights that a backbone starts from: Keras's own for ImageNet, those of a file, or random ones."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+
+import h5py  # type: ignore[import-untyped]
+import keras
+import numpy as np
+from keras.src.utils.naming import to_snake_case
+
+from components.shared import storage
+from components.train.request import IMAGENET, NONE
+
+# What Keras Applications calls its file without the classifier.
+_IMAGENET_FILE = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_RGB = 3
+
+# Makes a network for so many channels: with Keras's ImageNet weights if the flag says so, or else with random ones.
+Build = Callable[[int, bool], keras.Model]
+# What layers are called, with the shapes of their weights, in order.
+_Shapes = list[tuple[str, list[tuple[int, ...]]]]
+
+
+def with_weights(build: Build, num_channels: int, weights: str) -> keras.Model:
+    """Makes a network that starts from given weights.
+
+    Weights for three channels serve for another number, too: see `widen`.
+
+    Args:
+        build: Makes the network.
+        num_channels: Of its input.
+        weights: `imagenet` (Keras downloads them), `none` (random), or the path or gs:// address of a Keras weights file (.h5).
+
+    Raises:
+        ValueError: If the file does not fit the network: with the first layer that differs.
+        FileNotFoundError: If the file does not exist.
+        ConnectionError: If the ImageNet weights cannot be downloaded.
+    """
+    if weights == NONE:
+        return build(num_channels, False)
+    if weights == IMAGENET:
+        pretrained = _download(build)
+        return pretrained if num_channels == _RGB else widen(pretrained, build(num_channels, False))
+    with _local(weights) as path:
+        network = build(num_channels, False)
+        difference = first_difference(path, network)
+        if difference and num_channels != _RGB:
+            narrow = build(_RGB, False)
+            if not first_difference(path, narrow):
+                narrow.load_weights(path)
+                return widen(narrow, network)
+        if difference:
+            raise ValueError(f"weights: {weights} does not fit {network.name}: {difference}")
+        network.load_weights(path)
+        return network
+
+
+def widen(narrow: keras.Model, wide: keras.Model) -> keras.Model:
+    """Gives a network the weights of one for fewer channels, and returns it.
+
+    The first convolution is the only layer that differs. Its kernels for the further channels are the mean of those that there
+    are, and all are scaled so that an image whose channels are alike gives what it gave before.
+    """
+    for source, target in zip(narrow.layers, wide.layers, strict=True):
+        values = source.get_weights()
+        if values and values[0].shape != target.weights[0].shape:
+            kernel = values[0]
+            missing = target.weights[0].shape[2] - kernel.shape[2]
+            more = np.repeat(kernel.mean(axis=2, keepdims=True), missing, axis=2)
+            values[0] = np.concatenate([kernel, more], axis=2) * (kernel.shape[2] / target.weights[0].shape[2])
+        target.set_weights(values)
+    return wide
+
+
+def first_difference(path: Path, network: keras.Model) -> str:
+    """The first layer in which a weights file and a network differ, in words; empty where there is none.
+
+    Keras 3's files (.weights.h5) and older ones (.h5) are read.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            stored = _older_shapes(file) if "layer_names" in file.attrs else _keras_3_shapes(file, network)
+    except (OSError, KeyError) as error:
+        return f"it is no file of Keras weights ({error})"
+    expected: _Shapes = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in network.layers if layer.weights]
+    nothing: tuple[str, list[tuple[int, ...]]] = ("no further layer", [])
+    for wanted, found in zip_longest(expected, stored, fillvalue=nothing):
+        if wanted[1] != found[1]:
+            return f"expected {_describe(*wanted)}. Received: {_describe(*found)}"
+    return ""
+
+
+def _older_shapes(file: h5py.File) -> _Shapes:
+    layers = [(name, file[name]) for name in _names(file, "layer_names")]
+    shapes = [(name, [tuple(group[weight].shape) for weight in _names(group, "weight_names")]) for name, group in layers]
+    return [(name, of_layer) for name, of_layer in shapes if of_layer]
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs[attribute]]
+
+
+def _keras_3_shapes(file: h5py.File, network: keras.Model) -> _Shapes:
+    """Keras 3 calls layers by their class and number, so only the network knows their order."""
+    counts: Counter[str] = Counter()
+    shapes: _Shapes = []
+    for layer in network.layers:
+        kind = to_snake_case(type(layer).__name__)
+        key = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        counts[kind] += 1
+        stored = file["layers"][key]["vars"] if key in file["layers"] else {}
+        of_layer = [tuple(stored[str(number)].shape) for number in range(len(stored))]
+        if of_layer or layer.weights:
+            shapes.append((key, of_layer))
+    return shapes
+
+
+def _describe(name: str, shapes: list[tuple[int, ...]]) -> str:
+    return f"{name} with weights of {', '.join(map(str, shapes))}" if shapes else name
+
+
+def _download(build: Build) -> keras.Model:
+    try:
+        return build(_RGB, True)
+    except Exception as error:  # Keras raises plain Exception where it has no network
+        raise ConnectionError(
+            f"The ImageNet weights could not be downloaded ({error}). On a machine with network, get Keras Applications' "
+            f"{_IMAGENET_FILE}, and give its path or gs:// address here as weights=<path>; or train from scratch with "
+            "weights=none."
+        ) from error
+
+
+@contextmanager
+def _local(weights: str) -> Iterator[Path]:
+    if not storage.exists(weights):
+        raise FileNotFoundError(
+            f"weights: expected imagenet, none, or the path or gs:// address of a file. There is no {weights}"
+        )
+    if storage.is_local(weights):
+        yield Path(weights)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / weights.rpartition("/")[2]
+        storage.fetch(weights, path)
+        yield path
