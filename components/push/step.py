@@ -25,7 +25,7 @@ def push(
     import logging
     from pathlib import Path
 
-    from components.push.registry import push_model
+    from components.push.registry import SupersededError, push_model
     from components.shared.manifest import Evaluation
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
@@ -34,12 +34,19 @@ def push(
     with step_log("push"):
         check_parameters(serving_root=serving_root, model_name=model_name)
         verdict = Evaluation.read(blessing.path)
-        result = {"pushed": verdict.blessed, "reasons": verdict.reasons, "model_fingerprint": verdict.model_fingerprint}
+        result = {"pushed": False, "reasons": verdict.reasons, "model_fingerprint": verdict.model_fingerprint}
         if verdict.blessed:
             fitted = json.loads(Path(thresholds.path).read_text(encoding="utf-8"))["thresholds"]
-            version = push_model(Path(model.path), fitted, verdict.fingerprint, serving_root, model_name)
-            result |= {"version": version.number, "version_uri": version.uri}
-            log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "was there already", version.uri)
+            try:
+                version = push_model(
+                    Path(model.path), fitted, verdict.fingerprint, verdict.champion_generation, serving_root, model_name
+                )
+            except SupersededError as error:
+                result["reasons"] = [str(error)]
+                log.warning("not pushed: %s", error)
+            else:
+                result |= {"pushed": True, "version": version.number, "version_uri": version.uri}
+                log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "was there already", version.uri)
         else:
             log.warning("not pushed, for the model is not blessed: %s", "; ".join(verdict.reasons))
         Path(pushed_model.path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

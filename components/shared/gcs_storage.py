@@ -154,6 +154,31 @@ def replace(uri: str, data: bytes) -> None:
         _blob(uri).upload_from_string(data, **_BYTES, timeout=TIMEOUT_S, retry=_patient())
 
 
+def read_with_generation(uri: str) -> tuple[bytes, str] | None:
+    """Reads a pointer object, and its generation; None where there is none."""
+
+    def download() -> tuple[bytes, str]:
+        blob = _blob(uri)  # anew in each try, as it keeps the generation that it has seen
+        return blob.download_as_bytes(timeout=TIMEOUT_S, retry=_patient()), str(blob.generation)
+
+    with _explained(uri):
+        try:
+            return _undamaged(download)
+        except exceptions.NotFound:
+            return None
+
+
+def swap(uri: str, data: bytes, generation: str) -> bool:
+    """Swaps a pointer object's content if its generation is still this one, and says whether it was."""
+    blob = _blob(uri)
+    try:
+        upload = functools.partial(blob.upload_from_string, data, **_BYTES)
+        _upload(uri, blob, upload, storage.crc32c(data), int(generation or 0))
+    except FileExistsError:
+        return False
+    return True
+
+
 def sweep(uri: str) -> None:
     """Does nothing: there are no unfinished objects."""
 
@@ -176,9 +201,9 @@ def remove_tree(uri: str) -> None:
 _BYTES = {"content_type": "application/octet-stream", "checksum": "crc32c"}
 
 
-def _upload(uri: str, blob: Blob, upload: Callable[..., None], crc32c: str) -> None:
+def _upload(uri: str, blob: Blob, upload: Callable[..., None], crc32c: str, generation: int = 0) -> None:
     with _explained(uri):
-        _undamaged(lambda: upload(if_generation_match=0, timeout=TIMEOUT_S, retry=_patient()))
+        _undamaged(lambda: upload(if_generation_match=generation, timeout=TIMEOUT_S, retry=_patient()))
         stored = _hex(blob.crc32c)
         if stored != crc32c:
             raise OSError(f"{uri}: the server stored other content than was sent (CRC-32C {stored}, expected {crc32c})")

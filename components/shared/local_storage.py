@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -17,6 +18,8 @@ _PARTIAL = ".partial"
 # How file systems say that they have no hard links.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 _LOCK = "lock"
+# Writing a file that the disk need not have yet is a core's work: more threads than cores would only get in each other's way.
+_unsynced_writers = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 def stat(uri: str) -> StoredFile | None:
@@ -46,8 +49,11 @@ def list_names(uri: str) -> list[str]:
 
 def list_tree(uri: str) -> list[str]:
     """The files anywhere below a folder, relative to it, sorted. Unfinished files are left out."""
-    paths = (path.relative_to(uri) for path in Path(uri).rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in paths if _PARTIAL not in path.parts)
+    found: list[str] = []
+    for folder, folders, names in os.walk(uri):  # it leaves out what somebody removes at this moment
+        folders[:] = [name for name in folders if name != _PARTIAL]
+        found += [Path(folder, name).relative_to(uri).as_posix() for name in names]
+    return sorted(found)
 
 
 def read(uri: str, start: int, length: int | None) -> bytes:
@@ -93,9 +99,12 @@ def write(uri: str, data: bytes, crc32: str, sync: bool) -> None:
         FileExistsError: If `uri` exists already.
     """
     # What need not be safe yet is one of very many files.
-    if sync or not _write_unnamed(Path(uri), data):
-        with _creating(uri, sync) as path:
-            path.write_bytes(data)
+    if not sync:
+        with _unsynced_writers:
+            if _write_unnamed(Path(uri), data):
+                return
+    with _creating(uri, sync) as path:
+        path.write_bytes(data)
 
 
 def _write_unnamed(final: Path, data: bytes) -> bool:
@@ -151,6 +160,32 @@ def replace(uri: str, data: bytes) -> None:
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_with_generation(uri: str) -> tuple[bytes, str] | None:
+    """Reads a pointer file, and the hash of its content; None where there is no file."""
+    try:
+        content = Path(uri).read_bytes()
+    except FileNotFoundError:
+        return None
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def swap(uri: str, data: bytes, generation: str) -> bool:
+    """Swaps a pointer file's content if its generation is still this one, and says whether it was."""
+    final = Path(uri)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # The lock stays: who removed it could take it away from somebody who has just opened it.
+    with final.with_name(f".{final.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _, found = read_with_generation(uri) or (b"", "")
+        if found != generation:
+            return False
+        partial = final.with_name(f".{final.name}.new")  # one name for all: what a kill leaves is overwritten
+        partial.write_bytes(data)
+        _sync(partial)
+        partial.replace(final)
+    return True
 
 
 def sweep(uri: str) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.shared import storage
+from components.shared.champion import find_champion
 from components.shared.manifest import MANIFEST_NAME
 from components.shared.parameters import check_parameters
 
 _EXAMPLES, _TRAINING, _EVALUATION = "examples", "training", "evaluation"
-_CHAMPION = "champion.json"
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,8 @@ def find_outputs(data_root: str) -> list[Output]:
 
 def champions(serving_root: str) -> set[str]:
     """The fingerprints of the models that are served, by any name."""
-    found = set()
-    for model in storage.list_names(serving_root):
-        pointer_uri = storage.join(serving_root, model, _CHAMPION)
-        if storage.exists(pointer_uri):
-            found.add(json.loads(storage.read_bytes(pointer_uri))["model_fingerprint"])
-    return found
+    found = (find_champion(serving_root, model) for model in storage.list_names(serving_root))
+    return {champion.model_fingerprint for champion in found if champion}
 
 
 def choose(outputs: list[Output], served: set[str], keep: int) -> list[Output]:

@@ -1,7 +1,7 @@
 """The one way in which steps read and write bulk data: whole files, published under their final name only when complete.
 
 A URI is a path on this machine, or `gs://<bucket>/<name>` in Google Cloud Storage. What is published is never overwritten, save
-by `replace_bytes`.
+by `replace_bytes` and `swap`.
 """
 
 import contextlib
@@ -11,15 +11,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import google_crc32c
+
+if TYPE_CHECKING:
+    from components.shared.store import Store
 
 _IN_FLIGHT = 16
 
 _CHUNK_BYTES = 1 << 20
 
 _Item = TypeVar("_Item")
+
+
+class SwappedMeanwhileError(OSError):
+    """Somebody else has changed a pointer file since it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,56 +44,7 @@ class StoredFile:
     crc32: str = ""
 
 
-class Store(Protocol):
-    """What a back end does. Every URI is one of its own."""
-
-    def stat(self, uri: str) -> StoredFile | None:
-        """A complete file's size, and the checksums that are known without reading it; None where there is no file."""
-
-    def modified_s(self, uri: str) -> float:
-        """When a file was published, in seconds since 1970."""
-
-    def list_files(self, uri: str) -> dict[str, StoredFile]:
-        """The files directly below a folder, by name."""
-
-    def list_names(self, uri: str) -> list[str]:
-        """The names of files and folders directly below a folder, sorted."""
-
-    def list_tree(self, uri: str) -> list[str]:
-        """The files anywhere below a folder, relative to it, sorted."""
-
-    def read(self, uri: str, start: int, length: int | None) -> bytes:
-        """Reads a part of a file: all from `start` on where `length` is None."""
-
-    def write(self, uri: str, data: bytes, crc32: str, sync: bool) -> None:
-        """Publishes a file, create-only."""
-
-    def sync(self) -> None:
-        """Returns when all that was written would survive a power cut."""
-
-    def create(self, uri: str) -> contextlib.AbstractContextManager[Path]:
-        """Gives a local path to write, and publishes it on a clean exit, create-only."""
-
-    def store(self, path: Path, uri: str) -> None:
-        """Publishes a copy of a local file, create-only."""
-
-    def fetch(self, uri: str, path: Path, may_link: bool) -> None:
-        """Puts a copy of a file in place of a local path; or another name for it, if `may_link`."""
-
-    def replace(self, uri: str, data: bytes) -> None:
-        """Swaps the content of a pointer file."""
-
-    def sweep(self, uri: str) -> None:
-        """Removes what killed processes have left unfinished in a folder."""
-
-    def remove(self, uri: str) -> None:
-        """Removes a file, if it is there."""
-
-    def remove_tree(self, uri: str) -> None:
-        """Removes everything below a folder."""
-
-
-def _store(uri: str) -> Store:
+def _store(uri: str) -> "Store":
     scheme = uri.partition("://")[0] if "://" in uri else ""
     if scheme not in ("", "gs"):
         raise ValueError(f"Expected a path, or gs://<bucket>/<name>. Received: {uri}")
@@ -179,6 +137,11 @@ def list_names(uri: str) -> list[str]:
     return _store(uri).list_names(uri)
 
 
+def list_tree(uri: str) -> list[str]:
+    """Lists the files anywhere below a folder, relative to it, sorted. Unfinished files are left out."""
+    return _store(uri).list_tree(uri)
+
+
 def read_bytes(uri: str) -> bytes:
     """Reads a whole file."""
     return _store(uri).read(uri, 0, None)
@@ -245,6 +208,32 @@ def _refuse_other_content(uri: str, expected_crc32c: str) -> None:
 def replace_bytes(uri: str, data: bytes) -> None:
     """Swaps the content of a pointer file: a reader sees the old content or the new, never a mixture."""
     _store(uri).replace(uri, data)
+
+
+def read_with_generation(uri: str) -> tuple[bytes, str] | None:
+    """Reads a pointer file, and its generation: opaque text that identifies its present content. None where there is none."""
+    return _store(uri).read_with_generation(uri)
+
+
+def swap(uri: str, data: bytes, generation: str) -> None:
+    """Swaps the content of a pointer file if nobody else has done so since it was read: compare-and-swap.
+
+    Args:
+        uri: The file.
+        data: Its new content. It must not be one that the file has had before, which on a local disk has the same generation.
+        generation: As `read_with_generation` gave it; empty where there was no file.
+
+    Raises:
+        SwappedMeanwhileError: If the file has other content by now. It is left as it is.
+    """
+    if _store(uri).swap(uri, data, generation):
+        return
+    found, now = read_with_generation(uri) or (b"", "")
+    if found != data:  # else it was done, but the answer was lost and the same was asked again
+        raise SwappedMeanwhileError(
+            f"{uri}: somebody else has swapped it meanwhile: expected generation {generation or 'of no file'}. "
+            f"Received: {now or 'no file'}"
+        )
 
 
 def create_tree(folder: Path, uri: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.shared import storage
+from components.shared.champion import Champion, crown
 from components.shared.manifest import Manifest
 from pipeline.compiled import ROOT
 
@@ -62,7 +63,7 @@ def root(tmp_path: Path) -> str:
 )
 def test_the_newest_stay_and_what_the_champion_came_from(root: str, served: str, keep: int, left: set[str]) -> None:
     if served:
-        storage.write_bytes(f"{root}/serving/hpa/champion.json", f'{{"model_fingerprint": "{served}"}}'.encode())
+        crown(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
     process = _prune(root, "--keep", str(keep))
     assert process.returncode == 0, process.stderr
     assert _left(root) == left | {"examples/begun"}  # what is not complete may be somebody's work

@@ -1,0 +1,54 @@
+"""The commands on served models: `python -m pipeline models`."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.compiled import ROOT
+from pipeline.local import default_locations
+
+app = typer.Typer(no_args_is_help=True, help="Lists, verifies and takes back the versions of a served model.")
+
+_PipelineRoot = Annotated[Path, typer.Option(help="As of `run`: where models are by default.")]
+_ServingRoot = Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")]
+_ModelName = Annotated[str, typer.Option(help="As the parameter model_name.")]
+
+
+@app.command("list")
+def list_command(
+    pipeline_root: _PipelineRoot = Path("outputs"), serving_root: _ServingRoot = "", model_name: _ModelName = "hpa"
+) -> None:
+    """Lists the versions of a model, the newest first, and which one is the champion."""
+    _run("list", pipeline_root, serving_root, model_name)
+
+
+@app.command()
+def rollback(
+    version: Annotated[int, typer.Argument(min=1, help="The number of the version that shall be served again.")],
+    pipeline_root: _PipelineRoot = Path("outputs"),
+    serving_root: _ServingRoot = "",
+    model_name: _ModelName = "hpa",
+) -> None:
+    """Makes an old version the champion again: it is copied to a new highest version, which is what gets served.
+
+    Example: python -m pipeline models rollback 3
+    """
+    _run("rollback", pipeline_root, serving_root, model_name, "--version", str(version))
+
+
+@app.command()
+def verify(
+    pipeline_root: _PipelineRoot = Path("outputs"), serving_root: _ServingRoot = "", model_name: _ModelName = "hpa"
+) -> None:
+    """Compares every file of every version with the checksums that were recorded when it was pushed."""
+    _run("verify", pipeline_root, serving_root, model_name)
+
+
+def _run(action: str, pipeline_root: Path, serving_root: str, model_name: str, *options: str) -> None:
+    given = {"serving_root": serving_root} if serving_root else {}
+    located = default_locations(given, pipeline_root.expanduser().resolve())
+    command = [sys.executable, "-m", "components.push.models", action, located["serving_root"], model_name, *options]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)

@@ -1,0 +1,112 @@
+"""Pushes and rollbacks that are killed before each change that they make to the file system, one after the other."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from components.push.registry import KEPT_VERSIONS, push_model, rollback
+from components.push.version import find_damage, find_versions
+from components.shared.champion import find_champion
+from pipeline.compiled import ROOT
+from tests.components.push.conftest import MakeModel
+
+_CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
+
+
+def _judged_against(serving: str) -> str:
+    champion = find_champion(serving, "hpa")
+    return champion.generation if champion else ""
+
+
+def _push(model: Path, serving: str) -> None:
+    push_model(model, [0.5, 0.5], "e", _judged_against(serving), serving, "hpa")
+
+
+def _assert_whole_champion(serving: str) -> int:
+    champion = find_champion(serving, "hpa")
+    assert champion
+    (version,) = [one for one in find_versions(f"{serving}/hpa") if one.number == champion.version]
+    assert version.is_complete
+    assert version.record
+    assert find_damage(version.uri, version.record, version.record.files) == {}
+    assert version.record.model_fingerprint == champion.model_fingerprint
+    return champion.version
+
+
+def kill_at_every_change(act: Callable[[], None], folder: Path, expected: int) -> int:
+    """Kills an action in forked processes of this one, which has no threads, and lets another one complete it each time.
+
+    Returns:
+        How many changes the action makes.
+    """
+    before, serving = folder / "before", folder / "serving"
+    for number in range(1, 1000):
+        shutil.rmtree(serving, ignore_errors=True)
+        shutil.copytree(before, serving)
+        status = _in_a_child(lambda number=number: (_die_at_change(number), act()))
+        if status == 0:
+            assert _assert_whole_champion(str(serving)) == expected
+            return number - 1
+        assert status == -signal.SIGKILL, status
+        assert _assert_whole_champion(str(serving)) in (1, expected - 1, expected)
+        assert _in_a_child(act) == 0, number
+        assert _assert_whole_champion(str(serving)) == expected
+    raise AssertionError("it never ends")
+
+
+def _in_a_child(act: Callable[[], object]) -> int:
+    child = os.fork()
+    if not child:
+        try:
+            act()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _die_at_change(number: int) -> None:
+    changes = 0
+
+    def count(event: str, _arguments: tuple[object, ...]) -> None:
+        nonlocal changes
+        if event in _CHANGES:
+            changes += 1
+            if changes == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+def main(action: str, folder: Path, model: Path, expected: int) -> None:
+    serving = str(folder / "serving")
+    acts = {"push": lambda: _push(model, serving), "rollback": lambda: rollback(1, serving, "hpa") and None}
+    print(kill_at_every_change(acts[action], folder, expected))
+
+
+def _kill(*arguments: object) -> int:
+    command = [sys.executable, "-m", "tests.components.push.test_killed", *map(str, arguments)]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return int(finished.stdout)
+
+
+def test_a_push_that_is_killed_leaves_the_champion_whole_and_is_completed(make_model: MakeModel, tmp_path: Path) -> None:
+    for number in range(1, KEPT_VERSIONS + 1):  # so that the push also removes an old version
+        _push(make_model(f"f{number}"), str(tmp_path / "before"))
+    assert _kill("push", tmp_path, make_model("new"), KEPT_VERSIONS + 1) > 20
+
+
+def test_a_rollback_that_is_killed_leaves_the_champion_whole_and_is_completed(make_model: MakeModel, tmp_path: Path) -> None:
+    for name in ("f1", "f2"):
+        _push(make_model(name), str(tmp_path / "before"))
+    assert _kill("rollback", tmp_path, "-", 3) > 20
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,89 @@
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.push.step import push
+from components.shared.champion import find_champion
+from components.shared.manifest import Evaluation
+from components.shared.storage import SwappedMeanwhileError
+from tests.components.push.conftest import MakeModel
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("components")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
+    """Runs the step on a model that was judged against the present champion, and gives what it says."""
+    serving = str(tmp_path / "serving")
+    champion = find_champion(serving, "hpa")
+    verdict = Evaluation(
+        fingerprint=f"e-{model.name}",
+        inputs={},
+        parameters={},
+        source="test",
+        licence="none",
+        model_fingerprint=model.name,
+        judged_on="test",
+        num_samples=10,
+        num_groups=10,
+        threshold_method="by hand",
+        thresholds=[0.25, 0.75],
+        blessed=True,
+        verdict="yes",
+        reasons=["better than the floor"],
+        champion_generation=champion.generation if champion else "",
+        metrics={},
+        validation_metrics={},
+        floors={},
+    ).model_copy(update=changed)
+    artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("blessing", "thresholds", "pushed")]
+    blessing, thresholds, pushed = artifacts
+    verdict.save(blessing)
+    Path(thresholds.path).write_text(json.dumps({"thresholds": verdict.thresholds}), encoding="utf-8")
+    push(SimpleNamespace(path=str(model), metadata={}), thresholds, blessing, serving, pushed)
+    assert pushed.metadata["inputs"] == {"model": model.name, "evaluation": f"e-{model.name}"}
+    result = json.loads(Path(pushed.path).read_text())
+    assert result.items() <= pushed.metadata.items()
+    return result
+
+
+def test_a_blessed_model_is_pushed_once_with_its_thresholds(
+    make_model: MakeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_model("f1")
+    first = _push(model, tmp_path)
+    assert (first["pushed"], first["version"], first["version_uri"]) == (True, 1, f"{tmp_path}/serving/hpa/1")
+    assert Path(first["version_uri"], "assets", "thresholds.csv").read_text() == "0.25\n0.75\n"
+    assert "version 1 pushed" in capsys.readouterr().out
+    assert _push(model, tmp_path, champion_generation="") == first
+    assert "version 1 was there already" in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_blessed_is_not_pushed(make_model: MakeModel, tmp_path: Path) -> None:
+    result = _push(make_model("f1"), tmp_path, blessed=False, verdict="no", reasons=["worse than the floor"])
+    assert result == {"pushed": False, "reasons": ["worse than the floor"], "model_fingerprint": "f1"}
+    assert not (tmp_path / "serving").exists()
+
+
+def test_an_old_version_is_not_pushed_again_and_says_how_it_comes_back(make_model: MakeModel, tmp_path: Path) -> None:
+    _push(make_model("f1"), tmp_path)
+    _push(make_model("f2"), tmp_path)
+    result = _push(make_model("f1"), tmp_path)
+    assert result["pushed"] is False
+    assert "models rollback 1" in result["reasons"][0]
+
+
+def test_a_model_that_was_judged_against_another_champion_fails_the_step(make_model: MakeModel, tmp_path: Path) -> None:
+    _push(make_model("f1"), tmp_path)
+    with pytest.raises(SwappedMeanwhileError, match="now version 1 is the champion"):
+        _push(make_model("f2"), tmp_path, champion_generation="")
