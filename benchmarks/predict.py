@@ -1,0 +1,203 @@
+"""How fast predict is beside calling the same model on batches that are in memory already, and in how much memory.
+
+    python -m benchmarks.predict --samples 320 --repeats 3
+    python -m benchmarks.predict --samples 64 --repeats 1 --image-size-px 149      (quick)
+
+The network is InceptionResNetV2 with random weights, exported as train does; the samples are hard links to some synthetic ones
+of 512 x 512 pixels. Both ways run in turn, each in a process of its own; the clock runs from when the model is loaded and has
+been called once.
+
+The share in processor time is what the calls take, of what predict takes for calling, reading, decoding and writing. Where the
+model keeps all cores busy, that is the share in speed; and unlike the clock it hardly depends on who else uses the machine.
+
+Memory is that of predict's own process, with a network of one layer, over a number of samples and over eight times as many.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+
+from components.ingest.synthetic import SyntheticSample, render_sample
+from components.predict.decoding import ImageForm, decoded_batches
+from components.predict.images import find_images
+from components.predict.prediction import load_model, predict
+from components.shared.labels import CLASS_NAMES, FILTERS
+from components.shared.manifest import MODEL_MANIFEST, TrainedModel
+
+_NUM_DISTINCT = 64
+_CHANNELS = list(FILTERS[:3])
+_MEMORY_SAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run took.
+
+    Attributes:
+        seconds: From the first batch to the last.
+        call_cpu_seconds: Processor time of this process from the first batch to the last.
+        own_cpu_seconds: Processor time of this process from its start.
+        decoder_cpu_seconds: Of the processes that decode.
+        peak_mb: The most that this process had in memory.
+    """
+
+    seconds: float
+    call_cpu_seconds: float
+    own_cpu_seconds: float
+    decoder_cpu_seconds: float
+    peak_mb: float
+
+
+def make_images(folder: Path, num_samples: int) -> None:
+    """Renders some samples, and links them to as many names as are wanted."""
+    with Pool() as pool:
+        rendered = pool.map(_render, range(min(_NUM_DISTINCT, num_samples)))
+    folder.mkdir()
+    for number in range(num_samples):
+        for name, png in rendered[number % len(rendered)].pngs.items():
+            path = folder / f"{number:06d}_{name}.png"
+            if number < len(rendered):
+                path.write_bytes(png)
+            else:
+                os.link(folder / f"{number % len(rendered):06d}_{name}.png", path)
+
+
+def _render(number: int) -> SyntheticSample:
+    return render_sample(0, number)
+
+
+def export(folder: Path, image_size_px: int, is_small: bool) -> None:
+    """Exports a network with random weights."""
+    # Decoding processes import this file: what is imported here only is nothing to them.
+    import keras  # noqa: PLC0415
+
+    from components.train.export import export_model  # noqa: PLC0415
+    from components.train.model import build_model, inception_resnet_v2  # noqa: PLC0415
+
+    if is_small:
+        pixels = keras.Input((image_size_px, image_size_px, len(_CHANNELS)))
+        backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3, strides=2)(pixels))
+    else:
+        backbone = inception_resnet_v2(image_size_px, len(_CHANNELS), "none")
+    mean, std = np.full(len(_CHANNELS), 20.0, np.float32), np.full(len(_CHANNELS), 30.0, np.float32)
+    export_model(build_model(backbone, mean, std, len(CLASS_NAMES), dropout=0.5), _CHANNELS, CLASS_NAMES, ["none"], folder)
+    manifest = TrainedModel(
+        fingerprint="benchmark",
+        inputs={},
+        parameters={},
+        source="synthetic",
+        licence="",
+        class_names=list(CLASS_NAMES),
+        channels=_CHANNELS,
+        image_size_px=image_size_px,
+        epochs_trained=0,
+        best_epoch=0,
+        metrics={},
+    )
+    (folder / MODEL_MANIFEST).write_bytes(manifest.to_json())
+
+
+def classify_preloaded(version: Path, images: Path, _out: Path) -> tuple[float, float]:
+    """Calls the model on batches that are in memory, and returns the seconds and the processor time that it took."""
+    trained = TrainedModel.read(str(version / MODEL_MANIFEST))
+    form = ImageForm(tuple(trained.channels), trained.image_size_px)
+    with decoded_batches(find_images(str(images), trained.channels), str(images), form) as batches:
+        preloaded = [batch.pixels for batch in batches]
+    classify = load_model(str(version), form, Path())
+    started_s, started_cpu_s = time.monotonic(), time.process_time()
+    for pixels in preloaded:
+        classify(pixels)
+    return time.monotonic() - started_s, time.process_time() - started_cpu_s
+
+
+def predict_folder(version: Path, images: Path, out: Path) -> tuple[float, float]:
+    """Predicts, and returns the seconds that it took; the processor time is not known."""
+    return predict(str(version), str(images), str(out)).seconds, 0.0
+
+
+_WAYS = {"preloaded": classify_preloaded, "predict": predict_folder}
+
+
+def run_way(way: str, version: Path, images: Path, out: Path) -> Run:
+    """Runs a way in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.predict", "--way", way, str(version), str(images), str(out)]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return Run(**json.loads(finished.stdout.splitlines()[-1]))
+
+
+def _run_here(way: str, version: Path, images: Path, out: Path) -> Run:
+    seconds, call_cpu_seconds = _WAYS[way](version, images, out)
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds = (usage.ru_utime + usage.ru_stime for usage in (own, children))
+    return Run(seconds, call_cpu_seconds, *cpu_seconds, own.ru_maxrss / 1024)
+
+
+def share_of_cpu(preloaded: Run, predicted: Run) -> float:
+    """What calling the model takes, of what predict takes once the model is loaded."""
+    loading = preloaded.own_cpu_seconds - preloaded.call_cpu_seconds
+    return preloaded.call_cpu_seconds / (predicted.own_cpu_seconds - loading + predicted.decoder_cpu_seconds)
+
+
+def measure_speed(folder: Path, num_samples: int, image_size_px: int, repeats: int) -> None:
+    """Prints the speed of both ways, repeat by repeat."""
+    export(folder / "model", image_size_px, is_small=False)
+    images = folder / "images"
+    make_images(images, num_samples)
+    print(f"{num_samples} samples, {image_size_px} px\n")
+    print("| repeat | preloaded, samples/s | predict, samples/s | share in speed | share in processor time |")
+    print("|---|---|---|---|---|")
+    shares = []
+    for repeat in range(repeats):
+        preloaded = run_way("preloaded", folder / "model", images, folder / "none")
+        predicted = run_way("predict", folder / "model", images, folder / f"{repeat}.csv")
+        shares.append((preloaded.seconds / predicted.seconds, share_of_cpu(preloaded, predicted)))
+        figures = f"{num_samples / preloaded.seconds:.2f} | {num_samples / predicted.seconds:.2f}"
+        print(f"| {repeat + 1} | {figures} | {shares[-1][0]:.3f} | {shares[-1][1]:.3f} |", flush=True)
+    medians = [statistics.median(column) for column in zip(*shares, strict=True)]
+    print(f"\nMedians: {medians[0]:.3f} of the speed, {medians[1]:.3f} in processor time\n")
+
+
+def measure_memory(folder: Path) -> None:
+    """Prints the memory of predict over few and over many samples."""
+    export(folder / "small", 299, is_small=True)
+    print("| samples | samples/s | peak, MB |\n|---|---|---|")
+    for num_samples in (_MEMORY_SAMPLES, 8 * _MEMORY_SAMPLES):
+        images = folder / f"images-{num_samples}"
+        make_images(images, num_samples)
+        run = run_way("predict", folder / "small", images, folder / f"{num_samples}.csv")
+        print(f"| {num_samples} | {num_samples / run.seconds:.0f} | {run.peak_mb:.0f} |", flush=True)
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=320)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--image-size-px", type=int, default=299)
+    parser.add_argument("--way", choices=_WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("places", type=Path, nargs="*", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        print(json.dumps(asdict(_run_here(options.way, *options.places))))
+        return
+    from benchmarks.learning import describe_machine  # noqa: PLC0415
+
+    print(describe_machine())
+    with tempfile.TemporaryDirectory() as folder:
+        measure_speed(Path(folder), options.samples, options.image_size_px, options.repeats)
+        measure_memory(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

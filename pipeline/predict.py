@@ -1,0 +1,26 @@
+"""The command `python -m pipeline predict`."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.compiled import ROOT
+
+
+def predict(
+    model: Annotated[str, typer.Option(help="A version's folder or gs://..., or <serving_root>/<model_name>: its champion.")],
+    images: Annotated[str, typer.Option(help="The folder or gs://... with <Id>_<filter>.png files.")],
+    out: Annotated[str, typer.Option(help="The CSV file to write: a path or gs://...")] = "predictions.csv",
+) -> None:
+    """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
+
+    Images that cannot be used are listed with the reason in predictions.bad.csv, and stop nothing.
+
+    Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
+    """
+    located = [place if "://" in place else str(Path(place).expanduser().resolve()) for place in (model, images, out)]
+    finished = subprocess.run([sys.executable, "-m", "components.predict", *located], cwd=ROOT, check=False)
+    raise typer.Exit(finished.returncode)
