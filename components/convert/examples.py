@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
-from components.convert.near_duplicates import Link, link_near_duplicates
+from components.convert.near_duplicates import Link, group_samples, link_near_duplicates
 from components.convert.report import data_report
 from components.convert.report_input import gather_report_data
 from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request, check_bad_share
@@ -61,7 +61,7 @@ def convert_images(
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
-        (folder / SAMPLES).write_bytes(_samples_csv(good))
+        (folder / SAMPLES).write_bytes(_samples_csv(good, links))
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
         (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
         published = manifest.publish(uri, folder)
@@ -135,11 +135,14 @@ def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None
             raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another seed")
 
 
-def _samples_csv(samples: Sequence[ConvertedSample]) -> bytes:
-    rows = [[s.sample_id, s.split, s.shard, format_target(s.labels), *s.mean, *s.mean_square] for s in samples]
+def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link]) -> bytes:
+    groups = group_samples([sample.sample_id for sample in samples], links)
+    rows = [
+        [s.sample_id, s.split, s.shard, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square] for s in samples
+    ]
     num_channels = len(samples[0].mean)
     moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
-    return gzip.compress(_csv(["id", "split", "shard", "labels", *moments], rows), mtime=0)
+    return gzip.compress(_csv(["id", "split", "shard", "group", "labels", *moments], rows), mtime=0)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

@@ -13,7 +13,7 @@ from components.shared.labels import FILTERS
 from components.shared.manifest import Examples, RawImages
 
 # Raised when the same images and parameters give other records.
-FORMAT = 1
+FORMAT = 2
 
 # The files that are published with the manifest.
 TRANSFORM_GRAPH = "transform_graph"

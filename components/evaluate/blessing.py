@@ -1,31 +1,191 @@
-"""Whether a model may be served, and why."""
+"""Whether a model may be served, and why: yes, no, or not enough evidence."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from components.evaluate.bootstrap import MIN_CLASS_GROUPS, MIN_GROUPS, Interval
+from components.evaluate.comparison import Comparison
+
+Outcome = Literal["yes", "no", "not enough evidence"]
+
+# The largest expected calibration error that a model may have, over all pairs of sample and class. Generous: decisions go by
+# fitted thresholds, so it only stops answers that nobody could read as probabilities. Cross-entropy comes to 0.01 to 0.05.
+# Focal loss overstates what is rare: its best constant answer, at the published class frequencies, is 0.2 too high. To answer
+# one half throughout comes to 0.44.
+MAX_CALIBRATION_ERROR = 0.25
+
+# With this value of blessing_min_gain nothing is asked for: no F1 can be further below another. It is for trying things out.
+_ANY_GAIN = -1.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The pipeline's parameters: see the step."""
+
+    min_gain: float
+    max_class_drop: float
+
+
+@dataclass(frozen=True)
+class FloorGain:
+    """How far the macro F1 is above that of a floor: `gain` is the interval of the difference on the same samples."""
+
+    title: str
+    floor: float
+    gain: Interval
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is judged.
+
+    Attributes:
+        judged_on: The side of the split that all of it is from.
+        num_samples: How many samples that side has.
+        num_groups: How many groups of near-duplicates these are.
+        f1_macro: The model's macro F1.
+        floors: The macro F1 of classifiers that look at no image.
+        calibration_error: The model's.
+        comparison: Champion against challenger; None where there is no champion, or the model is it.
+    """
+
+    judged_on: str
+    num_samples: int
+    num_groups: int
+    f1_macro: float
+    floors: Sequence[FloorGain]
+    calibration_error: float
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says, and why."""
+
+    rule: str
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision, and its reasons in words."""
+    """What all rules say together."""
 
-    blessed: bool
-    reasons: list[str]
+    findings: Sequence[Finding]
+
+    @property
+    def outcome(self) -> Outcome:
+        """No if any rule says no; else not enough evidence if any lacks it; else yes."""
+        found = {finding.outcome for finding in self.findings}
+        return next((outcome for outcome in ("no", "not enough evidence") if outcome in found), "yes")
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the model may be pushed."""
+        return self.outcome == "yes"
+
+    @property
+    def title(self) -> str:
+        """The outcome as a heading."""
+        return {"yes": "blessed", "no": "not blessed"}.get(self.outcome, "not blessed, for there is not enough evidence")
+
+    @property
+    def reasons(self) -> list[str]:
+        """Those that speak against the model come first."""
+        return [f.reason for f in sorted(self.findings, key=lambda f: ("no", "not enough evidence", "yes").index(f.outcome))]
 
 
-def bless(metrics: dict[str, float], judged_on: str, min_gain: float) -> Verdict:
-    """Blesses a model whose macro F1 is above the floor, on samples that nothing was chosen by.
+def bless(evidence: Evidence, rules: Rules) -> Verdict:
+    """Judges a model by all rules.
 
-    Macro F1 alone decides: accuracy says little where most classes are absent from most images.
-
-    Args:
-        metrics: A scoreboard.
-        judged_on: The split that it was computed on.
-        min_gain: How far above the floor the macro F1 must be.
+    Macro F1 decides: accuracy says little where most classes are absent from most images.
     """
-    if judged_on != "test":
-        return Verdict(False, [f"there is no test split to judge on: what {judged_on} shows, the model was chosen by"])
-    gain = metrics["f1_macro"] - metrics["f1_macro_floor"]
-    comparison = (
-        f"macro F1 on the test split is {metrics['f1_macro']:.3f}; always answering yes gets {metrics['f1_macro_floor']:.3f}; "
-        f"blessing_min_gain asks for more than {min_gain:+.3f}"
+    findings = [*_split(evidence), _floors(evidence, rules), _calibration(evidence, rules)]
+    if evidence.comparison:
+        findings += _champion(evidence.comparison, rules)
+    return Verdict(findings)
+
+
+def _split(evidence: Evidence) -> Iterable[Finding]:
+    if evidence.judged_on != "test":
+        reason = f"there is no test split to judge on: what {evidence.judged_on} shows, the model was chosen by"
+        yield Finding("judged on samples that nothing was chosen by", "no", reason)
+
+
+def _floors(evidence: Evidence, rules: Rules) -> Finding:
+    hardest = min(evidence.floors, key=lambda floor: floor.gain.low)
+    measured = (
+        f"macro F1 on {evidence.num_samples} {evidence.judged_on} samples is {evidence.f1_macro:.3f}, "
+        f"and that of the nearest floor ({hardest.title}) {hardest.floor:.3f}"
     )
-    return Verdict(gain > min_gain, [comparison])
+    outcome, words = _judge_gain(hardest.gain if evidence.num_groups >= MIN_GROUPS else None, evidence.num_groups, rules, "no")
+    return Finding("better than the floors", outcome, f"{measured}; the gain {words}")
+
+
+def _calibration(evidence: Evidence, rules: Rules) -> Finding:
+    error = evidence.calibration_error
+    found = f"the expected calibration error is {error:.3f}"
+    if rules.min_gain <= _ANY_GAIN:
+        return Finding("calibrated", "yes", f"{found}; {_asks_for_nothing(rules)}")
+    outcome: Outcome = "yes" if error <= MAX_CALIBRATION_ERROR else "no"
+    return Finding("calibrated", outcome, f"{found}; at most {MAX_CALIBRATION_ERROR} is allowed")
+
+
+def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
+    rule = "better than the champion"
+    if comparison.obstacle:
+        reason = (
+            f"the champion (version {comparison.version}) cannot be asked about these samples, for {comparison.obstacle}: "
+            "whether it is better is not known. Another model_name starts without it"
+        )
+        yield Finding(rule, "yes" if rules.min_gain <= _ANY_GAIN else "not enough evidence", reason)
+        return
+    where = f"the same {comparison.num_samples} samples"
+    if comparison.num_seen:
+        where = (
+            f"the {comparison.num_samples} samples that neither has seen ({comparison.num_seen} of this split were trained on, "
+            f"and {comparison.num_related} are near-duplicates of such)"
+        )
+    outcome, words = _judge_gain(comparison.gain, comparison.num_groups, rules, "not enough evidence")
+    measured = f"against the champion (version {comparison.version}) on {where}"
+    if comparison.champion and comparison.challenger:
+        f1 = [f"{figures['f1_macro']:.3f}" for figures in (comparison.challenger, comparison.champion)]
+        measured += f", macro F1 is {f1[0]} to {f1[1]}"
+    yield Finding(rule, outcome, f"{measured}; the gain {words}")
+    yield _class_drops(comparison, rules)
+
+
+def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
+    judged = [(change, change.band) for change in comparison.classes if change.band]
+    dropped = [change for change, band in judged if band.high < -rules.max_class_drop]
+    told = f"of {len(judged)} classes in at least {MIN_CLASS_GROUPS} groups"
+    allowed = f"blessing_max_class_drop allows {rules.max_class_drop:.3f}"
+    if dropped:
+        named = ", ".join(f"{c.name} ({c.champion_f1:.3f} to {c.challenger_f1:.3f})" for c in dropped)
+        reason = f"{told}, these have a lower F1 than the champion's beyond their noise band: {named}; {allowed}"
+        return Finding("no class worse than the champion's", "no", reason)
+    reason = f"{told}, none has a lower F1 than the champion's beyond its noise band; {allowed}"
+    return Finding("no class worse than the champion's", "yes", reason)
+
+
+def _judge_gain(gain: Interval | None, num_groups: int, rules: Rules, if_equal: Outcome) -> tuple[Outcome, str]:
+    """Whether a gain is what is asked for, and its interval in words.
+
+    `if_equal` is the outcome where it is exactly what it must be above, in every resample: as of a model that says the same.
+    """
+    asked = f"blessing_min_gain asks for more than {rules.min_gain:+.3f}"
+    found = f"is {gain.low:+.3f} to {gain.high:+.3f} (95 % interval)" if gain else "is not known"
+    if rules.min_gain <= _ANY_GAIN:
+        return "yes", f"{found}; {_asks_for_nothing(rules)}"
+    if gain is None:
+        return "not enough evidence", f"{found}: {num_groups} groups of samples are too few, at least {MIN_GROUPS} are needed"
+    if gain.low > rules.min_gain:
+        return "yes", f"{found}; {asked}"
+    if gain.high < rules.min_gain:
+        return "no", f"{found}; {asked}"
+    return (if_equal if gain.low == gain.high else "not enough evidence"), f"{found}; {asked}"
+
+
+def _asks_for_nothing(rules: Rules) -> str:
+    return f"blessing_min_gain={rules.min_gain:g} asks for nothing"

@@ -3,73 +3,134 @@
 import json
 import logging
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from components.evaluate.blessing import bless
-from components.evaluate.inference import score_examples
-from components.evaluate.metrics import class_scores, confusion, micro_roc, scoreboard
+from components.evaluate.blessing import Evidence, Rules, bless
+from components.evaluate.champion import TRAINING_IDS, read_champion
+from components.evaluate.comparison import Comparison, Contender, compare
+from components.evaluate.groups import number_groups, read_groups
+from components.evaluate.inference import ExportedModel
+from components.evaluate.judging import judge
+from components.evaluate.metrics import confusion, micro_roc, scoreboard
+from components.evaluate.pictures import draw_pictures
 from components.evaluate.report import evaluation_report
+from components.evaluate.report_data import ReportData
 from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, Request
-from components.evaluate.thresholds import fit_global_threshold
-from components.shared.manifest import Evaluation, Examples
+from components.evaluate.scores import Scores
+from components.evaluate.thresholds import fit_thresholds
+from components.shared.champion import Champion
+from components.shared.manifest import Evaluation, Examples, TrainedModel
 from components.shared.staging import staged
 
 _log = logging.getLogger(__name__)
 
 
-def evaluate_model(model_dir: Path, examples: Examples, data_root: str, request: Request) -> Evaluation:
-    """Fits the threshold on validation, judges on test, and publishes the result.
+def evaluate_model(
+    model_dir: Path, trained: TrainedModel, examples: Examples, champion: Champion | None, data_root: str, request: Request
+) -> Evaluation:
+    """Fits thresholds on validation, judges on test, and publishes the result.
 
     Where there is no test split, validation is judged on, and the model is not blessed.
 
     Args:
         model_dir: The SavedModel.
+        trained: Its manifest.
         examples: Records of all sides of the split.
+        champion: What it has to stand up to, if anything.
         data_root: The folder above `evaluation/`.
-        request: Which model it is, and how to judge.
+        request: How to judge.
     """
     judged_on = "test" if examples.num_records("test") else "validation"
+    groups = read_groups(examples)
     with staged(examples, sorted({"validation", judged_on})) as local:
-        return _evaluate_staged(model_dir, local, judged_on, request.uri(examples, data_root), request)
-
-
-def _evaluate_staged(model_dir: Path, examples: Examples, judged_on: str, uri: str, request: Request) -> Evaluation:
-    scores = score_examples(model_dir, examples, sorted({"validation", judged_on}))
-    threshold = fit_global_threshold(scores["validation"].y_true, scores["validation"].y_score)
-    judged = scores[judged_on]
-    y_pred = judged.y_score >= threshold
-    figures = scoreboard(judged.y_true, judged.y_score, threshold)
-    verdict = bless(figures, judged_on, request.blessing_min_gain)
-    _log.info("%s: %s", "blessed" if verdict.blessed else "not blessed", "; ".join(verdict.reasons))
+        model = ExportedModel(model_dir)
+        scores = model.score(local, sorted({"validation", judged_on}))
+        validation, judged = scores["validation"], scores[judged_on]
+        fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), request.seed)
+        ids = (model_dir / TRAINING_IDS).read_text(encoding="utf-8").splitlines()
+        challenger = Contender(judged.y_score, fitted.thresholds, ids)
+        comparison = _compare(champion, challenger, judged, local, judged_on, groups, request.seed) if champion else None
+        pictures = draw_pictures(model, local, judged_on, judged)
+    numbers = number_groups(judged.ids, groups)
+    judgement = judge(judged, fitted.thresholds, numbers, examples.class_names, request.seed)
+    evidence = Evidence(
+        judged_on=judged_on,
+        num_samples=len(judged.ids),
+        num_groups=int(numbers.max()) + 1,
+        f1_macro=judgement.metrics["f1_macro"],
+        floors=judgement.floor_gains,
+        calibration_error=judgement.metrics["calibration_error"],
+        comparison=comparison,
+    )
+    verdict = bless(evidence, Rules(request.blessing_min_gain, request.blessing_max_class_drop))
+    _log.info("%s: %s", verdict.title, "; ".join(verdict.reasons))
     manifest = Evaluation(
         fingerprint=request.fingerprint(examples),
-        inputs={"model": request.model_fingerprint, "examples": examples.fingerprint},
-        parameters={"blessing_min_gain": request.blessing_min_gain},
+        inputs=request.inputs(examples),
+        parameters=request.parameters(),
         source=examples.source,
         licence=examples.licence,
         model_fingerprint=request.model_fingerprint,
         judged_on=judged_on,
-        num_samples=len(judged.ids),
-        threshold=threshold,
+        num_samples=evidence.num_samples,
+        num_groups=evidence.num_groups,
+        threshold_method=fitted.method,
+        thresholds=fitted.thresholds.tolist(),
         blessed=verdict.blessed,
+        verdict=verdict.outcome,
         reasons=verdict.reasons,
-        metrics=figures,
-        validation_metrics=scoreboard(scores["validation"].y_true, scores["validation"].y_score, threshold),
+        champion_version=champion.version if champion else None,
+        champion_generation=champion.generation if champion else "",
+        metrics=judgement.metrics,
+        validation_metrics=scoreboard(validation.y_true, validation.y_score, fitted.thresholds),
+        floors=judgement.floors,
     )
-    thresholds = np.full(len(examples.class_names), threshold)
-    classes = class_scores(judged.y_true, y_pred, thresholds, examples.class_names)
-    with tempfile.TemporaryDirectory() as temp_dir:
-        folder = Path(temp_dir)
-        fitted = {"method": "one threshold, best macro F1 on validation", "thresholds": thresholds.tolist()}
-        (folder / THRESHOLDS).write_text(json.dumps(fitted), encoding="utf-8")
-        curves = {
-            "roc": micro_roc(judged.y_true, judged.y_score),
-            "confusion": confusion(judged.y_true, y_pred),
-            "classes": [vars(score) for score in classes],
-        }
-        (folder / CLASS_METRICS).write_text(json.dumps(curves), encoding="utf-8")
-        page = evaluation_report(manifest, classes, examples, judged, y_pred)
-        (folder / EVALUATION_REPORT).write_text(page, encoding="utf-8")
-        return manifest.publish(uri, folder)
+    page = ReportData(
+        evaluation=manifest,
+        verdict=verdict,
+        trained=trained,
+        examples=examples,
+        ids=judged.ids,
+        y_true=judged.y_true,
+        y_score=judged.y_score,
+        y_pred=challenger.answers.y_pred,
+        classes=judgement.classes,
+        thresholds=fitted,
+        comparison=comparison,
+        pictures=pictures,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder), page)
+        return manifest.publish(request.uri(examples, data_root), Path(folder))
+
+
+def _compare(
+    champion: Champion,
+    challenger: Contender,
+    judged: Scores,
+    examples: Examples,
+    judged_on: str,
+    groups: dict[str, str],
+    seed: int,
+) -> Comparison:
+    served = read_champion(champion)
+    if obstacle := served.obstacle(examples):
+        return Comparison(champion.version, obstacle)
+    _log.info("asking the champion (version %d) about the same images", champion.version)
+    with tempfile.TemporaryDirectory() as folder:
+        said = ExportedModel(served.fetch(Path(folder))).score(examples, [judged_on])[judged_on]
+    rival = Contender(said.y_score, served.thresholds, served.training_ids)
+    return compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names, seed)
+
+
+def _write(folder: Path, page: ReportData) -> None:
+    fitted = {"method": page.thresholds.method, "thresholds": page.evaluation.thresholds}
+    curves = {
+        "roc": micro_roc(page.y_true, page.y_score),
+        "confusion": confusion(page.y_true, page.y_pred),
+        "classes": [asdict(score) for score in page.classes],
+    }
+    (folder / THRESHOLDS).write_text(json.dumps(fitted), encoding="utf-8")
+    (folder / CLASS_METRICS).write_text(json.dumps(curves), encoding="utf-8")
+    (folder / EVALUATION_REPORT).write_text(evaluation_report(page), encoding="utf-8")

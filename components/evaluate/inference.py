@@ -1,54 +1,53 @@
-"""Runs the exported model, which is what will be served, over the examples."""
+"""Runs exported models, which is what is served, over the examples."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from components.evaluate.scores import Scores
 from components.shared.manifest import Examples
 from components.shared.progress import progress_bar
 from components.shared.records import read_split
 
 _BATCH_SIZE = 32
+_MAPS = "activation_maps"
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What a model says of one side of the split.
+class ExportedModel:
+    """A loaded SavedModel."""
 
-    Attributes:
-        ids: The samples.
-        y_true: Whether each class is there: bool, shape (samples, classes).
-        y_score: The model's probabilities: float32, the same shape.
-    """
+    def __init__(self, folder: Path) -> None:
+        self._model = tf.saved_model.load(str(folder))
 
-    ids: list[str]
-    y_true: np.ndarray
-    y_score: np.ndarray
+    def score(self, examples: Examples, splits: Sequence[str]) -> dict[str, Scores]:
+        """Scores all examples of some sides of the split."""
+        with progress_bar(sum(examples.num_records(split) for split in splits), "images") as progress:
+            return {split: self._score_split(examples, split, progress.update) for split in splits}
 
+    def _score_split(self, examples: Examples, split: str, report: Callable[[int], object]) -> Scores:
+        num_classes = len(examples.class_names)
+        ids: list[str] = []
+        y_true, y_score = [np.zeros((0, num_classes), bool)], [np.zeros((0, num_classes), np.float32)]
+        for batch in read_split(examples, split).batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE):
+            ids += [sample_id.decode() for sample_id in batch["id"].numpy()]
+            y_true.append(batch["labels"].numpy() > 0)
+            y_score.append(self._model.signatures["pixels"](pixels=batch["pixels"])["probabilities"].numpy())
+            report(len(batch["id"]))
+        return Scores(ids, np.concatenate(y_true), np.concatenate(y_score))
 
-def score_examples(model_dir: Path, examples: Examples, splits: list[str]) -> dict[str, Scores]:
-    """Scores all examples of some sides of the split.
+    def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
+        """The class activation maps of some images.
 
-    Args:
-        model_dir: The SavedModel.
-        examples: The records.
-        splits: Which sides.
-    """
-    model = tf.saved_model.load(str(model_dir))
-    with progress_bar(sum(examples.num_records(split) for split in splits), "images") as progress:
-        return {split: _score(model, examples, split, progress) for split in splits}
+        Args:
+            pixels: uint8, shape (images, height, width, channels).
 
-
-def _score(model: tf.Module, examples: Examples, split: str, progress: Any) -> Scores:
-    num_classes = len(examples.class_names)
-    ids: list[str] = []
-    y_true, y_score = [np.zeros((0, num_classes), bool)], [np.zeros((0, num_classes), np.float32)]
-    for batch in read_split(examples, split).batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE):
-        ids += [sample_id.decode() for sample_id in batch["id"].numpy()]
-        y_true.append(batch["labels"].numpy() > 0)
-        y_score.append(model.signatures["pixels"](pixels=batch["pixels"])["probabilities"].numpy())
-        progress.update(len(batch["id"]))
-    return Scores(ids, np.concatenate(y_true), np.concatenate(y_score))
+        Returns:
+            float32, shape (images, map height, map width, classes); None where the model gives no maps.
+        """
+        if _MAPS not in self._model.signatures:
+            return None
+        signature = self._model.signatures[_MAPS]
+        parts = [pixels[start : start + _BATCH_SIZE] for start in range(0, len(pixels), _BATCH_SIZE)]
+        return np.concatenate([signature(pixels=tf.constant(part))["maps"].numpy() for part in parts])

@@ -1,7 +1,9 @@
-"""The figures of a multi-label classifier, each beside what a classifier that looks at no image gets.
+"""The figures of a multi-label classifier, each beside what classifiers get that look at no image.
 
-A class that is absent from the split, or that is never predicted, has an F1 of 0: scikit-learn's convention, and that of the
-competition, whose metric is the macro F1. The floors follow the same convention.
+Conventions. F1 is scikit-learn's with `zero_division=0`, as in the competition, whose metric is the macro F1: a class that no
+sample shows counts as 0 there, for the model and for every floor alike; so does one that is never predicted. Average precision
+and ROC AUC have no value for a class that all samples show or none: their macro averages are over the other classes, and are
+left out where there is none. Accuracy is the paper's: of all pairs of sample and class, at a threshold of 0.5.
 """
 
 from dataclasses import dataclass
@@ -9,12 +11,52 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics
 
+from components.evaluate.calibration import reliability
+
 PAPER_THRESHOLD = 0.5
+
+# The figures by name, and what they are called.
+TITLES = {
+    "f1_macro": "F1, macro average",
+    "f1_micro": "F1, micro average",
+    "f1_samples": "F1, average over samples",
+    "average_precision_macro": "Average precision, macro average",
+    "roc_auc_macro": "ROC AUC, macro average",
+    "subset_accuracy": "Subset accuracy (all classes of an image right)",
+    "accuracy": "Accuracy, element-wise at 0.5",
+    "log_loss": "Log loss (smaller is better)",
+    "calibration_error": "Expected calibration error (smaller is better)",
+}
+
+ALWAYS_NO, CLASS_PRIOR, THREE_COMMONEST = "always_no", "class_prior", "three_commonest"
+# The floors by name, and what they are.
+FLOOR_TITLES = {
+    ALWAYS_NO: "always answering no",
+    CLASS_PRIOR: "class prior",
+    THREE_COMMONEST: "perfect on the 3 commonest classes",
+}
+# Which of the floors that know nothing is the higher one, or the natural one. The class prior's decisions are always yes.
+_HIGHER_FLOOR = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier says: `y_score`, probabilities, and `y_pred`, bool, both of shape (samples, classes)."""
+
+    y_score: np.ndarray
+    y_pred: np.ndarray
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class is recognised on one split. `support` is the number of samples that show it."""
+    """How one class is recognised on one split.
+
+    Attributes:
+        support: The number of samples that show it. Where it is 0, F1 counts as 0 in the macro average and says nothing else.
+        f1_floor: That of always answering yes.
+        average_precision: None where no sample shows the class, or all do.
+        f1_low: The interval of F1, where it has one.
+    """
 
     name: str
     support: int
@@ -22,38 +64,101 @@ class ClassScore:
     recall: float
     f1: float
     f1_floor: float
+    average_precision: float | None
     threshold: float
+    f1_low: float | None = None
+    f1_high: float | None = None
 
 
-def scoreboard(y_true: np.ndarray, y_score: np.ndarray, threshold: float) -> dict[str, float]:
-    """The figures over all classes.
+def figures(y_true: np.ndarray, answers: Answers) -> dict[str, float]:
+    """The figures over all classes, by name. Those that have no value are left out.
+
+    Args:
+        y_true: bool, shape (samples, classes).
+        answers: What the classifier says of the same samples.
+    """
+    y_score, y_pred = answers.y_score, answers.y_pred
+    found = {
+        "accuracy": float((y_true == (y_score >= PAPER_THRESHOLD)).mean()),
+        "subset_accuracy": float((y_true == y_pred).all(axis=1).mean()),
+        "f1_macro": _f1(y_true, y_pred, "macro"),
+        "f1_micro": _f1(y_true, y_pred, "micro"),
+        "f1_samples": _f1(y_true, y_pred, "samples"),
+        "log_loss": float(metrics.log_loss(y_true.ravel(), y_score.ravel(), labels=[False, True])),
+        "calibration_error": reliability(y_true, y_score).error,
+    }
+    ranked = has_both_answers(y_true)
+    if ranked.any():
+        found["average_precision_macro"] = float(
+            metrics.average_precision_score(y_true[:, ranked], y_score[:, ranked], average="macro")
+        )
+        found["roc_auc_macro"] = float(metrics.roc_auc_score(y_true[:, ranked], y_score[:, ranked], average="macro"))
+    return found
+
+
+def has_both_answers(y_true: np.ndarray) -> np.ndarray:
+    """Which classes some samples show and some do not: bool, shape (classes,)."""
+    return np.asarray(y_true.any(axis=0) & ~y_true.all(axis=0))
+
+
+def floor_answers(y_true: np.ndarray) -> dict[str, Answers]:
+    """What the classifiers say that look at no image, and one that knows only what is common.
+
+    `always_no` says no to everything. `class_prior` gives each class its own share of these samples as its probability, the
+    best constant there is, and decides for yes, the best constant decision as far as F1 goes. `three_commonest` knows all about
+    the three commonest classes and says no to the others; where no more are shown, it would know everything and is no floor.
+    """
+    nothing = np.zeros(y_true.shape, np.float32)
+    prior = np.broadcast_to(y_true.mean(axis=0, dtype=np.float32), y_true.shape)
+    commonest = np.argsort(-y_true.sum(axis=0), kind="stable")[:3]
+    three = np.zeros_like(y_true)
+    three[:, commonest] = y_true[:, commonest]
+    floors = {ALWAYS_NO: Answers(nothing, nothing > 0), CLASS_PRIOR: Answers(prior, np.ones_like(y_true))}
+    if (three != y_true).any():
+        floors[THREE_COMMONEST] = Answers(three.astype(np.float32), three)
+    return floors
+
+
+def scoreboard(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray | float) -> dict[str, float]:
+    """The figures over all classes, each beside its floor.
 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
-        threshold: Where F1 takes a probability for a yes. Accuracy is the paper's: element-wise, at 0.5.
+        thresholds: From where on a probability is a yes: one, or one a class.
 
     Returns:
-        `accuracy` with `accuracy_floor`, which always answering no gets; `f1_macro` and `f1_micro` with their floors, which
-        always answering yes gets (always answering no gets 0).
+        Each figure by its name, and as `<name>_floor` the class prior's, whose decisions are always yes; for the accuracies
+        that of always answering no.
     """
-    yes, y_pred = np.ones_like(y_true), y_score >= threshold
-    return {
-        "accuracy": float((y_true == (y_score >= PAPER_THRESHOLD)).mean()),
-        "accuracy_floor": float((~y_true).mean()),
-        "f1_macro": _f1(y_true, y_pred, "macro"),
-        "f1_macro_floor": _f1(y_true, yes, "macro"),
-        "f1_micro": _f1(y_true, y_pred, "micro"),
-        "f1_micro_floor": _f1(y_true, yes, "micro"),
-    }
+    floors = {name: figures(y_true, answers) for name, answers in floor_answers(y_true).items()}
+    return beside_floors(figures(y_true, Answers(y_score, y_score >= thresholds)), floors)
 
 
-def class_scores(y_true: np.ndarray, y_pred: np.ndarray, thresholds: np.ndarray, names: list[str]) -> list[ClassScore]:
-    """The figures of each class. The floor of a class's F1 is that of always answering yes."""
+def beside_floors(found: dict[str, float], floors: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Adds to figures their floors, as `scoreboard` does: `floors` has the figures of each of `floor_answers`."""
+    return found | {f"{name}_floor": floors[_HIGHER_FLOOR.get(name, CLASS_PRIOR)][name] for name in found}
+
+
+def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray, names: list[str]) -> list[ClassScore]:
+    """The figures of each class."""
+    y_pred = y_score >= thresholds
     precision, recall, f1, support = metrics.precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
     floor = metrics.f1_score(y_true, np.ones_like(y_true), average=None, zero_division=0)
-    columns = zip(names, support, precision, recall, f1, floor, thresholds, strict=True)
-    return [ClassScore(name, int(count), *(float(value) for value in values)) for name, count, *values in columns]
+    ranked = has_both_answers(y_true)
+    return [
+        ClassScore(
+            name=name,
+            support=int(support[k]),
+            precision=float(precision[k]),
+            recall=float(recall[k]),
+            f1=float(f1[k]),
+            f1_floor=float(floor[k]),
+            average_precision=float(metrics.average_precision_score(y_true[:, k], y_score[:, k])) if ranked[k] else None,
+            threshold=float(thresholds[k]),
+        )
+        for k, name in enumerate(names)
+    ]
 
 
 def micro_roc(y_true: np.ndarray, y_score: np.ndarray, num_points: int = 100) -> dict[str, list[float]]:

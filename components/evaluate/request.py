@@ -1,13 +1,13 @@
 """Which evaluation is asked for, and whether it exists already: all that a repeated run needs, so it imports little."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from components.shared import storage
 from components.shared.fingerprint import fingerprint
 from components.shared.manifest import Evaluation, Examples
 
 # Raised when the same model and examples give other figures or another report.
-FORMAT = 1
+FORMAT = 2
 
 # The files that are published with the manifest.
 THRESHOLDS = "thresholds.json"
@@ -17,15 +17,34 @@ EVALUATION_REPORT = "evaluation_report.html"
 
 @dataclass(frozen=True)
 class Request:
-    """What to judge, and how."""
+    """What to judge, and how.
+
+    Attributes:
+        model_fingerprint: The model.
+        champion_fingerprint: What it is compared with; empty for nothing.
+        blessing_min_gain: As the step's.
+        blessing_max_class_drop: As the step's.
+        seed: Of the bootstrap.
+    """
 
     model_fingerprint: str
+    champion_fingerprint: str
     blessing_min_gain: float
+    blessing_max_class_drop: float
+    seed: int
+
+    def inputs(self, examples: Examples) -> dict[str, str]:
+        """Fingerprints of what goes in."""
+        inputs = {"model": self.model_fingerprint, "examples": examples.fingerprint}
+        return inputs | {"champion": self.champion_fingerprint} if self.champion_fingerprint else inputs
+
+    def parameters(self) -> dict[str, object]:
+        """What else changes the result."""
+        return {name: value for name, value in asdict(self).items() if not name.endswith("_fingerprint")}
 
     def fingerprint(self, examples: Examples) -> str:
         """Names the evaluation by its content."""
-        inputs = {"model": self.model_fingerprint, "examples": examples.fingerprint}
-        return fingerprint("evaluate", FORMAT, inputs, {"blessing_min_gain": self.blessing_min_gain})
+        return fingerprint("evaluate", FORMAT, self.inputs(examples), self.parameters())
 
     def uri(self, examples: Examples, data_root: str) -> str:
         """The folder of the evaluation."""

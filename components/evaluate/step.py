@@ -7,25 +7,34 @@ def evaluate(
     examples: Input[Dataset],
     model: Input[Model],
     data_root: str,
+    serving_root: str,
     metrics: Output[Metrics],
     class_metrics: Output[ClassificationMetrics],
     thresholds: Output[Artifact],
     blessing: Output[Artifact],
     evaluation_report: Output[HTML],
+    model_name: str = "hpa",
     blessing_min_gain: float = 0.0,
+    blessing_max_class_drop: float = 0.05,
+    seed: int = 0,
 ) -> None:
-    """Fits the decision threshold on the validation split, judges the model on the test split, and blesses it or not.
+    """Fits the decision thresholds on the validation split, judges the model on the test split, and blesses it or not.
 
     Args:
         examples: What convert wrote.
         model: The SavedModel that would be served.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
-        metrics: Accuracy and F1, each with what a classifier that looks at no image gets; and the F1 of each class.
+        serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
+        metrics: Each figure with its interval and with what a classifier that looks at no image gets; F1 of each class.
         class_metrics: ROC curve and confusion matrix over all pairs of sample and class.
         thresholds: The fitted thresholds (JSON).
         blessing: The verdict with its reasons (JSON).
         evaluation_report: A page on all of it.
-        blessing_min_gain: How far the macro F1 must be above the floor for a blessing.
+        model_name: The folder of the model's versions.
+        blessing_min_gain: How far the gain in macro F1, over the floors and over the champion, must be above 0 with all of its
+            95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
+        blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band.
+        seed: Of the bootstrap and of the folds that thresholds are compared on.
     """
     import json
     import logging
@@ -33,22 +42,37 @@ def evaluate(
 
     from components.evaluate import request
     from components.shared import storage
+    from components.shared.champion import find_champion
     from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
 
     with step_log("evaluate"):
-        check_parameters(blessing_min_gain=blessing_min_gain)
+        check_parameters(
+            serving_root=serving_root,
+            model_name=model_name,
+            blessing_min_gain=blessing_min_gain,
+            blessing_max_class_drop=blessing_max_class_drop,
+            seed=seed,
+        )
         records = Examples.read(examples.path)
         trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
-        wanted = request.Request(trained.fingerprint, blessing_min_gain)
+        champion = find_champion(serving_root, model_name)
+        # A model that is the champion already is not compared with itself.
+        rival = champion if champion and champion.model_fingerprint != trained.fingerprint else None
+        wanted = request.Request(
+            trained.fingerprint, rival.model_fingerprint if rival else "", blessing_min_gain, blessing_max_class_drop, seed
+        )
         done = wanted.find(records, data_root)
         if done:
             logging.getLogger("components.evaluate").info("this model is evaluated already: %s", done.uri)
         else:
             from components.evaluate.evaluation import evaluate_model
 
-            done = evaluate_model(Path(model.path), records, data_root, wanted)
+            done = evaluate_model(Path(model.path), trained, records, rival, data_root, wanted)
+        if champion:  # the one that it was judged against, maybe long ago: push asks whether the pointer has moved since now
+            pointer = {"champion_version": champion.version, "champion_generation": champion.generation}
+            done = done.model_copy(update=pointer)
         done.save(blessing)
         storage.fetch(done.file_uri(request.THRESHOLDS), Path(thresholds.path))
         storage.fetch(done.file_uri(request.EVALUATION_REPORT), Path(evaluation_report.path))
@@ -61,7 +85,8 @@ def evaluate(
         for name, value in done.metrics.items():
             metrics.log_metric(name, value)
         for score in curves["classes"]:
-            metrics.log_metric(f"f1 {score['name']}", score["f1"])
+            if score["support"]:
+                metrics.log_metric(f"f1 {score['name']}", score["f1"])
         for artifact in (metrics, class_metrics):
             artifact.metadata.update(done.lineage())
         for artifact in (thresholds, evaluation_report):

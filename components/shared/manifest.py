@@ -2,7 +2,7 @@
 
 import secrets
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -212,14 +212,38 @@ class TrainedModel(Manifest):
 
 
 class Evaluation(Manifest):
-    """How a model did, and whether it may be served."""
+    """How a model did, and whether it may be served.
+
+    Attributes:
+        judged_on: The side of the split that `metrics` are of.
+        num_samples: How many samples that side has.
+        num_groups: How many groups of near-duplicates these are.
+        threshold_method: How the thresholds were fitted, in words.
+        thresholds: From where on a probability is a yes: one a class.
+        blessed: Whether it may be pushed: only with the verdict `yes`.
+        reasons: What each rule found, in words.
+        champion_version: The served version that it was compared with, or is itself; None where none is served.
+        champion_generation: The champion's pointer as it was found: see `components.shared.champion`.
+        metrics: Each figure by its name, its interval as `_low` and `_high`, its floor as `_floor`.
+        validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
+        floors: Figures by name, for each classifier that looks at no image.
+    """
 
     model_fingerprint: str
     judged_on: str
     num_samples: int
-    threshold: float
+    num_groups: int
+    threshold_method: str
+    thresholds: list[float]
     blessed: bool
+    verdict: Literal["yes", "no", "not enough evidence"]
     reasons: list[str]
-    # On the split that was judged on, and on validation, which the threshold was fitted on.
+    champion_version: int | None = None
+    champion_generation: str = ""
     metrics: dict[str, float]
     validation_metrics: dict[str, float]
+    floors: dict[str, dict[str, float]]
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, without what is long."""
+        return self.model_dump(mode="json", exclude={"thresholds", "floors"}, exclude_none=True)

@@ -1,0 +1,154 @@
+"""Champion against challenger: two models on the same samples, each with the thresholds that it ships with."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from components.evaluate.bootstrap import (
+    CONFIDENCE,
+    MIN_GROUPS,
+    Floats,
+    Interval,
+    Resamples,
+    are_common,
+    interval,
+    resample_class_f1,
+)
+from components.evaluate.groups import number_groups
+from components.evaluate.metrics import Answers, class_scores, figures
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """One class: `change` is challenger minus champion in F1.
+
+    Attributes:
+        band: Where the change lies, with 95 % confidence in the bands of all classes together. None where too few groups show
+            the class.
+    """
+
+    name: str
+    support: int
+    champion_f1: float
+    challenger_f1: float
+    band: Interval | None
+
+    @property
+    def change(self) -> float:
+        """How much better the challenger is."""
+        return self.challenger_f1 - self.champion_f1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the two models got.
+
+    Attributes:
+        version: The champion's version.
+        obstacle: Why there is no comparison, in words; empty where there is one.
+        num_samples: How many samples both were judged on.
+        num_groups: How many groups these are.
+        num_seen: How many samples of the split one of them was trained on.
+        num_related: How many further samples are near-duplicates of such.
+        champion: Its figures by name.
+        challenger: The same of the new model.
+        gain: Where the difference in macro F1 lies: challenger minus champion. None where the groups are too few to tell.
+        classes: Each class.
+    """
+
+    version: int
+    obstacle: str = ""
+    num_samples: int = 0
+    num_groups: int = 0
+    num_seen: int = 0
+    num_related: int = 0
+    champion: dict[str, float] | None = None
+    challenger: dict[str, float] | None = None
+    gain: Interval | None = None
+    classes: Sequence[ClassChange] = ()
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of the two: its probabilities, its thresholds, and the ids that it was trained on."""
+
+    y_score: np.ndarray
+    thresholds: np.ndarray
+    training_ids: Collection[str]
+
+    @property
+    def answers(self) -> Answers:
+        """Its decisions too."""
+        return Answers(self.y_score, self.y_score >= self.thresholds)
+
+    def on(self, kept: np.ndarray) -> "Contender":
+        """The same on some of the samples."""
+        return Contender(self.y_score[kept], self.thresholds, self.training_ids)
+
+
+def compare(
+    version: int,
+    challenger: Contender,
+    champion: Contender,
+    y_true: np.ndarray,
+    ids: Sequence[str],
+    groups: dict[str, str],
+    names: Sequence[str],
+    seed: int,
+) -> Comparison:
+    """Compares two models by a paired bootstrap, on those samples of a split that neither has seen in training.
+
+    A sample counts as seen if a near-duplicate of it was trained on.
+
+    Args:
+        version: The champion's.
+        challenger: The new model.
+        champion: The served one.
+        y_true: bool, shape (samples, classes).
+        ids: The samples.
+        groups: The near-duplicate group of each sample id.
+        names: Of the classes.
+        seed: Of the resamples.
+    """
+    trained_on = {*challenger.training_ids, *champion.training_ids}
+    seen_groups = {groups[sample_id] for sample_id in trained_on if sample_id in groups}
+    seen = np.array([sample_id in trained_on for sample_id in ids])
+    kept = np.array([groups[sample_id] not in seen_groups for sample_id in ids]) & ~seen
+    samples = Comparison(version, num_samples=int(kept.sum()), num_seen=int(seen.sum()), num_related=int((~kept & ~seen).sum()))
+    if not kept.any():
+        return samples
+    truth, new, old = y_true[kept], challenger.on(kept), champion.on(kept)
+    numbers = number_groups([sample_id for sample_id, stays in zip(ids, kept, strict=True) if stays], groups)
+    num_groups = int(numbers.max()) + 1
+    resamples = Resamples(numbers, seed)
+    changes = np.subtract(*(resample_class_f1(truth, one.answers.y_pred, resamples) for one in (new, old)))
+    theirs, mine = figures(truth, old.answers), figures(truth, new.answers)
+    gain = interval(mine["f1_macro"] - theirs["f1_macro"], changes.mean(axis=1))
+    return replace(
+        samples,
+        num_groups=num_groups,
+        champion=theirs,
+        challenger=mine,
+        gain=gain if num_groups >= MIN_GROUPS else None,
+        classes=_class_changes(truth, new, old, list(names), numbers, changes),
+    )
+
+
+def _class_changes(
+    y_true: np.ndarray, new: Contender, old: Contender, names: list[str], groups: np.ndarray, changes: Floats
+) -> list[ClassChange]:
+    is_judged = are_common(y_true, groups)
+    # Bonferroni: of many classes that have not changed, one or another leaves a band of 95 % of its own nearly always.
+    confidence = 1 - (1 - CONFIDENCE) / max(1, int(is_judged.sum()))
+    scores = zip(*(class_scores(y_true, one.y_score, one.thresholds, names) for one in (new, old)), strict=True)
+    return [
+        ClassChange(
+            name=mine.name,
+            support=mine.support,
+            champion_f1=theirs.f1,
+            challenger_f1=mine.f1,
+            band=interval(mine.f1 - theirs.f1, changes[:, k], confidence) if is_judged[k] else None,
+        )
+        for k, (mine, theirs) in enumerate(scores)
+    ]

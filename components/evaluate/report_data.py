@@ -1,0 +1,75 @@
+"""What the evaluation report is made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.evaluate.blessing import Verdict
+from components.evaluate.comparison import Comparison
+from components.evaluate.metrics import ClassScore
+from components.evaluate.thresholds import FittedThresholds
+from components.shared.manifest import Evaluation, Examples, TrainedModel
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that the report shows for a class.
+
+    Attributes:
+        label: The class index.
+        kind: Why it is shown: see `components.evaluate.pictures`.
+        position: Where it is among the judged samples.
+        jpeg: The image, and beside it the activation map of the class where the model gives one.
+    """
+
+    label: int
+    kind: str
+    position: int
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The images of the report, and the places that activation maps have: `8 x 8`; empty where there are no maps."""
+
+    pictures: Sequence[Picture]
+    map_size: str
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the evaluation report shows.
+
+    Attributes:
+        evaluation: The figures and the verdict.
+        verdict: What each rule found.
+        trained: The model's manifest.
+        examples: The manifest of the examples.
+        ids: The judged samples.
+        y_true: bool, shape (samples, classes).
+        y_score: The model's probabilities, the same shape.
+        y_pred: Its decisions, the same shape.
+        classes: The figures of each class.
+        thresholds: How the thresholds came about.
+        comparison: Champion against challenger, if there is a champion.
+        pictures: The images.
+    """
+
+    evaluation: Evaluation
+    verdict: Verdict
+    trained: TrainedModel
+    examples: Examples
+    ids: Sequence[str]
+    y_true: np.ndarray
+    y_score: np.ndarray
+    y_pred: np.ndarray
+    classes: Sequence[ClassScore]
+    thresholds: FittedThresholds
+    comparison: Comparison | None
+    pictures: Pictures
+
+    @property
+    def class_names(self) -> list[str]:
+        """In the order of the class indices."""
+        return self.examples.class_names

@@ -1,0 +1,40 @@
+"""Whether probabilities mean what they say."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from components.evaluate.blessing import MAX_CALIBRATION_ERROR
+from components.evaluate.calibration import NUM_BINS, Reliability, reliability
+from components.evaluate.report_data import ReportData
+from components.evaluate.report_sections.look import FLOOR_COLOUR, MODEL_COLOUR, bare
+from components.shared.page import Section, figure
+
+
+def calibration_section(data: ReportData) -> Section:
+    """The reliability diagram."""
+    found = reliability(data.y_true, data.y_score)
+    return Section(
+        "Calibration",
+        figure(_diagram(found), "Reliability diagram: share of positives by probability"),
+        f"Of the answers with a probability of 30 %, three in ten should be right: then the dots lie on the line. Above it the "
+        f"network is too cautious, below it too bold. The expected calibration error is {found.error:.3f}, over all pairs of "
+        f"sample and class in {NUM_BINS} bins; more than {MAX_CALIBRATION_ERROR} would stop the model.",
+    )
+
+
+def _diagram(found: Reliability) -> Figure:
+    filled = found.counts > 0
+    plot = Figure(figsize=(10.5, 3.8), layout="constrained")
+    left, right = plot.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color=FLOOR_COLOUR, linewidth=1, linestyle="--")
+    sizes = 20 + 60 * np.sqrt(found.counts[filled] / found.counts.max())
+    left.plot(found.mean_score[filled], found.positive_share[filled], color=MODEL_COLOUR, linewidth=1)
+    left.scatter(found.mean_score[filled], found.positive_share[filled], s=sizes, color=MODEL_COLOUR)
+    left.set(xlabel="probability that the network gives", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    edges = np.linspace(0, 1, NUM_BINS + 1)
+    right.stairs(found.counts, edges, fill=True, color=MODEL_COLOUR, alpha=0.75)
+    right.set_yscale("log")
+    right.set(xlabel="probability that the network gives", ylabel="answers (logarithmic)", xlim=(0, 1))
+    for axes in (left, right):
+        bare(axes)
+    return plot

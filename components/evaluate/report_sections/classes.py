@@ -1,0 +1,47 @@
+"""How each class is recognised."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from components.evaluate.metrics import ClassScore
+from components.evaluate.report_data import ReportData
+from components.evaluate.report_sections.look import FLOOR_COLOUR, MODEL_COLOUR, bare, numbers, span, wide
+from components.shared.page import Section, figure, table
+
+
+def classes_section(data: ReportData) -> Section:
+    """F1 of each class as a figure, and all its figures as a table."""
+    shown = sorted((c for c in data.classes if c.support), key=lambda c: (c.support, c.name))
+    plot = figure(_bars(shown), "F1 of each class with its interval, beside its floor") if shown else ""
+    rows = [_row(score) for score in data.classes]
+    header = ["Class", "support", "precision", "recall", "F1", "95 % interval", "F1 floor", "average precision", "threshold"]
+    return Section(
+        "Classes",
+        plot + wide(table(header, rows)),
+        "Support: how many samples show the class. Of a class that none shows nothing is known (-). The lines are 95 % "
+        "intervals: with few positives they are wide, and the figure says little. The floor is that of always answering yes.",
+    )
+
+
+def _row(score: ClassScore) -> list[object]:
+    if not score.support:
+        return [score.name, 0, *numbers(None, None, None, None, None, None, score.threshold)]
+    values = numbers(score.precision, score.recall, score.f1, span(score.f1_low, score.f1_high), score.f1_floor)
+    return [score.name, score.support, *values, *numbers(score.average_precision, score.threshold)]
+
+
+def _bars(shown: Sequence[ClassScore]) -> Figure:
+    plot = Figure(figsize=(9.5, 1 + 0.27 * len(shown)), layout="constrained")
+    axes = plot.subplots()
+    rows = range(len(shown))
+    axes.barh(rows, [c.f1 for c in shown], color=MODEL_COLOUR, alpha=0.75, label="model")
+    axes.hlines(rows, [c.f1_low or 0 for c in shown], [c.f1_high or 0 for c in shown], color="#1b2733", linewidth=1.2)
+    axes.scatter([c.f1_floor for c in shown], rows, color=FLOOR_COLOUR, marker="|", s=90, zorder=3, label="always yes")
+    axes.set_yticks(rows, [f"{c.name} ({c.support})" for c in shown])
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.7, len(shown) - 0.3)
+    axes.set_xlabel("F1 (in brackets: how many samples show the class)")
+    axes.legend(loc="lower right")
+    bare(axes)
+    return plot

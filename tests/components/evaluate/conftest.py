@@ -1,0 +1,155 @@
+"""Examples that a hand-made model reads from the pixels, and such models: good ones, bad ones, ones that lack something."""
+
+import csv
+import gzip
+import io
+import json
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.shared import storage
+from components.shared.champion import Champion
+from components.shared.manifest import MODEL_MANIFEST, Examples, Shard, TrainedModel
+from components.shared.record_writer import encode_example
+
+SIDE_PX = 8
+CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome"]
+SIZES = {"train": 20, "validation": 60, "test": 60}
+
+MakeExamples = Callable[..., Examples]
+MakeModel = Callable[..., Path]
+MakeChampion = Callable[..., Champion]
+
+
+def draw(number: int, num_classes: int) -> tuple[np.ndarray, list[int]]:
+    """An image whose classes show: the row of a class that is there is bright, and a little noise makes some rows doubtful."""
+    random = np.random.default_rng(number)
+    labels = sorted(random.choice(num_classes, size=random.integers(1, 3), replace=False).tolist())
+    pixels = random.integers(0, 90, (SIDE_PX, SIDE_PX, 3))
+    pixels[labels] += 100
+    return pixels.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="session")
+def make_examples() -> MakeExamples:
+    """Publishes real TFRecords and the table of samples."""
+
+    def make(
+        folder: Path, sizes: dict[str, int] | None = None, groups: dict[str, str] | None = None, image_size_px: int = SIDE_PX
+    ) -> Examples:
+        uri = folder / "examples" / "e"
+        uri.mkdir(parents=True)
+        shards: dict[str, list[Shard]] = {}
+        rows = []
+        for split, size in (sizes or SIZES).items():
+            shards[split] = []
+            if not size:
+                continue
+            path = uri / f"{split}-00000-of-00001.tfrecord"
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for number in range(size):
+                    sample_id = f"{split}-{number:03d}"
+                    writer.write(encode_example(sample_id, *draw(len(rows), len(CLASS_NAMES))))
+                    rows.append([sample_id, split, (groups or {}).get(sample_id, sample_id)])
+            crc32c = storage.file_crc32c(path)
+            shards[split].append(Shard(name=path.name, num_records=size, num_bytes=path.stat().st_size, crc32c=crc32c))
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([["id", "split", "group"], *rows])
+        files = folder / "files"
+        files.mkdir()
+        (files / "samples.csv.gz").write_bytes(gzip.compress(text.getvalue().encode()))
+        return Examples(
+            fingerprint="examples0",
+            inputs={},
+            parameters={"split": "grouped"},
+            source="dir:cells",
+            licence="CC BY-SA. Image credit: Human Protein Atlas",
+            image_size_px=image_size_px,
+            channels=["red", "green", "blue"],
+            class_names=CLASS_NAMES,
+            shards=shards,
+            num_quarantined=3,
+        ).publish(str(uri), files)
+
+    return make
+
+
+class _HandMade(tf.Module):  # type: ignore[misc]
+    """Reads the classes off the rows' brightness, those it knows; of the others it says the same for every image."""
+
+    def __init__(self, known: Collection[int], num_classes: int, asset: Path) -> None:
+        super().__init__()
+        self.thresholds = tf.saved_model.Asset(str(asset))
+        sees = tf.constant([float(k in known) for k in range(num_classes)])
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
+        def score(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[2, 3])[:, :num_classes]
+            return {"probabilities": tf.sigmoid(sees * (rows - 95.0) / 10.0 - (1 - sees) * 2.0)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
+        def maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            brightness = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=3, keepdims=True)
+            return {"maps": tf.repeat(brightness / 100.0 - 1.0, num_classes, axis=3)}
+
+        self.score, self.maps = score, maps
+
+
+@pytest.fixture(scope="session")
+def make_model() -> MakeModel:
+    """Writes a SavedModel with its manifest."""
+
+    def make(
+        folder: Path,
+        fingerprint: str = "model0",
+        known: Sequence[int] = range(len(CLASS_NAMES)),
+        class_names: Sequence[str] = CLASS_NAMES,
+        training_ids: Sequence[str] = ("train-000",),
+        thresholds: Sequence[float] = (0.5,) * len(CLASS_NAMES),
+        image_size_px: int = SIDE_PX,
+        with_maps: bool = True,
+    ) -> Path:
+        with tempfile.TemporaryDirectory() as asset_dir:
+            asset = Path(asset_dir) / "thresholds.csv"
+            asset.write_text("".join(f"{value!r}\n" for value in thresholds))
+            module = _HandMade(known, len(class_names), asset)
+            signatures = {"pixels": module.score} | ({"activation_maps": module.maps} if with_maps else {})
+            tf.saved_model.save(module, str(folder), signatures=signatures)
+        manifest = TrainedModel(
+            fingerprint=fingerprint,
+            inputs={},
+            parameters={"recipe": "paper", "epochs": 7},
+            source="dir:cells",
+            licence="CC BY-SA. Image credit: Human Protein Atlas",
+            class_names=list(class_names),
+            channels=["red", "green", "blue"],
+            image_size_px=image_size_px,
+            epochs_trained=7,
+            best_epoch=5,
+            metrics={},
+        )
+        (folder / MODEL_MANIFEST).parent.mkdir()
+        (folder / MODEL_MANIFEST).write_bytes(manifest.to_json())
+        (folder / "assets.extra" / "training_ids.txt").write_text("".join(f"{name}\n" for name in training_ids))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_champion(make_model: MakeModel) -> MakeChampion:
+    """Puts a model where the champion of a serving root lies, with its pointer."""
+
+    def make(serving_root: Path, version: int = 3, **options: object) -> Champion:
+        folder = make_model(serving_root / "hpa" / str(version), **{"fingerprint": "champion0", **options})
+        fingerprint = TrainedModel.read(str(folder / MODEL_MANIFEST)).fingerprint
+        pointer = {"version": version, "model_fingerprint": fingerprint, "evaluation_fingerprint": "evaluation0"}
+        (serving_root / "hpa" / "champion.json").write_text(json.dumps(pointer))
+        return Champion(uri=str(folder), generation="g", **pointer)
+
+    return make

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import pytest
+
+from components.evaluate.blessing import MAX_CALIBRATION_ERROR, Evidence, FloorGain, Rules, bless
+from components.evaluate.bootstrap import Interval
+from components.evaluate.comparison import ClassChange, Comparison
+
+_RULES = Rules(min_gain=0.0, max_class_drop=0.05)
+_GOOD = Evidence(
+    judged_on="test",
+    num_samples=50,
+    num_groups=44,
+    f1_macro=0.2,
+    floors=[FloorGain("class prior", 0.1, Interval(0.06, 0.14)), FloorGain("always answering no", 0.0, Interval(0.1, 0.3))],
+    calibration_error=0.02,
+)
+
+
+def _floor(low: float, high: float) -> Evidence:
+    return replace(_GOOD, floors=[*_GOOD.floors, FloorGain("perfect on three", 0.107, Interval(low, high))])
+
+
+def _against(low: float, high: float, *classes: ClassChange, **changes: object) -> Evidence:
+    figures = [{"f1_macro": 0.25}, {"f1_macro": 0.2}]
+    comparison = Comparison(
+        7, num_samples=50, num_groups=44, champion=figures[0], challenger=figures[1], gain=Interval(low, high), classes=classes
+    )
+    return replace(_GOOD, comparison=replace(comparison, **changes))
+
+
+def test_a_first_model_is_judged_by_the_floors() -> None:
+    verdict = bless(_GOOD, _RULES)
+    assert (verdict.outcome, verdict.blessed) == ("yes", True)
+    assert "macro F1 on 50 test samples is 0.200" in verdict.reasons[0]
+    assert "nearest floor (class prior) 0.100" in verdict.reasons[0]
+    assert "+0.060 to +0.140" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (0.01, 0.2, "yes"),
+        (-0.01, 0.2, "not enough evidence"),
+        (0.0, 0.2, "not enough evidence"),
+        (-0.2, -0.01, "no"),
+        (0.0, 0.0, "no"),
+    ],
+)
+def test_all_of_the_interval_over_every_floor_must_be_a_gain(low: float, high: float, outcome: str) -> None:
+    verdict = bless(_floor(low, high), _RULES)
+    assert verdict.outcome == outcome
+    assert verdict.blessed == (outcome == "yes")
+
+
+def test_the_gain_that_is_asked_for_may_be_more_or_nothing() -> None:
+    assert bless(_GOOD, replace(_RULES, min_gain=0.1)).outcome == "not enough evidence"
+    assert bless(_GOOD, replace(_RULES, min_gain=0.15)).outcome == "no"
+    verdict = bless(_floor(-0.4, -0.3), replace(_RULES, min_gain=-1.0))
+    assert verdict.blessed
+    assert "blessing_min_gain=-1 asks for nothing" in verdict.reasons[0]
+
+
+def test_few_groups_of_samples_are_not_enough_evidence() -> None:
+    verdict = bless(replace(_GOOD, num_groups=19), _RULES)
+    assert verdict.outcome == "not enough evidence"
+    assert "19 groups of samples are too few, at least 20 are needed" in verdict.reasons[0]
+    assert bless(replace(_GOOD, num_groups=4), replace(_RULES, min_gain=-1.0)).blessed
+
+
+def test_what_was_chosen_by_validation_is_not_judged_by_validation() -> None:
+    verdict = bless(replace(_GOOD, judged_on="validation"), replace(_RULES, min_gain=-1.0))
+    assert verdict.outcome == "no"
+    assert "no test split" in verdict.reasons[0]
+
+
+def test_answers_that_nobody_can_read_as_probabilities_are_not_served() -> None:
+    assert bless(replace(_GOOD, calibration_error=MAX_CALIBRATION_ERROR), _RULES).blessed
+    verdict = bless(replace(_GOOD, calibration_error=0.44), _RULES)
+    assert verdict.outcome == "no"
+    assert verdict.reasons[0] == "the expected calibration error is 0.440; at most 0.25 is allowed"
+    assert bless(replace(_GOOD, calibration_error=0.44), replace(_RULES, min_gain=-1.0)).blessed
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(0.01, 0.1, "yes"), (-0.05, 0.1, "not enough evidence"), (0, 0, "not enough evidence"), (-0.1, -0.01, "no")],
+)
+def test_a_champion_is_replaced_only_by_what_is_better_beyond_doubt(low: float, high: float, outcome: str) -> None:
+    verdict = bless(_against(low, high), _RULES)
+    assert verdict.outcome == outcome
+    (reason,) = [reason for reason in verdict.reasons if "champion (version 7)" in reason]
+    assert "macro F1 is 0.200 to 0.250" in reason
+
+
+def test_a_margin_lets_a_model_pass_that_is_hardly_worse() -> None:
+    assert bless(_against(-0.02, 0.05), replace(_RULES, min_gain=-0.03)).blessed
+
+
+def test_a_class_that_is_lost_beyond_its_noise_band_stops_a_model_that_is_better_overall() -> None:
+    lost = ClassChange("Nucleoli", 30, 0.8, 0.2, Interval(-0.8, -0.3))
+    noisy = ClassChange("Rods & rings", 6, 0.8, 0.2, Interval(-0.9, 0.1))
+    unknown = ClassChange("Aggresome", 2, 1.0, 0.0, None)
+    verdict = bless(_against(0.1, 0.2, lost, noisy, unknown), _RULES)
+    assert verdict.outcome == "no"
+    assert "Nucleoli (0.800 to 0.200)" in verdict.reasons[0]
+    assert "Rods" not in verdict.reasons[0]
+    assert bless(_against(0.1, 0.2, noisy, unknown), _RULES).blessed
+    assert bless(_against(0.1, 0.2, lost), replace(_RULES, max_class_drop=0.4)).blessed
+
+
+def test_samples_that_one_of_them_was_trained_on_are_told() -> None:
+    verdict = bless(_against(0.1, 0.2, num_samples=30, num_seen=15, num_related=5), _RULES)
+    (reason,) = [reason for reason in verdict.reasons if "neither has seen" in reason]
+    assert "the 30 samples that neither has seen (15 of this split were trained on, and 5 are near-duplicates" in reason
+
+
+def test_a_champion_that_cannot_be_asked_leaves_the_question_open() -> None:
+    evidence = replace(_GOOD, comparison=Comparison(7, obstacle="its channels are red, and those of the examples red, green"))
+    verdict = bless(evidence, _RULES)
+    assert verdict.outcome == "not enough evidence"
+    assert "cannot be asked about these samples, for its channels are red" in verdict.reasons[0]
+    assert bless(evidence, replace(_RULES, min_gain=-1.0)).blessed
+
+
+def test_no_weighs_more_than_missing_evidence_and_comes_first() -> None:
+    verdict = bless(replace(_against(-0.05, 0.1), calibration_error=0.4), _RULES)
+    assert verdict.outcome == "no"
+    assert verdict.reasons[0].startswith("the expected calibration error")
+    assert len(verdict.reasons) == len(verdict.findings) == 4

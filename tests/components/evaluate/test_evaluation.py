@@ -1,0 +1,220 @@
+"""Whole evaluations of hand-made models, against hand-made champions."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from components.evaluate.evaluation import evaluate_model
+from components.evaluate.inference import ExportedModel
+from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, Request
+from components.shared.champion import Champion
+from components.shared.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
+
+MakeExamples = Callable[..., Examples]
+MakeModel = Callable[..., Path]
+MakeChampion = Callable[..., Champion]
+
+_REQUEST = Request("model0", "", 0.0, 0.05, 0)
+
+
+@pytest.fixture(scope="module")
+def examples(make_examples: MakeExamples, tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    return make_examples(tmp_path_factory.mktemp("examples"), groups={"test-000": "pair", "test-001": "pair"})
+
+
+@pytest.fixture(scope="module")
+def good(make_model: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("good") / "model")
+
+
+def _evaluate(
+    model: Path, examples: Examples, data_root: Path, champion: Champion | None = None, request: Request = _REQUEST
+) -> Evaluation:
+    trained = TrainedModel.read(str(model / MODEL_MANIFEST))
+    wanted = replace(request, champion_fingerprint=champion.model_fingerprint if champion else "")
+    return evaluate_model(model, trained, examples, champion, str(data_root), wanted)
+
+
+def _page(evaluation: Evaluation) -> str:
+    return Path(evaluation.file_uri(EVALUATION_REPORT)).read_text()
+
+
+def _words(page: str, title: str) -> str:
+    content = page.split(f"<h2>{title}</h2>")[1].partition("<h2>")[0]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", content)).split())
+
+
+@pytest.fixture(scope="module")
+def first(good: Path, examples: Examples, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    return _evaluate(good, examples, tmp_path_factory.mktemp("first"))
+
+
+class TestFirstModel:
+    """A model that knows every class, and no champion."""
+
+    def test_it_is_blessed_for_being_above_the_floors(self, first: Evaluation) -> None:
+        assert (first.verdict, first.blessed) == ("yes", True)
+        assert (first.judged_on, first.num_samples, first.num_groups) == ("test", 60, 59)
+        assert (first.champion_version, first.champion_generation) == (None, "")
+        assert first.inputs == {"model": "model0", "examples": "examples0"}
+
+    def test_the_figures_are_those_of_the_exported_model_at_the_thresholds_that_ship(
+        self, first: Evaluation, good: Path, examples: Examples
+    ) -> None:
+        scores = ExportedModel(good).score(examples, ["test"])["test"]
+        fitted = json.loads(Path(first.file_uri(THRESHOLDS)).read_text())
+        assert fitted == {"method": first.threshold_method, "thresholds": first.thresholds}
+        y_pred = scores.y_score >= np.array(first.thresholds, np.float32)
+        expected = f1_score(scores.y_true, y_pred, average=None, zero_division=0)
+        assert first.metrics["f1_macro"] == pytest.approx(expected.mean())
+        curves = json.loads(Path(first.file_uri(CLASS_METRICS)).read_text())
+        assert [score["f1"] for score in curves["classes"]] == pytest.approx(expected.tolist())
+        assert np.sum(curves["confusion"]) == 60 * 5
+
+    def test_every_figure_has_its_interval_and_its_floors(self, first: Evaluation) -> None:
+        names = [name for name in first.metrics if not name.endswith(("_low", "_high", "_floor"))]
+        assert len(names) == 9
+        for name in names:
+            assert first.metrics[f"{name}_low"] <= first.metrics[name] <= first.metrics[f"{name}_high"]
+            assert {name, f"{name}_floor"} <= first.metrics.keys()
+            assert set(first.floors) == {"always_no", "class_prior", "three_commonest"}
+            assert all(name in figures for figures in first.floors.values())
+
+    def test_it_is_found_again_by_the_same_request_only(self, first: Evaluation, examples: Examples) -> None:
+        data_root = first.uri.split("/evaluation/")[0]
+        assert _REQUEST.find(examples, data_root) == first
+        others = [
+            replace(_REQUEST, model_fingerprint="m"),
+            replace(_REQUEST, champion_fingerprint="c"),
+            replace(_REQUEST, blessing_min_gain=0.1),
+            replace(_REQUEST, blessing_max_class_drop=0.1),
+            replace(_REQUEST, seed=1),
+        ]
+        assert [other.find(examples, data_root) for other in others] == [None] * len(others)
+        assert len({request.fingerprint(examples) for request in [_REQUEST, *others]}) == 6
+
+    def test_the_page_is_small_needs_nothing_else_and_has_all_sections(self, first: Evaluation) -> None:
+        page = _page(first)
+        assert len(page.encode()) < 10_000_000
+        assert not re.search(r'(src|href)="(?!data:)', page)
+        titles = [html.unescape(title) for title in re.findall(r"<h2>(.*?)</h2>", page)]
+        assert titles == [
+            "Verdict",
+            "Scoreboard",
+            "Classes",
+            "The best and the worst images of each class",
+            "Which errors occur together",
+            "Precision-recall and ROC curves",
+            "Calibration",
+            "Champion against challenger",
+            "Model card",
+        ]
+        assert "Blessed: it may be pushed." in _words(page, "Verdict")
+        assert "There is no champion yet" in _words(page, "Champion against challenger")
+        for words in (
+            "Image credit: Human Protein Atlas",
+            "recipe paper",
+            "Not for diagnosis",
+            "20 train, 60 validation, 60 test",
+        ):
+            assert words in _words(page, "Model card")
+        assert "class activation map, 8 x 8 places" in _words(page, "The best and the worst images of each class")
+
+
+def test_two_evaluations_of_one_seed_are_the_same(first: Evaluation, good: Path, examples: Examples, tmp_path: Path) -> None:
+    again = _evaluate(good, examples, tmp_path)
+    assert again.model_copy(update={"uri": first.uri, "attempt": first.attempt}) == first
+    for name in (THRESHOLDS, CLASS_METRICS):
+        assert Path(again.file_uri(name)).read_bytes() == Path(first.file_uri(name)).read_bytes()
+
+
+def test_a_model_that_sees_nothing_is_not_blessed(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
+    blind = _evaluate(make_model(tmp_path / "model", known=[], with_maps=False), examples, tmp_path)
+    assert blind.verdict == "no"
+    page = _page(blind)
+    assert "Not blessed: it is not pushed." in _words(page, "Verdict")
+    assert "There are no activation maps" in _words(page, "The best and the worst images of each class")
+
+
+def test_without_a_test_split_validation_is_judged_on_and_nothing_blessed(
+    make_examples: MakeExamples, good: Path, tmp_path: Path
+) -> None:
+    examples = make_examples(tmp_path, {"train": 4, "validation": 60, "test": 0})
+    found = _evaluate(good, examples, tmp_path, request=replace(_REQUEST, blessing_min_gain=-1.0))
+    assert (found.judged_on, found.num_samples, found.verdict) == ("validation", 60, "no")
+    assert "there is no test split to judge on" in found.reasons[0]
+
+
+def test_four_samples_are_not_enough_evidence_for_the_best_model(
+    make_examples: MakeExamples, good: Path, tmp_path: Path
+) -> None:
+    examples = make_examples(tmp_path, {"train": 4, "validation": 4, "test": 4})
+    found = _evaluate(good, examples, tmp_path)
+    assert found.verdict == "not enough evidence"
+    assert "4 groups of samples are too few" in found.reasons[0]
+    relaxed = _evaluate(good, examples, tmp_path / "relaxed", request=replace(_REQUEST, blessing_min_gain=-1.0))
+    assert relaxed.blessed
+
+
+class TestChampion:
+    """The same good model, against champions that know less, that know other samples, and that cannot be asked."""
+
+    def test_a_champion_that_knows_less_is_beaten(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        champion = make_champion(tmp_path, known=[0, 1])
+        found = _evaluate(good, examples, tmp_path, champion)
+        assert found.verdict == "yes"
+        assert (found.champion_version, found.champion_generation) == (3, "g")
+        assert found.inputs["champion"] == "champion0"
+        assert any("against the champion (version 3) on the same 60 samples" in reason for reason in found.reasons)
+        assert "challenger minus champion" in _words(_page(found), "Champion against challenger")
+
+    def test_a_model_that_has_unlearnt_classes_does_not_replace_it(
+        self, make_champion: MakeChampion, make_model: MakeModel, examples: Examples, tmp_path: Path
+    ) -> None:
+        model = make_model(tmp_path / "model", known=[0, 1, 2, 3])
+        found = _evaluate(model, examples, tmp_path, make_champion(tmp_path / "serving"))
+        assert found.verdict == "no"
+        assert any("beyond their noise band: Aggresome (" in reason for reason in found.reasons)
+
+    def test_the_champion_is_asked_with_its_own_thresholds(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        """The same network with thresholds that nothing reaches is a bad champion."""
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, thresholds=(0.9999,) * 5))
+        assert found.verdict == "yes"
+        (reason,) = [reason for reason in found.reasons if "against the champion" in reason]
+        assert float(re.findall(r"macro F1 is \d\.\d+ to (\d\.\d+)", reason)[0]) < 0.3
+
+    def test_samples_that_the_champion_was_trained_on_are_left_out_with_their_near_duplicates(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        seen = ["test-000", *(f"test-{number:03d}" for number in range(10, 20)), "validation-003", "of long ago"]
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0, 1], training_ids=seen))
+        (reason,) = [reason for reason in found.reasons if "neither has seen" in reason]
+        assert "on the 48 samples that neither has seen (11 of this split were trained on, and 1 are near-duplicates" in reason
+        assert found.num_samples == 60  # the model's own figures are on all
+
+    def test_a_champion_that_has_seen_the_whole_split_cannot_be_compared_with(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        seen = [f"test-{number:03d}" for number in range(60)]
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0], training_ids=seen))
+        assert found.verdict == "not enough evidence"
+        assert "Not one sample of the split is left" in _words(_page(found), "Champion against challenger")
+
+    def test_a_champion_of_another_image_size_cannot_be_asked(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, image_size_px=75))
+        assert found.verdict == "not enough evidence"
+        assert "its pixels a side are 75, and those of the examples 8" in found.reasons[0]
+        assert "cannot be asked" in _words(_page(found), "Champion against challenger")

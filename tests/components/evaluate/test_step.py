@@ -1,0 +1,116 @@
+"""The step as KFP calls it."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.evaluate.step import evaluate
+from components.shared.champion import Champion, find_champion
+from components.shared.manifest import Evaluation, Examples
+
+_OUTPUTS = ("metrics", "class_metrics", "thresholds", "blessing", "evaluation_report")
+
+
+class _Metrics(SimpleNamespace):
+    """Metrics and ClassificationMetrics: keeps what is logged."""
+
+    def log_metric(self, name: str, value: float) -> None:
+        self.metadata[name] = value
+
+    def log_confusion_matrix(self, categories: list[str], matrix: list[list[int]]) -> None:
+        self.metadata["confusion"] = (categories, matrix)
+
+    def log_roc_curve(self, fpr: list[float], tpr: list[float], threshold: list[float]) -> None:
+        self.metadata["roc"] = (fpr, tpr, threshold)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("components")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture(scope="module")
+def inputs(
+    make_examples: Callable[..., Examples], make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, SimpleNamespace]:
+    folder = tmp_path_factory.mktemp("inputs")
+    examples = SimpleNamespace(path=str(folder / "examples.json"), metadata={})
+    make_examples(folder).save(examples)
+    return {"examples": examples, "model": SimpleNamespace(path=str(make_model(folder / "model")), metadata={})}
+
+
+def _run(inputs: dict[str, SimpleNamespace], root: Path, run: str) -> dict[str, _Metrics]:
+    folder = root / run
+    folder.mkdir(parents=True)
+    outputs = {name: _Metrics(path=str(folder / name), metadata={}) for name in _OUTPUTS}
+    evaluate(**inputs, data_root=str(root / "data"), serving_root=str(root / "serving"), **outputs)
+    return outputs
+
+
+def test_every_output_is_written_and_the_second_time_found_again(
+    inputs: dict[str, SimpleNamespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _run(inputs, tmp_path, "1")
+    assert "blessed: " in capsys.readouterr().out
+    second = _run(inputs, tmp_path, "2")
+    assert "this model is evaluated already" in capsys.readouterr().out
+    for name in _OUTPUTS:
+        assert Path(first[name].path).read_bytes() == Path(second[name].path).read_bytes()
+        assert first[name].metadata == second[name].metadata
+        assert first[name].metadata["fingerprint"]
+    found = Evaluation.read(first["blessing"].path)
+    assert found.blessed
+    logged = first["metrics"].metadata
+    assert (
+        {name: logged[name] for name in found.metrics} == found.metrics == json.loads(Path(first["metrics"].path).read_text())
+    )
+    assert logged["f1 Rods & rings"] > 0.5
+    assert first["class_metrics"].metadata["confusion"][0] == ["absent", "present"]
+    assert len(json.loads(Path(first["thresholds"].path).read_text())["thresholds"]) == 5
+
+
+def test_the_champion_is_found_and_its_pointer_is_that_of_now(
+    inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
+) -> None:
+    make_champion(tmp_path / "serving", known=[0, 1])
+    pointer = tmp_path / "serving" / "hpa" / "champion.json"
+    first = Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path)
+    before = find_champion(str(tmp_path / "serving"), "hpa")
+    assert before
+    assert (first.champion_version, first.champion_generation) == (3, before.generation)
+    # The same champion under a new version, as after a rollback: it was judged against the same model.
+    (tmp_path / "serving" / "hpa" / "3").rename(tmp_path / "serving" / "hpa" / "4")
+    pointer.write_text(pointer.read_text().replace('"version": 3', '"version": 4'))
+    second = Evaluation.read(_run(inputs, tmp_path, "2")["blessing"].path)
+    after = find_champion(str(tmp_path / "serving"), "hpa")
+    assert after
+    assert (second.champion_version, second.champion_generation) == (4, after.generation)
+    assert (second.fingerprint, second.attempt) == (first.fingerprint, first.attempt)
+    assert before.generation != after.generation
+
+
+def test_a_model_that_is_the_champion_is_not_compared_with_itself(
+    inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
+) -> None:
+    without = Evaluation.read(_run(inputs, tmp_path / "a", "1")["blessing"].path)
+    make_champion(tmp_path / "b" / "serving", fingerprint="model0")
+    found = Evaluation.read(_run(inputs, tmp_path / "b", "1")["blessing"].path)
+    assert (found.fingerprint, found.reasons) == (without.fingerprint, without.reasons)
+    assert found.champion_version == 3
+    assert found.champion_generation
+
+
+def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    nothing = SimpleNamespace(path=str(tmp_path / "nothing"), metadata={})
+    outputs = {name: _Metrics(path="", metadata={}) for name in _OUTPUTS}
+    with pytest.raises(ValueError, match=r"blessing_min_gain: expected a number[\s\S]*blessing_max_class_drop: expected"):
+        evaluate(
+            nothing, nothing, str(tmp_path), str(tmp_path), **outputs, blessing_min_gain=-2.0, blessing_max_class_drop=-0.1
+        )
