@@ -6,6 +6,8 @@
 The samples are hard links to some hundred synthetic ones, and the images are in memory before the first run. Each way runs in a
 process of its own, in turn; what is timed is its work, with the start and the end of Beam's workers. Convert waits until what
 it wrote is on disk, and the pools do not. Processor time says more than the clock where others use the machine too.
+
+At the end, some samples are converted from and to an object store on loopback, whose answers come at once or late.
 """
 
 import argparse
@@ -14,7 +16,6 @@ import importlib.util
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -29,9 +30,13 @@ from benchmarks.learning import describe_machine
 from components.ingest.synthetic import SyntheticSample, render_sample
 from components.shared import storage
 from components.shared.index import ImageFile, Sample, dump_index
+from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
 
 _NUM_DISTINCT = 240
 _SMALL = 1000
+# So many that the step takes a process a core.
+_NUM_REMOTE = 1500
+_LATE_S = 0.04
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -76,9 +81,9 @@ class Result:
     worker_mb: int
 
 
-def measure(way: str, folder: Path, samples: int, image_size_px: int, channels: int) -> Result:
+def measure(way: str, folder: str, samples: int, image_size_px: int, channels: int) -> Result:
     """Does the work in a fresh process, and looks at the memory of all its processes meanwhile."""
-    arguments = [way, str(folder), str(samples), str(image_size_px), str(channels)]
+    arguments = [way, folder, str(samples), str(image_size_px), str(channels)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     peaks: dict[int, int] = {}
     command = [sys.executable, "-m", "benchmarks.convert_ways", *arguments]
@@ -90,7 +95,7 @@ def measure(way: str, folder: Path, samples: int, image_size_px: int, channels: 
         assert process.stdout
         output = process.stdout.read()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    shutil.rmtree(folder / "examples", ignore_errors=True)
+    storage.remove_tree(storage.join(folder, "examples"))
     os.sync()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
@@ -113,6 +118,23 @@ def _peak_mb(pid: int) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) // 1024
     return 0
+
+
+def measure_late(folder: Path, samples: int, image_size_px: int, channels: int) -> list[Result]:
+    """Converts from and to an object store: with no delay, then with one for each answer."""
+    serve = fake_gcs_server if find_fake_gcs_server() else gcs_emulator
+    uri, names = storage.join(f"gs://{BUCKET}", folder.name), [path.name for path in (folder / "images").iterdir()]
+    wanted = [name for name in names if int(name.partition("_")[0]) < samples]
+    with serve() as address:
+        proxy = Faults(address)
+        os.environ["STORAGE_EMULATOR_HOST"] = proxy.address
+        storage.for_each(lambda name: storage.store(folder / "images" / name, f"{uri}/images/{name}"), wanted)
+        storage.store(folder / "index.csv.gz", f"{uri}/index.csv.gz")
+        prompt = measure("random", uri, samples, image_size_px, channels)
+        proxy.delay_s = _LATE_S
+        late = measure("random", uri, samples, image_size_px, channels)
+        proxy.shutdown()
+    return [prompt, late]
 
 
 def print_table(results: dict[str, list[Result]], num_samples: int) -> None:
@@ -153,15 +175,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         make_source(folder, options.samples)
-        runs = [{way: measure(way, folder, options.samples, *size) for way in ways} for _ in range(options.repeats)]
-        small = {way: measure(way, folder, min(_SMALL, options.samples), *size) for way in ("random", "grouped")}
+        runs = [{way: measure(way, name, options.samples, *size) for way in ways} for _ in range(options.repeats)]
+        small = {way: measure(way, name, min(_SMALL, options.samples), *size) for way in ("random", "grouped")}
+        late = [measure_late(folder, min(_NUM_REMOTE, options.samples), *size) for _ in range(options.repeats)]
     print(f"\n{options.samples} samples, {size[0]} px, {options.channels}; {describe_machine()}.\n")
-    shown = [way for way in ways if not WAYS[way].is_late]
-    print_table({way: [run[way] for run in runs] for way in shown}, options.samples)
+    print_table({way: [run[way] for run in runs] for way in ways}, options.samples)
     for way, result in small.items():
         print(f"With {_SMALL} samples, {WAYS[way].title} takes {result.runner_mb} MB in one process.")
-    late = statistics.median(run["late"].seconds / run["prompt"].seconds for run in runs)
-    print(f"With 40 ms for each file to come, one core takes {late:.2f} times as long.")
+    ratio = statistics.median(slow.seconds / fast.seconds for fast, slow in late)
+    print(f"From and to an object store whose answers come {1000 * _LATE_S:.0f} ms late, it takes {ratio:.2f} times as long.")
 
 
 if __name__ == "__main__":

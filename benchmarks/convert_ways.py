@@ -6,17 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import joblib
 
 from benchmarks import convert_pool
 from components.convert.conversion import split_unsplit, write_sides, write_unsplit
 from components.convert.near_duplicates import link_near_duplicates
-from components.convert.read_ahead import start_readers
 from components.convert.runner import Engine
-from components.convert.shard_writer import write_shard
 from components.convert.shards import UNSPLIT, ShardTask, plan_shards
 from components.convert.split import split_fractions, split_samples
 from components.shared import storage
@@ -24,24 +20,23 @@ from components.shared.index import read_index
 from components.shared.labels import FILTERS
 
 _FRACTIONS = split_fractions(0.1, 0.1)
-_LATE_SHARDS = 4
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images to convert, and where the results belong."""
+    """Images to convert, in the folder `images` beside their index, and where the results belong: `examples`."""
 
-    folder: Path
+    folder: str
     num_samples: int
     image_size_px: int
     filters: tuple[str, ...]
 
     def tasks(self, method: str) -> list[ShardTask]:
         """The shards of a random split; or unsplit ones."""
-        samples = read_index(str(self.folder / "index.csv.gz"))[: self.num_samples]
+        samples = read_index(storage.join(self.folder, "index.csv.gz"))[: self.num_samples]
         labels = {sample.sample_id: sample.labels for sample in samples}
         sides = split_samples(labels, "random", _FRACTIONS, 0) if method == "random" else dict.fromkeys(labels, UNSPLIT)
-        folders = str(self.folder / "images"), str(self.folder / "examples")
+        folders = storage.join(self.folder, "images"), storage.join(self.folder, "examples")
         return plan_shards(samples, sides, self.filters, self.image_size_px, *folders, 0)
 
 
@@ -64,31 +59,13 @@ def _pool(work: Callable[[ShardTask], int]) -> Callable[[Sequence[ShardTask]], N
     return lambda tasks: convert_pool.run_pool(work, tasks, joblib.cpu_count())
 
 
-def write_late(tasks: Sequence[ShardTask], delay_s: float) -> None:
-    """Writes a few shards on one core, of files that each take so long to come, as from an object store."""
-    read_bytes = storage.read_bytes
-
-    def read_late(uri: str) -> bytes:
-        time.sleep(delay_s)
-        return read_bytes(uri)
-
-    storage.read_bytes = read_late
-    with start_readers("gs://bucket") as readers:
-        for task in tasks[:_LATE_SHARDS]:
-            write_shard(task, readers)
-
-
 @dataclass(frozen=True)
 class Way:
-    """A way to do the work: what it is called, which shards it wants, and the function that is timed.
-
-    Those that tell of slow files do some of the work only.
-    """
+    """A way to do the work: what it is called, which shards it wants, and the function that is timed."""
 
     title: str
     method: str
     act: Callable[[Sequence[ShardTask]], None]
-    is_late: bool = False
 
 
 WAYS = {
@@ -98,8 +75,6 @@ WAYS = {
     "pillow": Way("pool with Pillow", "random", _pool(convert_pool.write_shard_with_pillow)),
     "zlib": Way("pool that only inflates, zlib", "random", _pool(convert_pool.inflate_with_zlib)),
     "isal": Way("pool that only inflates, isal", "random", _pool(convert_pool.inflate_with_isal)),
-    "prompt": Way("one core, remote files at once", "random", partial(write_late, delay_s=0.0), is_late=True),
-    "late": Way("one core, remote files late", "random", partial(write_late, delay_s=0.04), is_late=True),
 }
 
 
@@ -115,7 +90,7 @@ def main() -> None:
     """Does the work of one way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way", choices=WAYS)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder")
     parser.add_argument("samples", type=int)
     parser.add_argument("image_size_px", type=int)
     parser.add_argument("channels", type=int)

@@ -1,8 +1,10 @@
 """What InceptionResNetV2 learns from scratch on synthetic images, with this pipeline: figures beside their floors.
 
     python -m benchmarks.learning --samples 1200 --epochs 12 --seeds 3
+    python -m benchmarks.learning --recipes paper strong
 
-Each seed is a whole run of the pipeline, on samples, a split and initial weights of its own. Beside the network stands a
+Each seed is a whole run of the pipeline, on samples, a split and initial weights of its own: the same for each recipe that is
+compared. Beside the network stands a
 logistic regression on the mean and the standard deviation of each channel, on the same split, with its threshold fitted in the
 same way: what a model knows that sees no pattern, only how bright an image is.
 """
@@ -46,9 +48,10 @@ class Result:
     seconds: float
 
 
-def run_seed(seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> Result:
+def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> Result:
     """Runs the pipeline once, and reads what it found."""
     arguments = [f"source=synthetic:{samples}", f"image_size_px={image_size_px}", f"epochs={epochs}", f"seed={seed}"]
+    arguments.append(f"recipe={recipe}")
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
     started_s = time.monotonic()
     subprocess.run(command, cwd=ROOT, check=True)
@@ -126,12 +129,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--image-size-px", type=int, default=75)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--recipes", nargs="+", default=["paper"])
     options = parser.parse_args()
+    results: dict[str, list[Result]] = {recipe: [] for recipe in options.recipes}
     with tempfile.TemporaryDirectory() as folder:
         size = options.samples, options.epochs, options.image_size_px
-        results = [run_seed(seed, *size, Path(folder)) for seed in range(options.seeds)]
-    print(f"\n{options.samples} samples, {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}.\n")
-    print_tables(results)
+        for seed in range(options.seeds):
+            for recipe, of_recipe in results.items():
+                of_recipe.append(run_seed(recipe, seed, *size, Path(folder)))
+    print(f"\n{options.samples} samples, {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}.")
+    for recipe, of_recipe in results.items():
+        print(f"\nrecipe={recipe}:\n")
+        print_tables(of_recipe)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Learner:
     @property
     def num_steps(self) -> int:
         """How many steps it has taken."""
-        return int(self._steps)
+        return int(self._steps.numpy())
 
     def step(self, batch: Any, learning_rate: float) -> float:
         """Takes a step, and returns its loss.
@@ -58,7 +58,15 @@ class Learner:
     @property
     def learning_rate(self) -> float:
         """Of the last step."""
-        return float(self._optimizer.learning_rate)
+        return float(self._optimizer.learning_rate.numpy())
+
+    def synchronise(self) -> None:
+        """Gives all devices the same moving averages of batch normalisation, which each makes of its own images.
+
+        Otherwise several workers would judge an epoch differently, and not all stop after the same one.
+        """
+        if self._strategy.num_replicas_in_sync > 1:
+            self._synchronised()
 
     def epoch_means(self) -> tuple[float, float]:
         """The mean loss and the mean accuracy of the steps of this epoch so far."""
@@ -68,7 +76,7 @@ class Learner:
 
     def state(self) -> list[np.ndarray]:
         """All that a training needs to go on as if it had never stopped."""
-        return [np.asarray(variable) for variable in self._variables]
+        return [variable.numpy() for variable in self._variables]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Takes a state.
@@ -85,7 +93,7 @@ class Learner:
     def learned_weights(self) -> list[np.ndarray]:
         """The weights that are judged, in the order of the network's weights: the averages, where there are any."""
         averages = {id(variable): average for variable, average in zip(self._learning, self._averages, strict=False)}
-        return [np.asarray(averages.get(id(variable), variable)) for variable in self.network.weights]
+        return [averages.get(id(variable), variable).numpy() for variable in self.network.weights]
 
     @cached_property
     def _variables(self) -> list[Any]:
@@ -117,6 +125,13 @@ class Learner:
             return means[0]
 
         return step
+
+    @tf.function
+    def _synchronised(self) -> None:
+        averages = [variable for variable in self.network.non_trainable_variables if variable.dtype == "float32"]
+        parts = self._strategy.run(lambda: [tf.identity(variable.value) for variable in averages])
+        for variable, of_devices in zip(averages, parts, strict=True):
+            variable.assign(self._strategy.reduce("MEAN", of_devices, axis=None))
 
     def _replica_step(self, batch: Any, learning: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         """What one device does. Returns its part of the mean loss and of the mean accuracy."""

@@ -1,0 +1,222 @@
+"""How many images a second the input pipeline gives, beside other ways to feed the same network, on one core and on all.
+
+    python -m benchmarks.input_pipeline --images 600
+
+What is compared: raw records (this pipeline); the same pixels as PNG in records, decoded by TensorFlow; the same pixels in
+ArrayRecord files, read by Grain, where that is installed; and the paper's way, which decodes each sample's PNG files with
+Pillow in every epoch, and resizes them. All flip and turn images, and give batches of 16. The rest of the
+augmentation is part of the training step, and of none of these.
+"""
+
+import argparse
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import Pool
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.learning import describe_machine
+from components.convert.decode import decode_filters, stack_filters
+from components.ingest.synthetic import SyntheticSample, render_sample
+from components.shared import storage
+from components.shared.labels import CLASS_NAMES
+from components.shared.manifest import Examples, Shard
+from components.shared.record_writer import RecordWriter, encode_example, frame_record
+
+_CHANNELS = ("red", "green", "blue")
+_BATCH = 16
+_DISTINCT = 100
+
+
+def make_files(folder: Path, num_images: int, image_size_px: int) -> None:
+    """Writes the same samples in each form."""
+    with Pool() as pool:
+        rendered = pool.map(_render, range(min(_DISTINCT, num_images)))
+    (folder / "png").mkdir()
+    pixels = []
+    for number in range(num_images):
+        sample = rendered[number % len(rendered)]
+        for name in (*_CHANNELS, "yellow"):
+            (folder / "png" / f"{number}_{name}.png").write_bytes(sample.pngs[name])
+        pixels.append(stack_filters(decode_filters(sample.pngs, _CHANNELS), image_size_px))
+    _write_raw(folder, pixels, image_size_px)
+    _write_png(folder, pixels)
+    _write_array_record(folder, pixels)
+
+
+def _render(number: int) -> SyntheticSample:
+    return render_sample(0, number)
+
+
+def _write_raw(folder: Path, pixels: list[np.ndarray], image_size_px: int) -> None:
+    path = folder / "raw.tfrecord"
+    with RecordWriter(path) as writer:
+        for number, image in enumerate(pixels):
+            writer.write(frame_record(encode_example(str(number), image, (0, 25))))
+    shard = Shard(name=path.name, num_records=len(pixels), num_bytes=path.stat().st_size, crc32c=storage.file_crc32c(path))
+    examples = Examples(
+        fingerprint="0" * 16,
+        inputs={},
+        parameters={},
+        source="benchmark",
+        licence="none",
+        uri=str(folder),
+        image_size_px=image_size_px,
+        channels=list(_CHANNELS),
+        class_names=list(CLASS_NAMES),
+        shards={"train": [shard], "validation": [], "test": []},
+        num_quarantined=0,
+    )
+    (folder / "examples.json").write_text(examples.model_dump_json())
+
+
+def _write_png(folder: Path, pixels: list[np.ndarray]) -> None:
+    with RecordWriter(folder / "png.tfrecord") as writer:
+        for image in pixels:
+            writer.write(frame_record(cv2.imencode(".png", image)[1].tobytes()))
+
+
+def _write_array_record(folder: Path, pixels: list[np.ndarray]) -> None:
+    try:
+        from array_record.python.array_record_module import ArrayRecordWriter  # noqa: PLC0415 (may not be installed)
+    except ImportError:
+        return
+    writer = ArrayRecordWriter(str(folder / "pixels.arrayrecord"), "group_size:1,zstd:1")
+    for image in pixels:
+        writer.write(image.tobytes())
+    writer.close()
+
+
+def raw_records(folder: Path, image_size_px: int) -> Iterator[Any]:
+    """This pipeline."""
+    from components.train.inputs import plan_epoch, training_batches  # noqa: PLC0415 (each way has a process of its own)
+    from components.train.recipes import RECIPES  # noqa: PLC0415
+    from components.train.record_files import open_records  # noqa: PLC0415
+
+    examples = Examples.model_validate_json((folder / "examples.json").read_text())
+    records = open_records(examples, "train")
+    for epoch in range(100):
+        yield from training_batches(records, examples, plan_epoch(records, RECIPES["paper"], 0, epoch)).as_numpy_iterator()
+
+
+def png_records(folder: Path, image_size_px: int) -> Iterator[Any]:
+    """tf.data that decodes PNG."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    def parse(record: Any) -> Any:
+        pixels = tf.image.random_flip_left_right(tf.io.decode_png(record, channels=len(_CHANNELS)))
+        return tf.image.rot90(pixels, tf.random.uniform([], 0, 4, tf.int32))
+
+    records = tf.data.TFRecordDataset(str(folder / "png.tfrecord")).shuffle(1000).repeat()
+    yield from records.map(parse, tf.data.AUTOTUNE).batch(_BATCH).prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+
+
+def array_records(folder: Path, image_size_px: int) -> Iterator[Any]:
+    """Grain on ArrayRecord files."""
+    import grain.python as grain  # type: ignore[import-not-found] # noqa: PLC0415
+
+    shape = (image_size_px, image_size_px, len(_CHANNELS))
+
+    def parse(record: bytes, random: np.random.Generator) -> np.ndarray:
+        pixels = np.frombuffer(record, np.uint8).reshape(shape)
+        turned = np.rot90(pixels[:, ::-1] if random.integers(2) else pixels, random.integers(4))
+        return np.ascontiguousarray(turned)
+
+    source = grain.ArrayRecordDataSource(str(folder / "pixels.arrayrecord"))
+    images = grain.MapDataset.source(source).shuffle(seed=0).repeat().random_map(parse, seed=0)
+    yield from images.to_iter_dataset().batch(_BATCH)
+
+
+def paper(folder: Path, image_size_px: int) -> Iterator[Any]:
+    """A Keras Sequence that reads the images as they are, in every epoch."""
+    from PIL import Image  # noqa: PLC0415
+
+    random = np.random.default_rng(0)
+    num_images = len(list((folder / "png").glob("*_red.png")))
+
+    def read(number: int) -> np.ndarray:
+        filters = [np.asarray(Image.open(io.BytesIO(_png(folder, number, name)))) for name in (*_CHANNELS, "yellow")]
+        pixels = Image.fromarray(np.stack(filters[: len(_CHANNELS)], axis=-1)).resize((image_size_px, image_size_px))
+        image = np.asarray(pixels)
+        return np.rot90(image[:, ::-1] if random.integers(2) else image, random.integers(4))
+
+    while True:
+        for batch in random.permutation(num_images)[: num_images // _BATCH * _BATCH].reshape(-1, _BATCH):
+            yield np.stack([read(number) for number in batch])
+
+
+def _png(folder: Path, number: int, name: str) -> bytes:
+    return (folder / "png" / f"{number}_{name}.png").read_bytes()
+
+
+WAYS: dict[str, tuple[str, Callable[[Path, int], Iterator[Any]]]] = {
+    "raw": ("raw records (this pipeline)", raw_records),
+    "png": ("PNG records, tf.data", png_records),
+    "grain": ("ArrayRecord, Grain", array_records),
+    "paper": ("PNG files, Pillow, each epoch (the paper's way)", paper),
+}
+
+
+def images_per_s(way: str, folder: Path, image_size_px: int, seconds: float) -> float:
+    """Takes batches for a while, after some that are not counted."""
+    batches = WAYS[way][1](folder, image_size_px)
+    for _ in range(4):
+        next(batches)
+    started_s, count = time.perf_counter(), 0
+    while (taken_s := time.perf_counter() - started_s) < seconds:
+        next(batches)
+        count += _BATCH
+    return count / taken_s
+
+
+def _run(way: str, folder: Path, image_size_px: int, seconds: float, is_one_core: bool) -> float:
+    """Measures in a fresh process, on one core if that is wanted."""
+    arguments = [way, str(folder), str(image_size_px), str(seconds), str(int(is_one_core))]
+    command = [sys.executable, "-c", "from benchmarks.input_pipeline import child; child()", *arguments]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+
+
+def child() -> None:
+    """What a fresh process does."""
+    way, folder, image_size_px, seconds, is_one_core = sys.argv[1:]
+    if is_one_core == "1":
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    print(images_per_s(way, Path(folder), int(image_size_px), float(seconds)))
+
+
+def main() -> None:
+    """Measures all ways in turn and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--image-size-px", type=int, default=299)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_files(folder, options.images, options.image_size_px)
+        ways = [way for way in WAYS if way != "grain" or (folder / "pixels.arrayrecord").exists()]
+        size = options.image_size_px, options.seconds
+        runs = [
+            {(way, one): _run(way, folder, *size, one) for one in (True, False) for way in ways} for _ in range(options.repeats)
+        ]
+    print(f"\n{options.image_size_px} px, batches of {_BATCH}; {describe_machine()}.\n")
+    print("| | images/s, one core | images/s, all cores | raw records are so many times as fast, one core |")
+    print("|---|---:|---:|---:|")
+    for way in ways:
+        one, all_cores = (statistics.median(run[way, is_one] for run in runs) for is_one in (True, False))
+        ratio = statistics.median(run["raw", True] / run[way, True] for run in runs)
+        print(f"| {WAYS[way][0]} | {one:.0f} | {all_cores:.0f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
