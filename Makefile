@@ -4,7 +4,9 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
-DOCKER ?= docker
+# The first Docker client that knows BuildKit's mounts: a newer one without buildx does not.
+DOCKER ?= $(or $(shell for client in docker /usr/bin/docker; do \
+	if DOCKER_BUILDKIT=1 $$client build --help 2>&1 | grep -q -e --secret; then echo $$client; break; fi; done),docker)
 # Compiled modules are kept beside their source even where the environment forbids it: TensorFlow imports in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -14,7 +16,7 @@ DEMO := source=synthetic:450 image_size_px=75 weights=none epochs=8
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(READY) ## Make .venv with everything, pinned by hash
@@ -39,7 +41,7 @@ run: $(READY) ## Run the whole pipeline on drawn images, on this machine
 
 .PHONY: test
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gcs and not flink"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not containers and not gcs and not flink and not workers"
 
 .PHONY: test-gcs
 test-gcs: $(READY) ## Run the tests against an object store that honours preconditions (installs it where Go is at hand)
@@ -53,6 +55,10 @@ test-gcs: $(READY) ## Run the tests against an object store that honours precond
 test-flink: $(READY) ## Run the Beam job on Apache Flink (needs Java 11 or 17)
 	$(BIN)/python -m pytest -m flink
 
+.PHONY: test-workers
+test-workers: $(READY) ## Train in several processes that share each step, and kill one
+	$(BIN)/python -m pytest -m workers
+
 .PHONY: check
 check: $(READY) ## Check style, types, import directions and pipeline.yaml
 	$(BIN)/ruff check
@@ -61,13 +67,48 @@ check: $(READY) ## Check style, types, import directions and pipeline.yaml
 	$(BIN)/lint-imports
 	$(BIN)/python -m pipeline compile --check
 
+STEPS := ingest convert train evaluate push
+# CPU=1 builds train without the CUDA libraries. All tags then end in -cpu: no such image is ever taken for one with them.
+CPU ?=
+# A label of the images: where the code is from, without the credentials that an address may hold.
+SOURCE ?= $(or $(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|'),unknown)
+# The name of a step's image, as pipeline.yaml gives it.
+image = $(shell sed -n 's|^ *image: \(.*/$(1):.*\)|\1|p' pipeline.yaml)$(if $(CPU),-cpu)
+tag = $(lastword $(subst :, ,$(call image,$(1))))
+# PIP_CONF=<file> is for a package index that asks for credentials: the file is seen by pip alone, and stays in no image.
+build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg VERSION=$(call tag,$(1)) --build-arg SOURCE='$(SOURCE)' \
+	--build-arg TENSORFLOW=$(if $(CPU),cpu,gpu) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) \
+	-f containers/$(1)/Dockerfile -t $(2)
+, := ,
+
 .PHONY: images
-images: ## Build the image of each step, as pipeline.yaml names them (needs Docker)
-	@sed -n 's/^ *image: //p' pipeline.yaml | sort -u | while read -r image; do \
-		step=$${image##*/}; step=$${step%%:*}; echo "== $$image"; \
-		DOCKER_BUILDKIT=1 $(DOCKER) build --quiet -f containers/$$step/Dockerfile --build-arg VERSION=$${image##*:} -t $$image . \
-			|| exit 1; \
-	done
+images: ## Build the image of each step, as pipeline.yaml names them (needs Docker; CPU=1: without CUDA, for tests)
+	@$(MAKE) --no-print-directory -j $(STEPS:%=image-%)
+
+.PHONY: $(STEPS:%=image-%)
+$(STEPS:%=image-%): image-%:
+	$(call build,$*,$(call image,$*)) .
+
+.PHONY: worker-image
+worker-image: ## Build the image of Beam's workers on Dataflow and Flink
+	$(call build,convert,$(subst /convert:,/convert-worker:,$(call image,convert))) --target worker \
+		$(if $(BEAM_SDK),--build-arg BEAM_SDK=$(BEAM_SDK)) .
+
+.PHONY: push-images
+push-images: $(STEPS:%=push-%) ## Push the images to REGISTRY=<host>/<path>, and print them with their digests
+
+.PHONY: $(STEPS:%=push-%)
+$(STEPS:%=push-%): pushed = $(REGISTRY)/$*:$(call tag,$*)
+$(STEPS:%=push-%): push-%:
+	$(if $(REGISTRY),,$(error Expected make push-images REGISTRY=<host>/<path>))
+	@$(DOCKER) tag $(call image,$*) $(pushed)
+	@$(DOCKER) push --quiet $(pushed) >&2
+	@$(DOCKER) image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $(pushed) | sed -n 's|^$(REGISTRY)/$*@|$(pushed)@|p'
+
+.PHONY: test-containers
+test-containers: $(READY) ## Build the images, and run the whole pipeline and each step in them (needs Docker)
+	@if [ -f ../shared/tools/container-engine.sh ]; then source ../shared/tools/container-engine.sh; fi; \
+	$(BIN)/python -m pytest -m containers
 
 .PHONY: lock
 lock: $(READY) ## Resolve all requirements anew, to requirements/*.txt

@@ -15,10 +15,14 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
+from pipeline import models
 from pipeline.compiled import PIPELINE_YAML, ROOT, Parameter, compile_pipeline, load_parameters, parse_arguments
+from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS, LocalRun, StepFailedError, default_locations, default_weights, run_pipeline
+from pipeline.predict import predict
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app.add_typer(models.app, name="models")
 # Bound to the terminal now: a run puts a transcript in place of standard output.
 _console = Console(file=sys.stdout, highlight=False)
 _errors = Console(stderr=True, highlight=False)
@@ -34,22 +38,33 @@ def main() -> None:
 
 @app.command("compile")
 def compile_command(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if pipeline.yaml is not up to date.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not up to date.")] = False,
+    output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
+    registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
+    tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
+    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
 ) -> None:
-    """Compiles the pipeline to pipeline.yaml."""
-    text = compile_pipeline()
-    is_current = PIPELINE_YAML.is_file() and PIPELINE_YAML.read_text(encoding="utf-8") == text
-    if check and not is_current:
-        _fail(f"{PIPELINE_YAML.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")
-    if not is_current:
-        PIPELINE_YAML.write_text(text, encoding="utf-8")
-    _console.print(f"{PIPELINE_YAML.name} is {'up to date' if is_current else 'written'}.")
+    """Compiles the pipeline to pipeline.yaml.
+
+    Example: python -m pipeline compile --registry europe-docker.pkg.dev/project/hpa --digests digests.txt --output cluster.yaml
+    """
+    try:
+        text = with_images(compile_pipeline(), registry, tag, read_digests(digests) if digests else None)
+        is_current = output.is_file() and output.read_text(encoding="utf-8") == text
+        if check and not is_current:
+            _fail(f"{output.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")
+        if not is_current:
+            output.write_text(text, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    _console.print(f"{output.name} is {'up to date' if is_current else 'written'}.")
 
 
 @app.command()
 def parameters() -> None:
     """Lists the pipeline's parameters: their defaults, what they mean, and which steps take them."""
     table = Table("Parameter", "Default", "Meaning", "Steps", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for parameter in load_parameters().values():
         default = "[dim]required[/]" if parameter.is_required else escape(_format(parameter))
         meaning = escape(parameter.description or "The labels of the GPU nodes that train runs on, as JSON.")
@@ -77,7 +92,7 @@ def run(
         if "source" not in given:
             raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
         if "weights" not in given:
-            given["weights"], reason = default_weights(given.get("channels", "rgb"))
+            given["weights"], reason = default_weights()
             if reason:
                 _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         located = default_locations(given, pipeline_root)
@@ -124,6 +139,9 @@ def prune(
     command = [sys.executable, "-m", "components.shared.prune", located["data_root"], located["serving_root"]]
     finished = subprocess.run([*command, "--keep", str(keep), *(["--dry-run"] if dry_run else [])], cwd=ROOT, check=False)
     raise typer.Exit(finished.returncode)
+
+
+app.command(no_args_is_help=True)(predict)
 
 
 class _StepView:

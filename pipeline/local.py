@@ -72,14 +72,12 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     return located
 
 
-def default_weights(channels: str) -> tuple[str, str]:
+def default_weights() -> tuple[str, str]:
     """The weights of a local run that names none: ImageNet's where they can be had, and none elsewhere.
 
     Returns:
         The parameter's value, and the reason if it is not the pipeline's default.
     """
-    if channels != "rgb":
-        return "none", f"the ImageNet weights are for three channels, and channels={channels}"
     cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / Path(_IMAGENET_URL).name
     if cache.is_file():
         return "imagenet", ""

@@ -39,8 +39,11 @@ def hpa_pipeline(
     batch_size: int = 0,
     learning_rate: float = 0.0,
     patience: int = 0,
+    loss: str = "",
+    precision: str = "auto",
     gpu_node_selector: dict = GKE_T4_NODES,  # type: ignore[type-arg] # KFP wants the plain type
     blessing_min_gain: float = 0.0,
+    blessing_max_class_drop: float = 0.05,
 ) -> None:
     """Wires the steps. What the parameters mean is said by the steps that take them."""
     ingested = ingest(
@@ -69,13 +72,19 @@ def hpa_pipeline(
         batch_size=batch_size,
         learning_rate=learning_rate,
         patience=patience,
+        loss=loss,
+        precision=precision,
         seed=seed,
     )
     evaluated = evaluate(
         examples=converted.outputs["examples"],
         model=trained.outputs["model"],
         data_root=data_root,
+        serving_root=serving_root,
+        model_name=model_name,
         blessing_min_gain=blessing_min_gain,
+        blessing_max_class_drop=blessing_max_class_drop,
+        seed=seed,
     )
     pushed = push(
         model=trained.outputs["model"],

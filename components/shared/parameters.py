@@ -16,7 +16,7 @@ def _between(low: float, high: float) -> Rule:
 
 
 def _one_of(choices: Sequence[str]) -> Rule:
-    return lambda value: "" if value in choices else f"expected one of {', '.join(choices)}"
+    return lambda value: "" if value in choices else f"expected one of {', '.join(filter(None, choices))}"
 
 
 def _not_empty(value: str) -> str:
@@ -66,13 +66,16 @@ RULES: dict[str, Rule] = {
     "seed": _between(0, 2**31 - 1),
     "max_bad_fraction": _between(0.0, 1.0),
     "beam_runner": _not_empty,
-    "recipe": _one_of(("paper",)),
+    "recipe": _one_of(("paper", "strong")),
+    "loss": _one_of(("", "bce", "focal", "bce_soft_f1")),
+    "precision": _one_of(("auto", "float32", "float16", "bfloat16")),
     "weights": _not_empty,
     "epochs": _at_least(0),
     "batch_size": _at_least(0),
     "learning_rate": _between(0.0, 10.0),
     "patience": _at_least(0),
     "blessing_min_gain": _between(-1.0, 1.0),
+    "blessing_max_class_drop": _between(0.0, 1.0),
 }
 
 
@@ -89,7 +92,5 @@ def check_parameters(**values: Any) -> None:
             problems.append(f"{name}: {expected}. Received: {name}={value}")
     if values.get("validation_fraction", 0.0) + values.get("test_fraction", 0.0) >= 1.0:
         problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave something to train on")
-    if values.get("channels") == "rgby" and values.get("weights") == "imagenet":
-        problems.append("weights: the ImageNet weights are for three channels: give channels=rgb, weights=none or a file")
     if problems:
         raise ValueError("\n".join(problems))

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
+from components.shared.termination import ended_by_sigterm
+
 # The environment variable in which a local runner gives its process id.
 RUNNER_PID = "HPA_RUNNER_PID"
 # The first line of every step: it says that the step before is over.
@@ -24,7 +26,8 @@ _LOGGER = logging.getLogger("components")
 def step_log(step: str) -> Iterator[None]:
     """Sends the step's log lines to standard output, each as `step | message`, and the time it took at the end.
 
-    Also ends this process when its parent is gone: a runner that was killed must not leave a training behind.
+    Also ends this process when it gets SIGTERM, and when its parent is gone: a runner that was killed must not leave a training
+    behind.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(f"{step} | %(message)s"))
@@ -33,9 +36,10 @@ def step_log(step: str) -> Iterator[None]:
     _LOGGER.propagate = False
     # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
     exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
-    _LOGGER.info(STARTED)
     started_s = time.monotonic()
-    yield
+    with ended_by_sigterm():
+        _LOGGER.info(STARTED)
+        yield
     _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
 
 

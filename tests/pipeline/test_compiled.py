@@ -97,7 +97,6 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("source=synthetic:many", "source: expected kaggle:"),
         ("model_name=../x", "model_name: expected letters"),
         ("validation_fraction=0.5 test_fraction=0.5", "expected a sum below 1"),
-        ("channels=rgby weights=imagenet", "the ImageNet weights are for three channels"),
     ],
 )
 def test_an_argument_that_no_run_could_use_is_refused(word: str, message: str) -> None:

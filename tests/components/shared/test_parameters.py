@@ -34,13 +34,16 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "seed": ([0, 2**31 - 1], [-1, 2**31]),
     "max_bad_fraction": ([0.0, 1.0], [-0.01, 1.01, float("nan")]),
     "beam_runner": (["local", "DataflowRunner"], ["", " "]),
-    "recipe": (["paper"], ["", "no such recipe"]),
+    "recipe": (["paper", "strong"], ["", "no such recipe"]),
+    "loss": (["", "bce", "focal", "bce_soft_f1"], ["BCE", "hinge"]),
+    "precision": (["auto", "float32", "float16", "bfloat16"], ["", "half"]),
     "weights": (["imagenet"], ["", " "]),
     "epochs": ([0, 150], [-1]),
     "batch_size": ([0, 16], [-1]),
     "learning_rate": ([0.0, 0.001, 10.0], [-0.001, 10.1, float("nan")]),
     "patience": ([0, 5], [-1]),
     "blessing_min_gain": ([-1.0, 0.0, 1.0], [-1.1, 1.1, float("nan")]),
+    "blessing_max_class_drop": ([0.0, 1.0], [-0.01, 1.1, float("nan")]),
 }
 
 

@@ -1,0 +1,58 @@
+"""The images of the code as it is, and one run of the whole pipeline in them."""
+
+import contextlib
+import gc
+import subprocess
+import warnings
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from pipeline.compiled import ROOT
+from tests.containers.engine import PipelineRun, run_pipeline
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[docker.DockerClient]:
+    """A client of the Docker engine."""
+    if problem := _ask_engine():
+        with warnings.catch_warnings():  # the client leaves connections that failed to the garbage collector
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+        pytest.skip(f"needs a Docker engine: {problem}")
+    with contextlib.closing(docker.from_env()) as connected:
+        yield connected
+
+
+def _ask_engine() -> str:
+    """Why there is no engine, or nothing."""
+    try:
+        with contextlib.closing(docker.from_env()) as connected:
+            connected.ping()
+    except DockerException as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture(scope="session")
+def images(client: docker.DockerClient) -> docker.DockerClient:
+    """The client, once every step's image is built."""
+    built = subprocess.run(["make", "images", "CPU=1"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return client
+
+
+@pytest.fixture(scope="session")
+def pipeline_run(images: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
+    """The committed pipeline, run on drawn images to a pushed model."""
+    # The rule is relaxed so that the model of one epoch is pushed: what is tested is the way there.
+    return run_pipeline(
+        tmp_path_factory.mktemp("pipeline"),
+        source="synthetic:40",
+        image_size_px=75,
+        weights="none",
+        epochs=1,
+        blessing_min_gain=-1.0,
+    )

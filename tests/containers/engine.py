@@ -1,0 +1,165 @@
+"""Runs the steps' images as a cluster would, and KFP's whole pipeline in them."""
+
+import contextlib
+import io
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import yaml
+from docker.models.containers import Container
+
+from pipeline.compiled import PIPELINE_YAML
+from pipeline.images import with_images
+from pipeline.placement import RESOURCES
+
+SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
+# The images that `make images CPU=1` builds.
+TAG = SPEC["deploymentSpec"]["executors"]["exec-push"]["container"]["image"].rpartition(":")[2] + "-cpu"
+
+
+def image(step: str) -> str:
+    """The image of a step."""
+    name: str = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["image"]
+    return f"{name.rpartition(':')[0]}:{TAG}"
+
+
+def user_of(folder: Path) -> str:
+    """A user that is not root and can write to a folder of this one."""
+    folder.chmod(0o777)
+    return f"{os.getuid() or 10001}:{os.getgid() or 10001}"
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """A pipeline that ran in containers: its folder, what it said, and what KFP's executor was given for each step."""
+
+    folder: Path
+    said: str
+    executor_inputs: dict[str, Any]
+
+    def output(self, step: str, name: str) -> Path:
+        """Where an output of a step is."""
+        (path,) = self.folder.glob(f"*/{step}/{name}")
+        return path
+
+
+def run_pipeline(folder: Path, **arguments: Any) -> PipelineRun:
+    """Runs the committed pipeline in its images, with KFP's DockerRunner, without a network."""
+    from kfp import components, local  # noqa: PLC0415 (takes seconds, which collecting the tests should not)
+
+    pipeline_yaml = with_images(PIPELINE_YAML.read_text(encoding="utf-8"), tag=TAG)
+    arguments = {"data_root": f"{folder}/data", "serving_root": f"{folder}/serving"} | arguments
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # KFP's, of what has no effect in a local run
+        local.init(
+            runner=local.DockerRunner(network_mode="none", user=user_of(folder)),
+            pipeline_root=str(folder),
+            raise_on_error=False,  # a test that looks at outputs says more
+        )
+        components.load_component_from_text(pipeline_yaml)(**arguments)
+    return PipelineRun(folder, said.getvalue(), _executor_inputs(said.getvalue()))
+
+
+def _executor_inputs(said: str) -> dict[str, Any]:
+    """What KFP's executor says of itself at the start of each step."""
+    inputs = {}
+    for part in said.split("Got executor_input:")[1:]:
+        content, _ = json.JSONDecoder().raw_decode(part.lstrip())
+        inputs[Path(content["outputs"]["outputFile"]).parent.name] = content
+    return inputs
+
+
+def afresh(run: PipelineRun, step: str, folder: Path, **parameters: Any) -> dict[str, Any]:
+    """What KFP's executor would be given to do a step of a run again, with nothing of it done yet.
+
+    Args:
+        run: Has the inputs.
+        step: Which step.
+        folder: An empty folder for outputs, data and served models.
+        **parameters: Other values than in that run.
+    """
+    content = run.executor_inputs[step]
+    values = content["inputs"]["parameterValues"]
+    roots = {name: f"{folder}/{name}" for name in ("data_root", "serving_root") if name in values}
+    outputs = json.loads(json.dumps(content["outputs"]).replace(str(run.folder), f"{folder}/outputs"))
+    return {"inputs": content["inputs"] | {"parameterValues": values | roots | parameters}, "outputs": outputs}
+
+
+@contextlib.contextmanager
+def started(
+    client: docker.DockerClient, step: str, executor_input: dict[str, Any], run: PipelineRun, folder: Path, **options: Any
+) -> Iterator[Container]:
+    """Starts a step in a container that can do no more than a strict cluster lets it, and removes the container at the end.
+
+    The root is read-only but for /tmp, nothing is privileged, there is no network, and memory is what pipeline.yaml asks for.
+
+    Args:
+        client: Of the Docker engine.
+        step: Which step.
+        executor_input: From `afresh`.
+        run: The run that the step's inputs are of.
+        folder: What the step may write to.
+        **options: Of the container, other than these.
+    """
+    command = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["command"]
+    memory_bytes = int(RESOURCES[step].memory.removesuffix("G")) * 10**9
+    container: Container = client.containers.run(
+        image(step),
+        [json.dumps(executor_input) if word == "{{$}}" else word for word in command],
+        detach=True,
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mem_limit=memory_bytes,
+        memswap_limit=memory_bytes,
+        volumes={
+            str(run.folder): {"bind": str(run.folder), "mode": "ro"},
+            str(folder): {"bind": str(folder), "mode": "rw"},
+        },
+        **{"network_mode": "none", "user": user_of(folder)} | options,
+    )
+    try:
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def wait_until_it_says(container: Container, sign: str) -> None:
+    """Waits for a line in a container's log.
+
+    Raises:
+        AssertionError: If the container ends before.
+    """
+    # Asked again and again: the client would leave the connection open that a log is followed on.
+    while sign not in (said := container.logs().decode()):
+        container.reload()
+        assert container.status == "running", said
+        time.sleep(0.1)
+
+
+def missing_outputs(step: str, find: Callable[[str], Path]) -> list[str]:
+    """The declared outputs of a step that are not there, are empty, or say nothing of themselves.
+
+    KFP counts a step that wrote none of its outputs as a success, and may count one that failed as a success, too.
+
+    Args:
+        step: Which step.
+        find: Gives the path of an output by its name.
+    """
+    missing = []
+    executed = json.loads(find("executor_output.json").read_text(encoding="utf-8"))["artifacts"]
+    for name in SPEC["components"][f"comp-{step}"]["outputDefinitions"]["artifacts"]:
+        path = find(name)
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        if not sum(file.stat().st_size for file in files) or not executed[name]["artifacts"][0]["metadata"]:
+            missing.append(name)
+    return missing

@@ -1,0 +1,121 @@
+"""Building again, and pushing."""
+
+import hashlib
+import http.server
+import re
+import shutil
+import subprocess
+import threading
+import urllib.parse
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from pipeline.compiled import PIPELINE_YAML, ROOT
+from pipeline.images import read_digests, with_images
+from tests.containers.engine import TAG, image
+
+pytestmark = pytest.mark.containers
+
+
+def test_a_change_of_the_code_builds_the_last_layer_alone(images: docker.DockerClient, tmp_path: Path) -> None:
+    for name in ("components", "containers", "requirements"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in (".dockerignore", "LICENSE", "Makefile", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "pipeline.yaml").write_text(with_images(PIPELINE_YAML.read_text(encoding="utf-8"), tag="changed"))
+    with (tmp_path / "components" / "push" / "step.py").open("a") as file:
+        file.write("# changed\n")
+    subprocess.run(["make", "images", "CPU=1", "STEPS=push"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    changed = image("push").replace(TAG, "changed-cpu")
+    before, after = (images.images.get(name).attrs["RootFS"]["Layers"] for name in (image("push"), changed))
+    images.images.remove(changed)
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
+
+
+class _Registry(http.server.BaseHTTPRequestHandler):
+    """As much of a container registry as takes a push."""
+
+    protocol_version = "HTTP/1.1"
+    num_bytes: dict[str, int]  # of an upload or a blob, by its path
+    manifests: dict[str, str]  # digests
+
+    def do_GET(self) -> None:
+        self._answer(200)
+
+    def do_HEAD(self) -> None:
+        known = self.num_bytes.get(self.path)
+        self._answer(404) if known is None else self._answer(200, **{"Content-Length": str(known)})
+
+    def do_POST(self) -> None:
+        self._answer(202, Location=f"{self.path}{uuid.uuid4()}")
+
+    def do_PATCH(self) -> None:
+        self.num_bytes[self.path] = len(self._body())
+        self._answer(202, Location=self.path, Range=f"0-{self.num_bytes[self.path] - 1}")
+
+    def do_PUT(self) -> None:
+        digest = f"sha256:{hashlib.sha256(self._body()).hexdigest()}"
+        upload, _, query = self.path.partition("?")
+        if manifest := re.fullmatch(r"/v2/(.*)/manifests/(.*)", upload):
+            self.manifests[f"{manifest[1]}:{manifest[2]}"] = digest
+        else:
+            (digest,) = urllib.parse.parse_qs(query)["digest"]
+            self.num_bytes[upload.rpartition("/uploads/")[0] + f"/{digest}"] = self.num_bytes[upload]
+        self._answer(201, **{"Docker-Content-Digest": digest})
+
+    def log_message(self, *_args: object) -> None:
+        """Says nothing."""
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while num_bytes := int(self.rfile.readline(), 16):
+            body += self.rfile.read(num_bytes)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+@pytest.fixture
+def registry() -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a registry, and the digests of the manifests that it gets."""
+    handler = type("Handler", (_Registry,), {"num_bytes": {}, "manifests": {}})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"localhost:{server.server_port}", handler.manifests
+        server.shutdown()
+
+
+def test_pushed_images_are_printed_with_their_digests_which_a_pipeline_can_pin(
+    images: docker.DockerClient, registry: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    address, manifests = registry
+    command = ["make", "--silent", "push-images", "CPU=1", "STEPS=push", f"REGISTRY={address}/lab/hpa"]
+    pushed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert pushed.returncode == 0, pushed.stderr
+    name = f"{address}/lab/hpa/push:{TAG}"
+    images.images.remove(name)
+    assert pushed.stdout == f"{name}@{manifests[f'lab/hpa/push:{TAG}']}\n"
+    path = tmp_path / "digests.txt"
+    path.write_text(pushed.stdout)
+    line = f"        image: hpa-pipeline/push:{TAG}"
+    pinned = with_images(line, registry=f"{address}/lab/hpa", digests=read_digests(path))
+    assert pinned == f"        image: {pushed.stdout.strip()}"
+
+
+def test_pushing_needs_a_registry() -> None:
+    pushed = subprocess.run(["make", "push-images", "STEPS=push"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert pushed.returncode != 0
+    assert "Expected make push-images REGISTRY=<host>/<path>" in pushed.stderr

@@ -1,0 +1,78 @@
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.compiled import ROOT
+from pipeline.local import STEPS
+
+
+def _dockerfile(step: str) -> str:
+    return (ROOT / "containers" / step / "Dockerfile").read_text(encoding="utf-8")
+
+
+def _pins(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[.*\])?==(\S+)", text, re.MULTILINE))
+
+
+def _lines(step: str) -> list[str]:
+    """A Dockerfile's lines without what each step has to name otherwise."""
+    text = _dockerfile(step).replace("train-${TENSORFLOW}", "train").replace("FROM ${BASE} AS step", "FROM ${BASE}")
+    text = text.replace("TF_CPP_MIN_LOG_LEVEL=2 ", "")
+    return [line.removesuffix(" \\") for line in re.sub(rf"\b{step}\b", "<step>", text).splitlines()]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_dockerfiles_are_alike_but_for_what_a_step_adds(step: str) -> None:
+    lines: Iterator[str] = iter(_lines(step))
+    missing = [line for line in _lines("push") if line not in lines]  # takes from the iterator: the order counts, too
+    assert not missing
+
+
+def test_ingest_and_push_add_nothing() -> None:
+    assert _lines("ingest") == _lines("push")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(step: str) -> None:
+    text = _dockerfile(step)
+    assert "\nARG BASE=python:3.11-slim-bookworm\n" in text
+    assert "# syntax" not in text
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_only_beams_worker_has_an_entrypoint(step: str) -> None:
+    """KFP's local runner would leave it in front of the step's command, and Kubernetes would replace it."""
+    instructions = [line for line in _dockerfile(step).splitlines() if line.startswith(("ENTRYPOINT", "CMD"))]
+    assert instructions == (['ENTRYPOINT ["/opt/apache/beam/boot"]'] if step == "convert" else [])
+
+
+def test_the_boot_program_of_beams_worker_is_of_the_beam_that_is_installed() -> None:
+    assert f"ARG BEAM_SDK=apache/beam_python3.11_sdk:{_pins('convert')['apache-beam']}\n" in _dockerfile("convert")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "unwanted"),
+    [
+        ("ingest", ["kagglesdk"], ["tensorflow", "tensorflow-cpu", "apache-beam"]),
+        ("push", ["google-cloud-storage"], ["tensorflow", "tensorflow-cpu", "apache-beam", "pillow"]),
+        ("train-cpu", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform"]),
+        ("train-gpu", ["tensorflow", "nvidia-cudnn-cu12"], ["tensorflow-cpu", "apache-beam", "tensorflow-transform"]),
+        ("evaluate", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform"]),
+    ],
+)
+def test_an_image_is_asked_to_install_what_its_step_needs_and_no_more(
+    name: str, wanted: list[str], unwanted: list[str]
+) -> None:
+    packages = _pins(name).keys()
+    assert packages >= set(wanted)
+    assert not packages & set(unwanted)
+
+
+def test_the_two_builds_of_train_differ_by_tensorflow_and_cuda_alone() -> None:
+    cpu, gpu = _pins("train-cpu"), _pins("train-gpu")
+    assert cpu.pop("tensorflow-cpu") == gpu["tensorflow"]
+    cpu.pop("tensorflow")  # for a machine that has no build without code for GPUs
+    assert {name for name in gpu if not name.startswith("nvidia-")} - {"tensorflow"} == cpu.keys()
+    assert all(gpu[name] == version for name, version in cpu.items())

@@ -1,0 +1,101 @@
+"""What is in the images, and what is not."""
+
+import json
+import re
+from typing import Any
+
+import docker
+import pytest
+
+from components.shared.version import VERSION
+from pipeline.local import STEPS
+from tests.containers.engine import image
+
+pytestmark = pytest.mark.containers
+
+_BASE = "python:3.11-slim-bookworm"
+_MAX_MB = {"ingest": 200, "convert": 3200, "train": 1800, "evaluate": 1800, "push": 100}
+# What is asked of an image from the inside, as the user that a step runs as.
+_PROBE = """
+import importlib.metadata, json, os, pathlib, shutil, subprocess, sys
+sources = [path for package in ("components", "kfp") for path in pathlib.Path(package).rglob("*.py")]
+pip = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+print(json.dumps({
+    "packages": {
+        found.metadata["Name"].lower().replace("_", "-"): found.version for found in importlib.metadata.distributions()
+    },
+    "pip_check": [pip.returncode, pip.stdout + pip.stderr],
+    "steps": sorted(path.parent.name for path in pathlib.Path("components").glob("*/step.py")),
+    "templates": [str(path) for path in pathlib.Path("components").rglob("*.jinja")],
+    "not_compiled": [str(path) for path in sources if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))],
+    "build_tools": [tool for tool in ("cc", "gcc", "g++", "make", "git", "uv") if shutil.which(tool)],
+    "writable": [folder for folder in (".", "components", *sys.path) if os.path.isdir(folder) and os.access(folder, os.W_OK)],
+    "headers": [found for found in sys.path if os.path.isdir(os.path.join(found, "tensorflow", "include"))],
+}))
+"""
+
+
+@pytest.fixture(scope="module", params=STEPS)
+def step(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def config(images: docker.DockerClient, step: str) -> dict[str, Any]:
+    """What the image says of itself."""
+    found: dict[str, Any] = images.images.get(image(step)).attrs
+    return found
+
+
+@pytest.fixture(scope="module")
+def inside(images: docker.DockerClient, step: str) -> dict[str, Any]:
+    """What the probe finds in the image."""
+    said = images.containers.run(image(step), ["python3", "-c", _PROBE], remove=True, network_mode="none", read_only=True)
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def test_it_runs_as_a_user_that_is_a_number_and_not_root_and_has_no_entrypoint(config: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["Config"]["User"])
+    assert not config["Config"]["Entrypoint"]
+    assert config["Config"]["WorkingDir"] == "/app"
+
+
+def test_it_says_what_it_is_and_that_it_is_no_build_for_a_gpu(config: dict[str, Any], step: str) -> None:
+    labels = config["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == f"hpa-pipeline/{step}"
+    assert labels["org.opencontainers.image.version"] == f"{VERSION}-cpu"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.source"]
+    assert "@" not in labels["org.opencontainers.image.source"]  # an address with credentials
+    assert all(name.endswith("-cpu") for name in config["RepoTags"])
+
+
+def test_it_is_small(images: docker.DockerClient, config: dict[str, Any], step: str) -> None:
+    added_mb = (config["Size"] - images.images.get(_BASE).attrs["Size"]) / 1e6
+    assert added_mb <= _MAX_MB[step]
+
+
+def test_its_packages_fit_together(inside: dict[str, Any]) -> None:
+    assert inside["pip_check"][0] == 0, inside["pip_check"][1]
+
+
+def test_it_has_the_code_of_its_step_as_a_package_and_of_no_other(inside: dict[str, Any], step: str) -> None:
+    assert inside["packages"]["hpa-pipeline"] == VERSION
+    assert inside["steps"] == [step]
+    assert "components/shared/page.html.jinja" in inside["templates"]
+
+
+def test_it_has_tensorflow_and_beam_only_where_they_are_used(inside: dict[str, Any], step: str) -> None:
+    tensorflow = {"convert": {"tensorflow"}, "train": {"tensorflow-cpu"}, "evaluate": {"tensorflow-cpu"}}
+    assert {name for name in inside["packages"] if name in ("tensorflow", "tensorflow-cpu")} == tensorflow.get(step, set())
+    assert ("apache-beam" in inside["packages"]) == (step == "convert")
+    assert not [name for name in inside["packages"] if name.startswith("nvidia-")]
+
+
+def test_its_code_is_compiled_and_can_be_changed_by_nobody_and_nothing_is_left_of_the_build(inside: dict[str, Any]) -> None:
+    assert inside["not_compiled"] == []
+    assert inside["writable"] == []
+    assert inside["build_tools"] == []
+    assert inside["headers"] == []

@@ -1,0 +1,23 @@
+"""The committed pipeline under KFP's DockerRunner: the artifacts are asked, not KFP's word for them."""
+
+import json
+
+import pytest
+
+from pipeline.local import STEPS
+from tests.containers.engine import PipelineRun, image, missing_outputs
+
+pytestmark = pytest.mark.containers
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_runs_in_its_image_and_writes_every_declared_output(pipeline_run: PipelineRun, step: str) -> None:
+    assert f"Found image '{image(step)}'" in pipeline_run.said
+    assert f"{step} | done in" in pipeline_run.said, pipeline_run.said
+    assert not missing_outputs(step, lambda name: pipeline_run.output(step, name))
+
+
+def test_the_model_is_pushed_to_where_it_is_served_from(pipeline_run: PipelineRun) -> None:
+    pushed = json.loads(pipeline_run.output("push", "pushed_model").read_text(encoding="utf-8"))
+    assert pushed["pushed"], pushed["reasons"]
+    assert (pipeline_run.folder / "serving" / "hpa" / "1" / "saved_model.pb").stat().st_size > 0

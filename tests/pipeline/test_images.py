@@ -1,0 +1,104 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline
+from pipeline.images import read_digests, with_images
+from pipeline.local import STEPS
+
+REGISTRY = "europe-docker.pkg.dev/project/hpa"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+COMMITTED = PIPELINE_YAML.read_text(encoding="utf-8")
+
+
+def _images(pipeline_yaml: str) -> dict[str, str]:
+    executors = next(yaml.safe_load_all(pipeline_yaml))["deploymentSpec"]["executors"]
+    return {name.removeprefix("exec-"): executor["container"]["image"] for name, executor in executors.items()}
+
+
+def _digests(folder: Path, tag: str = "1.2") -> Path:
+    path = folder / "digests.txt"
+    path.write_text("".join(f"{REGISTRY}/{step}:{tag}@{DIGEST}\n" for step in STEPS))
+    return path
+
+
+def test_without_a_word_on_images_they_stay() -> None:
+    assert with_images(COMMITTED) == COMMITTED
+
+
+def test_registry_and_tag_are_put_into_every_image_and_into_nothing_else() -> None:
+    renamed = with_images(COMMITTED, registry=REGISTRY, tag="1.2")
+    assert _images(renamed) == {step: f"{REGISTRY}/{step}:1.2" for step in STEPS}
+    changed = [line for line, before in zip(renamed.splitlines(), COMMITTED.splitlines(), strict=True) if line != before]
+    assert len(changed) == len(STEPS)
+
+
+def test_one_of_them_leaves_the_other_as_it_is() -> None:
+    before = _images(COMMITTED)
+    assert _images(with_images(COMMITTED, tag="9"))["push"] == before["push"].rpartition(":")[0] + ":9"
+    tag = before["push"].rpartition(":")[2]
+    assert _images(with_images(COMMITTED, registry="localhost:5000/x"))["push"] == f"localhost:5000/x/push:{tag}"
+
+
+def test_digests_pin_every_image(tmp_path: Path) -> None:
+    pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
+    assert _images(pinned) == {step: f"{REGISTRY}/{step}:1.2@{DIGEST}" for step in STEPS}
+
+
+def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
+    digests = read_digests(_digests(tmp_path, tag="1.1"))
+    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/convert:1.2. There are those of: {REGISTRY}/")):
+        with_images(COMMITTED, REGISTRY, "1.2", digests)
+
+
+@pytest.mark.parametrize("line", ["", "push", f"{REGISTRY}/push@{DIGEST}", f"{REGISTRY}/push:1.2@sha256:12"])
+def test_a_line_that_is_no_image_with_its_digest_is_named(tmp_path: Path, line: str) -> None:
+    path = _digests(tmp_path)
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(ValueError, match=re.escape(f"{path}: expected <registry>/<step>:<tag>@sha256:<digest>")):
+        read_digests(path)
+
+
+@pytest.mark.parametrize("registry", ["https://gcr.io/x", "gcr.io/x/", "gcr.io/my project", "gcr.io/X"])
+def test_what_is_no_registry_is_refused(registry: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"Received: {registry}")):
+        with_images(COMMITTED, registry=registry)
+
+
+@pytest.mark.parametrize("tag", ["a b", "-x", "x" * 129, "a/b"])
+def test_what_is_no_tag_is_refused(tag: str) -> None:
+    with pytest.raises(ValueError, match="tag: expected"):
+        with_images(COMMITTED, tag=tag)
+
+
+def _compile(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "compile", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command_puts_them_into_the_file_that_it_writes(tmp_path: Path) -> None:
+    output = tmp_path / "cluster.yaml"
+    named = ["--registry", REGISTRY, "--tag", "1.2", "--digests", str(_digests(tmp_path)), "--output", str(output)]
+    written = _compile(*named)
+    assert written.returncode == 0, written.stderr
+    assert "cluster.yaml is written" in written.stdout
+    assert output.read_text(encoding="utf-8") == with_images(
+        compile_pipeline(), REGISTRY, "1.2", read_digests(_digests(tmp_path))
+    )
+    assert "is up to date" in _compile(*named, "--check").stdout
+    assert _compile("--tag", "other", "--output", str(output), "--check").returncode == 1
+
+
+def test_the_command_says_what_is_wrong_with_them_and_writes_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "cluster.yaml"
+    refused = _compile("--registry", "https://gcr.io/x", "--output", str(output))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("registry: expected a host and a path")
+    missing = _compile("--digests", str(tmp_path / "none.txt"), "--output", str(output))
+    assert missing.returncode == 1
+    assert "none.txt" in missing.stderr
+    assert not output.exists()
