@@ -101,7 +101,7 @@ class FaultServer:
             self.signatures.append(signature)
             self._valid.add(signature)
         url = f"http://127.0.0.1:{self._server.server_port}/archive.zip?signature={signature}"
-        return Address(url, self.etag, len(self.content), self.serves_ranges)
+        return Address(url, self.etag, len(self.content))
 
     def expire(self) -> None:
         """Makes all addresses invalid that were given so far."""

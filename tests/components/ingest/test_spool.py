@@ -144,7 +144,7 @@ def test_a_killed_download_goes_on(server: FaultServer, spool_dir: Path) -> None
     script = f"""if True:
         from components.ingest.remote import Address, RemoteFile
         from components.ingest.spool import download
-        address = Address({server.find_address().url!r}, {server.etag!r}, {len(_CONTENT)}, False)
+        address = Address({server.find_address().url!r}, {server.etag!r}, {len(_CONTENT)})
         download(RemoteFile(lambda: address))
     """
     with subprocess.Popen([sys.executable, "-c", script], cwd=_ROOT, env={**os.environ, "TMPDIR": str(spool_dir)}) as process:
