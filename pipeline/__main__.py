@@ -46,7 +46,7 @@ def compile_command(
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
-    Example: python -m pipeline compile --registry europe-docker.pkg.dev/project/hpa --digests digests.txt --output cluster.yaml
+    Example: python -m pipeline compile --registry registry.example.com/hpa --digests digests.txt --output cluster.yaml
     """
     try:
         text = with_images(compile_pipeline(), registry, tag, read_digests(digests) if digests else None)

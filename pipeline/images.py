@@ -15,7 +15,7 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
 
     Args:
         pipeline_yaml: What the pipeline compiles to.
-        registry: Where the images are, such as `europe-docker.pkg.dev/project/repository`; empty leaves it as it is.
+        registry: Where the images are, such as `registry.example.com/cells`; empty leaves it as it is.
         tag: Of all images; empty leaves it as it is.
         digests: By an image's name, from `read_digests`.
 
@@ -24,7 +24,7 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
     """
     if registry and not _REGISTRY.fullmatch(registry):
         raise ValueError(
-            f"registry: expected a host and a path, such as europe-docker.pkg.dev/project/repository. Received: {registry}"
+            f"registry: expected a host and a path, such as registry.example.com/cells. Received: {registry}"
         )
     if tag and not _TAG.fullmatch(tag):
         raise ValueError(f"tag: expected at most 128 letters, digits, dots, dashes and underscores. Received: {tag}")

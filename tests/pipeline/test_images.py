@@ -10,7 +10,7 @@ from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline
 from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS
 
-REGISTRY = "europe-docker.pkg.dev/project/hpa"
+REGISTRY = "registry.example.com/hpa"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 COMMITTED = PIPELINE_YAML.read_text(encoding="utf-8")
 
