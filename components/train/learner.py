@@ -1,7 +1,7 @@
 """A network with all that changes while it learns: weights, optimiser, averages, and how far it has come."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import keras
@@ -20,7 +20,14 @@ class Learner:
     All its state is in variables, which a step changes together: so whatever interrupts it, what `state` gives fits together.
     """
 
-    def __init__(self, network: keras.Model, recipe: Recipe, steps_per_epoch: int, strategy: tf.distribute.Strategy) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        recipe: Recipe,
+        steps_per_epoch: int,
+        strategy: tf.distribute.Strategy,
+        is_compiled: bool = False,
+    ) -> None:
         """Makes the optimiser.
 
         Args:
@@ -28,8 +35,10 @@ class Learner:
             recipe: How it learns.
             steps_per_epoch: Running sums start anew after so many.
             strategy: On which devices.
+            is_compiled: Whether XLA compiles the forward and the backward pass, which takes a while at first.
         """
         self.network = network
+        self._is_compiled = is_compiled
         self._recipe, self._strategy, self._steps_per_epoch = recipe, strategy, steps_per_epoch
         self._learning = network.trainable_variables
         with strategy.scope():
@@ -136,18 +145,25 @@ class Learner:
     def _replica_step(self, batch: Any, learning: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         """What one device does. Returns its part of the mean loss and of the mean accuracy."""
         pixels, draws, labels = batch
-        num_replicas = self._strategy.num_replicas_in_sync
         images = augment(pixels, draws, self._recipe.rotation_turns, self._recipe.brightness)
-        with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
-            losses = self._loss(smooth(labels, self._recipe.label_smoothing), logits)
-            loss = tf.reduce_mean(losses) / num_replicas
-            scaled = self._optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [variable.value for variable in learning])
+        differentiate = partial(self._differentiate, learning)
+        if self._is_compiled:  # all but the rotation, which XLA does not have
+            differentiate = tf.function(differentiate, jit_compile=True)
+        logits, loss, gradients = differentiate(images, labels)
         self._optimizer.apply_gradients(zip(gradients, learning, strict=True))  # which adds up those of all devices
         for average, variable in zip(self._averages, self._learning, strict=False):
             average.assign(average * self._decay() + variable.value * (1 - self._decay()))
-        return loss, tf.reduce_mean(tf.cast((logits > 0) == (labels > 0.5), tf.float32)) / num_replicas
+        accuracy = tf.reduce_mean(tf.cast((logits > 0) == (labels > 0.5), tf.float32))
+        return loss, accuracy / self._strategy.num_replicas_in_sync
+
+    def _differentiate(self, learning: Sequence[Any], images: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any, Any]:
+        """Gives logits, this device's part of the mean loss, and the gradients of that loss, scaled."""
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            losses = self._loss(smooth(labels, self._recipe.label_smoothing), logits)
+            loss = tf.reduce_mean(losses) / self._strategy.num_replicas_in_sync
+            scaled = self._optimizer.scale_loss(loss)
+        return logits, loss, tape.gradient(scaled, [variable.value for variable in learning])
 
     def _decay(self) -> Any:
         """The decay of the averages: less at first, when there is little to average (as TensorFlow's own averages have it)."""

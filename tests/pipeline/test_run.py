@@ -130,7 +130,7 @@ class TestSynthetic:
         assert "these examples exist already" in process.stdout
         last_lines = process.stderr.strip().splitlines()
         assert last_lines[0].startswith("train failed: ValueError: ")
-        assert "these weights do not fit InceptionResNetV2" in last_lines[0]
+        assert "no-weights.h5 does not fit inception_resnet_v2: it is no file of Keras weights" in last_lines[0]
         assert last_lines[-1].startswith("Its whole output: ")
 
 

@@ -1,0 +1,105 @@
+"""How many images a second training takes in, by precision and with XLA, beside plain `fit` in float32; and what it costs.
+
+    python -m benchmarks.train_step --image-sizes-px 75 149 299
+    python -m benchmarks.train_step --image-sizes-px 75 --seconds 20      (quick)
+
+The network is InceptionResNetV2 with random weights, all its layers learn, in batches of 16 with the paper's recipe. The images
+are noise, in memory: reading them is `benchmarks.input_pipeline`. Each choice has a process of its own; the time to the first
+step is that from the call to its end, in which graphs are made. Plain `fit` augments as the paper does, by Keras's layers.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.learning import describe_machine
+from components.shared.labels import CLASS_NAMES
+
+_BATCH = 16
+_WAYS = ("fit float32", "float32", "bfloat16", "float16", "float32 xla", "bfloat16 xla")
+
+
+def _batch(image_size_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (_BATCH, image_size_px, image_size_px, 3), dtype=np.uint8)
+    labels = (random.random((_BATCH, len(CLASS_NAMES))) < 0.06).astype(np.float32)
+    return pixels, random.uniform(-1, 1, (_BATCH, 2)).astype(np.float32), labels
+
+
+def _step_of(way: str, image_size_px: int) -> Callable[[], object]:
+    """A function that takes one training step."""
+    import keras  # noqa: PLC0415 (each choice has a process of its own)
+    import tensorflow as tf  # noqa: PLC0415
+
+    from components.train.devices import open_devices  # noqa: PLC0415
+    from components.train.learner import Learner  # noqa: PLC0415
+    from components.train.model import build_model, inception_resnet_v2  # noqa: PLC0415
+    from components.train.precision import computing_in  # noqa: PLC0415
+    from components.train.recipes import RECIPES  # noqa: PLC0415
+
+    devices, recipe, batch = open_devices(), RECIPES["paper"], _batch(image_size_px)
+    precision, _, compiler = way.removeprefix("fit ").partition(" ")
+    with computing_in(precision):
+        backbone = inception_resnet_v2(image_size_px, 3, "none")
+        network = build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), len(CLASS_NAMES), recipe.dropout)
+        if way.startswith("fit "):
+            layers = [
+                keras.layers.RandomFlip(),
+                keras.layers.RandomRotation(recipe.rotation_turns, fill_mode="reflect"),
+                keras.layers.RandomBrightness(recipe.brightness, value_range=(0, 255)),
+            ]
+            model = keras.Sequential([keras.Input((image_size_px, image_size_px, 3)), *layers, network])
+            loss = keras.losses.BinaryCrossentropy(from_logits=True)
+            model.compile(keras.optimizers.Adam(recipe.learning_rate), loss, jit_compile=False)
+            return lambda: model.train_on_batch(batch[0].astype(np.float32), batch[2])
+        learner = Learner(network, recipe, 1000, devices.strategy, is_compiled=compiler == "xla")
+    tensors: Any = tuple(tf.constant(part) for part in batch)
+    return lambda: learner.step(tensors, recipe.learning_rate)
+
+
+def child() -> None:
+    """What a fresh process does: it prints seconds to the first step, images a second, and its peak memory in MB."""
+    way, image_size_px, seconds = sys.argv[1:]
+    step = _step_of(way, int(image_size_px))
+    started_s = time.perf_counter()
+    step()
+    first_s = time.perf_counter() - started_s
+    step()
+    started_s, count = time.perf_counter(), 0
+    while (taken_s := time.perf_counter() - started_s) < float(seconds):
+        step()
+        count += _BATCH
+    print(json.dumps([first_s, count / taken_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+
+
+def main() -> None:
+    """Measures all choices and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image-sizes-px", type=int, nargs="+", default=[75, 149, 299])
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--ways", nargs="+", choices=_WAYS, default=_WAYS)
+    options = parser.parse_args()
+    print(f"Batches of {_BATCH}, all layers; {describe_machine()}.\n")
+    print("| px | | images/s | of plain fit | s to the first step | MB |\n|---:|---|---:|---:|---:|---:|")
+    for image_size_px in options.image_sizes_px:
+        plain = None
+        for way in options.ways:
+            command = [sys.executable, "-c", "from benchmarks.train_step import child; child()"]
+            arguments = [way, str(image_size_px), str(options.seconds)]
+            output = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
+            first_s, rate, memory_mb = json.loads(output.splitlines()[-1])
+            plain = plain or rate
+            print(
+                f"| {image_size_px} | {way} | {rate:.1f} | {rate / plain:.2f} | {first_s:.0f} | {memory_mb:.0f} |", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
