@@ -23,9 +23,7 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
         ValueError: If the registry or the tag is none, or an image has no digest.
     """
     if registry and not _REGISTRY.fullmatch(registry):
-        raise ValueError(
-            f"registry: expected a host and a path, such as registry.example.com/cells. Received: {registry}"
-        )
+        raise ValueError(f"registry: expected a host and a path, such as registry.example.com/cells. Received: {registry}")
     if tag and not _TAG.fullmatch(tag):
         raise ValueError(f"tag: expected at most 128 letters, digits, dots, dashes and underscores. Received: {tag}")
 
