@@ -21,10 +21,11 @@ class Request:
 
     Attributes:
         model_fingerprint: The model.
-        champion_fingerprint: What it is compared with; empty for nothing.
+        champion_fingerprint: The model that it is compared with; empty for none.
         blessing_min_gain: As the step's.
         blessing_max_class_drop: As the step's.
         seed: Of the bootstrap.
+        champion_evaluation_fingerprint: The evaluation that fitted the thresholds which the champion ships with.
     """
 
     model_fingerprint: str
@@ -32,11 +33,14 @@ class Request:
     blessing_min_gain: float
     blessing_max_class_drop: float
     seed: int
+    champion_evaluation_fingerprint: str = ""
 
     def inputs(self, examples: Examples) -> dict[str, str]:
         """Fingerprints of what goes in."""
         inputs = {"model": self.model_fingerprint, "examples": examples.fingerprint}
-        return inputs | {"champion": self.champion_fingerprint} if self.champion_fingerprint else inputs
+        if not self.champion_fingerprint:
+            return inputs
+        return inputs | {"champion": self.champion_fingerprint, "champion_evaluation": self.champion_evaluation_fingerprint}
 
     def parameters(self) -> dict[str, object]:
         """What else changes the result."""

@@ -61,7 +61,12 @@ def evaluate(
         # A model that is the champion already is not compared with itself.
         rival = champion if champion and champion.model_fingerprint != trained.fingerprint else None
         wanted = request.Request(
-            trained.fingerprint, rival.model_fingerprint if rival else "", blessing_min_gain, blessing_max_class_drop, seed
+            trained.fingerprint,
+            rival.model_fingerprint if rival else "",
+            blessing_min_gain,
+            blessing_max_class_drop,
+            seed,
+            rival.evaluation_fingerprint if rival else "",
         )
         done = wanted.find(records, data_root)
         if done:

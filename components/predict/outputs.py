@@ -69,8 +69,11 @@ def open_outputs(out_uri: str, class_names: Sequence[str]) -> Iterator[Outputs]:
 
     Raises:
         FileExistsError: If there are predictions of this name.
+        IsADirectoryError: If the name is that of a folder.
     """
     predictions, submission, bad = output_uris(out_uri)
+    if storage.is_local(predictions) and Path(predictions).is_dir():
+        raise IsADirectoryError(f"{predictions} is a folder: expected the name of a file to write, such as predictions.csv")
     if storage.exists(predictions):
         raise FileExistsError(f"{predictions} exists already, and is not overwritten: give another name, or delete it")
     for uri in (submission, bad):  # a kill may have left them, just before the predictions were published

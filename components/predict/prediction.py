@@ -106,15 +106,15 @@ def load_model(version_uri: str, form: ImageForm, folder: Path) -> Classify:
 
     if not storage.is_local(version_uri):
         storage.fetch_tree(version_uri, folder)
-    try:
-        # The model must outlive its signature, which does not keep its variables.
-        model = tf.saved_model.load(version_uri if storage.is_local(version_uri) else str(folder))
-    except tf.errors.OpError as error:
-        raise OSError(f"{version_uri} cannot be loaded: `python -m pipeline models verify` may tell why. {error}") from None
 
     def classify(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         answer = model.signatures["pixels"](pixels=tf.constant(pixels))
         return answer["probabilities"].numpy(), answer["decisions"].numpy()
 
-    classify(np.zeros((form.batch_size, form.image_size_px, form.image_size_px, len(form.filters)), np.uint8))
+    try:
+        # The model must outlive its signature, which does not keep its variables.
+        model = tf.saved_model.load(version_uri if storage.is_local(version_uri) else str(folder))
+        classify(np.zeros((form.batch_size, form.image_size_px, form.image_size_px, len(form.filters)), np.uint8))
+    except tf.errors.OpError as error:
+        raise OSError(f"{version_uri} cannot be used: `python -m pipeline models verify` may tell why. {error}") from None
     return classify

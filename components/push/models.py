@@ -52,9 +52,14 @@ def verify_models(serving_root: str, model_name: str) -> list[Finding]:
     champion = find_champion(serving_root, model_name)
     if not champion:
         return [*findings, Finding("there is no champion", is_well=False)] if versions else []
-    is_there = champion.version in [version.number for version in versions if version.is_complete]
     text = f"version {champion.version} is the champion"
-    return [*findings, Finding(text if is_there else f"{text}, but it is not there", is_there)]
+    if champion.version not in [version.number for version in versions if version.is_complete]:
+        return [*findings, Finding(f"{text}, but it is not there", is_well=False)]
+    above = [str(version.number) for version in versions if version.number > champion.version]
+    if above:
+        advice = "TensorFlow Serving takes the highest. Run the push again, or models rollback"
+        return [*findings, Finding(f"{text}, but there are later ones ({', '.join(above)}). {advice}", is_well=False)]
+    return [*findings, Finding(text)]
 
 
 def _verify(version: Version) -> Finding:

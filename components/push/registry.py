@@ -5,6 +5,7 @@ TensorFlow Serving serves the highest number: so the champion is always made the
 """
 
 import logging
+import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from components.push.version import (
     describe,
     find_damage,
     find_versions,
+    is_served,
     remove_versions,
 )
 from components.shared import storage
@@ -87,16 +89,18 @@ def push_model(
         model_name: The folder above the versions.
 
     Raises:
+        ValueError: If the thresholds are not one number a class.
         SwappedMeanwhileError: If there is another champion than the one that the model was judged against.
         SupersededError: If the model has been served before, and another took its place.
     """
     trained = TrainedModel.read(str(model_dir / MODEL_MANIFEST))
-    if len(thresholds) != len(trained.class_names):
-        raise ValueError(f"Expected one threshold for each of {len(trained.class_names)} classes. Received: {len(thresholds)}")
+    if len(thresholds) != len(trained.class_names) or not all(map(math.isfinite, thresholds)):
+        raise ValueError(f"Expected one threshold for each of {len(trained.class_names)} classes. Received: {thresholds}")
     with tempfile.TemporaryDirectory() as folder:
         fitted = Path(folder) / "thresholds.csv"
         fitted.write_text("".join(f"{value!r}\n" for value in thresholds), encoding="utf-8")
         files = {path.relative_to(model_dir).as_posix(): path for path in model_dir.rglob("*") if path.is_file()}
+        files.pop(RECORD, None)  # of a version that was copied: this one gets its own
         if DONE_MARK not in files:
             raise FileNotFoundError(f"{model_dir}: expected a SavedModel, with {DONE_MARK}; there is none")
         files[THRESHOLDS] = fitted
@@ -113,8 +117,10 @@ def _push(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
     champion, versions = place.champion(), place.versions()
     if champion:
         current = versions.get(champion.version)
-        if current and current.record and current.record.serves_the_same_as(record):
-            _complete(files, current.uri, current.record, current.record.files)
+        if current and is_served(current, versions) and current.record and current.record.serves_the_same_as(record):
+            names = set(current.record.files)
+            _complete(files, current.uri, current.record, names - {DONE_MARK})
+            _complete(files, current.uri, current.record, names & {DONE_MARK})
             _remove_old(place, champion.version)
             return Pushed(current.number, current.uri, is_new=False)
         _refuse_superseded(record, versions.values(), champion)
@@ -153,7 +159,7 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
         there = ", ".join(str(version.number) for version in versions.values() if version.is_complete and version.record)
         raise ValueError(f"{place.uri}: expected one of the versions {there or '(none)'}. Received: {number}")
     current = versions.get(champion.version)
-    is_same = current and current.record and current.record.serves_the_same_as(old.record)
+    is_same = current and current.record and current.record.serves_the_same_as(old.record) and is_served(current, versions)
     if current and current.record and is_same and not find_damage(current.uri, current.record, current.record.files):
         return Pushed(current.number, current.uri, is_new=False)
     if damage := find_damage(old.uri, old.record, old.record.files):
@@ -219,7 +225,7 @@ def _find_or_claim(record: Record, place: _Place) -> int:
     """The number of the version that was begun with this record, or else the next free one."""
     versions, champion = place.versions(), place.champion()
     for version in versions.values():
-        if version.record == record:
+        if version.record == record and is_served(version, versions):
             return version.number
     number = max([*versions, champion.version if champion else 0], default=0)
     while True:

@@ -26,7 +26,7 @@ def push(
     from pathlib import Path
 
     from components.push.registry import SupersededError, push_model
-    from components.shared.manifest import Evaluation
+    from components.shared.manifest import MODEL_MANIFEST, Evaluation, TrainedModel
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
 
@@ -37,6 +37,12 @@ def push(
         result = {"pushed": False, "reasons": verdict.reasons, "model_fingerprint": verdict.model_fingerprint}
         if verdict.blessed:
             fitted = json.loads(Path(thresholds.path).read_text(encoding="utf-8"))["thresholds"]
+            trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
+            if (trained.fingerprint, fitted) != (verdict.model_fingerprint, verdict.thresholds):
+                raise ValueError(
+                    f"Expected the blessing's model {verdict.model_fingerprint} and thresholds {verdict.thresholds}. "
+                    f"Received: the model {trained.fingerprint} and thresholds {fitted}"
+                )
             try:
                 version = push_model(
                     Path(model.path), fitted, verdict.fingerprint, verdict.champion_generation, serving_root, model_name

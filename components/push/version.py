@@ -1,7 +1,7 @@
 """A version of a served model: `<model>/<number>/` in TensorFlow Serving's layout, with its own record of what it holds."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +10,7 @@ from components.shared import storage
 
 _log = logging.getLogger(__name__)
 
-# Written last into a version: without it there is no model for TensorFlow Serving.
+# Written last into a version: without it there is no model that TensorFlow Serving could load.
 DONE_MARK = "saved_model.pb"
 # Written first: it claims the number. TensorFlow Serving leaves `assets.extra` alone.
 RECORD = "assets.extra/pushed.json"
@@ -57,7 +57,7 @@ class Version:
     Attributes:
         number: Its number.
         uri: Its folder.
-        is_complete: Whether TensorFlow Serving would serve it.
+        is_complete: Whether all of it is there.
         record: None where it has none, or one that cannot be read.
     """
 
@@ -71,6 +71,11 @@ def find_versions(model_uri: str) -> list[Version]:
     """The versions of a model, complete or not, the lowest first. A folder without files is none: a kill may leave one."""
     numbers = sorted(int(name) for name in storage.list_names(model_uri) if _is_number(name))
     return [_find_version(model_uri, number) for number in numbers if storage.list_tree(storage.join(model_uri, str(number)))]
+
+
+def is_served(version: Version, versions: Mapping[int, Version]) -> bool:
+    """Whether TensorFlow Serving takes this version, or will when it is complete: that with the highest number."""
+    return all(other.number <= version.number for other in versions.values() if other.is_complete)
 
 
 def _is_number(name: str) -> bool:

@@ -62,6 +62,7 @@ class Checkpoints:
         uri = storage.join(self._attempt_uri, f"{checkpoint.num_steps:09d}-{checkpoint.history.num_epochs:05d}")
         if self._written[-1:] == [uri]:
             return
+        storage.remove_tree(uri)  # what an earlier call has begun and not finished
         # NumPy's files have no strong checksums of their own: what was damaged would be trained on.
         checksums = {}
         for name, arrays in ((_STATE, checkpoint.state), (_BEST, checkpoint.best_weights)):

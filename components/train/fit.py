@@ -78,8 +78,7 @@ def train(
                     # The first step, in which TensorFlow builds the graph, says nothing about the time that the others take.
                     progress.unpause()
                 progress.update(size)
-            rate = (num_steps - first_step) * size / (time.monotonic() - started_s)
-            training.finish_epoch(validation, rate)
+            training.finish_epoch(validation, (num_steps - first_step) * size / (time.monotonic() - started_s))
             _log.info("%s", history.describe_last(recipe.epochs))
             on_epoch(history)
     if history.num_epochs < recipe.epochs:

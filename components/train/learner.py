@@ -36,7 +36,12 @@ class Learner:
             steps_per_epoch: Running sums start anew after so many.
             strategy: On which devices.
             is_compiled: Whether XLA compiles the forward and the backward pass, which takes a while at first.
+
+        Raises:
+            ValueError: If several devices are to compute in float16: see `precision.best_precision`.
         """
+        if strategy.num_replicas_in_sync > 1 and _is_float16(network):
+            raise ValueError("precision: several devices cannot compute in float16: expected float32, bfloat16 or auto")
         self.network = network
         self._is_compiled = is_compiled
         self._recipe, self._strategy, self._steps_per_epoch = recipe, strategy, steps_per_epoch
@@ -174,8 +179,12 @@ class Learner:
 def _optimizer(network: keras.Model, learning_rate: float) -> keras.optimizers.Optimizer:
     """Adam, with a scaled loss where gradients in float16 would vanish."""
     optimizer = keras.optimizers.Adam(learning_rate)
-    if network.get_layer("dropout").compute_dtype == "float16":
+    if _is_float16(network):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     # Otherwise Keras creates its variables while it traces the first step, and has to trace it twice.
     optimizer.build(network.trainable_variables)
     return optimizer
+
+
+def _is_float16(network: keras.Model) -> bool:
+    return bool(network.get_layer("dropout").compute_dtype == "float16")

@@ -26,7 +26,8 @@ def best_precision() -> str:
     capability = min(tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0)) for device in devices)
     if capability >= _BFLOAT16_CAPABILITY:
         return "bfloat16"
-    return "float16" if capability >= _FLOAT16_CAPABILITY else "float32"
+    # With several devices, Keras's loss scaling asks each alone whether its gradients are finite, and they would not agree.
+    return "float16" if capability >= _FLOAT16_CAPABILITY and len(devices) == 1 else "float32"
 
 
 @contextmanager

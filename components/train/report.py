@@ -68,10 +68,10 @@ def augmented_pairs(examples: Examples, recipe: Recipe, seed: int) -> Sequence[A
     chosen = np.arange(min(_NUM_AUGMENTED, len(records)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
     for epoch in range(_NUM_VERSIONS + 1):
-        plan = plan_epoch(records, recipe, seed, epoch)
+        plan = plan_epoch(records, recipe, seed, max(0, epoch - 1))
         order = plan.numbers.ravel()
         # Where these images come in the epoch; those that an epoch leaves out are augmented as its first are.
-        places = [int(np.flatnonzero(order == number)[0]) if number in order else int(number) for number in chosen]
+        places = [int(np.flatnonzero(order == number)[0]) if number in order else int(number) % order.size for number in chosen]
         symmetries, draws = plan.symmetries.ravel()[places], plan.draws.reshape(-1, 2)[places]
         if epoch == 0:
             symmetries, draws = np.zeros_like(symmetries), np.zeros_like(draws)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from components.push import registry
+from components.push.models import verify_models
 from components.push.registry import KEPT_VERSIONS, Pushed, SupersededError, push_model, rollback
-from components.push.version import find_versions
+from components.push.version import RECORD, find_versions
 from components.shared import storage
 from components.shared.champion import Champion, find_champion
 from components.shared.manifest import MODEL_MANIFEST
@@ -280,3 +281,22 @@ class TestCloudStorage:
             rollback(1, gcs_root, "hpa")
         assert _push(make_model("f2"), gcs_root) == Pushed(2, f"{gcs_root}/hpa/2", is_new=False)
         _assert_served(gcs_root, 2, make_model("f2"))
+
+
+def test_a_later_version_that_was_never_made_the_champion_is_not_served_for_good(make_model: MakeModel, serving: str) -> None:
+    first = make_model("f1")
+    champion = _push(first, serving)
+    # As a push leaves it that is killed just before it swaps the pointer.
+    shutil.copytree(champion.uri, f"{serving}/hpa/2")
+    record = Path(serving, "hpa", "2", RECORD)
+    record.write_bytes(record.read_bytes().replace(b'"f1"', b'"f2"'))
+    assert not verify_models(serving, "hpa")[-1].is_well
+    assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
+    _assert_served(serving, 3, first)
+    assert verify_models(serving, "hpa")[-1].is_well
+
+
+@pytest.mark.parametrize("thresholds", [(0.5, float("nan")), (0.5, float("inf"))])
+def test_thresholds_that_are_no_numbers_are_refused(make_model: MakeModel, serving: str, thresholds: Sequence[float]) -> None:
+    with pytest.raises(ValueError, match="one threshold for each of 2 classes"):
+        _push(make_model("f1"), serving, thresholds)
