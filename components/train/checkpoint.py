@@ -75,18 +75,31 @@ class Checkpoints:
         self._written.append(uri)
         while len(self._written) > _NUM_KEPT:
             storage.remove_tree(self._written.pop(0))
+            self._remove_older_attempts()
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint of any attempt that can be read; None where there is none."""
+        """The newest checkpoint of any attempt that is whole; None where there is none.
+
+        Raises:
+            OSError: If the storage fails, or there is no room for a copy.
+        """
         for uri in self._newest_first():
             try:
                 found = _read(uri)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # what else fails may work on another try
                 _log.warning("the checkpoint %s cannot be read (%s): trying the one before", uri, error)
                 continue
             _log.info("carrying on after step %d, from the checkpoint %s", found.num_steps, uri)
             return found
         return None
+
+    def _remove_older_attempts(self) -> None:
+        """Removes what attempts have left that did not come as far as the checkpoints that are kept."""
+        oldest_kept = self._written[0].rpartition("/")[2]
+        for attempt in storage.list_names(self._uri):
+            uri = storage.join(self._uri, attempt)
+            if uri != self._attempt_uri and max(storage.list_names(uri), default="") < oldest_kept:
+                storage.remove_tree(uri)
 
     def _newest_first(self) -> list[str]:
         found = []

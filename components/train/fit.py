@@ -58,6 +58,7 @@ def train(
         FloatingPointError: If the loss is no number any more.
     """
     records = open_records(examples, "train")
+    _log.info("%d examples to train on", len(records.descriptions[0]))  # read once with their checksums: damage shows now
     num_steps = steps_per_epoch(records, recipe.batch_size)
     follow_short_epochs(network, num_steps)
     with devices.strategy.scope():
@@ -89,7 +90,7 @@ def train(
 
 @dataclass
 class _Training:
-    """A learner with its history."""
+    """A learner with its history. It is not whole while its network has other weights than its own."""
 
     learner: Learner
     recipe: Recipe
@@ -98,6 +99,7 @@ class _Training:
     history: History = field(default_factory=History)
     best_weights: list[np.ndarray] = field(default_factory=list)
     saved_s: float = field(default_factory=time.monotonic)
+    is_whole: bool = True
 
     def restore(self) -> None:
         """Carries on from the newest checkpoint, if there is one."""
@@ -119,8 +121,10 @@ class _Training:
         """Judges what was learned, and keeps it if it is the best so far."""
         self.learner.synchronise()
         learned = self.learner.learned_weights()
+        self.is_whole = False
         with _weights(self.learner.network, learned):
             figures = validation.judge()
+        self.is_whole = True
         rate = self.learner.learning_rate
         _check_finite(figures["val_loss"], "validation loss", f"epoch {self.history.num_epochs + 1}", rate)
         if figures["val_loss"] < min(self.history.val_losses, default=math.inf):
@@ -135,7 +139,7 @@ class _Training:
         try:
             yield
         except SystemExit:
-            if self.devices.is_chief:
+            if self.devices.is_chief and self.is_whole:
                 with suppress(OSError):
                     self._save()
             raise
@@ -154,8 +158,8 @@ class _Training:
 def _weights(network: keras.Model, weights: list[np.ndarray]) -> Iterator[None]:
     """Lends a network other weights."""
     own = network.get_weights()
-    network.set_weights(weights)
     try:
+        network.set_weights(weights)
         yield
     finally:
         network.set_weights(own)

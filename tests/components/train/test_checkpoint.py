@@ -70,5 +70,8 @@ def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_p
     names = sorted(path.parent.name for path in tmp_path.glob("*/*/checkpoint.json"))
     assert names == ["000000002-00000", "000000002-00000", "000000003-00000"]
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
+    second.save(_checkpoint(4))
+    second.save(_checkpoint(5))
+    assert len(list(tmp_path.iterdir())) == 1  # nobody will start from what did not come as far
     first.clear()
     assert Checkpoints(str(tmp_path)).newest() is None
