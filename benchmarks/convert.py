@@ -22,12 +22,10 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from multiprocessing import Pool
 from pathlib import Path
 
 from benchmarks.convert_ways import WAYS
-from benchmarks.learning import describe_machine
-from components.ingest.synthetic import SyntheticSample, render_sample
+from benchmarks.machine import describe_machine, image_path, make_images
 from components.shared import storage
 from components.shared.index import ImageFile, Sample, dump_index
 from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
@@ -42,26 +40,16 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 def make_source(folder: Path, num_samples: int) -> None:
     """Renders some samples, and links them to as many names as are wanted."""
-    with Pool() as pool:
-        rendered = pool.map(_render, range(min(_NUM_DISTINCT, num_samples)))
-    (folder / "images").mkdir()
+    rendered = make_images(folder / "images", num_samples, _NUM_DISTINCT)
     rows = []
     for number in range(num_samples):
         sample = rendered[number % len(rendered)]
-        files = {}
-        for name, png in sample.pngs.items():
-            path = folder / "images" / f"{number:06d}_{name}.png"
-            if number < len(rendered):
-                path.write_bytes(png)
-            else:
-                os.link(folder / "images" / f"{number % len(rendered):06d}_{name}.png", path)
-            files[name] = ImageFile(path.name, len(png), storage.crc32c(png))
+        files = {
+            name: ImageFile(image_path(folder, number, name).name, len(png), storage.crc32c(png))
+            for name, png in sample.pngs.items()
+        }
         rows.append(Sample(f"{number:06d}-{sample.sample_id}", sample.labels, 0, "", files))
     (folder / "index.csv.gz").write_bytes(dump_index(rows))
-
-
-def _render(number: int) -> SyntheticSample:
-    return render_sample(0, number)
 
 
 @dataclass(frozen=True)

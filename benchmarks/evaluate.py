@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.metrics import f1_score
 
-from benchmarks.learning import describe_machine
+from benchmarks.machine import describe_machine
 from components.evaluate.bootstrap import NUM_RESAMPLES, Resamples, interval, resample_class_f1, resample_figures
 from components.evaluate.comparison import Contender, compare
 from components.evaluate.judging import judge

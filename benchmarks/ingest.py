@@ -251,7 +251,7 @@ def main() -> None:
                 runs[title].append(bench.run(act))
         stores = _to_stores(bench) if options.gcs else {}
         num_bytes = archive.stat().st_size
-    from benchmarks.learning import describe_machine  # noqa: PLC0415 (memory that the runs' processes are not to have)
+    from benchmarks.machine import describe_machine  # noqa: PLC0415 (memory that the runs' processes are not to have)
 
     contents = f"{num_images} images, {'deflated' if options.deflated else 'stored'}, in {num_bytes / 1e9:.2f} GB"
     print(f"{contents}; {options.repeats} runs of each, in turn; {describe_machine()}.\n")

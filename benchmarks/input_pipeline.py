@@ -17,16 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from benchmarks.learning import describe_machine
+from benchmarks.machine import describe_machine, image_path, make_images
 from components.convert.decode import decode_filters, stack_filters
-from components.ingest.synthetic import SyntheticSample, render_sample
 from components.shared import storage
 from components.shared.labels import CLASS_NAMES
 from components.shared.manifest import Examples, Shard
@@ -39,22 +37,12 @@ _DISTINCT = 100
 
 def make_files(folder: Path, num_images: int, image_size_px: int) -> None:
     """Writes the same samples in each form."""
-    with Pool() as pool:
-        rendered = pool.map(_render, range(min(_DISTINCT, num_images)))
-    (folder / "png").mkdir()
-    pixels = []
-    for number in range(num_images):
-        sample = rendered[number % len(rendered)]
-        for name in (*_CHANNELS, "yellow"):
-            (folder / "png" / f"{number}_{name}.png").write_bytes(sample.pngs[name])
-        pixels.append(stack_filters(decode_filters(sample.pngs, _CHANNELS), image_size_px))
+    rendered = make_images(folder / "png", num_images, _DISTINCT)
+    distinct = [stack_filters(decode_filters(sample.pngs, _CHANNELS), image_size_px) for sample in rendered]
+    pixels = [distinct[number % len(distinct)] for number in range(num_images)]
     _write_raw(folder, pixels, image_size_px)
     _write_png(folder, pixels)
     _write_array_record(folder, pixels)
-
-
-def _render(number: int) -> SyntheticSample:
-    return render_sample(0, number)
 
 
 def _write_raw(folder: Path, pixels: list[np.ndarray], image_size_px: int) -> None:
@@ -155,7 +143,7 @@ def paper(folder: Path, image_size_px: int) -> Iterator[Any]:
 
 
 def _png(folder: Path, number: int, name: str) -> bytes:
-    return (folder / "png" / f"{number}_{name}.png").read_bytes()
+    return image_path(folder / "png", number, name).read_bytes()
 
 
 WAYS: dict[str, tuple[str, Callable[[Path, int], Iterator[Any]]]] = {

@@ -14,8 +14,6 @@ import csv
 import gzip
 import io
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,6 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.machine import describe_machine
 from components.evaluate.metrics import scoreboard
 from components.evaluate.thresholds import fit_global_threshold
 
@@ -90,14 +89,6 @@ def linear_baseline(samples_csv: Path, num_classes: int) -> dict[str, float]:
     score = {split: model.predict_proba(features[side[split]]) for split in ("validation", "test")}
     threshold = fit_global_threshold(y_true[side["validation"]], score["validation"])
     return scoreboard(y_true[side["test"]], score["test"], threshold)
-
-
-def describe_machine() -> str:
-    """The processor and the number of cores."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores of {models[0] if models else platform.processor()}, Python {platform.python_version()}"
 
 
 def _print_row(title: str, values: Sequence[float], digits: int = 3) -> None:

@@ -23,7 +23,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from benchmarks.learning import describe_machine
+from benchmarks.machine import describe_machine
 from components.convert.near_duplicates import MAX_DISTANCE_BITS, group_samples, link_near_duplicates
 from components.convert.perceptual_hash import HASH_BITS, HASHED_FILTERS, perceptual_hash
 from components.ingest.synthetic import render_sample

@@ -15,7 +15,6 @@ Memory is that of predict's own process, with a network of one layer, over a num
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -23,12 +22,11 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
 
-from components.ingest.synthetic import SyntheticSample, render_sample
+from benchmarks.machine import describe_machine, make_images
 from components.predict.decoding import ImageForm, decoded_batches
 from components.predict.images import find_images
 from components.predict.prediction import load_model, predict
@@ -57,24 +55,6 @@ class Run:
     own_cpu_seconds: float
     decoder_cpu_seconds: float
     peak_mb: float
-
-
-def make_images(folder: Path, num_samples: int) -> None:
-    """Renders some samples, and links them to as many names as are wanted."""
-    with Pool() as pool:
-        rendered = pool.map(_render, range(min(_NUM_DISTINCT, num_samples)))
-    folder.mkdir()
-    for number in range(num_samples):
-        for name, png in rendered[number % len(rendered)].pngs.items():
-            path = folder / f"{number:06d}_{name}.png"
-            if number < len(rendered):
-                path.write_bytes(png)
-            else:
-                os.link(folder / f"{number % len(rendered):06d}_{name}.png", path)
-
-
-def _render(number: int) -> SyntheticSample:
-    return render_sample(0, number)
 
 
 def export(folder: Path, image_size_px: int, is_small: bool) -> None:
@@ -191,8 +171,6 @@ def main() -> None:
     if options.way:
         print(json.dumps(asdict(_run_here(options.way, *options.places))))
         return
-    from benchmarks.learning import describe_machine  # noqa: PLC0415
-
     print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         measure_speed(Path(folder), options.samples, options.image_size_px, options.repeats)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.learning import describe_machine
+from benchmarks.machine import describe_machine
 from components.shared.labels import CLASS_NAMES
 
 _BATCH = 16

@@ -1,7 +1,6 @@
 """The command line: `python -m pipeline`."""
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,9 +15,10 @@ except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
 from pipeline import models
-from pipeline.compiled import PIPELINE_YAML, ROOT, Parameter, compile_pipeline, load_parameters, parse_arguments
+from pipeline.compiled import PIPELINE_YAML, Parameter, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS, LocalRun, StepFailedError, default_locations, default_weights, run_pipeline
+from pipeline.modules import run_module
 from pipeline.predict import predict
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -117,9 +117,8 @@ def preview(
     Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
     """
     located = default_locations({"source": source}, Path())["source"]
-    command = [sys.executable, "-m", "components.ingest.preview", located, "--out", str(out.resolve()), "--seed", str(seed)]
-    finished = subprocess.run([*command, *(["--by-class"] if by_class else [])], cwd=ROOT, check=False)
-    raise typer.Exit(finished.returncode)
+    options = ["--out", str(out.resolve()), "--seed", str(seed), *(["--by-class"] if by_class else [])]
+    run_module("components.ingest.preview", located, *options)
 
 
 @app.command()
@@ -136,9 +135,8 @@ def prune(
     """
     given = {name: value for name, value in (("data_root", data_root), ("serving_root", serving_root)) if value}
     located = default_locations(given, pipeline_root.expanduser().resolve())
-    command = [sys.executable, "-m", "components.shared.prune", located["data_root"], located["serving_root"]]
-    finished = subprocess.run([*command, "--keep", str(keep), *(["--dry-run"] if dry_run else [])], cwd=ROOT, check=False)
-    raise typer.Exit(finished.returncode)
+    options = ["--keep", str(keep), *(["--dry-run"] if dry_run else [])]
+    run_module("components.shared.prune", located["data_root"], located["serving_root"], *options)
 
 
 app.command(no_args_is_help=True)(predict)

@@ -62,11 +62,11 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     """Fills in where data and models go, and makes every local path absolute: steps run in another folder."""
     located = {"data_root": str(pipeline_root / "data"), "serving_root": str(pipeline_root / "serving")} | arguments
     for name in ("data_root", "serving_root"):
-        located[name] = _absolute(located[name])
+        located[name] = absolute(located[name])
     if located.get("source", "").startswith("dir:"):
-        located["source"] = "dir:" + _absolute(located["source"].removeprefix("dir:"))
+        located["source"] = "dir:" + absolute(located["source"].removeprefix("dir:"))
     if located.get("weights", "none") not in ("none", "imagenet"):
-        located["weights"] = _absolute(located["weights"])
+        located["weights"] = absolute(located["weights"])
         if not Path(located["weights"]).is_file():
             raise ValueError(f"weights: expected imagenet, none or a file. There is no file {located['weights']}")
     return located
@@ -88,7 +88,8 @@ def default_weights() -> tuple[str, str]:
         return "none", f"the ImageNet weights cannot be downloaded here ({error})"
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """A path from this process's folder on; an address stays as it is."""
     return path if "://" in path else str(Path(path).expanduser().resolve())
 
 

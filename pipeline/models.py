@@ -1,14 +1,12 @@
 """The commands on served models: `python -m pipeline models`."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.compiled import ROOT
 from pipeline.local import default_locations
+from pipeline.modules import run_module
 
 app = typer.Typer(no_args_is_help=True, help="Lists, verifies and takes back the versions of a served model.")
 
@@ -50,5 +48,4 @@ def verify(
 def _run(action: str, pipeline_root: Path, serving_root: str, model_name: str, *options: str) -> None:
     given = {"serving_root": serving_root} if serving_root else {}
     located = default_locations(given, pipeline_root.expanduser().resolve())
-    command = [sys.executable, "-m", "components.push.models", action, located["serving_root"], model_name, *options]
-    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+    run_module("components.push.models", action, located["serving_root"], model_name, *options)

@@ -1,13 +1,11 @@
 """The command `python -m pipeline predict`."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.compiled import ROOT
+from pipeline.local import absolute
+from pipeline.modules import run_module
 
 
 def predict(
@@ -21,6 +19,4 @@ def predict(
 
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
-    located = [place if "://" in place else str(Path(place).expanduser().resolve()) for place in (model, images, out)]
-    finished = subprocess.run([sys.executable, "-m", "components.predict", *located], cwd=ROOT, check=False)
-    raise typer.Exit(finished.returncode)
+    run_module("components.predict", *map(absolute, (model, images, out)))

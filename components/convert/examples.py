@@ -12,14 +12,14 @@ from components.convert.conversion import Conversion, split_unsplit, write_sides
 from components.convert.near_duplicates import Link, group_samples, link_near_duplicates
 from components.convert.report import data_report
 from components.convert.report_input import gather_report_data
-from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request, check_bad_share
+from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request, check_bad_share
 from components.convert.runner import Engine
 from components.convert.shards import UNSPLIT, ConvertedSample, ShardTask, plan_shards
 from components.convert.split import split_fractions, split_samples
 from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import FILTERS, format_target
-from components.shared.manifest import Examples, RawImages
+from components.shared.manifest import SAMPLES, Examples, RawImages
 
 
 def convert_images(

@@ -19,7 +19,6 @@ FORMAT = 2
 TRANSFORM_GRAPH = "transform_graph"
 DATA_REPORT = "data_report.html"
 QUARANTINE = "quarantine.csv"
-SAMPLES = "samples.csv.gz"
 
 
 @dataclass(frozen=True)

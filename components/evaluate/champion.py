@@ -7,10 +7,7 @@ import numpy as np
 
 from components.shared import storage
 from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
-
-_THRESHOLDS = "assets/thresholds.csv"
-TRAINING_IDS = "assets.extra/training_ids.txt"
+from components.shared.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, Examples, TrainedModel
 
 
 @dataclass(frozen=True)
@@ -56,18 +53,20 @@ def read_champion(champion: Champion) -> ServedChampion:
     Raises:
         FileNotFoundError: If the pointer leads to a folder that is not whole.
     """
-    if missing := [name for name in (MODEL_MANIFEST, _THRESHOLDS, TRAINING_IDS) if not storage.exists(_file(champion, name))]:
+    if missing := [
+        name for name in (MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS) if not storage.exists(_file(champion, name))
+    ]:
         raise FileNotFoundError(
             f"{champion.uri}: the champion (version {champion.version}) lacks {', '.join(missing)}. "
             "Restore the folder, or make another version the champion"
         )
-    thresholds = storage.read_bytes(_file(champion, _THRESHOLDS)).decode().split()
+    thresholds = storage.read_bytes(_file(champion, MODEL_THRESHOLDS)).decode().split()
     return ServedChampion(
         version=champion.version,
         uri=champion.uri,
         trained=TrainedModel.read(_file(champion, MODEL_MANIFEST)),
         thresholds=np.array([float(number) for number in thresholds], np.float32),
-        training_ids=frozenset(storage.read_bytes(_file(champion, TRAINING_IDS)).decode().splitlines()),
+        training_ids=frozenset(storage.read_bytes(_file(champion, MODEL_TRAINING_IDS)).decode().splitlines()),
     )
 
 

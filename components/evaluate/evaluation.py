@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from components.evaluate.blessing import Evidence, Rules, bless
-from components.evaluate.champion import TRAINING_IDS, read_champion
+from components.evaluate.champion import read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
 from components.evaluate.groups import number_groups, read_groups
 from components.evaluate.inference import ExportedModel
@@ -20,7 +20,7 @@ from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESH
 from components.evaluate.scores import Scores
 from components.evaluate.thresholds import fit_thresholds
 from components.shared.champion import Champion
-from components.shared.manifest import Evaluation, Examples, TrainedModel
+from components.shared.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
 from components.shared.staging import staged
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def evaluate_model(
         scores = model.score(local, sorted({"validation", judged_on}))
         validation, judged = scores["validation"], scores[judged_on]
         fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), request.seed)
-        ids = (model_dir / TRAINING_IDS).read_text(encoding="utf-8").splitlines()
+        ids = (model_dir / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
         challenger = Contender(judged.y_score, fitted.thresholds, ids)
         comparison = _compare(champion, challenger, judged, local, judged_on, groups, request.seed) if champion else None
         pictures = draw_pictures(model, local, judged_on, judged)

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from components.shared import storage
-from components.shared.manifest import Examples
-
-SAMPLES = "samples.csv.gz"
+from components.shared.manifest import SAMPLES, Examples
 
 
 def read_groups(examples: Examples) -> dict[str, str]:

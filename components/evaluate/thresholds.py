@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.evaluate.bootstrap import MIN_GROUPS, Interval, Resamples, interval, resample_class_f1
+from components.shared.f1 import f1_macro
 
 # How many positives a class needs to be half as far from the common threshold as its own best one is.
 SHRINKAGE = 10.0
@@ -50,7 +51,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
     one = np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)
     num_groups = int(groups.max()) + 1
     if num_groups < MIN_GROUPS:
-        f1 = float(_f1_macro(y_true, y_score >= one))
+        f1 = f1_macro(y_true, y_score >= one)
         return FittedThresholds(GLOBAL, one, f1, f1, None)
     folds = (np.random.default_rng(seed).permutation(num_groups) % _NUM_FOLDS)[groups]
     decided = np.zeros((2, *y_true.shape), bool)
@@ -59,7 +60,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
         decided[0, held] = y_score[held] >= np.float32(fit_global_threshold(y_true[rest], y_score[rest]))
         decided[1, held] = y_score[held] >= fit_class_thresholds(y_true[rest], y_score[rest])
     resamples = Resamples(groups, seed)
-    f1_global, f1_per_class = (float(_f1_macro(y_true, y_pred)) for y_pred in decided)
+    f1_global, f1_per_class = (f1_macro(y_true, y_pred) for y_pred in decided)
     by_resample = [resample_class_f1(y_true, y_pred, resamples).mean(axis=1) for y_pred in decided]
     gain = interval(f1_per_class - f1_global, by_resample[1] - by_resample[0])
     if gain.low > 0:
@@ -122,8 +123,3 @@ def _best(scores: np.ndarray, f1: np.ndarray) -> float:
     below = scores[cut + 1] if cut + 1 < len(scores) else scores.dtype.type(0)
     middle = (scores[cut] + below) / 2
     return float(middle if middle > below else scores[cut])
-
-
-def _f1_macro(y_true: np.ndarray, y_pred: np.ndarray) -> np.floating:
-    hits, cases = (y_true & y_pred).sum(axis=0), y_true.sum(axis=0) + y_pred.sum(axis=0)
-    return (2 * hits / np.maximum(cases, 1)).mean()

@@ -8,7 +8,6 @@ import contextlib
 import errno
 import functools
 import json
-import logging
 import os
 import re
 import sys
@@ -21,7 +20,7 @@ import urllib3
 from kagglesdk import KaggleClient, get_access_token_from_env
 from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
-from components.ingest.remote import Address
+from components.ingest.remote import Address, hide_addresses
 from components.ingest.retry import LONGEST_RETRY_AFTER_S, TransientError, reason, retry_after_s, retrying
 from components.shared.version import VERSION
 
@@ -169,8 +168,7 @@ def _ask(competition: str, credentials: _Credentials) -> Address:
 
 @contextlib.contextmanager
 def _open_client(credentials: _Credentials) -> Iterator[KaggleClient]:
-    # Below this level urllib3 logs addresses whole, signed ones too: those of all requests, or of one with an odd answer.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    hide_addresses()
     with KaggleClient(
         api_token=credentials.token,
         username=credentials.username,

@@ -43,6 +43,11 @@ class Address:
     num_bytes: int
 
 
+def hide_addresses() -> None:
+    """Keeps addresses out of the log: below this level urllib3 shows those of all requests, or of one with an odd answer."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
 class RangesRefusedError(OSError):
     """The server gives the whole file where a part of it was asked for."""
 
@@ -65,8 +70,7 @@ class RemoteFile:
         Args:
             find_address: Called again, by one thread at a time, when an address has expired.
         """
-        # Below this level urllib3 logs addresses whole: those of all requests, or of one with an odd answer.
-        logging.getLogger("urllib3").setLevel(logging.ERROR)
+        hide_addresses()
         self._find_address = find_address
         self._address = find_address()
         self.num_bytes, self.etag = self._address.num_bytes, self._address.etag

@@ -15,7 +15,6 @@ from components.push.version import (
     DONE_MARK,
     MISSING,
     RECORD,
-    THRESHOLDS,
     Record,
     Version,
     describe,
@@ -26,7 +25,7 @@ from components.push.version import (
 )
 from components.shared import storage
 from components.shared.champion import Champion, crown, find_champion
-from components.shared.manifest import MODEL_MANIFEST, TrainedModel
+from components.shared.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, TrainedModel
 from components.shared.storage import SwappedMeanwhileError
 
 _log = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ def push_model(
         files.pop(RECORD, None)  # of a version that was copied: this one gets its own
         if DONE_MARK not in files:
             raise FileNotFoundError(f"{model_dir}: expected a SavedModel, with {DONE_MARK}; there is none")
-        files[THRESHOLDS] = fitted
+        files[MODEL_THRESHOLDS] = fitted
         record = Record(
             model_fingerprint=trained.fingerprint,
             evaluation_fingerprint=evaluation,
@@ -116,15 +115,23 @@ def push_model(
 def _push(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
     champion, versions = place.champion(), place.versions()
     if champion:
-        current = versions.get(champion.version)
-        if current and is_served(current, versions) and current.record and current.record.serves_the_same_as(record):
-            names = set(current.record.files)
-            _complete(files, current.uri, current.record, names - {DONE_MARK})
-            _complete(files, current.uri, current.record, names & {DONE_MARK})
+        if there := _already_served(record, champion, versions):
+            served, its_record = there
+            names = set(its_record.files)
+            _complete(files, served.uri, its_record, names - {DONE_MARK})
+            _complete(files, served.uri, its_record, names & {DONE_MARK})
             _remove_old(place, champion.version)
-            return Pushed(current.number, current.uri, is_new=False)
+            return served
         _refuse_superseded(record, versions.values(), champion)
     return _make_champion(files, record, place)
+
+
+def _already_served(record: Record, champion: Champion, versions: Mapping[int, Version]) -> tuple[Pushed, Record] | None:
+    """The champion with its own record, if it decides as a version of this record would, and is the one that is served."""
+    current = versions.get(champion.version)
+    if current and current.record and current.record.serves_the_same_as(record) and is_served(current, versions):
+        return Pushed(current.number, current.uri, is_new=False), current.record
+    return None
 
 
 def _refuse_superseded(record: Record, versions: Iterable[Version], champion: Champion) -> None:
@@ -156,12 +163,11 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
         raise ValueError(f"{place.uri}: there is no champion that another version could take the place of")
     old = versions.get(number)
     if not old or not old.is_complete or not old.record:
-        there = ", ".join(str(version.number) for version in versions.values() if version.is_complete and version.record)
-        raise ValueError(f"{place.uri}: expected one of the versions {there or '(none)'}. Received: {number}")
-    current = versions.get(champion.version)
-    is_same = current and current.record and current.record.serves_the_same_as(old.record) and is_served(current, versions)
-    if current and current.record and is_same and not find_damage(current.uri, current.record, current.record.files):
-        return Pushed(current.number, current.uri, is_new=False)
+        whole = ", ".join(str(version.number) for version in versions.values() if version.is_complete and version.record)
+        raise ValueError(f"{place.uri}: expected one of the versions {whole or '(none)'}. Received: {number}")
+    there = _already_served(old.record, champion, versions)
+    if there and not find_damage(there[0].uri, there[1], there[1].files):
+        return there[0]
     if damage := find_damage(old.uri, old.record, old.record.files):
         raise OSError(f"{old.uri} is damaged, so that it was not made the champion: {describe(damage)}")
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from components.shared import storage
+from components.shared.manifest import MODEL_THRESHOLDS
 
 _log = logging.getLogger(__name__)
 
@@ -14,7 +15,6 @@ _log = logging.getLogger(__name__)
 DONE_MARK = "saved_model.pb"
 # Written first: it claims the number. TensorFlow Serving leaves `assets.extra` alone.
 RECORD = "assets.extra/pushed.json"
-THRESHOLDS = "assets/thresholds.csv"
 
 MISSING = "is missing"
 
@@ -42,7 +42,7 @@ class Record(BaseModel):
 
     def serves_the_same_as(self, other: "Record") -> bool:
         """Whether both give the same decisions: the same model, with the same thresholds."""
-        mine, others = ((r.model_fingerprint, r.files.get(THRESHOLDS)) for r in (self, other))
+        mine, others = ((r.model_fingerprint, r.files.get(MODEL_THRESHOLDS)) for r in (self, other))
         return mine == others
 
     def to_json(self) -> bytes:

@@ -152,6 +152,10 @@ class RawImages(Manifest):
         return self.model_dump(mode="json", exclude={"class_names"})
 
 
+# Published with examples: the side, the shard, the near-duplicate group and more of each sample.
+SAMPLES = "samples.csv.gz"
+
+
 class Shard(BaseModel):
     """One TFRecord file of examples."""
 
@@ -194,6 +198,10 @@ class Examples(Manifest):
 
 # Where a SavedModel keeps its own description: TensorFlow Serving leaves `assets.extra` alone.
 MODEL_MANIFEST = "assets.extra/model.json"
+# The ids of the samples that it was trained on, a line each.
+MODEL_TRAINING_IDS = "assets.extra/training_ids.txt"
+# The asset that push puts the fitted thresholds into: a number a line, in the order of the classes.
+MODEL_THRESHOLDS = "assets/thresholds.csv"
 
 
 class TrainedModel(Manifest):

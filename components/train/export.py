@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.shared.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
 from components.train.model import backbone_of
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
-THRESHOLDS = "thresholds.csv"
+THRESHOLDS = Path(MODEL_THRESHOLDS).name
 CLASSES = "classes.csv"
 DEFAULT_THRESHOLD = 0.5
 
@@ -128,9 +129,9 @@ def export_model(
     with tempfile.TemporaryDirectory() as asset_dir:
         served = ServedModel(network, filters, Path(asset_dir), class_names, num_views)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
-    extra = folder / "assets.extra"
-    extra.mkdir()
-    (extra / "training_ids.txt").write_text("\n".join(sorted(training_ids)) + "\n", encoding="utf-8")
+    ids_path = folder / MODEL_TRAINING_IDS
+    ids_path.parent.mkdir()
+    ids_path.write_text("\n".join(sorted(training_ids)) + "\n", encoding="utf-8")
 
 
 def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, num_views: int = 1) -> float:

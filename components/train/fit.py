@@ -20,7 +20,7 @@ from components.train.inputs import Epoch, images_per_step, plan_epoch, steps_pe
 from components.train.learner import Learner
 from components.train.model import follow_short_epochs
 from components.train.recipes import Recipe
-from components.train.record_files import RecordFiles, open_records
+from components.train.record_files import RecordFiles
 from components.train.schedule import learning_rate
 from components.train.validation import Validation
 
@@ -34,6 +34,7 @@ _SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 60.0
 def train(
     network: keras.Model,
     examples: Examples,
+    records: RecordFiles,
     recipe: Recipe,
     seed: int,
     checkpoints: Checkpoints,
@@ -45,6 +46,7 @@ def train(
     Args:
         network: From float32 pixels to logits, as `model.build_model` makes it.
         examples: What to train and to validate on, on local disk.
+        records: Those to train on.
         recipe: How.
         seed: Of the order of the data and of the augmentation.
         checkpoints: Where to carry on from, and to save to.
@@ -57,7 +59,6 @@ def train(
     Raises:
         FloatingPointError: If the loss is no number any more.
     """
-    records = open_records(examples, "train")
     _log.info("%d examples to train on", len(records.descriptions[0]))  # read once with their checksums: damage shows now
     num_steps = steps_per_epoch(records, recipe.batch_size)
     follow_short_epochs(network, num_steps)

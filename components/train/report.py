@@ -14,7 +14,7 @@ from components.train.augmentation import augment
 from components.train.history import History
 from components.train.inputs import plan_epoch, training_batches
 from components.train.recipes import Recipe
-from components.train.record_files import open_records
+from components.train.record_files import RecordFiles
 
 _NUM_AUGMENTED = 4
 _NUM_VERSIONS = 4
@@ -62,9 +62,8 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
     )
 
 
-def augmented_pairs(examples: Examples, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
+def augmented_pairs(records: RecordFiles, examples: Examples, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
     """Some training images as they are stored, and as they are augmented in the first epochs."""
-    records = open_records(examples, "train")
     chosen = np.arange(min(_NUM_AUGMENTED, len(records)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
     for epoch in range(_NUM_VERSIONS + 1):

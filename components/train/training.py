@@ -23,7 +23,7 @@ from components.train.inputs import evaluation_batches
 from components.train.logs import TensorBoardLogs
 from components.train.model import build_model, inception_resnet_v2
 from components.train.precision import computing_in
-from components.train.record_files import open_records
+from components.train.record_files import RecordFiles, open_records
 from components.train.report import augmented_pairs, training_report
 from components.train.request import HISTORY, MODEL, NONE, TRAINING_REPORT, Request
 
@@ -55,6 +55,7 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
     keras.utils.set_random_seed(request.seed)
     recipe = request.recipe if request.weights != NONE else replace(request.recipe, warmup_epochs=0)
     constants = read_constants(transform_graph)
+    records = open_records(examples, "train")
 
     def build(weights: str) -> keras.Model:
         backbone = inception_resnet_v2(examples.image_size_px, len(examples.channels), weights)
@@ -65,13 +66,13 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
         with devices.strategy.scope():
             network = build(request.weights)
         on_epoch = logs.write if devices.is_chief else lambda _: None
-        history = train(network, examples, recipe, request.seed, checkpoints, devices, on_epoch)
+        history = train(network, examples, records, recipe, request.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
         return _wait_for_chief(uri)
     # What is served computes in float32 everywhere, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())
-    published = _publish(exact, examples, uri, request, history, precision)
+    published = _publish(exact, examples, records, uri, request, history, precision)
     checkpoints.clear()
     return published
 
@@ -83,10 +84,16 @@ def _wait_for_chief(uri: str) -> TrainedModel:
 
 
 def _publish(
-    network: keras.Model, examples: Examples, uri: str, request: Request, history: History, precision: str
+    network: keras.Model,
+    examples: Examples,
+    records: RecordFiles,
+    uri: str,
+    request: Request,
+    history: History,
+    precision: str,
 ) -> TrainedModel:
     """Exports, checks and publishes what was learned."""
-    ids, _ = open_records(examples, "train").descriptions
+    ids, _ = records.descriptions
     manifest = TrainedModel(
         fingerprint=request.fingerprint(examples),
         inputs={"examples": examples.fingerprint},
@@ -110,7 +117,8 @@ def _publish(
         _check_export(folder / MODEL, network, examples, views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        page = training_report(manifest, history, precision, augmented_pairs(examples, request.recipe, request.seed))
+        augmented = augmented_pairs(records, examples, request.recipe, request.seed)
+        page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.shared.f1 import f1_macro
 from components.shared.manifest import Examples
 from components.train.inputs import evaluation_batches
 from components.train.losses import LOSSES
@@ -47,9 +48,4 @@ def best_f1_macro(y_true: np.ndarray, scores: np.ndarray) -> float:
         scores: Larger means more likely: any scale, the same shape.
     """
     cuts = [0.0, *np.quantile(scores, np.linspace(0, 1, _NUM_THRESHOLDS))]
-    return max(_f1_macro(y_true, scores >= cut) for cut in cuts)
-
-
-def _f1_macro(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    hits, cases = (y_true & y_pred).sum(axis=0), y_true.sum(axis=0) + y_pred.sum(axis=0)
-    return float(np.mean(2 * hits / np.maximum(cases, 1)))
+    return max(f1_macro(y_true, scores >= cut) for cut in cuts)

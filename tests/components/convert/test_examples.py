@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 
 from components.convert.examples import convert_images
-from components.convert.request import DATA_REPORT, QUARANTINE, SAMPLES, TRANSFORM_GRAPH, Request
+from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request
 from components.convert.split import SPLITS, split_fractions, split_samples
 from components.ingest.folder import Folder
 from components.ingest.raw import ingest_images
 from components.shared import storage
 from components.shared.index import read_index
 from components.shared.labels import CLASS_NAMES, FILTERS
-from components.shared.manifest import Examples, RawImages
+from components.shared.manifest import SAMPLES, Examples, RawImages
 from components.shared.records import parse_example
 
 MakeFolder = Callable[..., Path]

@@ -6,11 +6,11 @@ import pytest
 
 from components.convert.examples import convert_images
 from components.convert.request import Request
-from components.evaluate.groups import SAMPLES, number_groups, read_groups
+from components.evaluate.groups import number_groups, read_groups
 from components.ingest.folder import Folder
 from components.ingest.raw import ingest_images
 from components.shared.labels import CLASS_NAMES
-from components.shared.manifest import Examples
+from components.shared.manifest import SAMPLES, Examples
 
 
 def test_the_groups_are_those_of_the_table_of_samples(make_examples: Callable[..., Examples], tmp_path: Path) -> None:

@@ -69,38 +69,25 @@ def _generations(root: str) -> dict[str, int]:
     return {blob.name.removeprefix(prefix): blob.generation for blob in gcs_storage.client().list_blobs(BUCKET, prefix=prefix)}
 
 
-def _check_bytes_and_second_run(
-    root: str, server: KaggleServer, undisturbed: dict[str, bytes], stored_in: Callable[[str], dict[str, bytes]], folder: Path
-) -> None:
-    version = run_step(root, folder)
-    assert stored_in(root) == undisturbed
-    num_before = len(server.exchanges)
-    assert run_step(root, folder) == version
-    assert asked_for(server.archive, server.exchanges[num_before:]) == {"train.csv", PADDING[0]}
-
-
-def test_what_is_stored_in_an_emulator_is_what_is_stored_in_a_folder(
-    emulated_root: str,
+@pytest.mark.parametrize("root", ["emulated_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+def test_what_is_stored_is_what_is_stored_in_a_folder(
+    root: str,
+    request: pytest.FixtureRequest,
     server: KaggleServer,
     undisturbed: dict[str, bytes],
     stored_in: Callable[[str], dict[str, bytes]],
     tmp_path: Path,
 ) -> None:
-    _check_bytes_and_second_run(emulated_root, server, undisturbed, stored_in, tmp_path)
+    uri = request.getfixturevalue(root)
+    version = run_step(uri, tmp_path)
+    assert stored_in(uri) == undisturbed
+    num_before = len(server.exchanges)
+    assert run_step(uri, tmp_path) == version
+    assert asked_for(server.archive, server.exchanges[num_before:]) == {"train.csv", PADDING[0]}
 
 
 @pytest.mark.gcs
 class TestStored:
-    def test_bytes_are_those_of_a_folder(
-        self,
-        gcs_root: str,
-        server: KaggleServer,
-        undisturbed: dict[str, bytes],
-        stored_in: Callable[[str], dict[str, bytes]],
-        tmp_path: Path,
-    ) -> None:
-        _check_bytes_and_second_run(gcs_root, server, undisturbed, stored_in, tmp_path)
-
     @pytest.mark.usefixtures("server")
     def test_images_have_both_checksums(self, gcs_root: str, cells: Path, tmp_path: Path) -> None:
         version = run_step(gcs_root, tmp_path)

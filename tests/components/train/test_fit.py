@@ -17,6 +17,7 @@ from components.train.history import History
 from components.train.model import build_model
 from components.train.precision import computing_in
 from components.train.recipes import RECIPES
+from components.train.record_files import open_records
 from components.train.validation import Validation
 
 RECIPE = replace(RECIPES["paper"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
@@ -32,7 +33,8 @@ def _network(backbone: keras.Model) -> keras.Model:
 def _train(backbone: keras.Model, examples: Examples, recipe: Any, folder: Path, **options: Any) -> tuple[History, list[Any]]:
     network = _network(backbone)
     devices = Devices(tf.distribute.get_strategy())
-    history = fit.train(network, examples, recipe, 0, Checkpoints(str(folder)), devices, **options)
+    records = open_records(examples, "train")
+    history = fit.train(network, examples, records, recipe, 0, Checkpoints(str(folder)), devices, **options)
     return history, network.get_weights()
 
 
@@ -51,7 +53,8 @@ def test_a_network_learns_and_is_left_with_its_best_epochs_weights(
 ) -> None:
     network = _network(make_backbone())
     devices = Devices(tf.distribute.get_strategy())
-    history = fit.train(network, examples, replace(RECIPE, epochs=12), 0, Checkpoints(str(tmp_path)), devices)
+    records = open_records(examples, "train")
+    history = fit.train(network, examples, records, replace(RECIPE, epochs=12), 0, Checkpoints(str(tmp_path)), devices)
     losses = history.val_losses
     assert min(losses) < 0.6 * losses[0]
     assert max(history.curves["val_f1_macro"]) > 0.9

@@ -19,6 +19,7 @@ from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, open_devices
 from components.train.model import build_model
 from components.train.recipes import RECIPES
+from components.train.record_files import open_records
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
         backbone = keras.Model(pixels, features)
         network = build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), len(examples.class_names), dropout=0.0)
     recipe = replace(RECIPES["strong"], epochs=int(num_epochs), batch_size=16, learning_rate=0.01)
-    history = fit.train(network, examples, recipe, 0, Checkpoints(checkpoints), devices)
+    history = fit.train(network, examples, open_records(examples, "train"), recipe, 0, Checkpoints(checkpoints), devices)
     np.savez(weights_path, *network.get_weights())
     Path(weights_path).with_suffix(".json").write_text(json.dumps(history.curves), encoding="utf-8")
 
