@@ -45,7 +45,12 @@ def hpa_pipeline(
     blessing_min_gain: float = 0.0,
     blessing_max_class_drop: float = 0.05,
 ) -> None:
-    """Wires the steps. What the parameters mean is said by the steps that take them."""
+    """Wires the steps. What the other parameters mean is said by the steps that take them.
+
+    Args:
+        seed: Of all that is drawn: synthetic samples, the split, initial weights, the order of the data, augmentation, resampling.
+        gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
+    """
     ingested = ingest(
         source=source, data_root=data_root, seed=seed, include_test=include_test, parallel_transfers=parallel_transfers
     )
