@@ -8,7 +8,6 @@ What the page says between the marks of a benchmark is replaced when it has ende
 
 import argparse
 import datetime
-import os
 import re
 import shlex
 import subprocess
@@ -107,7 +106,7 @@ def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
             continue
         partial = page.with_suffix(".part")
         partial.write_text(with_section(page.read_text(encoding="utf-8"), name, text), encoding="utf-8")
-        os.replace(partial, page)
+        partial.replace(page)
     return failed
 
 

@@ -17,7 +17,7 @@ PIPELINE_NAME = "hpa-pipeline"
     display_name="Human Protein Atlas image classification",
     description="Learns which of 28 protein locations a four-filter confocal image of cells shows.",
 )
-def hpa_pipeline(
+def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     source: str,
     data_root: str,
     serving_root: str,
@@ -48,7 +48,7 @@ def hpa_pipeline(
     """Wires the steps. What the other parameters mean is said by the steps that take them.
 
     Args:
-        seed: Of all that is drawn: synthetic samples, the split, initial weights, the order of the data, augmentation, resampling.
+        seed: Of all that is drawn: synthetic samples, the split, initial weights, augmentation, the intervals' resamples.
         gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
     """
     ingested = ingest(

@@ -1,6 +1,6 @@
 """The pages of docs/ that the code itself says: every parameter, every command and option, every make target.
 
-    python -m pipeline.reference [--check]
+Usage: `python -m pipeline.reference [--check]`
 """
 
 import argparse
@@ -27,8 +27,8 @@ def parameters_page() -> str:
         _NOTE,
         "# Parameters",
         "",
-        f"Given as `NAME=VALUE` to `{PROGRAM} run`, in the form of Kubeflow's user interface, or to `kfp run create`. A misspelt "
-        "name or a value that cannot be meant is refused before anything starts.",
+        f"Given as `NAME=VALUE` to `{PROGRAM} run` or `kfp run create`, or in the form of Kubeflow's user interface. "
+        "A misspelt name or a value that cannot be meant is refused before anything starts.",
     ]
     for title, takes in [(step, step) for step in STEPS] + [("Where steps run", None)]:
         rows = [
