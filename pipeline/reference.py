@@ -1,4 +1,4 @@
-"""The pages of docs/ that the code itself says: every parameter, every command and option, every make target.
+"""What the code itself says in docs/: the pipeline's picture, every parameter, every command and option, every make target.
 
 Usage: `python -m pipeline.reference [--check]`
 """
@@ -13,6 +13,7 @@ import typer
 
 from pipeline.__main__ import app
 from pipeline.compiled import ROOT, load_parameters
+from pipeline.diagram import draw_pipeline
 from pipeline.local import STEPS
 
 PROGRAM = "python -m pipeline"
@@ -97,7 +98,7 @@ def _cell(text: str) -> str:
     return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in re.split(r"(`[^`]*`)", text))
 
 
-PAGES = {"docs/parameters.md": parameters_page, "docs/commands.md": commands_page}
+PAGES = {"docs/parameters.md": parameters_page, "docs/commands.md": commands_page, "docs/pipeline.svg": draw_pipeline}
 
 
 def main() -> None:
