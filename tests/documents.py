@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.compiled import ROOT
@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*$")
 class Command:
     """One command of a document, in words. `where` names the document."""
 
-    where: str
+    where: str = field(compare=False)
     words: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _words(line: str) -> tuple[str, ...]:
-    """A command without its prompt, its comment, its redirections, and what it sets in the environment; nothing if it is none."""
+    """A command without prompt, comment, redirections and what it sets in the environment; nothing if it is none of ours."""
     try:
         words = shlex.split(line.removeprefix("$ "), comments=True)
     except ValueError:  # a quotation mark in the middle of some output
