@@ -77,7 +77,7 @@ def _prose(text: str) -> Iterator[str]:
 
 def _row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        name, is_flag = parameter.metavar or f"<{parameter.name}>", False
+        name, is_flag = f"{parameter.metavar}..." if parameter.metavar else f"<{parameter.name}>", False
     else:
         is_flag = parameter.is_flag
         name = parameter.opts[0] if is_flag else f"{parameter.opts[0]} <{_kind(parameter)}>"
