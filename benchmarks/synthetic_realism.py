@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.ingest.contact_sheet import contact_sheet
-from components.ingest.synthetic import render_sample
+from components.ingest.synthetic.samples import render_sample
 from components.shared.labels import CLASS_NAMES, FILTERS, parse_target
 
 TILES_A_SHEET = 12

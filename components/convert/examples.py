@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
-from components.convert.near_duplicates import Link, group_samples, link_near_duplicates
-from components.convert.report import data_report
-from components.convert.report_input import gather_report_data
+from components.convert.report.gather import gather_report_data
+from components.convert.report.page import data_report
 from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request, check_bad_share
-from components.convert.runner import Engine
-from components.convert.shards import UNSPLIT, ConvertedSample, ShardTask, plan_shards
-from components.convert.split import split_fractions, split_samples
+from components.convert.shards.runner import Engine
+from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask, plan_shards
+from components.convert.split.near_duplicates import Link, group_samples, link_near_duplicates
+from components.convert.split.sides import split_fractions, split_samples
 from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import FILTERS, format_target

@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from components.ingest.contact_sheet import contact_sheet
-from components.ingest.open_source import open_source
-from components.ingest.series import Synthetic
-from components.ingest.source import Listed, Source, SourceImage
-from components.ingest.synthetic import class_examples
+from components.ingest.sources.open_source import open_source
+from components.ingest.sources.source import Listed, Source, SourceImage
+from components.ingest.sources.synthetic import Synthetic
+from components.ingest.synthetic.samples import class_examples
 from components.shared import storage
 from components.shared.labels import CLASS_NAMES
 from components.shared.parameters import check_parameters

@@ -27,8 +27,8 @@ def ingest(
     """
     import logging
 
-    from components.ingest.open_source import open_source
     from components.ingest.raw import ingest_images
+    from components.ingest.sources.open_source import open_source
     from components.shared.labels import CLASS_NAMES
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log

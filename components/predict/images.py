@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from components.ingest.layout import TEST, TRAIN, by_sample
+from components.ingest.sources.layout import TEST, TRAIN, by_sample
 from components.shared import storage
 
 _log = logging.getLogger(__name__)
