@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
 from components.shared.image_names import DEFAULT_PATTERN
 from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models
-from pipeline.compiled import PIPELINE_YAML, Parameter, compile_pipeline, load_parameters, parse_arguments
+from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS, LocalRun, StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.modules import run_module
@@ -68,9 +68,8 @@ def parameters() -> None:
     table = Table("Parameter", "Default", "Meaning", "Steps", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for parameter in load_parameters().values():
-        default = "[dim]required[/]" if parameter.is_required else escape(_format(parameter))
-        meaning = escape(parameter.description or "The labels of the GPU nodes that train runs on, as JSON.")
-        table.add_row(parameter.name, default, meaning, ", ".join(parameter.steps) or "train")
+        default = "[dim]required[/]" if parameter.is_required else escape(parameter.default_text)
+        table.add_row(parameter.name, default, escape(parameter.description), ", ".join(parameter.steps))
     _console.print(table)
 
 
@@ -214,13 +213,6 @@ def _summarise(finished: LocalRun) -> None:
         _console.print(f"No model pushed: {'; '.join(pushed['reasons'])}", soft_wrap=True)
     for step, page in (("evaluate", "evaluation_report"), ("train", "training_report"), ("convert", "data_report")):
         _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.page(step, page)}", soft_wrap=True)
-
-
-def _format(parameter: Parameter) -> str:
-    default = parameter.default
-    if parameter.kind == "NUMBER_INTEGER":
-        return str(int(default))
-    return str(default) or '""'
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

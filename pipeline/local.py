@@ -17,14 +17,14 @@ from typing import Any
 
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT
+from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 
 # Where Keras Applications downloads the weights from that the pipeline starts from by default.
 _IMAGENET_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
-STEPS = ("ingest", "convert", "train", "evaluate", "push")
+STEPS = load_steps()
 # As components.shared.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(rf"^\s*({'|'.join(STEPS)}) \| (.*)$")

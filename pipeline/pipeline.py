@@ -18,7 +18,7 @@ PIPELINE_NAME = "hpa-pipeline"
     display_name="Human Protein Atlas image classification",
     description="Learns which of 28 protein locations a four-filter confocal image of cells shows.",
 )
-def hpa_pipeline(
+def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     source: str,
     data_root: str,
     serving_root: str,
@@ -49,7 +49,12 @@ def hpa_pipeline(
     blessing_min_gain: float = 0.0,
     blessing_max_class_drop: float = 0.05,
 ) -> None:
-    """Wires the steps. What the parameters mean is said by the steps that take them."""
+    """Wires the steps. What the other parameters mean is said by the steps that take them.
+
+    Args:
+        seed: Of all that is drawn: synthetic samples, the split, initial weights, augmentation, the intervals' resamples.
+        gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
+    """
     ingested = ingest(
         source=source,
         data_root=data_root,
