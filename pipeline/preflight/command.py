@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.compiled import PIPELINE_YAML, load_parameters, parse_arguments
+from pipeline.compiled import PIPELINE_YAML
 from pipeline.preflight import data, placement, registry, server
 from pipeline.preflight.cluster import open_cluster
 from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, begin, run_checks
@@ -40,11 +41,12 @@ def preflight(
     """
     console = Console(file=sys.stdout, highlight=False)
     try:
-        submission = read_submission(file, parse_arguments(arguments or [], load_parameters(file)))
+        submission = read_submission(file, arguments or [])
     except (ValueError, OSError) as error:
         Console(stderr=True, highlight=False).print(escape(str(error)), style="red", soft_wrap=True)
         raise typer.Exit(1) from None
     logging.disable(logging.CRITICAL)  # libraries tell of every try
+    warnings.simplefilter("ignore")
     with console.status("looking"):  # shows nothing where this is no terminal
         findings = run_checks(_checks(submission, host, namespace, token, context, timeout), timeout)
     _show(findings, console)
@@ -56,16 +58,17 @@ def _checks(submission: Submission, host: str, namespace: str, token: str, conte
     # What asks a process of its own gives up a little sooner, to tell its last words.
     ask_timeout_s = 0.9 * timeout_s
     size = begin(lambda: data.survey_source(submission, ask_timeout_s))
+    cluster = begin(lambda: open_cluster(context))
     return {
         "parameters": lambda: _check_parameters(submission),
         "API server": lambda: server.check_server(host, namespace, token),
         "images": lambda: registry.check_images(submission),
-        "GPU nodes": lambda: placement.check_gpu_nodes(submission, open_cluster(context)),
-        "room on nodes": lambda: placement.check_room(submission, open_cluster(context)),
-        "secrets": lambda: placement.check_secrets(submission, open_cluster(context), namespace),
+        "GPU nodes": lambda: placement.check_gpu_nodes(submission, cluster.result()),
+        "room on nodes": lambda: placement.check_room(submission, cluster.result()),
+        "secrets": lambda: placement.check_secrets(submission, cluster.result(), namespace),
         "source": lambda: data.check_source(submission, size),
         "data and models": lambda: data.check_places(submission, ask_timeout_s),
-        "disk": lambda: data.check_data_fits(submission, size, open_cluster(context)),
+        "disk": lambda: data.check_data_fits(submission, size, cluster.result()),
     }
 
 

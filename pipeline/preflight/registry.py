@@ -60,9 +60,7 @@ def check_images(submission: Submission) -> str:
     with ThreadPoolExecutor(len(names)) as pool:
         answers = dict(zip(names, pool.map(_ask, names), strict=True))
     if missing := [name for name, answer in answers.items() if answer == 404]:
-        raise FailedError(
-            f"{', '.join(missing)}: the registry has no such image. `make push-images`, or --file is another version"
-        )
+        raise FailedError(f"{', '.join(missing)}: the registry has no such image. `make push-images`, or is --file an old one?")
     if refused := [name for name, answer in answers.items() if answer in (401, 403)]:
         hosts = sorted({parse_image(name).registry for name in refused})
         raise CouldNotLookError(

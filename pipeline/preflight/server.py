@@ -1,7 +1,6 @@
 """Whether the pipelines' own server is there, and is one that can run the pipeline."""
 
 import contextlib
-import json
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,7 +9,7 @@ from typing import Any
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 
 _TIMEOUT_S = 15.0
-# The server's own address, and that of the web page before it, name its version differently; some versions say it at v1beta1 only.
+# The server and the web page before it name the version differently, and the server says it at v1beta1 only.
 _HEALTH_PATHS = ("/apis/v2beta1/healthz", "/apis/v1beta1/healthz")
 _VERSION_NAMES = ("tag_name", "apiServerTagName")
 _OLDEST_MAJOR = 2
@@ -32,7 +31,8 @@ def check_server(host: str, namespace: str, token: str) -> str:
             )
         if any(answer.get("apiServerReady") is False for answer in answered):
             raise FailedError(
-                f"{host} is the web page, and its API server does not answer: see `kubectl -n {namespace} get pods -l app=ml-pipeline`"
+                f"{host} is the web page, and the API server behind it does not answer: "
+                f"see `kubectl -n {namespace} get pods -l app=ml-pipeline`"
             )
         version = next((answer[name] for answer in answered for name in _VERSION_NAMES if answer.get(name)), "")
         is_multi_user = any(answer.get("multi_user") for answer in answered)
@@ -47,7 +47,7 @@ def check_server(host: str, namespace: str, token: str) -> str:
 def _open_client(host: str, namespace: str, token: str) -> Iterator[Any]:
     import kfp  # noqa: PLC0415 (takes seconds, which --help should not)
 
-    class Client(kfp.Client):
+    class Client(kfp.Client):  # type: ignore[misc] # which mypy cannot see
         """One that asks nothing by itself, where KFP's own asks five times and prints a traceback for each."""
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
@@ -64,11 +64,11 @@ def _ask(client: Any, path: str, host: str) -> dict[str, Any] | None:
 
     api = client._healthz_api.api_client
     try:
-        response = api.call_api(
+        content = api.call_api(
             path,
             "GET",
+            response_type="object",
             auth_settings=["Bearer"],
-            _preload_content=False,
             _return_http_data_only=True,
             _request_timeout=_TIMEOUT_S,
         )
@@ -76,10 +76,8 @@ def _ask(client: Any, path: str, host: str) -> dict[str, Any] | None:
         if error.status == 404:
             return None
         raise
-    with contextlib.suppress(ValueError):
-        content = json.loads(response.data)
-        if isinstance(content, dict):
-            return content
+    if isinstance(content, dict):
+        return content
     raise FailedError(f"{host} answers, but not as Kubeflow Pipelines does: {path} is no JSON. Is it a sign-in page?")
 
 
@@ -107,7 +105,8 @@ def _explained(host: str) -> Iterator[None]:
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
         raise FailedError(
-            f"{host} cannot be reached ({type(reason).__name__}). Is its address right, and `kubectl port-forward` still running?"
+            f"{host} cannot be reached ({type(reason).__name__}). "
+            "Is its address right, and `kubectl port-forward` still running?"
         ) from None
     except ValueError:
         raise FailedError(f"{host} is no address: expected one such as https://pipelines.example.com") from None

@@ -1,12 +1,14 @@
 """What would be submitted: a compiled pipeline, read for what its pods will ask for, with its arguments."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.compiled import load_parameters
+from pipeline.compiled import load_parameters, parse_arguments
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Step:
         node_selector: The labels that its node must have.
         tolerations: The taints that it tolerates, as Kubernetes writes them.
         volumes: The folders that are mounted for longer than the pod lives.
-        disk_limits: The most that its temporary folders may hold, by folder.
+        disk_limits: The most that its temporary folders on the node's disk may hold, by folder.
         secrets: The secrets that it gets.
     """
 
@@ -56,36 +58,43 @@ class Submission:
     missing: tuple[str, ...]
 
 
-def read_submission(path: Path, arguments: dict[str, Any]) -> Submission:
-    """Reads what a compiled pipeline asks for when it is run with these arguments.
+def read_submission(path: Path, words: list[str]) -> Submission:
+    """Reads what a compiled pipeline asks for when it is run with arguments, given as NAME=VALUE.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no compiled pipeline.
+        ValueError: If it is no compiled pipeline, or an argument is none that it could use.
     """
-    try:
-        spec, *others = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    with _as_compiled(path):
         parameters = load_parameters(path)
-        values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required} | arguments
-        platform = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
+    values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required}
+    values |= parse_arguments(words, parameters)
+    with _as_compiled(path):
+        spec, *others = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
         steps = tuple(
-            _read_step(name.removeprefix("exec-"), executor["container"], platform.get(name, {}), values)
+            _read_step(name.removeprefix("exec-"), executor["container"], pods.get(name, {}), values)
             for name, executor in spec["deploymentSpec"]["executors"].items()
             if "container" in executor
         )
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
-        kind = type(error).__name__
-        raise ValueError(
-            f"{path}: expected what `python -m pipeline compile` writes. Received: something else ({kind})"
-        ) from None
     return Submission(steps, values, tuple(name for name in parameters if name not in values))
+
+
+@contextlib.contextmanager
+def _as_compiled(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        raise ValueError(
+            f"{path}: expected what `python -m pipeline compile` writes. Received: something else ({type(error).__name__})"
+        ) from None
 
 
 def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values: dict[str, Any]) -> Step:
     resources = container.get("resources", {})
     accelerator = resources.get("accelerator")
     volumes = [volume["mountPath"] for volume in pod.get("pvcMount", [])]
-    limits = [*pod.get("emptyDirMounts", []), *pod.get("genericEphemeralVolume", [])]
+    limits = [mount for mount in pod.get("emptyDirMounts", []) if mount.get("medium") != "Memory"]
     return Step(
         name=name,
         image=container["image"],
@@ -95,7 +104,7 @@ def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values
         node_selector=_read_node_selector(pod.get("nodeSelector", {}), values),
         tolerations=tuple(pod.get("tolerations", [])),
         volumes=tuple(volumes),
-        disk_limits={limit["mountPath"]: limit.get("sizeLimit") or limit.get("size", "") for limit in limits},
+        disk_limits={limit["mountPath"]: limit.get("sizeLimit", "") for limit in limits},
         secrets=tuple(_read_secrets(pod)),
     )
 
@@ -103,8 +112,9 @@ def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values
 def _read_node_selector(selector: dict[str, Any], values: dict[str, Any]) -> dict[str, str]:
     labels = dict(selector.get("labels", {}))
     given = selector.get("nodeSelectorJson", {})
-    labels |= values.get(given.get("componentInputParameter"), given.get("runtimeValue", {}).get("constant")) or {}
-    return labels
+    # Inside an exit handler, a pipeline's parameter goes by a longer name.
+    parameter = given.get("componentInputParameter", "").removeprefix("pipelinechannel--")
+    return labels | (values.get(parameter) or given.get("runtimeValue", {}).get("constant") or {})
 
 
 def _read_secrets(pod: dict[str, Any]) -> list[SecretUse]:
