@@ -22,6 +22,7 @@ from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS, LocalRun, StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.modules import run_module
 from pipeline.predict import predict
+from pipeline.preflight.command import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")
@@ -162,6 +163,7 @@ def prune(
 
 
 app.command(no_args_is_help=True)(predict)
+app.command()(preflight)
 
 
 class _StepView:

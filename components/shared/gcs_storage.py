@@ -288,7 +288,7 @@ def _explained(uri: str) -> Iterator[None]:
             f"The server said: {error.message}"
         ) from None
     except google.auth.exceptions.DefaultCredentialsError:
-        raise PermissionError(
+        raise storage.NoCredentialsError(
             f"{uri}: there are no Google Cloud credentials. On a cluster, give the step's service account workload identity; "
             "elsewhere run: gcloud auth application-default login"
         ) from None

@@ -29,6 +29,10 @@ class SwappedMeanwhileError(OSError):
     """Somebody else has changed a pointer file since it was read."""
 
 
+class NoCredentialsError(PermissionError):
+    """There are no credentials at all, which says nothing of what another machine may do."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """What is known of a stored file without reading it.

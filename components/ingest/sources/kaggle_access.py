@@ -22,6 +22,7 @@ from kagglesdk.competitions.types.competition_api_service import ApiDownloadData
 
 from components.ingest.archive.remote import Address, hide_addresses
 from components.ingest.archive.retry import LONGEST_RETRY_AFTER_S, TransientError, reason, retry_after_s, retrying
+from components.shared.storage import NoCredentialsError
 from components.shared.version import VERSION
 
 # How long Kaggle may take to connect, and between two pieces of an answer.
@@ -103,7 +104,7 @@ def _find_credentials() -> _Credentials:
     path = _config_dir() / "kaggle.json"
     if path.exists():
         return _read_kaggle_json(path)
-    raise PermissionError(
+    raise NoCredentialsError(
         f"There are no credentials for Kaggle. Make a token at {_SETTINGS_URL} and set the environment variable "
         f"KAGGLE_API_TOKEN to it; or set KAGGLE_USERNAME and KAGGLE_KEY, or save kaggle.json as {path}"
     )
