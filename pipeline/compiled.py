@@ -29,6 +29,13 @@ def compile_pipeline() -> str:
         return path.read_text(encoding="utf-8")
 
 
+def step_tasks(spec: dict[str, Any]) -> dict[str, Any]:
+    """The tasks of the steps in a compiled pipeline, by name. They are a group, so that one task can follow however they end."""
+    (group,) = (component["dag"] for component in spec["components"].values() if "dag" in component)
+    tasks: dict[str, Any] = group["tasks"]
+    return tasks
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of the compiled pipeline. `steps` are those that take it; a required one has no default."""

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT
+from pipeline.compiled import PIPELINE_YAML, ROOT, step_tasks
 from pipeline.local import STEPS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ def test_the_picture_shows_the_artifacts_that_go_from_step_to_step() -> None:
     }
     wired = {
         (value["taskOutputArtifact"]["producerTask"], value["taskOutputArtifact"]["outputArtifactKey"], step)
-        for step, task in SPEC["root"]["dag"]["tasks"].items()
+        for step, task in step_tasks(SPEC).items()
         for value in task["inputs"].get("artifacts", {}).values()
     }
     assert drawn == wired
