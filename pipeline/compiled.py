@@ -30,7 +30,7 @@ def compile_pipeline() -> str:
 
 
 def step_tasks(spec: dict[str, Any]) -> dict[str, Any]:
-    """The tasks of the steps in a compiled pipeline, by name. They are a group, so that one task can follow however they end."""
+    """The tasks of the steps in a compiled pipeline, by name: a group, so that one task can follow however they end."""
     (group,) = (component["dag"] for component in spec["components"].values() if "dag" in component)
     tasks: dict[str, Any] = group["tasks"]
     return tasks
