@@ -1,8 +1,8 @@
 """A server on loopback that speaks the REST API of Kubeflow Pipelines, v2beta1, as far as the command line needs it.
 
 Paths and models are those of KFP's published definition, as `kfp_server_api` has them: a request with a field that the
-definition does not know, or with a value of another type, is refused. So is what the real server refuses beyond that: a pipeline
-that is none, and parameters that are missing, unknown, or not of the pipeline's types.
+definition does not know, or with a value of another type, is refused. So is what the real server refuses beyond that: a
+pipeline that is none, and parameters that are missing, unknown, or not of the pipeline's types.
 """
 
 import datetime
