@@ -16,7 +16,7 @@ except ModuleNotFoundError as error:
 
 from components.shared.image_names import DEFAULT_PATTERN
 from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
-from pipeline import models
+from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS, LocalRun, StepFailedError, absolute, default_locations, default_weights, run_pipeline
@@ -26,6 +26,8 @@ from pipeline.preflight.command import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")
+app.add_typer(submit.schedule_app, name="schedule")
+app.add_typer(submit.runs_app, name="runs")
 # Bound to the terminal now: a run puts a transcript in place of standard output.
 _console = Console(file=sys.stdout, highlight=False)
 _errors = Console(stderr=True, highlight=False)
@@ -35,7 +37,7 @@ _errors = Console(stderr=True, highlight=False)
 def main() -> None:
     """Learns which protein locations four-filter confocal images of cells show: a Kubeflow pipeline.
 
-    `run` runs it on this machine; `compile` makes the pipeline.yaml that a cluster runs.
+    `run` runs it on this machine; `compile` makes the pipeline.yaml that a cluster runs, and `submit` lets it run there.
     """
 
 
@@ -164,6 +166,7 @@ def prune(
 
 app.command(no_args_is_help=True)(predict)
 app.command()(preflight)
+app.command(no_args_is_help=True)(submit.submit)
 
 
 class _StepView:

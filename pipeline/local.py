@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
+from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
 
 # Where Keras Applications downloads the weights from that the pipeline starts from by default.
 _IMAGENET_URL = (
@@ -126,7 +126,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
         # It also says what goes without saying: that a process on this machine gets no node pool and no memory limit.
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
-        pipeline = components.load_component_from_text(_without_retries(PIPELINE_YAML.read_text(encoding="utf-8")))
+        pipeline = components.load_component_from_text(_for_this_machine(PIPELINE_YAML.read_text(encoding="utf-8")))
         os.environ[_RUNNER_PID] = str(os.getpid())
         try:
             pipeline(**arguments)
@@ -139,14 +139,15 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
     return LocalRun(folder)
 
 
-def _without_retries(pipeline_yaml: str) -> str:
-    """Takes the retries out of a compiled pipeline.
+def _for_this_machine(pipeline_yaml: str) -> str:
+    """Takes out of a compiled pipeline what is for a cluster alone: retries, and the record of how the run ended.
 
-    On a cluster they are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
+    On a cluster retries are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
     """
     spec, *platform = yaml.safe_load_all(pipeline_yaml)
-    for task in spec["root"]["dag"]["tasks"].values():
+    for task in step_tasks(spec).values():
         task.pop("retryPolicy", None)
+    del spec["root"]["dag"]["tasks"]["conclude"]
     return yaml.safe_dump_all([spec, *platform], sort_keys=False)
 
 
