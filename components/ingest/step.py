@@ -29,6 +29,7 @@ def ingest(
 
     from components.ingest.open_source import open_source
     from components.ingest.raw import ingest_images
+    from components.shared import storage
     from components.shared.labels import CLASS_NAMES
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
@@ -36,6 +37,8 @@ def ingest(
     with step_log("ingest"):
         check_parameters(source=source, data_root=data_root, seed=seed, parallel_transfers=parallel_transfers)
         opened = open_source(source, seed, len(CLASS_NAMES), include_test)
+        known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
         version = ingest_images(opened, source, data_root, list(CLASS_NAMES), parallel_transfers)
         version.save(raw_images)
+        version.describe(raw_images, reused=f"{version.fingerprint}.json" in known)
         logging.getLogger("components.ingest").info(version.summary())
