@@ -20,7 +20,7 @@ def lineage(
 ) -> None:
     """Walks from a pushed model, or from a run, to its images: evaluation, training, examples, raw images, source.
 
-    Each has its fingerprint, counts, parameters, licence and date. A link that is missing or damaged is named; the status is 1 then.
+    Each has its fingerprint, counts, parameters, licence and date. What is missing or damaged is named; the status is 1 then.
 
     Example: python -m pipeline lineage outputs/serving/hpa
     """

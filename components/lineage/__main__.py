@@ -24,13 +24,13 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(_tree(links))
+        console.print(as_tree(links))
     else:
-        print("\n".join(_lines(links)))
+        print("\n".join(as_lines(links)))
     sys.exit(1 if any(link.problem for link in links) else 0)
 
 
-def _lines(links: list[Link]) -> list[str]:
+def as_lines(links: list[Link]) -> list[str]:
     """For other programs: each link is indented below the one that came from it."""
     lines = []
     for depth, link in enumerate(links):
@@ -40,7 +40,7 @@ def _lines(links: list[Link]) -> list[str]:
     return lines
 
 
-def _tree(links: list[Link]) -> Tree:
+def as_tree(links: list[Link]) -> Tree:
     """For people."""
     first, *others = links
     tree = branch = Tree(_node(first), guide_style="dim")

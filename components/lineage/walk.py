@@ -63,29 +63,32 @@ def walk(target: str, data_root: str) -> list[Link]:
 
 def _from_run(folder: Path, data_root: str) -> Iterator[Link]:
     """From the last step that gave something."""
-
-    def output(step: str, name: str) -> str:
-        return next((str(path) for path in folder.glob(f"*/{step}/{name}") if path.is_file()), "")
-
     run = Link("run", {"where": str(folder)})
+    following: Iterator[Link] = iter(())
+    try:
+        if (path := _output(folder, "push/pushed_model")) and "version_uri" in (pushed := json.loads(path.read_bytes())):
+            following = _from_version(pushed["version_uri"], data_root)
+        elif path := _output(folder, "evaluate/blessing"):
+            verdict = Evaluation.read(str(path))
+            run.facts["not pushed"] = "; ".join(verdict.reasons)
+            following = _from_evaluation(verdict.fingerprint, verdict.model_fingerprint, data_root)
+        else:
+            run.facts["ended early"] = "no model was judged in it"
+            if path := _output(folder, f"train/model/{MODEL_MANIFEST}"):
+                following = _from_training(TrainedModel.read(str(path)).fingerprint, data_root)
+            elif path := _output(folder, "convert/examples"):
+                following = _from_examples(Examples.read(str(path)).fingerprint, data_root)
+            elif path := _output(folder, "ingest/raw_images"):
+                following = _from_raw_images(RawImages.read(str(path)).fingerprint, data_root)
+    except ValueError as error:
+        run.problem = _brief(error)
     yield run
-    if path := output("push", "pushed_model"):
-        pushed = json.loads(storage.read_bytes(path))
-        if "version_uri" in pushed:
-            yield from _from_version(pushed["version_uri"], data_root)
-            return
-        run.facts["not pushed"] = "; ".join(pushed["reasons"])
-    if path := output("evaluate", "blessing"):
-        verdict = Evaluation.read(path)
-        yield from _from_evaluation(verdict.fingerprint, verdict.model_fingerprint, data_root)
-        return
-    run.facts["ended early"] = "no model was judged in it"
-    if path := output("train", f"model/{MODEL_MANIFEST}"):
-        yield from _from_training(TrainedModel.read(path).fingerprint, data_root, None)
-    elif path := output("convert", "examples"):
-        yield from _from_examples(Examples.read(path).fingerprint, data_root)
-    elif path := output("ingest", "raw_images"):
-        yield from _from_raw_images(RawImages.read(path).fingerprint, data_root)
+    yield from following
+
+
+def _output(folder: Path, name: str) -> Path | None:
+    """A step's output in the folder of a run."""
+    return next((path for path in folder.glob(f"*/{name}") if path.is_file()), None)
 
 
 def _from_version(uri: str, data_root: str) -> Iterator[Link]:
@@ -132,7 +135,7 @@ def _from_evaluation(
     yield from _from_training(model_fingerprint, data_root, own)
 
 
-def _from_training(fingerprint: str, data_root: str, own: TrainedModel | None) -> Iterator[Link]:
+def _from_training(fingerprint: str, data_root: str, own: TrainedModel | None = None) -> Iterator[Link]:
     """With `own`, what the served model says of itself: as good as the training's manifest where that was removed."""
     found, problem = _read(TrainedModel, storage.join(data_root, "training", fingerprint), expected=fingerprint)
     link = Link(f"training {fingerprint}", problem=problem)
