@@ -12,6 +12,14 @@ _MARGIN = 12
 _ARC, _LINE = 46, 14
 
 
+def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks of the steps in a compiled pipeline, by name: in its group of tasks, where it has one."""
+    groups = [component["dag"] for component in spec["components"].values() if "dag" in component]
+    (group,) = groups or [spec["root"]["dag"]]
+    tasks: dict[str, Any] = group["tasks"]
+    return tasks
+
+
 @dataclass(frozen=True)
 class Edge:
     """What one step makes and another takes."""
@@ -31,7 +39,7 @@ class Graph:
     @classmethod
     def read(cls, spec: Mapping[str, Any]) -> "Graph":
         """Reads the first document of a compiled pipeline."""
-        tasks = spec["root"]["dag"]["tasks"]
+        tasks = step_tasks(spec)
         taken: dict[tuple[str, str], list[str]] = {}
         for consumer, task in tasks.items():
             for source in task.get("inputs", {}).get("artifacts", {}).values():

@@ -176,7 +176,8 @@ def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> It
         record.end(FAILED, str(error))
         raise
     finally:
-        with contextlib.suppress(OSError):  # the disk is full, say: what the run itself came to is worth more than its page
+        # The disk is full, say, or a step was stopped while it wrote: what the run came to is worth more than its page.
+        with contextlib.suppress(OSError, ValueError):
             record.save(folder)
             from pipeline.run_page import write_run_page  # noqa: PLC0415 (a machine that only submits has no jinja2)
 

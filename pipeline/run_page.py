@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from components.shared.page import Section, render_page, table
-from pipeline.graph import Graph, Look, draw
+from pipeline.graph import Graph, Look, draw, step_tasks
 from pipeline.local import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord, StepRecord
 
@@ -79,7 +79,7 @@ def write_run_page(folder: Path, spec: Mapping[str, Any], record: RunRecord) -> 
 
 
 def _read_step(folder: Path, spec: Mapping[str, Any], name: str, record: RunRecord) -> Step:
-    component = spec["root"]["dag"]["tasks"][name]["componentRef"]["name"]
+    component = step_tasks(spec)[name]["componentRef"]["name"]
     outputs = spec["components"][component].get("outputDefinitions", {}).get("artifacts", {})
     kinds = {output: definition["artifactType"]["schemaTitle"] for output, definition in outputs.items()}
     paths = list(folder.glob(f"*/{name}/executor_output.json"))
