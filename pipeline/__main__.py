@@ -19,7 +19,17 @@ from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
-from pipeline.local import STEPS, LocalRun, StepFailedError, absolute, default_locations, default_weights, run_pipeline
+from pipeline.lineage import lineage
+from pipeline.local import (
+    RUN_PAGE,
+    STEPS,
+    LocalRun,
+    StepFailedError,
+    absolute,
+    default_locations,
+    default_weights,
+    run_pipeline,
+)
 from pipeline.modules import run_module
 from pipeline.predict import predict
 from pipeline.preflight.command import preflight
@@ -167,6 +177,7 @@ def prune(
 app.command(no_args_is_help=True)(predict)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit.submit)
+app.command(no_args_is_help=True)(lineage)
 
 
 class _StepView:
@@ -201,7 +212,6 @@ class _StepView:
 def _summarise(finished: LocalRun) -> None:
     metrics = finished.read_json("evaluate", "metrics")
     verdict = finished.read_json("evaluate", "blessing")
-    pushed = finished.read_json("push", "pushed_model")
     table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
     for name, title, floor in (
         ("f1_macro", "F1, macro average", "always answering yes"),
@@ -212,12 +222,12 @@ def _summarise(finished: LocalRun) -> None:
     _console.print()
     _console.print(table)
     _console.print()
-    if pushed["pushed"]:
-        _console.print(f"Pushed model: {pushed['version_uri']}", soft_wrap=True)
-    else:
-        _console.print(f"No model pushed: {'; '.join(pushed['reasons'])}", soft_wrap=True)
-    for step, page in (("evaluate", "evaluation_report"), ("train", "training_report"), ("convert", "data_report")):
-        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.page(step, page)}", soft_wrap=True)
+    _console.print(escape(finished.outcome()), soft_wrap=True)
+    if reused := finished.reused_steps():
+        _console.print(f"Found again, as nothing changed that they depend on: {', '.join(reused)}", soft_wrap=True)
+    for page in ("evaluation_report", "training_report", "data_report"):
+        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.folder / page}.html", soft_wrap=True)
+    _console.print(f"The page of this run: {finished.folder / RUN_PAGE}", soft_wrap=True)
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
