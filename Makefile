@@ -94,7 +94,7 @@ CPU ?=
 # A label of the images: where the code is from, without the credentials that an address may hold.
 SOURCE ?= $(or $(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|'),unknown)
 # The name of a step's image, as pipeline.yaml gives it.
-image = $(shell sed -n 's|^ *image: \(.*/$(1):.*\)|\1|p' pipeline.yaml)$(if $(CPU),-cpu)
+image = $(shell sed -n 's|^ *image: \(.*/$(1):.*\)|\1|p' pipeline.yaml | head -n 1)$(if $(CPU),-cpu)
 tag = $(lastword $(subst :, ,$(call image,$(1))))
 # PIP_CONF=<file> is for a package index that asks for credentials: the file is seen by pip alone, and stays in no image.
 build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg VERSION=$(call tag,$(1)) --build-arg SOURCE='$(SOURCE)' \

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine, image_path, make_images
-from components.convert.decode import decode_filters, stack_filters
+from components.convert.images.decode import decode_filters, stack_filters
 from components.shared import storage
 from components.shared.labels import CLASS_NAMES
 from components.shared.manifest import Examples, Shard

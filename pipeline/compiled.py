@@ -5,7 +5,7 @@ import graphlib
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,13 @@ def compile_pipeline() -> str:
         path = Path(folder) / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
         return path.read_text(encoding="utf-8")
+
+
+def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks of the steps in a compiled pipeline, by name: a group, so that one task can follow however they end."""
+    (group,) = (component["dag"] for component in spec["components"].values() if "dag" in component)
+    tasks: dict[str, Any] = group["tasks"]
+    return tasks
 
 
 @dataclass(frozen=True)
@@ -94,12 +101,6 @@ _KIND_NAMES = {
 }
 
 
-def step_tasks(spec: dict[str, Any]) -> dict[str, Any]:
-    """The tasks of the steps in a compiled pipeline, by name."""
-    tasks: dict[str, Any] = spec["root"]["dag"]["tasks"]
-    return tasks
-
-
 def load_steps(path: Path = PIPELINE_YAML) -> tuple[str, ...]:
     """The steps of a compiled pipeline, each after those whose outputs it takes."""
     tasks = step_tasks(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
@@ -121,7 +122,7 @@ def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
             kind=definition["parameterType"],
             default=definition.get("defaultValue"),
             is_required=not definition.get("isOptional", False),
-            description=definition.get("description") or next(iter(takers.get(name, {}).values()), ""),
+            description=definition.get("description") or next(filter(None, takers.get(name, {}).values()), ""),
             steps=tuple(step for step in order if step in takers.get(name, {})),
         )
         for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()

@@ -7,6 +7,9 @@ import typer
 
 from pipeline.compiled import ROOT
 
+# What a module that is asked ends with, beside 0: something is wrong, or it could not find out whether it is.
+WRONG, UNKNOWN = 3, 4
+
 
 def run_module(module: str, *arguments: str) -> None:
     """Runs a module with arguments, and ends this command as it ends.
@@ -15,3 +18,24 @@ def run_module(module: str, *arguments: str) -> None:
         typer.Exit: Always, with its exit status.
     """
     raise typer.Exit(subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=False).returncode)
+
+
+def ask_module(module: str, *arguments: str, timeout_s: float) -> tuple[int, str]:
+    """Runs a module with arguments, and gives its exit status with what it printed, or with its last words if it failed.
+
+    The status is 0, `WRONG`, or `UNKNOWN`, which it also is where the module did not come to an end by itself.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout_s)
+    except subprocess.TimeoutExpired as expired:
+        said = (expired.stderr or b"").decode(errors="replace").strip().splitlines()
+        return UNKNOWN, f"no answer within {timeout_s:g} s" + (f": {said[-1]}" if said else "")
+    if finished.returncode == 0:
+        return 0, finished.stdout
+    if finished.returncode in (WRONG, UNKNOWN):
+        return finished.returncode, finished.stderr.strip()
+    last = (finished.stderr.strip().splitlines() or [f"it ended with status {finished.returncode}"])[-1]
+    if last.startswith("ModuleNotFoundError"):
+        last = f"{last.partition(': ')[2]}, which `make setup` installs"
+    return UNKNOWN, last

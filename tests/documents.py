@@ -50,7 +50,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _words(line: str) -> tuple[str, ...]:
-    """A command without prompt, comment, redirections and what it sets in the environment; nothing if it is none of ours."""
+    """A command without its prompt, its comment, its redirections, and what it sets in the environment; or nothing."""
     try:
         words = shlex.split(line.removeprefix("$ "), comments=True)
     except ValueError:  # a quotation mark in the middle of some output

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from components.shared import storage
+from components.shared.champion import Champion
 from components.shared.fingerprint import fingerprint
 from components.shared.manifest import Evaluation, Examples
 
@@ -54,6 +55,13 @@ class Request:
         """The folder of the evaluation."""
         return storage.join(data_root, "evaluation", self.fingerprint(examples))
 
-    def find(self, examples: Examples, data_root: str) -> Evaluation | None:
-        """The finished evaluation, if there is one."""
-        return Evaluation.find(self.uri(examples, data_root))
+    def find(self, examples: Examples, data_root: str, champion: Champion | None = None) -> Evaluation | None:
+        """The finished evaluation, if there is one: of the champion itself, also the one that made it the champion."""
+        done = Evaluation.find(self.uri(examples, data_root))
+        if done or not champion or champion.model_fingerprint != self.model_fingerprint:
+            return done
+        before = Evaluation.find(storage.join(data_root, "evaluation", champion.evaluation_fingerprint))
+        if not before or not self.inputs(examples).items() <= before.inputs.items():
+            return None
+        asked_alike = before.fingerprint == fingerprint("evaluate", FORMAT, before.inputs, self.parameters())
+        return before if asked_alike else None

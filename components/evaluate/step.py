@@ -68,7 +68,7 @@ def evaluate(
             seed,
             rival.evaluation_fingerprint if rival else "",
         )
-        done = wanted.find(records, data_root)
+        found = done = wanted.find(records, data_root, champion)
         if done:
             logging.getLogger("components.evaluate").info("this model is evaluated already: %s", done.uri)
         else:
@@ -92,7 +92,4 @@ def evaluate(
         for score in curves["classes"]:
             if score["support"]:
                 metrics.log_metric(f"f1 {score['name']}", score["f1"])
-        for artifact in (metrics, class_metrics):
-            artifact.metadata.update(done.lineage())
-        for artifact in (thresholds, evaluation_report):
-            artifact.metadata.update(done.metadata())
+        done.describe(metrics, class_metrics, thresholds, blessing, evaluation_report, reused=bool(found))

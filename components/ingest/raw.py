@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from components.ingest.source import Source
+from components.ingest.sources.source import Source
 from components.ingest.transfer import store_images
 from components.shared import storage
 from components.shared.fingerprint import fingerprint

@@ -28,6 +28,7 @@ AugmentedImage = Sequence[np.ndarray]
 def training_report(model: TrainedModel, history: History, precision: str, augmented: Sequence[AugmentedImage]) -> str:
     """Writes the page. The first two curves are those of the paper's figures 4 and 5, the pictures those of its figure 3."""
     metrics = model.metrics
+    parameters = model.parameters | {"started from": model.started_from}
     rows = [
         ["Loss", metrics["loss"], metrics["val_loss"], "-"],
         ["Accuracy, element-wise", metrics["accuracy"], metrics["val_accuracy"], metrics["val_accuracy_all_negative"]],
@@ -57,7 +58,7 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
                 "Left as stored, then as augmented for the first epochs: turned, mirrored, brighter or darker. Shown at "
                 f"{_DISPLAY_GAIN:g} times their brightness.",
             ),
-            Section("Parameters", table(["Parameter", "value"], [[k, str(v)] for k, v in model.parameters.items()])),
+            Section("Parameters", table(["Parameter", "value"], [[k, str(v)] for k, v in parameters.items()])),
         ],
     )
 

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from components.convert.examples import convert_images
 from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request
-from components.convert.split import SPLITS, split_fractions, split_samples
-from components.ingest.folder import Folder
+from components.convert.split.sides import SPLITS, split_fractions, split_samples
 from components.ingest.raw import ingest_images
+from components.ingest.sources.folder import Folder
 from components.shared import storage
 from components.shared.index import read_index
 from components.shared.labels import CLASS_NAMES, FILTERS

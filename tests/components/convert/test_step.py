@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from components.convert.step import convert
-from components.ingest.folder import Folder
 from components.ingest.raw import ingest_images
+from components.ingest.sources.folder import Folder
 from components.shared.labels import CLASS_NAMES
 from components.shared.manifest import Examples
 

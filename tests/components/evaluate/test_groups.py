@@ -7,8 +7,8 @@ import pytest
 from components.convert.examples import convert_images
 from components.convert.request import Request
 from components.evaluate.groups import number_groups, read_groups
-from components.ingest.folder import Folder
 from components.ingest.raw import ingest_images
+from components.ingest.sources.folder import Folder
 from components.shared.labels import CLASS_NAMES
 from components.shared.manifest import SAMPLES, Examples
 

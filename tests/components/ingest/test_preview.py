@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from components.ingest.folder import Folder
 from components.ingest.preview import preview
-from components.ingest.series import Synthetic
+from components.ingest.sources.folder import Folder
+from components.ingest.sources.synthetic import Synthetic
 
 
 def _num_tiles(page: bytes) -> tuple[int, int]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ingest.folder import Folder
 from components.ingest.raw import ingest_images, newest_version
-from components.ingest.series import Synthetic
-from components.ingest.source import SourceImage
+from components.ingest.sources.folder import Folder
+from components.ingest.sources.source import SourceImage
+from components.ingest.sources.synthetic import Synthetic
 from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import CLASS_NAMES, FILTERS
@@ -219,7 +219,7 @@ def test_a_source_that_is_what_it_was_two_versions_ago_is_found_at_once(tmp_path
 _STUCK_INGEST = """
 import os, sys, time
 from pathlib import Path
-from components.ingest.folder import Folder
+from components.ingest.sources.folder import Folder
 from components.ingest.raw import ingest_images
 from components.shared.labels import CLASS_NAMES
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.convert.decode import sample_pixels
+from components.convert.images.decode import sample_pixels
 from components.predict.prediction import find_version, predict
 from components.shared import storage
 from components.shared.champion import Champion, crown

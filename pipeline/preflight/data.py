@@ -1,0 +1,150 @@
+"""Whether the run's data can be read and written, and fits: asked of processes that have what the steps have installed."""
+
+import json
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from pipeline.modules import UNKNOWN, WRONG, ask_module
+from pipeline.preflight.cluster import Cluster, quantity
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.submission import Step, Submission
+
+# What a record has beside the pixels: its name, its labels, and what frames it.
+_RECORD_BYTES = 250
+_PLACES = ("data_root", "serving_root")
+# The steps that bring examples to their own disk.
+_STAGING = ("train", "evaluate")
+_TEMPORARY = "/tmp"
+
+
+@dataclass(frozen=True)
+class SourceSize:
+    """How large a source is, as far as that is known."""
+
+    num_samples: int | None
+    num_bytes: int | None
+
+
+def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
+    """Asks ingest how large the source is.
+
+    Raises:
+        FailedError: If ingest could not read it.
+        CouldNotLookError: If that cannot be known here.
+    """
+    source = submission.values.get("source")
+    if not source:
+        raise CouldNotLookError("source is not given")
+    if _is_folder(source.removeprefix("dir:")) and source.startswith("dir:"):
+        _check_mounted(submission, "source", source.removeprefix("dir:"))
+        raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
+    options = ["--include-test"] if submission.values.get("include_test") else []
+    own = {name: submission.values[name] for name in ("classes", "file_pattern", "filters") if submission.values.get(name)}
+    options += [f"--{name.replace('_', '-')}={value}" for name, value in own.items()]
+    status, said = ask_module("components.ingest.survey", source, *options, timeout_s=timeout_s)
+    if status == WRONG:
+        raise FailedError(f"{said} ({_whose(source)})")
+    if status == UNKNOWN:
+        raise CouldNotLookError(f"{said} ({_whose(source)})")
+    return SourceSize(**json.loads(said))
+
+
+def _whose(source: str) -> str:
+    if source.startswith("kaggle:"):
+        return "asked with this machine's credentials; what counts for the run is the secret on the cluster"
+    return "asked with this machine's credentials; what counts for the run is the cluster's service account"
+
+
+def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
+    """Says whether the source can be read, with this machine's credentials, and how large it is."""
+    found, source = size.result(), submission.values["source"]
+    parts = [f"{found.num_samples} samples"] if found.num_samples else []
+    parts += [f"{_gigabytes(found.num_bytes)}"] if found.num_bytes else []
+    text = f"{source}: {', '.join(parts)}"
+    return text if source.startswith("synthetic:") else f"{text} ({_whose(source)})"
+
+
+def check_places(submission: Submission, timeout_s: float) -> str:
+    """Writes a small object where data and models go, and removes it again, with this machine's credentials."""
+    given = {name: submission.values[name] for name in _PLACES if submission.values.get(name)}
+    if not given:
+        raise CouldNotLookError(f"{' and '.join(_PLACES)} are not given")
+    for name, place in given.items():
+        if _is_folder(place):
+            _check_mounted(submission, name, place)
+    buckets = sorted({place for place in given.values() if not _is_folder(place)})
+    if not buckets:
+        raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
+    whose = "with this machine's credentials; what counts for the run is the cluster's service account"
+    status, said = ask_module("components.shared.probe", *buckets, timeout_s=timeout_s)
+    if status == WRONG:
+        raise FailedError(f"{said} (tried {whose})")
+    if status == UNKNOWN:
+        raise CouldNotLookError(f"{said} (tried {whose})")
+    return f"{', '.join(buckets)}: written to and cleared again, {whose}"
+
+
+def _is_folder(place: str) -> bool:
+    return "://" not in place
+
+
+def _check_mounted(submission: Submission, name: str, folder: str) -> None:
+    """Refuses a folder of which each pod would see one of its own."""
+    without = [step.name for step in submission.steps if not any(_is_below(folder, volume) for volume in step.volumes)]
+    if without:
+        raise FailedError(
+            f"{name}={folder} is a folder, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
+            "each pod would see an empty one of its own. Give gs://<bucket>/<prefix>"
+        )
+
+
+def _is_below(folder: str, volume: str) -> bool:
+    return folder == volume or folder.startswith(volume.rstrip("/") + "/")
+
+
+def check_data_fits(submission: Submission, size: "Future[SourceSize]", cluster: Cluster) -> str:
+    """Compares an estimate of the examples with the disk of the pods that copy them there."""
+    try:
+        found = size.result()
+    except FailedError:
+        raise CouldNotLookError("the size of the source is not known: see above") from None
+    if not found.num_samples:
+        raise CouldNotLookError("how many samples there are shows only when ingest has read the source")
+    side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
+    num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
+    estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {_gigabytes(num_bytes)} of examples"
+    if _is_folder(submission.values.get("data_root", "")):
+        return f"{estimate}, read where they are"
+    steps = [step for step in submission.steps if step.name in _STAGING]
+    limits = [_check_disk(step, num_bytes, estimate) for step in steps]
+    nodes = cluster.nodes()
+    for step in steps:
+        disks = [
+            node.allocatable["ephemeral-storage"]
+            for node in nodes
+            if node.has_labels(step.node_selector) and not node.repelling(step) and "ephemeral-storage" in node.allocatable
+        ]
+        if not disks:
+            raise CouldNotLookError(f"{estimate}. There is no node at present whose disk {step.name} would use")
+        if max(disks) < num_bytes:
+            raise FailedError(
+                f"{estimate}, and {step.name} copies them to its node's disk, which has {_gigabytes(int(max(disks)))} for "
+                "pods. Give the pool larger disks (--disk-size), or take a smaller image_size_px"
+            )
+    return f"{estimate}: they fit on the disks of {' and '.join(step.name for step in steps)}{''.join(limits)}"
+
+
+def _check_disk(step: Step, num_bytes: int, estimate: str) -> str:
+    limit = next((limit for folder, limit in step.disk_limits.items() if _is_below(_TEMPORARY, folder)), "")
+    if not limit:
+        return ""
+    if quantity(limit) < num_bytes:
+        raise FailedError(
+            f"{estimate}, and {step.name}'s {_TEMPORARY} may hold {limit}: raise it in pipeline/placement.py and compile, "
+            "or take a smaller image_size_px"
+        )
+    return f", {limit} at most in {step.name}"
+
+
+def _gigabytes(num_bytes: int | None) -> str:
+    return f"{(num_bytes or 0) / 10**9:.1f} GB"

@@ -1,0 +1,132 @@
+"""Whether the images are where the cluster will pull them from."""
+
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.submission import Submission
+
+_TIMEOUT_S = 15.0
+_DOCKER_HUB, _DOCKER_HUB_API = "docker.io", "registry-1.docker.io"
+# What a tag may stand for: an image, or an index of images for several kinds of machine; as Docker and as OCI name them.
+_MANIFEST_TYPES = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image's name, taken apart as Docker does.
+
+    Attributes:
+        registry: The host; empty where the name has none.
+        repository: The path there.
+        reference: The digest, or else the tag.
+    """
+
+    registry: str
+    repository: str
+    reference: str
+
+
+def parse_image(name: str) -> Image:
+    """Takes an image's name apart, such as `registry.example.com/hpa/train:0.1.0@sha256:...`."""
+    rest, _, digest = name.partition("@")
+    host, slash, path = rest.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        host, path = "", rest
+    folder, slash, last = path.rpartition("/")
+    last, _, tag = last.partition(":")
+    return Image(host, folder + slash + last, digest or tag or "latest")
+
+
+def check_images(submission: Submission) -> str:
+    """Asks each image's registry whether it has it, with the credentials of this machine's Docker, if it has any."""
+    names = sorted({step.image for step in submission.steps})
+    if local := [name for name in names if not parse_image(name).registry]:
+        raise FailedError(
+            f"{', '.join(local)}: no registry is named, so these are on the machine that built them alone. "
+            "`make push-images REGISTRY=<host>/<path> > digests.txt`, then "
+            "`python -m pipeline compile --registry <host>/<path> --digests digests.txt --output cluster.yaml` "
+            "and --file cluster.yaml here"
+        )
+    with ThreadPoolExecutor(len(names)) as pool:
+        answers = dict(zip(names, pool.map(_ask, names), strict=True))
+    if missing := [name for name, answer in answers.items() if answer == 404]:
+        raise FailedError(f"{', '.join(missing)}: the registry has no such image. `make push-images`, or is --file an old one?")
+    if refused := [name for name, answer in answers.items() if answer in (401, 403)]:
+        hosts = sorted({parse_image(name).registry for name in refused})
+        raise CouldNotLookError(
+            f"{', '.join(hosts)} does not show its images to this machine's Docker credentials: `docker login {hosts[0]}`. "
+            "The cluster needs credentials of its own"
+        )
+    if odd := [f"{name}: {answer}" for name, answer in answers.items() if answer != 200]:
+        raise CouldNotLookError(f"the registry answers otherwise than expected: {'; '.join(odd)}")
+    return f"all {len(names)} are in the registry"
+
+
+def _ask(name: str) -> int | str:
+    """The status of the registry's answer about an image, or in words why there is none."""
+    import docker.errors  # noqa: PLC0415 (--help should not wait for these)
+    import requests  # noqa: PLC0415
+
+    image = parse_image(name)
+    host = _DOCKER_HUB_API if image.registry == _DOCKER_HUB else image.registry
+    # As Docker does: encrypted everywhere but on this machine.
+    scheme = "http" if host.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
+    url = f"{scheme}://{host}/v2/{image.repository}/manifests/{image.reference}"
+    try:
+        with requests.Session() as session:
+            session.headers["Accept"] = _MANIFEST_TYPES
+            response = session.head(url, timeout=_TIMEOUT_S, allow_redirects=True)
+            if response.status_code == 401:
+                session.auth = _authorize(image, response.headers.get("WWW-Authenticate", ""))
+                response = session.head(url, timeout=_TIMEOUT_S, allow_redirects=True)
+            return int(response.status_code)
+    except requests.RequestException as error:
+        return f"no answer from {host} ({type(error).__name__})"
+    except docker.errors.DockerException:
+        return f"this machine's Docker has no credentials for {host}, as its helper for them does not work"
+
+
+def _authorize(image: Image, challenge: str) -> Any:
+    """What signs the requests that a registry has challenged: with this machine's credentials, or none for what is public."""
+    import docker.auth  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+
+    # A file gives names in lower case, a helper with a capital.
+    found = docker.auth.load_config().resolve_authconfig(image.registry) or {}
+    known = {key.lower(): value for key, value in found.items() if value}
+    basic = (known["username"], known["password"]) if "username" in known else None
+    scheme, _, rest = challenge.partition(" ")
+    asked = urllib.request.parse_keqv_list(urllib.request.parse_http_list(rest))
+    if scheme.lower() != "bearer" or "realm" not in asked:
+        return basic
+    query = {"service": asked.get("service", ""), "scope": asked.get("scope", f"repository:{image.repository}:pull")}
+    if token := known.get("identitytoken"):
+        form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": "hpa-pipeline"} | query
+        response = requests.post(asked["realm"], data=form, timeout=_TIMEOUT_S)
+    else:
+        response = requests.get(asked["realm"], params=query, auth=basic, timeout=_TIMEOUT_S)
+    if response.status_code != 200:
+        return basic
+    answer = response.json()
+    return _Bearer(answer.get("token") or answer.get("access_token", ""))
+
+
+class _Bearer:
+    """Signs requests with a token that a registry gave."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: Any) -> Any:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request

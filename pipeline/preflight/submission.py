@@ -1,0 +1,131 @@
+"""What would be submitted: a compiled pipeline, read for what its pods will ask for, with its arguments."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.compiled import load_parameters, parse_arguments
+
+
+@dataclass(frozen=True)
+class SecretUse:
+    """A Kubernetes secret that a pod gets, and the keys that it must have. A pod starts without an optional one."""
+
+    name: str
+    keys: tuple[str, ...]
+    is_optional: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step's pod asks for.
+
+    Attributes:
+        name: The step.
+        image: As the cluster pulls it.
+        cpu: The cores that it requests, as Kubernetes writes quantities.
+        memory: The memory that it requests; empty where it names none.
+        accelerators: How many of which resource, such as nvidia.com/gpu; empty without.
+        node_selector: The labels that its node must have.
+        tolerations: The taints that it tolerates, as Kubernetes writes them.
+        volumes: The folders that are mounted for longer than the pod lives.
+        disk_limits: The most that its temporary folders on the node's disk may hold, by folder.
+        secrets: The secrets that it gets.
+    """
+
+    name: str
+    image: str
+    cpu: str
+    memory: str
+    accelerators: dict[str, int]
+    node_selector: dict[str, str]
+    tolerations: tuple[dict[str, str], ...]
+    volumes: tuple[str, ...]
+    disk_limits: dict[str, str]
+    secrets: tuple[SecretUse, ...]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A compiled pipeline with the values of its parameters, given or by default. `missing` are those without a value."""
+
+    steps: tuple[Step, ...]
+    values: dict[str, Any]
+    missing: tuple[str, ...]
+
+
+def read_submission(path: Path, words: list[str]) -> Submission:
+    """Reads what a compiled pipeline asks for when it is run with arguments, given as NAME=VALUE.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no compiled pipeline, or an argument is none that it could use.
+    """
+    with _as_compiled(path):
+        parameters = load_parameters(path)
+    values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required}
+    values |= parse_arguments(words, parameters)
+    with _as_compiled(path):
+        spec, *others = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
+        steps = tuple(
+            _read_step(name.removeprefix("exec-"), executor["container"], pods.get(name, {}), values)
+            for name, executor in spec["deploymentSpec"]["executors"].items()
+            if "container" in executor
+        )
+    return Submission(steps, values, tuple(name for name in parameters if name not in values))
+
+
+@contextlib.contextmanager
+def _as_compiled(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        raise ValueError(
+            f"{path}: expected what `python -m pipeline compile` writes. Received: something else ({type(error).__name__})"
+        ) from None
+
+
+def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values: dict[str, Any]) -> Step:
+    resources = container.get("resources", {})
+    accelerator = resources.get("accelerator")
+    volumes = [volume["mountPath"] for volume in pod.get("pvcMount", [])]
+    limits = [mount for mount in pod.get("emptyDirMounts", []) if mount.get("medium") != "Memory"]
+    return Step(
+        name=name,
+        image=container["image"],
+        cpu=resources.get("resourceCpuRequest", ""),
+        memory=resources.get("resourceMemoryRequest", ""),
+        accelerators={accelerator["resourceType"]: int(accelerator["resourceCount"])} if accelerator else {},
+        node_selector=_read_node_selector(pod.get("nodeSelector", {}), values),
+        tolerations=tuple(pod.get("tolerations", [])),
+        volumes=tuple(volumes),
+        disk_limits={limit["mountPath"]: limit.get("sizeLimit", "") for limit in limits},
+        secrets=tuple(_read_secrets(pod)),
+    )
+
+
+def _read_node_selector(selector: dict[str, Any], values: dict[str, Any]) -> dict[str, str]:
+    labels = dict(selector.get("labels", {}))
+    given = selector.get("nodeSelectorJson", {})
+    # Inside an exit handler, a pipeline's parameter goes by a longer name.
+    parameter = given.get("componentInputParameter", "").removeprefix("pipelinechannel--")
+    return labels | (values.get(parameter) or given.get("runtimeValue", {}).get("constant") or {})
+
+
+def _read_secrets(pod: dict[str, Any]) -> list[SecretUse]:
+    uses = []
+    for kind in ("secretAsEnv", "secretAsVolume", "imagePullSecret"):
+        for use in pod.get(kind, []):
+            name = use.get("secretName") or _constant(use["secretNameParameter"])
+            keys = tuple(key["secretKey"] for key in use.get("keyToEnv", []))
+            uses.append(SecretUse(name, keys, use.get("optional", False)))
+    return uses
+
+
+def _constant(value: dict[str, Any]) -> str:
+    return str(value["runtimeValue"]["constant"])

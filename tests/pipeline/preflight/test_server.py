@@ -1,0 +1,86 @@
+"""The check of the Kubeflow Pipelines API, by KFP's own client."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.server import check_server
+from tests.pipeline.preflight.loopback import Answer, Loopback
+
+V2, V1 = "/apis/v2beta1/healthz", "/apis/v1beta1/healthz"
+EXPERIMENTS = "/apis/v2beta1/experiments"
+
+
+def _answer(server: Loopback, v2: Any, v1: Any = None) -> None:
+    server.answers = {V2: v2, V1: v1 or Answer(404), EXPERIMENTS: Answer(body={"experiments": []})}
+
+
+def test_the_version_is_told_as_the_server_tells_it(loopback: Loopback) -> None:
+    _answer(loopback, Answer(body={"multi_user": False}), Answer(body={"tag_name": "2.14.3", "multi_user": False}))
+    assert check_server(loopback.url, "kubeflow", "") == f"{loopback.url} answers: Kubeflow Pipelines 2.14.3"
+
+
+def test_the_web_page_tells_it_too(loopback: Loopback) -> None:
+    _answer(loopback, Answer(body={"apiServerTagName": "2.5.0", "apiServerReady": True}))
+    assert "Kubeflow Pipelines 2.5.0" in check_server(loopback.url, "kubeflow", "")
+
+
+def test_a_server_need_not_tell_its_version(loopback: Loopback) -> None:
+    _answer(loopback, Answer(body={"multi_user": False}))
+    assert "that does not say its version" in check_server(loopback.url, "kubeflow", "")
+
+
+def test_only_where_namespaces_are_kept_apart_one_is_asked_for(loopback: Loopback) -> None:
+    for is_multi_user, query in ((False, "page_size=1"), (True, "page_size=1&namespace=team")):
+        _answer(loopback, Answer(body={"multi_user": is_multi_user}))
+        check_server(loopback.url, "team", "sesame")
+        asked = loopback.requests[-1]
+        assert (asked.path, sorted(asked.query.split("&"))) == (EXPERIMENTS, sorted(query.split("&")))
+        assert asked.authorization == "Bearer sesame"
+
+
+def test_an_old_server_is_refused(loopback: Loopback) -> None:
+    _answer(loopback, Answer(404), Answer(body={"tag_name": "1.8.5"}))
+    with pytest.raises(FailedError, match=r"is Kubeflow Pipelines 1\.8\.5: expected 2\.0 or later"):
+        check_server(loopback.url, "kubeflow", "")
+
+
+def test_a_web_page_without_its_server_is_told_from_the_server(loopback: Loopback) -> None:
+    _answer(loopback, Answer(body={"apiServerReady": False}))
+    with pytest.raises(FailedError, match="the API server behind it does not answer: see `kubectl -n kubeflow get pods"):
+        check_server(loopback.url, "kubeflow", "")
+
+
+def test_another_server_is_told_from_it(loopback: Loopback) -> None:
+    with pytest.raises(FailedError, match="answers, but not as Kubeflow Pipelines does: it has no /apis/v2beta1/healthz"):
+        check_server(loopback.url, "kubeflow", "")
+    _answer(loopback, Answer(body="<html>Sign in</html>"))
+    with pytest.raises(FailedError, match=r"is no JSON\. Is it a sign-in page"):
+        check_server(loopback.url, "kubeflow", "")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_is_not_let_in_is_told(loopback: Loopback, status: int) -> None:
+    _answer(loopback, Answer(body={"multi_user": True}))
+    loopback.answers[EXPERIMENTS] = Answer(status, {"error": "sesame is not the word"})
+    with pytest.raises(FailedError, match=rf"does not let you in \({status}\). Give --token") as refused:
+        check_server(loopback.url, "kubeflow", "sesame")
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_server_in_trouble_is_told(loopback: Loopback) -> None:
+    _answer(loopback, Answer(503))
+    with pytest.raises(FailedError, match="answers with status 503"):
+        check_server(loopback.url, "kubeflow", "")
+
+
+def test_nobody_there_is_told_at_once(loopback: Loopback) -> None:
+    loopback.server_close()
+    with pytest.raises(FailedError, match=r"cannot be reached \(\w+\). Is its address right"):
+        check_server(loopback.url, "kubeflow", "")
+
+
+def test_without_an_address_it_says_which_to_give() -> None:
+    with pytest.raises(CouldNotLookError, match="Say --host, such as --host http://localhost:8080"):
+        check_server("", "kubeflow", "")

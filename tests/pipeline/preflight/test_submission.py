@@ -1,0 +1,59 @@
+"""What is read of a compiled pipeline."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.compiled import PIPELINE_YAML
+from pipeline.local import STEPS
+from pipeline.placement import GKE_T4_NODES, GPU_RESOURCE, NUM_GPUS, RESOURCES
+from pipeline.preflight.submission import SecretUse, Step, read_submission
+from tests.pipeline.preflight.conftest import KAGGLE_KEYS, MakeSubmission, with_kaggle_secret
+
+
+def _steps(steps: tuple[Step, ...]) -> dict[str, Step]:
+    return {step.name: step for step in steps}
+
+
+def test_the_committed_pipeline_asks_for_what_placement_says() -> None:
+    read = read_submission(PIPELINE_YAML, [])
+    steps = _steps(read.steps)
+    assert set(STEPS) <= set(steps)
+    for name in STEPS:
+        wanted = RESOURCES[name]
+        assert (steps[name].cpu, steps[name].memory) == (str(wanted.cpu), wanted.memory)
+    assert steps["train"].accelerators == {GPU_RESOURCE: NUM_GPUS}
+    assert steps["train"].node_selector == GKE_T4_NODES
+    assert [toleration["key"] for toleration in steps["train"].tolerations] == [GPU_RESOURCE]
+    assert all(not steps[name].accelerators and not steps[name].node_selector for name in STEPS if name != "train")
+
+
+def test_arguments_stand_in_place_of_defaults(make_submission: MakeSubmission) -> None:
+    read = make_submission("source=synthetic:40", 'gpu_node_selector={"gpu": "big"}')
+    assert _steps(read.steps)["train"].node_selector == {"gpu": "big"}
+    assert read.values["image_size_px"] == 299
+    assert read.missing == ("data_root", "serving_root")
+
+
+def test_secrets_volumes_and_disks_are_read(make_submission: MakeSubmission) -> None:
+    mounts = [
+        {"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "30Gi"},
+        {"volumeName": "shared-memory", "mountPath": "/dev/shm", "sizeLimit": "2Gi", "medium": "Memory"},
+    ]
+    pods = with_kaggle_secret() | {
+        "train": {"emptyDirMounts": mounts, "pvcMount": [{"constant": "cells", "mountPath": "/data"}]},
+        "push": {"imagePullSecret": [{"secretName": "registry"}]},
+    }
+    steps = _steps(make_submission(pods=pods).steps)
+    assert steps["ingest"].secrets == (SecretUse("kaggle", KAGGLE_KEYS, is_optional=True),)
+    assert steps["push"].secrets == (SecretUse("registry", (), is_optional=False),)
+    assert steps["train"].disk_limits == {"/tmp": "30Gi"}
+    assert steps["train"].volumes == ("/data",)
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "hello", "a: 1\n---\nb: 2\n", "components: {}\nroot: {}\n"])
+def test_what_is_no_compiled_pipeline_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"other.yaml: expected what `python -m pipeline compile` writes"):
+        read_submission(path, [])
