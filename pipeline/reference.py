@@ -98,7 +98,7 @@ def _prose(text: str) -> Iterator[str]:
     """A command's help: its examples become blocks of their own."""
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("Example: "):
-            yield from ("```", paragraph.removeprefix("Example: "), "```", "")
+            yield from ("```", " \\\n    ".join(paragraph.removeprefix("Example: ").split("\n")), "```", "")
         else:
             yield from (_cell(paragraph), "")
 

@@ -22,7 +22,7 @@ _EXPLAINED_IN = "docs/cluster.md"
 
 
 def preflight(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="As they will be submitted.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="As they will be submitted.")] = None,
     host: Annotated[str, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Where Kubeflow Pipelines answers.")] = "",
     file: Annotated[
         Path, typer.Option(help="The compiled pipeline that will be submitted.", show_default=PIPELINE_YAML.name)
