@@ -57,7 +57,10 @@ def compile_command(
     output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
     registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
-    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
+    digests: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A file with what `make push-images` printed: pins the images."),
+    ] = None,
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
@@ -88,7 +91,7 @@ def parameters() -> None:
 
 @app.command(no_args_is_help=True)
 def run(
-    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The pipeline's parameters.")],
+    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")],
     pipeline_root: Annotated[Path, typer.Option(help="Where artifacts, data and models go.")] = Path("outputs"),
 ) -> None:
     """Runs the pipeline on this machine, with no cluster and no Docker.
@@ -105,11 +108,11 @@ def run(
         given = parse_arguments(arguments, load_parameters())
         if "source" not in given:
             raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
-        if "weights" not in given:
-            given["weights"], reason = default_weights()
+        located = default_locations(given, pipeline_root)
+        if "weights" not in located:
+            located["weights"], reason = default_weights()
             if reason:
                 _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
-        located = default_locations(given, pipeline_root)
         with _StepView() as view:
             finished = run_pipeline(located, pipeline_root, view.show)
     except (ValueError, OSError, StepFailedError) as error:

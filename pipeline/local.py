@@ -85,7 +85,10 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     for name in ("data_root", "serving_root"):
         located[name] = absolute(located[name])
     if located.get("source", "").startswith("dir:"):
-        located["source"] = "dir:" + absolute(located["source"].removeprefix("dir:"))
+        folder = absolute(located["source"].removeprefix("dir:"))
+        if "://" not in folder and not Path(folder).is_dir():
+            raise ValueError(f"source: expected a folder with train.csv and the images. There is no folder {folder}")
+        located["source"] = f"dir:{folder}"
     if located.get("classes"):
         located["classes"] = absolute(located["classes"])
         if "://" not in located["classes"] and not Path(located["classes"]).is_file():
