@@ -43,7 +43,7 @@ class Converted:
 
 
 def _ingest(folder: Path, data_root: Path) -> RawImages:
-    return ingest_images(Folder(str(folder), 28), "dir:cells", str(data_root), list(CLASS_NAMES))
+    return ingest_images(Folder(str(folder), CLASS_NAMES), "dir:cells", str(data_root), list(CLASS_NAMES))
 
 
 @pytest.fixture(scope="module")
