@@ -15,6 +15,7 @@ import pytest
 from pipeline.compiled import ROOT, load_parameters
 
 _PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+_COMMANDS = re.findall(r"^```bash\n(.*?)^```", _PAGE, re.MULTILINE | re.DOTALL)
 _CLASSES = ["nucleus", "membrane", "cytoplasm"]
 
 
@@ -26,7 +27,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("a.tif", "plate1/b.png"):
         cv2.imwrite(str(folder / "my_scans" / name), np.array([[0, 2048], [4095, 65535]], np.uint16))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for commands in re.findall(r"^```bash\n(.*?)^```", _PAGE, re.MULTILINE | re.DOTALL):
+    for commands in _COMMANDS:
         process = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=folder,
@@ -70,9 +71,8 @@ class TestPage:
     def test_every_sample_is_predicted_and_decisions_are_names(self, done: Path) -> None:
         predicted = _rows(done / "predictions.csv")
         assert list(predicted[0]) == ["Id", "Decisions", *_CLASSES]
-        assert {row["Id"] for row in predicted} == {
-            row["Id"].replace("/", "_") for row in _rows(done / "my_images" / "train.csv")
-        }
+        labelled = _rows(done / "my_images" / "train.csv")
+        assert [row["Id"] for row in predicted] == [row["Id"].replace("/", "_") for row in labelled]
         assert {name for row in predicted for name in row["Decisions"].split("; ")} <= {"", *_CLASSES}
         submitted = _rows(done / "predictions.submission.csv")
         assert {word for row in submitted for word in row["Predicted"].split()} <= {"0", "1", "2"}

@@ -15,7 +15,7 @@ from components.shared.labels import FILTERS, format_target
 from components.shared.manifest import RawImages
 
 # Raised when the same source gives another index or other files.
-FORMAT = 2
+FORMAT = 3
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -211,11 +211,23 @@ class TestStack:
         image = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((3, 3), np.uint8))
         np.testing.assert_array_equal(stack_filters([image], 4)[..., 0], np.arange(16).reshape(4, 4))
 
+    @pytest.mark.parametrize(("height", "width"), [(128, 100), (100, 150), (101, 128)])
+    def test_takes_the_middle_square_of_what_is_not_quite_square(
+        self, make_pixels: MakePixels, height: int, width: int
+    ) -> None:
+        image, side = make_pixels(0, height, width), min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        middle = image[top : top + side, left : left + side]
+        np.testing.assert_array_equal(stack_filters([image, image], 75), stack_filters([middle, middle], 75))
+
     @pytest.mark.parametrize(
         ("sizes", "reason"),
         [
             ([(128, 128), (96, 128)], "filters of different sizes: 128 x 96, 128 x 128 pixels"),
-            ([(80, 128), (80, 128)], "128 x 80 pixels: too far from square"),
+            (
+                [(80, 128), (80, 128)],
+                "128 x 80 pixels: too far from square, .*, each with a row of its own",
+            ),
             ([(74, 74), (74, 74)], "74 x 74 pixels: smaller than image_size_px=75. Give image_size_px=74 or less"),
         ],
     )

@@ -72,14 +72,15 @@ class TestFolder:
 
     def test_without_any_image_is_refused_with_a_file_name_that_would_do(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"}, filters=())
-        with pytest.raises(
-            ValueError, match=rf"{folder}: none of the 2 samples .*train.csv .*Expected files such as a_green.png"
-        ):
+        with pytest.raises(ValueError, match=rf"{folder}: no image .* such as <Id>_green.png. Received: no file at all"):
             Folder(str(folder), CLASS_NAMES)
 
-    def test_whose_label_file_has_no_rows_is_refused(self, tmp_path: Path, make_folder: MakeFolder) -> None:
-        with pytest.raises(ValueError, match=r"none of the 0 samples .*<Id>_green.png"):
-            Folder(str(make_folder(tmp_path / "cells", {})), CLASS_NAMES)
+    def test_whose_label_file_has_no_row_of_an_image_is_refused(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0"})
+        for rows, expected in (("", "<Id>_green.png"), ("b,1\n", "b_green.png")):
+            (folder / "train.csv").write_text(f"Id,Target\n{rows}")
+            with pytest.raises(ValueError, match=rf"none of the .* Expected files such as {expected}. Received: .* such as a$"):
+                Folder(str(folder), CLASS_NAMES)
 
     def test_without_a_label_file_is_refused_with_its_name(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/train.csv: expected the label file"):
