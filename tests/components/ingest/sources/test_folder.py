@@ -165,6 +165,13 @@ class TestOwnNames:
         with pytest.raises(ValueError, match=r"such as A01-antibody\.png\. Received: images of 2 others, such as plate1_A01"):
             Folder(str(folder), ["nucleus"], image_names=self.NAMES)
 
+    def test_own_classes_that_were_not_given_stop_at_once(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        with pytest.raises(
+            ValueError, match=r"not one row .* The first: plate1_A01: .* 'nucleus'.* give the parameter classes \(train"
+        ):
+            Folder(str(folder), CLASS_NAMES, image_names=self.NAMES)
+
     def test_a_label_file_of_another_name_is_pointed_at(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells")
         (folder / "train.csv").rename(folder / "labels.csv")
