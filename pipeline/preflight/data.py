@@ -56,8 +56,8 @@ def _whose(source: str) -> str:
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
     """Says whether the source can be read, with this machine's credentials, and how large it is."""
     found, source = size.result(), submission.values["source"]
-    parts = [f"{found.num_samples} samples"] if found.num_samples else []
-    parts += [f"{_gigabytes(found.num_bytes)}"] if found.num_bytes else []
+    parts = [f"{found.num_samples} sample{'s' if found.num_samples > 1 else ''}"] if found.num_samples else []
+    parts += [_gigabytes(found.num_bytes)] if found.num_bytes else []
     text = f"{source}: {', '.join(parts)}"
     return text if source.startswith("synthetic:") else f"{text} ({_whose(source)})"
 
