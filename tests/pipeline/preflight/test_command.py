@@ -60,11 +60,12 @@ def test_a_cluster_that_is_ready_passes(
         f"data_root={emulated_root}/data",
         f"serving_root={emulated_root}/models",
         "--file",
-        str(make_file(f"{loopback.netloc}/hpa", with_kaggle_secret())),
+        str(make_file(pods=with_kaggle_secret())),
+        "--registry",
+        f"{loopback.netloc}/hpa",
         "--host",
         loopback.url,
-        "--token",
-        "open-sesame",
+        KFP_EXISTING_TOKEN="open-sesame",
         DOCKER_CONFIG=str(tmp_path),
     )
     lines = _lines(process)

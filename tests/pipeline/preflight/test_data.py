@@ -8,7 +8,7 @@ import pytest
 
 from components.shared import storage
 from pipeline.modules import UNKNOWN, ask_module
-from pipeline.preflight.cluster import Cluster
+from pipeline.preflight.cluster import Cluster, Node
 from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, survey_source
 from pipeline.preflight.finding import CouldNotLookError, FailedError, begin
 from tests.components.ingest.competition import signed_in
@@ -104,7 +104,7 @@ def test_examples_that_fit_are_told_with_an_estimate(
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node())
     limits = {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "30Gi"}]}
     submission = make_submission(*CLUSTER, pods={"train": limits, "evaluate": limits})
-    said = check_data_fits(submission, _size(31072), cluster)
+    said = check_data_fits(submission, _size(31072), cluster.nodes)
     assert said.startswith("31072 samples of 299 px in 3 channels are 8.3 GB of examples: they fit on the disks of ")
     assert "30Gi at most in train" in said
 
@@ -113,23 +113,31 @@ def test_a_temporary_folder_that_is_too_small_fails(make_submission: MakeSubmiss
     pods = {"train": {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "8Gi"}]}}
     submission = make_submission(*CLUSTER, "channels=rgby", pods=pods)
     with pytest.raises(FailedError, match=r"are 11\.1 GB of examples, and train's /tmp may hold 8Gi: raise it in"):
-        check_data_fits(submission, _size(31072), cluster)
+        check_data_fits(submission, _size(31072), cluster.nodes)
 
 
 def test_a_nodes_disk_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node(ephemeral_storage="5G"))
     with pytest.raises(FailedError, match=r"train copies them to its node's disk, which has 5\.0 GB for pods\. Give the pool"):
-        check_data_fits(make_submission(*CLUSTER), _size(31072), cluster)
+        check_data_fits(make_submission(*CLUSTER), _size(31072), cluster.nodes)
 
 
 def test_what_is_not_known_of_the_size_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     submission = make_submission(*CLUSTER)
     with pytest.raises(CouldNotLookError, match="shows only when ingest has read the source"):
-        check_data_fits(submission, _size(None), cluster)
+        check_data_fits(submission, _size(None), cluster.nodes)
     failed: Future[SourceSize] = Future()
     failed.set_exception(FailedError("there is no such competition"))
     with pytest.raises(CouldNotLookError, match="the size of the source is not known: see above"):
-        check_data_fits(submission, failed, cluster)
+        check_data_fits(submission, failed, cluster.nodes)
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
     with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is no node at present whose disk train"):
-        check_data_fits(submission, _size(31072), cluster)
+        check_data_fits(submission, _size(31072), cluster.nodes)
+
+
+def test_the_estimate_is_told_without_a_cluster_too(make_submission: MakeSubmission) -> None:
+    def look_away() -> list[Node]:
+        raise CouldNotLookError("it is dark")
+
+    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples; but it is dark"):
+        check_data_fits(make_submission(*CLUSTER), _size(31072), look_away)
