@@ -60,9 +60,7 @@ def test_a_cluster_that_is_ready_passes(
         f"data_root={emulated_root}/data",
         f"serving_root={emulated_root}/models",
         "--file",
-        str(make_file(pods=with_kaggle_secret())),
-        "--registry",
-        f"{loopback.netloc}/hpa",
+        str(make_file(f"{loopback.netloc}/hpa", with_kaggle_secret())),
         "--host",
         loopback.url,
         KFP_EXISTING_TOKEN="open-sesame",
@@ -138,3 +136,8 @@ def test_a_terminal_shows_a_table(verdict: Verdict) -> None:
     said = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
     assert re.search(rf"^images +{verdict} +say \[bold\] *$", said, re.MULTILINE)
     assert f"1 {verdict}. docs/cluster.md says what each line means." in said
+
+
+def test_the_documentation_explains_every_check() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (?!check )([\w ]+) \|", text, re.MULTILINE) == CHECKS
