@@ -71,7 +71,7 @@ def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
     page = _write(tmp_path, record)
     assert _looks(page) == ["reused", "reused", "new", "new", "new"]
     assert "Pushed model: /serving/hpa/2" in page
-    for figure in ("31,072 samples", "24,858 / 3,107 / 3,107", "epoch 9 of 12", "macro F1 0.451", "version 2"):
+    for figure in ("31,072 samples", "31,072 examples", "epoch 9 of 12", "macro F1 0.451", "version 2"):
         assert figure in page
     assert "0123456789abcdef" in page
     assert "seed 0, learning_rate 0.001" in page
