@@ -59,6 +59,8 @@ def test_artifacts_are_the_same_when_the_step_runs_again_and_converts_nothing(
     for artifact in first.values():
         assert artifact.metadata["fingerprint"] == examples.fingerprint
         assert artifact.metadata["num_train"] == 6
+        assert artifact.metadata["reused"] is False
+    assert all(artifact.metadata["reused"] is True for artifact in second.values())
 
 
 def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) -> None:
