@@ -31,7 +31,7 @@ from pipeline.local import (
     run_pipeline,
 )
 from pipeline.modules import run_module
-from pipeline.predict import predict
+from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -128,9 +128,9 @@ def preview(
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
-    classes: Annotated[str, typer.Option(help="As the parameter classes: a CSV file of your own classes.")] = "",
-    file_pattern: Annotated[str, typer.Option(help="As the parameter file_pattern.")] = DEFAULT_PATTERN,
-    filters: Annotated[str, typer.Option(help="As the parameter filters.")] = "",
+    classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
+    file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
+    filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
 ) -> None:
     """Draws a contact sheet of a source's samples, with their labels: a look before a run.
 

@@ -158,7 +158,7 @@ def _figure(step: Step) -> str:
     if "num_bytes" in said:
         return f"{said['num_samples']:,} samples"
     if "num_train" in said:
-        return f"{said['num_train']:,} / {said['num_validation']:,} / {said['num_test']:,}"
+        return f"{said['num_train'] + said['num_validation'] + said['num_test']:,} examples"
     if "best_epoch" in said:
         return f"epoch {said['best_epoch']} of {said['epochs_trained']}"
     if "f1_macro" in said:
@@ -173,7 +173,7 @@ def _step_table(steps: list[Step]) -> Markup:
     for step in steps:
         began = time.strftime("%H:%M:%S", time.localtime(step.record.started_s)) if step.record else ""
         links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(step.name, one.name) for one in step.artifacts)
-        look = {"done": "yes", "found again": "yes", "not reached": ""}.get(step.status, "no")
+        look = {"done": "yes", "found again": "faint", "not reached": "faint"}.get(step.status, "no")
         rows.append([step.name, Markup('<span class="{}">{}</span>').format(look, step.status), began, step.took, links])
     return table(["Step", "status", "began", "took", "made"], rows)
 

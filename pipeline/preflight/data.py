@@ -1,11 +1,12 @@
 """Whether the run's data can be read and written, and fits: asked of processes that have what the steps have installed."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from pipeline.modules import UNKNOWN, WRONG, ask_module
-from pipeline.preflight.cluster import Cluster, quantity
+from pipeline.preflight.cluster import Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.submission import Step, Submission
 
@@ -58,8 +59,8 @@ def _whose(source: str) -> str:
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
     """Says whether the source can be read, with this machine's credentials, and how large it is."""
     found, source = size.result(), submission.values["source"]
-    parts = [f"{found.num_samples} samples"] if found.num_samples else []
-    parts += [f"{_gigabytes(found.num_bytes)}"] if found.num_bytes else []
+    parts = [f"{found.num_samples} sample{'s' if found.num_samples > 1 else ''}"] if found.num_samples else []
+    parts += [_gigabytes(found.num_bytes)] if found.num_bytes else []
     text = f"{source}: {', '.join(parts)}"
     return text if source.startswith("synthetic:") else f"{text} ({_whose(source)})"
 
@@ -102,7 +103,7 @@ def _is_below(folder: str, volume: str) -> bool:
     return folder == volume or folder.startswith(volume.rstrip("/") + "/")
 
 
-def check_data_fits(submission: Submission, size: "Future[SourceSize]", cluster: Cluster) -> str:
+def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nodes: Callable[[], list[Node]]) -> str:
     """Compares an estimate of the examples with the disk of the pods that copy them there."""
     try:
         found = size.result()
@@ -117,7 +118,10 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", cluster:
         return f"{estimate}, read where they are"
     steps = [step for step in submission.steps if step.name in _STAGING]
     limits = [_check_disk(step, num_bytes, estimate) for step in steps]
-    nodes = cluster.nodes()
+    try:
+        nodes = list_nodes()
+    except CouldNotLookError as error:
+        raise CouldNotLookError(f"{estimate}; but {error}") from None
     for step in steps:
         disks = [
             node.allocatable["ephemeral-storage"]

@@ -25,7 +25,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 def _ingest(folder: Path, data_root: Path) -> RawImages:
-    return ingest_images(Folder(str(folder), len(CLASS_NAMES)), f"dir:{folder}", str(data_root), list(CLASS_NAMES))
+    return ingest_images(Folder(str(folder), CLASS_NAMES), f"dir:{folder}", str(data_root), list(CLASS_NAMES))
 
 
 def _stored(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -97,7 +97,7 @@ class TestIngest:
             def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
                 raise AssertionError(f"{images} were read again")
 
-        second = ingest_images(Unread(str(folder), 28), f"dir:{folder}", str(tmp_path / "data"), list(CLASS_NAMES))
+        second = ingest_images(Unread(str(folder), CLASS_NAMES), f"dir:{folder}", str(tmp_path / "data"), list(CLASS_NAMES))
         assert second == first
         assert _stored(tmp_path / "data") == before
 
@@ -186,7 +186,7 @@ class TestFingerprint:
             (folder / "train.csv").write_text("Id,Target\na,0\n")
         else:
             names[0] = "another name"
-        other = ingest_images(Folder(str(folder), 28), "dir:x", str(tmp_path / "data2"), names)
+        other = ingest_images(Folder(str(folder), CLASS_NAMES), "dir:x", str(tmp_path / "data2"), names)
         assert other.fingerprint != first.fingerprint
 
 

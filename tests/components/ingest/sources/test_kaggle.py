@@ -36,7 +36,7 @@ def open_competition(server: KaggleServer) -> Open:
 
     def open_it(files: Iterable[tuple[str, bytes]], include_test: bool = False, method: int = 0) -> KaggleCompetition:
         server.archive.write_bytes(make_zip(files, method))
-        return KaggleCompetition(COMPETITION, len(CLASS_NAMES), include_test)
+        return KaggleCompetition(COMPETITION, CLASS_NAMES, include_test)
 
     return open_it
 
@@ -222,7 +222,7 @@ class TestFingerprint:
     def test_is_that_of_the_folder_with_the_same_content(
         self, cells: Path, fingerprint: Callable[..., str], tmp_path: Path, include_test: bool
     ) -> None:
-        folder = Folder(str(cells), len(CLASS_NAMES), include_test)
+        folder = Folder(str(cells), CLASS_NAMES, include_test)
         assert fingerprint(folder_files(cells), "1", include_test) == _ingest(folder, tmp_path / "2")[0].fingerprint
 
     def test_depends_on_the_content(self, cells: Path, fingerprint: Callable[..., str]) -> None:
@@ -236,13 +236,13 @@ class TestFingerprint:
 
 def test_the_validator_is_the_directorys_and_what_was_asked_for(cells: Path, server: KaggleServer) -> None:
     server.archive.write_bytes(make_zip(folder_files(cells)))
-    first = KaggleCompetition(COMPETITION, 28)
+    first = KaggleCompetition(COMPETITION, CLASS_NAMES)
     server.etag = '"the same archive, uploaded again"'
-    assert KaggleCompetition(COMPETITION, 28).validator() == first.validator()
-    others = [KaggleCompetition(COMPETITION, 27), KaggleCompetition(COMPETITION, 28, include_test=True)]
+    assert KaggleCompetition(COMPETITION, CLASS_NAMES).validator() == first.validator()
+    others = [KaggleCompetition(COMPETITION, CLASS_NAMES[:27]), KaggleCompetition(COMPETITION, CLASS_NAMES, include_test=True)]
     (cells / "test" / "t_red.png").write_bytes(b"")
     server.archive.write_bytes(make_zip(folder_files(cells)))
-    others.append(KaggleCompetition(COMPETITION, 28))
+    others.append(KaggleCompetition(COMPETITION, CLASS_NAMES))
     assert len({source.validator() for source in (first, *others)}) == 4
 
 
