@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,8 @@ def raw_records(folder: Path, image_size_px: int) -> Iterator[Any]:
 
     examples = Examples.model_validate_json((folder / "examples.json").read_text())
     records = open_records(examples, "train")
-    for epoch in range(100):
-        yield from training_batches(records, examples, plan_epoch(records, RECIPES["paper"], 0, epoch)).as_numpy_iterator()
+    plan = lru_cache(maxsize=2)(partial(plan_epoch, records, RECIPES["paper"], 0))
+    yield from training_batches(records, plan, range(1_000_000))
 
 
 def png_records(folder: Path, image_size_px: int) -> Iterator[Any]:

@@ -40,14 +40,14 @@ def _step_of(way: str, image_size_px: int) -> Callable[[], object]:
 
     from components.train.devices import open_devices  # noqa: PLC0415
     from components.train.learner import Learner  # noqa: PLC0415
-    from components.train.model import build_model, inception_resnet_v2  # noqa: PLC0415
+    from components.train.model import build_backbone, build_model  # noqa: PLC0415
     from components.train.precision import computing_in  # noqa: PLC0415
     from components.train.recipes import RECIPES  # noqa: PLC0415
 
     devices, recipe, batch = open_devices(), RECIPES["paper"], _batch(image_size_px)
     precision, _, compiler = way.removeprefix("fit ").partition(" ")
     with computing_in(precision):
-        backbone = inception_resnet_v2(image_size_px, 3, "none")
+        backbone = build_backbone("inception_resnet_v2", image_size_px, 3, "none")
         network = build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), len(CLASS_NAMES), recipe.dropout)
         if way.startswith("fit "):
             layers = [

@@ -16,6 +16,7 @@ from components.convert.transform import ImageMoments, write_transform_graph
 from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.train import training
 from components.train.inputs import evaluation_batches
+from components.train.model import BACKBONES
 from components.train.recipes import RECIPES
 from components.train.request import MODEL, Request
 
@@ -36,12 +37,13 @@ def transform_graph(examples: Examples, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    def small(image_size_px: int, num_channels: int, _weights: str) -> keras.Model:
-        pixels = keras.Input((image_size_px, image_size_px, num_channels))
+    def small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
+        assert (include_top, weights) == (False, None)
+        pixels = keras.Input(input_shape)
         return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "inception_resnet_v2", small)
+        patch.setitem(BACKBONES, RECIPE.backbone, small)
         request = Request("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
         model = training.train_model(examples, transform_graph, data_root, request)
