@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.push.version import DONE_MARK, RECORD, Record
 from components.shared import storage
 from components.shared.champion import find_champion
 from components.shared.manifest import (
@@ -19,6 +18,7 @@ from components.shared.manifest import (
     RawImages,
     TrainedModel,
 )
+from components.shared.served import DONE_MARK, RECORD, Record
 
 _Kind = TypeVar("_Kind", bound=Manifest)
 

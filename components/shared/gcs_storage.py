@@ -137,6 +137,24 @@ def store(path: Path, uri: str) -> None:
     _upload(uri, blob, lambda **options: blob.upload_from_filename(str(path), **_BYTES, **options), storage.file_crc32c(path))
 
 
+def copy(source_uri: str, uri: str) -> None:
+    """Lets the server copy an object, create-only.
+
+    Raises:
+        FileExistsError: If there is an object of this name with other content.
+    """
+    source, copied, token = _blob(source_uri), _blob(uri), None
+    try:
+        with _explained(uri):
+            while True:  # a large object may take several calls
+                token, _, _ = copied.rewrite(source, token, if_generation_match=0, timeout=TIMEOUT_S, retry=_patient())
+                if not token:
+                    return
+    except FileExistsError:  # or it was done, but the answer was lost and the same was asked again
+        if stat(uri) != stat(source_uri):
+            raise
+
+
 def fetch(uri: str, path: Path, may_link: bool) -> None:
     """Downloads an object to a local path, and verifies its checksum."""
     partial = path.with_name(f".{path.name[-40:]}.part")

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from components.shared.manifest import Examples, TrainedModel
+from components.shared.manifest import TrainedModel
 from components.shared.page import Section, figure, render_page, table
 from components.train.augmentation import augment
 from components.train.history import History
-from components.train.inputs import plan_epoch, training_batches
+from components.train.inputs import plan_epoch, read_batch
 from components.train.recipes import Recipe
 from components.train.record_files import RecordFiles
 
@@ -63,7 +63,7 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
     )
 
 
-def augmented_pairs(records: RecordFiles, examples: Examples, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
+def augmented_pairs(records: RecordFiles, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
     """Some training images as they are stored, and as they are augmented in the first epochs."""
     chosen = np.arange(min(_NUM_AUGMENTED, len(records)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
@@ -75,8 +75,7 @@ def augmented_pairs(records: RecordFiles, examples: Examples, recipe: Recipe, se
         symmetries, draws = plan.symmetries.ravel()[places], plan.draws.reshape(-1, 2)[places]
         if epoch == 0:
             symmetries, draws = np.zeros_like(symmetries), np.zeros_like(draws)
-        one_step = type(plan)(chosen[None], symmetries[None], draws[None])
-        pixels, draws, _ = next(iter(training_batches(records, examples, one_step)))
+        pixels, _ = read_batch(records, chosen, symmetries)
         images = augment(tf.convert_to_tensor(pixels), draws, recipe.rotation_turns, recipe.brightness)
         for versions, image in zip(shown, np.asarray(images), strict=True):
             versions.append(image[:, :, :3])

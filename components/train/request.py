@@ -8,7 +8,7 @@ from components.shared.manifest import Examples, TrainedModel
 from components.train.recipes import Recipe
 
 # Raised when the same examples and parameters give another model.
-FORMAT = 3
+FORMAT = 4
 
 # The files that are published with the manifest.
 MODEL = "model"

@@ -35,7 +35,7 @@ def train(
         model: A SavedModel that takes the filters' PNG files, or pixels.
         training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of always answering no.
         training_report: A page with the curves, and images as the network sees them.
-        recipe: How to train: paper, or strong.
+        recipe: How to train: paper, strong, or plateau.
         weights: imagenet (downloaded by Keras), none, or the path or gs:// address of a file of Keras weights.
         epochs: At most so many; 0 means as the recipe says.
         batch_size: Images per step; 0 means as the recipe says.

@@ -22,7 +22,7 @@ from components.train.fit import train
 from components.train.history import History
 from components.train.inputs import evaluation_batches
 from components.train.logs import TensorBoardLogs
-from components.train.model import build_model, inception_resnet_v2
+from components.train.model import build_backbone, build_model
 from components.train.precision import computing_in
 from components.train.record_files import RecordFiles, open_records
 from components.train.report import augmented_pairs, training_report
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _EXPORT_TOLERANCE = 1e-5
 # Of a worker that waits for the chief to publish.
 _SECONDS_BETWEEN_LOOKS = 2.0
+# The chief exports in a minute or two. When this long has passed it has died, and nothing else tells the others.
+_SECONDS_TO_PUBLISH = 900.0
 
 
 def train_model(
@@ -70,7 +72,7 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
     ids = sorted({*records.descriptions[0], *start.training_ids()})
 
     def build(weights: str) -> keras.Model:
-        backbone = inception_resnet_v2(examples.image_size_px, len(examples.channels), weights)
+        backbone = build_backbone(recipe.backbone, examples.image_size_px, len(examples.channels), weights)
         moments = constants["channel_mean"], constants["channel_std"]
         return build_model(backbone, *moments, len(examples.class_names), recipe.dropout)
 
@@ -92,7 +94,13 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
 
 
 def _wait_for_chief(uri: str) -> TrainedModel:
+    started_s = time.monotonic()
     while not (published := TrainedModel.find(uri)):
+        if time.monotonic() - started_s > _SECONDS_TO_PUBLISH:
+            raise TimeoutError(
+                f"The first worker has published no model below {uri} in {_SECONDS_TO_PUBLISH:.0f} s after the end of the "
+                "training: see its log. Started again, all workers carry on from the last checkpoint."
+            )
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     return published
 
@@ -134,7 +142,7 @@ def _publish(
         _check_export(folder / MODEL, network, examples, views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        augmented = augmented_pairs(records, examples, request.recipe, request.seed)
+        augmented = augmented_pairs(records, request.recipe, request.seed)
         page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)
