@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from components.convert.decode import sample_pixels
+
+from components.convert.images.decode import sample_pixels
 
 _BATCH = 16
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from components.convert.decode import sample_pixels
 
+from components.convert.images.decode import sample_pixels
 from components.convert.transform import ImageMoments, write_transform_graph
 from components.ingest.synthetic import render_sample
 from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
