@@ -84,7 +84,7 @@ def run_benchmark(name: str, arguments: str) -> str | None:
             print(line, end="", flush=True)
             lines.append(line)
     printed = "".join(lines).strip()
-    if process.returncode or "\n|" not in printed:
+    if process.returncode or not printed:
         return None
     minutes = (time.monotonic() - started_s) / 60
     had = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {commit}, {minutes:.1f} minutes on {describe_machine()}"
