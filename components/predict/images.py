@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from components.ingest.sources.layout import TEST, TRAIN
 from components.shared import storage
 from components.shared.image_names import COMPETITION_NAMES, ImageNames
+from components.shared.store import StoredFile
 
 _log = logging.getLogger(__name__)
 
@@ -53,20 +54,18 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
     )
 
 
-def _below(part: str, files: dict[str, storage.StoredFile]) -> dict[str, storage.StoredFile]:
+def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
     return {path.removeprefix(f"{part}/"): file for path, file in files.items() if path.startswith(f"{part}/")}
 
 
-def _sample(
-    sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, storage.StoredFile]
-) -> ImageFiles:
+def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, StoredFile]) -> ImageFiles:
     wanted = {name: names[name] for name in filters if name in names}
     num_bytes = sum(files[file].num_bytes for file in wanted.values() if file in files)
     uris = {name: storage.join(folder, file) for name, file in wanted.items()}
     return ImageFiles(sample_id, uris, num_bytes, _problem(sample_id, wanted, files))
 
 
-def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, storage.StoredFile]) -> str:
+def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, StoredFile]) -> str:
     try:
         sample_id.encode()
     except UnicodeEncodeError:  # what the file system holds is in another encoding

@@ -24,7 +24,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from components.shared import storage
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 # A connection that says nothing for this long is given up.
 TIMEOUT_S = 60.0

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 _PARTIAL = ".partial"
 # How file systems say that they have no hard links.

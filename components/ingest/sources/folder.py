@@ -10,7 +10,7 @@ from components.ingest.sources.layout import TEST, TRAIN, join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.shared import storage
 from components.shared.image_names import COMPETITION_NAMES, ImageNames, parse_filters
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.shared import gcs_storage, storage
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 from tests import gcs_servers
 from tests.gcs_servers import Fault, Faults
 
