@@ -20,16 +20,8 @@ from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
 from pipeline.lineage import lineage
-from pipeline.local import (
-    RUN_PAGE,
-    STEPS,
-    LocalRun,
-    StepFailedError,
-    absolute,
-    default_locations,
-    default_weights,
-    run_pipeline,
-)
+from pipeline.local import STEPS, StepFailedError, absolute, default_locations, default_weights, run_pipeline
+from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import re
 import secrets
@@ -10,13 +9,13 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
+from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
 
 # Where Keras Applications downloads the weights from that the pipeline starts from by default.
@@ -28,8 +27,7 @@ STEPS = load_steps()
 # As components.shared.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(rf"^\s*({'|'.join(STEPS)}) \| (.*)$")
-# The files of a run's folder, beside its artifacts.
-RUN_PAGE, _RUN_LOG = "run.html", "run.log"
+_RUN_LOG = "run.log"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -40,43 +38,6 @@ class StepFailedError(RuntimeError):
         page = log_path.with_name(RUN_PAGE)
         super().__init__(f"{step} failed: {reason}\nThe page of this run: {page}\nIts whole output: {log_path}")
         self.step, self.reason = step, reason
-
-
-@dataclass(frozen=True)
-class LocalRun:
-    """A finished local run: `folder` holds its page, its record, and every artifact as `<pipeline>/<step>/<output>`."""
-
-    folder: Path
-
-    def artifact(self, step: str, output: str) -> Path:
-        """Where an output of a step is."""
-        (path,) = self.folder.glob(f"*/{step}/{output}")
-        return path
-
-    def read_json(self, step: str, output: str) -> dict[str, Any]:
-        """Reads an output that is JSON."""
-        content: dict[str, Any] = json.loads(self.artifact(step, output).read_text(encoding="utf-8"))
-        return content
-
-    def outcome(self) -> str:
-        """What became of the model, in one line: pushed, unchanged, or refused and why."""
-        pushed = self.read_json("push", "pushed_model")
-        if pushed["pushed"]:
-            return f"Pushed model: {pushed['version_uri']}"
-        if "version" in pushed:
-            return f"Unchanged: version {pushed['version']} stays the champion. Nothing was pushed."
-        champion = self.read_json("evaluate", "blessing").get("champion_version")
-        stays = f" (version {champion} stays the champion)" if champion else ""
-        return f"No model pushed{stays}: {'; '.join(pushed['reasons'])}"
-
-    def reused_steps(self) -> list[str]:
-        """The steps that have found all they give: it was made before, of the same content."""
-        reused = []
-        for step in STEPS:
-            artifacts = self.read_json(step, "executor_output.json")["artifacts"].values()
-            if all(artifact["artifacts"][0]["metadata"].get("reused") for artifact in artifacts):
-                reused.append(step)
-        return reused
 
 
 def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[str, Any]:

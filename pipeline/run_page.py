@@ -13,7 +13,7 @@ from markupsafe import Markup
 from components.shared.page import Section, render_page, table
 from pipeline.compiled import step_tasks
 from pipeline.graph import Graph, Look, draw
-from pipeline.local import RUN_PAGE, LocalRun
+from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord, StepRecord
 
 _HTML = "system.HTML"

@@ -11,7 +11,8 @@ import yaml
 
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.graph import step_tasks
-from pipeline.local import STEPS, LocalRun
+from pipeline.local import STEPS
+from pipeline.local_run import LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord
 
