@@ -16,11 +16,10 @@ from components.ingest.layout import TEST, parse_image_name
 from components.ingest.open_source import open_source
 from components.ingest.remote import RangesRefusedError, RemoteFile
 from components.ingest.retry import TransientError
+from components.shared.exit_status import UNKNOWN, WRONG
 from components.shared.labels import CLASS_NAMES
 from components.shared.parameters import check_parameters
 from components.shared.storage import NoCredentialsError
-
-WRONG, UNKNOWN = 3, 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from pipeline.modules import UNKNOWN, WRONG, ask_module
+from components.shared.exit_status import UNKNOWN, WRONG
+from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.submission import Step, Submission
@@ -36,8 +37,9 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
     source = submission.values.get("source")
     if not source:
         raise CouldNotLookError("source is not given")
-    if _is_folder(source.removeprefix("dir:")) and source.startswith("dir:"):
-        _check_mounted(submission, "source", source.removeprefix("dir:"))
+    kind, _, place = source.partition(":")
+    if kind == "dir" and _is_folder(place):
+        _check_mounted(submission, "source", place)
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
     options = ["--include-test"] if submission.values.get("include_test") else []
     status, said = ask_module("components.ingest.survey", source, *options, timeout_s=timeout_s)
