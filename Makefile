@@ -33,6 +33,8 @@ $(READY): requirements/all.txt requirements/uv.txt
 	$$python -m venv .venv || { echo "This Python cannot make virtual environments: on Debian, apt install python3-venv." >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
+	@# So that python -m pipeline works from any folder.
+	@echo "$(CURDIR)" >"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/hpa-pipeline.pth"
 	@touch $@
 
 .PHONY: run
@@ -66,14 +68,33 @@ check: $(READY) ## Check style, types, import directions and pipeline.yaml
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pipeline compile --check
+	$(BIN)/python -m pipeline.reference --check
 
-STEPS := ingest convert train evaluate push
+.PHONY: docs
+docs: $(READY) ## Write pipeline.yaml, and the pages of docs/ that the code itself says
+	$(BIN)/python -m pipeline compile
+	$(BIN)/python -m pipeline.reference
+
+.PHONY: pictures
+pictures: $(READY) ## Take the pictures of docs/ anew, from the newest run in outputs/ (needs Chromium)
+	$(BIN)/python -m pipeline preview synthetic:28 --by-class --out docs/synthetic.png
+	$(BIN)/python docs/screenshot.py outputs docs/evaluation.png
+
+.PHONY: bench
+bench: $(READY) .venv/.bench ## Run the benchmarks, and write docs/benchmarks.md (hours; ONLY="predict evaluate" for some)
+	$(BIN)/python -m benchmarks $(ONLY)
+
+.venv/.bench: requirements/bench.txt $(READY)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@
+
+STEPS := $(sort $(shell sed -n 's|^ *image: .*/\([a-z-]*\):.*|\1|p' pipeline.yaml))
 # CPU=1 builds train without the CUDA libraries. All tags then end in -cpu: no such image is ever taken for one with them.
 CPU ?=
 # A label of the images: where the code is from, without the credentials that an address may hold.
 SOURCE ?= $(or $(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|'),unknown)
 # The name of a step's image, as pipeline.yaml gives it.
-image = $(shell sed -n 's|^ *image: \(.*/$(1):.*\)|\1|p' pipeline.yaml)$(if $(CPU),-cpu)
+image = $(shell sed -n 's|^ *image: \(.*/$(1):.*\)|\1|p' pipeline.yaml | head -n 1)$(if $(CPU),-cpu)
 tag = $(lastword $(subst :, ,$(call image,$(1))))
 # PIP_CONF=<file> is for a package index that asks for credentials: the file is seen by pip alone, and stays in no image.
 build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg VERSION=$(call tag,$(1)) --build-arg SOURCE='$(SOURCE)' \

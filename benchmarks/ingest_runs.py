@@ -15,11 +15,11 @@ from typing import Any
 from kagglesdk import KaggleClient
 from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
-from components.ingest.kaggle import KaggleCompetition
-from components.ingest.kaggle_access import find_archive
+from components.ingest.archive.remote import RemoteFile
 from components.ingest.raw import ingest_images
-from components.ingest.remote import RemoteFile
-from components.ingest.source import SourceImage
+from components.ingest.sources.kaggle import KaggleCompetition
+from components.ingest.sources.kaggle_access import find_archive
+from components.ingest.sources.source import SourceImage
 from components.shared import storage
 from components.shared.labels import CLASS_NAMES
 from tests.components.ingest.kaggle_server import COMPETITION
@@ -159,7 +159,7 @@ def read_members(task: Task, is_crc32c_wanted: bool = False) -> dict[str, float]
 
 
 def _competition() -> KaggleCompetition:
-    return KaggleCompetition(COMPETITION, len(CLASS_NAMES))
+    return KaggleCompetition(COMPETITION, CLASS_NAMES)
 
 
 # The step piece by piece: what each rung does that the one before does not.

@@ -53,7 +53,7 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
     arguments.append(f"recipe={recipe}")
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
     started_s = time.monotonic()
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
     seconds = time.monotonic() - started_s
     newest = max((folder / "runs").iterdir())
     evaluation = _read_json(newest, "evaluate/blessing")

@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from components.convert.near_duplicates import MAX_DISTANCE_BITS, group_samples, link_near_duplicates
-from components.convert.perceptual_hash import HASH_BITS, HASHED_FILTERS, perceptual_hash
-from components.ingest.synthetic import render_sample
+from components.convert.images.perceptual_hash import HASH_BITS, HASHED_FILTERS, perceptual_hash
+from components.convert.split.near_duplicates import MAX_DISTANCE_BITS, group_samples, link_near_duplicates
+from components.ingest.synthetic.samples import render_sample
 from components.shared.labels import FILTERS, NUM_PUBLISHED_SAMPLES
 
 HASHED = FILTERS[:HASHED_FILTERS]

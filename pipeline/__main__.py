@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 try:
     import typer
@@ -14,16 +14,30 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
-from pipeline import models
-from pipeline.compiled import PIPELINE_YAML, Parameter, compile_pipeline, load_parameters, parse_arguments
+from components.shared.image_names import DEFAULT_PATTERN
+from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
+from pipeline import models, submit
+from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
-from pipeline.local import STEPS, LocalRun, StepFailedError, default_locations, default_weights, run_pipeline
+from pipeline.lineage import lineage
+from pipeline.local import (
+    RUN_PAGE,
+    STEPS,
+    LocalRun,
+    StepFailedError,
+    absolute,
+    default_locations,
+    default_weights,
+    run_pipeline,
+)
 from pipeline.modules import run_module
-from pipeline.predict import predict
+from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")
+app.add_typer(submit.schedule_app, name="schedule")
+app.add_typer(submit.runs_app, name="runs")
 # Bound to the terminal now: a run puts a transcript in place of standard output.
 _console = Console(file=sys.stdout, highlight=False)
 _errors = Console(stderr=True, highlight=False)
@@ -33,7 +47,7 @@ _errors = Console(stderr=True, highlight=False)
 def main() -> None:
     """Learns which protein locations four-filter confocal images of cells show: a Kubeflow pipeline.
 
-    `run` runs it on this machine; `compile` makes the pipeline.yaml that a cluster runs.
+    `run` runs it on this machine; `compile` makes the pipeline.yaml that a cluster runs, and `submit` lets it run there.
     """
 
 
@@ -43,7 +57,10 @@ def compile_command(
     output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
     registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
-    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
+    digests: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A file with what `make push-images` printed: pins the images."),
+    ] = None,
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
@@ -67,21 +84,20 @@ def parameters() -> None:
     table = Table("Parameter", "Default", "Meaning", "Steps", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for parameter in load_parameters().values():
-        default = "[dim]required[/]" if parameter.is_required else escape(_format(parameter))
-        meaning = escape(parameter.description or "The labels of the GPU nodes that train runs on, as JSON.")
-        table.add_row(parameter.name, default, meaning, ", ".join(parameter.steps) or "train")
+        default = "[dim]required[/]" if parameter.is_required else escape(parameter.default_text)
+        table.add_row(parameter.name, default, escape(parameter.description), ", ".join(parameter.steps))
     _console.print(table)
 
 
 @app.command(no_args_is_help=True)
 def run(
-    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The pipeline's parameters.")],
+    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")],
     pipeline_root: Annotated[Path, typer.Option(help="Where artifacts, data and models go.")] = Path("outputs"),
 ) -> None:
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
-    kaggle:<competition>, dir:<folder or gs://...> with train.csv and <Id>_<filter>.png files, or synthetic:<number of samples>.
+    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
 
     What a run has finished is found again by its content: after an interruption the same command carries on.
 
@@ -92,11 +108,11 @@ def run(
         given = parse_arguments(arguments, load_parameters())
         if "source" not in given:
             raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
-        if "weights" not in given:
-            given["weights"], reason = default_weights()
+        located = default_locations(given, pipeline_root)
+        if "weights" not in located:
+            located["weights"], reason = default_weights()
             if reason:
                 _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
-        located = default_locations(given, pipeline_root)
         with _StepView() as view:
             finished = run_pipeline(located, pipeline_root, view.show)
     except (ValueError, OSError, StepFailedError) as error:
@@ -112,14 +128,35 @@ def preview(
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
+    classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
+    file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
+    filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
 ) -> None:
     """Draws a contact sheet of a source's samples, with their labels: a look before a run.
 
     Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
     """
-    located = default_locations({"source": source}, Path())["source"]
+    try:
+        located = default_locations({"source": source, "classes": classes}, Path())
+    except ValueError as error:
+        _fail(str(error))
     options = ["--out", str(out.resolve()), "--seed", str(seed), *(["--by-class"] if by_class else [])]
-    run_module("components.ingest.preview", located, *options)
+    own = [f"--classes={located['classes']}", f"--file-pattern={file_pattern}", f"--filters={filters}"]
+    run_module("components.ingest.preview", located["source"], *options, *own)
+
+
+@app.command(no_args_is_help=True)
+def example(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    samples: Annotated[int, typer.Option(min=MIN_SYNTHETIC_SAMPLES, help="How many samples to draw.")] = 96,
+) -> None:
+    """Draws a small folder of images as your own may be: with its own classes, stains and file names.
+
+    docs/own-data.md shows what to do with it.
+
+    Example: python -m pipeline example my_images
+    """
+    run_module("components.ingest.example", absolute(str(folder)), "--samples", str(samples))
 
 
 @app.command()
@@ -142,6 +179,8 @@ def prune(
 
 app.command(no_args_is_help=True)(predict)
 app.command()(preflight)
+app.command(no_args_is_help=True)(submit.submit)
+app.command(no_args_is_help=True)(lineage)
 
 
 class _StepView:
@@ -176,7 +215,6 @@ class _StepView:
 def _summarise(finished: LocalRun) -> None:
     metrics = finished.read_json("evaluate", "metrics")
     verdict = finished.read_json("evaluate", "blessing")
-    pushed = finished.read_json("push", "pushed_model")
     table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
     for name, title, floor in (
         ("f1_macro", "F1, macro average", "always answering yes"),
@@ -187,22 +225,15 @@ def _summarise(finished: LocalRun) -> None:
     _console.print()
     _console.print(table)
     _console.print()
-    if pushed["pushed"]:
-        _console.print(f"Pushed model: {pushed['version_uri']}", soft_wrap=True)
-    else:
-        _console.print(f"No model pushed: {'; '.join(pushed['reasons'])}", soft_wrap=True)
-    for step, page in (("evaluate", "evaluation_report"), ("train", "training_report"), ("convert", "data_report")):
-        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.page(step, page)}", soft_wrap=True)
+    _console.print(escape(finished.outcome()), soft_wrap=True)
+    if reused := finished.reused_steps():
+        _console.print(f"Found again, as nothing changed that they depend on: {', '.join(reused)}", soft_wrap=True)
+    for page in ("evaluation_report", "training_report", "data_report"):
+        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.folder / page}.html", soft_wrap=True)
+    _console.print(f"The page of this run: {finished.folder / RUN_PAGE}", soft_wrap=True)
 
 
-def _format(parameter: Parameter) -> str:
-    default = parameter.default
-    if parameter.kind == "NUMBER_INTEGER":
-        return str(int(default))
-    return str(default) or '""'
-
-
-def _fail(message: str, code: int = 1) -> None:
+def _fail(message: str, code: int = 1) -> NoReturn:
     _errors.print(escape(message), style="red", soft_wrap=True)
     raise typer.Exit(code)
 

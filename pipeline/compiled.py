@@ -1,10 +1,11 @@
 """The committed pipeline.yaml: made from `pipeline.pipeline`, and read for its parameters."""
 
 import difflib
+import graphlib
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,16 @@ def compile_pipeline() -> str:
         return path.read_text(encoding="utf-8")
 
 
+def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks of the steps in a compiled pipeline, by name: a group, so that one task can follow however they end."""
+    (group,) = (component["dag"] for component in spec["components"].values() if "dag" in component)
+    tasks: dict[str, Any] = group["tasks"]
+    return tasks
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the compiled pipeline. `steps` are those that take it; a required one has no default."""
+    """A parameter of the compiled pipeline. `steps` are those that take it, in order; a required one has no default."""
 
     name: str
     kind: str
@@ -39,6 +47,15 @@ class Parameter:
     is_required: bool
     description: str
     steps: tuple[str, ...]
+
+    @property
+    def default_text(self) -> str:
+        """The default as one would give it on the command line."""
+        if self.kind == "NUMBER_INTEGER":
+            return str(int(self.default))
+        if self.kind in ("BOOLEAN", "STRUCT", "LIST"):
+            return json.dumps(self.default)
+        return str(self.default) or '""'
 
     def parse(self, text: str) -> Any:
         """Reads a value as the command line gives it.
@@ -84,9 +101,17 @@ _KIND_NAMES = {
 }
 
 
+def load_steps(path: Path = PIPELINE_YAML) -> tuple[str, ...]:
+    """The steps of a compiled pipeline, each after those whose outputs it takes."""
+    tasks = step_tasks(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
+    needs = {step: sorted(task.get("dependentTasks", ())) for step, task in sorted(tasks.items())}
+    return tuple(graphlib.TopologicalSorter(needs).static_order())
+
+
 def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
-    """Reads the parameters of a compiled pipeline, described by the steps that take them."""
+    """Reads the parameters of a compiled pipeline, described by the pipeline or else by the steps that take them."""
     spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    order = load_steps(path)
     takers: dict[str, dict[str, str]] = {}
     for component, content in spec["components"].items():
         for name, definition in content.get("inputDefinitions", {}).get("parameters", {}).items():
@@ -97,8 +122,8 @@ def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
             kind=definition["parameterType"],
             default=definition.get("defaultValue"),
             is_required=not definition.get("isOptional", False),
-            description=next(iter(takers.get(name, {}).values()), ""),
-            steps=tuple(sorted(takers.get(name, {}))),
+            description=definition.get("description") or next(filter(None, takers.get(name, {}).values()), ""),
+            steps=tuple(step for step in order if step in takers.get(name, {})),
         )
         for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()
     }

@@ -2,12 +2,14 @@
 
 from kfp import dsl
 
+from components.conclude.component import conclude
 from components.convert.component import convert
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
+from components.shared.image_names import DEFAULT_PATTERN
 from components.train.component import train
-from pipeline.placement import GKE_T4_NODES, place
+from pipeline.placement import GKE_T4_NODES, pipeline_config, place
 
 PIPELINE_NAME = "hpa-pipeline"
 
@@ -16,8 +18,9 @@ PIPELINE_NAME = "hpa-pipeline"
     name=PIPELINE_NAME,
     display_name="Human Protein Atlas image classification",
     description="Learns which of 28 protein locations a four-filter confocal image of cells shows.",
+    pipeline_config=pipeline_config(),
 )
-def hpa_pipeline(
+def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     source: str,
     data_root: str,
     serving_root: str,
@@ -30,6 +33,9 @@ def hpa_pipeline(
     seed: int = 0,
     include_test: bool = False,
     parallel_transfers: int = 16,
+    classes: str = "",
+    file_pattern: str = DEFAULT_PATTERN,
+    filters: str = "",
     max_bad_fraction: float = 0.01,
     beam_runner: str = "local",
     beam_options: str = "",
@@ -41,56 +47,82 @@ def hpa_pipeline(
     patience: int = 0,
     loss: str = "",
     precision: str = "auto",
+    warm_start: bool = False,
     gpu_node_selector: dict = GKE_T4_NODES,  # type: ignore[type-arg] # KFP wants the plain type
     blessing_min_gain: float = 0.0,
     blessing_max_class_drop: float = 0.05,
 ) -> None:
-    """Wires the steps. What the parameters mean is said by the steps that take them."""
-    ingested = ingest(
-        source=source, data_root=data_root, seed=seed, include_test=include_test, parallel_transfers=parallel_transfers
+    """Wires the steps. What the other parameters mean is said by the steps that take them.
+
+    Args:
+        seed: Of all that is drawn: synthetic samples, the split, initial weights, augmentation, the intervals' resamples.
+        gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
+    """
+    concluded = conclude(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, data_root=data_root)
+    with dsl.ExitHandler(concluded, name="steps"):
+        ingested = ingest(
+            source=source,
+            data_root=data_root,
+            seed=seed,
+            include_test=include_test,
+            parallel_transfers=parallel_transfers,
+            classes=classes,
+            file_pattern=file_pattern,
+            filters=filters,
+        )
+        converted = convert(
+            raw_images=ingested.outputs["raw_images"],
+            data_root=data_root,
+            image_size_px=image_size_px,
+            channels=channels,
+            split=split,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+            max_bad_fraction=max_bad_fraction,
+            beam_runner=beam_runner,
+            beam_options=beam_options,
+        )
+        trained = train(
+            examples=converted.outputs["examples"],
+            transform_graph=converted.outputs["transform_graph"],
+            data_root=data_root,
+            serving_root=serving_root,
+            model_name=model_name,
+            recipe=recipe,
+            weights=weights,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            loss=loss,
+            precision=precision,
+            warm_start=warm_start,
+            seed=seed,
+        )
+        evaluated = evaluate(
+            examples=converted.outputs["examples"],
+            model=trained.outputs["model"],
+            data_root=data_root,
+            serving_root=serving_root,
+            model_name=model_name,
+            blessing_min_gain=blessing_min_gain,
+            blessing_max_class_drop=blessing_max_class_drop,
+            seed=seed,
+        )
+        pushed = push(
+            model=trained.outputs["model"],
+            thresholds=evaluated.outputs["thresholds"],
+            blessing=evaluated.outputs["blessing"],
+            serving_root=serving_root,
+            model_name=model_name,
+        )
+    place(
+        gpu_node_selector,
+        ingest=ingested,
+        convert=converted,
+        train=trained,
+        evaluate=evaluated,
+        push=pushed,
+        conclude=concluded,
     )
-    converted = convert(
-        raw_images=ingested.outputs["raw_images"],
-        data_root=data_root,
-        image_size_px=image_size_px,
-        channels=channels,
-        split=split,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-        max_bad_fraction=max_bad_fraction,
-        beam_runner=beam_runner,
-        beam_options=beam_options,
-    )
-    trained = train(
-        examples=converted.outputs["examples"],
-        transform_graph=converted.outputs["transform_graph"],
-        data_root=data_root,
-        recipe=recipe,
-        weights=weights,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        patience=patience,
-        loss=loss,
-        precision=precision,
-        seed=seed,
-    )
-    evaluated = evaluate(
-        examples=converted.outputs["examples"],
-        model=trained.outputs["model"],
-        data_root=data_root,
-        serving_root=serving_root,
-        model_name=model_name,
-        blessing_min_gain=blessing_min_gain,
-        blessing_max_class_drop=blessing_max_class_drop,
-        seed=seed,
-    )
-    pushed = push(
-        model=trained.outputs["model"],
-        thresholds=evaluated.outputs["thresholds"],
-        blessing=evaluated.outputs["blessing"],
-        serving_root=serving_root,
-        model_name=model_name,
-    )
-    place(gpu_node_selector, ingest=ingested, convert=converted, train=trained, evaluate=evaluated, push=pushed)

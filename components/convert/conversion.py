@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from components.convert.beam_job import run_job
-from components.convert.read_ahead import read_ahead, start_readers
-from components.convert.resplit import CopyTask, copy_shard, plan_copies
-from components.convert.runner import Engine
-from components.convert.shard_writer import write_shard
-from components.convert.shards import ConvertedSample, ShardPart, ShardTask, read_part
-from components.convert.split import SPLITS
+from components.convert.shards.beam_job import run_job
+from components.convert.shards.read_ahead import read_ahead, start_readers
+from components.convert.shards.resplit import CopyTask, copy_shard, plan_copies
+from components.convert.shards.runner import Engine
+from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, read_part
+from components.convert.shards.writer import write_shard
+from components.convert.split.sides import SPLITS
 from components.shared import storage
 from components.shared.manifest import Shard
 

@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components.convert.runner import in_process_options
+from components.convert.shards.runner import in_process_options
 
 
 @dataclass(frozen=True)

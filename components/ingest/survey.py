@@ -10,14 +10,15 @@ import logging
 import sys
 from functools import partial
 
-from components.ingest.archive_directory import read_directory
-from components.ingest.kaggle_access import find_archive
-from components.ingest.layout import TEST, parse_image_name
-from components.ingest.open_source import open_source
-from components.ingest.remote import RangesRefusedError, RemoteFile
-from components.ingest.retry import TransientError
+from components.ingest.archive.directory import read_directory
+from components.ingest.archive.remote import RangesRefusedError, RemoteFile
+from components.ingest.archive.retry import TransientError
+from components.ingest.sources.classes_csv import class_names_of
+from components.ingest.sources.kaggle_access import find_archive
+from components.ingest.sources.layout import TEST
+from components.ingest.sources.open_source import open_source
 from components.shared.exit_status import UNKNOWN, WRONG
-from components.shared.labels import CLASS_NAMES
+from components.shared.image_names import COMPETITION_NAMES, ImageNames
 from components.shared.parameters import check_parameters
 from components.shared.storage import NoCredentialsError
 
@@ -35,7 +36,7 @@ class Survey:
     num_bytes: int | None
 
 
-def survey(source: str, include_test: bool = False) -> Survey:
+def survey(source: str, include_test: bool = False, classes: str = "", image_names: ImageNames = COMPETITION_NAMES) -> Survey:
     """Looks at a source: at the directory of an archive, or the list of a folder.
 
     Raises:
@@ -45,7 +46,7 @@ def survey(source: str, include_test: bool = False) -> Survey:
     kind, _, name = source.partition(":")
     if kind == "kaggle":
         return _survey_archive(RemoteFile(partial(find_archive, name)), include_test)
-    opened = open_source(source, 0, len(CLASS_NAMES), include_test)
+    opened = open_source(source, 0, class_names_of(classes), include_test, image_names)
     num_samples = sum(not listed.reason for listed in opened.listed())
     if opened.is_drawn:
         return Survey(num_samples, None)
@@ -62,7 +63,7 @@ def _survey_archive(file: RemoteFile, include_test: bool) -> Survey:
     parsed = {
         (folder, found[0])
         for folder, _, file_name in split
-        if (found := parse_image_name(file_name)) and (include_test or folder.rpartition("/")[2] != TEST)
+        if (found := COMPETITION_NAMES.parse(file_name)) and (include_test or folder.rpartition("/")[2] != TEST)
     }
     return Survey(len(parsed) or None, file.num_bytes)  # none where the images are in archives in this one
 
@@ -72,11 +73,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source")
     parser.add_argument("--include-test", action="store_true")
+    parser.add_argument("--classes", default="")
+    parser.add_argument("--file-pattern", default=COMPETITION_NAMES.pattern)
+    parser.add_argument("--filters", default=COMPETITION_NAMES.filters)
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     try:
-        check_parameters(source=options.source)
-        found = survey(options.source, options.include_test)
+        own = {"classes": options.classes, "file_pattern": options.file_pattern, "filters": options.filters}
+        check_parameters(source=options.source, **own)
+        names = ImageNames(options.file_pattern, options.filters)
+        found = survey(options.source, options.include_test, options.classes, names)
     except (TransientError, NoCredentialsError) as error:
         print(error, file=sys.stderr)
         return UNKNOWN

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
-from components.ingest.source import Source, SourceImage
+from components.ingest.sources.source import Source, SourceImage
 from components.shared import storage
 from components.shared.index import ImageFile
 from components.shared.progress import exit_with_parent, progress_bar

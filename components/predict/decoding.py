@@ -16,8 +16,8 @@ from multiprocessing import get_context
 import joblib  # type: ignore[import-untyped]
 import numpy as np
 
-from components.convert.decode import MAX_SIDE_PX, BadImageError, sample_pixels
-from components.convert.read_ahead import read_ahead, start_readers
+from components.convert.images.decode import MAX_SIDE_PX, BadImageError, sample_pixels
+from components.convert.shards.read_ahead import read_ahead, start_readers
 from components.predict.images import ImageFiles
 from components.shared import storage
 from components.shared.progress import exit_with_parent
@@ -122,6 +122,8 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
 
 
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
+    if sample.problem:
+        return BadImageError(sample.problem)
     if sample.num_bytes > len(sample.uris) * _MAX_FILE_BYTES:
         return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_FILE_BYTES >> 20} MB a filter")
     files = {}

@@ -42,6 +42,8 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
         _check_mounted(submission, "source", place)
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
     options = ["--include-test"] if submission.values.get("include_test") else []
+    own = {name: submission.values[name] for name in ("classes", "file_pattern", "filters") if submission.values.get(name)}
+    options += [f"--{name.replace('_', '-')}={value}" for name, value in own.items()]
     status, said = ask_module("components.ingest.survey", source, *options, timeout_s=timeout_s)
     if status == WRONG:
         raise FailedError(f"{said} ({_whose(source)})")

@@ -17,8 +17,9 @@ def _pins(name: str) -> dict[str, str]:
 
 
 def _lines(step: str) -> list[str]:
-    """A Dockerfile's lines without what each step has to name otherwise."""
-    text = _dockerfile(step).replace("train-${TENSORFLOW}", "train").replace("FROM ${BASE} AS step", "FROM ${BASE}")
+    """A Dockerfile's lines without what each step has to name otherwise, and without the last task that is in push's image."""
+    text = re.sub(r"# The last task .*\nCOPY components/conclude .*\n", "", _dockerfile(step))
+    text = text.replace("train-${TENSORFLOW}", "train").replace("FROM ${BASE} AS step", "FROM ${BASE}")
     text = text.replace("TF_CPP_MIN_LOG_LEVEL=2 ", "")
     return [line.removesuffix(" \\") for line in re.sub(rf"\b{step}\b", "<step>", text).splitlines()]
 

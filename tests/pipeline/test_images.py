@@ -12,6 +12,8 @@ from pipeline.local import STEPS
 
 REGISTRY = "registry.example.com/hpa"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
+# The image of each task: the last one has none of its own.
+IMAGES = {step: step for step in STEPS} | {"conclude": "push"}
 COMMITTED = PIPELINE_YAML.read_text(encoding="utf-8")
 
 
@@ -32,9 +34,9 @@ def test_without_a_word_on_images_they_stay() -> None:
 
 def test_registry_and_tag_are_put_into_every_image_and_into_nothing_else() -> None:
     renamed = with_images(COMMITTED, registry=REGISTRY, tag="1.2")
-    assert _images(renamed) == {step: f"{REGISTRY}/{step}:1.2" for step in STEPS}
+    assert _images(renamed) == {task: f"{REGISTRY}/{step}:1.2" for task, step in IMAGES.items()}
     changed = [line for line, before in zip(renamed.splitlines(), COMMITTED.splitlines(), strict=True) if line != before]
-    assert len(changed) == len(STEPS)
+    assert len(changed) == len(IMAGES)
 
 
 def test_one_of_them_leaves_the_other_as_it_is() -> None:
@@ -46,12 +48,12 @@ def test_one_of_them_leaves_the_other_as_it_is() -> None:
 
 def test_digests_pin_every_image(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
-    assert _images(pinned) == {step: f"{REGISTRY}/{step}:1.2@{DIGEST}" for step in STEPS}
+    assert _images(pinned) == {task: f"{REGISTRY}/{step}:1.2@{DIGEST}" for task, step in IMAGES.items()}
 
 
 def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
     digests = read_digests(_digests(tmp_path, tag="1.1"))
-    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/convert:1.2. There are those of: {REGISTRY}/")):
+    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/push:1.2. There are those of: {REGISTRY}/")):
         with_images(COMMITTED, REGISTRY, "1.2", digests)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.convert.shards import ShardTask, plan_shards
+from components.convert.shards.tasks import ShardTask, plan_shards
 from components.shared import storage
 from components.shared.index import ImageFile, Sample
 from components.shared.labels import FILTERS

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from components.convert import conversion as conversion_module
-from components.convert import resplit, runner, shards
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
-from components.convert.runner import Engine
-from components.convert.shards import UNSPLIT, ShardTask
+from components.convert.shards import resplit, runner
+from components.convert.shards import tasks as tasks_module
+from components.convert.shards.runner import Engine
+from components.convert.shards.tasks import UNSPLIT, ShardTask
 from components.shared import storage
 from components.shared.index import Sample
 
@@ -19,7 +20,7 @@ _LOCAL = Engine.named("local", "")
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (shards, resplit):
+    for module in (tasks_module, resplit):
         monkeypatch.setattr(module, "MAX_SHARD_SAMPLES", 6)
 
 

@@ -14,11 +14,12 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.flink_runner import FlinkJarJobServer
 
-from components.convert import resplit, shards
 from components.convert.examples import convert_images
 from components.convert.request import Request
-from components.ingest.folder import Folder
+from components.convert.shards import resplit
+from components.convert.shards import tasks as tasks_module
 from components.ingest.raw import ingest_images
+from components.ingest.sources.folder import Folder
 from components.shared import storage
 from components.shared.labels import CLASS_NAMES
 from components.shared.manifest import Examples, RawImages
@@ -75,11 +76,11 @@ def _folded(line: str) -> str:
 @pytest.fixture
 def raw(tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> RawImages:
     """Sixty samples for ten shards, one of them bad."""
-    for module in (shards, resplit):
+    for module in (tasks_module, resplit):
         monkeypatch.setattr(module, "MAX_SHARD_SAMPLES", 6)
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 3) for k in range(60)})
     (cells / "train" / "s07_blue.png").unlink()
-    return ingest_images(Folder(str(cells), 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    return ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
 
 
 def _files(examples: Examples) -> dict[str, bytes]:

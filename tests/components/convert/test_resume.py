@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from components.convert import resplit, shards
 from components.convert.conversion import split_unsplit, write_sides, write_unsplit
-from components.convert.runner import Engine
-from components.convert.shards import UNSPLIT, ShardTask
+from components.convert.shards import resplit
+from components.convert.shards import tasks as tasks_module
+from components.convert.shards.runner import Engine
+from components.convert.shards.tasks import UNSPLIT, ShardTask
 from components.shared import storage
 from components.shared.index import Sample
 
@@ -30,7 +31,7 @@ def _convert(tasks: list[ShardTask]) -> None:
     if tasks[0].split != UNSPLIT:
         write_sides(tasks, engine)
         return
-    resplit.MAX_SHARD_SAMPLES = shards.MAX_SHARD_SAMPLES = 10
+    resplit.MAX_SHARD_SAMPLES = tasks_module.MAX_SHARD_SAMPLES = 10
     converted = write_unsplit(tasks, engine)
     sides = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
     split_unsplit(tasks, converted, sides, engine)
@@ -58,7 +59,7 @@ def _files(uri: str) -> dict[str, tuple[int, int, bytes]]:
 def test_a_killed_conversion_carries_on_and_ends_with_the_same_bytes(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
-    monkeypatch.setattr(shards, "MAX_SHARD_SAMPLES", 10)
+    monkeypatch.setattr(tasks_module, "MAX_SHARD_SAMPLES", 10)
     samples = make_samples(400)
     tasks = plan_tasks(samples, split)
     process = _start(tasks)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest import remote, retry
-from components.ingest.archive import Archive, open_archive
-from components.ingest.byte_source import LocalFile
+from components.ingest.archive import remote, retry
+from components.ingest.archive.byte_source import LocalFile
+from components.ingest.archive.zip_archive import Archive, open_archive
 from tests.components.ingest.fault_server import FaultServer
 
 Serve = Callable[[bytes], FaultServer]

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal, Self
 
-from components.ingest.remote import Address
+from components.ingest.archive.remote import Address
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 _NO_LINGER = struct.pack("ii", 1, 0)

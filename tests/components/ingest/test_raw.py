@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ingest.folder import Folder
 from components.ingest.raw import ingest_images, newest_version
-from components.ingest.series import Synthetic
-from components.ingest.source import SourceImage
+from components.ingest.sources.folder import Folder
+from components.ingest.sources.source import SourceImage
+from components.ingest.sources.synthetic import Synthetic
 from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import CLASS_NAMES, FILTERS
@@ -25,7 +25,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 def _ingest(folder: Path, data_root: Path) -> RawImages:
-    return ingest_images(Folder(str(folder), len(CLASS_NAMES)), f"dir:{folder}", str(data_root), list(CLASS_NAMES))
+    return ingest_images(Folder(str(folder), CLASS_NAMES), f"dir:{folder}", str(data_root), list(CLASS_NAMES))
 
 
 def _stored(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -97,7 +97,7 @@ class TestIngest:
             def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
                 raise AssertionError(f"{images} were read again")
 
-        second = ingest_images(Unread(str(folder), 28), f"dir:{folder}", str(tmp_path / "data"), list(CLASS_NAMES))
+        second = ingest_images(Unread(str(folder), CLASS_NAMES), f"dir:{folder}", str(tmp_path / "data"), list(CLASS_NAMES))
         assert second == first
         assert _stored(tmp_path / "data") == before
 
@@ -186,7 +186,7 @@ class TestFingerprint:
             (folder / "train.csv").write_text("Id,Target\na,0\n")
         else:
             names[0] = "another name"
-        other = ingest_images(Folder(str(folder), 28), "dir:x", str(tmp_path / "data2"), names)
+        other = ingest_images(Folder(str(folder), CLASS_NAMES), "dir:x", str(tmp_path / "data2"), names)
         assert other.fingerprint != first.fingerprint
 
 
@@ -219,7 +219,7 @@ def test_a_source_that_is_what_it_was_two_versions_ago_is_found_at_once(tmp_path
 _STUCK_INGEST = """
 import os, sys, time
 from pathlib import Path
-from components.ingest.folder import Folder
+from components.ingest.sources.folder import Folder
 from components.ingest.raw import ingest_images
 from components.shared.labels import CLASS_NAMES
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.convert.decode import sample_pixels
+from components.convert.images.decode import sample_pixels
 from components.predict.decoding import ImageForm, decoded_batches
 from components.predict.images import ImageFiles, find_images
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.push.registry import KEPT_VERSIONS, push_model, rollback
-from components.push.version import find_damage, find_versions
 from components.shared.champion import find_champion
+from components.shared.served import find_damage, find_versions
 from pipeline.compiled import ROOT
 from tests.components.push.conftest import MakeModel
 

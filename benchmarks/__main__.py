@@ -1,0 +1,130 @@
+"""Runs the benchmarks, each in a process of its own, and writes what they print into docs/benchmarks.md.
+
+    python -m benchmarks                    (all whose figures are not from this commit: an interrupted call carries on)
+    python -m benchmarks predict evaluate   (these, whatever there is)
+
+What the page says between the marks of a benchmark is replaced when it has ended well; the rest of the page is written by hand.
+"""
+
+import argparse
+import datetime
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.machine import describe_machine
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+# What the README and docs/ quote is from these, in this order.
+BENCHMARKS = {
+    "evaluate": "--samples 31072 --splits 200",
+    "thresholds": "--seeds 20",
+    "near_duplicates": "--samples 400 --seeds 4",
+    "synthetic_realism": "--samples 128",
+    "predict": "--samples 320 --repeats 3",
+    "ingest": "--gigabytes 2 --repeats 3",
+    "input_pipeline": "--images 3000",
+    "train_step": "--image-sizes-px 75 149 299",
+    "convert": "--repeats 3",
+    "learning": "--samples 900 --epochs 12 --seeds 3 --recipes paper strong",
+    "image_sizes": "",
+}
+
+
+def command_of(name: str, arguments: str) -> str:
+    """A benchmark as one types it."""
+    return f"python -m benchmarks.{name} {arguments}".strip()
+
+
+def section(page: str, name: str) -> str:
+    """What stands between the marks of a benchmark, or nothing."""
+    found = _marked(name).search(page)
+    return found[1].strip() if found else ""
+
+
+def with_section(page: str, name: str, text: str) -> str:
+    """The page with another text between the marks of a benchmark; they are put at its end if it has none."""
+    marked = f"<!-- {name}: by `make bench ONLY={name}` -->\n\n{text.strip()}\n\n<!-- end of {name} -->"
+    if _marked(name).search(page):
+        return _marked(name).sub(lambda _: marked, page)
+    return f"{page.rstrip()}\n\n## {name}\n\n{marked}\n"
+
+
+def _marked(name: str) -> re.Pattern[str]:
+    return re.compile(rf"<!-- {name}: .*? -->\n(.*?)<!-- end of {name} -->", re.DOTALL)
+
+
+def describe_commit() -> str:
+    """The commit that is measured; it says if the files are not the commit's."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True).stdout
+        only_code = [".", ":!*.md"]
+        changed = subprocess.run([*git, "status", "--porcelain", *only_code], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"
+    return f"commit {commit.strip()}" + (" with changes" if changed else "")
+
+
+def run_benchmark(name: str, arguments: str) -> str | None:
+    """Runs a benchmark, shows what it prints, and gives its section of the page: nothing if it failed."""
+    command, commit, lines, started_s = command_of(name, arguments), describe_commit(), [], time.monotonic()
+    words = [sys.executable, "-u", "-m", f"benchmarks.{name}", *shlex.split(arguments)]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    printed = "".join(lines).strip()
+    if process.returncode or "\n|" not in printed:
+        return None
+    minutes = (time.monotonic() - started_s) / 60
+    had = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {commit}, {minutes:.1f} minutes on {describe_machine()}"
+    return f"`{command}`, {had}:\n\n{printed}"
+
+
+def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
+    """Runs benchmarks and writes the page after each; gives those that failed, whose older figures stay.
+
+    Args:
+        chosen: Their names; with none, those whose figures are not from this commit.
+        page: The file to write.
+    """
+    commit, failed = describe_commit(), []
+    is_current = {name: f", {commit}, " in section(page.read_text(encoding="utf-8"), name) for name in BENCHMARKS}
+    wanted = list(chosen) or [name for name in BENCHMARKS if not is_current[name] or "changes" in commit]
+    for number, name in enumerate(wanted, 1):
+        print(f"\nbenchmark {number}/{len(wanted)}: {command_of(name, BENCHMARKS[name])}", flush=True)
+        text = run_benchmark(name, BENCHMARKS[name])
+        if text is None:
+            failed.append(name)
+            continue
+        partial = page.with_suffix(".part")
+        partial.write_text(with_section(page.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+        partial.replace(page)
+    return failed
+
+
+def main() -> None:
+    """Runs what the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one or more of: {', '.join(BENCHMARKS)}")
+    names = parser.parse_args().names
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}. They are: {', '.join(BENCHMARKS)}")
+    failed = run_all(names)
+    if failed:
+        again = " ".join(failed)
+        sys.exit(f"No figures of {', '.join(failed)}: what is missing is said above. Again: python -m benchmarks {again}")
+    print(f"\nThe figures are in {PAGE.relative_to(ROOT)}.")
+
+
+if __name__ == "__main__":
+    main()

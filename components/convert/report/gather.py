@@ -1,0 +1,80 @@
+"""Gathers what the data report shows: from the converted samples, and from the files of those few that it pictures."""
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from components.convert.report.data import ReportData, ReportSample
+from components.convert.report.thumbnails import plan_thumbnails, thumbnail
+from components.convert.shards.read_ahead import read_ahead, start_readers
+from components.convert.shards.tasks import ConvertedSample
+from components.convert.split.near_duplicates import Link, group_samples, torn_groups
+from components.convert.split.sides import SPLITS, split_fractions, split_samples
+from components.shared import storage
+from components.shared.index import Sample
+from components.shared.manifest import Examples
+
+
+def gather_report_data(
+    examples: Examples,
+    converted: Sequence[ConvertedSample],
+    quarantine: Mapping[str, str],
+    index: Sequence[Sample],
+    links: Collection[Link],
+    images_uri: str,
+) -> ReportData:
+    """Gathers what the data report shows.
+
+    Args:
+        examples: The manifest of what was converted.
+        converted: The samples that have a record.
+        quarantine: The reason of each sample that was left out.
+        index: The rows of the source's index.
+        links: Near-duplicates among the samples.
+        images_uri: The folder of the images.
+    """
+    rows = {row.sample_id: row for row in index}
+    groups = group_samples([sample.sample_id for sample in converted], links)
+    samples = [
+        ReportSample(s.sample_id, s.split, rows[s.sample_id].batch, s.labels, groups[s.sample_id], s.mean, s.mean_square)
+        for s in converted
+    ]
+    histograms = {
+        split: np.array(sum(sample.channel_histograms().astype(np.int64) for sample in converted if sample.split == split))
+        for split in SPLITS
+        if any(sample.split == split for sample in converted)
+    }
+    shown = plan_thumbnails(len(examples.class_names), samples, quarantine).sample_ids
+    return ReportData(
+        examples=examples,
+        samples=samples,
+        quarantine=quarantine,
+        histograms=histograms,
+        num_torn_groups=_num_torn_by_chance(samples, groups, examples.parameters),
+        thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown]),
+    )
+
+
+def _num_torn_by_chance(samples: Sequence[ReportSample], groups: Mapping[str, str], parameters: Mapping[str, Any]) -> int:
+    fractions = split_fractions(parameters["validation_fraction"], parameters["test_fraction"])
+    labels = {sample.sample_id: sample.labels for sample in samples}
+    batches = {sample.sample_id: sample.batch for sample in samples}
+    with contextlib.suppress(ValueError):  # of very few samples, a random split leaves a side without any: it tears none
+        return len(torn_groups(groups, split_samples(labels, "random", fractions, parameters["seed"], batches)))
+    return 0
+
+
+def _draw(images_uri: str, samples: Sequence[Sample]) -> dict[str, bytes]:
+    """Pictures of samples, by id, as far as there is anything to see."""
+
+    def read(sample: Sample) -> dict[str, bytes]:
+        return {name: storage.read_bytes(storage.join(images_uri, file.name)) for name, file in sample.files.items()}
+
+    def num_bytes(sample: Sample) -> int:
+        return sum(file.num_bytes for file in sample.files.values())
+
+    with start_readers(images_uri) as readers:
+        drawn = {sample.sample_id: thumbnail(pngs) for sample, pngs in read_ahead(readers, samples, read, num_bytes)}
+    return {sample_id: picture for sample_id, picture in drawn.items() if picture}

@@ -1,0 +1,51 @@
+"""Images that nearly repeat others."""
+
+from collections import Counter
+
+from markupsafe import Markup
+
+from components.convert.report.data import ReportData
+from components.convert.report.sections.look import TILE_GRID, class_words, count_of, paragraphs, picture, share
+from components.convert.report.thumbnails import ThumbnailPlan
+from components.shared.page import Section, table, tiles
+
+
+def duplicates_section(data: ReportData, plan: ThumbnailPlan) -> Section:
+    """How many near-duplicate groups there are, how large, and what the largest look like."""
+    title = "Near-duplicates"
+    note = "Images of one field of cells, taken twice or shifted, have nearly the same pixels. Such images form a group."
+    if not data.groups:
+        return Section(title, paragraphs("None were found."), note)
+    sizes = Counter(len(group) for group in data.groups)
+    rows = [[str(size), number, size * number] for size, number in sorted(sizes.items())]
+    content = Markup("{}{}{}").format(
+        _torn(data), table(["Images in a group", "groups", "images"], rows), _largest_groups(data, plan)
+    )
+    return Section(title, content, note)
+
+
+def _torn(data: ReportData) -> Markup:
+    groups = data.groups
+    num_torn = sum(len({sample.split for sample in group}) > 1 for group in groups)
+    here = {0: "none is torn", 1: "one is torn"}.get(num_torn, f"{num_torn:,} are torn")
+    return paragraphs(
+        f"A random split would have torn {data.num_torn_groups:,} of the {count_of(len(groups), 'group')} "
+        f"({share(data.num_torn_groups, len(groups))}): the network would be judged on images that it has nearly seen in "
+        f"training. In this split, {here}."
+    )
+
+
+def _largest_groups(data: ReportData, plan: ThumbnailPlan) -> Markup:
+    members = {group[0].sample_id: group for group in data.groups}
+    names = data.examples.class_names
+    blocks = []
+    for sample_ids in plan.groups:
+        group = members[sample_ids[0]]
+        pictures = [(picture(data.thumbnails.get(sample_id), sample_id), sample_id) for sample_id in sample_ids]
+        caption = f"{count_of(len(group), 'image')}, {group[0].split}: {class_words(group[0], names)}"
+        blocks.append(
+            Markup('<div><h3 style="margin:0 0 .35rem;font-size:.85rem;font-weight:400">{}</h3>{}</div>').format(
+                caption, tiles(pictures)
+            )
+        )
+    return Markup('<div style="{}">{}</div>').format(TILE_GRID, Markup("").join(blocks))

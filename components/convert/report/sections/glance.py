@@ -1,0 +1,64 @@
+"""What matters most, in a few sentences."""
+
+from markupsafe import Markup
+
+from components.convert.report.data import ReportData
+from components.convert.report.sections.classes import ClassCounts
+from components.convert.report.sections.drift import Drift
+from components.convert.report.sections.look import count_of, share
+from components.shared.page import Section
+
+_NUM_NAMED = 5
+
+
+def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -> Section:
+    """Sums up the page."""
+    lines = [_rare_classes(counts), _absent_classes(counts), _duplicates(data), _left_out(data)]
+    if drift:
+        lines.append(drift.summary())
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines if line)
+    return Section("At a glance", Markup("<ul>{}</ul>").format(items))
+
+
+def _rare_classes(counts: ClassCounts) -> str:
+    rarest = sorted((total, name) for name, total in zip(counts.class_names, counts.totals, strict=True) if total)
+    if not rarest:
+        return ""
+    named = ", ".join(f"{name} ({total:,})" for total, name in rarest[:_NUM_NAMED])
+    most, commonest = rarest[-1]
+    return f"The rarest classes: {named}. The commonest: {commonest} ({most:,} images)."
+
+
+def _absent_classes(counts: ClassCounts) -> str:
+    nowhere = [name for name, total in zip(counts.class_names, counts.totals, strict=True) if not total]
+    absent = [f"no image at all of {_named(nowhere)}"] if nowhere else []
+    for split in counts.splits:
+        found = zip(counts.class_names, counts.by_split[split], counts.totals, strict=True)
+        lacking = [name for name, number, total in found if total and not number]
+        if lacking:
+            absent.append(f"none in {split} of {_named(lacking)}")
+    if not absent:
+        return f"All {len(counts.class_names)} classes are on every side of the split."
+    return f"Not every class is on every side: {'; '.join(absent)}."
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
+    return ", ".join(names[:_NUM_NAMED]) + more
+
+
+def _duplicates(data: ReportData) -> str:
+    if not data.groups:
+        return "No image nearly repeats another."
+    members = sum(len(group) for group in data.groups)
+    return (
+        f"{members:,} images ({share(members, len(data.samples))}) are near-duplicates of others, in "
+        f"{count_of(len(data.groups), 'group')}; a random split would have torn {data.num_torn_groups:,} of them apart."
+    )
+
+
+def _left_out(data: ReportData) -> str:
+    num_bad = len(data.quarantine)
+    if not num_bad:
+        return "No sample had to be left out."
+    return f"{count_of(num_bad, 'sample')} left out ({share(num_bad, num_bad + len(data.samples))}): see the reasons below."

@@ -1,0 +1,36 @@
+"""Samples that could not be used."""
+
+from collections import Counter
+
+from markupsafe import Markup
+
+from components.convert.report.data import ReportData
+from components.convert.report.sections.look import count_of, paragraphs, picture, share
+from components.convert.report.thumbnails import ThumbnailPlan
+from components.shared.index import kind_of
+from components.shared.page import Section, table, tiles
+
+_MAX_REASONS = 20
+_MAX_ROWS = 200
+
+
+def left_out_section(data: ReportData, plan: ThumbnailPlan) -> Section:
+    """The reasons, what the samples look like, and their names."""
+    num_bad = len(data.quarantine)
+    title = "Left out"
+    if not num_bad:
+        return Section(title, paragraphs("None: every sample could be used."))
+    reasons = Counter(map(kind_of, data.quarantine.values())).most_common(_MAX_REASONS)
+    pictures = [(picture(data.thumbnails.get(i), i), f"{i}: {data.quarantine[i]}") for i in plan.quarantined]
+    listed = sorted(data.quarantine.items())[:_MAX_ROWS]
+    more = paragraphs(f"And {num_bad - _MAX_ROWS:,} more, in quarantine.csv.") if num_bad > _MAX_ROWS else ""
+    everyone = Markup(
+        '<details style="margin-top:1rem"><summary>All samples that were left out</summary>{}{}</details>'
+    ).format(table(["Sample", "reason"], listed), more)
+    content = Markup("{}{}{}").format(table(["Reason", "samples"], reasons), tiles(pictures), everyone)
+    return Section(
+        title,
+        content,
+        f"{count_of(num_bad, 'sample')} of {num_bad + len(data.samples):,} ({share(num_bad, num_bad + len(data.samples))}) "
+        "could not be used. A filter that cannot be read is black in the picture.",
+    )

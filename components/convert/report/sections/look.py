@@ -1,0 +1,59 @@
+"""How the data report shows numbers, stains and splits: the same way in every section."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from components.convert.report.data import ReportSample
+from components.shared.page import image
+
+STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
+SPLIT_COLOURS = {"train": "#334155", "validation": "#0d9488", "test": "#c2660c"}
+# The colours of the newest batch and of all others.
+NEWEST_COLOUR, EARLIER_COLOUR = "#c2660c", "#94a3b8"
+
+
+# Two blocks of three tiles side by side, or one where the window is narrow.
+TILE_GRID = (
+    "display:grid;grid-template-columns:repeat(auto-fill,minmax(min(29.6rem,100%),1fr));gap:1.1rem 1.5rem;margin-top:1rem"
+)
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent: `12.3 %`, `0.45 %`, `<0.01 %`; or `-` where there is nothing to have a share of."""
+    if not whole:
+        return "-"
+    percent = 100 * part / whole
+    if 0 < percent < 0.005:
+        return "<0.01 %"
+    return f"{percent:.1f} %" if percent >= 1 or not part else f"{percent:.2f} %"
+
+
+def figures(*texts: str) -> list[Markup]:
+    """Cells of a table that end where its numbers end."""
+    return [Markup('<div style="text-align:right;font-variant-numeric:tabular-nums">{}</div>').format(text) for text in texts]
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 image`, `2,000 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def class_words(sample: ReportSample, class_names: Sequence[str]) -> str:
+    """The classes of a sample, as a caption."""
+    return ", ".join(class_names[label] for label in sample.labels)
+
+
+def picture(data: bytes | None, alt: str) -> Markup:
+    """A thumbnail, or a box that says that there is none."""
+    if data is None:
+        return Markup(
+            '<div style="aspect-ratio:1;background:#f5f7fa;color:#64748b;display:flex;align-items:center;'
+            'justify-content:center;font-size:.75rem;margin-bottom:.4rem">no picture</div>'
+        )
+    return image(data, "jpeg", alt)
+
+
+def paragraphs(*sentences: str) -> Markup:
+    """Plain text, a paragraph each."""
+    return Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)

@@ -1,0 +1,151 @@
+"""Small pictures for the data report: of which samples, and how they are made."""
+
+import contextlib
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from components.convert.images.decode import BadImageError, decode_png, png_size
+from components.convert.report.data import ReportSample, near_duplicate_groups
+from components.shared.index import kind_of
+
+# Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
+THUMBNAIL_PX = 240
+
+_MAX_PER_CLASS = 3
+_MAX_CLASS_TILES = 96
+_MAX_GROUPS = 6
+_MAX_PER_GROUP = 3
+_MAX_QUARANTINED = 18
+_SHOWN_FILTERS = ("red", "green", "blue")
+_JPEG = b"\xff\xd8\xff"
+# The first that keeps a picture small: noise does not compress, and a page of 132 pictures is to stay below 10 MB.
+_JPEG_QUALITIES = (85, 60, 20)
+_MAX_BYTES = 45_000
+
+
+@dataclass(frozen=True)
+class ThumbnailPlan:
+    """Which samples the data report shows.
+
+    Attributes:
+        by_class: Samples of each class index. Rare classes come first.
+        groups: Members of the largest near-duplicate groups.
+        quarantined: Samples that were left out.
+    """
+
+    by_class: dict[int, tuple[str, ...]]
+    groups: tuple[tuple[str, ...], ...]
+    quarantined: tuple[str, ...]
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Each sample once."""
+        shown = [*self.by_class.values(), *self.groups, self.quarantined]
+        return list(dict.fromkeys(sample_id for ids in shown for sample_id in ids))
+
+
+def plan_thumbnails(num_classes: int, samples: Sequence[ReportSample], quarantine: Mapping[str, str]) -> ThumbnailPlan:
+    """Chooses the samples to show: always the same for the same samples, and never one of the test split.
+
+    A class is shown by images that have few other labels, from training where possible, and none like another. The rarest
+    class chooses first.
+
+    Args:
+        num_classes: The number of classes.
+        samples: Every sample that has a record.
+        quarantine: The reason of each sample that was left out.
+    """
+    seen = [sample for sample in samples if sample.split != "test"]
+    groups = [group[:_MAX_PER_GROUP] for group in near_duplicate_groups(seen)[:_MAX_GROUPS]]
+    return ThumbnailPlan(
+        by_class=_choose_by_class(num_classes, seen),
+        groups=tuple(tuple(sample.sample_id for sample in group) for group in groups),
+        quarantined=_choose_quarantined(quarantine),
+    )
+
+
+def _choose_by_class(num_classes: int, samples: Sequence[ReportSample]) -> dict[int, tuple[str, ...]]:
+    order = {sample.sample_id: hashlib.sha256(sample.sample_id.encode()).digest() for sample in samples}
+    members: dict[int, list[ReportSample]] = {label: [] for label in range(num_classes)}
+    for sample in sorted(samples, key=lambda s: (s.split != "train", len(s.labels), order[s.sample_id])):
+        for label in sample.labels:
+            members[label].append(sample)
+    per_class = max(1, min(_MAX_PER_CLASS, _MAX_CLASS_TILES // num_classes))
+    rarest = sorted(members, key=lambda label: (len(members[label]), label))[:_MAX_CLASS_TILES]
+    shown_groups: set[str] = set()
+    chosen = {}
+    for label in rarest:
+        fresh = [sample for sample in members[label] if sample.group not in shown_groups] or members[label]
+        by_group: dict[str, ReportSample] = {}
+        for sample in fresh:
+            by_group.setdefault(sample.group, sample)
+            if len(by_group) == per_class:
+                break
+        shown_groups.update(by_group)
+        chosen[label] = tuple(sample.sample_id for sample in by_group.values())
+    return chosen
+
+
+def _choose_quarantined(quarantine: Mapping[str, str]) -> tuple[str, ...]:
+    """One sample of each reason, the commonest reason first; then a second of each, and so on."""
+    kinds = {sample_id: kind_of(reason) for sample_id, reason in sorted(quarantine.items())}
+    counts = Counter(kinds.values())
+    rank: Counter[str] = Counter()
+    places = {}
+    for sample_id, reason in kinds.items():
+        places[sample_id] = (rank[reason], -counts[reason], reason)
+        rank[reason] += 1
+    return tuple(sorted(places, key=places.__getitem__)[:_MAX_QUARANTINED])
+
+
+def thumbnail(pngs: Mapping[str, bytes], side_px: int = THUMBNAIL_PX) -> bytes | None:
+    """Draws a sample as the atlas does: microtubules red, the protein green, the nucleus blue.
+
+    A filter that is missing or cannot be decoded stays black: bad samples too are shown, as far as there is anything to see.
+
+    Args:
+        pngs: The image file of each filter. Those that are no PNG may be JPEG.
+        side_px: The side of the picture. Images that are not square are squeezed.
+
+    Returns:
+        A JPEG file of at most 45 KB at the usual side, or None where no filter can be decoded.
+    """
+    channels = [_decode_leniently(pngs.get(name, b"")) for name in reversed(_SHOWN_FILTERS)]  # OpenCV wants blue first
+    if all(channel is None for channel in channels):
+        return None
+    black = np.zeros((side_px, side_px), np.uint8)
+    size = (side_px, side_px)
+    drawn = cv2.merge([black if c is None else cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in channels])
+    for quality in _JPEG_QUALITIES:
+        data = _jpeg(drawn, quality)
+        if len(data) <= _MAX_BYTES:
+            break
+    return data
+
+
+def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
+    whole = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality, *whole])[1])
+
+
+def _decode_leniently(data: bytes) -> np.ndarray | None:
+    """Decodes one filter of any depth and colour, or returns None. A colour image counts as its brightest channel."""
+    with contextlib.suppress(BadImageError):
+        return decode_png(data)
+    try:
+        if data.startswith(_JPEG):
+            flags = cv2.IMREAD_REDUCED_COLOR_8  # an eighth of the size: bounded memory, whatever the header claims
+        else:
+            png_size(data)  # refuses what would not fit into memory
+            flags = cv2.IMREAD_COLOR
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (BadImageError, cv2.error):
+        return None
+    return None if pixels is None else functools.reduce(cv2.max, cv2.split(pixels))

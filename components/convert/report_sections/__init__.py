@@ -1,1 +1,0 @@
-"""The sections of the data report: one module each."""

@@ -1,0 +1,149 @@
+"""Copies finished records into the shards of their side, once the sides are decided.
+
+Which side a sample is on follows from the hashes of all samples, so that shards are written before it is known: unsplit ones.
+Their records are copied as they are, unparsed, each run of neighbours in one piece.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from components.convert.shards.read_ahead import read_ahead
+from components.convert.shards.tasks import MAX_SHARD_SAMPLES, SHARD_BYTES, ConvertedSample, ShardPart, part_uri, shard_names
+from components.convert.split.sides import SPLITS
+from components.shared import storage
+from components.shared.manifest import Shard
+from components.shared.record_writer import RecordWriter, is_whole_record
+
+
+@dataclass(frozen=True)
+class RecordRun:
+    """Records that lie one after another in an unsplit shard: where the first begins, and the bytes of each."""
+
+    shard: str
+    start: int
+    sizes: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of all."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True)
+class CopyTask:
+    """A shard of one side to write: what it is put together from, and where."""
+
+    name: str
+    split: str
+    runs: tuple[RecordRun, ...]
+    unsplit_uri: str
+    folder_uri: str
+
+    @property
+    def source_uri(self) -> str:
+        """The folder of what is read."""
+        return self.unsplit_uri
+
+    @property
+    def uri(self) -> str:
+        """The shard."""
+        return storage.join(self.folder_uri, self.name)
+
+    @property
+    def part_uri(self) -> str:
+        """The file in which the finished shard describes itself."""
+        return part_uri(self.folder_uri, self.name)
+
+    @property
+    def num_samples(self) -> int:
+        """How many records go in."""
+        return sum(len(run.sizes) for run in self.runs)
+
+
+def plan_copies(
+    samples: Iterable[ConvertedSample], sides: Mapping[str, str], unsplit_uri: str, examples_uri: str
+) -> tuple[list[CopyTask], list[ConvertedSample]]:
+    """Cuts the records of each side into shards of at most 64 MB, in the order in which they lie: it is random already.
+
+    Args:
+        samples: Those of the unsplit shards.
+        sides: The side of each sample that is not bad.
+        unsplit_uri: The folder of the unsplit shards.
+        examples_uri: The folder of the examples.
+
+    Returns:
+        The shards, and the samples as they will be in them; bad ones are left out.
+    """
+    ordered = sorted((sample for sample in samples if not sample.reason), key=lambda s: (s.shard, s.start))
+    tasks: list[CopyTask] = []
+    placed: list[ConvertedSample] = []
+    for split in SPLITS:
+        members = [sample for sample in ordered if sides[sample.sample_id] == split]
+        num_bytes = sum(sample.num_bytes for sample in members)
+        num_shards = max(-(-num_bytes // SHARD_BYTES), -(-len(members) // MAX_SHARD_SAMPLES))
+        for number, name in enumerate(shard_names(split, num_shards)):
+            cut = members[len(members) * number // num_shards : len(members) * (number + 1) // num_shards]
+            tasks.append(CopyTask(name, split, tuple(_runs(cut)), unsplit_uri, examples_uri))
+            starts = accumulate((sample.num_bytes for sample in cut), initial=0)
+            placed += [replace(s, split=split, shard=name, start=start) for s, start in zip(cut, starts, strict=False)]
+    return tasks, placed
+
+
+def _runs(samples: Sequence[ConvertedSample]) -> Iterator[RecordRun]:
+    """Joins records that are neighbours."""
+    run: list[ConvertedSample] = []
+    for sample in samples:
+        if run and (sample.shard, sample.start) != (run[-1].shard, run[-1].start + run[-1].num_bytes):
+            yield _run(run)
+            run = []
+        run.append(sample)
+    yield _run(run)
+
+
+def _run(samples: Sequence[ConvertedSample]) -> RecordRun:
+    return RecordRun(samples[0].shard, samples[0].start, tuple(sample.num_bytes for sample in samples))
+
+
+def copy_shard(task: CopyTask, readers: Executor) -> None:
+    """Writes a shard of one side; then describes it, which marks it as done.
+
+    Args:
+        task: The shard.
+        readers: The threads that read the records.
+
+    Raises:
+        FileExistsError: If a shard of this name has other content.
+        OSError: If an unsplit shard is damaged.
+    """
+    try:
+        with storage.create(task.uri) as path:
+            with RecordWriter(path) as writer:
+                for run, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
+                    _write_run(writer, run, records, task.unsplit_uri)
+            shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
+    except FileExistsError:  # killed between the shard and its description, or two runs at once
+        if storage.stored_crc32c(task.uri) != shard.crc32c:
+            raise
+    except FileNotFoundError:  # another run of the same has finished, and removed what nobody needs any more
+        if not storage.exists(task.part_uri):
+            raise
+        return
+    part = ShardPart(shard=shard, split=task.split)
+    storage.write_bytes(task.part_uri, part.model_dump_json().encode())
+
+
+def _read(task: CopyTask, run: RecordRun) -> bytes:
+    return storage.read_range(storage.join(task.unsplit_uri, run.shard), run.start, run.num_bytes)
+
+
+def _write_run(writer: RecordWriter, run: RecordRun, records: bytes, unsplit_uri: str) -> None:
+    position = 0
+    for size in run.sizes:
+        record = records[position : position + size]
+        if not is_whole_record(record):
+            uri = storage.join(unsplit_uri, run.shard)
+            raise OSError(f"{uri} is damaged at byte {run.start + position}. Delete it and run again: it is written anew")
+        writer.write(record)
+        position += size

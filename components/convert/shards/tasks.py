@@ -1,0 +1,177 @@
+"""The unit of work of a Beam job: a shard, what goes into it, and how it describes itself when it is finished."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from components.convert.split.sides import SPLITS
+from components.shared import storage
+from components.shared.index import ImageFile, Sample
+from components.shared.manifest import Shard
+
+# A shard holds at most so much: large enough to be read fast, small enough that little is lost with a kill.
+SHARD_BYTES = 64 << 20
+MAX_SHARD_SAMPLES = 256
+# The split of samples whose side is not decided yet. Their shards lie in a folder of this name.
+UNSPLIT = "unsplit"
+# Of the histograms that are kept of each sample: fine enough to be drawn, for there are as many as samples.
+_NUM_BINS = 64
+_COUNT = np.dtype("<u4")
+
+_AS_TEXT = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """A shard to write: its samples, where their images are, and the form of the result."""
+
+    name: str
+    split: str
+    samples: tuple[Sample, ...]
+    filters: tuple[str, ...]
+    image_size_px: int
+    images_uri: str
+    examples_uri: str
+
+    @property
+    def source_uri(self) -> str:
+        """The folder of what is read."""
+        return self.images_uri
+
+    @property
+    def folder_uri(self) -> str:
+        """The folder of the shard."""
+        return storage.join(self.examples_uri, UNSPLIT) if self.split == UNSPLIT else self.examples_uri
+
+    @property
+    def uri(self) -> str:
+        """The shard."""
+        return storage.join(self.folder_uri, self.name)
+
+    @property
+    def part_uri(self) -> str:
+        """The file in which the finished shard describes itself."""
+        return part_uri(self.examples_uri, self.name)
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples go in. Bad ones do not come out."""
+        return len(self.samples)
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the images to read."""
+        return sum(file.num_bytes for sample in self.samples for file in self.files(sample).values())
+
+    def files(self, sample: Sample) -> dict[str, ImageFile]:
+        """The images of a sample that become channels, as far as it has them."""
+        return {name: sample.files[name] for name in self.filters if name in sample.files}
+
+
+# Without a dictionary each: there are tens of thousands of them in memory.
+@checked_dataclass(frozen=True, slots=True, config=_AS_TEXT)
+class ConvertedSample:
+    """What became of a sample.
+
+    Attributes:
+        sample_id: The source's name of the sample.
+        split: Its side, or UNSPLIT.
+        shard: The shard that its record is in.
+        labels: Sorted class indices.
+        start: Where in the shard its record begins, in bytes.
+        num_bytes: How much its record takes.
+        mean: The mean of each channel, in grey levels.
+        mean_square: The mean of the squares of each channel.
+        perceptual_hash: What near-duplicates are found by.
+        histogram: See `channel_histograms`.
+        reason: Why the sample was left out; empty for a good one. A bad one has nothing of the rest.
+    """
+
+    sample_id: str
+    split: str
+    shard: str
+    labels: tuple[int, ...]
+    start: int = 0
+    num_bytes: int = 0
+    mean: tuple[float, ...] = ()
+    mean_square: tuple[float, ...] = ()
+    perceptual_hash: bytes = b""
+    histogram: bytes = b""
+    reason: str = ""
+
+    def channel_histograms(self) -> np.ndarray:
+        """How often grey levels were seen, four levels to a bin: uint32, shape (channels, 64)."""
+        return np.frombuffer(self.histogram, _COUNT).reshape(-1, _NUM_BINS)
+
+
+class ShardPart(BaseModel, frozen=True):
+    """A finished shard, and the samples that were converted for it."""
+
+    model_config = _AS_TEXT
+
+    shard: Shard
+    split: str
+    samples: list[ConvertedSample] = []
+
+
+def pack_histograms(counts: np.ndarray) -> bytes:
+    """The form in which a sample's histograms are kept. `counts` has the shape (channels, 256)."""
+    return counts.reshape(len(counts), _NUM_BINS, -1).sum(axis=2).astype(_COUNT).tobytes()
+
+
+def part_uri(examples_uri: str, shard_name: str) -> str:
+    """The file in which a finished shard describes itself."""
+    return storage.join(examples_uri, "parts", f"{shard_name}.json")
+
+
+def read_part(uri: str) -> ShardPart:
+    """Reads how a shard describes itself.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        return ShardPart.model_validate_json(storage.read_bytes(uri))
+    except ValidationError as error:
+        raise ValueError(f"{uri}: expected the description of a shard. Delete it and run again. {error}") from None
+
+
+def shard_names(split: str, num_shards: int) -> list[str]:
+    """The names of a split's shards."""
+    return [f"{split}-{number:05d}-of-{num_shards:05d}.tfrecord" for number in range(num_shards)]
+
+
+def plan_shards(
+    samples: Sequence[Sample],
+    sides: Mapping[str, str],
+    filters: Sequence[str],
+    image_size_px: int,
+    images_uri: str,
+    examples_uri: str,
+    seed: int,
+) -> list[ShardTask]:
+    """Deals the samples of each side to shards of at most 64 MB, in an order that is random but always the same.
+
+    Args:
+        samples: What to convert.
+        sides: The side of each sample id; UNSPLIT where it is not decided yet.
+        filters: The filters that become channels, in order.
+        image_size_px: The side of the square images.
+        images_uri: The folder of the images.
+        examples_uri: The folder of the examples.
+        seed: Another seed gives another order.
+    """
+    per_shard = max(1, min(MAX_SHARD_SAMPLES, SHARD_BYTES // (image_size_px**2 * len(filters))))
+    shuffled = sorted(samples, key=lambda s: hashlib.sha256(f"shard:{seed}:{s.sample_id}".encode()).digest())
+    tasks = []
+    for split in (*SPLITS, UNSPLIT):
+        members = [sample for sample in shuffled if sides[sample.sample_id] == split]
+        names = shard_names(split, -(-len(members) // per_shard))
+        for number, name in enumerate(names):
+            dealt = tuple(members[number :: len(names)])
+            tasks.append(ShardTask(name, split, dealt, tuple(filters), image_size_px, images_uri, examples_uri))
+    return tasks

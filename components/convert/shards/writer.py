@@ -1,0 +1,92 @@
+"""Writes one shard: reads, decodes and resizes its samples, and says what became of each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+from components.convert.images.decode import decode_filters, stack_filters
+from components.convert.images.intensity import channel_histograms, channel_moments
+from components.convert.images.perceptual_hash import perceptual_hash
+from components.convert.images.plausibility import BadImageError, check_distinct_files
+from components.convert.shards.read_ahead import chunk_samples, read_ahead
+from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
+from components.shared import storage
+from components.shared.index import ImageFile, Sample
+from components.shared.manifest import Shard
+from components.shared.record_writer import RecordWriter, encode_example, frame_record
+
+
+def write_shard(task: ShardTask, readers: Executor) -> None:
+    """Decodes, resizes and writes the samples of one shard; then describes it, which marks it as done.
+
+    Args:
+        task: The shard.
+        readers: The threads that read its images.
+
+    Raises:
+        FileExistsError: If a shard of this name has other content: the code has changed and its FORMAT has not.
+        OSError: If an image is not what was ingested.
+    """
+    converted = []
+    try:
+        with storage.create(task.uri) as path:
+            with RecordWriter(path) as writer:
+                for sample, pngs in _read_samples(task, readers):
+                    result, record = convert_sample(task, sample, pngs)
+                    converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
+            shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
+    except FileExistsError:  # killed between the shard and its description, or two runs at once
+        if storage.stored_crc32c(task.uri) != shard.crc32c:
+            raise
+    part = ShardPart(shard=shard, split=task.split, samples=converted)
+    storage.write_bytes(task.part_uri, part.model_dump_json().encode())
+
+
+def _read_samples(task: ShardTask, readers: Executor) -> Iterator[tuple[Sample, dict[str, bytes]]]:
+    def read(samples: Sequence[Sample]) -> list[dict[str, bytes]]:
+        return [{name: _read_image(task.images_uri, file) for name, file in task.files(sample).items()} for sample in samples]
+
+    def num_bytes(samples: Sequence[Sample]) -> int:
+        return sum(file.num_bytes for sample in samples for file in task.files(sample).values())
+
+    size = chunk_samples(task.images_uri)
+    chunks = [task.samples[start : start + size] for start in range(0, len(task.samples), size)]
+    for samples, pngs in read_ahead(readers, chunks, read, num_bytes):
+        yield from zip(samples, pngs, strict=True)
+
+
+def _read_image(images_uri: str, file: ImageFile) -> bytes:
+    uri = storage.join(images_uri, file.name)
+    data = storage.read_bytes(uri)
+    if storage.crc32c(data) != file.crc32c:  # not the sample's fault: what was ingested is no longer there
+        raise OSError(f"{uri} is damaged: expected the CRC-32C {file.crc32c}. Delete it and run again: ingest brings it anew")
+    return data
+
+
+def convert_sample(task: ShardTask, sample: Sample, pngs: Mapping[str, bytes]) -> tuple[ConvertedSample, bytes | None]:
+    """Converts one sample: its images are decoded once.
+
+    Args:
+        task: The shard that it is for.
+        sample: Its row of the index.
+        pngs: The file of each filter.
+
+    Returns:
+        What became of it, and its record; None for a bad one.
+    """
+    described = ConvertedSample(sample_id=sample.sample_id, split=task.split, shard=task.name, labels=sample.labels)
+    try:
+        check_distinct_files(sample.files)
+        images = decode_filters(pngs, task.filters)
+        pixels = stack_filters(images, task.image_size_px)
+    except BadImageError as error:
+        return replace(described, reason=str(error)), None
+    mean, mean_square = channel_moments(pixels)
+    described = replace(
+        described,
+        mean=tuple(mean.tolist()),
+        mean_square=tuple(mean_square.tolist()),
+        perceptual_hash=perceptual_hash(images),
+        histogram=pack_histograms(channel_histograms(pixels)),
+    )
+    return described, frame_record(encode_example(sample.sample_id, pixels, sample.labels))

@@ -1,0 +1,165 @@
+"""Keeps on disk what cannot be read in parts: an archive whose server refuses that, or one that is compressed in another."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from components.ingest.archive.byte_source import ByteSource, LocalFile, read_range
+from components.ingest.archive.remote import RangesRefusedError, RemoteFile
+from components.ingest.archive.retry import retrying
+from components.shared.progress import progress_bar
+
+_PIECE_BYTES = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+def readable(file: RemoteFile) -> ByteSource:
+    """The file itself where its server serves parts of it, or else a copy on disk.
+
+    Raises:
+        As `RemoteFile.stream` and `download` do.
+    """
+    try:
+        read_range(file, 0, 1)
+    except RangesRefusedError:
+        return download(file)
+    return file
+
+
+def download(file: RemoteFile) -> LocalFile:
+    """Downloads a whole file to the spool folder, or goes on where an earlier run was interrupted.
+
+    What is complete is used again as long as the file's ETag and size stay the same. Without an ETag nothing is used again.
+
+    Raises:
+        OSError: If the disk has too little room, or the download fails try after try.
+        ValueError: If the file is not the one it was at first.
+    """
+    key = hashlib.sha256(f"{file.etag}\0{file.num_bytes}".encode()).hexdigest()
+    with _claim(key) as (path, partial_path):
+        if path.is_file():
+            return _copy(path)
+        with partial_path.open("ab", buffering=0) as partial:
+            if not file.etag:
+                partial.truncate(0)
+            missing_bytes = file.num_bytes - partial.tell()
+            _log.info(
+                "the server does not serve parts of the archive: downloading %s of it to %s first (%s in all)",
+                _gigabytes(missing_bytes),
+                path,
+                _gigabytes(file.num_bytes),
+            )
+            _check_room(path.parent, missing_bytes)
+            retrying()(_go_on, file, partial)
+        if file.etag:
+            return _publish(partial_path, path)
+        copy = _copy(partial_path)
+        partial_path.unlink()  # it stays readable until this process ends
+        return copy
+
+
+def keep(key: str, name: str, pieces: Iterable[bytes], num_bytes: int) -> LocalFile:
+    """Writes pieces to a file of the spool folder, which is used again under the same key.
+
+    Args:
+        key: A hash of what the pieces come from.
+        name: What they are, for the log.
+        pieces: Taken only if there is no such file yet. What they raise leaves none.
+        num_bytes: The sum of their lengths.
+
+    Raises:
+        OSError: If the disk has too little room.
+    """
+    with _claim(key) as (path, partial_path):
+        if path.is_file():
+            return _copy(path)
+        _log.info("%s is compressed in the archive: unpacking its %s to %s first", name, _gigabytes(num_bytes), path)
+        _check_room(path.parent, num_bytes)
+        try:
+            with partial_path.open("wb", buffering=0) as partial, progress_bar(num_bytes, "B") as progress:
+                for piece in pieces:
+                    _write(partial, piece)
+                    progress.update(len(piece))
+            return _publish(partial_path, path)
+        finally:
+            partial_path.unlink(missing_ok=True)  # unpacking cannot go on from the middle
+
+
+def _go_on(file: RemoteFile, partial: BinaryIO) -> None:
+    """Downloads what is missing at the end of a partial file."""
+    position = partial.seek(0, os.SEEK_END)
+    if position == file.num_bytes:
+        return
+    with file.stream_on(position) as (start, stream), progress_bar(file.num_bytes - start, "B") as progress:
+        partial.truncate(start)
+        for position in range(start, file.num_bytes, _PIECE_BYTES):
+            piece = stream.read_exactly(min(_PIECE_BYTES, file.num_bytes - position))
+            _write(partial, piece)
+            progress.update(len(piece))
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    left = memoryview(piece)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:  # a full disk does not say which file it had no room for
+        error.filename = file.name
+        raise
+
+
+@contextlib.contextmanager
+def _claim(key: str) -> Iterator[tuple[Path, Path]]:
+    """The paths of a complete and of a partial file, for one process at a time."""
+    folder = _folder()
+    with (folder / f"{key}.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / f"{key}.zip", folder / f"{key}.partial"
+
+
+def _folder() -> Path:
+    """This user's spool folder, which nobody else may have made or can look into."""
+    folder = Path(tempfile.gettempdir()) / f"hpa-pipeline-spool-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(
+            f"{folder}: expected a folder of the user {os.getuid()} that is closed to others. "
+            f"Received: {stat.filemode(found.st_mode)} of the user {found.st_uid}. Remove it, or set TMPDIR to another folder"
+        )
+    return folder
+
+
+def _check_room(folder: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"expected room for {_gigabytes(needed_bytes)}. Received: {_gigabytes(free_bytes)}. "
+            "Delete what earlier runs left there, or set TMPDIR to a folder on a larger disk",
+            str(folder),
+        )
+
+
+def _publish(partial_path: Path, path: Path) -> LocalFile:
+    partial_path.replace(path)
+    return _copy(path)
+
+
+def _copy(path: Path) -> LocalFile:
+    return LocalFile(path, f"The archive's copy {path} (if it stays wrong, delete it and run again)")
+
+
+def _gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB"

@@ -1,0 +1,101 @@
+"""The source `kaggle:<competition>`: a Kaggle competition's archive, read where it lies, image by image."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from components.ingest.archive.directory import Member
+from components.ingest.archive.remote import RemoteFile
+from components.ingest.archive.spool import readable
+from components.ingest.archive.zip_archive import Archive, open_archive
+from components.ingest.sources.kaggle_access import find_archive, licence
+from components.ingest.sources.labels_csv import LABELS, read_labels
+from components.ingest.sources.layout import TEST, TRAIN, join_labels
+from components.ingest.sources.source import Listed, SourceImage, cut
+from components.shared.image_names import COMPETITION_NAMES
+from components.shared.storage import StoredFile
+
+
+class _Contents(NamedTuple):
+    """An archive's label file, and its images by sample and filter."""
+
+    labels: Member
+    train: dict[str, dict[str, Member]]
+    test: dict[str, dict[str, Member]]
+
+
+class KaggleCompetition:
+    """A competition's archive, in the layout of the Human Protein Atlas competition.
+
+    Opening it downloads the archive's directory and its label file, and nothing else.
+
+    Raises:
+        PermissionError: If Kaggle knows no such user, or the user has not accepted the competition's rules.
+        FileNotFoundError: If there is no such competition.
+        ValueError: If the archive is refused, or its label file is wrong as a whole, or no row of it has an image.
+        OSError: If Kaggle cannot be reached, try after try.
+    """
+
+    is_drawn = False
+
+    def __init__(self, competition: str, class_names: Sequence[str], include_test: bool = False) -> None:
+        """Opens the archive of a competition that is named as in its web address."""
+        self.name = f"kaggle-{competition}"
+        self.licence = licence(competition)
+        self._archive = open_archive(readable(RemoteFile(partial(find_archive, competition))))
+        self._validator = f"{self._archive.validator}:{list(class_names)}:{include_test}"
+        contents = _look_through(self._archive, self.name)
+        self.num_unlabelled = len(contents.test)
+        unlabelled = contents.test if include_test else {}
+        self._members = contents.train | unlabelled
+        ((_, data),) = self._archive.read([contents.labels])
+        rows = read_labels(data, f"{self.name}/{LABELS}", class_names)
+        self._listed, self.num_without_files = join_labels(rows, contents.train, unlabelled, self.name, COMPETITION_NAMES)
+
+    def validator(self) -> str:
+        """A hash of the archive's directory, which holds the size and the checksum of every file."""
+        return self._validator
+
+    def listed(self) -> list[Listed]:
+        """The rows of train.csv that have at least one image, or that are wrong; and the test set, if it was asked for."""
+        return self._listed
+
+    def chunks(self) -> Iterator[list[SourceImage]]:
+        """The images in the order of their places in the archive."""
+        good = (row.sample_id for row in self._listed if not row.reason)
+        placed = [(member, sample, name) for sample in good for name, member in self._members[sample].items()]
+        placed.sort(key=lambda place: (place[0].part, place[0].offset))
+        return cut(
+            SourceImage(sample, name, StoredFile(member.num_bytes, crc32=f"{member.crc32:08x}"))
+            for member, sample, name in placed
+        )
+
+    def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
+        """Reads images that lie side by side by one request."""
+        by_member = {self._members[image.sample_id][image.filter]: image for image in images}
+        for member, data in self._archive.read(by_member):
+            yield by_member[member], data
+            del data  # before the next one is read
+
+
+def _look_through(archive: Archive, name: str) -> _Contents:
+    """Finds what is wanted in an archive.
+
+    Images count as labelled in a folder `train` or in no folder, wherever that lies, and as unlabelled in a folder `test`.
+    """
+    labels = [member for member in archive.members if member.name.rpartition("/")[2] == LABELS]
+    if len(labels) != 1:
+        found = ", ".join(member.name for member in labels) or f"{len(archive.members)} others"
+        raise ValueError(f"{name}: expected one file {LABELS} in the archive. Received: {found}")
+    images: dict[str, dict[str, dict[str, Member]]] = {TRAIN: defaultdict(dict), TEST: defaultdict(dict)}
+    for member in archive.members:
+        folder, _, file_name = member.name.rpartition("/")
+        split = folder.rpartition("/")[2] or TRAIN
+        parsed = COMPETITION_NAMES.parse(file_name)
+        if parsed and split in images:
+            sample, filter_name = parsed
+            if other := images[split][sample].get(filter_name):
+                raise ValueError(f"{name}: two images of one name in the archive: {other.name} and {member.name}")
+            images[split][sample][filter_name] = member
+    return _Contents(labels[0], dict(images[TRAIN]), dict(images[TEST]))

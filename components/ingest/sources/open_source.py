@@ -1,0 +1,30 @@
+"""Which source the parameter `source` names."""
+
+from collections.abc import Sequence
+
+from components.ingest.sources.folder import Folder
+from components.ingest.sources.kaggle import KaggleCompetition
+from components.ingest.sources.source import Source
+from components.ingest.sources.synthetic import Synthetic
+from components.shared.image_names import COMPETITION_NAMES, ImageNames
+
+
+def open_source(
+    source: str, seed: int, class_names: Sequence[str], include_test: bool = False, image_names: ImageNames = COMPETITION_NAMES
+) -> Source:
+    """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450` names.
+
+    Raises:
+        ValueError: If there is no such kind of source.
+        OSError: If it is not there, or cannot be reached.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "kaggle":
+        return KaggleCompetition(rest, class_names, include_test)
+    if kind == "dir":
+        return Folder(rest, class_names, include_test, image_names)
+    if kind == "synthetic":
+        return Synthetic(int(rest), seed)
+    raise ValueError(
+        f"Expected the source kaggle:<competition>, dir:<folder> or synthetic:<number of samples>. Received: source={source}"
+    )

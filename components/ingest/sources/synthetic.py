@@ -1,0 +1,53 @@
+"""The source `synthetic:<n>`: the first n of an endless series of drawn samples."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from components.ingest.sources.source import Listed, SourceImage
+from components.ingest.synthetic import samples
+from components.shared.labels import FILTERS
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """The samples 0 to n-1 of a seed's series. Sample k is the same whatever n is, so that a larger n only adds samples."""
+
+    num_samples: int
+    seed: int
+    num_without_files: int = 0
+    num_unlabelled: int = 0
+    is_drawn: bool = True
+    licence: str = "drawn by this program; Apache-2.0"
+
+    @property
+    def name(self) -> str:
+        """One folder a series."""
+        return f"synthetic-v{samples.FORMAT}-seed{self.seed}"
+
+    def validator(self) -> str:
+        """The series and how much of it."""
+        return f"{self.name}:{self.num_samples}"
+
+    def listed(self) -> list[Listed]:
+        """All samples, in the series' order."""
+        return [Listed(samples.sample_id(self.seed, k), samples.sample_labels(self.seed, k)) for k in range(self.num_samples)]
+
+    def chunks(self) -> Iterator[list[SourceImage]]:
+        """One sample at a time: its four filters are drawn together."""
+        for sample_id in self._positions:
+            yield [SourceImage(sample_id, name, None) for name in FILTERS]
+
+    def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
+        """Draws the samples that the images are of."""
+        wanted: dict[str, list[SourceImage]] = defaultdict(list)
+        for image in images:
+            wanted[image.sample_id].append(image)
+        for sample_id, of_sample in wanted.items():
+            pngs = samples.render_sample(self.seed, self._positions[sample_id]).pngs
+            yield from ((image, pngs[image.filter]) for image in of_sample)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {samples.sample_id(self.seed, k): k for k in range(self.num_samples)}

@@ -1,1 +1,0 @@
-"""What a synthetic sample is drawn with: one module for each thing that is drawn."""

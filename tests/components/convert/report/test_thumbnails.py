@@ -1,0 +1,118 @@
+import io
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.convert.report.data import ReportSample
+from components.convert.report.thumbnails import THUMBNAIL_PX, plan_thumbnails, thumbnail
+
+MakePixels = Callable[..., np.ndarray]
+MakePng = Callable[[np.ndarray], bytes]
+
+
+def _sample(sample_id: str, labels: tuple[int, ...], split: str = "train", group: str = "") -> ReportSample:
+    return ReportSample(sample_id, split, 0, labels, group or sample_id, (1.0,), (1.0,))
+
+
+def _shown(data: bytes | None) -> np.ndarray:
+    assert data
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image).astype(float)
+
+
+class TestPlan:
+    def test_shows_up_to_three_images_of_each_class_those_with_few_labels_first(self) -> None:
+        samples = [_sample(f"a{k}", (0,)) for k in range(5)] + [
+            _sample("b", (1, 2)),
+            _sample("c", (0, 1, 2)),
+            _sample("d", (2,)),
+        ]
+        plan = plan_thumbnails(4, samples, {})
+        assert {label: len(ids) for label, ids in plan.by_class.items()} == {0: 3, 1: 2, 2: 1, 3: 0}
+        assert plan.by_class[1] == ("b", "c")  # the rarer class has chosen first
+        assert plan.by_class[2] == ("d",)
+        assert all(sample_id.startswith("a") for sample_id in plan.by_class[0])
+
+    def test_does_not_depend_on_the_order_of_the_samples(self) -> None:
+        samples = [_sample(f"s{k}", (k % 3, 3), group=f"g{k // 2}") for k in range(40)]
+        quarantine = {f"q{k}": f"reason {k % 5}" for k in range(50)}
+        reordered = dict(reversed(quarantine.items()))
+        assert plan_thumbnails(4, samples, quarantine) == plan_thumbnails(4, samples[::-1], reordered)
+
+    def test_prefers_training_images_and_never_shows_test_images(self) -> None:
+        samples = [
+            _sample("t", (0,), "test"),
+            _sample("v", (0,), "validation"),
+            _sample("n", (0, 1)),
+            _sample("u", (2,), "test"),
+        ]
+        plan = plan_thumbnails(3, samples, {})
+        assert plan.by_class == {0: ("v",), 1: ("n",), 2: ()}
+
+    def test_does_not_show_near_duplicates_as_examples_of_a_class(self) -> None:
+        plan = plan_thumbnails(1, [_sample(f"s{k}", (0,), group="one") for k in range(4)] + [_sample("other", (0,))], {})
+        assert len(plan.by_class[0]) == 2
+        assert "other" in plan.by_class[0]
+
+    def test_shows_the_largest_groups(self) -> None:
+        samples = [_sample(f"{size}-{k}", (0,), group=str(size)) for size in range(1, 10) for k in range(size)]
+        plan = plan_thumbnails(1, samples, {})
+        assert [ids[0] for ids in plan.groups] == ["9-0", "8-0", "7-0", "6-0", "5-0", "4-0"]
+        assert {len(ids) for ids in plan.groups} == {3}
+
+    def test_shows_each_reason_before_any_again(self) -> None:
+        quarantine = {f"common{k:02d}": "common" for k in range(50)} | {"rare": "rare", "other": "other"}
+        shown = plan_thumbnails(1, [], quarantine).quarantined
+        assert shown[:3] == ("common00", "other", "rare")
+        assert len(shown) == 18
+
+    @pytest.mark.parametrize("num_classes", [1, 28, 60, 500])
+    def test_needs_a_bounded_number_of_pictures(self, num_classes: int) -> None:
+        samples = [_sample(f"s{k}", (k % num_classes,), group=f"g{k // 2}") for k in range(4 * num_classes)]
+        plan = plan_thumbnails(num_classes, samples, {f"q{k}": "bad" for k in range(100)})
+        num_tiles = sum(map(len, plan.by_class.values())) + sum(map(len, plan.groups)) + len(plan.quarantined)
+        assert len(plan.sample_ids) <= num_tiles <= 132
+
+
+class TestThumbnail:
+    def test_shows_red_green_and_blue_as_they_are(self, make_png: MakePng) -> None:
+        levels = {"red": 40, "green": 120, "blue": 200, "yellow": 255}
+        shown = _shown(thumbnail({name: make_png(np.full((64, 64), level, np.uint8)) for name, level in levels.items()}))
+        assert shown.shape == (THUMBNAIL_PX, THUMBNAIL_PX, 3)
+        np.testing.assert_allclose(shown, np.broadcast_to([40, 120, 200], shown.shape), atol=3)
+
+    @pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("I;16", "PNG")])
+    def test_shows_what_convert_refuses(self, mode: str, kind: str) -> None:
+        grey = np.full((64, 64), 120, np.uint8)
+        image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+        file = io.BytesIO()
+        image.save(file, kind)
+        np.testing.assert_allclose(_shown(thumbnail({"green": file.getvalue()}, 32))[16, 16], [0, 120, 0], atol=4)
+
+    def test_leaves_black_what_cannot_be_decoded(self, make_pixels: MakePixels, make_png: MakePng) -> None:
+        data = make_png(make_pixels())
+        shown = _shown(thumbnail({"red": data[: len(data) // 2], "green": data, "blue": b"<html>"}, 32))
+        assert shown[..., 1].mean() > 100
+        assert shown[..., [0, 2]].mean() < 20
+
+    @pytest.mark.parametrize(
+        "pngs", [{}, {"red": b""}, {"green": b"\xff\xd8\xff"}, {"blue": b"\x89PNG\r\n\x1a\n"}, {"yellow": b"x"}]
+    )
+    def test_gives_nothing_where_nothing_can_be_decoded(self, pngs: dict[str, bytes]) -> None:
+        assert thumbnail(pngs) is None
+
+    def test_does_not_decode_what_claims_to_be_huge(self, make_pixels: MakePixels, make_png: MakePng) -> None:
+        data = make_png(make_pixels())
+        header = b"IHDR" + struct.pack(">II", 30_000, 30_000) + data[24:29]
+        assert thumbnail({"green": data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]}) is None
+
+    @pytest.mark.parametrize("levels", [range(256), (0, 255)])
+    def test_stays_small_even_for_noise(self, make_png: MakePng, levels: Sequence[int]) -> None:
+        noise = np.random.default_rng(0).choice(np.array(levels, np.uint8), (3, THUMBNAIL_PX, THUMBNAIL_PX))
+        data = thumbnail(dict(zip(("red", "green", "blue"), map(make_png, noise), strict=True)))
+        assert data
+        assert len(data) <= 45_000

@@ -1,0 +1,286 @@
+import csv
+import itertools
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.convert.split.near_duplicates import Link, group_samples, torn_groups
+from components.convert.split.sides import SPLITS, split_fractions, split_samples
+from components.shared.labels import CLASS_NAMES, parse_target
+
+Labels = Mapping[str, tuple[int, ...]]
+
+_label_sets = st.sampled_from([labels for size in range(4) for labels in itertools.combinations(range(6), size)])
+_single_labels = st.integers(0, 8).map(lambda label: (label,))
+_fractions = st.builds(split_fractions, st.floats(0.05, 0.45), st.sampled_from([0.0, 0.05, 0.2, 0.45]))
+_methods = st.sampled_from(["grouped", "random"])
+_seeds = st.integers(0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Samples that came in up to three batches, in groups of near-duplicates that may span batches."""
+
+    labels: dict[str, tuple[int, ...]]
+    batches: dict[str, int]
+    links: list[Link]
+
+    def up_to(self, batch: int) -> "Series":
+        ids = [sample_id for sample_id in self.labels if self.batches[sample_id] <= batch]
+        links = [(one, other) for one, other in self.links if one in ids and other in ids]
+        return Series({name: self.labels[name] for name in ids}, {name: self.batches[name] for name in ids}, links)
+
+    def groups(self) -> dict[str, str]:
+        return group_samples(self.labels, self.links)
+
+    def split(self, method: str, fractions: Mapping[str, float], seed: int) -> dict[str, str]:
+        return split_samples(self.labels, method, fractions, seed, self.batches, self.links)
+
+
+@st.composite
+def _series(draw: st.DrawFn, label_sets: st.SearchStrategy[tuple[int, ...]] = _label_sets, last_batch: int = 2) -> Series:
+    """The first ten samples are of the first batch, and near none of it, so that no side of it is empty."""
+    rows = draw(st.lists(st.tuples(label_sets, st.integers(0, last_batch)), min_size=30, max_size=60))
+    labels = {f"{number:02x}": labels for number, (labels, _) in enumerate(rows)}
+    batches = {name: batch if number >= 10 else 0 for number, (name, (_, batch)) in enumerate(zip(labels, rows, strict=True))}
+    positions = st.integers(0, len(rows) - 1)
+    ids = list(labels)
+    links = [(ids[one], ids[other]) for one, other in draw(st.lists(st.tuples(positions, positions), max_size=25))]
+    links = [link for link in links if min(link) > ids[9] or {batches[name] for name in link} != {0}]
+    return Series(labels, batches, links)
+
+
+def _counts(sides: Mapping[str, str]) -> dict[str, int]:
+    counted = Counter(sides.values())
+    return {side: counted[side] for side in SPLITS}
+
+
+def _class_counts(sides: Mapping[str, str], labels: Labels) -> Counter[tuple[int, str]]:
+    return Counter((label, side) for sample_id, side in sides.items() for label in labels[sample_id])
+
+
+@given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds)
+def test_every_sample_is_on_one_side_and_only_sides_with_a_share_have_any(
+    series: Series, method: str, fractions: dict[str, float], seed: int
+) -> None:
+    sides = series.split(method, fractions, seed)
+    assert sides.keys() == series.labels.keys()
+    assert set(sides.values()) == {side for side in SPLITS if fractions[side] > 0}
+
+
+@given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds, order=st.randoms(use_true_random=False))
+def test_the_split_is_the_same_again_and_in_any_order(
+    series: Series, method: str, fractions: dict[str, float], seed: int, order: random.Random
+) -> None:
+    ids = list(series.labels)
+    order.shuffle(ids)
+    links = [(other, one) for one, other in series.links]
+    order.shuffle(links)
+    shuffled = Series({name: series.labels[name] for name in ids}, {name: series.batches[name] for name in ids}, links)
+    assert shuffled.split(method, fractions, seed) == series.split(method, fractions, seed)
+
+
+@given(series=_series(last_batch=0), fractions=_fractions, seed=_seeds)
+def test_groups_of_one_batch_are_whole(series: Series, fractions: dict[str, float], seed: int) -> None:
+    assert torn_groups(series.groups(), series.split("grouped", fractions, seed)) == []
+
+
+@given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds)
+def test_no_earlier_sample_changes_side_when_data_grows(
+    series: Series, method: str, fractions: dict[str, float], seed: int
+) -> None:
+    final = series.split(method, fractions, seed)
+    for batch in (0, 1):
+        before = series.up_to(batch)
+        assert before.split(method, fractions, seed) == {name: final[name] for name in before.labels}
+
+
+@given(series=_series(), fractions=_fractions, seed=_seeds)
+def test_a_new_sample_goes_where_its_earlier_near_duplicates_are_and_to_train_when_they_are_apart(
+    series: Series, fractions: dict[str, float], seed: int
+) -> None:
+    sides = series.split("grouped", fractions, seed)
+    for batch in (1, 2):
+        groups = series.up_to(batch).groups()
+        for group in set(groups.values()):
+            members = [name for name in groups if groups[name] == group]
+            earlier = {sides[name] for name in members if series.batches[name] < batch}
+            new = {sides[name] for name in members if series.batches[name] == batch}
+            if earlier and new:
+                assert new == (earlier if len(earlier) == 1 else {"train"})
+            assert len(new) <= 1
+
+
+@given(series=_series(), fractions=_fractions, seed=_seeds)
+def test_only_a_new_sample_that_links_two_sides_tears_a_group(series: Series, fractions: dict[str, float], seed: int) -> None:
+    sides = series.split("grouped", fractions, seed)
+    groups = series.groups()
+    before = series.up_to(1).groups()
+    for group in torn_groups(groups, sides):
+        members = [name for name in groups if groups[name] == group]
+        parts = {before[name] for name in members if name in before}
+        assert len(parts) > 1 or set(torn_groups(before, {name: sides[name] for name in before})) & parts
+
+
+@given(series=_series(), fractions=_fractions, seed=_seeds)
+def test_a_random_split_has_exactly_its_shares(series: Series, fractions: dict[str, float], seed: int) -> None:
+    one_batch = Series(series.labels, dict.fromkeys(series.labels, 0), series.links)
+    counts = _counts(one_batch.split("random", fractions, seed))
+    assert counts["validation"] == round(fractions["validation"] * len(series.labels))
+    assert counts["test"] == round(fractions["test"] * len(series.labels))
+
+
+@given(series=_series(st.just(())), fractions=_fractions, seed=_seeds)
+def test_sides_have_their_shares_but_for_one_group_where_no_class_has_a_say(
+    series: Series, fractions: dict[str, float], seed: int
+) -> None:
+    first = series.up_to(0)
+    counts = _counts(first.split("grouped", fractions, seed))
+    largest = max(Counter(first.groups().values()).values())
+    for side in SPLITS:
+        assert abs(counts[side] - fractions[side] * len(first.labels)) <= largest
+
+
+@given(series=_series(_single_labels, last_batch=0), fractions=_fractions, seed=_seeds)
+def test_a_class_of_three_groups_or_more_is_on_every_side(series: Series, fractions: dict[str, float], seed: int) -> None:
+    """With one class a group that is always possible."""
+    groups = series.groups()
+    labels = {name: series.labels[groups[name]] for name in series.labels}
+    sides = split_samples(labels, "grouped", fractions, seed, links=series.links)
+    on_sides = _class_counts(sides, labels)
+    for label, num_groups in Counter(labels[group][0] for group in set(groups.values())).items():
+        if num_groups >= 3:
+            missing = [side for side in SPLITS if fractions[side] > 0 and not on_sides[label, side]]
+            assert not missing, f"class {label} of {num_groups} groups is not in {missing}"
+
+
+def test_classes_that_share_their_only_groups_are_puzzled_onto_every_side() -> None:
+    """Nine samples in a square, with a class for each row, column and descending diagonal: a solution is a Latin square."""
+    labels = {f"{y}{x}": (y, 3 + x, 6 + (x - y) % 3) for y, x in itertools.product(range(3), repeat=2)}
+    for seed in range(20):
+        on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
+        assert all(on_sides[label, side] == 1 for label in range(9) for side in SPLITS)
+
+
+def test_classes_are_on_every_side_where_a_solution_is_hidden() -> None:
+    """Each class is borne by one sample of each of three sets, which nobody tells the split."""
+    for seed in range(40):
+        draws = random.Random(seed)
+        bearers = [[f"{part}{draws.randrange(4)}" for part in "abc"] for _ in range(9)]
+        ids = [f"{part}{number}" for part in "abc" for number in range(4)]
+        labels = {name: tuple(label for label in range(9) if name in bearers[label]) for name in ids}
+        on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
+        assert all(on_sides[label, side] == 1 for label in range(9) for side in SPLITS)
+
+
+def test_classes_that_cannot_all_be_on_every_side_are_on_most() -> None:
+    """Seven classes, any two of which share one of seven samples (the Fano plane): two parts suffice for no solution."""
+    lines = [{k, (k + 1) % 7, (k + 3) % 7} for k in range(7)]
+    labels = {f"s{k}": tuple(line for line in range(7) if k in lines[line]) for k in range(7)}
+    on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0), labels)
+    assert 14 <= sum(on_sides[label, side] > 0 for label in range(7) for side in SPLITS) < 21
+
+
+def test_a_class_that_grows_to_three_groups_comes_to_the_sides_that_lack_it() -> None:
+    common = {f"c{k:02d}": (0,) for k in range(40)}
+    labels = common | {"r0": (1,)} | {"r1": (1,), "r2": (1,)}
+    batches = dict.fromkeys(labels, 0) | {"r1": 1, "r2": 1}
+    for seed in range(10):
+        sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed, batches)
+        assert {sides["r0"], sides["r1"], sides["r2"]} == set(SPLITS)
+
+
+def test_many_small_batches_come_to_the_same_shares_as_one() -> None:
+    labels = {f"s{k:03d}": (k % 3,) for k in range(200)}
+    batches = {name: 0 if k < 20 else 1 + (k - 20) // 2 for k, name in enumerate(labels)}
+    for method in ("grouped", "random"):
+        sides = split_samples(labels, method, split_fractions(0.1, 0.1), 0, batches)
+        assert _counts(sides) == {"train": 160, "validation": 20, "test": 20}
+
+
+@given(more=st.lists(_single_labels, max_size=60), seed=_seeds)
+def test_every_side_has_its_share_of_every_class_but_for_rounding(more: list[tuple[int, ...]], seed: int) -> None:
+    """With one label a sample, and five samples of each class; else no split may have all right: see the label file's below."""
+    fractions = split_fractions(0.2, 0.2)
+    labels = {f"{number:02x}": labels for number, labels in enumerate([(label,) for label in range(9)] * 5 + more)}
+    on_sides = _class_counts(split_samples(labels, "grouped", fractions, seed), labels)
+    for (label,), num_samples in Counter(labels.values()).items():
+        assert all(abs(on_sides[label, side] - fractions[side] * num_samples) < 1 for side in SPLITS)
+
+
+def test_another_seed_gives_another_split() -> None:
+    labels = {f"s{number}": (number % 3,) for number in range(60)}
+    for method in ("grouped", "random"):
+        splits = [split_samples(labels, method, split_fractions(0.2, 0.2), seed) for seed in range(5)]
+        assert all(one != other for number, one in enumerate(splits) for other in splits[:number])
+
+
+def test_samples_without_labels_fill_the_sides_up() -> None:
+    labels: Labels = {f"s{number}": () for number in range(20)}
+    assert _counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0)) == {
+        "train": 16,
+        "validation": 2,
+        "test": 2,
+    }
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
+    with pytest.raises(ValueError, match="validation_fraction and test_fraction leave nothing to train on"):
+        split_samples({"a": (0,)}, "random", split_fractions(0.5, 0.5), 0)
+
+
+@pytest.mark.parametrize("method", ["grouped", "random"])
+def test_too_few_samples_for_a_side_are_refused_by_its_name(method: str) -> None:
+    with pytest.raises(ValueError, match=r"2 samples are too few for a share of 0\.10 to (validation|test)"):
+        split_samples({"a": (0,), "b": (1,)}, method, split_fractions(0.1, 0.1), 0)
+
+
+def test_too_few_groups_for_a_side_are_refused_with_their_number() -> None:
+    labels = {f"s{number}": (0,) for number in range(50)}
+    links = [(f"s{number}", f"s{number + 2}") for number in range(48)]
+    with pytest.raises(ValueError, match=r"50 samples in 2 groups of near-duplicates are too few .* to (validation|test)"):
+        split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
+
+
+def _competition_labels(hpa_dir: Path) -> dict[str, tuple[int, ...]]:
+    with (hpa_dir / "train.csv").open(newline="") as file:
+        return {row["Id"]: parse_target(row["Target"], CLASS_NAMES) for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("share_linked", [0.0, 0.3])
+def test_the_competitions_label_file_is_split_with_every_class_on_every_side(hpa_dir: Path, share_linked: float) -> None:
+    labels = _competition_labels(hpa_dir)
+    ids, draws = list(labels), random.Random(0)
+    links = [pair for pair in itertools.pairwise(ids) if draws.random() < share_linked]
+    sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
+    assert _counts(sides) == {"train": 24858, "validation": 3107, "test": 3107}
+    on_sides = _class_counts(sides, labels)
+    for label in range(len(CLASS_NAMES)):
+        total = sum(on_sides[label, side] for side in SPLITS)
+        for side in ("validation", "test"):
+            assert abs(on_sides[label, side] - 0.1 * total) <= max(1.0, 0.02 * total)
+            assert on_sides[label, side]
+    assert torn_groups(group_samples(labels, links), sides) == []
+
+
+def test_a_random_split_tears_groups(hpa_dir: Path) -> None:
+    ids = sorted(_competition_labels(hpa_dir))
+    labels = dict.fromkeys(ids, ())
+    links = list(zip(ids[:5000:2], ids[1:5000:2], strict=True))
+    torn = torn_groups(group_samples(ids, links), split_samples(labels, "random", split_fractions(0.1, 0.1), 0, links=links))
+    # Two samples are on the same side with a chance of 0.8^2 + 0.1^2 + 0.1^2.
+    assert len(torn) / 2500 == pytest.approx(0.34, abs=0.03)
+
+
+@pytest.mark.parametrize("num_classes", [1, 5, 28])
+def test_classes_of_two_samples_leave_no_side_empty(num_classes: int) -> None:
+    labels = {f"s{k}": (k // 2 % num_classes,) for k in range(max(10, 2 * num_classes))}
+    sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed=0)
+    assert set(sides.values()) == set(SPLITS)
+    assert list(sides.values()).count("train") >= 0.7 * len(labels)

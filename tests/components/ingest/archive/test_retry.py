@@ -1,0 +1,116 @@
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+
+import pytest
+import requests
+import urllib3
+
+from components.ingest.archive import retry
+from components.ingest.archive.retry import TransientError, reason, retry_after_s, retrying
+from tests.components.ingest.fault_server import Fault, FaultServer
+
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
+Serve = Callable[[bytes], FaultServer]
+
+
+class _Failing:
+    """A function that fails with each of these errors in turn, and then works."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.num_calls = 0
+        self._errors: Iterator[Exception] = iter(errors)
+
+    def __call__(self) -> str:
+        self.num_calls += 1
+        for error in self._errors:
+            raise error
+        return "done"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("busy"),
+        requests.ConnectionError(),
+        requests.ReadTimeout(),
+        requests.exceptions.ChunkedEncodingError(),
+        urllib3.exceptions.ProtocolError(),
+    ],
+)
+def test_what_may_pass_is_tried_again(error: Exception) -> None:
+    function = _Failing(error, error)
+    assert retrying()(function) == "done"
+    assert function.num_calls == 3
+
+
+def test_the_last_try_raises_what_it_raised() -> None:
+    function = _Failing(*(TransientError(f"busy {k}") for k in range(retry.TRIES + 1)))
+    with pytest.raises(TransientError, match=rf"^busy {retry.TRIES - 1}$"):
+        retrying()(function)
+    assert function.num_calls == retry.TRIES
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError("no"), requests.exceptions.InvalidURL("no")])
+def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
+    function = _Failing(error)
+    with pytest.raises(type(error), match="no"):
+        retrying()(function)
+    assert function.num_calls == 1
+
+
+def test_one_that_is_used_again_counts_from_the_start() -> None:
+    again = retrying()
+    for _ in range(3):
+        assert again(_Failing(*[TransientError("busy")] * (retry.TRIES - 1))) == "done"
+
+
+def test_waits_as_long_as_the_server_asks_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "components"):
+        retrying()(_Failing(TransientError("busy", retry_after_s=0.2)))
+    assert f"busy; trying again in 0.2 s (try 2 of {retry.TRIES})" in caplog.text
+
+
+def test_a_server_that_asks_for_too_much_patience_is_not_waited_for() -> None:
+    function = _Failing(TransientError("busy", retry_after_s=retry.LONGEST_RETRY_AFTER_S + 1))
+    with pytest.raises(TransientError, match="busy"):
+        retrying()(function)
+    assert function.num_calls == 1
+
+
+@pytest.mark.parametrize(("header", "expected_s"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None)])
+def test_reads_how_long_to_wait(serve: Serve, header: str, expected_s: float | None) -> None:
+    assert _told_to_wait_s(serve, header) == expected_s
+
+
+def test_reads_until_when_to_wait(serve: Serve) -> None:
+    assert _told_to_wait_s(serve, formatdate(time.time() + 7200, usegmt=True)) == pytest.approx(7200, abs=600)
+    assert _told_to_wait_s(serve, formatdate(0, usegmt=True)) == 0
+
+
+def _told_to_wait_s(serve: Serve, header: str) -> float | None:
+    server = serve(b"content")
+    server.faults.append(Fault(status=429, headers={"Retry-After": header}))
+    with requests.get(server.find_address().url, headers={"Range": "bytes=0-0"}, timeout=1) as response:
+        return retry_after_s(response)
+
+
+def test_a_server_that_does_not_say_how_long_to_wait(serve: Serve) -> None:
+    with requests.get(serve(b"content").find_address().url, headers={"Range": "bytes=0-0"}, timeout=1) as response:
+        assert retry_after_s(response) is None
+
+
+def test_the_reason_is_what_the_system_said_without_the_address() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens
+        with pytest.raises(requests.ConnectionError) as caught:
+            requests.get(f"http://127.0.0.1:{closed.getsockname()[1]}/?signature=secret", timeout=1)
+    assert "secret" in str(caught.value)
+    assert reason(caught.value) == "Connection refused"
+
+
+def test_the_reason_of_what_the_system_knows_nothing_of_is_its_kind() -> None:
+    assert reason(requests.exceptions.InvalidURL("https://host/?signature=secret")) == "InvalidURL"

@@ -1,0 +1,232 @@
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from components.ingest.archive import retry
+from components.ingest.archive.byte_source import LocalFile, read_range
+from components.ingest.archive.remote import Address, RemoteFile
+from components.ingest.archive.retry import TransientError
+from components.ingest.archive.spool import download, keep, readable
+from tests.components.ingest.fault_server import Fault, FaultServer
+
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
+Serve = Callable[[bytes], FaultServer]
+
+_ROOT = Path(__file__).parents[4]
+_CONTENT = bytes(range(256)) * (10 << 10)  # 2.5 MiB
+
+
+@pytest.fixture
+def server(serve: Serve) -> FaultServer:
+    server = serve(_CONTENT)
+    server.serves_ranges = False
+    return server
+
+
+def _names(spool_dir: Path) -> list[str]:
+    """The suffixes of the files in the spool folder."""
+    (folder,) = spool_dir.iterdir()
+    return sorted(path.suffix for path in folder.iterdir())
+
+
+def _whole(source: LocalFile) -> bytes:
+    return read_range(source, 0, source.num_bytes)
+
+
+def test_what_is_served_in_parts_is_read_where_it_lies(serve: Serve, spool_dir: Path) -> None:
+    server = serve(_CONTENT)
+    file = RemoteFile(server.find_address)
+    assert readable(file) is file
+    assert not list(spool_dir.iterdir())
+
+
+def test_what_is_not_is_downloaded_and_said(server: FaultServer, spool_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "components"):
+        source = readable(RemoteFile(server.find_address))
+    assert isinstance(source, LocalFile)
+    assert read_range(source, 1000, 2_000_000) == _CONTENT[1000:2_000_000]
+    assert _whole(source) == _CONTENT
+    assert "the server does not serve parts of the archive: downloading 0.0 GB of it to " in caplog.text
+    assert _names(spool_dir) == [".lock", ".zip"]
+    assert f"{spool_dir}/" in source.name
+
+
+def test_the_folder_is_closed_to_others(server: FaultServer, spool_dir: Path) -> None:
+    download(RemoteFile(server.find_address))
+    (folder,) = spool_dir.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_copy_is_used_again(server: FaultServer, spool_dir: Path) -> None:
+    download(RemoteFile(server.find_address))
+    num_requests = len(server.requests)
+    assert _whole(download(RemoteFile(server.find_address))) == _CONTENT
+    assert len(server.requests) == num_requests
+
+
+@pytest.mark.parametrize("change", ["etag", "size"])
+def test_a_copy_of_other_content_is_not(server: FaultServer, spool_dir: Path, change: str) -> None:
+    download(RemoteFile(server.find_address))
+    server.content = _CONTENT[::-1] + (b"more" if change == "size" else b"")
+    server.etag = '"second"' if change == "etag" else server.etag
+    assert _whole(download(RemoteFile(server.find_address))) == server.content
+
+
+def test_content_without_an_etag_is_never_used_again(server: FaultServer, spool_dir: Path) -> None:
+    server.etag = ""
+    first = download(RemoteFile(server.find_address))
+    server.content = _CONTENT[::-1]
+    assert _whole(download(RemoteFile(server.find_address))) == server.content
+    assert _whole(first) == _CONTENT
+    assert _names(spool_dir) == [".lock"]
+
+
+def test_content_without_an_etag_is_never_gone_on_with(
+    server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.etag = ""
+    server.serves_ranges = True
+    with monkeypatch.context() as patch:
+        patch.setattr(retry, "TRIES", 1)
+        server.faults.append(Fault(cut_after=2_200_000, ending="close"))
+        with pytest.raises(TransientError, match="broke off"):
+            download(RemoteFile(server.find_address))
+    server.content = _CONTENT[::-1]
+    assert _whole(download(RemoteFile(server.find_address))) == server.content
+
+
+@pytest.mark.parametrize("etag", ['"first"', ""])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(cut_after=1_500_000),
+        Fault(cut_after=1_500_000, ending="close"),
+        Fault(cut_after=1_500_000, ending="stall"),
+        Fault(status=503),
+    ],
+)
+def test_faults_are_survived_without_ranges(server: FaultServer, spool_dir: Path, fault: Fault, etag: str) -> None:
+    server.etag = etag
+    server.faults.extend([fault, fault])
+    assert _whole(download(RemoteFile(server.find_address))) == _CONTENT
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("serves_ranges", [True, False])
+def test_an_interrupted_download_goes_on_where_the_server_can(
+    server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, serves_ranges: bool
+) -> None:
+    file = RemoteFile(server.find_address)
+    with monkeypatch.context() as patch:
+        patch.setattr(retry, "TRIES", 1)
+        server.faults.append(Fault(cut_after=2_200_000, ending="close"))  # a reset may undo what was sent
+        with pytest.raises(TransientError, match="broke off"):
+            download(file)
+    assert _names(spool_dir) == [".lock", ".partial"]
+    server.serves_ranges = serves_ranges
+    server.requests.clear()
+    assert _whole(download(file)) == _CONTENT
+    assert [request.start for request in server.requests] == [2 << 20]
+    assert _names(spool_dir) == [".lock", ".zip"]
+
+
+def test_a_killed_download_goes_on(server: FaultServer, spool_dir: Path) -> None:
+    server.always = Fault(cut_after=2_200_000, ending="stall")
+    script = f"""if True:
+        from components.ingest.archive.remote import Address, RemoteFile
+        from components.ingest.archive.spool import download
+        address = Address({server.find_address().url!r}, {server.etag!r}, {len(_CONTENT)})
+        download(RemoteFile(lambda: address))
+    """
+    with subprocess.Popen([sys.executable, "-c", script], cwd=_ROOT, env={**os.environ, "TMPDIR": str(spool_dir)}) as process:
+        try:
+            assert server.stalled.wait(60)
+            while not [path for path in spool_dir.glob("*/*.partial") if path.stat().st_size == 2 << 20]:
+                assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGKILL)
+    server.always = None
+    server.serves_ranges = True
+    server.requests.clear()
+    assert _whole(download(RemoteFile(server.find_address))) == _CONTENT
+    assert [request.start for request in server.requests] == [2 << 20]
+
+
+def test_two_runs_at_once_download_once(server: FaultServer, spool_dir: Path) -> None:
+    server.always = Fault(piece_bytes=200_000)
+    with ThreadPoolExecutor(2) as pool:
+        copies = list(pool.map(lambda _: download(RemoteFile(server.find_address)), range(2)))
+    assert [_whole(copy) for copy in copies] == [_CONTENT] * 2
+    assert len(server.requests) == 1
+
+
+def test_a_disk_without_room_is_told_before_anything_is_downloaded(server: FaultServer, spool_dir: Path) -> None:
+    url = server.find_address().url
+    file = RemoteFile(lambda: Address(url, '"etag"', 10**17))
+    with pytest.raises(OSError, match=r"expected room for 100000000\.0 GB\. Received: [\d.]+ GB\. .*TMPDIR"):
+        download(file)
+    assert not server.requests
+
+
+@pytest.mark.parametrize("kind", ["open", "link", "file"])
+def test_a_folder_that_others_may_have_made_is_not_used(
+    server: FaultServer, spool_dir: Path, tmp_path: Path, kind: str
+) -> None:
+    download(RemoteFile(server.find_address))
+    (folder,) = spool_dir.iterdir()
+    folder.rename(tmp_path / "theirs")
+    if kind == "open":
+        folder.mkdir()
+        folder.chmod(0o755)
+    elif kind == "link":
+        folder.symlink_to(tmp_path / "theirs")
+    else:
+        folder.touch()
+    with pytest.raises(PermissionError, match=rf"{re.escape(str(folder))}: expected a folder of the user \d+ .*set TMPDIR"):
+        download(RemoteFile(server.find_address))
+
+
+class TestKept:
+    def test_pieces_become_a_file_that_is_used_again(self, spool_dir: Path) -> None:
+        def none() -> Iterator[bytes]:
+            pytest.fail("the pieces were taken again")
+            yield b""
+
+        assert _whole(keep("key", "train.zip", [b"ab", b"", b"cde"], 5)) == b"abcde"
+        assert _whole(keep("key", "train.zip", none(), 5)) == b"abcde"
+        assert _whole(keep("other", "train.zip", [b"x"], 1)) == b"x"
+
+    def test_pieces_that_fail_leave_nothing_that_is_used_again(self, spool_dir: Path) -> None:
+        def failing() -> Iterator[bytes]:
+            yield b"ab"
+            raise ValueError("damaged")
+
+        with pytest.raises(ValueError, match="damaged"):
+            keep("key", "train.zip", failing(), 5)
+        assert _whole(keep("key", "train.zip", [b"abcde"], 5)) == b"abcde"
+
+    def test_a_disk_without_room_is_told_before_anything_is_unpacked(self, spool_dir: Path) -> None:
+        with pytest.raises(OSError, match="expected room for"):
+            keep("key", "train.zip", [], 10**17)
+
+    def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(self, spool_dir: Path) -> None:
+        script = """if True:
+            import resource, signal
+            from components.ingest.archive.spool import keep
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+            keep("key", "train.zip", [bytes(600_000)] * 2, 1_200_000)
+        """
+        environment = {**os.environ, "TMPDIR": str(spool_dir)}
+        ended = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, env=environment, capture_output=True, check=False)
+        assert b"OSError: [Errno 27] File too large: '" in ended.stderr
+        assert _names(spool_dir) == [".lock"]

@@ -1,0 +1,465 @@
+import email.utils
+import itertools
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from components.ingest.archive import retry
+from components.ingest.archive.retry import TransientError
+from components.ingest.sources import kaggle_access
+from components.ingest.sources.kaggle_access import find_archive, licence, rules_url
+from tests.components.ingest.kaggle_server import COMPETITION, PORT, Answer, Exchange, KaggleServer, sole_user_of_port
+
+# The SDK fixes the server's port, so that only one test at a time can have it.
+pytestmark = pytest.mark.xdist_group("kaggle")
+
+_ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder and an environment that know nothing of Kaggle but where the tests' server is."""
+    for name in list(os.environ):
+        if name.startswith("KAGGLE_") or name == "XDG_CONFIG_HOME":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "archive.zip"
+    path.write_bytes(os.urandom(5_000_000))
+    return path
+
+
+@pytest.fixture
+def server(archive: Path) -> Iterator[KaggleServer]:
+    with KaggleServer(archive) as kaggle:
+        yield kaggle
+
+
+@pytest.fixture
+def signed_in(server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> KaggleServer:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", server.token)
+    return server
+
+
+@pytest.fixture
+def _patience_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retry, "TRIES", 3)
+
+
+class TestAddress:
+    def test_is_where_the_api_redirects_to(self, signed_in: KaggleServer, archive: Path) -> None:
+        signed_in.etag = '"abc"'
+        address = find_archive(COMPETITION)
+        (signature,) = signed_in.signatures
+        assert address.url.startswith(f"http://127.0.0.1:{PORT}/archives/{COMPETITION}.zip?")
+        assert signature in address.url
+        assert (address.etag, address.num_bytes) == ('"abc"', archive.stat().st_size)
+
+    def test_is_another_one_each_time(self, signed_in: KaggleServer) -> None:
+        first, second = find_archive(COMPETITION), find_archive(COMPETITION)
+        assert first.url != second.url
+        assert (first.etag, first.num_bytes) == (second.etag, second.num_bytes)
+
+    def test_is_found_without_downloading_the_archive(self, signed_in: KaggleServer) -> None:
+        hung_up = threading.Event()
+
+        def endless(_: Exchange, __: Iterator[bytes]) -> Iterator[bytes]:
+            try:
+                while True:
+                    yield bytes(1 << 16)
+            finally:
+                hung_up.set()
+
+        signed_in.change_body = endless
+        find_archive(COMPETITION)
+        assert hung_up.wait(10)
+
+    def test_is_of_the_file_itself_not_of_a_compressed_form(self, signed_in: KaggleServer) -> None:
+        find_archive(COMPETITION)
+        (exchange,) = signed_in.archive_exchanges
+        assert exchange.headers["Accept-Encoding"] == "identity"
+
+    def test_leaves_the_credentials_at_the_api(self, signed_in: KaggleServer) -> None:
+        find_archive(COMPETITION)
+        (asked,) = signed_in.api_exchanges
+        (followed,) = signed_in.archive_exchanges
+        assert (asked.host, asked.headers["Authorization"]) == ("localhost", f"Bearer {signed_in.token}")
+        assert (followed.host, followed.headers.get("Authorization")) == ("127.0.0.1", None)
+
+    @pytest.mark.parametrize(
+        "competition",
+        ["", "two words", "../x", f"https://www.kaggle.com/c/{COMPETITION}", "c/titanic", "x" * 101, "x\n"],
+    )
+    def test_is_not_asked_of_a_name_that_is_none(self, signed_in: KaggleServer, competition: str) -> None:
+        with pytest.raises(ValueError, match=r"expected kaggle:<competition>, .*https://www\.kaggle\.com/c/<competition>"):
+            find_archive(competition)
+        assert signed_in.exchanges == []
+
+
+class TestCredentials:
+    def test_missing_ones_are_explained_before_anything_is_sent(self, server: KaggleServer, home: Path) -> None:
+        with pytest.raises(PermissionError, match="no credentials for Kaggle") as caught:
+            find_archive(COMPETITION)
+        for word in ("https://www.kaggle.com/settings", "KAGGLE_API_TOKEN", "KAGGLE_KEY", f"{home}/.config/kaggle/kaggle.json"):
+            assert word in str(caught.value)
+        assert server.exchanges == []
+
+    @pytest.mark.parametrize("end", ["", "\n"])
+    def test_may_be_a_token(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+        monkeypatch.setenv("KAGGLE_API_TOKEN", server.token + end)
+        find_archive(COMPETITION)
+
+    def test_may_be_a_token_longer_than_any_path(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        server.token = "x" * 5000
+        monkeypatch.setenv("KAGGLE_API_TOKEN", server.token)
+        find_archive(COMPETITION)
+
+    def test_may_be_the_path_of_a_file_with_a_token(
+        self, server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "secret").write_text(f"{server.token}\n")
+        monkeypatch.setenv("KAGGLE_API_TOKEN", str(tmp_path / "secret"))
+        find_archive(COMPETITION)
+
+    def test_may_be_a_token_in_the_home_folder(self, server: KaggleServer, home: Path) -> None:
+        (home / ".kaggle").mkdir()
+        (home / ".kaggle" / "access_token").write_text(f"{server.token}\n")
+        find_archive(COMPETITION)
+
+    def test_may_be_a_name_and_a_key(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KAGGLE_USERNAME", server.username)
+        monkeypatch.setenv("KAGGLE_KEY", f"{server.key}\n")
+        find_archive(COMPETITION)
+
+    def test_may_be_a_name_and_a_key_beside_an_empty_token(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KAGGLE_API_TOKEN", "")
+        monkeypatch.setenv("KAGGLE_USERNAME", server.username)
+        monkeypatch.setenv("KAGGLE_KEY", server.key)
+        find_archive(COMPETITION)
+
+    @pytest.mark.parametrize(
+        ("folder", "variable", "value"),
+        [
+            (".kaggle", "", ""),
+            (".config/kaggle", "", ""),
+            ("xdg/kaggle", "XDG_CONFIG_HOME", "xdg"),
+            ("mounted", "KAGGLE_CONFIG_DIR", "mounted"),
+        ],
+    )
+    def test_may_be_kaggle_json(
+        self, server: KaggleServer, home: Path, monkeypatch: pytest.MonkeyPatch, folder: str, variable: str, value: str
+    ) -> None:
+        (home / folder).mkdir(parents=True)
+        (home / folder / "kaggle.json").write_text(json.dumps({"username": server.username, "key": server.key}))
+        if variable:
+            monkeypatch.setenv(variable, str(home / value))
+        find_archive(COMPETITION)
+
+    @pytest.mark.parametrize(
+        "content",
+        ["", "{}", "[]", "{", '{"username": "u"}', '{"username": "u", "key": 5}', '{"username": "u", "key": ""}', "\xff"],
+    )
+    def test_in_a_malformed_kaggle_json_are_told_by_its_path(self, server: KaggleServer, home: Path, content: str) -> None:
+        path = home / ".kaggle" / "kaggle.json"
+        path.parent.mkdir()
+        path.write_text(content, encoding="latin-1")
+        with pytest.raises(ValueError, match=f"{path}: expected the JSON .* with username and key"):
+            find_archive(COMPETITION)
+        assert server.exchanges == []
+
+    @pytest.mark.parametrize("token", [" ", "two\nlines", "caf\u00e9"])
+    def test_that_no_header_can_carry_are_refused(
+        self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch, token: str
+    ) -> None:
+        monkeypatch.setenv("KAGGLE_API_TOKEN", token)
+        with pytest.raises(ValueError, match=r"^KAGGLE_API_TOKEN: expected one line of printable ASCII") as caught:
+            find_archive(COMPETITION)
+        assert token not in str(caught.value).replace(" ", "")
+        assert server.exchanges == []
+
+    def test_that_are_wrong_are_told_by_where_they_were_found(self, server: KaggleServer, home: Path) -> None:
+        (home / ".kaggle").mkdir()
+        (home / ".kaggle" / "access_token").write_text("stale")
+        with pytest.raises(PermissionError, match=r"not accept the credentials in ~/\.kaggle/access_token \(401: U") as caught:
+            find_archive(COMPETITION)
+        assert "Make a new token at https://www.kaggle.com/settings" in str(caught.value)
+        assert len(server.exchanges) == 1
+
+
+class TestRefusals:
+    def test_of_rules_that_were_not_accepted_say_where_to_accept_them(self, signed_in: KaggleServer) -> None:
+        signed_in.rules_accepted = False
+        with pytest.raises(PermissionError, match=r"\(403: You must accept this competition's rules before .*\)") as caught:
+            find_archive(COMPETITION)
+        assert f"accept the competition's rules at https://www.kaggle.com/c/{COMPETITION}/rules" in str(caught.value)
+        assert len(signed_in.exchanges) == 1
+
+    def test_of_an_unknown_competition_name_it(self, signed_in: KaggleServer) -> None:
+        with pytest.raises(FileNotFoundError, match=r"no competition humam-protein-atlas \(404: Competition not found\)"):
+            find_archive("humam-protein-atlas")
+        assert len(signed_in.exchanges) == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "told"),
+        [
+            (Answer(400, "Bad slug"), "400: Bad slug"),
+            (Answer(400, body=b"<html>", headers={"Content-Type": "text/html"}), "400"),
+            (Answer(400, body=b"[1]"), "400"),
+            (Answer(200, body=b'{"code": 418, "message": " a\\n teapot "}'), "418: a teapot"),
+            (Answer(200, body=b"<html>", headers={"Content-Type": "text/html"}), "0 redirects, then status 200, text/html"),
+        ],
+    )
+    def test_of_another_kind_are_quoted(self, signed_in: KaggleServer, answer: Answer, told: str) -> None:
+        signed_in.api_answers.append(answer)
+        with pytest.raises(OSError, match=r"expected a redirect.* Received: ") as caught:
+            find_archive(COMPETITION)
+        assert not isinstance(caught.value, TransientError)
+        assert told in str(caught.value)
+        assert len(signed_in.api_exchanges) == 1
+
+    def test_of_a_redirect_to_a_file_of_unknown_size(self, signed_in: KaggleServer) -> None:
+        signed_in.archive_answers.append(Answer(body=b"", headers={"Content-Length": "", "Content-Type": "text/html"}))
+        with pytest.raises(OSError, match="1 redirects, then status 200, text/html, Content-Length: none"):
+            find_archive(COMPETITION)
+
+
+@pytest.mark.usefixtures("_patience_of_a_moment")
+class TestFaults:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            Answer(429, "Too many requests"),
+            Answer(503, body=b"<html>", headers={"Content-Type": "text/html"}),
+            Answer(500, body=b"{no JSON"),
+            Answer(502, "cut short", headers={"Content-Length": "1000"}),
+            Answer(then="reset"),
+        ],
+        ids=lambda answer: f"{answer.status}-{answer.then}",
+    )
+    def test_that_pass_are_survived(self, signed_in: KaggleServer, answer: Answer) -> None:
+        signed_in.api_answers += [answer, answer]
+        assert find_archive(COMPETITION).num_bytes
+        assert len(signed_in.api_exchanges) == 3
+
+    def test_of_a_stalled_api_end(
+        self, signed_in: KaggleServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.2)
+        signed_in.api_answers.append(Answer(then="stall"))
+        find_archive(COMPETITION)
+        assert "ReadTimeout; trying again" in caplog.text
+
+    def test_of_a_stalled_archive_end(
+        self, signed_in: KaggleServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.2)
+        signed_in.archive_answers.append(Answer(then="stall"))
+        find_archive(COMPETITION)
+        assert "ReadTimeout; trying again" in caplog.text
+
+    @pytest.mark.parametrize("status", [400, 403, 404, 503])
+    def test_of_the_archives_host_are_answered_with_another_address(self, signed_in: KaggleServer, status: int) -> None:
+        signed_in.archive_answers.append(Answer(status, body=b"<Error/>", headers={"Content-Type": "application/xml"}))
+        address = find_archive(COMPETITION)
+        assert address.url.endswith(signed_in.signatures[1])
+
+    def test_that_last_become_one_error(self, signed_in: KaggleServer) -> None:
+        signed_in.api_answers += [Answer(503, "Try later")] * 3
+        with pytest.raises(TransientError, match=rf"cannot give the files of {COMPETITION} now \(503: Try later\)$"):
+            find_archive(COMPETITION)
+
+    def test_of_a_machine_without_a_way_to_kaggle_are_told_in_the_systems_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
+        refused = pytest.raises(TransientError, match=r"cannot be asked for the files of .*: Connection refused$")
+        with sole_user_of_port(), refused:
+            find_archive(COMPETITION)
+
+    def test_are_waited_out_for_as_long_as_kaggle_asks(self, signed_in: KaggleServer, caplog: pytest.LogCaptureFixture) -> None:
+        signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": "1"}))
+        find_archive(COMPETITION)
+        assert "(429: Too many requests), and asks for a pause of 1 s; trying again in 1.0 s" in caplog.text
+
+    @pytest.mark.parametrize("as_date", [False, True])
+    def test_are_not_waited_out_for_an_hour(self, signed_in: KaggleServer, as_date: bool) -> None:
+        value = email.utils.formatdate(time.time() + 3600, usegmt=True) if as_date else "3600"
+        signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": value}))
+        with pytest.raises(TransientError, match=r"pause of 3\d\d\d s; run this again when it is over") as caught:
+            find_archive(COMPETITION)
+        assert caught.value.retry_after_s == pytest.approx(3600, abs=60)
+        assert len(signed_in.exchanges) == 1
+
+    @pytest.mark.parametrize(
+        "value", ["soon", "-1", "9" * 5000, "Fri, 31 Dec 99999999 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"]
+    )
+    def test_are_retried_soon_if_kaggle_asks_for_nothing_sensible(self, signed_in: KaggleServer, value: str) -> None:
+        signed_in.api_answers.append(Answer(429, headers={"Retry-After": value}))
+        find_archive(COMPETITION)
+
+
+@pytest.mark.usefixtures("_patience_of_a_moment")
+class TestSecrets:
+    """Of what a caller or a reader of the log can see, nothing holds a credential or a signed address."""
+
+    @pytest.fixture(params=["token", "token file", "name and key", "kaggle.json"])
+    def known(
+        self, request: pytest.FixtureRequest, server: KaggleServer, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> KaggleServer:
+        if request.param == "token":
+            monkeypatch.setenv("KAGGLE_API_TOKEN", server.token)
+        elif request.param == "token file":
+            (home / "token").write_text(server.token)
+            monkeypatch.setenv("KAGGLE_API_TOKEN", str(home / "token"))
+        elif request.param == "name and key":
+            monkeypatch.setenv("KAGGLE_USERNAME", server.username)
+            monkeypatch.setenv("KAGGLE_KEY", server.key)
+        else:
+            (home / ".kaggle").mkdir()
+            (home / ".kaggle" / "kaggle.json").write_text(json.dumps({"username": server.username, "key": server.key}))
+        return server
+
+    @pytest.mark.parametrize(
+        ("by_api", "by_host"),
+        [
+            ([], []),
+            ([Answer(401, "No")], []),
+            ([Answer(403, "No")], []),
+            ([Answer(429, "No")] * 3, []),
+            ([Answer(then="reset")] * 3, []),
+            ([Answer(then="stall")] * 3, []),
+            ([], [Answer(400, "No")] * 3),
+            ([], [Answer(404, body=b"<html>", headers={"Content-Type": "text/html"})] * 3),
+            ([], [Answer(then="reset")] * 3),
+            ([], [Answer(then="stall")] * 3),
+            ([], [Answer(body=b"", headers={"a header with spaces": "of which urllib3 warns"})]),
+        ],
+    )
+    def test_are_not_shown_whether_it_works_or_not(
+        self,
+        known: KaggleServer,
+        by_api: list[Answer],
+        by_host: list[Answer],
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.1)
+        known.api_answers += by_api
+        known.archive_answers += by_host
+        shown = _everything_shown(caplog, capfd)
+        assert known.exchanges
+        assert [secret for secret in known.secrets if secret in shown] == []
+
+    def test_are_not_shown_even_if_kaggle_says_them(
+        self, known: KaggleServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for start in ("http://[", "http://x:no-port/"):
+            known.api_answers.append(Answer(302, headers={"Location": start + known.new_address()}, body=b""))
+        known.api_answers.append(Answer(401, f"Wrong: {known.secrets}"))
+        shown = _everything_shown(caplog, capfd)
+        assert "(401)" in shown
+        assert [secret for secret in known.secrets if secret in shown] == []
+
+    def test_are_not_shown_by_a_process_that_fails_with_a_traceback(self, known: KaggleServer) -> None:
+        known.rules_accepted = False
+        script = (
+            "import sys; from components.ingest.sources.kaggle_access import find_archive; print(find_archive(sys.argv[1]))"
+        )
+        command = [sys.executable, "-c", script, COMPETITION]
+        process = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+        assert process.returncode == 1
+        assert f"/c/{COMPETITION}/rules" in process.stderr
+        assert [secret for secret in known.secrets if secret in process.stdout + process.stderr] == []
+
+
+def _everything_shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> str:
+    caplog.set_level(logging.DEBUG)
+    try:
+        result = repr(find_archive(COMPETITION))
+    except OSError as error:
+        result = "".join(traceback.format_exception(error)) + repr(error) + repr(error.__context__)
+    written = capfd.readouterr()
+    return "\n".join([result, caplog.text, *map(repr, caplog.records), written.out, written.err])
+
+
+class TestLicence:
+    def test_of_the_atlas_names_licence_and_credit(self) -> None:
+        text = licence(COMPETITION)
+        assert "CC BY-SA" in text
+        assert "image credit: Human Protein Atlas" in text
+        assert rules_url(COMPETITION) in text
+
+    def test_of_another_competition_is_in_its_rules(self) -> None:
+        assert licence("titanic") == "as the competition's rules state: https://www.kaggle.com/c/titanic/rules"
+
+
+class TestServer:
+    """What other tests rely on."""
+
+    @pytest.mark.parametrize(
+        ("header", "status", "wanted"),
+        [
+            (None, 200, slice(None)),
+            ("bytes=0-0", 206, slice(1)),
+            ("bytes=4999990-", 206, slice(-10, None)),
+            ("bytes=-22", 206, slice(-22, None)),
+            ("bytes=4999999-9999999", 206, slice(-1, None)),
+            ("bytes=5000000-", 416, slice(0)),
+        ],
+    )
+    def test_serves_ranges(self, server: KaggleServer, archive: Path, header: str | None, status: int, wanted: slice) -> None:
+        response = requests.get(server.new_address(), headers={"Range": header}, timeout=10)
+        assert (response.status_code, response.content) == (status, archive.read_bytes()[wanted])
+        server.close()  # a client may have the last bytes before they are counted
+        assert server.sent_bytes == len(response.content)
+
+    def test_serves_the_whole_archive_where_ranges_are_off(self, server: KaggleServer, archive: Path) -> None:
+        server.accepts_ranges = False
+        response = requests.get(server.new_address(), headers={"Range": "bytes=0-0"}, timeout=10)
+        assert (response.status_code, response.content) == (200, archive.read_bytes())
+
+    def test_keeps_a_connection_and_counts_its_requests(self, server: KaggleServer) -> None:
+        with requests.Session() as session:
+            for _ in range(3):
+                session.head(server.new_address(), timeout=10)
+        assert [(exchange.method, exchange.status, exchange.sent_bytes) for exchange in server.exchanges] == [
+            ("HEAD", 200, 0)
+        ] * 3
+
+    def test_forgets_addresses(self, server: KaggleServer) -> None:
+        address = server.new_address()
+        server.expire_addresses()
+        assert requests.get(address, timeout=10).status_code == 400
+        assert requests.get(server.new_address(), timeout=10).status_code == 200
+        server.signature_lifetime_s = -1
+        assert requests.get(server.new_address(), timeout=10).status_code == 400
+
+    def test_truncates_and_resets(self, server: KaggleServer) -> None:
+        def reset(_: Exchange, pieces: Iterator[bytes]) -> Iterator[bytes]:
+            yield next(pieces)
+            raise ConnectionResetError
+
+        server.change_body = lambda _, pieces: itertools.islice(pieces, 3)
+        with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+            requests.get(server.new_address(), timeout=10)
+        server.change_body = reset
+        with pytest.raises(requests.exceptions.ChunkedEncodingError, match="reset by peer"):
+            requests.get(server.new_address(), timeout=10)

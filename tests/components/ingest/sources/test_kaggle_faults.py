@@ -1,0 +1,313 @@
+"""The ingest step from Kaggle to a local folder, while something goes wrong on the way."""
+
+import contextlib
+import itertools
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from components.ingest.archive.remote import RangesRefusedError
+from components.ingest.archive.retry import TransientError
+from components.ingest.sources import kaggle_access
+from components.shared import storage
+from components.shared.index import read_index
+from components.shared.manifest import RawImages
+from tests.components.ingest.competition import (
+    PADDING,
+    RAW,
+    IngestProcess,
+    check_nothing_is_wrong,
+    folder_files,
+    run_step,
+    signed_in,
+    stored_files,
+)
+from tests.components.ingest.kaggle_server import Answer, Body, Exchange, KaggleServer
+from tests.components.ingest.zip_files import make_zip
+
+# The SDK fixes the server's port, so that only one test at a time can have it.
+pytestmark = [pytest.mark.xdist_group("kaggle"), pytest.mark.usefixtures("quick_retries")]
+
+# Requests for parts of the archive before the first image: a byte of it, its end, and the labels.
+_NUM_OPENING = 3
+_NUM_SAMPLES = 34  # of which the images are three transfers
+_BUSY = [Answer(429, "Too many requests"), Answer(503, "Try later"), Answer(503, body=b"<html>")] * 2
+_RESET = [Answer(then="reset")] * 6
+_STALL = [Answer(then="stall")] * 2
+Act = Callable[[Body], Body]
+
+
+@pytest.fixture
+def cells(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
+    return make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(_NUM_SAMPLES)}, side_px=64)
+
+
+@pytest.fixture
+def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.3)
+    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
+        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
+        yield server
+
+
+@pytest.fixture
+def run(cells: Path, server: KaggleServer, tmp_path: Path) -> Callable[[], RawImages]:
+    """Runs the step: whatever comes of it, what is stored is right, and all of it is if the step says that it is done."""
+
+    def run_it() -> RawImages:
+        images = dict(folder_files(cells))
+        try:
+            version = run_step(str(tmp_path / "data"), tmp_path)
+        finally:
+            check_nothing_is_wrong(tmp_path / "data", images)
+        stored = stored_files(tmp_path / "data" / RAW / "images")
+        assert {f"train/{name}" for name in stored} == images.keys() - {"train.csv"}
+        assert version.num_samples == _NUM_SAMPLES
+        return version
+
+    return run_it
+
+
+def _answer_parts(server: KaggleServer, *answers: Answer) -> None:
+    """Answers so, when the archive's address has been found."""
+
+    def change(_: Exchange, pieces: Body) -> Body:
+        server.change_body = None
+        server.archive_answers.extend(answers)
+        return pieces
+
+    server.change_body = change
+
+
+def _disturb(server: KaggleServer, act: Act, first: int = 0, times: int = 6) -> None:
+    """Does something to the bodies of some of the requests for parts."""
+    numbers = itertools.count()
+
+    def change(exchange: Exchange, pieces: Body) -> Body:
+        if "Range" in exchange.headers and first <= next(numbers) < first + times:
+            return act(pieces)
+        return pieces
+
+    server.change_body = change
+
+
+def _reset(pieces: Body) -> Body:
+    yield next(pieces)[:100]
+    raise ConnectionResetError
+
+
+def _truncate(pieces: Body) -> Body:
+    yield next(pieces)[:-1]
+
+
+def _slow(pieces: Body) -> Body:
+    for piece in pieces:
+        for start in range(0, len(piece), 4096):
+            time.sleep(0.002)
+            yield piece[start : start + 4096]
+
+
+def _corrupt(pieces: Body) -> Body:
+    piece = next(pieces)
+    yield piece[:2000] + bytes([piece[2000] ^ 1]) + piece[2001:]
+    yield from pieces
+
+
+class TestPassing:
+    """What passes is survived, and seen in the log."""
+
+    @pytest.mark.parametrize("answers", [_BUSY, _RESET, _STALL], ids=["busy", "reset", "stall"])
+    def test_of_the_api(
+        self, server: KaggleServer, run: Callable[[], RawImages], capfd: pytest.CaptureFixture[str], answers: list[Answer]
+    ) -> None:
+        server.api_answers.extend(answers)
+        run()
+        assert not server.api_answers
+        assert f"(try {len(answers) + 1} of 8)" in capfd.readouterr().out
+
+    @pytest.mark.parametrize("answers", [_BUSY, _RESET, _STALL], ids=["busy", "reset", "stall"])
+    def test_of_the_archives_host(self, server: KaggleServer, run: Callable[[], RawImages], answers: list[Answer]) -> None:
+        _answer_parts(server, *answers)
+        run()
+        assert not server.archive_answers
+
+    @pytest.mark.parametrize("first", [0, _NUM_OPENING], ids=["opening", "images"])
+    @pytest.mark.parametrize("act", [_reset, _truncate, _slow])
+    def test_of_its_answers(self, server: KaggleServer, run: Callable[[], RawImages], act: Act, first: int) -> None:
+        _disturb(server, act, first)
+        run()
+
+    @pytest.mark.parametrize("first", [0, _NUM_OPENING], ids=["opening", "images"])
+    def test_of_a_stalled_answer(self, server: KaggleServer, run: Callable[[], RawImages], first: int) -> None:
+        def stall(pieces: Body) -> Body:
+            yield next(pieces)[:-1]
+            server.closing.wait(30)
+
+        _disturb(server, stall, first, times=2)
+        run()
+
+    def test_of_bytes_that_come_wrong(
+        self, server: KaggleServer, run: Callable[[], RawImages], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        _disturb(server, _corrupt, _NUM_OPENING, times=4)
+        run()
+        assert "is damaged: expected the CRC-32" in capfd.readouterr().out
+
+
+class TestAddress:
+    def test_that_expires_midway_is_asked_for_again(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+        def expire(pieces: Body) -> Body:
+            server.expire_addresses()
+            return _reset(pieces)
+
+        _disturb(server, expire, _NUM_OPENING, times=1)
+        run()
+        assert len(server.api_exchanges) == 2
+        assert [exchange.status for exchange in server.archive_exchanges].count(400) >= 1
+
+    @pytest.mark.parametrize("expires", [False, True])
+    def test_that_leads_to_another_archive_ends_in_one_error(
+        self, server: KaggleServer, run: Callable[[], RawImages], expires: bool
+    ) -> None:
+        def change(pieces: Body) -> Body:
+            server.etag = '"another"'
+            if expires:
+                server.expire_addresses()
+            return _reset(pieces)
+
+        _disturb(server, change, _NUM_OPENING, times=1)
+        with pytest.raises(ValueError, match=r'The archive changed while it was being read: run again\. .* ETag "another"'):
+            run()
+        run()
+
+
+class TestRangesRefused:
+    @pytest.mark.usefixtures("spool_dir")
+    def test_the_archive_is_downloaded_first_and_that_is_said(
+        self, server: KaggleServer, run: Callable[[], RawImages], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        server.accepts_ranges = False
+        run()
+        assert "the server does not serve parts of the archive: downloading" in capfd.readouterr().out
+
+    def test_midway_ends_in_one_error_and_the_same_command_carries_on(
+        self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path
+    ) -> None:
+        def refuse(pieces: Body) -> Body:
+            server.accepts_ranges = False
+            return _reset(pieces)
+
+        _disturb(server, refuse, _NUM_OPENING, times=1)
+        with pytest.raises(RangesRefusedError, match="the whole archive where a part of it was asked for: run again"):
+            run()
+        assert list(spool_dir.iterdir()) == []
+        run()
+
+
+class TestLasting:
+    """What lasts ends in one error, and leaves nothing that is wrong; the same command carries on when it is over."""
+
+    def test_wrong_bytes_are_told_by_the_members_name(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+        good = server.archive.read_bytes()
+        place = good.index(b"train/s20_green.png") + 1000
+        server.archive.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        with pytest.raises(ValueError, match=r"the member 'train/s20_green\.png' is damaged: expected the CRC-32 \w{8}\. Rec"):
+            run()
+        server.archive.write_bytes(good)
+        run()
+
+    @pytest.mark.parametrize(
+        ("answer", "told"),
+        [(Answer(503), "server answers with status 503"), (Answer(then="reset"), "Connection reset by peer")],
+    )
+    def test_failures_of_the_host_are_told(
+        self, server: KaggleServer, run: Callable[[], RawImages], answer: Answer, told: str
+    ) -> None:
+        _answer_parts(server, *[answer] * 1000)
+        with pytest.raises(TransientError, match=told):
+            run()
+        server.archive_answers.clear()
+        run()
+
+    def test_stalled_answers_are_told(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+        def stall(pieces: Body) -> Body:
+            yield next(pieces)[:-1]
+            server.closing.wait(30)
+
+        _disturb(server, stall, _NUM_OPENING, times=1000)
+        with pytest.raises(TransientError, match=r"archive.*: ReadTimeout"):
+            run()
+        server.change_body = None
+        run()
+
+
+class TestFullDisk:
+    def test_by_a_limit_on_files(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
+        process = IngestProcess(str(tmp_path / "data"), tmp_path, max_file_bytes=3000)
+        assert process.wait() == 1
+        told = r"File too large: make room there and run the same command again, which carries on: '.*/images/s\d\d_\w+\.png'"
+        assert re.search(told, process.output)
+        assert stored_files(tmp_path / "data") == {}
+        run()
+
+    def test_by_its_size(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
+        data_root = tmp_path / "data"
+        data_root.mkdir()
+        with _small_disk(data_root) as grow:
+            with pytest.raises(OSError, match=r"No space left on device: make room there and run the same command again, wh"):
+                run()
+            assert stored_files(data_root)
+            grow()
+            run()
+
+
+@contextlib.contextmanager
+def _small_disk(folder: Path) -> Iterator[Callable[[], object]]:
+    """Mounts a file system that has room for some of the images, and gives what makes it larger."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+class TestTakenName:
+    """What is there with other content stays, and the new content has its checksum in its name."""
+
+    @staticmethod
+    def _check(version: RawImages, cells: Path, data_root: Path) -> None:
+        images = data_root / RAW / "images"
+        assert (images / "s20_green.png").read_bytes() == b"other content"
+        wanted = (cells / "train" / "s20_green.png").read_bytes()
+        name = f"s20_green.{storage.crc32c(wanted)}.png"
+        (sample,) = [sample for sample in read_index(version.index_uri) if sample.sample_id == "s20"]
+        assert (sample.files["green"].name, (images / name).read_bytes()) == (name, wanted)
+
+    @pytest.mark.usefixtures("server")
+    def test_before(self, cells: Path, tmp_path: Path) -> None:
+        taken = tmp_path / "data" / RAW / "images" / "s20_green.png"
+        taken.parent.mkdir(parents=True)
+        taken.write_bytes(b"other content")
+        version = run_step(str(tmp_path / "data"), tmp_path)
+        self._check(version, cells, tmp_path / "data")
+        assert run_step(str(tmp_path / "data"), tmp_path) == version
+
+    def test_while_the_step_runs(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+        taken = tmp_path / "data" / RAW / "images" / "s20_green.png"
+
+        def take(pieces: Body) -> Body:
+            taken.parent.mkdir(parents=True, exist_ok=True)
+            if not taken.exists():
+                taken.write_bytes(b"other content")
+            return pieces
+
+        _disturb(server, take, _NUM_OPENING)
+        self._check(run_step(str(tmp_path / "data"), tmp_path), cells, tmp_path / "data")

@@ -1,0 +1,278 @@
+"""A server on loopback that speaks the REST API of Kubeflow Pipelines, v2beta1, as far as the command line needs it.
+
+Paths and models are those of KFP's published definition, as `kfp_server_api` has them: a request with a field that the
+definition does not know, or with a value of another type, is refused. So is what the real server refuses beyond that: a
+pipeline that is none, and parameters that are missing, unknown, or not of the pipeline's types.
+"""
+
+import datetime
+import email
+import json
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import kfp_server_api
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
+
+# Whole numbers of 64 bits, which the definition calls strings, as JSON does not have them; the server takes both.
+_INT64_FIELDS = ("max_concurrency", "interval_second")
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "STRING": lambda value: isinstance(value, str),
+    "NUMBER_INTEGER": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value == int(value),
+    "NUMBER_DOUBLE": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "BOOLEAN": lambda value: isinstance(value, bool),
+    "STRUCT": lambda value: isinstance(value, dict),
+    "LIST": lambda value: isinstance(value, list),
+}
+
+
+class Refused(Exception):  # noqa: N818 (an answer)
+    """An answer that is no success."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def check_model(name: str, value: Any, where: str = "body") -> None:
+    """Refuses a value that is not of a model of the published definition."""
+    if listed := re.fullmatch(r"list\[(\w+)\]", name):
+        for item in _of(list, value, where):
+            check_model(listed[1], item, where)
+    elif mapped := re.fullmatch(r"dict\(str, (\w+)\)", name):
+        for key, item in _of(dict, value, where).items():
+            check_model(mapped[1], item, f"{where}.{key}")
+    elif name == "datetime":
+        datetime.datetime.fromisoformat(_of(str, value, where))
+    elif name in ("str", "int", "bool"):
+        _of({"str": str, "int": int, "bool": bool}[name], value, where)
+    elif name != "object":
+        model = getattr(kfp_server_api, name)
+        if choices := getattr(model, "allowable_values", None):
+            if value not in choices:
+                raise Refused(f"{where}: expected one of {choices}, received {value}")
+            return
+        kinds = {model.attribute_map[attribute]: kind for attribute, kind in model.openapi_types.items()}
+        for key, item in _of(dict, value, where).items():
+            if key not in kinds:
+                raise Refused(f"{where}: {name} has no field {key}")
+            if not (key in _INT64_FIELDS and isinstance(item, int)):
+                check_model(kinds[key], item, f"{where}.{key}")
+
+
+def _of(kind: type, value: Any, where: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Refused(f"{where}: expected {kind.__name__}, received {value!r}")
+    return value
+
+
+@dataclass
+class KfpServer:
+    """What the server knows. `token` is asked for if there is one; `forbids` refuses whoever has it."""
+
+    address: str = ""
+    token: str = ""
+    forbids: bool = False
+    page_size: int = 2
+    # How each new run ends, and the error of the step that failed.
+    run_state: str = "SUCCEEDED"
+    train_error: str = ""
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recurring_runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes, content_type: str) -> Any:
+        """Answers a request."""
+        for pattern, act in self._routes().items():
+            its_method, its_path = pattern.split(" ")
+            match = re.fullmatch(its_path, path)
+            if match and its_method == method:
+                if method == "POST" and content_type.startswith("application/json"):
+                    return act(*match.groups(), json.loads(body) if body else {})
+                return act(*match.groups(), query, *([body, content_type] if method == "POST" else []))
+        raise Refused(f"there is no {method} {path}", 404)
+
+    def _routes(self) -> dict[str, Callable[..., Any]]:
+        root = "/apis/v2beta1"
+        return {
+            f"GET {root}/healthz": lambda query: {"multi_user": False},
+            f"GET {root}/experiments": lambda query: self._page("experiments", self.experiments, query),
+            f"POST {root}/experiments": self._create_experiment,
+            f"GET {root}/pipelines": lambda query: self._page("pipelines", self.pipelines, query),
+            f"POST {root}/pipelines": self._create_pipeline,
+            f"POST {root}/pipelines/upload_version": self._upload_version,
+            rf"GET {root}/pipelines/([^/]+)/versions": self._list_versions,
+            f"GET {root}/runs": lambda query: self._page("runs", self.runs, query),
+            f"POST {root}/runs": self._create_run,
+            rf"GET {root}/runs/([^/:]+)": lambda run_id, query: self._get(self.runs, run_id),
+            f"GET {root}/recurringruns": lambda query: self._page("recurringRuns", self.recurring_runs, query),
+            f"POST {root}/recurringruns": self._create_recurring_run,
+            rf"GET {root}/recurringruns/([^/:]+)": lambda number, query: self._get(self.recurring_runs, number),
+            rf"DELETE {root}/recurringruns/([^/:]+)": lambda number, query: self.recurring_runs.pop(number) and {},
+            rf"POST {root}/recurringruns/([^/:]+):(enable|disable)": self._set_mode,
+        }
+
+    @staticmethod
+    def _get(items: dict[str, dict[str, Any]], number: str) -> dict[str, Any]:
+        if number not in items:
+            raise Refused(f"ResourceNotFoundError: {number} not found.", 404)
+        return items[number]
+
+    def _page(self, what: str, items: dict[str, dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+        found = list(items.values())
+        if query.get("filter"):
+            for predicate in json.loads(query["filter"])["predicates"]:
+                if predicate["operation"] not in (1, "EQUALS") or predicate["key"] != "display_name":
+                    raise Refused(f"filter: {predicate}")
+                wanted = predicate.get("string_value", predicate.get("stringValue"))
+                found = [item for item in found if item["display_name"] == wanted]
+        if query.get("sort_by") == "created_at desc":
+            found = found[::-1]
+        start = int(query.get("page_token") or 0)
+        end = start + min(self.page_size, int(query.get("page_size") or self.page_size))
+        # As the real server does: no field for what is empty.
+        page: dict[str, Any] = {what: found[start:end]} if found[start:end] else {}
+        return page | ({"next_page_token": str(end)} if end < len(found) else {})
+
+    def _new(self, items: dict[str, dict[str, Any]], id_field: str, content: dict[str, Any]) -> dict[str, Any]:
+        created = content | {id_field: str(uuid.uuid4()), "created_at": "2026-01-02T03:04:05Z"}
+        items[created[id_field]] = created
+        return created
+
+    def _create_experiment(self, body: dict[str, Any]) -> dict[str, Any]:
+        check_model("V2beta1Experiment", body)
+        return self._new(self.experiments, "experiment_id", body)
+
+    def _create_pipeline(self, body: dict[str, Any]) -> dict[str, Any]:
+        check_model("V2beta1Pipeline", body)
+        return self._new(self.pipelines, "pipeline_id", body)
+
+    def _upload_version(self, query: dict[str, str], body: bytes, content_type: str) -> dict[str, Any]:
+        self._get(self.pipelines, query["pipelineid"])
+        message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=policy.default)
+        (part,) = message.iter_parts()
+        if part.get_param("name", header="content-disposition") != "uploadfile":
+            raise Refused("expected the file as uploadfile")
+        spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
+        content = {"pipeline_spec": spec, "platform_spec": platform[0] if platform else {}}
+        self._parameters_of(content)
+        version = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "pipeline_spec": content}
+        return self._new(self.versions, "pipeline_version_id", version)
+
+    def _list_versions(self, pipeline_id: str, query: dict[str, str]) -> dict[str, Any]:
+        its = {number: version for number, version in self.versions.items() if version["pipeline_id"] == pipeline_id}
+        return self._page("pipeline_versions", its, query)
+
+    def _parameters_of(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of a pipeline, which is refused if it is none."""
+        try:
+            json_format.ParseDict(content["pipeline_spec"], PipelineSpec())
+            json_format.ParseDict(content["platform_spec"], PlatformSpec())
+        except (KeyError, json_format.ParseError) as error:
+            raise Refused(f"invalid pipeline spec: {error}") from None
+        parameters: dict[str, Any] = content["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        return parameters
+
+    def _check_start(self, body: dict[str, Any]) -> None:
+        self._get(self.experiments, body["experiment_id"])
+        reference = body.get("pipeline_version_reference")
+        if bool(reference) == bool(body.get("pipeline_spec")):
+            raise Refused("expected either pipeline_spec or pipeline_version_reference")
+        version = self._get(self.versions, reference["pipeline_version_id"]) if reference else body
+        parameters = self._parameters_of(version["pipeline_spec"])
+        given = body.get("runtime_config", {}).get("parameters", {})
+        missing = [name for name, its in parameters.items() if not its.get("isOptional") and name not in given]
+        unknown = [name for name in given if name not in parameters]
+        if missing or unknown:
+            raise Refused(f"parameters: missing {missing}, unknown {unknown}")
+        for name, value in given.items():
+            if not _KINDS[parameters[name]["parameterType"]](value):
+                raise Refused(f"input parameter {name} requires type {parameters[name]['parameterType']}, received {value!r}")
+
+    def _create_run(self, body: dict[str, Any]) -> dict[str, Any]:
+        check_model("V2beta1Run", body)
+        self._check_start(body)
+        state = "FAILED" if self.train_error else "SUCCEEDED"
+        train = {
+            "display_name": "train",
+            "state": state,
+            "start_time": "2026-01-02T03:04:05Z",
+            "end_time": "2026-01-02T04:05:06Z",
+        }
+        if self.train_error:
+            train["error"] = {"message": self.train_error}
+        tasks = [
+            {"display_name": "train-driver", "state": "SUCCEEDED"},
+            train,
+            {"display_name": "ingest", "state": "SUCCEEDED"},
+        ]
+        ended = {"state": self.run_state, "finished_at": "2026-01-02T05:06:07Z", "run_details": {"task_details": tasks}}
+        return self._new(self.runs, "run_id", body | ended)
+
+    def _create_recurring_run(self, body: dict[str, Any]) -> dict[str, Any]:
+        check_model("V2beta1RecurringRun", body)
+        self._check_start(body)
+        cron = body["trigger"].get("cron_schedule", {}).get("cron", "@daily")
+        if not cron.startswith("@") and len(cron.split()) != 6:
+            raise Refused(f"cron: expected six fields, received {cron}")
+        if not 1 <= int(body["max_concurrency"]) <= 10:
+            raise Refused("max_concurrency: expected 1 to 10")
+        body["max_concurrency"] = str(body["max_concurrency"])
+        return self._new(self.recurring_runs, "recurring_run_id", body | {"status": f"{body['mode']}D"})
+
+    def _set_mode(self, number: str, word: str, query: dict[str, str], *_: Any) -> dict[str, Any]:
+        self._get(self.recurring_runs, number)["status"] = f"{word.upper()}D"
+        return {}
+
+
+@contextmanager
+def running_kfp_server() -> Iterator[KfpServer]:
+    """Runs a server until the end."""
+    state = KfpServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            address = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(address.query).items()}
+            try:
+                if state.token and self.headers.get("authorization") != f"Bearer {state.token}":
+                    raise Refused("Unauthenticated", 401)
+                if state.forbids:
+                    raise Refused("User 'someone' is not authorized", 403)
+                answer, status = state.answer(self.command, address.path, query, body, self.headers["Content-Type"] or ""), 200
+            except Refused as refused:
+                answer, status = {"error": str(refused), "message": str(refused), "code": 3}, refused.status
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_DELETE = _do  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        state.address = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,96 @@
+"""What Kubernetes is given, by the schemas of Kubernetes: the pods of pipeline.yaml, and the manifests of the documentation."""
+
+import re
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from pipeline.compiled import PIPELINE_YAML, ROOT
+
+KUBERNETES = "1.34"
+SPEC, PLATFORM = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
+PODS: dict[str, Any] = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+FILES = sorted({*ROOT.glob("docs/*.yaml"), *ROOT.glob("deploy/**/*.yaml"), *ROOT.glob("docs/*.md")})
+# A quantity as the Kubernetes API reads it: the schema knows only that it is text.
+QUANTITY = re.compile(r"\d+(\.\d+)?([EPTGMk]|[EPTGM]i|Ki|m)?")
+
+
+def _pod(name: str) -> dict[str, Any]:
+    """A pod with what pipeline.yaml says of a task, put where KFP's driver puts it."""
+    container = SPEC["deploymentSpec"]["executors"][name]["container"]
+    resources, placed = container["resources"], PODS[name]
+    limits = {"cpu": resources["resourceCpuLimit"], "memory": resources["resourceMemoryLimit"]}
+    if gpu := resources.get("accelerator"):
+        limits[gpu["resourceType"]] = gpu["resourceCount"]
+    secrets = [
+        {
+            "name": key["envVar"],
+            "valueFrom": {
+                "secretKeyRef": {"name": secret["secretName"], "key": key["secretKey"], "optional": secret["optional"]}
+            },
+        }
+        for secret in placed.get("secretAsEnv", [])
+        for key in secret["keyToEnv"]
+    ]
+    mounts = placed["emptyDirMounts"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "activeDeadlineSeconds": int(placed["activeDeadlineSeconds"]),
+            "nodeSelector": SPEC["root"]["inputDefinitions"]["parameters"]["gpu_node_selector"]["defaultValue"],
+            "tolerations": placed.get("tolerations", []),
+            "containers": [
+                {
+                    "name": "main",
+                    "image": container["image"],
+                    "command": container["command"],
+                    "env": secrets,
+                    "resources": {
+                        "requests": {"cpu": resources["resourceCpuRequest"], "memory": resources["resourceMemoryRequest"]},
+                        "limits": limits,
+                    },
+                    "securityContext": placed["securityContext"],
+                    "volumeMounts": [{"name": mount["volumeName"], "mountPath": mount["mountPath"]} for mount in mounts],
+                }
+            ],
+            "volumes": [
+                {
+                    "name": mount["volumeName"],
+                    "emptyDir": {key: mount[key] for key in ("medium", "sizeLimit") if key in mount},
+                }
+                for mount in mounts
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_kubernetes_takes_the_pod_of_each_task(name: str) -> None:
+    pod = _pod(name)
+    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+    (container,) = pod["spec"]["containers"]
+    quantities = [*container["resources"]["requests"].values(), *container["resources"]["limits"].values()]
+    quantities += [volume["emptyDir"]["sizeLimit"] for volume in pod["spec"]["volumes"]]
+    assert [quantity for quantity in quantities if not QUANTITY.fullmatch(quantity)] == []
+    for toleration in pod["spec"]["tolerations"]:
+        assert toleration["operator"] in ("Exists", "Equal")
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    pod = _pod("exec-train")
+    pod["spec"]["containers"][0]["securityContext"]["runAsNoRoot"] = True
+    with pytest.raises(kubernetes_validate.ValidationError, match="runAsNoRoot"):
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+def test_kubernetes_takes_every_manifest_that_is_documented() -> None:
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```ya?ml\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if path.suffix == ".md" else [text]
+        for manifest in (document for block in blocks for document in yaml.safe_load_all(block)):
+            if isinstance(manifest, dict) and "apiVersion" in manifest and "kind" in manifest:
+                kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
