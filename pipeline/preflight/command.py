@@ -23,12 +23,15 @@ _EXPLAINED_IN = "docs/cluster.md"
 
 def preflight(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="As they will be submitted.")] = None,
-    host: Annotated[str, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Where Kubeflow Pipelines answers.")] = "",
+    host: Annotated[
+        str,
+        typer.Option(envvar=["KFP_HOST", "KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="Where Kubeflow Pipelines answers."),
+    ] = "",
     file: Annotated[
         Path, typer.Option(help="The compiled pipeline that will be submitted.", show_default=PIPELINE_YAML.name)
     ] = PIPELINE_YAML,
     namespace: Annotated[str, typer.Option(help="Where the pods will run.")] = "kubeflow",
-    token: Annotated[str, typer.Option(envvar="KFP_TOKEN", help="A bearer token for the host, if it wants one.")] = "",
+    token: Annotated[str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="A bearer token for the host, if it wants one.")] = "",
     context: Annotated[str, typer.Option(help="Of the kubeconfig; empty means the current one.")] = "",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a check may take.")] = 60.0,
 ) -> None:

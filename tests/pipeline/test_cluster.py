@@ -176,6 +176,7 @@ def test_a_schedule_that_is_there_or_is_not_is_named(server: KfpServer, ask: Ask
         ((*PLACES[:2], "serving_root=models"), "serving_root: expected gs://"),
         (("source=dir:images", *PLACES[1:]), "source: expected gs://..., as each step runs in a pod of its own"),
         ((*PLACES, "weights=my.h5"), "weights: expected gs://"),
+        (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
         ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),
         ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
         ((*PLACES, "--file", "none.yaml"), "none.yaml"),
