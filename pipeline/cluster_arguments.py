@@ -21,8 +21,8 @@ def read_arguments(words: list[str], file: Path) -> dict[str, Any]:
         file: The compiled pipeline.
 
     Raises:
-        ValueError: If the file is no compiled pipeline, or if no run could use the words: a required parameter is missing, a path
-            is one of this machine, or as `parse_arguments` says.
+        ValueError: If the file is no compiled pipeline, or if no run could use the words: a required parameter is missing, a
+            path is one of this machine, or as `parse_arguments` says.
     """
     try:
         parameters = load_parameters(file)

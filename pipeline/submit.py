@@ -125,7 +125,7 @@ def list_schedules(host: Host = "", namespace: Namespace = "") -> None:
         for found in Cluster(host, namespace).schedules():
             state = "active" if found.status == "ENABLED" else "paused"
             table.add_row(found.display_name, _frequency(found), state, _minute(found.created_at), found.recurring_run_id)
-        _console.print(table if table.row_count else "There are no schedules.")
+        _print_table(table, "There are no schedules.")
 
 
 @schedule_app.command()
@@ -181,7 +181,7 @@ def list_runs(
         for run in Cluster(host, namespace).runs(limit):
             took = _duration(run.created_at, run.finished_at)
             table.add_row(escape(run.display_name), _coloured(run.state), _minute(run.created_at), took, run.run_id)
-        _console.print(table if table.row_count else "There are no runs.")
+        _print_table(table, "There are no runs.")
 
 
 @runs_app.command()
@@ -203,8 +203,7 @@ def show(
         for task in _tasks(run):
             error = escape(task.error.message or "") if task.error else ""
             table.add_row(task.display_name, _coloured(task.state), _duration(task.start_time, task.end_time), error)
-        if table.row_count:
-            _console.print(table)
+        _print_table(table, "No step has started yet.")
         if wait:
             _wait(cluster, run.run_id)
 
@@ -263,6 +262,14 @@ def _frequency(schedule: Any) -> str:
         if seconds % unit_s == 0:
             return f"every {seconds // unit_s} {unit}"
     return f"every {seconds} s"
+
+
+def _print_table(table: Table, if_empty: str) -> None:
+    """Shows each row in one line, however narrow the terminal is: ids are there to be copied."""
+    if table.row_count:
+        _console.print(table, width=max(_console.width, 160), crop=False)
+    else:
+        _console.print(if_empty)
 
 
 def _coloured(state: str | None) -> str:

@@ -103,6 +103,7 @@ def test_runs_are_listed_the_newest_first_and_shown(server: KfpServer, ask: Ask)
     ask("submit", *PLACES, "--name", "newer")
     listed = ask("runs", "list").output.splitlines()
     assert [line.split()[0] for line in listed[1:]] == ["newer", "older"]
+    assert [line.split()[-1] for line in listed[1:]] == list(server.runs)[::-1]
     newest = ask("runs", "show").output
     assert "newer: failed" in newest
     assert re.search(r"^train +failed +1 h 1 min +no GPU$", newest, re.MULTILINE)
