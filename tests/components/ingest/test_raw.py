@@ -288,4 +288,4 @@ def test_the_form_of_the_index_has_not_changed(tmp_path: Path, make_stored_png: 
     # The compressed bytes may differ from one zlib to another.
     text = gzip.decompress(storage.read_bytes(version.index_uri))
     assert version.fingerprint == "1a47743ea5757b37"
-    assert hashlib.sha256(text).hexdigest() == "be225088c98d143e69bd0273132f0dcfe831ec0ccdb153615d4e4c7256318811"
+    assert hashlib.sha256(text).hexdigest() == "88a660ceb4a47caa5d48a4e4a2fe068394e51b161deceb83294f465004e713fb"
