@@ -6,7 +6,8 @@
 
 The network is InceptionResNetV2 with random weights, all its layers learn, in batches of 16 with the paper's recipe. The images
 are noise, in memory: reading them is `benchmarks.input_pipeline`. Each choice has a process of its own; the time to the first
-step is that from the call to its end, in which graphs are made; the median step after it makes the rate. Plain `fit` augments as the paper does, by Keras's layers.
+step is that from the call to its end, in which graphs are made; the median step after it makes the rate. Plain `fit` augments
+as the paper does, by Keras's layers.
 """
 
 import argparse
