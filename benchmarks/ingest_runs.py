@@ -159,7 +159,7 @@ def read_members(task: Task, is_crc32c_wanted: bool = False) -> dict[str, float]
 
 
 def _competition() -> KaggleCompetition:
-    return KaggleCompetition(COMPETITION, len(CLASS_NAMES))
+    return KaggleCompetition(COMPETITION, CLASS_NAMES)
 
 
 # The step piece by piece: what each rung does that the one before does not.

@@ -73,7 +73,7 @@ def real_samples(folder: Path) -> Iterator[Sample]:
         for row in csv.DictReader(rows):
             paths = {name: folder / "train" / f"{row['Id']}_{name}.png" for name in FILTERS}
             if all(path.is_file() for path in paths.values()):
-                labels = parse_target(row["Target"], len(CLASS_NAMES))
+                labels = parse_target(row["Target"], CLASS_NAMES)
                 yield Sample(labels, {name: path.read_bytes() for name, path in paths.items()})
 
 
@@ -100,8 +100,10 @@ def write_sheets(real: list[Sample], seed: int, out: Path) -> None:
         shown = real[start : start + TILES_A_SHEET]
         made = [render_sample(seed, k) for k in range(start, start + len(shown))]
         for kind, samples in (("real", shown), ("synthetic", made)):
-            (out / f"{kind}_{page}.png").write_bytes(contact_sheet(samples, columns=4, tile_px=300))
-            (out / f"{kind}_{page}_green.png").write_bytes(contact_sheet(samples, columns=4, tile_px=300, filters=("green",)))
+            (out / f"{kind}_{page}.png").write_bytes(contact_sheet(samples, CLASS_NAMES, columns=4, tile_px=300))
+            (out / f"{kind}_{page}_green.png").write_bytes(
+                contact_sheet(samples, CLASS_NAMES, columns=4, tile_px=300, filters=("green",))
+            )
 
 
 def peak_memory_mib() -> float:

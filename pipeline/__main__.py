@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 try:
     import typer
@@ -14,12 +14,14 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
+from components.shared.image_names import DEFAULT_PATTERN
+from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models
 from pipeline.compiled import PIPELINE_YAML, Parameter, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
-from pipeline.local import STEPS, LocalRun, StepFailedError, default_locations, default_weights, run_pipeline
+from pipeline.local import STEPS, LocalRun, StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.modules import run_module
-from pipeline.predict import predict
+from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")
@@ -80,7 +82,7 @@ def run(
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
-    kaggle:<competition>, dir:<folder or gs://...> with train.csv and <Id>_<filter>.png files, or synthetic:<number of samples>.
+    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
 
     What a run has finished is found again by its content: after an interruption the same command carries on.
 
@@ -111,14 +113,35 @@ def preview(
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
+    classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
+    file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
+    filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
 ) -> None:
     """Draws a contact sheet of a source's samples, with their labels: a look before a run.
 
     Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
     """
-    located = default_locations({"source": source}, Path())["source"]
+    try:
+        located = default_locations({"source": source, "classes": classes}, Path())
+    except ValueError as error:
+        _fail(str(error))
     options = ["--out", str(out.resolve()), "--seed", str(seed), *(["--by-class"] if by_class else [])]
-    run_module("components.ingest.preview", located, *options)
+    own = [f"--classes={located['classes']}", f"--file-pattern={file_pattern}", f"--filters={filters}"]
+    run_module("components.ingest.preview", located["source"], *options, *own)
+
+
+@app.command(no_args_is_help=True)
+def example(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    samples: Annotated[int, typer.Option(min=MIN_SYNTHETIC_SAMPLES, help="How many samples to draw.")] = 96,
+) -> None:
+    """Draws a small folder of images as your own may be: with its own classes, stains and file names.
+
+    docs/own-data.md shows what to do with it.
+
+    Example: python -m pipeline example my_images
+    """
+    run_module("components.ingest.example", absolute(str(folder)), "--samples", str(samples))
 
 
 @app.command()
@@ -200,7 +223,7 @@ def _format(parameter: Parameter) -> str:
     return str(default) or '""'
 
 
-def _fail(message: str, code: int = 1) -> None:
+def _fail(message: str, code: int = 1) -> NoReturn:
     _errors.print(escape(message), style="red", soft_wrap=True)
     raise typer.Exit(code)
 

@@ -65,6 +65,10 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
         located[name] = absolute(located[name])
     if located.get("source", "").startswith("dir:"):
         located["source"] = "dir:" + absolute(located["source"].removeprefix("dir:"))
+    if located.get("classes"):
+        located["classes"] = absolute(located["classes"])
+        if "://" not in located["classes"] and not Path(located["classes"]).is_file():
+            raise ValueError(f"classes: expected a CSV file with the columns index,name. There is no file {located['classes']}")
     if located.get("weights", "none") not in ("none", "imagenet"):
         located["weights"] = absolute(located["weights"])
         if not Path(located["weights"]).is_file():

@@ -6,6 +6,7 @@ from components.convert.component import convert
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
+from components.shared.image_names import DEFAULT_PATTERN
 from components.train.component import train
 from pipeline.placement import GKE_T4_NODES, place
 
@@ -30,6 +31,9 @@ def hpa_pipeline(
     seed: int = 0,
     include_test: bool = False,
     parallel_transfers: int = 16,
+    classes: str = "",
+    file_pattern: str = DEFAULT_PATTERN,
+    filters: str = "",
     max_bad_fraction: float = 0.01,
     beam_runner: str = "local",
     beam_options: str = "",
@@ -47,7 +51,14 @@ def hpa_pipeline(
 ) -> None:
     """Wires the steps. What the parameters mean is said by the steps that take them."""
     ingested = ingest(
-        source=source, data_root=data_root, seed=seed, include_test=include_test, parallel_transfers=parallel_transfers
+        source=source,
+        data_root=data_root,
+        seed=seed,
+        include_test=include_test,
+        parallel_transfers=parallel_transfers,
+        classes=classes,
+        file_pattern=file_pattern,
+        filters=filters,
     )
     converted = convert(
         raw_images=ingested.outputs["raw_images"],

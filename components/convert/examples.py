@@ -17,7 +17,7 @@ from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask,
 from components.convert.split.near_duplicates import Link, group_samples, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
 from components.shared import storage
-from components.shared.index import Sample, read_index
+from components.shared.index import Sample, kind_of, read_index
 from components.shared.labels import FILTERS, format_target
 from components.shared.manifest import SAMPLES, Examples, RawImages
 
@@ -92,7 +92,7 @@ class Quarantine:
         self.reasons |= {sample.sample_id: sample.reason for sample in samples if sample.reason}
         check_bad_share(list(self.reasons.values()), self._num_samples, self._max_bad_fraction)
         if len(self.reasons) == self._num_samples:
-            ((commonest, _),) = Counter(self.reasons.values()).most_common(1)
+            ((commonest, _),) = Counter(map(kind_of, self.reasons.values())).most_common(1)
             raise ValueError(f"Not one of {self._num_samples} samples can be used. The commonest reason: {commonest}")
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from components.shared import storage
 from components.shared.fingerprint import fingerprint
+from components.shared.index import kind_of
 from components.shared.labels import FILTERS
 from components.shared.manifest import Examples, RawImages
 
 # Raised when the same images and parameters give other records.
-FORMAT = 2
+FORMAT = 3
 
 # The files that are published with the manifest.
 TRANSFORM_GRAPH = "transform_graph"
@@ -64,7 +65,9 @@ def check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction: 
     """
     allowed = max(1, math.floor(max_bad_fraction * num_samples))
     if len(reasons) > allowed:
-        commonest = "; ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(3))
+        first = {kind_of(reason): reason for reason in reversed(reasons)}
+        counts = Counter(kind_of(reason) for reason in reasons).most_common(3)
+        commonest = "; ".join(f"{count} x {first[kind]}" for kind, count in counts)
         raise ValueError(
             f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
             f"{allowed}. The commonest reasons: {commonest}"

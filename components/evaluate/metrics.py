@@ -106,7 +106,7 @@ def floor_answers(y_true: np.ndarray) -> dict[str, Answers]:
 
     `always_no` says no to everything. `class_prior` gives each class its own share of these samples as its probability, the
     best constant there is, and decides for yes, the best constant decision as far as F1 goes. `three_commonest` knows all about
-    the three commonest classes and says no to the others; where no more are shown, it would know everything and is no floor.
+    the three commonest classes and says no to the others; where these are more than half of the classes, that is no floor.
     """
     nothing = np.zeros(y_true.shape, np.float32)
     prior = np.broadcast_to(y_true.mean(axis=0, dtype=np.float32), y_true.shape)
@@ -114,7 +114,7 @@ def floor_answers(y_true: np.ndarray) -> dict[str, Answers]:
     three = np.zeros_like(y_true)
     three[:, commonest] = y_true[:, commonest]
     floors = {ALWAYS_NO: Answers(nothing, nothing > 0), CLASS_PRIOR: Answers(prior, np.ones_like(y_true))}
-    if (three != y_true).any():
+    if 2 * len(commonest) <= y_true.shape[1] and (three != y_true).any():
         floors[THREE_COMMONEST] = Answers(three.astype(np.float32), three)
     return floors
 

@@ -6,8 +6,6 @@ from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
-from components.shared.labels import CLASS_NAMES
-
 _SHOWN_FILTERS = ("red", "green", "blue")
 _GAP_PX = 6
 _LINE_PX = 15
@@ -27,12 +25,17 @@ class Shown(Protocol):
 
 
 def contact_sheet(
-    samples: Sequence[Shown], columns: int = 7, tile_px: int = 200, filters: Sequence[str] = _SHOWN_FILTERS
+    samples: Sequence[Shown],
+    class_names: Sequence[str],
+    columns: int = 7,
+    tile_px: int = 200,
+    filters: Sequence[str] = _SHOWN_FILTERS,
 ) -> bytes:
     """A PNG page with one tile for each sample and the names of its classes below.
 
     Args:
         samples: At least one.
+        class_names: The names of the classes, by index.
         columns: Tiles side by side.
         tile_px: Side of a tile; samples are shrunk to it by averaging.
         filters: Three filters shown as red, green and blue, or one shown in grey.
@@ -46,7 +49,7 @@ def contact_sheet(
             f"Received: {len(samples)} samples, columns={columns}, tile_px={tile_px}, filters={tuple(filters)}"
         )
     columns = min(columns, len(samples))
-    captions = [_caption(sample.labels, tile_px) for sample in samples]
+    captions = [_caption([class_names[label] for label in sample.labels], tile_px) for sample in samples]
     height = tile_px + _LINE_PX * max(len(lines) for lines in captions) + _GAP_PX
     rows = -(-len(samples) // columns)
     page = Image.new("RGB", (columns * (tile_px + _GAP_PX) + _GAP_PX, rows * height + _GAP_PX), "white")
@@ -71,11 +74,11 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
     return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
 
 
-def _caption(labels: tuple[int, ...], width_px: int) -> list[str]:
-    """Class names in as few lines as hold them; the order of labels is kept."""
+def _caption(names: Sequence[str], width_px: int) -> list[str]:
+    """Class names in as few lines as hold them, in order."""
     room = max(8, width_px // 7)
     lines: list[str] = []
-    for name in (CLASS_NAMES[label] for label in labels):
+    for name in names:
         if lines and len(lines[-1]) + len(name) + 2 <= room:
             lines[-1] += f", {name}"
         else:

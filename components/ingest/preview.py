@@ -10,12 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from components.ingest.contact_sheet import contact_sheet
+from components.ingest.sources.classes_csv import class_names_of
 from components.ingest.sources.open_source import open_source
 from components.ingest.sources.source import Listed, Source, SourceImage
 from components.ingest.sources.synthetic import Synthetic
 from components.ingest.synthetic.samples import class_examples
 from components.shared import storage
-from components.shared.labels import CLASS_NAMES
+from components.shared.image_names import DEFAULT_PATTERN, ImageNames
 from components.shared.parameters import check_parameters
 
 MAX_TILES = 28
@@ -28,11 +29,12 @@ class _Tile:
     pngs: Mapping[str, bytes]
 
 
-def preview(source: Source, by_class: bool) -> bytes:
+def preview(source: Source, class_names: Sequence[str], by_class: bool) -> bytes:
     """Draws a contact sheet of a source: a PNG page.
 
     Args:
         source: Where the samples come from.
+        class_names: The names of the classes, by index.
         by_class: One sample for each class, the one with the fewest others, instead of the first ones. Synthetic sources
             draw each class alone.
 
@@ -40,7 +42,7 @@ def preview(source: Source, by_class: bool) -> bytes:
         ValueError: If no sample has the three filters that are shown.
     """
     if by_class and isinstance(source, Synthetic):
-        return _small(contact_sheet(class_examples(source.seed)))
+        return _small(contact_sheet(class_examples(source.seed), class_names))
     usable = [listed for listed in source.listed() if not listed.reason]
     images: dict[str, list[SourceImage]] = defaultdict(list)
     for image in (image for chunk in source.chunks() for image in chunk):
@@ -54,7 +56,7 @@ def preview(source: Source, by_class: bool) -> bytes:
             break
     if not tiles:
         raise ValueError(f"No sample has all of the filters {', '.join(_SHOWN_FILTERS)}")
-    return _small(contact_sheet(tiles))
+    return _small(contact_sheet(tiles, class_names))
 
 
 def _one_for_each_class(listed: Sequence[Listed]) -> list[Listed]:
@@ -77,10 +79,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--by-class", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--classes", default="")
+    parser.add_argument("--file-pattern", default=DEFAULT_PATTERN)
+    parser.add_argument("--filters", default="")
     options = parser.parse_args()
     try:
-        check_parameters(source=options.source, seed=options.seed)
-        page = preview(open_source(options.source, options.seed, len(CLASS_NAMES)), options.by_class)
+        names = {"file_pattern": options.file_pattern, "filters": options.filters}
+        check_parameters(source=options.source, seed=options.seed, classes=options.classes, **names)
+        class_names = class_names_of(options.classes)
+        image_names = ImageNames(options.file_pattern, options.filters)
+        source = open_source(options.source, options.seed, class_names, image_names=image_names)
+        page = preview(source, class_names, options.by_class)
         options.out.unlink(missing_ok=True)
         storage.write_bytes(str(options.out), page)
     except (ValueError, OSError) as error:

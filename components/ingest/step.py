@@ -10,13 +10,16 @@ def ingest(
     seed: int = 0,
     include_test: bool = False,
     parallel_transfers: int = 16,
+    classes: str = "",
+    file_pattern: str = "{id}_{filter}.png",
+    filters: str = "",
 ) -> None:
     """Brings the images and labels of a source under data_root, create-only, and publishes an index of them.
 
     An unchanged source costs seconds. A sample that cannot be used stays in the index with its reason; convert quarantines it.
 
     Args:
-        source: kaggle:<competition>, dir:<folder or gs://...> in the competition's layout (train.csv and <Id>_<filter>.png), or
+        source: kaggle:<competition>, dir:<folder or gs://...> with train.csv and images (<Id>_<filter>.png or file_pattern), or
             synthetic:<number of samples>. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or
             kaggle.json.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
@@ -24,18 +27,33 @@ def ingest(
         seed: The series that synthetic samples are drawn from.
         include_test: Also bring the samples of the source's test set, which have no labels.
         parallel_transfers: How many transfers are in flight at once.
+        classes: Your own classes: a CSV file (a path or gs://...) with the columns index,name. Empty: the competition's 28.
+        file_pattern: How a folder's images are named, from the folder on: {id} is what train.csv calls the sample, {filter} the
+            stain, * anything.
+        filters: What your files call the stains, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow may be absent).
+            Empty: red, green, blue and yellow.
     """
     import logging
 
     from components.ingest.raw import ingest_images
+    from components.ingest.sources.classes_csv import class_names_of
     from components.ingest.sources.open_source import open_source
-    from components.shared.labels import CLASS_NAMES
+    from components.shared.image_names import ImageNames
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
 
     with step_log("ingest"):
-        check_parameters(source=source, data_root=data_root, seed=seed, parallel_transfers=parallel_transfers)
-        opened = open_source(source, seed, len(CLASS_NAMES), include_test)
-        version = ingest_images(opened, source, data_root, list(CLASS_NAMES), parallel_transfers)
+        check_parameters(
+            source=source,
+            data_root=data_root,
+            seed=seed,
+            parallel_transfers=parallel_transfers,
+            classes=classes,
+            file_pattern=file_pattern,
+            filters=filters,
+        )
+        class_names = class_names_of(classes)
+        opened = open_source(source, seed, class_names, include_test, ImageNames(file_pattern, filters))
+        version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
         version.save(raw_images)
         logging.getLogger("components.ingest").info(version.summary())

@@ -5,6 +5,8 @@ import os
 from concurrent.futures.process import BrokenProcessPool
 
 from components.predict.prediction import predict
+from components.shared.image_names import DEFAULT_PATTERN, ImageNames
+from components.shared.parameters import check_parameters
 from components.shared.progress import step_log
 
 
@@ -15,10 +17,14 @@ def main() -> None:
     parser.add_argument("model_uri")
     parser.add_argument("images_uri")
     parser.add_argument("out_uri")
+    parser.add_argument("--file-pattern", default=DEFAULT_PATTERN)
+    parser.add_argument("--filters", default="")
     options = parser.parse_args()
     try:
         with step_log("predict"):
-            predict(options.model_uri, options.images_uri, options.out_uri)
+            check_parameters(file_pattern=options.file_pattern, filters=options.filters)
+            image_names = ImageNames(options.file_pattern, options.filters)
+            predict(options.model_uri, options.images_uri, options.out_uri, image_names)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{error}\n")
     except BrokenProcessPool:

@@ -1,10 +1,11 @@
-"""Finds the samples of a folder: `<Id>_<filter>.png`, as the competition names its images."""
+"""Finds the samples of a folder, whatever its files are called."""
 
 import logging
 from dataclasses import dataclass
 
-from components.ingest.sources.layout import TEST, TRAIN, by_sample
+from components.ingest.sources.layout import TEST, TRAIN
 from components.shared import storage
+from components.shared.image_names import COMPETITION_NAMES, ImageNames
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class ImageFiles:
     num_bytes: int
 
 
-def find_images(images_uri: str, filters: list[str]) -> list[ImageFiles]:
+def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> list[ImageFiles]:
     """The samples of a folder, sorted by their ids. Labels are not looked at.
 
     In the competition's layout, with no images beside `train.csv`, those of the folder `test` are taken, or else of `train`.
@@ -32,16 +33,25 @@ def find_images(images_uri: str, filters: list[str]) -> list[ImageFiles]:
     Args:
         images_uri: The folder.
         filters: The filters that are wanted, of those that a sample has.
+        image_names: How the files are named.
 
     Raises:
         FileNotFoundError: If there are no such images.
     """
-    for folder in (images_uri, storage.join(images_uri, TEST), storage.join(images_uri, TRAIN)):
-        files = storage.list_files(folder)
-        if samples := by_sample(files):
+    everything = storage.list_files(images_uri, is_deep=True)
+    beside = {path: file for path, file in everything.items() if path.partition("/")[0] not in (TEST, TRAIN)}
+    for part, files in (("", beside), *((part, _below(part, everything)) for part in (TEST, TRAIN))):
+        folder = storage.join(images_uri, part) if part else images_uri
+        if samples := image_names.by_sample(files):
             _log.info("%d samples in %s", len(samples), folder)
             return [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)]
-    raise FileNotFoundError(f"{images_uri}: expected images such as <Id>_green.png. There are none, nor in {TEST} or {TRAIN}")
+    raise FileNotFoundError(
+        f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
+    )
+
+
+def _below(part: str, files: dict[str, storage.StoredFile]) -> dict[str, storage.StoredFile]:
+    return {path.removeprefix(f"{part}/"): file for path, file in files.items() if path.startswith(f"{part}/")}
 
 
 def _sample(

@@ -15,6 +15,7 @@ from components.predict.outputs import open_outputs, output_uris
 from components.push.version import DONE_MARK
 from components.shared import storage
 from components.shared.champion import find_champion
+from components.shared.image_names import COMPETITION_NAMES, ImageNames
 from components.shared.manifest import MODEL_MANIFEST, TrainedModel
 from components.shared.progress import progress_bar
 
@@ -39,13 +40,14 @@ class Predicted:
     seconds: float
 
 
-def predict(model_uri: str, images_uri: str, out_uri: str) -> Predicted:
+def predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames = COMPETITION_NAMES) -> Predicted:
     """Predicts every sample of a folder, and writes the files that `components.predict.outputs` describes.
 
     Args:
         model_uri: A version, or the folder above the versions: then the champion.
         images_uri: The folder of the images.
         out_uri: The predictions.
+        image_names: How the images are named.
 
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
@@ -54,7 +56,7 @@ def predict(model_uri: str, images_uri: str, out_uri: str) -> Predicted:
     version_uri = find_version(model_uri)
     trained = TrainedModel.read(storage.join(version_uri, MODEL_MANIFEST))
     form = ImageForm(tuple(trained.channels), trained.image_size_px)
-    samples = find_images(images_uri, trained.channels)
+    samples = find_images(images_uri, trained.channels, image_names)
     with (
         open_outputs(out_uri, trained.class_names) as outputs,
         decoded_batches(samples, images_uri, form) as batches,

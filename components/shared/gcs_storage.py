@@ -59,11 +59,11 @@ def modified_s(uri: str) -> float:
         return modified.timestamp()
 
 
-def list_files(uri: str) -> dict[str, StoredFile]:
-    """The objects directly below a prefix, by name."""
+def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
+    """The objects directly below a prefix, by name; or all below it, by what follows the prefix."""
     prefix = _prefix(uri)
     with _explained(uri):
-        listed = _list(uri, delimiter="/")
+        listed = _list(uri, delimiter=None if is_deep else "/")
         return {blob.name.removeprefix(prefix): _stored_file(blob) for blob in listed}
 
 

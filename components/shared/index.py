@@ -3,11 +3,24 @@
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.shared import storage
 from components.shared.labels import FILTERS, format_target
+
+_AT_LINE = re.compile(r" \(\S+, line \d+\)$")
+
+
+def at_line(reason: str, file_name: str, line: int) -> str:
+    """A reason that says where in a file of the user it comes from."""
+    return f"{reason} ({file_name}, line {line})"
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its line: reasons are counted by their kind."""
+    return _AT_LINE.sub("", reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """The 28 protein locations of the Human Protein Atlas competition, and how labels are written and read."""
 
-from collections.abc import Iterable
+import difflib
+import re
+from collections.abc import Iterable, Sequence
 
 # Class names and published counts: the competition's data page and its train.csv (31072 samples). The position in the tuple
 # is the class index of train.csv's `Target` column.
@@ -42,24 +44,60 @@ NUM_PUBLISHED_SAMPLES = 31072
 FILTERS: tuple[str, ...] = ("red", "green", "blue", "yellow")
 
 
-def parse_target(target: str, num_classes: int) -> tuple[int, ...]:
-    """Reads a `Target` cell such as `"16 0"` into sorted class indices.
+def parse_target(target: str, class_names: Sequence[str]) -> tuple[int, ...]:
+    """Reads a `Target` cell into sorted class indices: indices such as `"16 0"`, or names such as `"Nucleoli; Cytosol"`.
+
+    Names are separated by `;` or `|`, and written in large or small letters. What holds no letter is indices, which may be
+    separated by spaces too.
 
     Raises:
-        ValueError: If it is empty, holds something that is no class index below `num_classes`, or repeats one.
+        ValueError: If it is empty, holds something that is no class, or repeats one.
     """
-    words = target.split()
+    is_named = any(character.isalpha() for character in target)
+    words = [word.strip() for word in re.split(r"[;|]" if is_named else r"[;|\s]", target) if word.strip()]
     if not words:
-        raise ValueError("Target is empty: expected class indices separated by spaces, such as '16 0'")
-    labels = []
-    for word in words:
-        # No index has so many digits, and int() refuses thousands of them with a message of its own.
-        if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < num_classes):
-            raise ValueError(f"Target names an unknown class: expected indices from 0 to {num_classes - 1}. Received: {word!r}")
-        labels.append(int(word))
+        raise ValueError(
+            "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
+            "Images that show none of the classes need a class of their own"
+        )
+    labels = _named(words, class_names) if is_named else _numbered(words, class_names)
     if len(set(labels)) != len(labels):
         raise ValueError(f"Target repeats a class. Received: {target!r}")
     return tuple(sorted(labels))
+
+
+def _named(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
+    positions = {name.casefold(): label for label, name in enumerate(class_names)}
+    labels = []
+    for word in words:
+        if word.casefold() not in positions:
+            near = difflib.get_close_matches(word.casefold(), positions, n=1)
+            guess = f" Did you mean {class_names[positions[near[0]]]!r}?" if near else ""
+            some = ", ".join(class_names[:3]) + (", ..." if len(class_names) > 3 else "")
+            raise ValueError(
+                f"Target names an unknown class: expected names such as {some}, separated by ';'. Received: {word!r}.{guess}"
+                f"{_hint(class_names)}"
+            )
+        labels.append(positions[word.casefold()])
+    return labels
+
+
+def _hint(class_names: Sequence[str]) -> str:
+    return " For classes of your own, give the parameter classes" if tuple(class_names) == CLASS_NAMES else ""
+
+
+def _numbered(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
+    labels = []
+    num_classes = len(class_names)
+    for word in words:
+        # No index has so many digits, and int() refuses thousands of them with a message of its own.
+        if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < num_classes):
+            raise ValueError(
+                f"Target names an unknown class: expected indices from 0 to {num_classes - 1}. Received: {word!r}."
+                f"{_hint(class_names)}"
+            )
+        labels.append(int(word))
+    return labels
 
 
 def format_target(labels: Iterable[int]) -> str:

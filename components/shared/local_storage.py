@@ -33,8 +33,10 @@ def modified_s(uri: str) -> float:
     return Path(uri).stat().st_mtime
 
 
-def list_files(uri: str) -> dict[str, StoredFile]:
-    """The files directly below a folder, by name."""
+def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
+    """The files directly below a folder, by name; or anywhere below it, by their paths from there."""
+    if is_deep:
+        return {name: StoredFile(Path(uri, name).stat().st_size) for name in list_tree(uri) if Path(uri, name).is_file()}
     with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
         return {entry.name: StoredFile(entry.stat().st_size) for entry in entries if entry.is_file()}
     return {}

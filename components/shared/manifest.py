@@ -142,7 +142,7 @@ class RawImages(Manifest):
         if self.num_without_files:
             parts.append(f"{self.num_without_files} rows without any image left out")
         if self.num_incomplete:
-            parts.append(f"{self.num_incomplete} samples lack some of the four filters")
+            parts.append(f"{self.num_incomplete} samples lack some of their filters")
         if self.num_bad:
             parts.append(f"{self.num_bad} cannot be used (reasons in {self.index_uri})")
         return "; ".join(parts)

@@ -1,7 +1,9 @@
 """What values the pipeline's parameters may have: checked on submission for all of them, and by each step for its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from components.shared.image_names import DEFAULT_PATTERN, check_pattern, parse_filters
 
 # Each rule returns what was expected when a value does not fit, and an empty string when it does.
 Rule = Callable[[Any], str]
@@ -49,6 +51,19 @@ def _plain_name(value: str) -> str:
     return "" if plain else "expected letters, digits, _ and - only: it becomes a folder's name"
 
 
+def _readable(read: Callable[[str], object]) -> Rule:
+    """What a reader refuses does not fit, for the reason that it gives."""
+
+    def rule(value: str) -> str:
+        try:
+            read(value)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    return rule
+
+
 MIN_IMAGE_SIZE_PX = 75  # the smallest input of InceptionResNetV2
 MAX_IMAGE_SIZE_PX = 3072  # the largest images that the atlas publishes
 
@@ -56,6 +71,8 @@ RULES: dict[str, Rule] = {
     "source": _source,
     "data_root": _place,
     "serving_root": _place,
+    "file_pattern": _readable(check_pattern),
+    "filters": _readable(parse_filters),
     "parallel_transfers": _between(1, 256),
     "model_name": _plain_name,
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
@@ -92,5 +109,19 @@ def check_parameters(**values: Any) -> None:
             problems.append(f"{name}: {expected}. Received: {name}={value}")
     if values.get("validation_fraction", 0.0) + values.get("test_fraction", 0.0) >= 1.0:
         problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave something to train on")
+    problems += _needless(values)
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _needless(values: Mapping[str, Any]) -> list[str]:
+    """What is given of a source that has no use for it: nobody shall believe that it was heeded."""
+    kind = values.get("source", "").partition(":")[0]
+    problems = []
+    if kind == "synthetic" and values.get("classes"):
+        problems.append("classes: drawn samples have the competition's 28 classes. Leave it out, or give another source")
+    if kind in ("synthetic", "kaggle") and (
+        values.get("file_pattern", DEFAULT_PATTERN) != DEFAULT_PATTERN or values.get("filters")
+    ):
+        problems.append("file_pattern and filters: they are for a source dir:<folder>. Leave them out, or give such a source")
+    return problems

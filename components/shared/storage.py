@@ -127,9 +127,14 @@ def modified_s(uri: str) -> float:
     return _store(uri).modified_s(uri)
 
 
-def list_files(uri: str) -> dict[str, StoredFile]:
-    """The complete files directly below a folder, by name: one question for many `stat`s."""
-    return _store(uri).list_files(uri)
+def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
+    """The complete files directly below a folder, by name: one question for many `stat`s.
+
+    Args:
+        uri: The folder.
+        is_deep: List the files in folders below it too, by their paths from there.
+    """
+    return _store(uri).list_files(uri, is_deep)
 
 
 def list_names(uri: str) -> list[str]:

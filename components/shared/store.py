@@ -16,8 +16,8 @@ class Store(Protocol):
     def modified_s(self, uri: str) -> float:
         """When a file was published, in seconds since 1970."""
 
-    def list_files(self, uri: str) -> dict[str, StoredFile]:
-        """The files directly below a folder, by name."""
+    def list_files(self, uri: str, is_deep: bool) -> dict[str, StoredFile]:
+        """The files directly below a folder, by name; or anywhere below it, by their paths from there."""
 
     def list_names(self, uri: str) -> list[str]:
         """The names of files and folders directly below a folder, sorted."""

@@ -70,7 +70,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         colours = [tf.io.decode_png(files[position], channels=3) for position in range(files.shape[0])]
         # Greyscale files have three equal channels then, and of a stain that was saved in colour one is used: as in training.
         channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
-        resized = [tf.image.resize(channel, self._size, method="area") for channel in channels]
+        resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
 
     def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,6 +78,13 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         decisions = probabilities >= tf.strings.to_number(lines)
         names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
         return {"probabilities": probabilities, "decisions": decisions, "classes": names}
+
+
+def _middle_square(channel: tf.Tensor) -> tf.Tensor:
+    """The middle of an image that is not square, as convert takes it."""
+    height, width = tf.unstack(tf.shape(channel)[:2])
+    side = tf.minimum(height, width)
+    return tf.image.crop_to_bounding_box(channel, (height - side) // 2, (width - side) // 2, side, side)
 
 
 def symmetric(pixels: tf.Tensor, number: int) -> tf.Tensor:

@@ -15,13 +15,16 @@ __all__ = ["MAX_SIDE_PX", "BadImageError", "decode_filters", "decode_png", "png_
 # Beyond this a header is a decompression bomb or damage: the atlas's largest images have 3072 x 3072 pixels.
 MAX_SIDE_PX = 4096
 
+# Beyond this, too much lies outside of the middle square.
+_MAX_ASPECT = 1.5
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xaeB`\x82"
 _OTHER_FORMATS = {b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF"}
 _COLOUR_TYPES = {0: "greyscale", 2: "RGB", 3: "palette", 4: "greyscale with alpha", 6: "RGB with alpha"}
 # kornia_rs's name of each kind of PNG that is taken.
 _MODES = {(8, 0): "mono", (8, 2): "rgb"}
-_ADVICE = "export it as an 8-bit greyscale PNG"
+_ADVICE = "export it as an 8-bit greyscale PNG (docs/own-data.md has a command for that)"
 
 
 def sample_pixels(pngs: Mapping[str, bytes], filters: Sequence[str], image_size_px: int) -> np.ndarray:
@@ -142,7 +145,8 @@ def _one_stain(colours: np.ndarray, filter_name: str) -> np.ndarray:
 def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarray:
     """Resizes a sample's filters and makes them the channels of one image.
 
-    The resizing averages areas (OpenCV's INTER_AREA), as shrinking without aliasing wants.
+    Of filters that are not quite square, the square in the middle is taken: cells keep their shape. The resizing
+    averages areas (OpenCV's INTER_AREA), as shrinking without aliasing wants.
 
     Args:
         images: uint8, height x width, one a channel.
@@ -152,16 +156,24 @@ def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarra
         uint8, image_size_px x image_size_px x channels.
 
     Raises:
-        BadImageError: If the filters differ in size, are not square, or are smaller than the result.
+        BadImageError: If the filters differ in size, are far from square, or are smaller than the result.
     """
     shapes = {image.shape for image in images}
     if len(shapes) > 1:
         sizes = ", ".join(f"{width} x {height}" for height, width in sorted(shapes))
         raise BadImageError(f"filters of different sizes: {sizes} pixels")
     height, width = shapes.pop()
-    if height != width:
-        raise BadImageError(f"{width} x {height} pixels: expected a square image")
-    if height < image_size_px:
-        raise BadImageError(f"{width} x {height} pixels: smaller than image_size_px={image_size_px}")
+    side = min(height, width)
+    if max(height, width) > _MAX_ASPECT * side:
+        raise BadImageError(
+            f"{width} x {height} pixels: too far from square, for only the middle square is taken. Cut it into "
+            "squares, each with a row of its own"
+        )
+    if side < image_size_px:
+        raise BadImageError(
+            f"{width} x {height} pixels: smaller than image_size_px={image_size_px}. Give image_size_px={side} or less"
+        )
+    top, left = (height - side) // 2, (width - side) // 2
+    squares = [image[top : top + side, left : left + side] for image in images]
     size = (image_size_px, image_size_px)
-    return np.asarray(cv2.resize(cv2.merge(images), size, interpolation=cv2.INTER_AREA)).reshape(*size, len(images))
+    return np.asarray(cv2.resize(cv2.merge(squares), size, interpolation=cv2.INTER_AREA)).reshape(*size, len(images))

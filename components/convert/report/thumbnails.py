@@ -12,6 +12,7 @@ import numpy as np
 
 from components.convert.images.decode import BadImageError, decode_png, png_size
 from components.convert.report.data import ReportSample, near_duplicate_groups
+from components.shared.index import kind_of
 
 # Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
 THUMBNAIL_PX = 240
@@ -93,10 +94,11 @@ def _choose_by_class(num_classes: int, samples: Sequence[ReportSample]) -> dict[
 
 def _choose_quarantined(quarantine: Mapping[str, str]) -> tuple[str, ...]:
     """One sample of each reason, the commonest reason first; then a second of each, and so on."""
-    counts = Counter(quarantine.values())
+    kinds = {sample_id: kind_of(reason) for sample_id, reason in sorted(quarantine.items())}
+    counts = Counter(kinds.values())
     rank: Counter[str] = Counter()
     places = {}
-    for sample_id, reason in sorted(quarantine.items()):
+    for sample_id, reason in kinds.items():
         places[sample_id] = (rank[reason], -counts[reason], reason)
         rank[reason] += 1
     return tuple(sorted(places, key=places.__getitem__)[:_MAX_QUARANTINED])

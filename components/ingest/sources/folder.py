@@ -1,29 +1,31 @@
-"""The source `dir:<folder>`: a folder of this machine or of Cloud Storage, in the competition's layout."""
+"""The source `dir:<folder>`: a folder of this machine or of Cloud Storage, with a label file and images."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.ingest.sources.labels_csv import read_labels
-from components.ingest.sources.layout import LABELS, TEST, TRAIN, by_sample, join_labels
+from components.ingest.sources.labels_csv import LABELS, read_labels
+from components.ingest.sources.layout import TEST, TRAIN, join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.shared import storage
+from components.shared.image_names import COMPETITION_NAMES, ImageNames, parse_filters
 from components.shared.storage import StoredFile
 
 
 @dataclass
 class Folder:
-    """`train.csv` with the columns Id and Target, and `<Id>_<filter>.png` beside it or in the folder `train`.
+    """`train.csv` with the columns Id and Target, and images beside it, in folders below it, or in the folder `train`.
 
     Raises:
         FileNotFoundError: If the folder or train.csv does not exist.
-        ValueError: If train.csv is wrong as a whole, or no row of it has an image.
+        ValueError: If train.csv is wrong as a whole, or no row of it has an image, or two files are one image.
     """
 
     uri: str
-    num_classes: int
+    class_names: Sequence[str]
     include_test: bool = False
+    image_names: ImageNames = COMPETITION_NAMES
     num_without_files: int = field(init=False, default=0)
     num_unlabelled: int = field(init=False, default=0)
     is_drawn: bool = field(init=False, default=False)
@@ -33,24 +35,65 @@ class Folder:
             self.uri = str(Path(self.uri).resolve())
         self._labels_uri = storage.join(self.uri, LABELS)
         if not storage.exists(self._labels_uri):
-            raise FileNotFoundError(f"{self._labels_uri}: expected the label file, with the columns Id,Target; there is none")
+            raise FileNotFoundError(
+                f"{self._labels_uri}: expected the label file, with the columns Id,Target; {self._instead()}"
+            )
         self._files: dict[str, StoredFile] = {}
         present = self._list(TRAIN) or self._list()
+        if not present:
+            raise ValueError(self._no_images())
+        self._check_filters(present)
         unlabelled = self._list(TEST)
         self.num_unlabelled = len(unlabelled)
         if not self.include_test:
             unlabelled = {}
         self._uris = unlabelled | present
-        rows = read_labels(storage.read_bytes(self._labels_uri), self._labels_uri, self.num_classes)
-        self._listed, self.num_without_files = join_labels(rows, present, unlabelled, self.uri)
+        rows = read_labels(storage.read_bytes(self._labels_uri), self._labels_uri, self.class_names)
+        self._listed, self.num_without_files = join_labels(rows, present, unlabelled, self.uri, self.image_names)
 
     def _list(self, *parts: str) -> dict[str, dict[str, str]]:
-        """The URIs of the images in a folder below this one, by sample and filter."""
+        """The URIs of the images in this folder or one below it, by sample and filter. The test set is listed on its own."""
         folder = storage.join(self.uri, *parts)
-        files = storage.list_files(folder)
-        found = {sample: {k: storage.join(folder, v) for k, v in names.items()} for sample, names in by_sample(files).items()}
-        self._files |= {storage.join(folder, name): file for name, file in files.items()}
+        files = storage.list_files(folder, is_deep=True)
+        named = self.image_names.by_sample(name for name in files if parts or not name.startswith(f"{TEST}/"))
+        found = {sample: {k: storage.join(folder, v) for k, v in names.items()} for sample, names in named.items()}
+        self._files |= {uri: files[uri.removeprefix(folder).lstrip("/")] for uris in found.values() for uri in uris.values()}
         return found
+
+    def _instead(self) -> str:
+        """What there is in place of the label file."""
+        tables = [
+            name
+            for name in storage.list_names(self.uri)
+            if name.lower().endswith((".csv", ".txt", ".xlsx")) and name != "classes.csv"
+        ]
+        return f"there is {tables[0]}: rename it, or save it as {LABELS}" if tables else "there is none"
+
+    def _check_filters(self, present: Mapping[str, Mapping[str, str]]) -> None:
+        """Refuses a stain that was named and that no file has."""
+        if self.image_names.filters:
+            found = set().union(*present.values())
+            for name, own in parse_filters(self.image_names.filters).items():
+                if name not in found:
+                    raise ValueError(
+                        f"{self.uri}: expected files of the stain {own}, as filters says. "
+                        f"Received: {len(self._files)} images of others, and none with {own} in its name"
+                    )
+
+    def _no_images(self) -> str:
+        """Says which files were expected, and which are there."""
+        others = [name for name in storage.list_tree(self.uri) if name != LABELS]
+        found = f"{len(others)} other files, such as {others[len(others) // 2]}" if others else "no file at all"
+        if self.image_names == COMPETITION_NAMES:
+            how = "If yours are named otherwise, say how with file_pattern and filters"
+        else:
+            how = f"file_pattern is {self.image_names.pattern}, and filters is {self.image_names.filters or 'not given'}"
+        tiffs = any(name.lower().endswith((".tif", ".tiff")) for name in others)
+        advice = f"{how}. TIFF files must be converted to PNG first" if tiffs else how
+        return (
+            f"{self.uri}: no image here has a name as expected, such as {self.image_names.example()}. "
+            f"Received: {found}. {advice}: see docs/own-data.md"
+        )
 
     @property
     def name(self) -> str:
@@ -65,7 +108,7 @@ class Folder:
 
     def validator(self) -> str:
         """Names, sizes and checksums of all files; where nobody knows their checksums, modification times stand in for them."""
-        digest = hashlib.sha256(f"{self.num_classes}\n{self.include_test}\n".encode())
+        digest = hashlib.sha256(f"{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n".encode())
         for uri in sorted([self._labels_uri, *(uri for files in self._uris.values() for uri in files.values())]):
             file = self._files.get(uri) or storage.stat(uri)
             assert file is not None

@@ -10,9 +10,10 @@ from components.ingest.archive.remote import RemoteFile
 from components.ingest.archive.spool import readable
 from components.ingest.archive.zip_archive import Archive, open_archive
 from components.ingest.sources.kaggle_access import find_archive, licence
-from components.ingest.sources.labels_csv import read_labels
-from components.ingest.sources.layout import LABELS, TEST, TRAIN, join_labels, parse_image_name
+from components.ingest.sources.labels_csv import LABELS, read_labels
+from components.ingest.sources.layout import TEST, TRAIN, join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
+from components.shared.image_names import COMPETITION_NAMES
 from components.shared.storage import StoredFile
 
 
@@ -38,19 +39,19 @@ class KaggleCompetition:
 
     is_drawn = False
 
-    def __init__(self, competition: str, num_classes: int, include_test: bool = False) -> None:
+    def __init__(self, competition: str, class_names: Sequence[str], include_test: bool = False) -> None:
         """Opens the archive of a competition that is named as in its web address."""
         self.name = f"kaggle-{competition}"
         self.licence = licence(competition)
         self._archive = open_archive(readable(RemoteFile(partial(find_archive, competition))))
-        self._validator = f"{self._archive.validator}:{num_classes}:{include_test}"
+        self._validator = f"{self._archive.validator}:{list(class_names)}:{include_test}"
         contents = _look_through(self._archive, self.name)
         self.num_unlabelled = len(contents.test)
         unlabelled = contents.test if include_test else {}
         self._members = contents.train | unlabelled
         ((_, data),) = self._archive.read([contents.labels])
-        rows = read_labels(data, f"{self.name}/{LABELS}", num_classes)
-        self._listed, self.num_without_files = join_labels(rows, contents.train, unlabelled, self.name)
+        rows = read_labels(data, f"{self.name}/{LABELS}", class_names)
+        self._listed, self.num_without_files = join_labels(rows, contents.train, unlabelled, self.name, COMPETITION_NAMES)
 
     def validator(self) -> str:
         """A hash of the archive's directory, which holds the size and the checksum of every file."""
@@ -91,7 +92,7 @@ def _look_through(archive: Archive, name: str) -> _Contents:
     for member in archive.members:
         folder, _, file_name = member.name.rpartition("/")
         split = folder.rpartition("/")[2] or TRAIN
-        parsed = parse_image_name(file_name)
+        parsed = COMPETITION_NAMES.parse(file_name)
         if parsed and split in images:
             sample, filter_name = parsed
             if other := images[split][sample].get(filter_name):

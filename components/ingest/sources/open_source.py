@@ -1,12 +1,17 @@
 """Which source the parameter `source` names."""
 
+from collections.abc import Sequence
+
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.source import Source
 from components.ingest.sources.synthetic import Synthetic
+from components.shared.image_names import COMPETITION_NAMES, ImageNames
 
 
-def open_source(source: str, seed: int, num_classes: int, include_test: bool = False) -> Source:
+def open_source(
+    source: str, seed: int, class_names: Sequence[str], include_test: bool = False, image_names: ImageNames = COMPETITION_NAMES
+) -> Source:
     """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450` names.
 
     Raises:
@@ -15,9 +20,9 @@ def open_source(source: str, seed: int, num_classes: int, include_test: bool = F
     """
     kind, _, rest = source.partition(":")
     if kind == "kaggle":
-        return KaggleCompetition(rest, num_classes, include_test)
+        return KaggleCompetition(rest, class_names, include_test)
     if kind == "dir":
-        return Folder(rest, num_classes, include_test)
+        return Folder(rest, class_names, include_test, image_names)
     if kind == "synthetic":
         return Synthetic(int(rest), seed)
     raise ValueError(

@@ -73,7 +73,7 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
-        "s03": "the red filter is a JPEG file: export it as an 8-bit greyscale PNG",
+        "s03": "the red filter is a JPEG file: export it as an 8-bit greyscale PNG (docs/own-data.md has a command for that)",
         "s04": "the red filter is an empty file",
         "s05": "4096 MB of images: expected at most 64 MB a filter",
         "s40": "the red and green filters show the same image",

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import count_of, paragraphs, picture, share
 from components.convert.report.thumbnails import ThumbnailPlan
+from components.shared.index import kind_of
 from components.shared.page import Section, table, tiles
 
 _MAX_REASONS = 20
@@ -19,7 +20,7 @@ def left_out_section(data: ReportData, plan: ThumbnailPlan) -> Section:
     title = "Left out"
     if not num_bad:
         return Section(title, paragraphs("None: every sample could be used."))
-    reasons = Counter(data.quarantine.values()).most_common(_MAX_REASONS)
+    reasons = Counter(map(kind_of, data.quarantine.values())).most_common(_MAX_REASONS)
     pictures = [(picture(data.thumbnails.get(i), i), f"{i}: {data.quarantine[i]}") for i in plan.quarantined]
     listed = sorted(data.quarantine.items())[:_MAX_ROWS]
     more = paragraphs(f"And {num_bad - _MAX_ROWS:,} more, in quarantine.csv.") if num_bad > _MAX_ROWS else ""

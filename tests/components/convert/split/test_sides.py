@@ -250,7 +250,7 @@ def test_too_few_groups_for_a_side_are_refused_with_their_number() -> None:
 
 def _competition_labels(hpa_dir: Path) -> dict[str, tuple[int, ...]]:
     with (hpa_dir / "train.csv").open(newline="") as file:
-        return {row["Id"]: parse_target(row["Target"], len(CLASS_NAMES)) for row in csv.DictReader(file)}
+        return {row["Id"]: parse_target(row["Target"], CLASS_NAMES) for row in csv.DictReader(file)}
 
 
 @pytest.mark.parametrize("share_linked", [0.0, 0.3])

@@ -117,7 +117,7 @@ def test_bytes_do_not_depend_on_vector_instructions() -> None:
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     if not found:
         pytest.skip("NumPy uses no vector instructions on this processor beyond those it was built for")
-    code = "from tests.components.ingest.test_synthetic import digest; print(digest())"
+    code = "from tests.components.ingest.synthetic.test_samples import digest; print(digest())"
     told = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(found), "PYTHONHASHSEED": "7"}
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=told, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == GOLDEN["digest"]
@@ -292,19 +292,19 @@ def test_several_labels_are_all_seen() -> None:
 
 def test_contact_sheets_hold_a_tile_for_each_sample(patterns: dict[str, SyntheticSample]) -> None:
     samples = [patterns[name] for name in CLASS_NAMES[:5]]
-    with Image.open(io.BytesIO(contact_sheet(samples, columns=3, tile_px=64))) as page:
+    with Image.open(io.BytesIO(contact_sheet(samples, CLASS_NAMES, columns=3, tile_px=64))) as page:
         assert page.mode == "RGB"
         assert page.width == 3 * 64 + 4 * 6
         assert page.height > 2 * 64
-    with Image.open(io.BytesIO(contact_sheet(samples, columns=3, tile_px=64, filters=("green",)))) as page:
+    with Image.open(io.BytesIO(contact_sheet(samples, CLASS_NAMES, columns=3, tile_px=64, filters=("green",)))) as page:
         tile = np.asarray(page)[6:70, 6:70]
         assert (tile[..., 0] == tile[..., 2]).all()
 
 
 def test_contact_sheets_refuse_what_cannot_be_shown(patterns: dict[str, SyntheticSample]) -> None:
     with pytest.raises(ValueError, match="Received: 0 samples"):
-        contact_sheet([])
+        contact_sheet([], CLASS_NAMES)
     with pytest.raises(ValueError, match="columns=0"):
-        contact_sheet([patterns["Cytosol"]], columns=0)
+        contact_sheet([patterns["Cytosol"]], CLASS_NAMES, columns=0)
     with pytest.raises(ValueError, match=r"expected an index from 0 to 27\. Received: 28"):
         pattern_sample(0, 28)
