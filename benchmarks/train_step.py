@@ -4,10 +4,10 @@
     python -m benchmarks.train_step --image-sizes-px 75 --steps 20
     python -m benchmarks.train_step --ways "fit float32" float16 "float32 xla"
 
-The network is InceptionResNetV2 with random weights, all its layers learn, in batches of 16 with the paper's recipe. The
-images are noise, in memory: reading them is `benchmarks.input_pipeline`. Each choice has a process of its own; the time to the
-first step is that from the call to its end, in which graphs are made; the median step after it makes the rate. Plain `fit`
-augments as the paper does, by Keras's layers.
+The network is InceptionResNetV2 with random weights, all its layers learn, in batches of 16 with the paper's recipe. The images
+are noise, in memory: reading them is `benchmarks.input_pipeline`. Each choice has a process of its own; the time to the first
+step is that from the call to its end, in which graphs are made; the median step after it makes the rate. Plain `fit` augments
+as the paper does, by Keras's layers.
 """
 
 import argparse

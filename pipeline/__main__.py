@@ -91,7 +91,8 @@ def run(
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
     kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
 
-    What a run has finished is found again by its content: after an interruption the same command carries on.
+    What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
+    data it says so in a minute. Each run writes a page, run.html, with all that it did.
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """

@@ -76,6 +76,8 @@ class Cluster:
     _client: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.host and "://" not in self.host:
+            self.host = f"https://{self.host}"  # as kfp would
         self._connect()
 
     def _connect(self) -> None:
@@ -104,7 +106,7 @@ class Cluster:
 
     def _knock(self) -> None:
         """Kfp would wait for minutes for a server that does not answer."""
-        address = urlsplit(self.host if "://" in self.host else f"https://{self.host}")
+        address = urlsplit(self.host)
         if address.hostname:
             try:
                 port = address.port or {"http": 80}.get(address.scheme, 443)
@@ -133,6 +135,8 @@ class Cluster:
                 warnings.simplefilter("ignore")
                 yield
         except ApiException as error:
+            if not error.status:  # this client's own, of a certificate that it does not trust
+                raise self._unreachable(_reason(error)) from None
             advice = _ADVICE.get(error.status, "")
             raise ClusterError(f"{self._address}: {error.status}, {_reason(error)}. {advice}".strip(), error.status) from None
         except HTTPError as error:

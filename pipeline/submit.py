@@ -1,21 +1,20 @@
 """The commands that talk to a cluster: `submit`, `schedule` and `runs`."""
 
 import contextlib
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from components.shared.container import REGISTRY
 from pipeline.cluster import Cluster, ClusterError
-from pipeline.compiled import PIPELINE_YAML, load_parameters, parse_arguments
+from pipeline.cluster_arguments import UNITS_S, read_arguments, read_times
+from pipeline.compiled import PIPELINE_YAML
 from pipeline.images import read_digests, with_images
 from pipeline.local import STEPS
 
@@ -42,7 +41,6 @@ _Registry = Annotated[str, typer.Option(help="As of `compile`: where the images 
 _Tag = Annotated[str, typer.Option(help="As of `compile`: the images' tag.", show_default=False)]
 _Digests = Annotated[Path | None, typer.Option(help="As of `compile`: pins the images.", show_default=False)]
 _Schedule = Annotated[str, typer.Argument(help="Its name or id.")]
-_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 
 
 @contextlib.contextmanager
@@ -75,11 +73,10 @@ def submit(
     The parameters are checked as `run` does, and the pipeline is uploaded as a version named by its content, unless it is
     there already. Signing in is kfp's: a Google Cloud login, kubectl's, or a token in the variable KFP_EXISTING_TOKEN.
 
-    Example: python -m pipeline submit --host https://kubeflow.example.com --registry registry.example.com/hpa
-    source=kaggle:human-protein-atlas-image-classification data_root=gs://my-bucket/hpa serving_root=gs://my-bucket/models
+    Example: python -m pipeline submit --wait source=synthetic:450 data_root=gs://my-bucket/hpa serving_root=gs://my-bucket/models
     """
     with _one_line_errors():
-        given, text = _checked(arguments, file, registry, tag, digests)
+        given, text = _given(arguments, file, registry, tag, digests)
         cluster = Cluster(host, namespace)
         version = _uploaded(cluster, text)
         run = cluster.start(version, name or time.strftime("hpa %Y-%m-%d %H:%M:%S"), experiment, given, service_account)
@@ -109,12 +106,11 @@ def create_schedule(
 
     A run on unchanged data finds all of it by its content, and is over in minutes.
 
-    Example: python -m pipeline schedule create --cron "0 3 * * 0"
-    source=dir:gs://my-bucket/images data_root=gs://my-bucket/hpa serving_root=gs://my-bucket/models
+    Example: python -m pipeline schedule create --every 7d source=dir:gs://b/images data_root=gs://b/hpa serving_root=gs://b/models
     """
     with _one_line_errors():
-        cron, every_s = _when(cron, every)
-        given, text = _checked(arguments, file, registry, tag, digests)
+        cron, every_s = read_times(cron, every)
+        given, text = _given(arguments, file, registry, tag, digests)
         cluster = Cluster(host, namespace)
         version = _uploaded(cluster, text)
         made = cluster.create_schedule(version, name, experiment, given, cron, every_s, service_account)
@@ -129,7 +125,7 @@ def list_schedules(host: Host = "", namespace: Namespace = "") -> None:
         for found in Cluster(host, namespace).schedules():
             state = "active" if found.status == "ENABLED" else "paused"
             table.add_row(found.display_name, _frequency(found), state, _minute(found.created_at), found.recurring_run_id)
-        _console.print(table if table.row_count else "There are no schedules.")
+        _print_table(table, "There are no schedules.")
 
 
 @schedule_app.command()
@@ -185,7 +181,7 @@ def list_runs(
         for run in Cluster(host, namespace).runs(limit):
             took = _duration(run.created_at, run.finished_at)
             table.add_row(escape(run.display_name), _coloured(run.state), _minute(run.created_at), took, run.run_id)
-        _console.print(table if table.row_count else "There are no runs.")
+        _print_table(table, "There are no runs.")
 
 
 @runs_app.command()
@@ -207,60 +203,20 @@ def show(
         for task in _tasks(run):
             error = escape(task.error.message or "") if task.error else ""
             table.add_row(task.display_name, _coloured(task.state), _duration(task.start_time, task.end_time), error)
-        if table.row_count:
-            _console.print(table)
+        _print_table(table, "No step has started yet.")
         if wait:
             _wait(cluster, run.run_id)
 
 
-def _checked(arguments: list[str], file: Path, registry: str, tag: str, digests: Path | None) -> tuple[dict[str, Any], str]:
-    """The arguments, and the compiled pipeline with its images.
-
-    Raises:
-        ValueError: If no run on a cluster could use them.
-    """
+def _given(arguments: list[str], file: Path, registry: str, tag: str, digests: Path | None) -> tuple[dict[str, Any], str]:
+    """The arguments, and the compiled pipeline with its images."""
     text = with_images(file.read_text(encoding="utf-8"), registry, tag, read_digests(digests) if digests else None)
-    try:
-        parameters = load_parameters(file)
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, StopIteration):
-        raise ValueError(f"{file}: expected a compiled pipeline, as python -m pipeline compile writes it") from None
-    given = parse_arguments(arguments, parameters)
-    missing = [name for name, parameter in parameters.items() if parameter.is_required and name not in given]
-    if missing:
-        raise ValueError(f"required: {', '.join(f'{name}=...' for name in missing)}")
-    local = [name for name in ("data_root", "serving_root", "source", "weights") if _is_here(given.get(name, ""), name)]
-    if local:
-        example = f"{local[0]}={given[local[0]]}"
-        raise ValueError(f"{', '.join(local)}: expected gs://..., as each step runs in a pod of its own. Received: {example}")
+    given = read_arguments(arguments, file)
     if f"image: {REGISTRY}/" in text:
         _console.print(
             f"The images are {REGISTRY}/...: the nodes must have them already. Else name a --registry.", style="yellow"
         )
     return given, text
-
-
-def _is_here(value: str, name: str) -> bool:
-    """Whether an argument is a path on this machine, which no pod has."""
-    if name == "source":
-        return value.startswith("dir:") and "://" not in value
-    return value not in ("", "none", "imagenet") and "://" not in value
-
-
-def _when(cron: str, every: str) -> tuple[str, int]:
-    """Reads --cron, to which KFP wants seconds in front, or --every, in seconds."""
-    if bool(cron) == bool(every):
-        raise ValueError('when: expected one of --cron and --every, such as --cron "0 3 * * 0" or --every 7d')
-    if cron:
-        num_fields = len(cron.split())
-        if cron.startswith("@") or num_fields == 6:
-            return cron, 0
-        if num_fields != 5:
-            raise ValueError(f'--cron: expected five fields, such as "0 3 * * 0" for Sundays at 3. Received: {cron}')
-        return f"0 {cron}", 0
-    match = re.fullmatch(r"([1-9]\d*)([mhd])", every)
-    if not match:
-        raise ValueError(f"--every: expected a number of minutes, hours or days, such as 90m, 12h or 7d. Received: {every}")
-    return "", int(match[1]) * _UNITS_S[match[2]]
 
 
 def _uploaded(cluster: Cluster, text: str) -> Any:
@@ -302,10 +258,18 @@ def _frequency(schedule: Any) -> str:
     if schedule.trigger.cron_schedule:
         return f"at {schedule.trigger.cron_schedule.cron}"
     seconds = int(schedule.trigger.periodic_schedule.interval_second)
-    for unit, unit_s in reversed(_UNITS_S.items()):
+    for unit, unit_s in reversed(UNITS_S.items()):
         if seconds % unit_s == 0:
             return f"every {seconds // unit_s} {unit}"
     return f"every {seconds} s"
+
+
+def _print_table(table: Table, if_empty: str) -> None:
+    """Shows each row in one line, however narrow the terminal is: ids are there to be copied."""
+    if table.row_count:
+        _console.print(table, width=max(_console.width, 160), crop=False)
+    else:
+        _console.print(if_empty)
 
 
 def _coloured(state: str | None) -> str:

@@ -81,7 +81,7 @@ def _from_run(folder: Path, data_root: str) -> Iterator[Link]:
             elif path := _output(folder, "ingest/raw_images"):
                 following = _from_raw_images(RawImages.read(str(path)).fingerprint, data_root)
     except ValueError as error:
-        run.problem = _brief(error)
+        run.problem = f"an artifact of it is damaged: {_brief(error)}"
     yield run
     yield from following
 
@@ -98,14 +98,19 @@ def _from_version(uri: str, data_root: str) -> Iterator[Link]:
     record = None
     try:
         record = Record.model_validate_json(storage.read_bytes(storage.join(uri, RECORD)))
-        link.facts |= {"pushed": _when(storage.join(uri, DONE_MARK)), "files": f"{len(record.files)}, with their checksums"}
+    except FileNotFoundError:
+        link.problem = f"{RECORD}, which push writes, is missing"
+    except ValueError:
+        link.problem = f"{RECORD}, which push writes, is damaged"
+    if record:
+        link.facts["files"] = f"{len(record.files)}, with their checksums"
         if record.restored_from:
             link.facts["copy of"] = f"version {record.restored_from}"
-        if champion := find_champion(serving_root, model_name):
-            is_it = str(champion.version) == number
-            link.facts["champion"] = "yes" if is_it else f"no, version {champion.version} is"
-    except (ValueError, OSError) as error:
-        link.problem = f"{RECORD}, which push writes: {_brief(error)}"
+    done_uri = storage.join(uri, DONE_MARK)
+    if storage.exists(done_uri):
+        link.facts |= {"pushed": _when(done_uri), "champion": _champion(serving_root, model_name, number)}
+    else:
+        link.problem = link.problem or f"it is unfinished: {DONE_MARK} is missing"
     yield link
     own, problem = _read(TrainedModel, uri, MODEL_MANIFEST)
     if record:
@@ -114,6 +119,17 @@ def _from_version(uri: str, data_root: str) -> Iterator[Link]:
         yield from _from_training(own.fingerprint, data_root, own)
     else:
         yield Link("training", problem=f"it is not known which: {problem}")
+
+
+def _champion(serving_root: str, model_name: str, number: str) -> str:
+    """Whether a version is the champion, in words."""
+    try:
+        champion = find_champion(serving_root, model_name)
+    except ValueError as error:
+        return f"unknown: {_brief(error)}"
+    if not champion:
+        return "there is none"
+    return "yes" if str(champion.version) == number else f"no, version {champion.version} is"
 
 
 def _from_evaluation(

@@ -79,7 +79,7 @@ def push_model(
 ) -> Pushed:
     """Copies a model to a version of its own, with its fitted thresholds, and makes it the champion.
 
-    A push that was killed is completed under its number; one that was finished is found, and files that have been damaged
+    What a killed push has made is used where it is whole; a push that was finished is found, and files that have been damaged
     since are copied again.
 
     Args:
@@ -187,7 +187,7 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
 def _make_champion(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
     """Makes a version of files that are described by a record, and swaps the champion's pointer."""
     try:
-        number = _find_begun(record, place) or _publish(files, record, place)
+        number = _find_begun(files, record, place) or _publish(files, record, place)
         _crown(number, record, _wanted_pointer(record, place), place)
     except SwappedMeanwhileError:
         return _give_up(record, place)
@@ -205,12 +205,14 @@ def _wanted_pointer(record: Record, place: _Place) -> Pointer:
     return pointer
 
 
-def _find_begun(record: Record, place: _Place) -> int | None:
+def _find_begun(files: Mapping[str, Path], record: Record, place: _Place) -> int | None:
     """The version of this record, if the same push has made it, and was killed before the champion was swapped."""
     versions = place.versions()
-    return next(
-        (v.number for v in versions.values() if v.is_complete and v.record == record and v.number == max(versions)), None
-    )
+    highest = versions.get(max(versions, default=0))
+    if not highest or not highest.is_complete or highest.record != record:
+        return None
+    _complete(files, highest.uri, record, record.files)
+    return highest.number
 
 
 def _publish(files: Mapping[str, Path], record: Record, place: _Place) -> int:

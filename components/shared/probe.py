@@ -10,8 +10,7 @@ import uuid
 from collections.abc import Sequence
 
 from components.shared import storage
-
-WRONG, UNKNOWN = 3, 4
+from components.shared.exit_status import UNKNOWN, WRONG
 
 
 def probe(root: str) -> None:

@@ -96,7 +96,7 @@ def _show(findings: list[Finding], console: Console) -> None:
         console.print(table)
     else:
         for finding in findings:
-            print(f"{finding.verdict}: {finding.check}: {finding.text}")
+            print(f"{finding.verdict}: {finding.check}: {'; '.join(finding.text.splitlines())}")
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in Verdict}
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     console.print(f"{said}. {_EXPLAINED_IN} says what each line means.", soft_wrap=True)

@@ -68,7 +68,9 @@ def check_images(submission: Submission) -> str:
             f"{', '.join(hosts)} does not show its images to this machine's Docker credentials: `docker login {hosts[0]}`. "
             "The cluster needs credentials of its own"
         )
-    if odd := [f"{name}: {answer}" for name, answer in answers.items() if answer != 200]:
+    if odd := sorted(
+        {f"status {answer}" if isinstance(answer, int) else answer for answer in answers.values()} - {"status 200"}
+    ):
         raise CouldNotLookError(f"the registry answers otherwise than expected: {'; '.join(odd)}")
     return f"all {len(names)} are in the registry"
 

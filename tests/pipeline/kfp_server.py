@@ -165,7 +165,7 @@ class KfpServer:
         (part,) = message.iter_parts()
         if part.get_param("name", header="content-disposition") != "uploadfile":
             raise Refused("expected the file as uploadfile")
-        spec, *platform = yaml.safe_load_all(part.get_payload(decode=True))
+        spec, *platform = yaml.load_all(part.get_payload(decode=True), yaml.CSafeLoader)
         content = {"pipeline_spec": spec, "platform_spec": platform[0] if platform else {}}
         self._parameters_of(content)
         version = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "pipeline_spec": content}

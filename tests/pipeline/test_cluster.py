@@ -103,6 +103,7 @@ def test_runs_are_listed_the_newest_first_and_shown(server: KfpServer, ask: Ask)
     ask("submit", *PLACES, "--name", "newer")
     listed = ask("runs", "list").output.splitlines()
     assert [line.split()[0] for line in listed[1:]] == ["newer", "older"]
+    assert [line.split()[-1] for line in listed[1:]] == list(server.runs)[::-1]
     newest = ask("runs", "show").output
     assert "newer: failed" in newest
     assert re.search(r"^train +failed +1 h 1 min +no GPU$", newest, re.MULTILINE)
@@ -176,6 +177,7 @@ def test_a_schedule_that_is_there_or_is_not_is_named(server: KfpServer, ask: Ask
         ((*PLACES[:2], "serving_root=models"), "serving_root: expected gs://"),
         (("source=dir:images", *PLACES[1:]), "source: expected gs://..., as each step runs in a pod of its own"),
         ((*PLACES, "weights=my.h5"), "weights: expected gs://"),
+        (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
         ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),
         ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
         ((*PLACES, "--file", "none.yaml"), "none.yaml"),

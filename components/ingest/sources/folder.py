@@ -62,7 +62,11 @@ class Folder:
 
     def _instead(self) -> str:
         """What there is in place of the label file."""
-        tables = [name for name in storage.list_names(self.uri) if name.lower().endswith((".csv", ".txt", ".xlsx"))]
+        tables = [
+            name
+            for name in storage.list_names(self.uri)
+            if name.lower().endswith((".csv", ".txt", ".xlsx")) and name != "classes.csv"
+        ]
         return f"there is {tables[0]}: rename it, or save it as {LABELS}" if tables else "there is none"
 
     def _check_filters(self, present: Mapping[str, Mapping[str, str]]) -> None:

@@ -174,14 +174,28 @@ def test_a_broken_link_is_named_and_the_walk_goes_on_as_far_as_anything_is_known
     assert [bool(link.problem) for link in links].count(True) == 1
 
 
-@pytest.mark.parametrize("break_it", [_remove, _damage])
+@pytest.mark.parametrize(("break_it", "problem"), [(_remove, "is missing"), (_damage, "is damaged")])
 def test_without_its_record_a_version_still_says_which_training_it_is_of(
-    pushed: Path, break_it: Callable[[str], Callable[[Path], None]]
+    pushed: Path, break_it: Callable[[str], Callable[[Path], None]], problem: str
 ) -> None:
     break_it("serving/hpa/1/assets.extra/pushed.json")(pushed)
     links = _walk(pushed)
-    assert "which push writes" in links[0].problem
+    assert links[0].problem == f"assets.extra/pushed.json, which push writes, {problem}"
     assert [link.title for link in links] == [TITLES[0], *TITLES[2:]]
+
+
+def test_a_version_that_was_not_finished_says_so(pushed: Path) -> None:
+    (pushed / "serving" / "hpa" / "1" / "saved_model.pb").unlink()
+    links = _walk(pushed)
+    assert links[0].problem == "it is unfinished: saved_model.pb is missing"
+    assert [link.title for link in links] == TITLES
+
+
+def test_a_damaged_pointer_leaves_open_who_the_champion_is(pushed: Path) -> None:
+    (pushed / "serving" / "hpa" / "champion.json").write_text("{")
+    links = _walk(pushed)
+    assert links[0].facts["champion"].startswith("unknown: ")
+    assert [link.title for link in links] == TITLES
 
 
 def test_a_version_that_says_nothing_of_itself_is_where_the_walk_ends(pushed: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from components.shared import gcs_storage, storage
-from components.shared.probe import UNKNOWN, WRONG, main
+from components.shared.exit_status import UNKNOWN, WRONG
+from components.shared.probe import main
 from pipeline.compiled import ROOT
 from tests.gcs_servers import Faults, answer
 

@@ -1,6 +1,7 @@
 """From examples to a published model, with a small network; the real one is trained in tests/pipeline."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +16,8 @@ import tensorflow as tf
 from components.convert.images.decode import sample_pixels
 from components.convert.transform import ImageMoments, write_transform_graph
 from components.ingest.synthetic import render_sample
-from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.shared.champion import Champion
+from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.train import training
 from components.train.inputs import evaluation_batches
 from components.train.model import BACKBONES
@@ -25,6 +27,13 @@ from components.train.request import MODEL, Request
 FILTERS = ("red", "green", "blue")
 
 RECIPE = replace(RECIPES["strong"], epochs=2, batch_size=16, learning_rate=0.01)
+
+
+def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
+    """In InceptionResNetV2's place."""
+    assert (include_top, weights) == (False, None)
+    pixels = keras.Input(input_shape)
+    return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +50,8 @@ def transform_graph(examples: Examples, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    def small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
-        assert (include_top, weights) == (False, None)
-        pixels = keras.Input(input_shape)
-        return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, RECIPE.backbone, small)
+        patch.setitem(BACKBONES, RECIPE.backbone, _small)
         request = Request("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
         model = training.train_model(examples, transform_graph, data_root, request)
@@ -77,6 +81,30 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(trained: Train
     assert TrainedModel.read(trained.file_uri(MODEL, MODEL_MANIFEST)).fingerprint == trained.fingerprint
     assert "<svg" not in Path(trained.file_uri("training_report.html")).read_text()  # pictures are embedded as files
     assert not Path(trained.uri, "checkpoints").exists()
+
+
+def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen(
+    trained: TrainedModel, examples: Examples, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKBONES, RECIPE.backbone, _small)
+    folder = tmp_path / "serving" / "hpa" / "4"
+    shutil.copytree(trained.file_uri(MODEL), folder)
+    with (folder / MODEL_TRAINING_IDS).open("a") as ids:
+        ids.write("of-an-earlier-training\n")
+    champion = Champion(4, str(folder), trained.fingerprint, "evaluation0", "generation0")
+    # So small a learning rate that what comes out is what went in.
+    request = Request("strong", replace(RECIPE, epochs=1, learning_rate=1e-12), "none", seed=4, warm_start=True)
+    model = training.train_model(examples, transform_graph, str(tmp_path), request, champion)
+    assert model.inputs == {"examples": examples.fingerprint, "champion": trained.fingerprint}
+    assert model.started_from == "version 4 of the served model"
+    ids = Path(model.file_uri(MODEL, MODEL_TRAINING_IDS)).read_text().split()
+    assert ids == ["of-an-earlier-training", *(f"sample-{number:03d}" for number in range(96))]
+    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    before, after = (tf.saved_model.load(one.file_uri(MODEL)).signatures["pixels"] for one in (trained, model))
+    given, learned = (answer(pixels=tf.constant(pixels))["probabilities"] for answer in (before, after))
+    assert np.allclose(given, learned, atol=1e-4)
+    # The next run finds it, whoever is the champion then.
+    assert request.find(examples, str(tmp_path)) == model
 
 
 def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(trained: TrainedModel, examples: Examples) -> None:

@@ -1,6 +1,5 @@
 """The champion's weights as a start, with a small network; the real one is started so in tests/pipeline."""
 
-import gzip
 import logging
 import shutil
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, SAMPLES, Examples, TrainedModel
+from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.train.export import export_model
 from components.train.model import build_model
 from components.train.warm_start import Start
@@ -61,25 +60,14 @@ def champion(exported: Path, tmp_path: Path) -> Champion:
     return Champion(1, str(folder), "champion0", "evaluation0", "generation0")
 
 
-@pytest.fixture
-def published(examples: Examples, tmp_path: Path) -> Examples:
-    """Examples with their table of samples."""
-    table = ["id,split", *(f"{name},train" for name in TRAINING_IDS), *(f"{name},test" for name in HELD_BACK)]
-    found = examples.model_copy(update={"uri": str(tmp_path / "examples"), "attempt": "1"})
-    path = Path(found.file_uri(SAMPLES))
-    path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress("\n".join(table).encode()))
-    return found
-
-
 def _choose(champion: Champion | None, examples: Examples, folder: Path, warm_start: bool = True) -> Start:
     return Start.choose("imagenet", warm_start, champion, examples, str(folder / "training"))
 
 
 def test_a_network_gets_exactly_the_weights_of_the_champion(
-    network: keras.Model, champion: Champion, published: Examples, tmp_path: Path
+    network: keras.Model, champion: Champion, examples: Examples, tmp_path: Path
 ) -> None:
-    start = _choose(champion, published, tmp_path)
+    start = _choose(champion, examples, tmp_path)
     other = _network()
     assert not np.array_equal(other.get_weights()[0], network.get_weights()[0])
     start.give_weights(other)
@@ -89,35 +77,35 @@ def test_a_network_gets_exactly_the_weights_of_the_champion(
     assert start.training_ids() == set(TRAINING_IDS)
 
 
-def test_nobody_asks_for_the_champion_unless_told_to(champion: Champion, published: Examples, tmp_path: Path) -> None:
-    assert _choose(champion, published, tmp_path, warm_start=False) == Start(words="weights=imagenet")
+def test_nobody_asks_for_the_champion_unless_told_to(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+    assert _choose(champion, examples, tmp_path, warm_start=False) == Start(words="weights=imagenet")
     assert not (tmp_path / "training").exists()
 
 
-def test_the_first_training_of_all_starts_from_the_weights_that_were_named(published: Examples, tmp_path: Path) -> None:
-    start = _choose(None, published, tmp_path)
+def test_the_first_training_of_all_starts_from_the_weights_that_were_named(examples: Examples, tmp_path: Path) -> None:
+    start = _choose(None, examples, tmp_path)
     assert start.words == "weights=imagenet, not the champion: there is none yet"
     assert (start.champion_uri, start.training_ids()) == ("", set())
 
 
 def test_a_training_that_was_begun_goes_on_from_its_own_start_though_the_champion_has_changed(
-    champion: Champion, published: Examples, tmp_path: Path
+    champion: Champion, examples: Examples, tmp_path: Path
 ) -> None:
-    begun = _choose(champion, published, tmp_path)
+    begun = _choose(champion, examples, tmp_path)
     later = replace(champion, version=2, model_fingerprint="champion1", uri=champion.uri.replace("/1", "/2"))
-    assert _choose(later, published, tmp_path) == begun
-    assert _choose(None, published, tmp_path) == begun
+    assert _choose(later, examples, tmp_path) == begun
+    assert _choose(None, examples, tmp_path) == begun
 
 
 def test_a_training_whose_start_is_gone_begins_anew(
-    champion: Champion, published: Examples, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    champion: Champion, examples: Examples, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _choose(champion, published, tmp_path)
+    _choose(champion, examples, tmp_path)
     (tmp_path / "training" / "checkpoints").mkdir()
     (tmp_path / "training" / "checkpoints" / "old").touch()
     shutil.rmtree(champion.uri)
     with caplog.at_level(logging.WARNING):
-        start = _choose(None, published, tmp_path)
+        start = _choose(None, examples, tmp_path)
     assert start.words == "weights=imagenet, not the champion: there is none yet"
     assert "version 1 of the served model is not there any more" in caplog.text
     assert not (tmp_path / "training" / "checkpoints").exists()
@@ -131,23 +119,23 @@ def test_a_training_whose_start_is_gone_begins_anew(
     ],
 )
 def test_a_champion_that_does_not_fit_is_not_trained_on(
-    champion: Champion, published: Examples, tmp_path: Path, change: dict[str, list[str]], obstacle: str
+    champion: Champion, examples: Examples, tmp_path: Path, change: dict[str, list[str]], obstacle: str
 ) -> None:
-    start = _choose(champion, published.model_copy(update=change), tmp_path)
+    start = _choose(champion, examples.model_copy(update=change), tmp_path)
     assert start.words.startswith(f"weights=imagenet, not the champion: {obstacle}")
     assert not start.champion_uri
 
 
 def test_a_champion_that_has_seen_what_the_new_model_is_judged_on_is_not_trained_on(
-    champion: Champion, published: Examples, tmp_path: Path
+    champion: Champion, examples: Examples, tmp_path: Path
 ) -> None:
     Path(champion.uri, MODEL_TRAINING_IDS).write_text("\n".join([*TRAINING_IDS, *HELD_BACK[:2]]))
-    start = _choose(champion, published, tmp_path)
+    start = _choose(champion, examples, tmp_path)
     assert "version 1 was trained on 2 of the 48 samples that the new model is judged on" in start.words
     assert not start.champion_uri
 
 
-def test_the_weights_of_another_network_are_refused(champion: Champion, published: Examples, tmp_path: Path) -> None:
-    start = _choose(champion, published, tmp_path)
+def test_the_weights_of_another_network_are_refused(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+    start = _choose(champion, examples, tmp_path)
     with pytest.raises(ValueError, match="was exported from another network"):
         start.give_weights(_network(num_filters=5))

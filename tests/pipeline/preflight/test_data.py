@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from components.shared import storage
-from pipeline.modules import UNKNOWN, ask_module
+from components.shared.exit_status import UNKNOWN
+from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Cluster, Node
 from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, survey_source
 from pipeline.preflight.finding import CouldNotLookError, FailedError, begin

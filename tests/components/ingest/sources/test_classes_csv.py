@@ -34,7 +34,7 @@ def test_they_are_read_as_spreadsheets_write_them_in_any_order(tmp_path: Path, d
         (b"0,nucleus\n1,cytosol\n", r"line 1: expected the columns index,name\. Received: 0,nucleus$"),
         (b"", r"line 1: .* Received: an empty file$"),
         (b"index,name\n0,nucleus\n2,cytosol\n", r"expected the indices 0 to 1 .* Received: no index 1, but 2 on line 3$"),
-        (b"index,name\n1,nucleus\n2,cytosol\n", r"Received: no index 0, but 2 on line 3$"),
+        (b"index,name\n1,nucleus\n2,cytosol\n", r"expected the indices 0 to 1 .* Received: no index 0, but 2 on line 3$"),
         (b"index,name\n0,nucleus\n0,cytosol\n", r"line 3: index 0 is on line 2 already\. Received: 0,cytosol$"),
         (b"index,name\n0,nucleus\n1,Nucleus\n", r"line 3: the name nucleus is on line 2 already\. Received: 1,Nucleus$"),
         (

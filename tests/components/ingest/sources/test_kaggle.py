@@ -152,7 +152,7 @@ class TestLabels:
         ("content", "told"),
         [
             (b"id;target\na,0\n", r"line 1: expected the columns Id,Target\. Received: id;target$"),
-            (b"Id,Target\na,0\nb\xe9,1\n", r"line 3: expected text in UTF-8\. Received: byte 0xe9$"),
+            (b"Id,Target\na,0\nb\xe9,1\n", r"line 3: expected text in UTF-8\. Received: byte 0xe9\."),
             (b'Id,Target\na,0\nb,"1\n', "line 3: not CSV"),
         ],
     )
@@ -183,12 +183,14 @@ class TestLabels:
         (folder / "train" / "none_blue.png").write_bytes(b"")
         version, samples = _ingest(open_competition(folder_files(folder)), tmp_path / "data")
         assert {name: sample.reason for name, sample in samples.items()} == {
-            "class": "Target names an unknown class: expected indices from 0 to 27. Received: '28'",
-            "empty": "Target is empty: expected class indices separated by spaces, such as '16 0'",
+            "class": "Target names an unknown class: expected indices from 0 to 27. Received: '28'. "
+            "For classes of your own, give the parameter classes (train.csv, line 2)",
+            "empty": "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
+            "Images that show none of the classes need a class of their own (train.csv, line 3)",
             "gif": "the green filter is no PNG file: it begins with b'GIF89a, '",
             "good": "",
             "none": "the blue filter is an empty file",
-            "twice": "train.csv names it on line 7 and again on line 8",
+            "twice": "it has a row already, line 7 (train.csv, line 8)",
         }
         assert samples["gif"].files.keys() == set(FILTERS) - {"green"}
         assert samples["twice"].files == {}
