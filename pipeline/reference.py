@@ -38,8 +38,8 @@ def picture() -> str:
     spec = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
     graph = Graph.read(spec)
     looks = {step: Look("", tuple(textwrap.wrap(", ".join(_kept(spec, graph, step)), _LINE_LENGTH))) for step in graph.steps}
-    opening, svg = re.fullmatch(r"<svg class=.graph.(.*?>)(.*)", str(draw(graph, looks)), re.DOTALL).groups()  # type: ignore[union-attr]
-    return f'<svg xmlns="http://www.w3.org/2000/svg"{opening}{_STYLE}{svg}\n'
+    svg = str(draw(graph, looks)).replace("<defs>", f"{_STYLE}<defs>", 1)
+    return svg.replace('<svg class="graph"', '<svg xmlns="http://www.w3.org/2000/svg"') + "\n"
 
 
 def _kept(spec: dict[str, Any], graph: Graph, step: str) -> list[str]:
