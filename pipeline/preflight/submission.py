@@ -79,8 +79,8 @@ def read_submission(
         parameters = load_parameters(path)
     values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required}
     values |= parse_arguments(words, parameters)
+    text = with_images(path.read_text(encoding="utf-8"), registry, tag, digests)
     with _as_compiled(path):
-        text = with_images(path.read_text(encoding="utf-8"), registry, tag, digests)
         spec, *others = yaml.safe_load_all(text)
         pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
         steps = tuple(
@@ -95,7 +95,7 @@ def read_submission(
 def _as_compiled(path: Path) -> Iterator[None]:
     try:
         yield
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError, StopIteration) as error:
+    except (yaml.YAMLError, LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(
             f"{path}: expected what `python -m pipeline compile` writes. Received: something else ({type(error).__name__})"
         ) from None

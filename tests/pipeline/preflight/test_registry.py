@@ -65,9 +65,7 @@ def test_images_of_this_machine_alone_are_told_with_what_to_do(make_submission: 
 def test_an_image_that_is_not_there_is_named(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _push(loopback)
     del loopback.answers["/v2/hpa/train/manifests/1"]
-    with pytest.raises(
-        FailedError, match=f"^{_registry(loopback)}/train:1: the registry has no such image. `make push-images`"
-    ):
+    with pytest.raises(FailedError, match=f"^{_registry(loopback)}/train:1: the registry has no such image"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
