@@ -24,14 +24,17 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BENCHMARKS = {
     "evaluate": "--samples 31072 --splits 200",
     "thresholds": "--seeds 20",
+    "blessing": "--rounds 40 --seeds 5",
     "near_duplicates": "--samples 400 --seeds 4",
     "synthetic_realism": "--samples 128",
     "predict": "--samples 320 --repeats 3",
     "ingest": "--gigabytes 2 --repeats 3",
-    "input_pipeline": "--images 3000",
-    "train_step": "--image-sizes-px 75 149 299",
+    "input_pipeline": "",
+    "train_step": "",
     "convert": "--repeats 3",
     "learning": "--samples 900 --epochs 12 --seeds 3 --recipes paper strong",
+    # These look at what `make run` and `make images` have made.
+    "served_png": "--model outputs/serving/hpa/1 --images outputs/data/raw/synthetic-v1-seed0/images",
     "image_sizes": "",
 }
 
@@ -81,7 +84,7 @@ def run_benchmark(name: str, arguments: str) -> str | None:
             print(line, end="", flush=True)
             lines.append(line)
     printed = "".join(lines).strip()
-    if process.returncode or "\n|" not in printed:
+    if process.returncode or not printed:
         return None
     minutes = (time.monotonic() - started_s) / 60
     had = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {commit}, {minutes:.1f} minutes on {describe_machine()}"

@@ -63,13 +63,13 @@ def export(folder: Path, image_size_px: int, is_small: bool) -> None:
     import keras  # noqa: PLC0415
 
     from components.train.export import export_model  # noqa: PLC0415
-    from components.train.model import build_model, inception_resnet_v2  # noqa: PLC0415
+    from components.train.model import build_backbone, build_model  # noqa: PLC0415
 
     if is_small:
         pixels = keras.Input((image_size_px, image_size_px, len(_CHANNELS)))
         backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3, strides=2)(pixels))
     else:
-        backbone = inception_resnet_v2(image_size_px, len(_CHANNELS), "none")
+        backbone = build_backbone("inception_resnet_v2", image_size_px, len(_CHANNELS), "none")
     mean, std = np.full(len(_CHANNELS), 20.0, np.float32), np.full(len(_CHANNELS), 30.0, np.float32)
     export_model(build_model(backbone, mean, std, len(CLASS_NAMES), dropout=0.5), _CHANNELS, CLASS_NAMES, ["none"], folder)
     manifest = TrainedModel(

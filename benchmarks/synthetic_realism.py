@@ -113,7 +113,7 @@ def peak_memory_mib() -> float:
 
 
 def main() -> int:
-    """Runs the comparison; 0 as well where there are no real samples."""
+    """Runs the comparison: 1 where there are no real samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("../shared/data/hpa"))
     parser.add_argument("--samples", type=int, default=128, help="synthetic samples to measure (default 128)")
@@ -122,7 +122,7 @@ def main() -> int:
     given = parser.parse_args()
     if not (given.folder / "train.csv").is_file():
         print(f"No real samples to compare with: expected train.csv and train/ in the folder. Received: {given.folder}")
-        return 0
+        return 1
     render_sample(given.seed, 0)  # the textures are made once in a process
     made: dict[str, list[dict[str, float]]] = {name: [] for name in FILTERS}
     spent_s, early_mib = 0.0, 0.0

@@ -19,9 +19,11 @@ from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
 from pipeline.images import read_digests, with_images
-from pipeline.local import STEPS, LocalRun, StepFailedError, absolute, default_locations, default_weights, run_pipeline
+from pipeline.lineage import lineage
+from pipeline.local import STEPS, StepFailedError, absolute, default_locations, default_weights, run_pipeline
+from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
-from pipeline.predict import predict
+from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -47,7 +49,10 @@ def compile_command(
     output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
     registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
-    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
+    digests: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A file with what `make push-images` printed: pins the images."),
+    ] = None,
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
@@ -78,7 +83,7 @@ def parameters() -> None:
 
 @app.command(no_args_is_help=True)
 def run(
-    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The pipeline's parameters.")],
+    arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")],
     pipeline_root: Annotated[Path, typer.Option(help="Where artifacts, data and models go.")] = Path("outputs"),
 ) -> None:
     """Runs the pipeline on this machine, with no cluster and no Docker.
@@ -86,7 +91,8 @@ def run(
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
     kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
 
-    What a run has finished is found again by its content: after an interruption the same command carries on.
+    What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
+    data it says so in a minute. Each run writes a page, run.html, with all that it did.
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
@@ -95,11 +101,11 @@ def run(
         given = parse_arguments(arguments, load_parameters())
         if "source" not in given:
             raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
-        if "weights" not in given:
-            given["weights"], reason = default_weights()
+        located = default_locations(given, pipeline_root)
+        if "weights" not in located:
+            located["weights"], reason = default_weights()
             if reason:
                 _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
-        located = default_locations(given, pipeline_root)
         with _StepView() as view:
             finished = run_pipeline(located, pipeline_root, view.show)
     except (ValueError, OSError, StepFailedError) as error:
@@ -115,9 +121,9 @@ def preview(
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
-    classes: Annotated[str, typer.Option(help="As the parameter classes: a CSV file of your own classes.")] = "",
-    file_pattern: Annotated[str, typer.Option(help="As the parameter file_pattern.")] = DEFAULT_PATTERN,
-    filters: Annotated[str, typer.Option(help="As the parameter filters.")] = "",
+    classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
+    file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
+    filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
 ) -> None:
     """Draws a contact sheet of a source's samples, with their labels: a look before a run.
 
@@ -167,6 +173,7 @@ def prune(
 app.command(no_args_is_help=True)(predict)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit.submit)
+app.command(no_args_is_help=True)(lineage)
 
 
 class _StepView:
@@ -201,7 +208,6 @@ class _StepView:
 def _summarise(finished: LocalRun) -> None:
     metrics = finished.read_json("evaluate", "metrics")
     verdict = finished.read_json("evaluate", "blessing")
-    pushed = finished.read_json("push", "pushed_model")
     table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
     for name, title, floor in (
         ("f1_macro", "F1, macro average", "always answering yes"),
@@ -212,12 +218,12 @@ def _summarise(finished: LocalRun) -> None:
     _console.print()
     _console.print(table)
     _console.print()
-    if pushed["pushed"]:
-        _console.print(f"Pushed model: {pushed['version_uri']}", soft_wrap=True)
-    else:
-        _console.print(f"No model pushed: {'; '.join(pushed['reasons'])}", soft_wrap=True)
-    for step, page in (("evaluate", "evaluation_report"), ("train", "training_report"), ("convert", "data_report")):
-        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.page(step, page)}", soft_wrap=True)
+    _console.print(escape(finished.outcome()), soft_wrap=True)
+    if reused := finished.reused_steps():
+        _console.print(f"Found again, as nothing changed that they depend on: {', '.join(reused)}", soft_wrap=True)
+    for page in ("evaluation_report", "training_report", "data_report"):
+        _console.print(f"{page.replace('_', ' ').capitalize()}: {finished.folder / page}.html", soft_wrap=True)
+    _console.print(f"The page of this run: {finished.folder / RUN_PAGE}", soft_wrap=True)
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

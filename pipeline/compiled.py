@@ -5,7 +5,7 @@ import graphlib
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def compile_pipeline() -> str:
         return path.read_text(encoding="utf-8")
 
 
-def step_tasks(spec: dict[str, Any]) -> dict[str, Any]:
+def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The tasks of the steps in a compiled pipeline, by name: a group, so that one task can follow however they end."""
     (group,) = (component["dag"] for component in spec["components"].values() if "dag" in component)
     tasks: dict[str, Any] = group["tasks"]

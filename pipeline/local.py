@@ -2,22 +2,21 @@
 
 import contextlib
 import io
-import json
 import os
 import re
 import secrets
-import shutil
 import time
 import urllib.request
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
+from pipeline.local_run import RUN_PAGE, LocalRun
+from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
 
 # Where Keras Applications downloads the weights from that the pipeline starts from by default.
 _IMAGENET_URL = (
@@ -28,34 +27,17 @@ STEPS = load_steps()
 # As components.shared.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(rf"^\s*({'|'.join(STEPS)}) \| (.*)$")
+_RUN_LOG = "run.log"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class StepFailedError(RuntimeError):
-    """A step of a local run failed. The message says which one and why."""
+    """A step of a local run failed. The message says which one, why, and where the log is."""
 
-
-@dataclass(frozen=True)
-class LocalRun:
-    """A finished local run: `folder` holds every artifact as `<pipeline>/<step>/<output>`."""
-
-    folder: Path
-
-    def artifact(self, step: str, output: str) -> Path:
-        """Where an output of a step is."""
-        (path,) = self.folder.glob(f"*/{step}/{output}")
-        return path
-
-    def page(self, step: str, output: str) -> Path:
-        """A copy of an HTML output under a name that a browser knows."""
-        path = self.folder / f"{output}.html"
-        shutil.copyfile(self.artifact(step, output), path)
-        return path
-
-    def read_json(self, step: str, output: str) -> dict[str, Any]:
-        """Reads an output that is JSON."""
-        content: dict[str, Any] = json.loads(self.artifact(step, output).read_text(encoding="utf-8"))
-        return content
+    def __init__(self, step: str, reason: str, log_path: Path) -> None:
+        page = log_path.with_name(RUN_PAGE)
+        super().__init__(f"{step} failed: {reason}\nThe page of this run: {page}\nIts whole output: {log_path}")
+        self.step, self.reason = step, reason
 
 
 def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[str, Any]:
@@ -64,7 +46,10 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     for name in ("data_root", "serving_root"):
         located[name] = absolute(located[name])
     if located.get("source", "").startswith("dir:"):
-        located["source"] = "dir:" + absolute(located["source"].removeprefix("dir:"))
+        folder = absolute(located["source"].removeprefix("dir:"))
+        if "://" not in folder and not Path(folder).is_dir():
+            raise ValueError(f"source: expected a folder with train.csv and the images. There is no folder {folder}")
+        located["source"] = f"dir:{folder}"
     if located.get("classes"):
         located["classes"] = absolute(located["classes"])
         if "://" not in located["classes"] and not Path(located["classes"]).is_file():
@@ -114,19 +99,21 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
     folder = pipeline_root.resolve() / "runs" / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{secrets.token_hex(2)}"
     _check_paths([str(folder), *map(str, arguments.values())])
     folder.mkdir(parents=True)
-    log_path = folder / "run.log"
+    log_path = folder / _RUN_LOG
+    pipeline_yaml = _for_this_machine(PIPELINE_YAML.read_text(encoding="utf-8"))
     with (
+        _recorded(folder, arguments, pipeline_yaml) as record,
         log_path.open("w", encoding="utf-8") as log,
         contextlib.chdir(ROOT),  # the steps' commands name their files relative to the project's root
         warnings.catch_warnings(),
-        _Transcript(log, show) as transcript,
+        _Transcript(log, record, show) as transcript,
     ):
         # KFP warns of images without "python" in their name: a guess at whether a process can stand in for the container.
         warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*", category=RuntimeWarning)
         # It also says what goes without saying: that a process on this machine gets no node pool and no memory limit.
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
-        pipeline = components.load_component_from_text(_for_this_machine(PIPELINE_YAML.read_text(encoding="utf-8")))
+        pipeline = components.load_component_from_text(pipeline_yaml)
         os.environ[_RUNNER_PID] = str(os.getpid())
         try:
             pipeline(**arguments)
@@ -135,8 +122,34 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
             if not failed:
                 raise
             reason = transcript.last_error() or "it was killed, or ended without saying why (out of memory?)"
-            raise StepFailedError(f"{failed[1]} failed: {reason}\nIts whole output: {log_path}") from None
+            raise StepFailedError(failed[1], reason, log_path) from None
     return LocalRun(folder)
+
+
+@contextlib.contextmanager
+def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> Iterator[RunRecord]:
+    """Keeps a record of a run in its folder, and writes its page at the end, however it ends."""
+    record = RunRecord(arguments)
+    record.save(folder)
+    try:
+        yield record
+        record.end(DONE)
+    except StepFailedError as error:
+        record.end(FAILED, error.reason, error.step)
+        raise
+    except KeyboardInterrupt:
+        record.end(STOPPED)
+        raise
+    except Exception as error:
+        record.end(FAILED, str(error))
+        raise
+    finally:
+        # The disk is full, say, or a step was stopped while it wrote: what the run came to is worth more than its page.
+        with contextlib.suppress(OSError, ValueError):
+            record.save(folder)
+            from pipeline.run_page import write_run_page  # noqa: PLC0415 (a machine that only submits has no jinja2)
+
+            write_run_page(folder, next(yaml.safe_load_all(pipeline_yaml)), record)
 
 
 def _for_this_machine(pipeline_yaml: str) -> str:
@@ -161,8 +174,8 @@ def _check_paths(values: list[str]) -> None:
 class _Transcript(io.TextIOBase):
     """Stands in for standard output during a run: all of it goes to the log, and what steps say is shown."""
 
-    def __init__(self, log: io.TextIOBase, show: Callable[[str, str], None]) -> None:
-        self._log, self._show, self._lines, self._rest = log, show, [""], ""
+    def __init__(self, log: io.TextIOBase, record: RunRecord, show: Callable[[str, str], None]) -> None:
+        self._log, self._record, self._show, self._lines, self._rest = log, record, show, [""], ""
         self._redirect = contextlib.redirect_stdout(self)
 
     def __enter__(self) -> "_Transcript":
@@ -182,6 +195,7 @@ class _Transcript(io.TextIOBase):
             if said := _STEP_LINE.match(line):
                 if said[2] == _STARTED:
                     self._lines.clear()
+                self._record.hear(said[1])
                 self._show(said[1], said[2])
         return len(text)
 

@@ -5,10 +5,8 @@ import sys
 
 import typer
 
+from components.shared.exit_status import UNKNOWN, WRONG
 from pipeline.compiled import ROOT
-
-# What a module that is asked ends with, beside 0: something is wrong, or it could not find out whether it is.
-WRONG, UNKNOWN = 3, 4
 
 
 def run_module(module: str, *arguments: str) -> None:

@@ -47,6 +47,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     patience: int = 0,
     loss: str = "",
     precision: str = "auto",
+    warm_start: bool = False,
     gpu_node_selector: dict = GKE_T4_NODES,  # type: ignore[type-arg] # KFP wants the plain type
     blessing_min_gain: float = 0.0,
     blessing_max_class_drop: float = 0.05,
@@ -86,6 +87,8 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
             examples=converted.outputs["examples"],
             transform_graph=converted.outputs["transform_graph"],
             data_root=data_root,
+            serving_root=serving_root,
+            model_name=model_name,
             recipe=recipe,
             weights=weights,
             epochs=epochs,
@@ -94,6 +97,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
             patience=patience,
             loss=loss,
             precision=precision,
+            warm_start=warm_start,
             seed=seed,
         )
         evaluated = evaluate(

@@ -8,15 +8,16 @@ from components.shared.image_names import DEFAULT_PATTERN
 from pipeline.local import absolute
 from pipeline.modules import run_module
 
+FILE_PATTERN_HELP = "How the images are named: {id} stands for the sample, {filter} for the stain, * for anything."
+FILTERS_HELP = "What the files call the stains, such as red=tubulin,green=antibody,blue=DAPI."
+
 
 def predict(
     model: Annotated[str, typer.Option(help="A version's folder or gs://..., or <serving_root>/<model_name>: its champion.")],
     images: Annotated[str, typer.Option(help="The folder or gs://... with the images.")],
     out: Annotated[str, typer.Option(help="The CSV file to write: a path or gs://...")] = "predictions.csv",
-    file_pattern: Annotated[
-        str, typer.Option(help="How the images are named, as the parameter file_pattern.")
-    ] = DEFAULT_PATTERN,
-    filters: Annotated[str, typer.Option(help="What the files call the stains, as the parameter filters.")] = "",
+    file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
+    filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
 ) -> None:
     """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
 

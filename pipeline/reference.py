@@ -6,19 +6,47 @@ Usage: `python -m pipeline.reference [--check]`
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import typer
+import yaml
 
 from pipeline.__main__ import app
-from pipeline.compiled import ROOT, load_parameters
-from pipeline.diagram import draw_pipeline
+from pipeline.compiled import PIPELINE_YAML, ROOT, load_parameters, step_tasks
+from pipeline.graph import Graph, Look, draw
 from pipeline.local import STEPS
 
 PROGRAM = "python -m pipeline"
 _NOTE = "<!-- Made by `make docs`: do not edit. -->\n"
 _TARGET = re.compile(r"^([a-z-]+):.*?## (.*)$", re.MULTILINE)
+
+# The graph is drawn for a page that has a style; a picture brings its own, and is looked at on light and on dark pages.
+_STYLE = """<style>
+text { font: 13px system-ui, sans-serif; fill: #64748b } .name { font-size: 15px; font-weight: 600; fill: #0f172a }
+.label { font-size: 12px; text-anchor: middle } .edge { fill: none; stroke: #94a3b8; stroke-width: 1.5 }
+marker path { fill: #94a3b8 } rect { fill: #fff; stroke: #cbd5e1; stroke-width: 1.5 } .bar { stroke: none; fill: #0f766e }
+.paper { fill: #fff; stroke: none }
+</style><rect class="paper" width="100%" height="100%" rx="10"/>"""
+# Of the lines below a step's name, of which two have room.
+_LINE_LENGTH = 23
+
+
+def picture() -> str:
+    """The graph as an SVG file. In each step stand the outputs that no other step takes."""
+    spec = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
+    graph = Graph.read(spec)
+    looks = {step: Look("", tuple(textwrap.wrap(", ".join(_kept(spec, graph, step)), _LINE_LENGTH))) for step in graph.steps}
+    opening, svg = re.fullmatch(r"<svg class=.graph.(.*?>)(.*)", str(draw(graph, looks)), re.DOTALL).groups()  # type: ignore[union-attr]
+    return f'<svg xmlns="http://www.w3.org/2000/svg"{opening}{_STYLE}{svg}\n'
+
+
+def _kept(spec: dict[str, Any], graph: Graph, step: str) -> list[str]:
+    taken = {name for edge in graph.edges if edge.producer == step for name in edge.artifacts}
+    component = spec["components"][step_tasks(spec)[step]["componentRef"]["name"]]
+    outputs = set(component.get("outputDefinitions", {}).get("artifacts", {})) - taken
+    return sorted(outputs, key=lambda name: (name.endswith("report"), name))
 
 
 def parameters_page() -> str:
@@ -34,7 +62,7 @@ def parameters_page() -> str:
     for title, takes in [(step, step) for step in STEPS] + [("Where steps run", None)]:
         rows = [
             f"| `{one.name}` | {f'`{one.default_text}`' if not one.is_required else 'required'} | {_cell(one.description)} | "
-            f"{', '.join(one.steps)} |"
+            f"{', '.join(one.steps) or 'the cluster'} |"
             for one in parameters.values()
             if next(iter(one.steps), None) == takes
         ]
@@ -70,14 +98,14 @@ def _prose(text: str) -> Iterator[str]:
     """A command's help: its examples become blocks of their own."""
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("Example: "):
-            yield from ("```", paragraph.removeprefix("Example: "), "```", "")
+            yield from ("```", " \\\n    ".join(paragraph.removeprefix("Example: ").split("\n")), "```", "")
         else:
             yield from (_cell(paragraph), "")
 
 
 def _row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        name, is_flag = parameter.metavar or f"<{parameter.name}>", False
+        name, is_flag = f"{parameter.metavar}..." if parameter.metavar else f"<{parameter.name}>", False
     else:
         is_flag = parameter.is_flag
         name = parameter.opts[0] if is_flag else f"{parameter.opts[0]} <{_kind(parameter)}>"
@@ -98,7 +126,7 @@ def _cell(text: str) -> str:
     return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in re.split(r"(`[^`]*`)", text))
 
 
-PAGES = {"docs/parameters.md": parameters_page, "docs/commands.md": commands_page, "docs/pipeline.svg": draw_pipeline}
+PAGES = {"docs/parameters.md": parameters_page, "docs/commands.md": commands_page, "docs/pipeline.svg": picture}
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ Host = Annotated[
     ),
 ]
 Namespace = Annotated[str, typer.Option(envvar="KFP_NAMESPACE", help="Yours, where users have their own.", show_default=False)]
-_Arguments = Annotated[list[str], typer.Argument(metavar="NAME=VALUE...", help="The pipeline's parameters.")]
+_Arguments = Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")]
 _Experiment = Annotated[str, typer.Option(help="The experiment that runs are listed under; made if there is none.")]
 _ServiceAccount = Annotated[
     str, typer.Option(help="The Kubernetes service account of the pods; by default the cluster's.", show_default=False)

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.compiled import ROOT
@@ -18,7 +18,7 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*$")
 class Command:
     """One command of a document, in words. `where` names the document."""
 
-    where: str
+    where: str = field(compare=False)
     words: tuple[str, ...]
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from components.shared.labels import FILTERS
 from components.shared.manifest import Examples, RawImages
 
 # Raised when the same images and parameters give other records.
-FORMAT = 2
+FORMAT = 3
 
 # The files that are published with the manifest.
 TRANSFORM_GRAPH = "transform_graph"

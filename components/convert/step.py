@@ -55,7 +55,7 @@ def convert(
         wanted = request.Request(image_size_px, channels, split, validation_fraction, test_fraction, seed)
         check_parameters(**vars(wanted), max_bad_fraction=max_bad_fraction, beam_runner=beam_runner)
         raw = RawImages.read(raw_images.path)
-        done = wanted.find(raw, data_root)
+        found = done = wanted.find(raw, data_root)
         if done:
             logging.getLogger("components.convert").info("these examples exist already: %s", done.uri)
             request.check_bad_share(request.quarantine_reasons(done), raw.num_samples, max_bad_fraction)
@@ -67,5 +67,4 @@ def convert(
         storage.fetch_tree(done.file_uri(request.TRANSFORM_GRAPH), Path(transform_graph.path))
         storage.fetch(done.file_uri(request.DATA_REPORT), Path(data_report.path))
         storage.fetch(done.file_uri(request.QUARANTINE), Path(quarantine.path))
-        for artifact in (transform_graph, data_report, quarantine):
-            artifact.metadata.update(done.metadata())
+        done.describe(examples, transform_graph, data_report, quarantine, reused=bool(found))

@@ -1,4 +1,11 @@
-"""Whether a model may be served, and why: yes, no, or not enough evidence."""
+"""Whether a model may be served, and why: yes, no, or not enough evidence.
+
+The floors must be beaten for sure: with all of the interval. Against the champion, that would be asking too much: the noise of
+a test split is larger than what a month's new images bring, and the champion would stay for ever. To replace it by whatever is
+not surely worse would be asking too little: an equal model would be pushed each time, and many small losses would add up. So
+the challenger must have measured more on the same samples, and no class may be worse beyond its noise band. As each champion
+has beaten the one before on these samples, equal models seldom do, and the bar only rises: see benchmarks/blessing.py.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -47,6 +54,7 @@ class Evidence:
         f1_macro: The model's macro F1.
         floors: The macro F1 of classifiers that look at no image.
         calibration_error: The model's.
+        num_invalid: How many of the model's answers are no probabilities.
         comparison: Champion against challenger; None where there is no champion, or the model is it.
     """
 
@@ -56,6 +64,7 @@ class Evidence:
     f1_macro: float
     floors: Sequence[FloorGain]
     calibration_error: float
+    num_invalid: int = 0
     comparison: Comparison | None = None
 
 
@@ -101,7 +110,7 @@ def bless(evidence: Evidence, rules: Rules) -> Verdict:
 
     Macro F1 decides: accuracy says little where most classes are absent from most images.
     """
-    findings = [*_split(evidence), _floors(evidence, rules), _calibration(evidence, rules)]
+    findings = [*_split(evidence), *_answers(evidence), _floors(evidence, rules), _calibration(evidence, rules)]
     if evidence.comparison:
         findings += _champion(evidence.comparison, rules)
     return Verdict(findings)
@@ -113,14 +122,28 @@ def _split(evidence: Evidence) -> Iterable[Finding]:
         yield Finding("judged on samples that nothing was chosen by", "no", reason)
 
 
+def _answers(evidence: Evidence) -> Iterable[Finding]:
+    if evidence.num_invalid:
+        reason = f"{evidence.num_invalid:,} of its answers are no numbers from 0 to 1; all figures take what is nearest"
+        yield Finding("every answer is a probability", "no", reason)
+
+
 def _floors(evidence: Evidence, rules: Rules) -> Finding:
     hardest = min(evidence.floors, key=lambda floor: floor.gain.low)
     measured = (
         f"macro F1 on {evidence.num_samples} {evidence.judged_on} samples is {evidence.f1_macro:.3f}, "
         f"and that of the nearest floor ({hardest.title}) {hardest.floor:.3f}"
     )
-    outcome, words = _judge_gain(hardest.gain if evidence.num_groups >= MIN_GROUPS else None, evidence.num_groups, rules, "no")
-    return Finding("better than the floors", outcome, f"{measured}; the gain {words}")
+    gain = hardest.gain if evidence.num_groups >= MIN_GROUPS else None
+    rule = "better than the floors"
+    if rules.min_gain <= _ANY_GAIN or gain is None:
+        outcome, words = _without_interval(gain, evidence.num_groups, rules)
+        return Finding(rule, outcome, f"{measured}; the gain {words}")
+    is_sure = gain.low > rules.min_gain
+    # A model that says the same as a floor differs from it by nothing in every resample.
+    is_lost = gain.high < rules.min_gain or gain.low == gain.high
+    outcome = "yes" if is_sure else "no" if is_lost else "not enough evidence"
+    return Finding(rule, outcome, f"{measured}; the gain is {_span(gain)}; all of that must be more than {rules.min_gain:+.3f}")
 
 
 def _calibration(evidence: Evidence, rules: Rules) -> Finding:
@@ -133,11 +156,11 @@ def _calibration(evidence: Evidence, rules: Rules) -> Finding:
 
 
 def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
-    rule = "better than the champion"
+    rule = "not worse than the champion"
     if comparison.obstacle:
         reason = (
-            f"the champion (version {comparison.version}) cannot be asked about these samples, for {comparison.obstacle}: "
-            "whether it is better is not known. Another model_name starts without it"
+            f"{comparison.rival} cannot be asked about these samples, for {comparison.obstacle}: whether the new model is "
+            "worse is not known. Another model_name starts without it"
         )
         yield Finding(rule, "yes" if rules.min_gain <= _ANY_GAIN else "not enough evidence", reason)
         return
@@ -147,13 +170,30 @@ def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
             f"the {comparison.num_samples} samples that neither has seen ({comparison.num_seen} of this split were trained on, "
             f"and {comparison.num_related} are near-duplicates of such)"
         )
-    outcome, words = _judge_gain(comparison.gain, comparison.num_groups, rules, "not enough evidence")
-    measured = f"against the champion (version {comparison.version}) on {where}"
+    measured = f"against {comparison.rival} on {where}"
+    if not comparison.is_verified:
+        measured += ", whose files have no record to be verified by"
     if comparison.champion and comparison.challenger:
         f1 = [f"{figures['f1_macro']:.3f}" for figures in (comparison.challenger, comparison.champion)]
         measured += f", macro F1 is {f1[0]} to {f1[1]}"
+    outcome, words = _judge_gain(comparison, rules)
     yield Finding(rule, outcome, f"{measured}; the gain {words}")
     yield _class_drops(comparison, rules)
+
+
+def _judge_gain(comparison: Comparison, rules: Rules) -> tuple[Outcome, str]:
+    gain, asked = comparison.gain, rules.min_gain
+    if asked <= _ANY_GAIN or gain is None or not comparison.challenger or not comparison.champion:
+        return _without_interval(gain, comparison.num_groups, rules)
+    found = comparison.challenger["f1_macro"] - comparison.champion["f1_macro"]
+    told = f"is {found:+.3f}, with {_span(gain)}; blessing_min_gain asks for more than {asked:+.3f}"
+    if found > asked:
+        return "yes", told
+    if gain.high < asked:
+        return "no", f"{told}, and all of the interval is below"
+    if gain.low == gain.high == 0:
+        return "not enough evidence", f"{told}: both decide the same, and nothing would change"
+    return "not enough evidence", f"{told}: what is missing is within the noise, but nothing speaks for a change"
 
 
 def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
@@ -169,22 +209,16 @@ def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
     return Finding("no class worse than the champion's", "yes", reason)
 
 
-def _judge_gain(gain: Interval | None, num_groups: int, rules: Rules, if_equal: Outcome) -> tuple[Outcome, str]:
-    """Whether a gain is what is asked for, and its interval in words.
-
-    `if_equal` is the outcome where it is exactly what it must be above, in every resample: as of a model that says the same.
-    """
-    asked = f"blessing_min_gain asks for more than {rules.min_gain:+.3f}"
-    found = f"is {gain.low:+.3f} to {gain.high:+.3f} (95 % interval)" if gain else "is not known"
+def _without_interval(gain: Interval | None, num_groups: int, rules: Rules) -> tuple[Outcome, str]:
+    """The outcome where no gain is asked for, or none is known."""
+    found = f"is {_span(gain)}" if gain else "is not known"
     if rules.min_gain <= _ANY_GAIN:
         return "yes", f"{found}; {_asks_for_nothing(rules)}"
-    if gain is None:
-        return "not enough evidence", f"{found}: {num_groups} groups of samples are too few, at least {MIN_GROUPS} are needed"
-    if gain.low > rules.min_gain:
-        return "yes", f"{found}; {asked}"
-    if gain.high < rules.min_gain:
-        return "no", f"{found}; {asked}"
-    return (if_equal if gain.low == gain.high else "not enough evidence"), f"{found}; {asked}"
+    return "not enough evidence", f"{found}: {num_groups} groups of samples are too few, at least {MIN_GROUPS} are needed"
+
+
+def _span(gain: Interval) -> str:
+    return f"{gain.low:+.3f} to {gain.high:+.3f} (95 % interval)"
 
 
 def _asks_for_nothing(rules: Rules) -> str:

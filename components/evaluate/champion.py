@@ -1,13 +1,31 @@
-"""The model that is served now: what it ships with, and whether it can be asked about these examples."""
+"""The model that is served now: what it ships with, and whether it can be asked about these examples.
 
+Its folder is looked at before it is believed: whatever is wrong with it is said, and is no reason to stop.
+"""
+
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
+from components.evaluate.inference import ExportedModel
+from components.evaluate.scores import Scores
 from components.shared import storage
 from components.shared.champion import Champion
 from components.shared.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.shared.served import DONE_MARK, RECORD, Record, describe, find_damage
+
+_ADVICE = "`python -m pipeline models verify` shows all that is wrong, `models rollback` makes another version the champion"
+_NEEDED = (DONE_MARK, MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS)
+
+
+class DamagedChampionError(ValueError):
+    """The champion cannot be asked about anything, for its files are not what was pushed: the message says why."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} ({_ADVICE})")
 
 
 @dataclass(frozen=True)
@@ -16,17 +34,19 @@ class ServedChampion:
 
     Attributes:
         version: Its number.
-        uri: The SavedModel.
+        folder: A local copy of its SavedModel.
         trained: Its manifest.
         thresholds: What it ships with: float32, shape (classes,).
         training_ids: The samples that it was trained on.
+        is_verified: Whether its files were compared with a record of what was pushed.
     """
 
     version: int
-    uri: str
+    folder: Path
     trained: TrainedModel
     thresholds: np.ndarray
     training_ids: frozenset[str]
+    is_verified: bool
 
     def obstacle(self, examples: Examples) -> str:
         """What keeps it from being asked about these examples, in words; empty where nothing does."""
@@ -41,37 +61,57 @@ class ServedChampion:
         ]
         return "; ".join(differing)
 
-    def fetch(self, folder: Path) -> Path:
-        """Gives the SavedModel to a local folder."""
-        storage.fetch_tree(self.uri, folder)
-        return folder
+    def score(self, examples: Examples, split: str) -> Scores:
+        """Asks it about one side of the split.
+
+        Raises:
+            DamagedChampionError: If it cannot be loaded, or what it answers are no probabilities.
+        """
+        try:
+            said = ExportedModel(self.folder).score(examples, [split])[split]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise DamagedChampionError(f"it cannot be run: {_short(error)}") from None
+        if said.num_invalid:
+            raise DamagedChampionError(f"{said.num_invalid} of its {said.y_score.size} answers are no numbers from 0 to 1")
+        return said
 
 
-def read_champion(champion: Champion) -> ServedChampion:
-    """Reads what the champion's folder says, without the model itself.
+def read_champion(champion: Champion, folder: Path) -> ServedChampion:
+    """Copies the champion to a local folder, verifies the copy, and reads what it says.
+
+    A champion that was put there by hand has no record of its files: it is taken as it is.
 
     Raises:
-        FileNotFoundError: If the pointer leads to a folder that is not whole.
+        DamagedChampionError: If its files are missing, or are not what was pushed.
     """
-    if missing := [
-        name for name in (MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS) if not storage.exists(_file(champion, name))
-    ]:
-        raise FileNotFoundError(
-            f"{champion.uri}: the champion (version {champion.version}) lacks {', '.join(missing)}. "
-            "Restore the folder, or make another version the champion"
-        )
-    thresholds = storage.read_bytes(_file(champion, MODEL_THRESHOLDS)).decode().split()
-    return ServedChampion(
-        version=champion.version,
-        uri=champion.uri,
-        trained=TrainedModel.read(_file(champion, MODEL_MANIFEST)),
-        thresholds=np.array([float(number) for number in thresholds], np.float32),
-        training_ids=frozenset(storage.read_bytes(_file(champion, MODEL_TRAINING_IDS)).decode().splitlines()),
-    )
+    try:
+        storage.fetch_tree(champion.uri, folder)
+    except FileNotFoundError as error:  # somebody removes it at this moment
+        raise DamagedChampionError(f"its files are gone: {error}") from None
+    record = _read_record(folder)
+    missing = {name: "is missing" for name in _NEEDED if not (folder / name).is_file()}
+    if damage := missing | (find_damage(str(folder), record, record.files) if record else {}):
+        raise DamagedChampionError(f"in {champion.uri}, {describe(damage)}")
+    try:
+        trained = TrainedModel.read(str(folder / MODEL_MANIFEST))
+        texts = (folder / MODEL_THRESHOLDS).read_text(encoding="utf-8").split()
+        thresholds = np.array([float(text) for text in texts], np.float32)
+        ids = (folder / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
+    except ValueError as error:
+        raise DamagedChampionError(f"in {champion.uri}, {_short(error)}") from None
+    if thresholds.shape != (len(trained.class_names),) or not np.isfinite(thresholds).all():
+        raise DamagedChampionError(f"its thresholds are {_short(texts)}, not one number for each of its classes")
+    return ServedChampion(champion.version, folder, trained, thresholds, frozenset(ids), record is not None)
 
 
-def _file(champion: Champion, name: str) -> str:
-    return storage.join(champion.uri, name)
+def _read_record(folder: Path) -> Record | None:
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        return Record.model_validate(json.loads(path.read_bytes()))
+    except ValueError:
+        raise DamagedChampionError("its record of checksums is damaged") from None
 
 
 def _short(value: object) -> str:

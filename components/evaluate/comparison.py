@@ -45,8 +45,9 @@ class Comparison:
     """What the two models got.
 
     Attributes:
-        version: The champion's version.
+        version: The champion's version; None where it is not known.
         obstacle: Why there is no comparison, in words; empty where there is one.
+        is_verified: Whether the champion's files are known to be those that were pushed.
         num_samples: How many samples both were judged on.
         num_groups: How many groups these are.
         num_seen: How many samples of the split one of them was trained on.
@@ -57,8 +58,9 @@ class Comparison:
         classes: Each class.
     """
 
-    version: int
+    version: int | None
     obstacle: str = ""
+    is_verified: bool = True
     num_samples: int = 0
     num_groups: int = 0
     num_seen: int = 0
@@ -68,14 +70,20 @@ class Comparison:
     gain: Interval | None = None
     classes: Sequence[ClassChange] = ()
 
+    @property
+    def rival(self) -> str:
+        """What the champion is called."""
+        return f"the champion (version {self.version})" if self.version else "the champion"
+
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two: its probabilities, its thresholds, and the ids that it was trained on."""
+    """One of the two: its probabilities, its thresholds, the ids that it was trained on, and which model it is."""
 
     y_score: np.ndarray
     thresholds: np.ndarray
     training_ids: Collection[str]
+    fingerprint: str = ""
 
     @property
     def answers(self) -> Answers:
@@ -84,7 +92,7 @@ class Contender:
 
     def on(self, kept: np.ndarray) -> "Contender":
         """The same on some of the samples."""
-        return Contender(self.y_score[kept], self.thresholds, self.training_ids)
+        return replace(self, y_score=self.y_score[kept])
 
 
 def compare(

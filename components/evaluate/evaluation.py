@@ -3,11 +3,13 @@
 import json
 import logging
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from components.evaluate.blessing import Evidence, Rules, bless
-from components.evaluate.champion import read_champion
+from components.evaluate.champion import DamagedChampionError, read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
 from components.evaluate.groups import number_groups, read_groups
 from components.evaluate.inference import ExportedModel
@@ -37,7 +39,7 @@ def evaluate_model(
         model_dir: The SavedModel.
         trained: Its manifest.
         examples: Records of all sides of the split.
-        champion: What it has to stand up to, if anything.
+        champion: What it has to stand up to, if anything. Where it is this very model, only other thresholds have to.
         data_root: The folder above `evaluation/`.
         request: How to judge.
     """
@@ -49,8 +51,16 @@ def evaluate_model(
         validation, judged = scores["validation"], scores[judged_on]
         fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), request.seed)
         ids = (model_dir / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
-        challenger = Contender(judged.y_score, fitted.thresholds, ids)
-        comparison = _compare(champion, challenger, judged, local, judged_on, groups, request.seed) if champion else None
+        challenger = Contender(judged.y_score, fitted.thresholds, ids, trained.fingerprint)
+        comparison = Comparison(None, request.obstacle) if request.obstacle else None
+        if champion:
+            try:
+                comparison = _compare(champion, challenger, judged, local, judged_on, groups, request.seed)
+            except DamagedChampionError as error:
+                # If it is this very model, pushing it again puts its files right.
+                if champion.model_fingerprint != trained.fingerprint:
+                    comparison = Comparison(champion.version, str(error))
+                    request = replace(request, obstacle=str(error))
         pictures = draw_pictures(model, local, judged_on, judged)
     numbers = number_groups(judged.ids, groups)
     judgement = judge(judged, fitted.thresholds, numbers, examples.class_names, request.seed)
@@ -61,6 +71,7 @@ def evaluate_model(
         f1_macro=judgement.metrics["f1_macro"],
         floors=judgement.floor_gains,
         calibration_error=judgement.metrics["calibration_error"],
+        num_invalid=validation.num_invalid + (judged.num_invalid if judged is not validation else 0),
         comparison=comparison,
     )
     verdict = bless(evidence, Rules(request.blessing_min_gain, request.blessing_max_class_drop))
@@ -113,15 +124,19 @@ def _compare(
     judged_on: str,
     groups: dict[str, str],
     seed: int,
-) -> Comparison:
-    served = read_champion(champion)
-    if obstacle := served.obstacle(examples):
-        return Comparison(champion.version, obstacle)
-    _log.info("asking the champion (version %d) about the same images", champion.version)
+) -> Comparison | None:
+    """Champion against challenger; None where they are the same, thresholds and all."""
     with tempfile.TemporaryDirectory() as folder:
-        said = ExportedModel(served.fetch(Path(folder))).score(examples, [judged_on])[judged_on]
+        served = read_champion(champion, Path(folder))
+        if champion.model_fingerprint == challenger.fingerprint and np.array_equal(served.thresholds, challenger.thresholds):
+            return None
+        if obstacle := served.obstacle(examples):
+            return Comparison(champion.version, obstacle)
+        _log.info("asking the champion (version %d) about the same images", champion.version)
+        said = served.score(examples, judged_on)
     rival = Contender(said.y_score, served.thresholds, served.training_ids)
-    return compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names, seed)
+    found = compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names, seed)
+    return replace(found, is_verified=served.is_verified)
 
 
 def _write(folder: Path, page: ReportData) -> None:

@@ -1,33 +1,16 @@
 """Which samples are near-duplicates of each other, as convert found."""
 
-import csv
-import gzip
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
-from components.shared import storage
-from components.shared.manifest import SAMPLES, Examples
+from components.shared.manifest import Examples
+from components.shared.samples import read_column
 
 
 def read_groups(examples: Examples) -> dict[str, str]:
-    """The near-duplicate group of each sample id.
-
-    Args:
-        examples: The manifest as it was published: where examples are staged, there is no table of samples.
-
-    Raises:
-        ValueError: If the table of samples does not say.
-    """
-    uri = examples.file_uri(SAMPLES)
-    rows = csv.DictReader(io.StringIO(gzip.decompress(storage.read_bytes(uri)).decode(), newline=""))
-    if not {"id", "group"} <= set(rows.fieldnames or ()):
-        raise ValueError(
-            f"{uri}: expected the columns id and group. Received: {rows.fieldnames}. These examples are of an older version: "
-            f"delete {examples.uri} and run again"
-        )
-    return {row["id"]: row["group"] for row in rows}
+    """The near-duplicate group of each sample id: see `read_column`."""
+    return read_column(examples, "group")
 
 
 def number_groups(ids: Sequence[str], groups: dict[str, str]) -> np.ndarray:

@@ -35,7 +35,10 @@ class ExportedModel:
             y_true.append(batch["labels"].numpy() > 0)
             y_score.append(self._model.signatures["pixels"](pixels=batch["pixels"])["probabilities"].numpy())
             report(len(batch["id"]))
-        return Scores(ids, np.concatenate(y_true), np.concatenate(y_score))
+        answers = np.concatenate(y_score)
+        # Not a number is never above a threshold: it is served as a no, and counts as one.
+        probabilities = np.clip(np.nan_to_num(answers, nan=0.0), 0, 1)
+        return Scores(ids, np.concatenate(y_true), probabilities, int((answers != probabilities).sum()))
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.
@@ -44,10 +47,11 @@ class ExportedModel:
             pixels: uint8, shape (images, height, width, channels).
 
         Returns:
-            float32, shape (images, map height, map width, classes); None where the model gives no maps.
+            float32, shape (images, map height, map width, classes), 0 where it is no number; None where the model gives no
+            maps.
         """
         if _MAPS not in self._model.signatures:
             return None
         signature = self._model.signatures[_MAPS]
         parts = [pixels[start : start + _BATCH_SIZE] for start in range(0, len(pixels), _BATCH_SIZE)]
-        return np.concatenate([signature(pixels=tf.constant(part))["maps"].numpy() for part in parts])
+        return np.nan_to_num(np.concatenate([signature(pixels=tf.constant(part))["maps"].numpy() for part in parts]))

@@ -3,11 +3,13 @@
 from dataclasses import asdict, dataclass
 
 from components.shared import storage
+from components.shared.champion import Champion, Pointer
 from components.shared.fingerprint import fingerprint
 from components.shared.manifest import Evaluation, Examples
+from components.shared.served import find_versions
 
 # Raised when the same model and examples give other figures or another report.
-FORMAT = 2
+FORMAT = 3
 
 # The files that are published with the manifest.
 THRESHOLDS = "thresholds.json"
@@ -26,6 +28,8 @@ class Request:
         blessing_max_class_drop: As the step's.
         seed: Of the bootstrap.
         champion_evaluation_fingerprint: The evaluation that fitted the thresholds which the champion ships with.
+        obstacle: Why the champion cannot be asked, if it is known already. An evaluation without a damaged champion is another
+            one, so that it is made anew when the damage has been repaired.
     """
 
     model_fingerprint: str
@@ -34,6 +38,7 @@ class Request:
     blessing_max_class_drop: float
     seed: int
     champion_evaluation_fingerprint: str = ""
+    obstacle: str = ""
 
     def inputs(self, examples: Examples) -> dict[str, str]:
         """Fingerprints of what goes in."""
@@ -54,6 +59,33 @@ class Request:
         """The folder of the evaluation."""
         return storage.join(data_root, "evaluation", self.fingerprint(examples))
 
-    def find(self, examples: Examples, data_root: str) -> Evaluation | None:
-        """The finished evaluation, if there is one."""
+    def find(self, examples: Examples, data_root: str, champion: Champion | None = None) -> Evaluation | None:
+        """The finished evaluation, if there is one. For the champion's own model, that is the one that blessed it."""
+        if champion and champion.model_fingerprint == self.model_fingerprint:
+            before = Evaluation.find(storage.join(data_root, "evaluation", champion.evaluation_fingerprint))
+            if before and self._asks_for(before, examples):
+                return before
         return Evaluation.find(self.uri(examples, data_root))
+
+    def _asks_for(self, before: Evaluation, examples: Examples) -> bool:
+        """Whether another evaluation is of the same model, examples and parameters, by the same code."""
+        same = {"model": self.model_fingerprint, "examples": examples.fingerprint}.items() <= before.inputs.items()
+        return same and before.fingerprint == fingerprint("evaluate", FORMAT, before.inputs, self.parameters())
+
+
+def find_obstacle(pointer: Pointer, model_fingerprint: str) -> str:
+    """Why nobody knows which version is the champion, in words; empty where it is known, or there is none.
+
+    A first push that was killed before it made its version the champion has left no pointer either: the same model carries on.
+    """
+    if pointer.damage or pointer.champion:
+        return pointer.damage
+    whole = [version for version in find_versions(pointer.uri.rpartition("/")[0]) if version.is_complete]
+    records = [version.record for version in whole]
+    if all(record and record.model_fingerprint == model_fingerprint and not record.champion_generation for record in records):
+        return ""
+    highest = whole[-1].number
+    return (
+        f"there is no {pointer.uri}, though there are versions. The highest is what TensorFlow Serving takes: "
+        f"`python -m pipeline models rollback {highest}` makes it the champion again"
+    )

@@ -12,9 +12,12 @@ class Scores:
     Attributes:
         ids: The samples.
         y_true: Whether each class is there: bool, shape (samples, classes).
-        y_score: The model's probabilities: float32, the same shape.
+        y_score: The model's probabilities: float32, the same shape. What is no probability counts as 0 or 1, whichever is
+            nearer, and 0 if it is no number.
+        num_invalid: How many of them were no numbers from 0 to 1.
     """
 
     ids: list[str]
     y_true: np.ndarray
     y_score: np.ndarray
+    num_invalid: int = 0

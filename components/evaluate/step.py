@@ -31,8 +31,8 @@ def evaluate(
         blessing: The verdict with its reasons (JSON).
         evaluation_report: A page on all of it.
         model_name: The folder of the model's versions.
-        blessing_min_gain: How far the gain in macro F1, over the floors and over the champion, must be above 0 with all of its
-            95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
+        blessing_min_gain: How much more macro F1 than the champion a model must have on the same samples; and than the floors,
+            with all of the gain's 95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
         blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band.
         seed: Of the bootstrap and of the folds that thresholds are compared on.
     """
@@ -42,7 +42,7 @@ def evaluate(
 
     from components.evaluate import request
     from components.shared import storage
-    from components.shared.champion import find_champion
+    from components.shared.champion import find_pointer
     from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
@@ -57,27 +57,27 @@ def evaluate(
         )
         records = Examples.read(examples.path)
         trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
-        champion = find_champion(serving_root, model_name)
-        # A model that is the champion already is not compared with itself.
-        rival = champion if champion and champion.model_fingerprint != trained.fingerprint else None
+        pointer = find_pointer(serving_root, model_name)
+        champion = pointer.champion
         wanted = request.Request(
             trained.fingerprint,
-            rival.model_fingerprint if rival else "",
+            champion.model_fingerprint if champion else "",
             blessing_min_gain,
             blessing_max_class_drop,
             seed,
-            rival.evaluation_fingerprint if rival else "",
+            champion.evaluation_fingerprint if champion else "",
+            request.find_obstacle(pointer, trained.fingerprint),
         )
-        done = wanted.find(records, data_root)
+        found = done = wanted.find(records, data_root, champion)
         if done:
             logging.getLogger("components.evaluate").info("this model is evaluated already: %s", done.uri)
         else:
             from components.evaluate.evaluation import evaluate_model
 
-            done = evaluate_model(Path(model.path), trained, records, rival, data_root, wanted)
+            done = evaluate_model(Path(model.path), trained, records, champion, data_root, wanted)
         if champion:  # the one that it was judged against, maybe long ago: push asks whether the pointer has moved since now
-            pointer = {"champion_version": champion.version, "champion_generation": champion.generation}
-            done = done.model_copy(update=pointer)
+            now = {"champion_version": champion.version, "champion_generation": champion.generation}
+            done = done.model_copy(update=now)
         done.save(blessing)
         storage.fetch(done.file_uri(request.THRESHOLDS), Path(thresholds.path))
         storage.fetch(done.file_uri(request.EVALUATION_REPORT), Path(evaluation_report.path))
@@ -92,7 +92,4 @@ def evaluate(
         for score in curves["classes"]:
             if score["support"]:
                 metrics.log_metric(f"f1 {score['name']}", score["f1"])
-        for artifact in (metrics, class_metrics):
-            artifact.metadata.update(done.lineage())
-        for artifact in (thresholds, evaluation_report):
-            artifact.metadata.update(done.metadata())
+        done.describe(metrics, class_metrics, thresholds, blessing, evaluation_report, reused=bool(found))

@@ -38,6 +38,7 @@ def ingest(
     from components.ingest.raw import ingest_images
     from components.ingest.sources.classes_csv import class_names_of
     from components.ingest.sources.open_source import open_source
+    from components.shared import storage
     from components.shared.image_names import ImageNames
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
@@ -54,6 +55,8 @@ def ingest(
         )
         class_names = class_names_of(classes)
         opened = open_source(source, seed, class_names, include_test, ImageNames(file_pattern, filters))
+        known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
         version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
         version.save(raw_images)
+        version.describe(raw_images, reused=f"{version.fingerprint}.json" in known)
         logging.getLogger("components.ingest").info(version.summary())

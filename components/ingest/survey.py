@@ -17,11 +17,10 @@ from components.ingest.sources.classes_csv import class_names_of
 from components.ingest.sources.kaggle_access import find_archive
 from components.ingest.sources.layout import TEST
 from components.ingest.sources.open_source import open_source
+from components.shared.exit_status import UNKNOWN, WRONG
 from components.shared.image_names import COMPETITION_NAMES, ImageNames
 from components.shared.parameters import check_parameters
 from components.shared.storage import NoCredentialsError
-
-WRONG, UNKNOWN = 3, 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from components.ingest.sources.source import Source, SourceImage
 from components.shared import storage
 from components.shared.index import ImageFile
 from components.shared.progress import exit_with_parent, progress_bar
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # `<id>_<filter>.<crc32c>.png`: an image whose plain name, `<id>_<filter>.png`, was taken by other content.

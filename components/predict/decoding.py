@@ -122,6 +122,8 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
 
 
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
+    if sample.problem:
+        return BadImageError(sample.problem)
     if sample.num_bytes > len(sample.uris) * _MAX_FILE_BYTES:
         return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_FILE_BYTES >> 20} MB a filter")
     files = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from components.ingest.sources.layout import TEST, TRAIN
 from components.shared import storage
 from components.shared.image_names import COMPETITION_NAMES, ImageNames
+from components.shared.store import StoredFile
 
 _log = logging.getLogger(__name__)
 
@@ -18,11 +19,13 @@ class ImageFiles:
         sample_id: What their names begin with.
         uris: Where each filter's image is.
         num_bytes: Their size together.
+        problem: Why the sample cannot be used, as far as names tell; empty where nothing is wrong with them.
     """
 
     sample_id: str
     uris: dict[str, str]
     num_bytes: int
+    problem: str = ""
 
 
 def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> list[ImageFiles]:
@@ -42,7 +45,8 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
     beside = {path: file for path, file in everything.items() if path.partition("/")[0] not in (TEST, TRAIN)}
     for part, files in (("", beside), *((part, _below(part, everything)) for part in (TEST, TRAIN))):
         folder = storage.join(images_uri, part) if part else images_uri
-        if samples := image_names.by_sample(files):
+        # With what has an image's name and is no file: links that lead nowhere or in circles, folders.
+        if samples := image_names.by_sample(dict.fromkeys([*files, *storage.list_names(folder)])):
             _log.info("%d samples in %s", len(samples), folder)
             return [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)]
     raise FileNotFoundError(
@@ -50,13 +54,21 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
     )
 
 
-def _below(part: str, files: dict[str, storage.StoredFile]) -> dict[str, storage.StoredFile]:
+def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
     return {path.removeprefix(f"{part}/"): file for path, file in files.items() if path.startswith(f"{part}/")}
 
 
-def _sample(
-    sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, storage.StoredFile]
-) -> ImageFiles:
+def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, StoredFile]) -> ImageFiles:
     wanted = {name: names[name] for name in filters if name in names}
-    num_bytes = sum(files[file].num_bytes for file in wanted.values())
-    return ImageFiles(sample_id, {name: storage.join(folder, file) for name, file in wanted.items()}, num_bytes)
+    num_bytes = sum(files[file].num_bytes for file in wanted.values() if file in files)
+    uris = {name: storage.join(folder, file) for name, file in wanted.items()}
+    return ImageFiles(sample_id, uris, num_bytes, _problem(sample_id, wanted, files))
+
+
+def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, StoredFile]) -> str:
+    try:
+        sample_id.encode()
+    except UnicodeEncodeError:  # what the file system holds is in another encoding
+        return "its file name is not in UTF-8: rename it"
+    no_files = [name for name, file in wanted.items() if file not in files]
+    return f"the {no_files[0]} filter is no file, but a folder, or a link that leads to none" if no_files else ""

@@ -88,4 +88,6 @@ def open_outputs(out_uri: str, class_names: Sequence[str]) -> Iterator[Outputs]:
 
 
 def _open(files: contextlib.ExitStack, path: Path) -> Any:
-    return csv.writer(files.enter_context(path.open("w", encoding="utf-8", newline="")), lineterminator="\n")
+    # A name that is in no encoding is written as `\\udcff`, so that it can be told.
+    file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    return csv.writer(files.enter_context(file), lineterminator="\n")

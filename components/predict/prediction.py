@@ -12,12 +12,12 @@ import numpy as np
 from components.predict.decoding import ImageForm, decoded_batches
 from components.predict.images import find_images
 from components.predict.outputs import open_outputs, output_uris
-from components.push.version import DONE_MARK
 from components.shared import storage
 from components.shared.champion import find_champion
 from components.shared.image_names import COMPETITION_NAMES, ImageNames
 from components.shared.manifest import MODEL_MANIFEST, TrainedModel
 from components.shared.progress import progress_bar
+from components.shared.served import DONE_MARK
 
 _log = logging.getLogger(__name__)
 

@@ -4,13 +4,14 @@ import argparse
 import datetime
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.push.registry import rollback
-from components.push.version import DONE_MARK, Version, describe, find_damage, find_strangers, find_versions
 from components.shared import storage
-from components.shared.champion import Champion, find_champion
+from components.shared.champion import Champion, Pointer, find_pointer
 from components.shared.parameters import check_parameters
+from components.shared.served import DONE_MARK, Version, describe, find_damage, find_strangers, find_versions
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,11 @@ class Finding:
     is_well: bool = True
 
 
-def list_models(serving_root: str, model_name: str) -> list[str]:
+def list_models(serving_root: str, model_name: str) -> list[Finding]:
     """One line for each version of a model, the newest first."""
-    champion = find_champion(serving_root, model_name)
-    return [_line(version, champion) for version in reversed(find_versions(storage.join(serving_root, model_name)))]
+    pointer, versions = find_pointer(serving_root, model_name), find_versions(storage.join(serving_root, model_name))
+    lines = [Finding(_line(version, pointer.champion)) for version in reversed(versions)]
+    return lines if pointer.champion else [*lines, *_without_champion(pointer, versions)]
 
 
 def _line(version: Version, champion: Champion | None) -> str:
@@ -38,26 +40,38 @@ def _line(version: Version, champion: Champion | None) -> str:
             parts.append(f"copy of version {version.record.restored_from}")
     if champion and version.number == champion.version:
         parts.append("champion")
-    elif not champion or version.number > champion.version:
-        parts.append("not made the champion, or not yet")
+    elif champion and not champion.has_been(version.number):
+        parts.append("never made the champion, or not yet")
     if not version.is_complete:
         parts.append("unfinished")
     return "  ".join(parts)
 
 
+def _without_champion(pointer: Pointer, versions: Sequence[Version]) -> list[Finding]:
+    """Says that the pointer is lost or damaged, what is served all the same, and what to do."""
+    findings = [Finding(pointer.damage, is_well=False)] if pointer.damage else []
+    if whole := [version.number for version in versions if version.is_complete]:
+        if not pointer.damage:
+            findings.append(Finding(f"there is no {pointer.uri}: no version is the champion", is_well=False))
+        words = f"TensorFlow Serving takes the highest all the same, version {whole[-1]}"
+        advice = f"To make it the champion again: python -m pipeline models rollback {whole[-1]}"
+        findings.append(Finding(f"{words}. {advice}", is_well=False))
+    return findings
+
+
 def verify_models(serving_root: str, model_name: str) -> list[Finding]:
     """Compares every file of every version with the checksums that were recorded when it was pushed."""
-    versions = find_versions(storage.join(serving_root, model_name))
+    pointer, versions = find_pointer(serving_root, model_name), find_versions(storage.join(serving_root, model_name))
     findings = [_verify(version) for version in versions]
-    champion = find_champion(serving_root, model_name)
+    champion = pointer.champion
     if not champion:
-        return [*findings, Finding("there is no champion", is_well=False)] if versions else []
+        return [*findings, *_without_champion(pointer, versions)]
     text = f"version {champion.version} is the champion"
     if champion.version not in [version.number for version in versions if version.is_complete]:
         return [*findings, Finding(f"{text}, but it is not there", is_well=False)]
     above = [str(version.number) for version in versions if version.number > champion.version]
     if above:
-        advice = "TensorFlow Serving takes the highest. Run the push again, or models rollback"
+        advice = f"TensorFlow Serving takes the highest. Run the push again, or models rollback {champion.version}"
         return [*findings, Finding(f"{text}, but there are later ones ({', '.join(above)}). {advice}", is_well=False)]
     return [*findings, Finding(text)]
 
@@ -77,7 +91,9 @@ def _verify(version: Version) -> Finding:
 def roll_back(number: int, serving_root: str, model_name: str) -> Finding:
     """Makes an old version the champion again, and says which number it has now."""
     champion = rollback(number, serving_root, model_name)
-    how = f"a copy of version {number}" if champion.is_new else "it was already"
+    how = "it was already"
+    if champion.is_new:
+        how = "champion.json is written anew" if champion.number == number else f"a copy of version {number}"
     return Finding(f"version {champion.number} is the champion ({how}): {champion.uri}")
 
 
@@ -94,7 +110,7 @@ def main() -> None:
     try:
         check_parameters(serving_root=options.serving_root, model_name=options.model_name)
         if options.action == "list":
-            findings = [Finding(line) for line in list_models(*place)]
+            findings = list_models(*place)
         elif options.action == "verify":
             findings = verify_models(*place)
         else:

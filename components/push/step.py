@@ -18,7 +18,7 @@ def push(
         thresholds: Its fitted thresholds: they are served with it.
         blessing: The verdict of evaluate.
         serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>.
-        pushed_model: Says whether and where the model was pushed (JSON).
+        pushed_model: Says whether the model was pushed now, where it is served if it is, and why it was not pushed (JSON).
         model_name: The folder of the model's versions.
     """
     import json
@@ -51,10 +51,16 @@ def push(
                 result["reasons"] = [str(error)]
                 log.warning("not pushed: %s", error)
             else:
-                result |= {"pushed": True, "version": version.number, "version_uri": version.uri}
+                result |= {"pushed": version.is_new, "version": version.number, "version_uri": version.uri}
+                if not version.is_new:
+                    result["reasons"] = [f"this model is the champion already, as version {version.number}"]
                 log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "was there already", version.uri)
         else:
             log.warning("not pushed, for the model is not blessed: %s", "; ".join(verdict.reasons))
         Path(pushed_model.path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        inputs = {"model": verdict.model_fingerprint, "evaluation": verdict.fingerprint}
-        pushed_model.metadata.update(verdict.lineage() | result | {"inputs": inputs, "parameters": {"model_name": model_name}})
+        own = {
+            "inputs": {"model": verdict.model_fingerprint, "evaluation": verdict.fingerprint},
+            "parameters": {"model_name": model_name},
+            "reused": not result["pushed"] and "version" in result,
+        }
+        pushed_model.metadata.update(verdict.lineage() | result | own)

@@ -24,7 +24,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from components.shared import storage
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 # A connection that says nothing for this long is given up.
 TIMEOUT_S = 60.0
@@ -135,6 +135,24 @@ def store(path: Path, uri: str) -> None:
     """
     blob = _blob(uri)
     _upload(uri, blob, lambda **options: blob.upload_from_filename(str(path), **_BYTES, **options), storage.file_crc32c(path))
+
+
+def copy(source_uri: str, uri: str) -> None:
+    """Lets the server copy an object, create-only.
+
+    Raises:
+        FileExistsError: If there is an object of this name with other content.
+    """
+    source, copied, token = _blob(source_uri), _blob(uri), None
+    try:
+        with _explained(uri):
+            while True:  # a large object may take several calls
+                token, _, _ = copied.rewrite(source, token, if_generation_match=0, timeout=TIMEOUT_S, retry=_patient())
+                if not token:
+                    return
+    except FileExistsError:  # or it was done, but the answer was lost and the same was asked again
+        if stat(uri) != stat(source_uri):
+            raise
 
 
 def fetch(uri: str, path: Path, may_link: bool) -> None:

@@ -15,7 +15,7 @@ _ID, _FILTER, _ANYTHING = "{id}", "{filter}", "*"
 
 @dataclass(frozen=True)
 class ImageNames:
-    """The file names of one folder.
+    """The file names of one folder. Large and small letters are alike, but in ids.
 
     Attributes:
         pattern: A file's path from the folder on: `{id}` stands for the sample, `{filter}` for the filter, and `*` for
@@ -32,7 +32,7 @@ class ImageNames:
         found = self._expression.fullmatch(path)
         if not found or path.startswith(".") or "/." in path:
             return None
-        return plain_id(found["id"]), self._filter_of[found["filter"]]
+        return plain_id(found["id"]), self._filter_of[found["filter"].casefold()]
 
     def by_sample(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
         """Paths by sample and filter, of all files that are images'.
@@ -54,12 +54,11 @@ class ImageNames:
 
     def example(self, sample_id: str = "<Id>") -> str:
         """A file name that would do."""
-        green = next(own for own, name in self._filter_of.items() if name == "green")
-        return self.pattern.replace(_ID, sample_id).replace(_FILTER, green)
+        return self.pattern.replace(_ID, sample_id).replace(_FILTER, parse_filters(self.filters)["green"])
 
     @cached_property
     def _filter_of(self) -> dict[str, str]:
-        return {own: name for name, own in parse_filters(self.filters).items()}
+        return {own.casefold(): name for name, own in parse_filters(self.filters).items()}
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
@@ -67,7 +66,7 @@ class ImageNames:
         own_names = "|".join(re.escape(own) for own in self._filter_of)
         wanted = {_ID: "(?P<id>.+?)", _FILTER: f"(?P<filter>{own_names})", _ANYTHING: "[^/]*"}
         parts = re.split(r"(\{id\}|\{filter\}|\*)", self.pattern)
-        return re.compile("".join(wanted.get(part) or re.escape(part) for part in parts))
+        return re.compile("".join(wanted.get(part) or re.escape(part) for part in parts), re.IGNORECASE)
 
 
 COMPETITION_NAMES = ImageNames()
@@ -111,7 +110,7 @@ def parse_filters(text: str) -> dict[str, str]:
             )
         given[name] = own
     missing = [name for name in _REQUIRED_FILTERS if name not in given]
-    if missing or len(set(given.values())) < len(given):
+    if missing or len({own.casefold() for own in given.values()}) < len(given):
         wrong = f"{' and '.join(missing)} missing" if missing else "one name twice"
         raise ValueError(f"expected a name of its own for each of red, green and blue (yellow may be left out): {wrong}")
     return {name: given[name] for name in FILTERS if name in given}

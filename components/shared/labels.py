@@ -60,7 +60,7 @@ def parse_target(target: str, class_names: Sequence[str]) -> tuple[int, ...]:
             "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
             "Images that show none of the classes need a class of their own"
         )
-    labels = _named(words, class_names) if is_named else _numbered(words, len(class_names))
+    labels = _named(words, class_names) if is_named else _numbered(words, class_names)
     if len(set(labels)) != len(labels):
         raise ValueError(f"Target repeats a class. Received: {target!r}")
     return tuple(sorted(labels))
@@ -76,17 +76,26 @@ def _named(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
             some = ", ".join(class_names[:3]) + (", ..." if len(class_names) > 3 else "")
             raise ValueError(
                 f"Target names an unknown class: expected names such as {some}, separated by ';'. Received: {word!r}.{guess}"
+                f"{_hint(class_names)}"
             )
         labels.append(positions[word.casefold()])
     return labels
 
 
-def _numbered(words: Iterable[str], num_classes: int) -> list[int]:
+def _hint(class_names: Sequence[str]) -> str:
+    return " For classes of your own, give the parameter classes" if tuple(class_names) == CLASS_NAMES else ""
+
+
+def _numbered(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
     labels = []
+    num_classes = len(class_names)
     for word in words:
         # No index has so many digits, and int() refuses thousands of them with a message of its own.
         if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < num_classes):
-            raise ValueError(f"Target names an unknown class: expected indices from 0 to {num_classes - 1}. Received: {word!r}")
+            raise ValueError(
+                f"Target names an unknown class: expected indices from 0 to {num_classes - 1}. Received: {word!r}."
+                f"{_hint(class_names)}"
+            )
         labels.append(int(word))
     return labels
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 _PARTIAL = ".partial"
 # How file systems say that they have no hard links.
@@ -38,8 +38,15 @@ def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
     if is_deep:
         return {name: StoredFile(Path(uri, name).stat().st_size) for name in list_tree(uri) if Path(uri, name).is_file()}
     with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
-        return {entry.name: StoredFile(entry.stat().st_size) for entry in entries if entry.is_file()}
+        return {entry.name: StoredFile(entry.stat().st_size) for entry in entries if _is_file(entry)}
     return {}
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in circles
+        return False
 
 
 def list_names(uri: str) -> list[str]:
@@ -80,7 +87,7 @@ def create(uri: str) -> contextlib.AbstractContextManager[Path]:
 def _creating(uri: str, sync: bool) -> Iterator[Path]:
     final = Path(uri)
     # The end of the name is kept, as some writers choose the format by it; a file system may allow no more than 255 bytes.
-    partial = _partial_dir(final.parent) / f"{secrets.token_hex(4)}.{final.name[-40:]}"
+    partial = own_place(final.parent) / f"{secrets.token_hex(4)}.{final.name[-40:]}"
     try:
         yield partial
         if sync:
@@ -243,8 +250,11 @@ _own_places: dict[Path, Path] = {}
 _own_places_lock = threading.Lock()
 
 
-def _partial_dir(folder: Path) -> Path:
-    """This process's place for unfinished files beside their final names."""
+def own_place(folder: Path) -> Path:
+    """This process's place for what is unfinished, beside the final names; a kill leaves it to be swept."""
+    if own := next((parent for parent in folder.parents if parent.parent.name == _PARTIAL), None):
+        folder.mkdir(parents=True, exist_ok=True)  # a part of what is unfinished itself
+        return own
     with _own_places_lock:
         own = _own_places.get(folder)
         if own is None or not own.is_dir():  # the folder may have been removed since, and may be wanted again

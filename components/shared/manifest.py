@@ -99,8 +99,17 @@ class Manifest(BaseModel):
         Path(artifact.path).write_bytes(self.to_json())
         artifact.metadata.update(self.metadata())
 
+    def describe(self, *artifacts: Artifact, reused: bool) -> None:
+        """Says in artifacts' metadata what they are, where they come from, and whether this run made or found them.
+
+        Metrics get no counts and figures: KFP's page takes each entry of theirs for one.
+        """
+        for artifact in artifacts:
+            said = self.lineage() if hasattr(artifact, "log_metric") else self.metadata()
+            artifact.metadata.update(said | {"reused": reused})
+
     def lineage(self) -> dict[str, Any]:
-        """Where an output comes from: for the metadata of artifacts that hold something else than the manifest."""
+        """Where an output comes from."""
         names = {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
         return self.model_dump(mode="json", include=names)
 
@@ -142,7 +151,7 @@ class RawImages(Manifest):
         if self.num_without_files:
             parts.append(f"{self.num_without_files} rows without any image left out")
         if self.num_incomplete:
-            parts.append(f"{self.num_incomplete} samples lack some of the four filters")
+            parts.append(f"{self.num_incomplete} samples lack some of their filters")
         if self.num_bad:
             parts.append(f"{self.num_bad} cannot be used (reasons in {self.index_uri})")
         return "; ".join(parts)
@@ -205,11 +214,19 @@ MODEL_THRESHOLDS = "assets/thresholds.csv"
 
 
 class TrainedModel(Manifest):
-    """An exported model and how its training went."""
+    """An exported model and how its training went.
+
+    Attributes:
+        started_from: The weights that training began with, in words.
+        epochs_trained: How many epochs it took.
+        best_epoch: The one whose weights these are, from 1.
+        metrics: Of that epoch.
+    """
 
     class_names: list[str]
     channels: list[str]
     image_size_px: int
+    started_from: str = ""
     epochs_trained: int
     best_epoch: int
     metrics: dict[str, float]

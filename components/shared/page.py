@@ -15,11 +15,12 @@ _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: a heading, a sentence on how to read it, and content."""
+    """A part of a page: a heading, a sentence on how to read it, and content. Links to it are `#<anchor>`."""
 
     title: str
     content: Markup
     note: str = ""
+    anchor: str = ""
 
 
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:

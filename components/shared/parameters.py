@@ -83,7 +83,7 @@ RULES: dict[str, Rule] = {
     "seed": _between(0, 2**31 - 1),
     "max_bad_fraction": _between(0.0, 1.0),
     "beam_runner": _not_empty,
-    "recipe": _one_of(("paper", "strong")),
+    "recipe": _one_of(("paper", "strong", "plateau")),
     "loss": _one_of(("", "bce", "focal", "bce_soft_f1")),
     "precision": _one_of(("auto", "float32", "float16", "bfloat16")),
     "weights": _not_empty,

@@ -10,8 +10,7 @@ import uuid
 from collections.abc import Sequence
 
 from components.shared import storage
-
-WRONG, UNKNOWN = 3, 4
+from components.shared.exit_status import UNKNOWN, WRONG
 
 
 def probe(root: str) -> None:
@@ -34,9 +33,9 @@ def main(roots: Sequence[str]) -> int:
     for root in roots:
         try:
             probe(root)
-        except storage.NoCredentialsError as error:
+        except storage.NoCredentialsError as error:  # nor for the other places
             print(error, file=sys.stderr)
-            status = max(status, UNKNOWN) if status != WRONG else WRONG
+            return status or UNKNOWN
         except (FileNotFoundError, PermissionError, ValueError) as error:
             print(error, file=sys.stderr)
             status = WRONG

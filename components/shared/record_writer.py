@@ -18,6 +18,7 @@ import numpy as np
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
 _HEADER_BYTES = _LENGTH.size + _CHECKSUM.size
+_PIXELS = "image/raw"
 
 
 class RecordWriter:
@@ -63,11 +64,16 @@ def encode_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) ->
         "image/class/label": _integers(labels),
         "image/filename": _content(sample_id.encode()),
         "image/height": _integers([height]),
-        "image/raw": _content(pixels.tobytes()),
+        _PIXELS: _content(pixels.tobytes()),
         "image/width": _integers([width]),
     }
     entries = [_field(1, _field(1, [name.encode()]) + _field(2, feature)) for name, feature in features.items()]
     return b"".join(_field(1, list(chain.from_iterable(entries))))
+
+
+def before_pixels(num_bytes: int) -> bytes:
+    """What stands in an example right before pixels of so many bytes: where it is found, they can be read in place."""
+    return b"".join([*_field(1, [_PIXELS.encode()]), *_field(2, _content(bytes(num_bytes)))[:-1]])
 
 
 def frame_record(example: bytes) -> bytes:

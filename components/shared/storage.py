@@ -9,14 +9,12 @@ import importlib
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import google_crc32c
 
-if TYPE_CHECKING:
-    from components.shared.store import Store
+from components.shared.store import Store, StoredFile
 
 _IN_FLIGHT = 16
 
@@ -33,22 +31,7 @@ class NoCredentialsError(PermissionError):
     """There are no credentials at all, which says nothing of what another machine may do."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """What is known of a stored file without reading it.
-
-    Attributes:
-        num_bytes: Its size.
-        crc32c: The checksum that Google Cloud Storage keeps of every object; empty where only reading the file can tell.
-        crc32: The checksum that ZIP archives keep of their members; empty likewise.
-    """
-
-    num_bytes: int
-    crc32c: str = ""
-    crc32: str = ""
-
-
-def _store(uri: str) -> "Store":
+def _store(uri: str) -> Store:
     scheme = uri.partition("://")[0] if "://" in uri else ""
     if scheme not in ("", "gs"):
         raise ValueError(f"Expected a path, or gs://<bucket>/<name>. Received: {uri}")

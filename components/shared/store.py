@@ -1,10 +1,24 @@
 """What a back end of `components.shared.storage` does."""
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from components.shared.storage import StoredFile
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """What is known of a stored file without reading it.
+
+    Attributes:
+        num_bytes: Its size.
+        crc32c: The checksum that Google Cloud Storage keeps of every object; empty where only reading the file can tell.
+        crc32: The checksum that ZIP archives keep of their members; empty likewise.
+    """
+
+    num_bytes: int
+    crc32c: str = ""
+    crc32: str = ""
 
 
 class Store(Protocol):

@@ -3,9 +3,12 @@
 import json
 import logging
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 _log = logging.getLogger(__name__)
@@ -30,8 +33,8 @@ class Devices:
         """Whether this process writes what all have learnt."""
         return self.worker == 0
 
-    def rows(self, images_per_step: int) -> tuple[slice, int]:
-        """Which images of each step are this process's, and in how many parts they come: one a device.
+    def rows(self, images_per_step: int) -> slice:
+        """Which images of each step are this process's.
 
         Raises:
             ValueError: If the devices cannot have the same number of images each.
@@ -42,7 +45,20 @@ class Devices:
                 f"batch_size: expected a multiple of the {num_replicas} devices. Received: {images_per_step} images a step"
             )
         own = images_per_step // self.num_workers
-        return slice(self.worker * own, (self.worker + 1) * own), num_replicas // self.num_workers
+        return slice(self.worker * own, (self.worker + 1) * own)
+
+    def distribute(self, batch: tuple[np.ndarray, ...]) -> Any:
+        """Gives each device of this process its part of a batch."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return tuple(tf.convert_to_tensor(values) for values in batch)
+        num_parts = self.strategy.num_replicas_in_sync // self.num_workers
+        size = len(batch[0]) // num_parts
+
+        def part_of(context: tf.distribute.experimental.ValueContext) -> tuple[tf.Tensor, ...]:
+            start = context.replica_id_in_sync_group % num_parts * size
+            return tuple(tf.convert_to_tensor(values[start : start + size]) for values in batch)
+
+        return self.strategy.experimental_distribute_values_from_function(part_of)
 
 
 def open_devices() -> Devices:
@@ -62,6 +78,8 @@ def open_devices() -> Devices:
         has_chief = "chief" in task["cluster"]
         worker = 0 if resolver.task_type == "chief" else int(resolver.task_id) + has_chief
         _prepare()
+        # TensorFlow's server takes SIGTERM for itself: it goes back to whom Python knows.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         _log.info("worker %d of %d", worker + 1, num_workers)
         return Devices(strategy, worker, num_workers)
     visible = _prepare()
@@ -82,5 +100,8 @@ def _prepare() -> list[tf.config.PhysicalDevice]:
         # On a CPU, Grappler's rewriting of the training graph takes longer than it saves in a short training, and the rate
         # with and without it is the same within the noise.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        # A training that was killed then ends bit for bit as if it had not been. On a GPU it costs speed, and some operations
+        # have no such form: there, a training carries on as exactly as its sums allow.
+        tf.config.experimental.enable_op_determinism()
     _log.info("training on %s", ", ".join(device.name for device in visible) or "the CPU")
     return visible

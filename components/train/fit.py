@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 import keras
@@ -67,15 +68,16 @@ def train(
     training = _Training(learner, recipe, checkpoints, devices)
     training.restore()
     history, validation = training.history, Validation(network, examples, recipe)
+    plan = lru_cache(maxsize=2)(partial(plan_epoch, records, recipe, seed))  # at the end of an epoch the next is read already
+    batches = _batches(records, plan, range(learner.num_steps, recipe.epochs * num_steps), devices)
     size = images_per_step(records, recipe.batch_size)
     with training.saved_when_stopped(), progress_bar(recipe.epochs * num_steps * size, "images") as progress:
         progress.update(learner.num_steps * size)
         progress.unpause()
         while history.num_epochs < recipe.epochs and not history.is_exhausted(recipe.patience):
-            plan = plan_epoch(records, recipe, seed, history.num_epochs)
             started_s, first_step = time.monotonic(), learner.num_steps - history.num_epochs * num_steps
-            for batch in _batches(records, examples, plan, first_step, devices):
-                training.step(batch, num_steps)
+            for _ in range(first_step, num_steps):
+                training.step(next(batches), num_steps)
                 if learner.num_steps == 1:
                     # The first step, in which TensorFlow builds the graph, says nothing about the time that the others take.
                     progress.unpause()
@@ -166,13 +168,10 @@ def _weights(network: keras.Model, weights: list[np.ndarray]) -> Iterator[None]:
         network.set_weights(own)
 
 
-def _batches(records: RecordFiles, examples: Examples, plan: Epoch, first_step: int, devices: Devices) -> Iterator[Any]:
-    """The batches of the rest of an epoch, distributed to the devices."""
-    rows, num_parts = devices.rows(plan.numbers.shape[1])
-    batches = training_batches(records, examples, plan, first_step, rows, num_parts)
-    if devices.strategy.num_replicas_in_sync > 1:
-        batches = devices.strategy.distribute_datasets_from_function(lambda _: batches)
-    return iter(batches)
+def _batches(records: RecordFiles, plan: Callable[[int], Epoch], steps: range, devices: Devices) -> Iterator[Any]:
+    """The batches of these steps, distributed to the devices."""
+    rows = devices.rows(plan(0).numbers.shape[1])
+    return map(devices.distribute, training_batches(records, plan, steps, rows))
 
 
 def _check_finite(value: float, name: str, place: str, rate: float) -> None:

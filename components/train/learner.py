@@ -1,5 +1,6 @@
 """A network with all that changes while it learns: weights, optimiser, averages, and how far it has come."""
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -12,6 +13,8 @@ from components.train.augmentation import augment
 from components.train.losses import LOSSES, smooth
 from components.train.model import backbone_of
 from components.train.recipes import Recipe
+
+_log = logging.getLogger(__name__)
 
 
 class Learner:
@@ -48,6 +51,8 @@ class Learner:
         self._learning = network.trainable_variables
         with strategy.scope():
             self._optimizer = _optimizer(network, recipe.learning_rate)
+            # Loss scaling has state of its own, which only float16 has.
+            self._adam = getattr(self._optimizer, "inner_optimizer", self._optimizer)
             self._averages = [tf.Variable(variable.value) for variable in self._learning] if recipe.average_decay else []
         self._steps = tf.Variable(0, dtype=tf.int64)
         self._sums = tf.Variable([0.0, 0.0], dtype=tf.float64)  # of losses and of accuracies, over the steps of this epoch
@@ -93,15 +98,19 @@ class Learner:
         return [variable.numpy() for variable in self._variables]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
-        """Takes a state.
+        """Takes a state, which may come from a machine where `precision=auto` meant another precision.
 
         Raises:
             ValueError: If it is of another network or recipe.
         """
         shapes, expected = [value.shape for value in state], [tuple(variable.shape) for variable in self._variables]
-        if shapes != expected:
+        num_common = len(expected) - len(self._loss_scaling)
+        if shapes[:num_common] != expected[:num_common] or any(shapes[num_common:]):  # loss scaling has nothing but scalars
             raise ValueError(f"it is the state of another training: {len(shapes)} arrays for {len(expected)} variables")
-        for variable, value in zip(self._variables, state, strict=True):
+        if len(shapes) != len(expected):
+            _log.warning("the precision is not the one before: carrying on, but not bit for bit")
+        # Loss scaling that the state does not know of begins anew; that which nobody needs any more is left out.
+        for variable, value in zip(self._variables, state, strict=False):
             variable.assign(value)
 
     def learned_weights(self) -> list[np.ndarray]:
@@ -111,7 +120,13 @@ class Learner:
 
     @cached_property
     def _variables(self) -> list[Any]:
-        return [*self.network.variables, *self._optimizer.variables, *self._averages, self._steps, self._sums]
+        own = [*self.network.variables, *self._adam.variables, *self._averages, self._steps, self._sums]
+        return [*own, *self._loss_scaling]
+
+    @cached_property
+    def _loss_scaling(self) -> list[Any]:
+        in_adam = {id(variable) for variable in self._adam.variables}
+        return [variable for variable in self._optimizer.variables if id(variable) not in in_adam]
 
     @cached_property
     def _warming_step(self) -> Any:

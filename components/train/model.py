@@ -1,25 +1,33 @@
-"""The network: InceptionResNetV2 with normalisation before it and a head of one logit per class behind it. Plain Keras 3."""
+"""The network: a backbone with normalisation before it and a head of one logit per class behind it. Plain Keras 3."""
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from components.train.weights import with_weights
 
+# Each is a function of Keras Applications, or another that takes `include_top`, `weights` (`imagenet` or None) and
+# `input_shape`, and gives a network from images to feature maps. A recipe names the one that it trains.
+BACKBONES: dict[str, Callable[..., keras.Model]] = {
+    # The paper's (Szegedy et al., AAAI 2017).
+    "inception_resnet_v2": keras.applications.InceptionResNetV2,
+}
 
-def inception_resnet_v2(image_size_px: int, num_channels: int, weights: str) -> keras.Model:
-    """The paper's network without its classifier (Szegedy et al. 2016, as Keras Applications has it).
+
+def build_backbone(name: str, image_size_px: int, num_channels: int, weights: str) -> keras.Model:
+    """Makes a network without its classifier.
 
     Args:
-        image_size_px: The side of the square input, at least 75.
+        name: One of `BACKBONES`.
+        image_size_px: The side of the square input. InceptionResNetV2 takes 75 and more.
         num_channels: Of the input.
         weights: As `weights.with_weights` takes them, and refuses them.
     """
 
     def build(num_channels: int, is_pretrained: bool) -> keras.Model:
         shape = (image_size_px, image_size_px, num_channels)
-        return keras.applications.InceptionResNetV2(
-            include_top=False, weights="imagenet" if is_pretrained else None, input_shape=shape
-        )
+        return BACKBONES[name](include_top=False, weights="imagenet" if is_pretrained else None, input_shape=shape)
 
     return with_weights(build, num_channels, weights)
 

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from components.shared.manifest import Examples, TrainedModel
+from components.shared.manifest import TrainedModel
 from components.shared.page import Section, figure, render_page, table
 from components.train.augmentation import augment
 from components.train.history import History
-from components.train.inputs import plan_epoch, training_batches
+from components.train.inputs import plan_epoch, read_batch
 from components.train.recipes import Recipe
 from components.train.record_files import RecordFiles
 
@@ -28,6 +28,7 @@ AugmentedImage = Sequence[np.ndarray]
 def training_report(model: TrainedModel, history: History, precision: str, augmented: Sequence[AugmentedImage]) -> str:
     """Writes the page. The first two curves are those of the paper's figures 4 and 5, the pictures those of its figure 3."""
     metrics = model.metrics
+    parameters = model.parameters | {"started from": model.started_from}
     rows = [
         ["Loss", metrics["loss"], metrics["val_loss"], "-"],
         ["Accuracy, element-wise", metrics["accuracy"], metrics["val_accuracy"], metrics["val_accuracy_all_negative"]],
@@ -57,12 +58,12 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
                 "Left as stored, then as augmented for the first epochs: turned, mirrored, brighter or darker. Shown at "
                 f"{_DISPLAY_GAIN:g} times their brightness.",
             ),
-            Section("Parameters", table(["Parameter", "value"], [[k, str(v)] for k, v in model.parameters.items()])),
+            Section("Parameters", table(["Parameter", "value"], [[k, str(v)] for k, v in parameters.items()])),
         ],
     )
 
 
-def augmented_pairs(records: RecordFiles, examples: Examples, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
+def augmented_pairs(records: RecordFiles, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
     """Some training images as they are stored, and as they are augmented in the first epochs."""
     chosen = np.arange(min(_NUM_AUGMENTED, len(records)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
@@ -74,8 +75,7 @@ def augmented_pairs(records: RecordFiles, examples: Examples, recipe: Recipe, se
         symmetries, draws = plan.symmetries.ravel()[places], plan.draws.reshape(-1, 2)[places]
         if epoch == 0:
             symmetries, draws = np.zeros_like(symmetries), np.zeros_like(draws)
-        one_step = type(plan)(chosen[None], symmetries[None], draws[None])
-        pixels, draws, _ = next(iter(training_batches(records, examples, one_step)))
+        pixels, _ = read_batch(records, chosen, symmetries)
         images = augment(tf.convert_to_tensor(pixels), draws, recipe.rotation_turns, recipe.brightness)
         for versions, image in zip(shown, np.asarray(images), strict=True):
             versions.append(image[:, :, :3])

@@ -8,7 +8,7 @@ from components.shared.manifest import Examples, TrainedModel
 from components.train.recipes import Recipe
 
 # Raised when the same examples and parameters give another model.
-FORMAT = 3
+FORMAT = 4
 
 # The files that are published with the manifest.
 MODEL = "model"
@@ -21,20 +21,25 @@ IMAGENET, NONE = "imagenet", "none"
 
 @dataclass(frozen=True)
 class Request:
-    """What the model shall be."""
+    """What the model shall be.
+
+    With `warm_start`, training starts from the champion's weights. Which champion that is has no part in the fingerprint: a run
+    that is repeated after the model itself was made the champion, say, is to find the training, not to train once more.
+    """
 
     recipe_name: str
     recipe: Recipe
     weights: str
     seed: int
     precision: str = "auto"
+    warm_start: bool = False
 
     def parameters(self) -> dict[str, object]:
         """What changes the model, beside the examples. A weights file counts by its content."""
         is_file = self.weights not in (IMAGENET, NONE) and storage.exists(self.weights)
         weights = f"crc32c:{storage.stored_crc32c(self.weights)}" if is_file else self.weights
         own = {"recipe": self.recipe_name, "weights": weights, "seed": self.seed, "precision": self.precision}
-        return {**asdict(self.recipe), **own}
+        return {**asdict(self.recipe), **own, "warm_start": self.warm_start}
 
     def uri(self, examples: Examples, data_root: str) -> str:
         """The folder of the training."""

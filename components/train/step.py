@@ -7,6 +7,7 @@ def train(
     examples: Input[Dataset],
     transform_graph: Input[Artifact],
     data_root: str,
+    serving_root: str,
     model: Output[Model],
     training_metrics: Output[Metrics],
     training_report: Output[HTML],
@@ -18,6 +19,8 @@ def train(
     patience: int = 0,
     loss: str = "",
     precision: str = "auto",
+    warm_start: bool = False,
+    model_name: str = "hpa",
     seed: int = 0,
 ) -> None:
     """Trains InceptionResNetV2 with one sigmoid a class, and exports it with its normalisation inside.
@@ -28,10 +31,11 @@ def train(
         examples: What convert wrote.
         transform_graph: The statistics of the training split, from convert.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
+        serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
         model: A SavedModel that takes the filters' PNG files, or pixels.
         training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of always answering no.
         training_report: A page with the curves, and images as the network sees them.
-        recipe: How to train: paper, or strong.
+        recipe: How to train: paper, strong, or plateau.
         weights: imagenet (downloaded by Keras), none, or the path or gs:// address of a file of Keras weights.
         epochs: At most so many; 0 means as the recipe says.
         batch_size: Images per step; 0 means as the recipe says.
@@ -39,12 +43,16 @@ def train(
         patience: Epochs without a better validation loss before stopping; 0 means as the recipe says.
         loss: bce, focal or bce_soft_f1; empty means as the recipe says.
         precision: float32, float16 or bfloat16, in which layers compute; auto takes what the device is fast at.
+        warm_start: Start from the champion's weights, if one is served, fits the examples, and was trained on none of those
+            that the new model is judged on; else as weights says.
+        model_name: The folder of the model's versions.
         seed: Of the initial weights, the order of the data and the augmentation.
     """
     import logging
     from pathlib import Path
 
     from components.shared import storage
+    from components.shared.champion import find_champion
     from components.shared.manifest import Examples
     from components.shared.parameters import check_parameters
     from components.shared.progress import step_log
@@ -53,6 +61,8 @@ def train(
 
     with step_log("train"):
         check_parameters(
+            serving_root=serving_root,
+            model_name=model_name,
             recipe=recipe,
             weights=weights,
             epochs=epochs,
@@ -64,21 +74,20 @@ def train(
             seed=seed,
         )
         chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience, loss)
-        wanted = request.Request(recipe, chosen, weights, seed, precision)
+        wanted = request.Request(recipe, chosen, weights, seed, precision, warm_start)
         records = Examples.read(examples.path)
-        done = wanted.find(records, data_root)
+        found = done = wanted.find(records, data_root)
         if done:
             logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
             storage.remove_tree(storage.join(done.uri, "checkpoints"))  # of a process that was killed after it had published
         else:
             from components.train.training import train_model
 
-            done = train_model(records, Path(transform_graph.path), data_root, wanted)
+            champion = find_champion(serving_root, model_name) if warm_start else None
+            done = train_model(records, Path(transform_graph.path), data_root, wanted, champion)
         storage.fetch_tree(done.file_uri(request.MODEL), Path(model.path))
         storage.fetch(done.file_uri(request.TRAINING_REPORT), Path(training_report.path))
         Path(training_metrics.path).write_text(done.model_dump_json(include={"metrics"}), encoding="utf-8")
         for name, value in done.metrics.items():
             training_metrics.log_metric(name, value)
-        training_metrics.metadata.update(done.lineage())
-        for artifact in (model, training_report):
-            artifact.metadata.update(done.metadata())
+        done.describe(model, training_metrics, training_report, reused=bool(found))

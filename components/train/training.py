@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.shared import storage
+from components.shared.champion import Champion
 from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.shared.staging import staged
 from components.train.checkpoint import Checkpoints
@@ -21,11 +22,12 @@ from components.train.fit import train
 from components.train.history import History
 from components.train.inputs import evaluation_batches
 from components.train.logs import TensorBoardLogs
-from components.train.model import build_model, inception_resnet_v2
+from components.train.model import build_backbone, build_model
 from components.train.precision import computing_in
 from components.train.record_files import RecordFiles, open_records
 from components.train.report import augmented_pairs, training_report
 from components.train.request import HISTORY, MODEL, NONE, TRAINING_REPORT, Request
+from components.train.warm_start import Start
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +35,13 @@ _log = logging.getLogger(__name__)
 _EXPORT_TOLERANCE = 1e-5
 # Of a worker that waits for the chief to publish.
 _SECONDS_BETWEEN_LOOKS = 2.0
+# The chief exports in a minute or two. When this long has passed it has died, and nothing else tells the others.
+_SECONDS_TO_PUBLISH = 900.0
 
 
-def train_model(examples: Examples, transform_graph: Path, data_root: str, request: Request) -> TrainedModel:
+def train_model(
+    examples: Examples, transform_graph: Path, data_root: str, request: Request, champion: Champion | None = None
+) -> TrainedModel:
     """Trains, exports, checks and publishes a model.
 
     Args:
@@ -43,28 +49,38 @@ def train_model(examples: Examples, transform_graph: Path, data_root: str, reque
         transform_graph: The folder that convert's tensorflow-transform wrote.
         data_root: The folder above `training/`.
         request: What the model shall be.
+        champion: The version that is served now: a warm start is from its weights.
     """
+    uri = request.uri(examples, data_root)
+    start = Start.choose(request.weights, request.warm_start, champion, examples, uri)
+    _log.info("training starts from %s", start.words)
     with staged(examples, ("train", "validation")) as local:
-        return _train_staged(local, transform_graph, request.uri(examples, data_root), request)
+        return _train_staged(local, transform_graph, uri, request, start)
 
 
-def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: Request) -> TrainedModel:
+def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: Request, start: Start) -> TrainedModel:
     devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
     logs = TensorBoardLogs(storage.join(uri, "logs"))
     keras.utils.set_random_seed(request.seed)
-    recipe = request.recipe if request.weights != NONE else replace(request.recipe, warmup_epochs=0)
+    # The head alone warms up where only the backbone has learned something.
+    weights = NONE if start.champion_uri else request.weights
+    recipe = request.recipe if weights != NONE else replace(request.recipe, warmup_epochs=0)
     constants = read_constants(transform_graph)
     records = open_records(examples, "train")
+    # What the model has seen, in all its trainings. Read now: an old version may be removed while this one trains.
+    ids = sorted({*records.descriptions[0], *start.training_ids()})
 
     def build(weights: str) -> keras.Model:
-        backbone = inception_resnet_v2(examples.image_size_px, len(examples.channels), weights)
+        backbone = build_backbone(recipe.backbone, examples.image_size_px, len(examples.channels), weights)
         moments = constants["channel_mean"], constants["channel_std"]
         return build_model(backbone, *moments, len(examples.class_names), recipe.dropout)
 
     with computing_in(request.precision) as precision:
         with devices.strategy.scope():
-            network = build(request.weights)
+            network = build(weights)
+            if start.champion_uri:
+                start.give_weights(network)
         on_epoch = logs.write if devices.is_chief else lambda _: None
         history = train(network, examples, records, recipe, request.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
@@ -72,13 +88,19 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
     # What is served computes in float32 everywhere, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())
-    published = _publish(exact, examples, records, uri, request, history, precision)
+    published = _publish(exact, examples, records, ids, uri, request, start, history, precision)
     checkpoints.clear()
     return published
 
 
 def _wait_for_chief(uri: str) -> TrainedModel:
+    started_s = time.monotonic()
     while not (published := TrainedModel.find(uri)):
+        if time.monotonic() - started_s > _SECONDS_TO_PUBLISH:
+            raise TimeoutError(
+                f"The first worker has published no model below {uri} in {_SECONDS_TO_PUBLISH:.0f} s after the end of the "
+                "training: see its log. Started again, all workers carry on from the last checkpoint."
+            )
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     return published
 
@@ -87,16 +109,18 @@ def _publish(
     network: keras.Model,
     examples: Examples,
     records: RecordFiles,
+    ids: list[str],
     uri: str,
     request: Request,
+    start: Start,
     history: History,
     precision: str,
 ) -> TrainedModel:
     """Exports, checks and publishes what was learned."""
-    ids, _ = records.descriptions
+    began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
     manifest = TrainedModel(
         fingerprint=request.fingerprint(examples),
-        inputs={"examples": examples.fingerprint},
+        inputs={"examples": examples.fingerprint} | began,
         parameters=request.parameters(),
         source=examples.source,
         licence=examples.licence,
@@ -104,6 +128,7 @@ def _publish(
         class_names=examples.class_names,
         channels=examples.channels,
         image_size_px=examples.image_size_px,
+        started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,
         metrics=history.at_best() | {"val_accuracy_all_negative": all_negative_accuracy(examples, "validation")},
@@ -117,7 +142,7 @@ def _publish(
         _check_export(folder / MODEL, network, examples, views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        augmented = augmented_pairs(records, examples, request.recipe, request.seed)
+        augmented = augmented_pairs(records, request.recipe, request.seed)
         page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)

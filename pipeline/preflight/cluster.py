@@ -33,6 +33,10 @@ class Node:
         """Whether it bears all of these labels."""
         return all(self.labels.get(key) == value for key, value in wanted.items())
 
+    def has(self, resource: str) -> Decimal:
+        """How much of a resource it has for pods."""
+        return self.allocatable.get(resource, Decimal(0))
+
     def repelling(self, step: Step) -> list[str]:
         """The taints of this node that a step does not tolerate, as kubectl writes them."""
         return [

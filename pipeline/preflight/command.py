@@ -1,6 +1,7 @@
 """The command `python -m pipeline preflight`."""
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -12,51 +13,57 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.compiled import PIPELINE_YAML
+from pipeline.images import read_digests
 from pipeline.preflight import data, placement, registry, server
 from pipeline.preflight.cluster import open_cluster
 from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, begin, run_checks
 from pipeline.preflight.submission import Submission, read_submission
 
 _STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.COULD_NOT_LOOK: "yellow"}
+# Never an option: anybody on the machine can read those.
+_TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"
 _EXPLAINED_IN = "docs/cluster.md"
 
 
 def preflight(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE...", help="As they will be submitted.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="As they will be submitted.")] = None,
     host: Annotated[
         str,
-        typer.Option(envvar=["KFP_HOST", "KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="Where Kubeflow Pipelines answers."),
+        typer.Option(envvar=["KFP_HOST", "KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="The address of Kubeflow Pipelines."),
     ] = "",
-    file: Annotated[
-        Path, typer.Option(help="The compiled pipeline that will be submitted.", show_default=PIPELINE_YAML.name)
-    ] = PIPELINE_YAML,
-    namespace: Annotated[str, typer.Option(help="Where the pods will run.")] = "kubeflow",
-    token: Annotated[str, typer.Option(envvar="KFP_EXISTING_TOKEN", help="A bearer token for the host, if it wants one.")] = "",
+    file: Annotated[Path, typer.Option(help="The compiled pipeline.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
+    registry: Annotated[str, typer.Option(help="As of `compile`: where the images are.", show_default=False)] = "",
+    tag: Annotated[str, typer.Option(help="As of `compile`: the images' tag.", show_default=False)] = "",
+    digests: Annotated[Path | None, typer.Option(help="As of `compile`: pins the images.", show_default=False)] = None,
+    namespace: Annotated[str, typer.Option(envvar="KFP_NAMESPACE", help="Where the pods will run.")] = "kubeflow",
     context: Annotated[str, typer.Option(help="Of the kubeconfig; empty means the current one.")] = "",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a check may take.")] = 60.0,
 ) -> None:
     """Looks for what would fail on the cluster an hour after submitting: nothing is started and nothing is left behind.
 
-    Each check says ok, FAILED with what to do, or that it could not look. The exit status is 1 if one failed.
+    Each check says ok, FAILED with what to do, or that it could not look. The exit status is 1 if one failed. Where the server
+    wants a token, it is taken from the variable KFP_EXISTING_TOKEN.
 
     Example: python -m pipeline preflight source=synthetic:450 data_root=gs://my-bucket/hpa
-    serving_root=gs://my-bucket/models --host http://localhost:8080 --file cluster.yaml
+    serving_root=gs://my-bucket/models --host http://localhost:8080
+    --registry registry.example.com/hpa
     """
     console = Console(file=sys.stdout, highlight=False)
     try:
-        submission = read_submission(file, arguments or [])
+        pinned = read_digests(digests) if digests else None
+        submission = read_submission(file, arguments or [], registry, tag, pinned)
     except (ValueError, OSError) as error:
         Console(stderr=True, highlight=False).print(escape(str(error)), style="red", soft_wrap=True)
         raise typer.Exit(1) from None
     logging.disable(logging.CRITICAL)  # libraries tell of every try
     warnings.simplefilter("ignore")
     with console.status("looking"):  # shows nothing where this is no terminal
-        findings = run_checks(_checks(submission, host, namespace, token, context, timeout), timeout)
+        findings = run_checks(_checks(submission, host, namespace, context, timeout), timeout)
     _show(findings, console)
     raise typer.Exit(1 if any(finding.verdict == Verdict.FAILED for finding in findings) else 0)
 
 
-def _checks(submission: Submission, host: str, namespace: str, token: str, context: str, timeout_s: float) -> dict[str, Check]:
+def _checks(submission: Submission, host: str, namespace: str, context: str, timeout_s: float) -> dict[str, Check]:
     """The checks in the order in which they are shown."""
     # What asks a process of its own gives up a little sooner, to tell its last words.
     ask_timeout_s = 0.9 * timeout_s
@@ -64,14 +71,14 @@ def _checks(submission: Submission, host: str, namespace: str, token: str, conte
     cluster = begin(lambda: open_cluster(context))
     return {
         "parameters": lambda: _check_parameters(submission),
-        "API server": lambda: server.check_server(host, namespace, token),
+        "API server": lambda: server.check_server(host, namespace, os.environ.get(_TOKEN_VARIABLE, "")),
         "images": lambda: registry.check_images(submission),
         "GPU nodes": lambda: placement.check_gpu_nodes(submission, cluster.result()),
         "room on nodes": lambda: placement.check_room(submission, cluster.result()),
         "secrets": lambda: placement.check_secrets(submission, cluster.result(), namespace),
         "source": lambda: data.check_source(submission, size),
         "data and models": lambda: data.check_places(submission, ask_timeout_s),
-        "disk": lambda: data.check_data_fits(submission, size, cluster.result()),
+        "disk": lambda: data.check_data_fits(submission, size, lambda: cluster.result().nodes()),
     }
 
 
@@ -89,7 +96,7 @@ def _show(findings: list[Finding], console: Console) -> None:
         console.print(table)
     else:
         for finding in findings:
-            print(f"{finding.verdict}: {finding.check}: {finding.text}")
+            print(f"{finding.verdict}: {finding.check}: {'; '.join(finding.text.splitlines())}")
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in Verdict}
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     console.print(f"{said}. {_EXPLAINED_IN} says what each line means.", soft_wrap=True)

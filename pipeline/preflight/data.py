@@ -1,11 +1,13 @@
 """Whether the run's data can be read and written, and fits: asked of processes that have what the steps have installed."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from pipeline.modules import UNKNOWN, WRONG, ask_module
-from pipeline.preflight.cluster import Cluster, quantity
+from components.shared.exit_status import UNKNOWN, WRONG
+from pipeline.modules import ask_module
+from pipeline.preflight.cluster import Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.submission import Step, Submission
 
@@ -35,8 +37,9 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
     source = submission.values.get("source")
     if not source:
         raise CouldNotLookError("source is not given")
-    if _is_folder(source.removeprefix("dir:")) and source.startswith("dir:"):
-        _check_mounted(submission, "source", source.removeprefix("dir:"))
+    kind, _, place = source.partition(":")
+    if kind == "dir" and _is_folder(place):
+        _check_mounted(submission, "source", place)
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
     options = ["--include-test"] if submission.values.get("include_test") else []
     own = {name: submission.values[name] for name in ("classes", "file_pattern", "filters") if submission.values.get(name)}
@@ -58,8 +61,8 @@ def _whose(source: str) -> str:
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
     """Says whether the source can be read, with this machine's credentials, and how large it is."""
     found, source = size.result(), submission.values["source"]
-    parts = [f"{found.num_samples} samples"] if found.num_samples else []
-    parts += [f"{_gigabytes(found.num_bytes)}"] if found.num_bytes else []
+    parts = [f"{found.num_samples} sample{'s' if found.num_samples > 1 else ''}"] if found.num_samples else []
+    parts += [_gigabytes(found.num_bytes)] if found.num_bytes else []
     text = f"{source}: {', '.join(parts)}"
     return text if source.startswith("synthetic:") else f"{text} ({_whose(source)})"
 
@@ -102,39 +105,47 @@ def _is_below(folder: str, volume: str) -> bool:
     return folder == volume or folder.startswith(volume.rstrip("/") + "/")
 
 
-def check_data_fits(submission: Submission, size: "Future[SourceSize]", cluster: Cluster) -> str:
+def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nodes: Callable[[], list[Node]]) -> str:
     """Compares an estimate of the examples with the disk of the pods that copy them there."""
     try:
         found = size.result()
-    except FailedError:
+    except (FailedError, CouldNotLookError):
         raise CouldNotLookError("the size of the source is not known: see above") from None
     if not found.num_samples:
         raise CouldNotLookError("how many samples there are shows only when ingest has read the source")
     side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
     estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {_gigabytes(num_bytes)} of examples"
-    if _is_folder(submission.values.get("data_root", "")):
+    if not (data_root := submission.values.get("data_root")):
+        raise CouldNotLookError(f"{estimate}; data_root is not given")
+    if _is_folder(data_root):
         return f"{estimate}, read where they are"
     steps = [step for step in submission.steps if step.name in _STAGING]
-    limits = [_check_disk(step, num_bytes, estimate) for step in steps]
-    nodes = cluster.nodes()
+    limits = [_check_folder(step, num_bytes, estimate) for step in steps]
+    try:
+        nodes = list_nodes()
+    except CouldNotLookError as error:
+        raise CouldNotLookError(f"{estimate}; but {error}") from None
     for step in steps:
-        disks = [
-            node.allocatable["ephemeral-storage"]
-            for node in nodes
-            if node.has_labels(step.node_selector) and not node.repelling(step) and "ephemeral-storage" in node.allocatable
-        ]
-        if not disks:
-            raise CouldNotLookError(f"{estimate}. There is no node at present whose disk {step.name} would use")
-        if max(disks) < num_bytes:
-            raise FailedError(
-                f"{estimate}, and {step.name} copies them to its node's disk, which has {_gigabytes(int(max(disks)))} for "
-                "pods. Give the pool larger disks (--disk-size), or take a smaller image_size_px"
-            )
+        _check_disk(step, nodes, num_bytes, estimate)
     return f"{estimate}: they fit on the disks of {' and '.join(step.name for step in steps)}{''.join(limits)}"
 
 
-def _check_disk(step: Step, num_bytes: int, estimate: str) -> str:
+def _check_disk(step: Step, nodes: list[Node], num_bytes: int, estimate: str) -> None:
+    """Refuses data that are larger than the disk of any node that a step may use."""
+    usable = [node for node in nodes if node.has_labels(step.node_selector) and not node.repelling(step)]
+    if not usable:
+        raise CouldNotLookError(f"{estimate}. There is no node at present whose disk {step.name} would use")
+    largest_bytes = int(max(node.has("ephemeral-storage") for node in usable))
+    if largest_bytes < num_bytes:
+        raise FailedError(
+            f"{estimate}, and {step.name} copies them to its node's disk, which has {_gigabytes(largest_bytes)} for pods. "
+            "Give the pool larger disks (--disk-size), or take a smaller image_size_px"
+        )
+
+
+def _check_folder(step: Step, num_bytes: int, estimate: str) -> str:
+    """Refuses data that are larger than a step's temporary folder may be, and says how large that is."""
     limit = next((limit for folder, limit in step.disk_limits.items() if _is_below(_TEMPORARY, folder)), "")
     if not limit:
         return ""

@@ -1,46 +1,72 @@
 """Whether the cluster has nodes that the pods fit on, and the secrets that they get."""
 
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 
 from pipeline.preflight.cluster import Cluster, Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.gke import find_growing_pools
 from pipeline.preflight.submission import Step, Submission
 
 
 def check_gpu_nodes(submission: Submission, cluster: Cluster) -> str:
-    """Looks for nodes that the steps with a GPU can be placed on."""
+    """Looks for nodes that the steps with a GPU can be placed on, or for pools that would make them."""
     nodes = cluster.nodes()
     said = [_check_gpu_nodes(step, nodes, cluster.name) for step in submission.steps if step.accelerators]
     return "; ".join(said) or "no step asks for a GPU"
 
 
 def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
-    labels = ", ".join(f"{key}={value}" for key, value in step.node_selector.items())
+    if there := _with_gpus(step, nodes):
+        return f"{_count(_check_usable(step, there), 'node')} for {step.name}{_check_kept_free(step, there)}"
+    labels = _labels(step)
+    absent = f"no node of {cluster} has {f'the labels {labels}' if labels else 'a GPU'} at present"
+    advice = "make the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
+    try:
+        growing = _with_gpus(step, find_growing_pools(cluster))
+    except CouldNotLookError as error:
+        raise CouldNotLookError(f"{absent}, and {error}. Right if its pool grows from none; else {advice}") from None
+    if not growing:
+        raise FailedError(f"{absent}, and no pool may grow by one that has: {advice}")
+    usable = _check_usable(step, growing)
+    return f"none at present, but {usable[0].name} grows by one for {step.name}{_check_kept_free(step, growing)}"
+
+
+def _with_gpus(step: Step, nodes: list[Node]) -> list[Node]:
+    """The nodes that are meant: those with the labels, or, where none are asked for, those with GPUs."""
+    (resource,) = step.accelerators
+    return [node for node in nodes if node.has_labels(step.node_selector) and (step.node_selector or node.has(resource))]
+
+
+def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
+    """Those that offer enough GPUs and have no taint that keeps the step away."""
     ((resource, count),) = step.accelerators.items()
-    pool = [node for node in nodes if node.has_labels(step.node_selector) and (labels or node.allocatable.get(resource))]
-    if not pool:
-        which = f"the labels {labels}" if labels else f"any {resource}"
-        raise CouldNotLookError(
-            f"no node of {cluster} has {which} at present. Right if its pool grows from none; "
-            "else make the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
-        )
-    able = [node for node in pool if node.allocatable.get(resource, Decimal(0)) >= count]
+    able = [node for node in nodes if node.has(resource) >= count]
     if not able:
-        most = max(node.allocatable.get(resource, Decimal(0)) for node in pool)
         raise FailedError(
-            f"{step.name} asks for {count} {resource}, and the nodes with {labels or 'GPUs'} offer {most}. "
-            "If it is 0, their driver is not installed: make the pool with gpu-driver-version=default"
+            f"{step.name} asks for {count} {resource}, and {nodes[0].name} offers {max(node.has(resource) for node in nodes)}. "
+            "If it is 0, its driver is not installed: make the pool with gpu-driver-version=default"
         )
-    if not (open_nodes := [node for node in able if not node.repelling(step)]):
+    usable = [node for node in able if not node.repelling(step)]
+    if not usable:
         raise FailedError(
             f"{able[0].name} has the taint {', '.join(able[0].repelling(step))}, which {step.name} does not tolerate. "
             f"Give the pool the taint {_tolerated(step) or 'of no kind'} alone"
         )
-    text = f"{len(open_nodes)} {'node' if len(open_nodes) == 1 else 'nodes'} for {step.name}, with {count} {resource}"
-    if not any(node.taints for node in open_nodes):
-        text += f"; without a taint: pods that need no GPU may take their place ({_tolerated(step)} keeps them away)"
-    return text
+    return usable
+
+
+def _check_kept_free(step: Step, nodes: list[Node]) -> str:
+    if any(node.taints for node in nodes):
+        return ""
+    return f"; without a taint: pods that need no GPU may take its place ({_tolerated(step)} keeps them away)"
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
+
+
+def _labels(step: Step) -> str:
+    return ", ".join(f"{key}={value}" for key, value in step.node_selector.items())
 
 
 def _tolerated(step: Step) -> str:
@@ -59,10 +85,10 @@ def check_room(submission: Submission, cluster: Cluster) -> str:
         if not candidates:
             unknown.append(step.name)
         elif not any(_fits(wanted, node) for node in candidates):
-            largest = max(candidates, key=lambda node: (node.allocatable["memory"], node.allocatable["cpu"]))
+            largest = max(candidates, key=lambda node: (node.has("memory"), node.has("cpu")))
             problems.append(
                 f"{step.name} asks for {step.cpu} CPUs and {step.memory} of memory; {largest.name}, the largest node that it "
-                f"may use, has {largest.allocatable['cpu']:.1f} and {largest.allocatable['memory'] / 10**9:.1f}G"
+                f"may use, has {largest.has('cpu'):.1f} and {largest.has('memory') / 10**9:.1f}G"
             )
     if problems:
         raise FailedError("\n".join([*problems, "Give the pool larger machines"]))
@@ -72,7 +98,7 @@ def check_room(submission: Submission, cluster: Cluster) -> str:
 
 
 def _fits(wanted: Mapping[str, str], node: Node) -> bool:
-    return all(node.allocatable.get(name, Decimal(0)) >= quantity(text) for name, text in wanted.items())
+    return all(node.has(name) >= quantity(text) for name, text in wanted.items())
 
 
 def check_secrets(submission: Submission, cluster: Cluster, namespace: str) -> str:

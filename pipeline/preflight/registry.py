@@ -53,21 +53,24 @@ def check_images(submission: Submission) -> str:
     if local := [name for name in names if not parse_image(name).registry]:
         raise FailedError(
             f"{', '.join(local)}: no registry is named, so these are on the machine that built them alone. "
-            "`make push-images REGISTRY=<host>/<path> > digests.txt`, then "
-            "`python -m pipeline compile --registry <host>/<path> --digests digests.txt --output cluster.yaml` "
-            "and --file cluster.yaml here"
+            "`make push-images REGISTRY=<host>/<path> > digests.txt`, then --registry <host>/<path> --digests digests.txt "
+            "here and when you submit"
         )
     with ThreadPoolExecutor(len(names)) as pool:
         answers = dict(zip(names, pool.map(_ask, names), strict=True))
     if missing := [name for name, answer in answers.items() if answer == 404]:
-        raise FailedError(f"{', '.join(missing)}: the registry has no such image. `make push-images`, or is --file an old one?")
+        raise FailedError(
+            f"{', '.join(missing)}: the registry has no such image. `make push-images REGISTRY=...`, or name the right --tag"
+        )
     if refused := [name for name, answer in answers.items() if answer in (401, 403)]:
         hosts = sorted({parse_image(name).registry for name in refused})
         raise CouldNotLookError(
             f"{', '.join(hosts)} does not show its images to this machine's Docker credentials: `docker login {hosts[0]}`. "
             "The cluster needs credentials of its own"
         )
-    if odd := [f"{name}: {answer}" for name, answer in answers.items() if answer != 200]:
+    if odd := sorted(
+        {f"status {answer}" if isinstance(answer, int) else answer for answer in answers.values()} - {"status 200"}
+    ):
         raise CouldNotLookError(f"the registry answers otherwise than expected: {'; '.join(odd)}")
     return f"all {len(names)} are in the registry"
 

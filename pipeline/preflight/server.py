@@ -97,7 +97,8 @@ def _explained(host: str) -> Iterator[None]:
     except ApiException as error:
         if error.status in (401, 403):
             raise FailedError(
-                f"{host} does not let you in ({error.status}). Give --token, or ask for access to the namespace"
+                f"{host} does not let you in ({error.status}). "
+                "Put a token into KFP_EXISTING_TOKEN, or name your namespace by --namespace"
             ) from None
         if not error.status:  # of this client: the server has no certificate that it trusts
             raise FailedError(f"{host} has no certificate that is trusted here. Is its address right?") from None

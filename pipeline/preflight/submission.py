@@ -1,7 +1,7 @@
 """What would be submitted: a compiled pipeline, read for what its pods will ask for, with its arguments."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from pipeline.compiled import load_parameters, parse_arguments
+from pipeline.images import with_images
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,17 @@ class Submission:
     missing: tuple[str, ...]
 
 
-def read_submission(path: Path, words: list[str]) -> Submission:
-    """Reads what a compiled pipeline asks for when it is run with arguments, given as NAME=VALUE.
+def read_submission(
+    path: Path, words: list[str], registry: str = "", tag: str = "", digests: Mapping[str, str] | None = None
+) -> Submission:
+    """Reads what a compiled pipeline asks for when it is run with arguments.
+
+    Args:
+        path: The compiled pipeline.
+        words: The arguments, as NAME=VALUE.
+        registry: As of `with_images`, as are tag and digests: where its images will be.
+        tag: Their tag.
+        digests: Their digests.
 
     Raises:
         OSError: If the file cannot be read.
@@ -70,7 +80,8 @@ def read_submission(path: Path, words: list[str]) -> Submission:
     values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required}
     values |= parse_arguments(words, parameters)
     with _as_compiled(path):
-        spec, *others = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        text = with_images(path.read_text(encoding="utf-8"), registry, tag, digests)
+        spec, *others = yaml.safe_load_all(text)
         pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
         steps = tuple(
             _read_step(name.removeprefix("exec-"), executor["container"], pods.get(name, {}), values)

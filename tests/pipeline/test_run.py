@@ -13,9 +13,13 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from components.ingest.synthetic import render_sample
+from components.shared.labels import format_target
 from pipeline.compiled import PIPELINE_YAML, ROOT
 from pipeline.local import STEPS
 
+# Of a run, below the test's folder: where its images are, and how many there are at first.
+IMAGES, NUM_DRAWN = "cells", 24
 REAL_DATA = ROOT / ".." / "shared" / "data" / "hpa"
 SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
 
@@ -23,6 +27,19 @@ SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _draw(folder: Path, first: int, last: int) -> None:
+    """Adds drawn samples to a folder in the competition's layout."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "train.csv").open("a", encoding="utf-8") as table:
+        if first == 0:
+            table.write("Id,Target\n")
+        for number in range(first, last):
+            sample = render_sample(0, number)
+            table.write(f"{sample.sample_id},{format_target(sample.labels)}\n")
+            for name, png in sample.pngs.items():
+                (folder / f"{sample.sample_id}_{name}.png").write_bytes(png)
 
 
 def _no_weights(folder: Path) -> Path:
@@ -57,14 +74,22 @@ def _assert_every_declared_output_is_there(run: Path) -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("run")
-    # The rule is relaxed so that the model of one epoch is pushed: what is tested is the way there.
-    return folder, _run(folder, "source=synthetic:40", "blessing_min_gain=-1", *SMALL)
+    _draw(folder / IMAGES, 0, NUM_DRAWN)
+    return folder, _run(folder, *_scheduled(folder))
+
+
+def _scheduled(folder: Path) -> list[str]:
+    """The arguments of a run that is repeated.
+
+    The rule is relaxed so that the model of one epoch is pushed: what is tested is the way there.
+    """
+    return [f"source=dir:{folder / IMAGES}", "blessing_min_gain=-1", "warm_start=true", *SMALL]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("synthetic")
-class TestSynthetic:
-    """One run on drawn images, and what follows from it."""
+@pytest.mark.xdist_group("drawn")
+class TestDrawn:
+    """A run on drawn images, as a schedule repeats it, and what follows from it. The last test adds images."""
 
     def test_all_steps_succeed_and_write_every_declared_output(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
@@ -79,7 +104,7 @@ class TestSynthetic:
         shown = finished[1].stdout
         for number, step in enumerate(STEPS, start=1):
             assert f"step {number}/5: {step}" in shown
-        assert re.search(r"40/40 samples, 100 %, .* ETA 00:00", shown)
+        assert re.search(rf"{NUM_DRAWN}/{NUM_DRAWN} samples, 100 %, .* ETA 00:00", shown)
         assert re.search(r"F1, macro average +0\.\d{3} +0\.\d{3} +always answering yes", shown)
         assert re.search(r"Accuracy at 0.5 +0\.\d{3} +0\.\d{3} +always answering no", shown)
         (page,) = re.findall(r"Evaluation report: (.*\.html)", shown)
@@ -99,39 +124,112 @@ class TestSynthetic:
         assert answer["probabilities"].shape == (1, 28)
         assert (answer["decisions"].numpy() == (answer["probabilities"].numpy() >= tf.constant(thresholds).numpy())).all()
 
-    def test_what_is_unchanged_is_found_again_also_under_a_relative_data_root(
+    def test_its_page_shows_the_graph_the_artifacts_and_links_to_the_reports(
+        self, finished: tuple[Path, subprocess.CompletedProcess[str]]
+    ) -> None:
+        run = _runs(finished[0])[0]
+        assert finished[1].stdout.splitlines()[-1] == f"The page of this run: {run}/run.html"
+        page = (run / "run.html").read_text()
+        assert page.count('<g class="step new">') == len(STEPS)
+        assert "Pushed model: " in page
+        links = re.findall(r'href="([^"#]+)"', page)
+        assert {"evaluation_report.html", "training_report.html", "data_report.html", "run.log"} <= set(links)
+        assert [link for link in links if not (run / link).exists()] == []
+
+    def test_the_metadata_of_every_artifact_is_small_and_leads_back_to_the_images(
+        self, finished: tuple[Path, subprocess.CompletedProcess[str]]
+    ) -> None:
+        run = _runs(finished[0])[0]
+        metadata = {}
+        for step in STEPS:
+            for name, output in json.loads(_output(run, step, "executor_output.json").read_text())["artifacts"].items():
+                metadata[name] = output["artifacts"][0]["metadata"]
+                own = {name: value for name, value in metadata[name].items() if name != "confidenceMetrics"}
+                assert len(json.dumps(own)) < 4000, f"{step}: {name}"
+                assert metadata[name].keys() >= {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
+        fingerprints = {name: said["fingerprint"] for name, said in metadata.items()}
+        assert metadata["pushed_model"]["inputs"] == {
+            "model": fingerprints["model"],
+            "evaluation": fingerprints["evaluation_report"],
+        }
+        assert metadata["blessing"]["inputs"] == {"model": fingerprints["model"], "examples": fingerprints["examples"]}
+        assert metadata["model"]["inputs"] == {"examples": fingerprints["examples"]}
+        assert metadata["examples"]["inputs"] == {"raw_images": fingerprints["raw_images"]}
+        assert metadata["class_metrics"]["confusionMatrix"]["rows"]
+        assert metadata["class_metrics"]["confidenceMetrics"]
+        assert 0 <= metadata["metrics"]["f1_macro"] <= 1
+
+    def test_the_walk_from_the_run_and_from_the_pushed_model_ends_at_the_source(
+        self, finished: tuple[Path, subprocess.CompletedProcess[str]]
+    ) -> None:
+        folder, _ = finished
+        for target in (_runs(folder)[0], folder / "serving" / "hpa" / "1"):
+            command = [sys.executable, "-m", "pipeline", "lineage", str(target), "--pipeline-root", str(folder)]
+            process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert process.returncode == 0, process.stdout + process.stderr
+            links = ["pushed model", "evaluation", "training", "examples", "raw images", "source"]
+            assert re.findall(rf"^ *({'|'.join(links)})[: ]", process.stdout, re.MULTILINE) == links
+
+    def test_what_is_unchanged_is_found_again_and_nothing_is_pushed_also_under_a_relative_data_root(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
     ) -> None:
         folder, _ = finished
         relative = Path("..") / Path(*[".."] * len(ROOT.parts)) / (folder / "data").relative_to("/")
         process = _run(
             tmp_path,
-            "source=synthetic:40",
-            "blessing_min_gain=-1",
+            *_scheduled(folder),
             f"data_root={relative}",
             f"serving_root={folder}/serving",
-            *SMALL,
         )
         assert process.returncode == 0, process.stdout + process.stderr
         for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
             assert said in process.stdout
+        assert "Unchanged: version 1 stays the champion. Nothing was pushed." in process.stdout
+        assert f"Found again, as nothing changed that they depend on: {', '.join(STEPS)}" in process.stdout
+        assert sorted(path.name for path in (folder / "serving" / "hpa").iterdir()) == ["1", "champion.json"]
+        assert (_runs(tmp_path)[0] / "run.html").read_text().count('<g class="step reused">') == len(STEPS)
         _assert_every_declared_output_is_there(_runs(tmp_path)[0])
 
     def test_a_changed_model_parameter_leaves_the_data_alone(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         folder, _ = finished
-        process = _run(folder, "source=synthetic:40", *SMALL, "weights=/nowhere.h5")
+        source = f"source=dir:{folder / IMAGES}"
+        process = _run(folder, source, *SMALL, "weights=/nowhere.h5")
         assert process.returncode == 1
         assert "weights is given twice" in process.stderr
-        assert "weights: expected imagenet, none or a file" in _run(folder, "source=synthetic:40", "weights=/nowhere.h5").stderr
-        process = _run(folder, "source=synthetic:40", "image_size_px=75", "epochs=1", f"weights={_no_weights(folder)}")
+        assert "weights: expected imagenet, none or a file" in _run(folder, source, "weights=/nowhere.h5").stderr
+        process = _run(folder, source, "image_size_px=75", "epochs=1", f"weights={_no_weights(folder)}")
         assert process.returncode == 1
         assert "these examples exist already" in process.stdout
         last_lines = process.stderr.strip().splitlines()
         assert last_lines[0].startswith("train failed: ValueError: ")
         assert "no-weights.h5 does not fit inception_resnet_v2: it is no file of Keras weights" in last_lines[0]
         assert last_lines[-1].startswith("Its whole output: ")
+        page = (_runs(folder)[-1] / "run.html").read_text()
+        assert "Failed in train" in page
+        assert "no-weights.h5 does not fit inception_resnet_v2" in page
+        looks = re.findall(r'<g class="step (\w+)">', page)
+        assert looks == ["reused", "reused", "failed", "waiting", "waiting"]
+
+    def test_new_samples_alone_are_transferred_and_training_starts_from_the_champion(
+        self, finished: tuple[Path, subprocess.CompletedProcess[str]]
+    ) -> None:
+        folder, _ = finished
+        stored = {path: path.stat().st_mtime_ns for path in (folder / "data" / "raw").glob("*/images/*.png")}
+        _draw(folder / IMAGES, NUM_DRAWN, NUM_DRAWN + 6)
+        process = _run(folder, *_scheduled(folder))
+        assert process.returncode == 0, process.stdout + process.stderr
+        assert len(list((folder / "data" / "raw").glob("*/images/*.png"))) == 4 * (NUM_DRAWN + 6)
+        assert all(path.stat().st_mtime_ns == written for path, written in stored.items())
+        assert "training starts from version 1 of the served model" in process.stdout
+        assert "against the champion (version 1)" in process.stdout
+        assert f"Pushed model: {folder}/serving/hpa/2" in process.stdout
+        versions = [folder / "serving" / "hpa" / number / "assets.extra" for number in ("1", "2")]
+        old, new = (json.loads((version / "model.json").read_text()) for version in versions)
+        assert new["inputs"]["champion"] == old["fingerprint"]
+        seen = [set((version / "training_ids.txt").read_text().split()) for version in versions]
+        assert seen[0] < seen[1]
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def champion_section(data: ReportData) -> Section:
         words = f"Version {served} is the champion." if served else "There is no champion yet: the floors alone decide."
         return Section(_TITLE, paragraphs(words))
     if found.obstacle:
-        words = f"The champion (version {found.version}) cannot be asked about these samples: {found.obstacle}."
+        words = f"{found.rival.capitalize()} cannot be asked about these samples: {found.obstacle}."
         return Section(_TITLE, paragraphs(words))
     if not (found.champion and found.challenger):
         return Section(_TITLE, paragraphs(f"Not one sample of the split is left that neither has seen. {_samples(found)}"))

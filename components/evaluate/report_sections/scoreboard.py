@@ -1,5 +1,7 @@
 """Every figure beside its floors."""
 
+from markupsafe import Markup
+
 from components.evaluate.metrics import FLOOR_TITLES, TITLES
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import numbers, paragraphs, span, wide
@@ -22,7 +24,7 @@ def scoreboard_section(data: ReportData) -> Section:
     header = ["Metric", "model", "95 % interval", *(FLOOR_TITLES[floor] for floor in found.floors), "model, on validation"]
     return Section(
         "Scoreboard",
-        wide(table(header, rows)) + paragraphs(_conventions(data), _thresholds(data)),
+        wide(table(header, rows)) + paragraphs(_conventions(data), _thresholds(data)) + _ways(data),
         f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups of near-duplicates. A "
         "figure is worth only what it is above the floors, which see no image.",
     )
@@ -38,6 +40,13 @@ def _conventions(data: ReportData) -> str:
         "the macro F1 are somewhat too narrow: 82 to 87 of 100 hold the mean figure."
     )
     return f"{words} No sample shows {', '.join(absent)}." if absent else words
+
+
+def _ways(data: ReportData) -> Markup:
+    """What each way of fitting thresholds promises, and what it keeps."""
+    rows = [[way.title.capitalize(), *numbers(way.promised, way.kept)] for way in data.thresholds.ways]
+    header = ["Thresholds", "macro F1 where they were fitted", "on folds where they were not"]
+    return wide(table(header, rows)) if rows else Markup("")
 
 
 def _thresholds(data: ReportData) -> str:

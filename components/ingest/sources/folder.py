@@ -1,7 +1,7 @@
 """The source `dir:<folder>`: a folder of this machine or of Cloud Storage, with a label file and images."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from components.ingest.sources.labels_csv import LABELS, read_labels
 from components.ingest.sources.layout import TEST, TRAIN, join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.shared import storage
-from components.shared.image_names import COMPETITION_NAMES, ImageNames
-from components.shared.storage import StoredFile
+from components.shared.image_names import COMPETITION_NAMES, ImageNames, parse_filters
+from components.shared.store import StoredFile
 
 
 @dataclass
@@ -42,6 +42,7 @@ class Folder:
         present = self._list(TRAIN) or self._list()
         if not present:
             raise ValueError(self._no_images())
+        self._check_filters(present)
         unlabelled = self._list(TEST)
         self.num_unlabelled = len(unlabelled)
         if not self.include_test:
@@ -61,8 +62,23 @@ class Folder:
 
     def _instead(self) -> str:
         """What there is in place of the label file."""
-        tables = [name for name in storage.list_names(self.uri) if name.lower().endswith((".csv", ".txt", ".xlsx"))]
+        tables = [
+            name
+            for name in storage.list_names(self.uri)
+            if name.lower().endswith((".csv", ".txt", ".xlsx")) and name != "classes.csv"
+        ]
         return f"there is {tables[0]}: rename it, or save it as {LABELS}" if tables else "there is none"
+
+    def _check_filters(self, present: Mapping[str, Mapping[str, str]]) -> None:
+        """Refuses a stain that was named and that no file has."""
+        if self.image_names.filters:
+            found = set().union(*present.values())
+            for name, own in parse_filters(self.image_names.filters).items():
+                if name not in found:
+                    raise ValueError(
+                        f"{self.uri}: expected files of the stain {own}, as filters says. "
+                        f"Received: {len(self._files)} images of others, and none with {own} in its name"
+                    )
 
     def _no_images(self) -> str:
         """Says which files were expected, and which are there."""

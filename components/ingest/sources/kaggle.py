@@ -14,7 +14,7 @@ from components.ingest.sources.labels_csv import LABELS, read_labels
 from components.ingest.sources.layout import TEST, TRAIN, join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.shared.image_names import COMPETITION_NAMES
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 
 
 class _Contents(NamedTuple):

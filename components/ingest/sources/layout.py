@@ -28,7 +28,7 @@ def join_labels(
         The samples that have an image or a reason, and how many rows have neither.
 
     Raises:
-        ValueError: If no row has an image, or an unlabelled sample has a row.
+        ValueError: If no row has an image, or none can be used, or an unlabelled sample has a row.
     """
     listed = [row for row in rows if row.reason or row.sample_id in present]
     if not any(row.sample_id in present for row in rows):
@@ -46,6 +46,8 @@ def join_labels(
             LABELS,
             without_row[0],
         )
+    if all(row.reason for row in listed):
+        raise ValueError(f"{where}: not one row of {LABELS} can be used. The first: {listed[0].sample_id}: {listed[0].reason}")
     both = sorted(known & (extra := set(unlabelled)))
     if both:
         raise ValueError(f"{where}: {both[0]} is in the test set, and {LABELS} labels it. Take it out of one of the two")

@@ -43,7 +43,7 @@ class Converted:
 
 
 def _ingest(folder: Path, data_root: Path) -> RawImages:
-    return ingest_images(Folder(str(folder), 28), "dir:cells", str(data_root), list(CLASS_NAMES))
+    return ingest_images(Folder(str(folder), CLASS_NAMES), "dir:cells", str(data_root), list(CLASS_NAMES))
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +166,10 @@ def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Pa
 
 
 def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make_folder: MakeFolder) -> None:
-    cells = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "99", "d": ""}, filters=("green",))
+    cells = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "99", "d": "", "e": ""}, filters=("green",))
     raw = _ingest(cells, tmp_path / "data")
-    with pytest.raises(ValueError, match=r"^2 of 4 samples cannot be used, .* allows 1\. .*1 x Target is empty"):
+    counted = r"2 x Target is empty: .* \(train\.csv, line 5\); 1 x "
+    with pytest.raises(ValueError, match=rf"^3 of 5 samples cannot be used, .* allows 1\. .* {counted}"):
         convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.0, "local", "")
     assert not (tmp_path / "data" / "examples").exists()
 

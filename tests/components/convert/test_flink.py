@@ -80,7 +80,7 @@ def raw(tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(module, "MAX_SHARD_SAMPLES", 6)
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 3) for k in range(60)})
     (cells / "train" / "s07_blue.png").unlink()
-    return ingest_images(Folder(str(cells), 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    return ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
 
 
 def _files(examples: Examples) -> dict[str, bytes]:

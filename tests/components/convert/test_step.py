@@ -31,7 +31,7 @@ def test_artifacts_are_the_same_when_the_step_runs_again_and_converts_nothing(
     tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
-    raw = ingest_images(Folder(str(cells), 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    raw = ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
     raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})
     raw.save(raw_images)
     first, second = _artifacts(tmp_path / "1"), _artifacts(tmp_path / "2")
@@ -59,6 +59,8 @@ def test_artifacts_are_the_same_when_the_step_runs_again_and_converts_nothing(
     for artifact in first.values():
         assert artifact.metadata["fingerprint"] == examples.fingerprint
         assert artifact.metadata["num_train"] == 6
+        assert artifact.metadata["reused"] is False
+    assert all(artifact.metadata["reused"] is True for artifact in second.values())
 
 
 def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_finished_examples_are_refused_where_more_must_be_good_than_before(
     tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)} | {"bad1": "99", "bad2": "99"})
-    raw = ingest_images(Folder(str(cells), 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    raw = ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
     raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})
     raw.save(raw_images)
     parameters = {"image_size_px": 75, "validation_fraction": 0.2, "test_fraction": 0.2}

@@ -16,6 +16,7 @@ from components.shared import storage
 from components.shared.champion import Champion
 from components.shared.manifest import MODEL_MANIFEST, Examples, Shard, TrainedModel
 from components.shared.record_writer import encode_example
+from components.shared.served import RECORD, Record
 
 SIDE_PX = 8
 CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome"]
@@ -80,9 +81,12 @@ def make_examples() -> MakeExamples:
 
 
 class _HandMade(tf.Module):  # type: ignore[misc]
-    """Reads the classes off the rows' brightness, those it knows; of the others it says the same for every image."""
+    """Reads the classes off the rows' brightness, those it knows; of the others it says the same for every image.
 
-    def __init__(self, known: Collection[int], num_classes: int, asset: Path) -> None:
+    Where `says_nan`, it has no number for the first class of a bright image.
+    """
+
+    def __init__(self, known: Collection[int], num_classes: int, asset: Path, says_nan: bool = False) -> None:
         super().__init__()
         self.thresholds = tf.saved_model.Asset(str(asset))
         sees = tf.constant([float(k in known) for k in range(num_classes)])
@@ -90,7 +94,9 @@ class _HandMade(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
         def score(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[2, 3])[:, :num_classes]
-            return {"probabilities": tf.sigmoid(sees * (rows - 95.0) / 10.0 - (1 - sees) * 2.0)}
+            found = tf.sigmoid(sees * (rows - 95.0) / 10.0 - (1 - sees) * 2.0)
+            is_spoilt = (rows > 130.0) & (tf.range(num_classes) == 0) & says_nan
+            return {"probabilities": tf.where(is_spoilt, float("nan"), found)}
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
         def maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -113,11 +119,12 @@ def make_model() -> MakeModel:
         thresholds: Sequence[float] = (0.5,) * len(CLASS_NAMES),
         image_size_px: int = SIDE_PX,
         with_maps: bool = True,
+        says_nan: bool = False,
     ) -> Path:
         with tempfile.TemporaryDirectory() as asset_dir:
             asset = Path(asset_dir) / "thresholds.csv"
             asset.write_text("".join(f"{value!r}\n" for value in thresholds))
-            module = _HandMade(known, len(class_names), asset)
+            module = _HandMade(known, len(class_names), asset, says_nan)
             signatures = {"pixels": module.score} | ({"activation_maps": module.maps} if with_maps else {})
             tf.saved_model.save(module, str(folder), signatures=signatures)
         manifest = TrainedModel(
@@ -143,12 +150,20 @@ def make_model() -> MakeModel:
 
 @pytest.fixture(scope="session")
 def make_champion(make_model: MakeModel) -> MakeChampion:
-    """Puts a model where the champion of a serving root lies, with its pointer."""
+    """Puts a model where the champion of a serving root lies, with its pointer and the record that push writes."""
 
-    def make(serving_root: Path, version: int = 3, **options: object) -> Champion:
+    def make(serving_root: Path, version: int = 3, evaluation: str = "evaluation0", **options: object) -> Champion:
         folder = make_model(serving_root / "hpa" / str(version), **{"fingerprint": "champion0", **options})
         fingerprint = TrainedModel.read(str(folder / MODEL_MANIFEST)).fingerprint
-        pointer = {"version": version, "model_fingerprint": fingerprint, "evaluation_fingerprint": "evaluation0"}
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        record = Record(
+            model_fingerprint=fingerprint,
+            evaluation_fingerprint=evaluation,
+            champion_generation="",
+            files={name: storage.file_crc32c(path) for name, path in sorted(files.items())},
+        )
+        (folder / RECORD).write_bytes(record.to_json())
+        pointer = {"version": version, "model_fingerprint": fingerprint, "evaluation_fingerprint": evaluation}
         (serving_root / "hpa" / "champion.json").write_text(json.dumps(pointer))
         return Champion(uri=str(folder), generation="g", **pointer)
 

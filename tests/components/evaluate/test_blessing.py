@@ -22,9 +22,9 @@ def _floor(low: float, high: float) -> Evidence:
 
 
 def _against(low: float, high: float, *classes: ClassChange, **changes: object) -> Evidence:
-    figures = [{"f1_macro": 0.25}, {"f1_macro": 0.2}]
+    champion, challenger = {"f1_macro": 0.2}, {"f1_macro": 0.2 + (low + high) / 2}
     comparison = Comparison(
-        7, num_samples=50, num_groups=44, champion=figures[0], challenger=figures[1], gain=Interval(low, high), classes=classes
+        7, num_samples=50, num_groups=44, champion=champion, challenger=challenger, gain=Interval(low, high), classes=classes
     )
     return replace(_GOOD, comparison=replace(comparison, **changes))
 
@@ -83,18 +83,42 @@ def test_answers_that_nobody_can_read_as_probabilities_are_not_served() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "outcome"),
-    [(0.01, 0.1, "yes"), (-0.05, 0.1, "not enough evidence"), (0, 0, "not enough evidence"), (-0.1, -0.01, "no")],
+    ("low", "high", "outcome", "words"),
+    [
+        (0.01, 0.1, "yes", "is +0.055, with +0.010 to +0.100 (95 % interval); blessing_min_gain asks for more than +0.000"),
+        (-0.05, 0.1, "yes", "is +0.025"),
+        (-0.1, 0.05, "not enough evidence", "within the noise, but nothing speaks for a change"),
+        (0, 0, "not enough evidence", "both decide the same, and nothing would change"),
+        (-0.1, -0.01, "no", "all of the interval is below"),
+    ],
 )
-def test_a_champion_is_replaced_only_by_what_is_better_beyond_doubt(low: float, high: float, outcome: str) -> None:
+def test_a_champion_is_replaced_by_what_has_measured_more_on_the_same_samples(
+    low: float, high: float, outcome: str, words: str
+) -> None:
     verdict = bless(_against(low, high), _RULES)
     assert verdict.outcome == outcome
     (reason,) = [reason for reason in verdict.reasons if "champion (version 7)" in reason]
-    assert "macro F1 is 0.200 to 0.250" in reason
+    assert f"macro F1 is {0.2 + (low + high) / 2:.3f} to 0.200" in reason
+    assert words in reason
 
 
-def test_a_margin_lets_a_model_pass_that_is_hardly_worse() -> None:
-    assert bless(_against(-0.02, 0.05), replace(_RULES, min_gain=-0.03)).blessed
+def test_more_may_be_asked_for_or_a_little_less() -> None:
+    assert bless(_against(-0.02, 0.06), replace(_RULES, min_gain=0.01)).blessed
+    assert bless(_against(-0.04, 0.06), replace(_RULES, min_gain=0.02)).outcome == "not enough evidence"
+    assert bless(_against(-0.04, 0.01), replace(_RULES, min_gain=0.02)).outcome == "no"
+    assert bless(_against(-0.04, 0.02), replace(_RULES, min_gain=-0.03)).blessed
+
+
+def test_answers_that_are_no_numbers_stop_a_model_whatever_is_asked_for() -> None:
+    verdict = bless(replace(_GOOD, num_invalid=3), replace(_RULES, min_gain=-1.0))
+    assert verdict.outcome == "no"
+    assert verdict.reasons[0].startswith("3 of its answers are no numbers from 0 to 1")
+
+
+def test_a_champion_without_a_record_is_compared_with_all_the_same_and_that_is_told() -> None:
+    verdict = bless(_against(0.01, 0.1, is_verified=False), _RULES)
+    assert verdict.blessed
+    assert any("whose files have no record to be verified by" in reason for reason in verdict.reasons)
 
 
 def test_a_class_that_is_lost_beyond_its_noise_band_stops_a_model_that_is_better_overall() -> None:
@@ -124,7 +148,7 @@ def test_a_champion_that_cannot_be_asked_leaves_the_question_open() -> None:
 
 
 def test_no_weighs_more_than_missing_evidence_and_comes_first() -> None:
-    verdict = bless(replace(_against(-0.05, 0.1), calibration_error=0.4), _RULES)
+    verdict = bless(replace(_against(-0.1, 0.05), calibration_error=0.4), _RULES)
     assert verdict.outcome == "no"
     assert verdict.reasons[0].startswith("the expected calibration error")
     assert len(verdict.reasons) == len(verdict.findings) == 4

@@ -14,7 +14,9 @@ from sklearn.metrics import f1_score
 from components.evaluate.evaluation import evaluate_model
 from components.evaluate.inference import ExportedModel
 from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, Request
-from components.shared.champion import Champion
+from components.evaluate.thresholds import fit_global_threshold
+from components.shared import storage
+from components.shared.champion import Champion, crown, find_champion
 from components.shared.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
 
 MakeExamples = Callable[..., Examples]
@@ -35,7 +37,7 @@ def good(make_model: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def _evaluate(
-    model: Path, examples: Examples, data_root: Path, champion: Champion | None = None, request: Request = _REQUEST
+    model: Path, examples: Examples, data_root: Path | str, champion: Champion | None = None, request: Request = _REQUEST
 ) -> Evaluation:
     trained = TrainedModel.read(str(model / MODEL_MANIFEST))
     wanted = replace(request, champion_fingerprint=champion.model_fingerprint if champion else "")
@@ -117,6 +119,7 @@ class TestFirstModel:
             "Model card",
         ]
         assert "Blessed: it may be pushed." in _words(page, "Verdict")
+        assert re.search(r"however few its positives are \(never ships\) 0\.\d{3} 0\.\d{3}", _words(page, "Scoreboard"))
         assert "There is no champion yet" in _words(page, "Champion against challenger")
         for words in (
             "Image credit: Human Protein Atlas",
@@ -185,6 +188,14 @@ class TestChampion:
         assert found.verdict == "no"
         assert any("beyond their noise band: Aggresome (" in reason for reason in found.reasons)
 
+    def test_an_equal_champion_stays(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, first: Evaluation, tmp_path: Path
+    ) -> None:
+        """The same network under another name: pushing it would change nothing."""
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, thresholds=first.thresholds))
+        assert found.verdict == "not enough evidence"
+        assert any("both decide the same, and nothing would change" in reason for reason in found.reasons)
+
     def test_the_champion_is_asked_with_its_own_thresholds(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
@@ -218,3 +229,83 @@ class TestChampion:
         assert found.verdict == "not enough evidence"
         assert "its pixels a side are 75, and those of the examples 8" in found.reasons[0]
         assert "cannot be asked" in _words(_page(found), "Champion against challenger")
+
+    def test_other_thresholds_of_its_own_model_are_compared_with(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, first: Evaluation, tmp_path: Path
+    ) -> None:
+        own = {"fingerprint": "model0"}
+        same = _evaluate(good, examples, tmp_path / "a", make_champion(tmp_path / "a", thresholds=first.thresholds, **own))
+        assert (same.verdict, same.reasons) == ("yes", first.reasons)
+        worse = _evaluate(good, examples, tmp_path / "b", make_champion(tmp_path / "b", thresholds=(0.9999,) * 5, **own))
+        assert worse.verdict == "yes"
+        assert any("against the champion (version 3) on the same 60 samples" in reason for reason in worse.reasons)
+        tests = ExportedModel(good).score(examples, ["test"])["test"]
+        best = [fit_global_threshold(tests.y_true[:, [k]], tests.y_score[:, [k]]) for k in range(5)]
+        better = _evaluate(good, examples, tmp_path / "c", make_champion(tmp_path / "c", thresholds=best, **own))
+        assert better.verdict in ("no", "not enough evidence")
+
+    @pytest.mark.parametrize("name", ["saved_model.pb", "assets/thresholds.csv", "variables/variables.data-00000-of-00001"])
+    def test_a_damaged_champion_leaves_the_question_open_until_it_is_repaired(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path, name: str
+    ) -> None:
+        champion = make_champion(tmp_path, known=[0, 1])
+        path = Path(champion.uri, name)
+        whole = path.read_bytes()
+        path.write_bytes(b"?" + whole[1:])
+        found = _evaluate(good, examples, tmp_path, champion)
+        assert found.verdict == "not enough evidence"
+        assert f"{name} has other content" in found.reasons[0]
+        assert "cannot be asked about these samples" in _words(_page(found), "Champion against challenger")
+        path.write_bytes(whole)
+        asked = replace(_REQUEST, champion_fingerprint=champion.model_fingerprint)
+        assert asked.find(examples, str(tmp_path), champion) is None
+        assert _evaluate(good, examples, tmp_path, champion).verdict == "yes"
+
+    def test_a_damaged_champion_of_the_very_model_is_pushed_again(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        champion = make_champion(tmp_path, fingerprint="model0")
+        Path(champion.uri, "saved_model.pb").unlink()
+        assert _evaluate(good, examples, tmp_path, champion).blessed
+
+    def test_a_champion_that_answers_no_numbers_cannot_be_asked(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
+    ) -> None:
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, says_nan=True))
+        assert found.verdict == "not enough evidence"
+        assert "of its 300 answers are no numbers from 0 to 1" in found.reasons[0]
+
+    @pytest.mark.gcs
+    def test_a_champion_in_an_object_store_is_asked_and_verified(
+        self, make_champion: MakeChampion, good: Path, examples: Examples, gcs_root: str, tmp_path: Path
+    ) -> None:
+        here = make_champion(tmp_path, known=[0, 1])
+        storage.create_tree(Path(here.uri), f"{gcs_root}/serving/hpa/3")
+        crown(replace(here, generation=""), f"{gcs_root}/serving", "hpa")
+        champion = find_champion(f"{gcs_root}/serving", "hpa")
+        assert champion
+        found = _evaluate(good, examples, f"{gcs_root}/data", champion)
+        assert found.verdict == "yes"
+        assert found.champion_generation == champion.generation
+        assert any("against the champion (version 3) on the same 60 samples" in reason for reason in found.reasons)
+        storage.replace_bytes(f"{champion.uri}/assets/thresholds.csv", b"0.5\n" * 5 + b"\n")
+        spoilt = _evaluate(good, examples, f"{gcs_root}/data", champion)
+        assert spoilt.verdict == "not enough evidence"
+        assert f"in {champion.uri}, assets/thresholds.csv has other content" in spoilt.reasons[0]
+        storage.remove_tree(champion.uri)
+        assert "saved_model.pb is missing" in _evaluate(good, examples, f"{gcs_root}/data", champion).reasons[0]
+
+
+def test_a_model_that_answers_no_numbers_gets_a_written_no(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
+    found = _evaluate(make_model(tmp_path / "model", says_nan=True), examples, tmp_path)
+    assert found.verdict == "no"
+    assert "of its answers are no numbers from 0 to 1" in found.reasons[0]
+    assert "Every answer is a probability" in _words(_page(found), "Verdict")
+
+
+def test_where_nobody_knows_the_champion_nothing_is_blessed(good: Path, examples: Examples, tmp_path: Path) -> None:
+    lost = replace(_REQUEST, obstacle="there is no champion.json, though there are versions")
+    found = _evaluate(good, examples, tmp_path, request=lost)
+    assert found.verdict == "not enough evidence"
+    assert "the champion cannot be asked about these samples, for there is no champion.json" in found.reasons[0]
+    assert _REQUEST.find(examples, str(tmp_path)) is None

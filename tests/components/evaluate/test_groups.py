@@ -45,6 +45,6 @@ def test_convert_writes_the_groups_that_are_read_here(make_folder: Callable[...,
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 2) for k in range(12)})
     for path in (cells / "train").glob("s03_*.png"):  # the same cells under another name
         path.write_bytes(path.with_name(path.name.replace("s03", "s01")).read_bytes())
-    raw = ingest_images(Folder(str(cells), 28), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    raw = ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
     examples = convert_images(raw, str(tmp_path / "data"), Request(75, "rgb", "grouped", 0.2, 0.2, 0), 0.1, "local", "")
     assert read_groups(examples) == {f"s{k:02d}": f"s{k:02d}" for k in range(12)} | {"s03": "s01"}

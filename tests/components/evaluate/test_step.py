@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.evaluate.step import evaluate
+from components.shared import storage
 from components.shared.champion import Champion, find_champion
 from components.shared.manifest import Evaluation, Examples
 
@@ -46,11 +47,11 @@ def inputs(
     return {"examples": examples, "model": SimpleNamespace(path=str(make_model(folder / "model")), metadata={})}
 
 
-def _run(inputs: dict[str, SimpleNamespace], root: Path, run: str) -> dict[str, _Metrics]:
+def _run(inputs: dict[str, SimpleNamespace], root: Path, run: str, **changed: float) -> dict[str, _Metrics]:
     folder = root / run
     folder.mkdir(parents=True)
     outputs = {name: _Metrics(path=str(folder / name), metadata={}) for name in _OUTPUTS}
-    evaluate(**inputs, data_root=str(root / "data"), serving_root=str(root / "serving"), **outputs)
+    evaluate(**inputs, data_root=str(root / "data"), serving_root=str(root / "serving"), **outputs, **changed)
     return outputs
 
 
@@ -63,8 +64,9 @@ def test_every_output_is_written_and_the_second_time_found_again(
     assert "this model is evaluated already" in capsys.readouterr().out
     for name in _OUTPUTS:
         assert Path(first[name].path).read_bytes() == Path(second[name].path).read_bytes()
-        assert first[name].metadata == second[name].metadata
+        assert first[name].metadata | {"reused": True} == second[name].metadata
         assert first[name].metadata["fingerprint"]
+        assert first[name].metadata["reused"] is False
     found = Evaluation.read(first["blessing"].path)
     assert found.blessed
     logged = first["metrics"].metadata
@@ -96,15 +98,65 @@ def test_the_champion_is_found_and_its_pointer_is_that_of_now(
     assert before.generation != after.generation
 
 
-def test_a_model_that_is_the_champion_is_not_compared_with_itself(
+def test_a_model_that_is_the_champion_finds_the_evaluation_that_made_it_so(
     inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
 ) -> None:
-    without = Evaluation.read(_run(inputs, tmp_path / "a", "1")["blessing"].path)
-    make_champion(tmp_path / "b" / "serving", fingerprint="model0")
-    found = Evaluation.read(_run(inputs, tmp_path / "b", "1")["blessing"].path)
-    assert (found.fingerprint, found.reasons) == (without.fingerprint, without.reasons)
-    assert found.champion_version == 3
-    assert found.champion_generation
+    make_champion(tmp_path / "serving", known=[0, 1])
+    first = Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path)
+    storage.remove_tree(str(tmp_path / "serving"))
+    make_champion(
+        tmp_path / "serving", fingerprint="model0", version=4, evaluation=first.fingerprint, thresholds=first.thresholds
+    )
+    again = Evaluation.read(_run(inputs, tmp_path, "2")["blessing"].path)
+    assert (again.fingerprint, again.attempt, again.reasons) == (first.fingerprint, first.attempt, first.reasons)
+    assert again.champion_version == 4
+    # By another evaluation, with other thresholds: it has to stand up to those that are served.
+    storage.remove_tree(str(tmp_path / "serving"))
+    make_champion(tmp_path / "serving", fingerprint="model0", version=4, thresholds=(0.9999,) * 5)
+    third = Evaluation.read(_run(inputs, tmp_path, "3")["blessing"].path)
+    assert third.fingerprint != first.fingerprint
+    assert any("against the champion (version 4)" in reason for reason in third.reasons)
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_champion_that_nobody_knows_any_more_is_not_taken_for_none(
+    inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path, content: str | None
+) -> None:
+    make_champion(tmp_path / "serving")
+    pointer = tmp_path / "serving" / "hpa" / "champion.json"
+    pointer.unlink()
+    if content:
+        pointer.write_text(content)
+    found = Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path)
+    assert found.verdict == "not enough evidence"
+    assert "python -m pipeline models rollback" in found.reasons[0]
+
+
+def test_a_first_push_that_was_killed_before_the_pointer_was_written_is_carried_on(
+    inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
+) -> None:
+    make_champion(tmp_path / "serving", version=1, fingerprint="model0")
+    (tmp_path / "serving" / "hpa" / "champion.json").unlink()
+    assert Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path).blessed
+
+
+def test_a_model_that_has_become_the_champion_is_not_judged_once_more(
+    inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
+) -> None:
+    make_champion(tmp_path / "serving", known=[0, 1])
+    challenged = Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path)
+    assert challenged.inputs["champion"]
+    # As push does with a model that was better: the pointer names it and that evaluation.
+    pointer = {"version": 4, "model_fingerprint": "model0", "evaluation_fingerprint": challenged.fingerprint}
+    (tmp_path / "serving" / "hpa" / "champion.json").write_text(json.dumps(pointer))
+    outputs = _run(inputs, tmp_path, "2")
+    found = Evaluation.read(outputs["blessing"].path)
+    assert (found.fingerprint, found.attempt, found.champion_version) == (challenged.fingerprint, challenged.attempt, 4)
+    assert outputs["blessing"].metadata["reused"] is True
+    # It was asked in another way then.
+    other = _run(inputs, tmp_path, "3", blessing_max_class_drop=0.5)["blessing"]
+    assert Evaluation.read(other.path).fingerprint != challenged.fingerprint
+    assert other.metadata["reused"] is False
 
 
 def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from components.shared import gcs_storage, storage
 from components.shared.index import read_index
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 from tests import gcs_servers
 from tests.components.ingest.competition import (
     PADDING,

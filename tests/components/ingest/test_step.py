@@ -28,6 +28,9 @@ def test_the_artifact_points_at_what_was_ingested(
     assert [sample.sample_id for sample in read_index(raw.index_uri)] == ["a", "b"]
     assert artifact.metadata["fingerprint"] == raw.fingerprint
     assert artifact.metadata["num_samples"] == 2
+    assert artifact.metadata["reused"] is False
+    ingest(f"dir:{folder}", str(tmp_path / "data"), artifact)
+    assert artifact.metadata["reused"] is True
     assert "2 samples" in capsys.readouterr().out
 
 

@@ -68,22 +68,32 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     (cells / "s69_yellow.png").unlink()  # which the model does not look at
     (cells / "s70_yellow.png").write_bytes(b"")
     (cells / "notes.txt").write_text("no image")
+    (cells / "s97_blue.png").mkdir()
+    (cells / "s98_blue.png").symlink_to("s98_blue.png")
     (cells / "s99_blue.png").symlink_to(cells / "nowhere")
+    for name in ("red", "green", "blue"):
+        shutil.copyfile(cells / f"s50_{name}.png", cells / f"caf\udce9_{name}.png")
+        shutil.copyfile(cells / f"s51_{name}.png", cells / f'a, "b" 細胞_{name}.png')
     predicted = predict(str(version_dir), str(cells), str(tmp_path / "p.csv"))
     assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
-        "s03": "the red filter is a JPEG file: export it as an 8-bit greyscale PNG",
+        "s03": "the red filter is a JPEG file: export it as an 8-bit greyscale PNG (docs/own-data.md has a command for that)",
         "s04": "the red filter is an empty file",
         "s05": "4096 MB of images: expected at most 64 MB a filter",
         "s40": "the red and green filters show the same image",
         "s70": "the red filter is missing",
+        "s97": "the blue filter is no file, but a folder, or a link that leads to none",
+        "s98": "the blue filter is no file, but a folder, or a link that leads to none",
+        "s99": "the blue filter is no file, but a folder, or a link that leads to none",
+        "caf\\udce9": "its file name is not in UTF-8: rename it",
     }
-    assert (predicted.num_good, predicted.num_bad) == (64, 7)
+    assert (predicted.num_good, predicted.num_bad) == (65, 11)
     good = {row["Id"] for row in _rows(tmp_path / "p.csv")}
-    assert len(good) == 64
+    assert len(good) == 65
+    assert 'a, "b" 細胞' in good
     submitted = {row["Id"]: row["Predicted"] for row in _rows(tmp_path / "p.submission.csv")}
-    assert len(submitted) == 71  # Kaggle takes no submission that lacks a sample
+    assert len(submitted) == 76  # Kaggle takes no submission that lacks a sample
     assert {submitted[sample_id] for sample_id in submitted.keys() - good} == {""}
 
 

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from components.push.registry import KEPT_VERSIONS, push_model, rollback
-from components.push.version import find_damage, find_versions
+from components.shared import gcs_storage, storage
 from components.shared.champion import find_champion
+from components.shared.served import find_damage, find_versions
 from pipeline.compiled import ROOT
 from tests.components.push.conftest import MakeModel
 
@@ -53,6 +56,8 @@ def kill_at_every_change(act: Callable[[], None], folder: Path, expected: int) -
             return number - 1
         assert status == -signal.SIGKILL, status
         assert _assert_whole_champion(str(serving)) in (1, expected - 1, expected)
+        # TensorFlow Serving takes the highest number, whether or not a whole model is there.
+        assert all(version.is_complete for version in find_versions(str(serving / "hpa"))), number
         assert _in_a_child(act) == 0, number
         assert _assert_whole_champion(str(serving)) == expected
     raise AssertionError("it never ends")
@@ -83,8 +88,46 @@ def _die_at_change(number: int) -> None:
     sys.addaudithook(count)
 
 
-def main(action: str, folder: Path, model: Path, expected: int) -> None:
-    serving = str(folder / "serving")
+def kill_at_some_writes(model: Path, serving: str, expected: int) -> int:
+    """Kills a push to an object store before every third of its uploads, copies and removals; then the same push wins.
+
+    Returns:
+        How many times it was killed.
+    """
+    for number in range(1, 1000, 3):
+        status = _in_a_child(lambda number=number: (_die_at_write(number), _push(model, serving)))
+        if status == 0:
+            assert _assert_whole_champion(serving) == max(one.number for one in find_versions(f"{serving}/hpa"))
+            return number // 3
+        assert status == -signal.SIGKILL, status
+        assert _assert_whole_champion(serving) >= expected - 1
+    raise AssertionError("it never ends")
+
+
+def _die_at_write(number: int) -> None:
+    writes = 0
+
+    def count(name: str) -> None:
+        write = getattr(gcs_storage, name)
+
+        def counted(*arguments: object, **options: object) -> object:
+            nonlocal writes
+            writes += 1
+            if writes == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(*arguments, **options)
+
+        setattr(gcs_storage, name, counted)
+
+    for name in ("write", "store", "copy", "remove", "remove_tree", "swap"):
+        count(name)
+
+
+def main(action: str, place: str, model: Path, expected: int) -> None:
+    if action == "push to gs":
+        print(kill_at_some_writes(model, place, expected))
+        return
+    folder, serving = Path(place), f"{place}/serving"
     acts = {"push": lambda: _push(model, serving), "rollback": lambda: rollback(1, serving, "hpa") and None}
     print(kill_at_every_change(acts[action], folder, expected))
 
@@ -108,5 +151,13 @@ def test_a_rollback_that_is_killed_leaves_the_champion_whole_and_is_completed(ma
     assert _kill("rollback", tmp_path, "-", 3) > 20
 
 
+@pytest.mark.gcs
+def test_a_push_to_an_object_store_that_is_killed_leaves_the_champion_whole(make_model: MakeModel, gcs_root: str) -> None:
+    _push(make_model("f1"), gcs_root)
+    assert _kill("push to gs", gcs_root, make_model("new"), 2) > 3
+    assert [name for name in storage.list_names(f"{gcs_root}/hpa") if not name.isdigit()] == ["champion.json"]
+    assert all(version.is_complete for version in find_versions(f"{gcs_root}/hpa"))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

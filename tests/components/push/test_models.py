@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.push.models import list_models, roll_back, verify_models
 from components.push.registry import push_model, rollback
 from components.shared import storage
 from components.shared.champion import find_champion, pointer_uri
@@ -76,8 +77,30 @@ def test_a_champion_that_is_gone_or_a_damaged_record_is_not_well(make_model: Mak
     assert verified.returncode == 1
     assert "version 1: its record of checksums is damaged or missing" in verified.stdout
     assert "version 2 is the champion, but it is not there" in verified.stdout
-    storage.remove(pointer_uri(serving, "hpa"))
-    assert "there is no champion" in _models(serving, "verify").stdout
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{version: 2}"])
+def test_a_pointer_that_is_lost_or_damaged_is_told_and_written_anew(
+    make_model: MakeModel, tmp_path: Path, content: bytes | None
+) -> None:
+    serving = str(tmp_path / "serving")
+    _push([make_model("f1"), make_model("f2")], serving)
+    pointer = Path(pointer_uri(serving, "hpa"))
+    if content is None:
+        pointer.unlink()
+    else:
+        pointer.write_bytes(content)
+    for findings in (list_models(serving, "hpa"), verify_models(serving, "hpa")):
+        told = "\n".join(finding.text for finding in findings if not finding.is_well)
+        assert f"{pointer} is damaged" in told or f"there is no {pointer}" in told
+        assert "takes the highest all the same, version 2. To make it the champion again" in told
+    with pytest.raises(ValueError, match="expected one of the versions 1, 2"):
+        roll_back(3, serving, "hpa")
+    assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json is written anew)")
+    assert verify_models(serving, "hpa")[-1].text == "version 2 is the champion"
+    pointer.unlink()
+    assert roll_back(1, serving, "hpa").text.startswith("version 3 is the champion (a copy of version 1)")
+    assert all(finding.is_well for finding in verify_models(serving, "hpa"))
 
 
 def test_where_nothing_was_pushed_there_is_nothing_to_take_back(tmp_path: Path) -> None:
@@ -85,7 +108,7 @@ def test_where_nothing_was_pushed_there_is_nothing_to_take_back(tmp_path: Path) 
         shown = _models(str(tmp_path), action)
         assert (shown.returncode, shown.stdout) == (0, f"{tmp_path}/hpa: no version yet\n")
     refused = _models(str(tmp_path), "rollback", "1")
-    assert (refused.returncode, "there is no champion" in refused.stderr) == (1, True)
+    assert (refused.returncode, "expected one of the versions (none)" in refused.stderr) == (1, True)
     assert "model_name: expected letters" in _models(str(tmp_path), "list", "--model-name", "../x").stderr
 
 

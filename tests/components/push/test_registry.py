@@ -9,10 +9,10 @@ import pytest
 from components.push import registry
 from components.push.models import verify_models
 from components.push.registry import KEPT_VERSIONS, Pushed, SupersededError, push_model, rollback
-from components.push.version import RECORD, find_versions
 from components.shared import storage
 from components.shared.champion import Champion, find_champion
 from components.shared.manifest import MODEL_MANIFEST
+from components.shared.served import RECORD, find_versions
 from components.shared.storage import SwappedMeanwhileError
 from tests.components.push.conftest import MakeModel
 
@@ -43,6 +43,11 @@ def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.
         name = path.relative_to(model).as_posix()
         expected = thresholds.encode() if name == "assets/thresholds.csv" else path.read_bytes()
         assert storage.read_bytes(f"{champion.uri}/{name}") == expected, name
+
+
+def _whole_folders(model_uri: str) -> dict[str, bool]:
+    """Every folder that TensorFlow Serving would look at, and whether there is a whole model in it."""
+    return {version.uri: version.is_complete for version in find_versions(model_uri)}
 
 
 def _names(serving: str) -> list[str]:
@@ -178,7 +183,7 @@ def test_a_rollback_to_what_is_served_already_does_nothing(make_model: MakeModel
 
 
 def test_a_rollback_needs_a_version_that_is_whole(make_model: MakeModel, serving: str) -> None:
-    with pytest.raises(ValueError, match="there is no champion"):
+    with pytest.raises(ValueError, match=r"expected one of the versions \(none\). Received: 1"):
         rollback(1, serving, "hpa")
     for name in ("f1", "f2"):
         _push(make_model(name), serving)
@@ -257,8 +262,96 @@ def test_what_is_no_model_is_refused(make_model: MakeModel, serving: str) -> Non
     assert not Path(serving).exists()
 
 
+def test_a_version_has_no_number_before_it_is_whole_and_verified(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    store = storage.store
+
+    def look_and_store(path: Path, uri: str) -> None:
+        store(path, uri)
+        seen.append(_whole_folders(f"{serving}/hpa"))
+
+    monkeypatch.setattr(storage, "store", look_and_store)
+    _push(make_model("f1"), serving)
+    _push(make_model("f2"), serving)
+    assert len(seen) == 2 * 6
+    assert all(all(folders.values()) for folders in seen)
+    assert [len(folders) for folders in seen] == [0] * 6 + [1] * 6
+
+
+def test_a_copy_that_is_not_what_was_to_be_copied_gets_no_number(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = storage.store
+
+    def store_and_spoil(path: Path, uri: str) -> None:
+        store(path, uri)
+        if uri.endswith("variables.index"):
+            Path(uri).write_bytes(b"spoilt")
+
+    monkeypatch.setattr(storage, "store", store_and_spoil)
+    with pytest.raises(OSError, match=r"is damaged: variables/variables.index has other content"):
+        _push(make_model("f1"), serving)
+    assert _names(serving) == []
+
+
+def test_a_slow_twin_of_a_push_removes_no_champion_present_or_former(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wakes up when the other has finished, and yet another model has been pushed after that."""
+    first, twin, next_one = (make_model(name) for name in ("f1", "twin", "next"))
+    _push(first, serving)
+    generation = _generation(serving)
+    crown = registry.crown
+
+    def sleep_before(champion: Champion, serving_root: str, model_name: str) -> None:
+        monkeypatch.setattr(registry, "crown", crown)
+        _push(twin, serving, generation=generation)
+        _push(next_one, serving)
+        crown(champion, serving_root, model_name)
+
+    monkeypatch.setattr(registry, "crown", sleep_before)
+    with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
+        _push(twin, serving, generation=generation)
+    _assert_served(serving, 3, next_one)
+    assert _names(serving) == ["1", "2", "3", "champion.json"]
+    assert rollback(2, serving, "hpa").number == 4
+    _assert_served(serving, 4, twin)
+
+
+def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(make_model: MakeModel, serving: str) -> None:
+    """It was killed between its number and the pointer, so that it was never made the champion."""
+    first, killed, after = (make_model(name) for name in ("f1", "killed", "after"))
+    _push(first, serving)
+    shutil.copytree(f"{serving}/hpa/1", f"{serving}/hpa/2")
+    record = Path(serving, "hpa", "2", RECORD)
+    left = json.loads(record.read_text()) | {"model_fingerprint": killed.name, "champion_generation": _generation(serving)}
+    record.write_text(json.dumps(left))
+    assert _push(after, serving).number == 3
+    assert _names(serving) == ["1", "3", "champion.json"]
+    _assert_served(serving, 3, after)
+
+
 @pytest.mark.gcs
 class TestCloudStorage:
+    def test_what_a_killed_push_has_left_is_no_version_and_goes_with_the_next_one(
+        self, make_model: MakeModel, gcs_root: str
+    ) -> None:
+        first = make_model("f1")
+        folder = _push(first, gcs_root).uri
+        record = json.loads(storage.read_bytes(f"{folder}/{RECORD}")) | {"model_fingerprint": "killed"}
+        for left in (".incoming-0123abcd", "2"):  # killed while it uploaded, and while the server copied
+            storage.write_bytes(f"{gcs_root}/hpa/{left}/{RECORD}", json.dumps(record).encode())
+        assert [version.number for version in find_versions(f"{gcs_root}/hpa") if version.is_complete] == [1]
+        assert not verify_models(gcs_root, "hpa")[-1].is_well
+        assert _push(make_model("f2"), gcs_root).number == 3
+        assert _names(gcs_root) == ["1", "3", "champion.json"]
+        assert storage.list_names(f"{gcs_root}/hpa") == ["1", "3", "champion.json"]
+        storage.write_bytes(f"{gcs_root}/hpa/4/{RECORD}", json.dumps(record).encode())
+        assert rollback(3, gcs_root, "hpa").number == 5  # the highest is what gets served
+        assert storage.list_names(f"{gcs_root}/hpa") == ["1", "3", "5", "champion.json"]
+
     def test_models_are_pushed_and_taken_back(self, make_model: MakeModel, gcs_root: str) -> None:
         first, second = make_model("f1"), make_model("f2")
         assert _push(first, gcs_root) == Pushed(1, f"{gcs_root}/hpa/1", is_new=True)

@@ -54,6 +54,7 @@ def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
     assert pushed.metadata["inputs"] == {"model": model.name, "evaluation": f"e-{model.name}"}
     result = json.loads(Path(pushed.path).read_text())
     assert result.items() <= pushed.metadata.items()
+    assert pushed.metadata["reused"] == (not result["pushed"] and "version" in result)
     return result
 
 
@@ -65,7 +66,8 @@ def test_a_blessed_model_is_pushed_once_with_its_thresholds(
     assert (first["pushed"], first["version"], first["version_uri"]) == (True, 1, f"{tmp_path}/serving/hpa/1")
     assert Path(first["version_uri"], "assets", "thresholds.csv").read_text() == "0.25\n0.75\n"
     assert "version 1 pushed" in capsys.readouterr().out
-    assert _push(model, tmp_path, champion_generation="") == first
+    again = _push(model, tmp_path, champion_generation="")
+    assert again == first | {"pushed": False, "reasons": ["this model is the champion already, as version 1"]}
     assert "version 1 was there already" in capsys.readouterr().out
 
 

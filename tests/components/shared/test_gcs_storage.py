@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.shared import gcs_storage, storage
-from components.shared.storage import StoredFile
+from components.shared.store import StoredFile
 from tests import gcs_servers
 from tests.gcs_servers import Fault, Faults
 
@@ -30,6 +30,13 @@ def _round_trips(root: str, folder: Path) -> None:
     storage.create_tree(folder / "tree", root)
     assert storage.list_names(root) == ["deep", "sub", "top"]
     assert storage.list_files(root) == {"top": StoredFile(0, "00000000")}
+    everything = storage.list_files(root, is_deep=True)
+    assert {name: file.num_bytes for name, file in everything.items()} == {
+        "deep/file": len(_DATA),
+        "sub/large": _LARGE_BYTES,
+        "top": 0,
+    }
+    assert everything["deep/file"].crc32c == storage.crc32c(_DATA)
     storage.fetch_tree(root, folder / "back")
     assert (folder / "back" / "deep" / "file").read_bytes() == _DATA
     assert (folder / "back" / "sub" / "large").read_bytes() == (folder / "tree" / "sub" / "large").read_bytes()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.shared.index import ImageFile, Sample, dump_index, read_index
+from components.shared.index import ImageFile, Sample, at_line, dump_index, kind_of, read_index
 from components.shared.labels import FILTERS
 
 # No carriage return: a source reads its text with every line end turned into a line feed, and csv before Python 3.13 would
@@ -63,3 +63,9 @@ def test_that_is_empty_is_refused_with_the_file_name(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b""))
     with pytest.raises(ValueError, match=rf"{path}: expected the columns"):
         read_index(str(path))
+
+
+def test_reasons_are_of_one_kind_whatever_their_lines() -> None:
+    one, other = (at_line("Target is empty", "train.csv", line) for line in (2, 33))
+    assert one == "Target is empty (train.csv, line 2)"
+    assert kind_of(one) == kind_of(other) == kind_of("Target is empty") == "Target is empty"

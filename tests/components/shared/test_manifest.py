@@ -112,6 +112,14 @@ def test_an_artifact_holds_the_manifest_and_shows_what_a_person_reads_of_it(tmp_
     json.dumps(artifact.metadata)
 
 
+def test_artifacts_say_where_they_come_from_and_whether_they_were_found_again() -> None:
+    report, metrics = SimpleNamespace(metadata={}), SimpleNamespace(metadata={"f1": 0.5}, log_metric=None)
+    _examples().describe(report, metrics, reused=True)
+    assert report.metadata == _examples().metadata() | {"reused": True}
+    lineage = {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
+    assert metrics.metadata.keys() == lineage | {"f1", "reused"}
+
+
 def test_raw_images_do_not_show_class_names() -> None:
     metadata = _raw_images().metadata()
     assert metadata["num_samples"] == 4

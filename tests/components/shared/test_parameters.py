@@ -25,6 +25,11 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "data_root": (["/data", "gs://bucket/data", "gs://bucket"], ["", "  ", "gs://", "s3://bucket/data"]),
     "serving_root": (["/models", "gs://bucket/models"], ["", "  ", "gs://", "http://host/models"]),
     "parallel_transfers": ([1, 256], [0, 257]),
+    "file_pattern": (
+        ["{id}_{filter}.png", "{filter}/{id}_*.PNG"],
+        ["", "{id}.png", "{id}_{filter}.tif", "../{id}_{filter}.png"],
+    ),
+    "filters": (["", "red=a,green=b,blue=c"], ["red=a", "tubulin"]),
     "model_name": (["cells", "cells_2-a"], ["", "a/b", "..", "a b", "\u00e9"]),
     "image_size_px": ([75, 3072], [74, 3073, 0, -299]),
     "channels": (["rgb", "rgby"], ["", "rg", "bgr", "RGB"]),
@@ -73,3 +78,17 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 def test_a_parameter_without_a_rule_may_have_any_value() -> None:
     check_parameters(beam_options="--whatever")
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"source": "synthetic:10", "classes": "c.csv"}, "classes"),
+        ({"source": "synthetic:10", "filters": "red=a,green=b,blue=c"}, "file_pattern and filters"),
+        ({"source": "kaggle:cells", "file_pattern": "{filter}/{id}.png"}, "file_pattern and filters"),
+    ],
+)
+def test_what_a_source_has_no_use_for_is_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=f"^{named}: "):
+        check_parameters(**values)
+    check_parameters(**(values | {"source": "dir:cells"}))

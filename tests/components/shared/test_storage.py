@@ -259,6 +259,14 @@ class TestListNames:
     def test_is_empty_where_there_is_no_folder(self, tmp_path: Path) -> None:
         assert storage.list_names(str(tmp_path / "nothing")) == []
 
+    def test_lists_files_of_folders_below_by_their_paths_if_asked_to(self, tmp_path: Path) -> None:
+        storage.write_bytes(str(tmp_path / "a"), b"1")
+        storage.write_bytes(str(tmp_path / "b" / "c"), b"22")
+        assert {name: file.num_bytes for name, file in storage.list_files(str(tmp_path)).items()} == {"a": 1}
+        everything = storage.list_files(str(tmp_path), is_deep=True)
+        assert {name: file.num_bytes for name, file in everything.items()} == {"a": 1, "b/c": 2}
+        assert storage.list_files(str(tmp_path / "nothing"), is_deep=True) == {}
+
 
 @pytest.mark.parametrize(
     ("uri", "parts", "joined"),

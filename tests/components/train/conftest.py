@@ -1,6 +1,8 @@
 """A small set of examples that a small network learns in seconds."""
 
+import gzip
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.shared import storage
-from components.shared.manifest import Examples, Shard
+from components.shared.manifest import SAMPLES, Examples, Shard
 from components.shared.record_writer import encode_example
 
 SIDE_PX = 16
@@ -28,9 +30,10 @@ def draw(number: int) -> tuple[np.ndarray, list[int]]:
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Real TFRecords: 96 to train on in three shards, 24 each to validate and to test."""
+    """Real TFRecords: 96 to train on in three shards, 24 each to validate and to test; and the table of all samples."""
     folder = tmp_path_factory.mktemp("examples")
     shards: dict[str, list[Shard]] = {}
+    table = ["id,split"]
     number = 0
     for split, sizes in {"train": [40, 40, 16], "validation": [24], "test": [24]}.items():
         shards[split] = []
@@ -39,10 +42,11 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for _ in range(size):
                     writer.write(encode_example(f"sample-{number:03d}", *draw(number)))
+                    table.append(f"sample-{number:03d},{split}")
                     number += 1
             shard = Shard(name=path.name, num_records=size, num_bytes=path.stat().st_size, crc32c=storage.file_crc32c(path))
             shards[split].append(shard)
-    return Examples(
+    found = Examples(
         fingerprint="0123456789abcdef",
         inputs={},
         parameters={},
@@ -55,6 +59,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
         shards=shards,
         num_quarantined=0,
     )
+    Path(found.file_uri(SAMPLES)).parent.mkdir()
+    Path(found.file_uri(SAMPLES)).write_bytes(gzip.compress("\n".join(table).encode()))
+    return found
 
 
 @pytest.fixture

@@ -85,6 +85,16 @@ def test_two_processes_learn_what_one_does_and_carry_on_when_one_dies(examples: 
         assert all(np.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(one, found, strict=True))
 
 
+@pytest.mark.workers
+def test_sigterm_reaches_a_worker_whose_server_would_take_it(examples: Examples, tmp_path: Path) -> None:
+    with _processes(examples, tmp_path, _NUM_WORKERS, epochs=1000) as processes:
+        _await_checkpoint(tmp_path / "checkpoints", processes)
+        processes[0].send_signal(signal.SIGTERM)
+        output, _ = processes[0].communicate(timeout=240)
+    assert processes[0].returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM" in output
+
+
 def _await_checkpoint(folder: Path, processes: Sequence[subprocess.Popen[str]]) -> None:
     while not list(folder.glob("*/*/checkpoint.json")):
         assert all(process.poll() is None for process in processes)
@@ -97,7 +107,7 @@ class _FourDevices:
 
 @pytest.mark.parametrize(("worker", "rows"), [(0, slice(0, 8)), (1, slice(8, 16))])
 def test_workers_take_their_part_of_each_step(worker: int, rows: slice) -> None:
-    assert Devices(_FourDevices(), worker, _NUM_WORKERS).rows(16) == (rows, 2)  # type: ignore[arg-type]
+    assert Devices(_FourDevices(), worker, _NUM_WORKERS).rows(16) == rows  # type: ignore[arg-type]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

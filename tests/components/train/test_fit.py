@@ -128,6 +128,29 @@ def test_a_finished_training_does_not_train_again(examples: Examples, make_backb
     assert epochs == []
 
 
+@pytest.mark.parametrize(("before", "after"), [("float16", "float32"), ("float32", "float16")])
+@pytest.mark.usefixtures("eager_saving")
+def test_a_training_carries_on_where_auto_means_another_precision(
+    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path, before: str, after: str
+) -> None:
+    with computing_in(before):
+        first, _ = _train(make_backbone(), examples, replace(RECIPE, epochs=2), tmp_path)
+    with computing_in(after):
+        history, _ = _train(make_backbone(), examples, replace(RECIPE, epochs=3), tmp_path)
+    assert {name: curve[:2] for name, curve in history.curves.items()} == first.curves
+    assert history.val_losses[2] < history.val_losses[0]
+
+
+@pytest.mark.usefixtures("eager_saving")
+def test_the_state_of_another_network_is_refused(
+    examples: Examples, make_backbone: MakeBackbone, small_backbone: keras.Model, tmp_path: Path
+) -> None:
+    _train(make_backbone(), examples, replace(RECIPE, epochs=1), tmp_path)
+    deeper = keras.Model(small_backbone.input, keras.layers.Conv2D(4, 1)(small_backbone.output))
+    with pytest.raises(ValueError, match="it is the state of another training"):
+        _train(deeper, examples, replace(RECIPE, epochs=2), tmp_path)
+
+
 def test_sigterm_saves(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
     def stop(_history: History) -> None:
         signal.raise_signal(signal.SIGTERM)

@@ -1,6 +1,7 @@
 """From examples to a published model, with a small network; the real one is trained in tests/pipeline."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,14 +13,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.convert.images.decode import sample_pixels
 from components.convert.transform import ImageMoments, write_transform_graph
-from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.ingest.synthetic import render_sample
+from components.shared.champion import Champion
+from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.train import training
 from components.train.inputs import evaluation_batches
+from components.train.model import BACKBONES
 from components.train.recipes import RECIPES
 from components.train.request import MODEL, Request
 
+FILTERS = ("red", "green", "blue")
+
 RECIPE = replace(RECIPES["strong"], epochs=2, batch_size=16, learning_rate=0.01)
+
+
+def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
+    """In InceptionResNetV2's place."""
+    assert (include_top, weights) == (False, None)
+    pixels = keras.Input(input_shape)
+    return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +50,8 @@ def transform_graph(examples: Examples, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
-    def small(image_size_px: int, num_channels: int, _weights: str) -> keras.Model:
-        pixels = keras.Input((image_size_px, image_size_px, num_channels))
-        return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "inception_resnet_v2", small)
+        patch.setitem(BACKBONES, RECIPE.backbone, _small)
         request = Request("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
         model = training.train_model(examples, transform_graph, data_root, request)
@@ -73,18 +83,62 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(trained: Train
     assert not Path(trained.uri, "checkpoints").exists()
 
 
+def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen(
+    trained: TrainedModel, examples: Examples, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKBONES, RECIPE.backbone, _small)
+    folder = tmp_path / "serving" / "hpa" / "4"
+    shutil.copytree(trained.file_uri(MODEL), folder)
+    with (folder / MODEL_TRAINING_IDS).open("a") as ids:
+        ids.write("of-an-earlier-training\n")
+    champion = Champion(4, str(folder), trained.fingerprint, "evaluation0", "generation0")
+    # So small a learning rate that what comes out is what went in.
+    request = Request("strong", replace(RECIPE, epochs=1, learning_rate=1e-12), "none", seed=4, warm_start=True)
+    model = training.train_model(examples, transform_graph, str(tmp_path), request, champion)
+    assert model.inputs == {"examples": examples.fingerprint, "champion": trained.fingerprint}
+    assert model.started_from == "version 4 of the served model"
+    ids = Path(model.file_uri(MODEL, MODEL_TRAINING_IDS)).read_text().split()
+    assert ids == ["of-an-earlier-training", *(f"sample-{number:03d}" for number in range(96))]
+    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    before, after = (tf.saved_model.load(one.file_uri(MODEL)).signatures["pixels"] for one in (trained, model))
+    given, learned = (answer(pixels=tf.constant(pixels))["probabilities"] for answer in (before, after))
+    assert np.allclose(given, learned, atol=1e-4)
+    # The next run finds it, whoever is the champion then.
+    assert request.find(examples, str(tmp_path)) == model
+
+
 def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(trained: TrainedModel, examples: Examples) -> None:
     model = tf.saved_model.load(trained.file_uri(MODEL))
     pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
     from_pixels = model.signatures["pixels"](pixels=tf.constant(pixels))
-    files = {
-        name: tf.constant([cv2.imencode(".png", image[:, :, channel])[1].tobytes() for image in pixels])
-        for channel, name in enumerate(examples.channels)
-    }
-    from_png = model.signatures["serving_default"](**files)
-    assert np.allclose(from_pixels["probabilities"], from_png["probabilities"], atol=1e-5)
+    for margins in (((0, 0), (0, 0)), ((0, 0), (3, 4)), ((2, 2), (0, 0))):  # as convert does, it takes the middle square
+        files = {
+            name: tf.constant([cv2.imencode(".png", np.pad(image[:, :, channel], margins))[1].tobytes() for image in pixels])
+            for channel, name in enumerate(examples.channels)
+        }
+        from_png = model.signatures["serving_default"](**files)
+        assert np.allclose(from_pixels["probabilities"], from_png["probabilities"], atol=1e-5)
     assert np.array_equal(from_pixels["decisions"], from_pixels["probabilities"].numpy() >= 0.5)
     assert [name.decode() for name in from_png["classes"].numpy()] == examples.class_names
+
+
+@pytest.mark.parametrize("is_real", [False, True], ids=["synthetic", "real"])
+def test_the_exported_model_decides_alike_from_whole_files_and_from_the_records_of_them(
+    trained: TrainedModel, is_real: bool, request: pytest.FixtureRequest
+) -> None:
+    if is_real:
+        folder = request.getfixturevalue("hpa_dir") / "train"
+        ids = [path.name.removesuffix("_green.png") for path in folder.glob("*_green.png")]
+        samples = [{name: (folder / f"{each}_{name}.png").read_bytes() for name in FILTERS} for each in ids]
+    else:
+        samples = [render_sample(0, number).pngs for number in range(8)]
+    pixels = np.stack([sample_pixels(pngs, FILTERS, trained.image_size_px) for pngs in samples])
+    model = tf.saved_model.load(trained.file_uri(MODEL))
+    from_pixels = model.signatures["pixels"](pixels=tf.constant(pixels))
+    from_png = model.signatures["serving_default"](**{name: tf.constant([pngs[name] for pngs in samples]) for name in FILTERS})
+    # OpenCV's and TensorFlow's means over areas are rounded to another grey level here and there.
+    assert np.abs(from_pixels["probabilities"] - from_png["probabilities"]).max() < 0.01
+    assert (from_pixels["decisions"].numpy() == from_png["decisions"].numpy()).mean() >= 0.999
 
 
 def test_the_exported_model_answers_for_all_symmetries_alike(trained: TrainedModel, examples: Examples) -> None:
@@ -121,6 +175,12 @@ def test_the_exported_model_needs_nothing_but_tensorflow_and_its_thresholds_can_
     command = [sys.executable, "-c", program, trained.file_uri(MODEL), str(copy)]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert finished.stdout.strip() == "[[True, False, True]]", finished.stderr
+
+
+def test_a_worker_does_not_wait_for_ever_for_a_chief_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_SECONDS_TO_PUBLISH", 0.0)
+    with pytest.raises(TimeoutError, match=r"The first worker has published no model below .* Started again, all workers"):
+        training._wait_for_chief(str(tmp_path))
 
 
 def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples, tmp_path: Path) -> None:

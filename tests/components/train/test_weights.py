@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.shared import storage
-from components.train.model import inception_resnet_v2
+from components.train.model import build_backbone
 from components.train.weights import first_difference, widen, with_weights
 
 
@@ -103,7 +103,7 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> N
 
 def test_a_file_that_does_not_exist_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no /nowhere/weights\.h5"):
-        inception_resnet_v2(75, 3, "/nowhere/weights.h5")
+        build_backbone("inception_resnet_v2", 75, 3, "/nowhere/weights.h5")
 
 
 @pytest.mark.parametrize("num_channels", [3, 4])
@@ -113,4 +113,4 @@ def test_without_network_the_error_says_how_to_provide_the_weights(
     monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens on the discard port
     with pytest.raises(ConnectionError, match="weights=<path>"):
-        inception_resnet_v2(75, num_channels, "imagenet")
+        build_backbone("inception_resnet_v2", 75, num_channels, "imagenet")

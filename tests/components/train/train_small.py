@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.shared.manifest import Examples
+from components.shared.termination import ended_by_sigterm
 from components.train import fit
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, open_devices
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with ended_by_sigterm():
+        main()

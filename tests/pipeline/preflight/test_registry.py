@@ -133,8 +133,8 @@ def test_who_may_not_see_the_images_is_told_how_to_sign_in(make_submission: Make
 
 def test_a_registry_in_trouble_is_told(make_submission: MakeSubmission, loopback: Loopback) -> None:
     loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in STEPS}
-    with pytest.raises(CouldNotLookError, match=r"answers otherwise than expected: .*/train:1: 503"):
+    with pytest.raises(CouldNotLookError, match="answers otherwise than expected: status 503"):
         check_images(make_submission(registry=_registry(loopback)))
     loopback.server_close()
-    with pytest.raises(CouldNotLookError, match=rf"no answer from {loopback.netloc} \(ConnectionError\)"):
+    with pytest.raises(CouldNotLookError, match=rf"expected: no answer from {loopback.netloc} \(ConnectionError\)$"):
         check_images(make_submission(registry=_registry(loopback)))

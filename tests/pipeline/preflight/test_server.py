@@ -64,7 +64,7 @@ def test_another_server_is_told_from_it(loopback: Loopback) -> None:
 def test_who_is_not_let_in_is_told(loopback: Loopback, status: int) -> None:
     _answer(loopback, Answer(body={"multi_user": True}))
     loopback.answers[EXPERIMENTS] = Answer(status, {"error": "sesame is not the word"})
-    with pytest.raises(FailedError, match=rf"does not let you in \({status}\). Give --token") as refused:
+    with pytest.raises(FailedError, match=rf"does not let you in \({status}\). Put a token into KFP_EXISTING_TOKEN") as refused:
         check_server(loopback.url, "kubeflow", "sesame")
     assert "sesame" not in str(refused.value)
 

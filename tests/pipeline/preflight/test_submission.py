@@ -35,6 +35,11 @@ def test_arguments_stand_in_place_of_defaults(make_submission: MakeSubmission) -
     assert read.missing == ("data_root", "serving_root")
 
 
+def test_images_are_named_as_they_will_be_when_it_is_submitted() -> None:
+    read = read_submission(PIPELINE_YAML, [], registry="registry.example.com/hpa", tag="2")
+    assert _steps(read.steps)["train"].image == "registry.example.com/hpa/train:2"
+
+
 def test_secrets_volumes_and_disks_are_read(make_submission: MakeSubmission) -> None:
     mounts = [
         {"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "30Gi"},

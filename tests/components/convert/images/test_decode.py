@@ -111,12 +111,12 @@ class TestDecode:
     def test_refuses_other_kinds_of_png(self, make_pixels: MakePixels, mode: str, kind: str) -> None:
         grey = Image.fromarray(make_pixels())
         image = Image.fromarray(make_pixels().astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
-        with pytest.raises(BadImageError, match=f"^{kind}: export it as an 8-bit greyscale PNG$"):
+        with pytest.raises(BadImageError, match=f"^{kind}: export it as an 8-bit greyscale PNG "):
             decode_png(_pillow_file(image))
 
     @pytest.mark.parametrize("kind", ["JPEG", "TIFF", "GIF"])
     def test_says_what_to_do_with_other_formats(self, make_pixels: MakePixels, kind: str) -> None:
-        with pytest.raises(BadImageError, match=f"^a {kind} file: export it as an 8-bit greyscale PNG$"):
+        with pytest.raises(BadImageError, match=f"^a {kind} file: export it as an 8-bit greyscale PNG "):
             decode_png(_pillow_file(Image.fromarray(make_pixels()), kind))
 
     @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a", b"<!DOCTYPE html>", b"II", bytes(100)])
@@ -211,12 +211,24 @@ class TestStack:
         image = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((3, 3), np.uint8))
         np.testing.assert_array_equal(stack_filters([image], 4)[..., 0], np.arange(16).reshape(4, 4))
 
+    @pytest.mark.parametrize(("height", "width"), [(128, 100), (100, 150), (101, 128)])
+    def test_takes_the_middle_square_of_what_is_not_quite_square(
+        self, make_pixels: MakePixels, height: int, width: int
+    ) -> None:
+        image, side = make_pixels(0, height, width), min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        middle = image[top : top + side, left : left + side]
+        np.testing.assert_array_equal(stack_filters([image, image], 75), stack_filters([middle, middle], 75))
+
     @pytest.mark.parametrize(
         ("sizes", "reason"),
         [
             ([(128, 128), (96, 128)], "filters of different sizes: 128 x 96, 128 x 128 pixels"),
-            ([(96, 128), (96, 128)], "128 x 96 pixels: expected a square image"),
-            ([(74, 74), (74, 74)], "74 x 74 pixels: smaller than image_size_px=75"),
+            (
+                [(80, 128), (80, 128)],
+                "128 x 80 pixels: too far from square, .*, each with a row of its own",
+            ),
+            ([(74, 74), (74, 74)], "74 x 74 pixels: smaller than image_size_px=75. Give image_size_px=74 or less"),
         ],
     )
     def test_refuses_sizes_that_do_not_fit(self, make_pixels: MakePixels, sizes: list[tuple[int, int]], reason: str) -> None:

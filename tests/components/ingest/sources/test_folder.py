@@ -6,7 +6,8 @@ import pytest
 
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.source import Listed
-from components.shared.labels import FILTERS
+from components.shared.image_names import ImageNames
+from components.shared.labels import CLASS_NAMES, FILTERS
 
 MakeFolder = Callable[..., Path]
 
@@ -19,7 +20,7 @@ def _read(source: Folder, sample_id: str) -> dict[str, bytes]:
 class TestFolder:
     def test_lists_the_rows_and_reads_the_files_as_they_are(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "16 0", "b": "1"})
-        source = Folder(str(folder), 28)
+        source = Folder(str(folder), CLASS_NAMES)
         assert source.listed() == [Listed("a", (0, 16)), Listed("b", (1,))]
         assert _read(source, "b") == {name: (folder / "train" / f"b_{name}.png").read_bytes() for name in FILTERS}
 
@@ -28,14 +29,14 @@ class TestFolder:
         for path in list((folder / "train").iterdir()):
             path.rename(folder / path.name)
         (folder / "train").rmdir()
-        assert _read(Folder(str(folder), 28), "a").keys() == set(FILTERS)
+        assert _read(Folder(str(folder), CLASS_NAMES), "a").keys() == set(FILTERS)
 
     def test_counts_rows_without_any_image_and_leaves_them_out(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "2"})
         for name in ("a", "c"):
             for path in (folder / "train").glob(f"{name}_*"):
                 path.unlink()
-        source = Folder(str(folder), 28)
+        source = Folder(str(folder), CLASS_NAMES)
         assert source.listed() == [Listed("b", (1,))]
         assert source.num_without_files == 2
 
@@ -44,11 +45,11 @@ class TestFolder:
     ) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "2"})
         (folder / "train.csv").write_text("Id,Target\nb,1\n")
-        assert Folder(str(folder), 28).listed() == [Listed("b", (1,))]
+        assert Folder(str(folder), CLASS_NAMES).listed() == [Listed("b", (1,))]
         assert "2 samples have images, but no row in train.csv: they are left out, such as a" in caplog.text
 
     def test_has_samples_that_lack_a_filter(self, tmp_path: Path, make_folder: MakeFolder) -> None:
-        source = Folder(str(make_folder(tmp_path / "cells", {"a": "0"}, filters=("red", "green"))), 28)
+        source = Folder(str(make_folder(tmp_path / "cells", {"a": "0"}, filters=("red", "green"))), CLASS_NAMES)
         assert source.listed() == [Listed("a", (0,))]
         assert _read(source, "a").keys() == {"red", "green"}
 
@@ -56,7 +57,7 @@ class TestFolder:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "99"})
         with (folder / "train.csv").open("a") as file:
             file.write("c,99\n")
-        source = Folder(str(folder), 28)
+        source = Folder(str(folder), CLASS_NAMES)
         assert [(row.sample_id, bool(row.reason)) for row in source.listed()] == [("a", False), ("b", True), ("c", True)]
         assert source.num_without_files == 0
 
@@ -65,55 +66,121 @@ class TestFolder:
         for name in ("a_green.jpg", "a_pink.png", "a.png", "_green.png", "z_green.png"):
             (folder / "train" / name).write_bytes(b"")
         (folder / "train" / "b_green.png").mkdir()
-        source = Folder(str(folder), 28)
+        source = Folder(str(folder), CLASS_NAMES)
         assert source.listed() == [Listed("a", (0,))]
         assert _read(source, "a").keys() == set(FILTERS)
 
     def test_without_any_image_is_refused_with_a_file_name_that_would_do(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"}, filters=())
-        with pytest.raises(
-            ValueError, match=rf"{folder}: none of the 2 samples .*train.csv .*Expected files such as a_green.png"
-        ):
-            Folder(str(folder), 28)
+        with pytest.raises(ValueError, match=rf"{folder}: no image .* such as <Id>_green.png. Received: no file at all"):
+            Folder(str(folder), CLASS_NAMES)
 
-    def test_whose_label_file_has_no_rows_is_refused(self, tmp_path: Path, make_folder: MakeFolder) -> None:
-        with pytest.raises(ValueError, match=r"none of the 0 samples .*<Id>_green.png"):
-            Folder(str(make_folder(tmp_path / "cells", {})), 28)
+    def test_whose_label_file_has_no_row_of_an_image_is_refused(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0"})
+        for rows, expected in (("", "<Id>_green.png"), ("b,1\n", "b_green.png")):
+            (folder / "train.csv").write_text(f"Id,Target\n{rows}")
+            with pytest.raises(ValueError, match=rf"none of the .* Expected files such as {expected}. Received: .* such as a$"):
+                Folder(str(folder), CLASS_NAMES)
 
     def test_without_a_label_file_is_refused_with_its_name(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/train.csv: expected the label file"):
-            Folder(str(tmp_path), 28)
+            Folder(str(tmp_path), CLASS_NAMES)
 
     def test_that_does_not_exist_is_refused_with_its_name(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=str(tmp_path / "nowhere" / "train.csv")):
-            Folder(str(tmp_path / "nowhere"), 28)
+            Folder(str(tmp_path / "nowhere"), CLASS_NAMES)
 
     def test_has_a_name_of_its_own(self, tmp_path: Path, make_folder: MakeFolder) -> None:
-        one, other = (Folder(str(make_folder(tmp_path / place / "cells", {"a": "0"})), 28) for place in "12")
+        one, other = (Folder(str(make_folder(tmp_path / place / "cells", {"a": "0"})), CLASS_NAMES) for place in "12")
         assert one.name != other.name
         assert one.name.startswith("dir-cells-")
-        assert Folder(str(tmp_path / "2" / ".." / "1" / "cells"), 28).name == one.name
+        assert Folder(str(tmp_path / "2" / ".." / "1" / "cells"), CLASS_NAMES).name == one.name
 
     def test_has_a_validator_that_changes_with_any_file(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
-        validators = [Folder(str(folder), 28).validator()]
-        assert Folder(str(folder), 28).validator() == validators[0]
+        validators = [Folder(str(folder), CLASS_NAMES).validator()]
+        assert Folder(str(folder), CLASS_NAMES).validator() == validators[0]
         image = folder / "train" / "b_yellow.png"
         os.utime(image, ns=(1, 1))
-        validators.append(Folder(str(folder), 28).validator())
+        validators.append(Folder(str(folder), CLASS_NAMES).validator())
         os.utime(folder / "train.csv", ns=(2, 2))
-        validators.append(Folder(str(folder), 28).validator())
+        validators.append(Folder(str(folder), CLASS_NAMES).validator())
         image.write_bytes(image.read_bytes() + b"more")
         os.utime(image, ns=(1, 1))
-        validators.append(Folder(str(folder), 28).validator())
+        validators.append(Folder(str(folder), CLASS_NAMES).validator())
         image.unlink()
-        validators.append(Folder(str(folder), 28).validator())
-        validators.append(Folder(str(folder), 27).validator())
+        validators.append(Folder(str(folder), CLASS_NAMES).validator())
+        validators.append(Folder(str(folder), CLASS_NAMES[:27]).validator())
         assert len(set(validators)) == 6
 
 
+class TestOwnNames:
+    """A folder whose files are named otherwise than the competition's."""
+
+    NAMES = ImageNames("{id}-{filter}.png", "red=tubulin,green=antibody,blue=DAPI")
+
+    def _make(self, folder: Path, rows: str = "plate1/A01,nucleus\nplate1/A02,cytosol; nucleus\n") -> Path:
+        (folder / "plate1").mkdir(parents=True)
+        (folder / "train.csv").write_text(f"Id,Target\n{rows}")
+        for well in ("A01", "A02"):
+            for stain in ("tubulin", "antibody", "dapi"):
+                (folder / "plate1" / f"{well}-{stain}.png").write_bytes(f"{well} {stain}".encode())
+        return folder
+
+    def test_stains_and_folders_are_found_and_labels_may_be_names(self, tmp_path: Path) -> None:
+        source = Folder(str(self._make(tmp_path / "cells")), ["nucleus", "cytosol"], image_names=self.NAMES)
+        assert source.listed() == [Listed("plate1_A01", (0,)), Listed("plate1_A02", (0, 1))]
+        assert _read(source, "plate1_A02") == {"red": b"A02 tubulin", "green": b"A02 antibody", "blue": b"A02 dapi"}
+
+    def test_a_test_set_lies_apart(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        (folder / "test").mkdir()
+        (folder / "test" / "B01-DAPI.png").write_bytes(b"B01")
+        assert Folder(str(folder), ["nucleus", "cytosol"], image_names=self.NAMES).num_unlabelled == 1
+        source = Folder(str(folder), ["nucleus", "cytosol"], True, self.NAMES)
+        assert _read(source, "B01") == {"blue": b"B01"}
+
+    def test_other_stains_are_another_version_of_the_folder(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        swapped = ImageNames("{id}-{filter}.png", "green=tubulin,red=antibody,blue=DAPI")
+        one, other = (Folder(str(folder), ["nucleus", "cytosol"], image_names=names) for names in (self.NAMES, swapped))
+        assert one.validator() != other.validator()
+
+    def test_a_stain_that_no_file_has_is_refused(self, tmp_path: Path) -> None:
+        names = ImageNames("{id}-{filter}.png", "red=tubulin,green=antibody,blue=Hoechst")
+        with pytest.raises(ValueError, match="expected files of the stain Hoechst, as filters says"):
+            Folder(str(self._make(tmp_path / "cells")), ["nucleus"], image_names=names)
+
+    def test_names_that_do_not_fit_are_refused_with_those_that_are_there(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        with pytest.raises(ValueError, match=r"such as <Id>_green\.png\. Received: 6 other files, such as plate1/A02"):
+            Folder(str(folder), ["nucleus"])
+        for path in (folder / "plate1").iterdir():
+            path.rename(path.with_suffix(".tif"))
+        with pytest.raises(ValueError, match=r"file_pattern is \{id\}-.*TIFF files must be converted to PNG first"):
+            Folder(str(folder), ["nucleus"], image_names=self.NAMES)
+
+    def test_ids_that_do_not_fit_are_refused_with_both(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells", "A01,nucleus\n")
+        with pytest.raises(ValueError, match=r"such as A01-antibody\.png\. Received: images of 2 others, such as plate1_A01"):
+            Folder(str(folder), ["nucleus"], image_names=self.NAMES)
+
+    def test_own_classes_that_were_not_given_stop_at_once(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        with pytest.raises(
+            ValueError, match=r"not one row .* The first: plate1_A01: .* 'nucleus'.* give the parameter classes \(train"
+        ):
+            Folder(str(folder), CLASS_NAMES, image_names=self.NAMES)
+
+    def test_a_label_file_of_another_name_is_pointed_at(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        (folder / "train.csv").rename(folder / "labels.csv")
+        with pytest.raises(FileNotFoundError, match=r"there is labels\.csv: rename it, or save it as train\.csv"):
+            Folder(str(folder), ["nucleus"], image_names=self.NAMES)
+
+
 def test_the_competitions_samples_are_read(hpa_dir: Path) -> None:
-    source = Folder(str(hpa_dir), 28)
+    source = Folder(str(hpa_dir), CLASS_NAMES)
     listed = source.listed()
     assert len(listed) == 64
     assert source.num_without_files == 31072 - 64

@@ -36,7 +36,7 @@ def open_competition(server: KaggleServer) -> Open:
 
     def open_it(files: Iterable[tuple[str, bytes]], include_test: bool = False, method: int = 0) -> KaggleCompetition:
         server.archive.write_bytes(make_zip(files, method))
-        return KaggleCompetition(COMPETITION, len(CLASS_NAMES), include_test)
+        return KaggleCompetition(COMPETITION, CLASS_NAMES, include_test)
 
     return open_it
 
@@ -152,7 +152,7 @@ class TestLabels:
         ("content", "told"),
         [
             (b"id;target\na,0\n", r"line 1: expected the columns Id,Target\. Received: id;target$"),
-            (b"Id,Target\na,0\nb\xe9,1\n", r"line 3: expected text in UTF-8\. Received: byte 0xe9$"),
+            (b"Id,Target\na,0\nb\xe9,1\n", r"line 3: expected text in UTF-8\. Received: byte 0xe9\."),
             (b'Id,Target\na,0\nb,"1\n', "line 3: not CSV"),
         ],
     )
@@ -183,12 +183,14 @@ class TestLabels:
         (folder / "train" / "none_blue.png").write_bytes(b"")
         version, samples = _ingest(open_competition(folder_files(folder)), tmp_path / "data")
         assert {name: sample.reason for name, sample in samples.items()} == {
-            "class": "Target names an unknown class: expected indices from 0 to 27. Received: '28'",
-            "empty": "Target is empty: expected class indices separated by spaces, such as '16 0'",
+            "class": "Target names an unknown class: expected indices from 0 to 27. Received: '28'. "
+            "For classes of your own, give the parameter classes (train.csv, line 2)",
+            "empty": "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
+            "Images that show none of the classes need a class of their own (train.csv, line 3)",
             "gif": "the green filter is no PNG file: it begins with b'GIF89a, '",
             "good": "",
             "none": "the blue filter is an empty file",
-            "twice": "train.csv names it on line 7 and again on line 8",
+            "twice": "it has a row already, line 7 (train.csv, line 8)",
         }
         assert samples["gif"].files.keys() == set(FILTERS) - {"green"}
         assert samples["twice"].files == {}
@@ -222,7 +224,7 @@ class TestFingerprint:
     def test_is_that_of_the_folder_with_the_same_content(
         self, cells: Path, fingerprint: Callable[..., str], tmp_path: Path, include_test: bool
     ) -> None:
-        folder = Folder(str(cells), len(CLASS_NAMES), include_test)
+        folder = Folder(str(cells), CLASS_NAMES, include_test)
         assert fingerprint(folder_files(cells), "1", include_test) == _ingest(folder, tmp_path / "2")[0].fingerprint
 
     def test_depends_on_the_content(self, cells: Path, fingerprint: Callable[..., str]) -> None:
@@ -236,13 +238,13 @@ class TestFingerprint:
 
 def test_the_validator_is_the_directorys_and_what_was_asked_for(cells: Path, server: KaggleServer) -> None:
     server.archive.write_bytes(make_zip(folder_files(cells)))
-    first = KaggleCompetition(COMPETITION, 28)
+    first = KaggleCompetition(COMPETITION, CLASS_NAMES)
     server.etag = '"the same archive, uploaded again"'
-    assert KaggleCompetition(COMPETITION, 28).validator() == first.validator()
-    others = [KaggleCompetition(COMPETITION, 27), KaggleCompetition(COMPETITION, 28, include_test=True)]
+    assert KaggleCompetition(COMPETITION, CLASS_NAMES).validator() == first.validator()
+    others = [KaggleCompetition(COMPETITION, CLASS_NAMES[:27]), KaggleCompetition(COMPETITION, CLASS_NAMES, include_test=True)]
     (cells / "test" / "t_red.png").write_bytes(b"")
     server.archive.write_bytes(make_zip(folder_files(cells)))
-    others.append(KaggleCompetition(COMPETITION, 28))
+    others.append(KaggleCompetition(COMPETITION, CLASS_NAMES))
     assert len({source.validator() for source in (first, *others)}) == 4
 
 

@@ -1,9 +1,11 @@
+import re
 from collections.abc import Callable
 
 import pytest
 
 from components.ingest.sources.labels_csv import read_labels
 from components.ingest.sources.source import Listed
+from components.shared.labels import CLASS_NAMES
 
 ReadText = Callable[[bytes], list[Listed]]
 
@@ -11,7 +13,7 @@ ReadText = Callable[[bytes], list[Listed]]
 @pytest.fixture
 def read_text() -> ReadText:
     """Reads a label file of these bytes, for 28 classes."""
-    return lambda data: read_labels(data, "cells/train.csv", 28)
+    return lambda data: read_labels(data, "cells/train.csv", CLASS_NAMES)
 
 
 class TestLabels:
@@ -26,6 +28,10 @@ class TestLabels:
             b"Id,Target\ra,16 0\rb,1\r",
             b'"Id","Target"\n"a","16 0"\n"b","1"\n',
             b"Id, Target\n a ,0  16\n\nb,1 \n\n",
+            b"\xef\xbb\xbfId;Target\r\na;16 0\r\nb;1\r\n",
+            b"Id\tTarget\na\t0|16\nb\t1\n",
+            b"Id,Target\na,0;16\nb,Nuclear Membrane\n,\n",
+            b"Id,Target\na,Cytokinetic bridge; nucleoplasm \nb,Nuclear membrane\n",
         ],
     )
     def test_are_read_as_editors_and_spreadsheets_write_them(self, read_text: ReadText, data: bytes) -> None:
@@ -35,7 +41,8 @@ class TestLabels:
         ("header", "received"),
         [
             (b"id,target", "id,target"),
-            (b"Id;Target", "Id;Target"),
+            (b"Id;Labels", "Id;Labels"),
+            (b"image", "image"),
             (b"Id,Target,Predicted", "Id,Target,Predicted"),
             (b"Target,Id", "Target,Id"),
             (b"", "an empty file"),
@@ -52,7 +59,7 @@ class TestLabels:
         self, read_text: ReadText, mark: bytes, end: bytes, before: bytes
     ) -> None:
         data = mark + b"Id,Target" + end + b"a,0" + end + before + b"\xe9,1" + end
-        with pytest.raises(ValueError, match=r"train\.csv, line 3: expected text in UTF-8\. Received: byte 0xe9"):
+        with pytest.raises(ValueError, match=r"train\.csv, line 3: expected text in UTF-8\. Received: byte 0xe9\. In Excel: "):
             read_text(data)
 
     def test_in_utf_16_are_refused(self, read_text: ReadText) -> None:
@@ -69,11 +76,13 @@ class TestLabels:
             (b"b,", "b", "Target is empty"),
             (b"b,28", "b", "Target names an unknown class: expected indices from 0 to 27. Received: '28'"),
             (b"b,x", "b", "Received: 'x'"),
-            (b"b", "b", "train.csv has 1 columns in its row"),
-            (b"b,1,2", "b", "train.csv has 3 columns in its row"),
-            (b"../b,1", "../b", "Id is no plain name of at most 200 letters, digits, '.', '_' and '-'. Received: '../b'"),
-            (b"b" * 201 + b",1", "b" * 201, "Id is no plain name of at most 200"),
-            (b"/etc/b,1", "/etc/b", "Id is no plain name"),
+            (b"b,Nucleolus", "b", "separated by ';'. Received: 'Nucleolus'. Did you mean 'Nucleoli'?"),
+            (b'b,"Nucleoli,Cytosol"', "b", "Received: 'Nucleoli,Cytosol'"),
+            (b"b", "b", "its row has 1 columns: expected Id,Target"),
+            (b"b,1,2", "b", "its row has 3 columns: expected Id,Target"),
+            (b"../b,1", ".._b", "Received: '../b'"),
+            (b"b" * 201 + b",1", "b" * 201, "Id is no plain name: expected at most 200 letters A to Z"),
+            (b"/etc/b,1", "_etc_b", "Id is no plain name"),
             (b".b,1", ".b", "Id is no plain name"),
             (b",1", "", "Id is no plain name"),
             ("\u00e9,1".encode(), "\u00e9", "Id is no plain name"),
@@ -86,9 +95,13 @@ class TestLabels:
         assert (first, last) == (Listed("a", (0,)), Listed("z", (2,)))
         assert (wrong.sample_id, wrong.labels) == (sample_id, ())
         assert reason in wrong.reason
+        assert re.search(r" \(train\.csv, line [34]\)$", wrong.reason)
 
     def test_an_id_that_comes_twice_is_one_wrong_row_that_names_both_lines(self, read_text: ReadText) -> None:
         assert read_text(b"Id,Target\na,0\nb,1\na,0\n") == [
-            Listed("a", (), "train.csv names it on line 2 and again on line 4"),
+            Listed("a", (), "it has a row already, line 2 (train.csv, line 4)"),
             Listed("b", (1,)),
         ]
+
+    def test_ids_in_folders_are_plain_names_from_then_on(self, read_text: ReadText) -> None:
+        assert read_text(b"Id,Target\nplate 1/A01,0\n") == [Listed("plate_1_A01", (0,))]

@@ -117,7 +117,7 @@ def test_bytes_do_not_depend_on_vector_instructions() -> None:
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     if not found:
         pytest.skip("NumPy uses no vector instructions on this processor beyond those it was built for")
-    code = "from tests.components.ingest.test_synthetic import digest; print(digest())"
+    code = "from tests.components.ingest.synthetic.test_samples import digest; print(digest())"
     told = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(found), "PYTHONHASHSEED": "7"}
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=told, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == GOLDEN["digest"]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from components.shared import storage
+from components.shared import folders, storage
 from components.shared.manifest import MODEL_THRESHOLDS
 
 _log = logging.getLogger(__name__)
 
-# Written last into a version: without it there is no model that TensorFlow Serving could load.
+# Comes last into a version: without it there is no model that TensorFlow Serving could load.
 DONE_MARK = "saved_model.pb"
-# Written first: it claims the number. TensorFlow Serving leaves `assets.extra` alone.
+# Comes first: in an object store, it claims the number. TensorFlow Serving leaves `assets.extra` alone.
 RECORD = "assets.extra/pushed.json"
 
 MISSING = "is missing"
@@ -71,6 +71,12 @@ def find_versions(model_uri: str) -> list[Version]:
     """The versions of a model, complete or not, the lowest first. A folder without files is none: a kill may leave one."""
     numbers = sorted(int(name) for name in storage.list_names(model_uri) if _is_number(name))
     return [_find_version(model_uri, number) for number in numbers if storage.list_tree(storage.join(model_uri, str(number)))]
+
+
+def find_incoming(model_uri: str) -> list[Version]:
+    """What an object store holds of pushes that have not copied all of it yet; they have the number 0."""
+    uris = [storage.join(model_uri, name) for name in storage.list_names(model_uri) if name.startswith(folders.INCOMING)]
+    return [Version(0, uri, is_complete=False, record=_read_record(storage.join(uri, RECORD))) for uri in uris]
 
 
 def is_served(version: Version, versions: Mapping[int, Version]) -> bool:
@@ -134,7 +140,6 @@ def describe(damage: dict[str, str]) -> str:
 
 
 def remove_versions(versions: Iterable[Version]) -> None:
-    """Removes versions, each in an order in which it is never taken for complete while it goes."""
+    """Removes versions, so that none is ever taken for complete while it goes."""
     for version in versions:
-        storage.remove(storage.join(version.uri, DONE_MARK))
-        storage.remove_tree(version.uri)
+        folders.remove(version.uri, DONE_MARK)

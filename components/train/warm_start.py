@@ -1,0 +1,146 @@
+"""Where a training starts from: the champion's weights, if that was asked for and can be, or else those of `weights`."""
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+from pydantic import BaseModel, ConfigDict
+
+from components.shared import storage
+from components.shared.champion import Champion
+from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.shared.samples import read_column
+
+_log = logging.getLogger(__name__)
+
+_RECORD = "start.json"
+
+
+class Start(BaseModel):
+    """What a training starts from.
+
+    It is kept beside the training's checkpoints: whoever carries on, and every worker, starts from the same, though another
+    version may have been made the champion since.
+
+    Attributes:
+        words: For people.
+        champion_uri: The version whose weights they are; empty for those of `weights`.
+        champion_fingerprint: The fingerprint of its training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: str
+    champion_uri: str = ""
+    champion_fingerprint: str = ""
+
+    @classmethod
+    def choose(cls, weights: str, warm_start: bool, champion: Champion | None, examples: Examples, uri: str) -> Self:
+        """Decides where the training at `uri` starts from, or reads what was decided when it began.
+
+        Args:
+            weights: The request's.
+            warm_start: Whether the champion was asked for.
+            champion: The version that is served now, if any.
+            examples: The manifest as it was published.
+            uri: The training's folder.
+
+        Raises:
+            FileNotFoundError: If the champion's folder is not whole.
+        """
+        plain = f"weights={weights}"
+        if not warm_start:
+            return cls(words=plain)
+        record_uri = storage.join(uri, _RECORD)
+        if storage.exists(record_uri):
+            begun = cls.model_validate_json(storage.read_bytes(record_uri))
+            if begun.is_there():
+                return begun
+            _log.warning("%s is not there any more: this training begins anew", begun.words)
+            storage.remove_tree(storage.join(uri, "checkpoints"))
+            storage.remove(record_uri)
+        obstacle = _obstacle(champion, examples)
+        if champion and not obstacle:
+            words = f"version {champion.version} of the served model"
+            start = cls(words=words, champion_uri=champion.uri, champion_fingerprint=champion.model_fingerprint)
+        else:
+            start = cls(words=f"{plain}, not the champion: {obstacle}")
+        try:
+            storage.write_bytes(record_uri, start.model_dump_json(indent=2).encode())
+        except FileExistsError:  # another process was faster, and has seen another champion
+            return cls.model_validate_json(storage.read_bytes(record_uri))
+        return start
+
+    def is_there(self) -> bool:
+        """Whether its weights can be read: old versions are removed."""
+        manifest_uri = storage.join(self.champion_uri, MODEL_MANIFEST)
+        if not self.champion_uri:
+            return True
+        return storage.exists(manifest_uri) and TrainedModel.read(manifest_uri).fingerprint == self.champion_fingerprint
+
+    def training_ids(self) -> set[str]:
+        """The samples that the weights have seen."""
+        return _training_ids(self.champion_uri) if self.champion_uri else set()
+
+    def give_weights(self, network: keras.Model) -> None:
+        """Gives the champion's weights to a network.
+
+        Raises:
+            ValueError: If they are those of another network.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            storage.fetch_tree(storage.join(self.champion_uri, "variables"), Path(folder))
+            values = _read_variables(str(Path(folder) / "variables"))
+        found, expected = [value.shape for value in values], [tuple(variable.shape) for variable in network.variables]
+        if found != expected:
+            raise ValueError(
+                f"{self.champion_uri} was exported from another network: expected {len(expected)} variables, shaped as those "
+                f"of the one to train. Received: {len(found)}. Train without warm_start"
+            )
+        for variable, value in zip(network.variables, values, strict=True):
+            if np.issubdtype(value.dtype, np.floating):  # the others are the states of random generators
+                variable.assign(value)
+
+
+def _obstacle(champion: Champion | None, examples: Examples) -> str:
+    """What keeps the champion from being trained on, in words; empty where nothing does."""
+    if not champion:
+        return "there is none yet"
+    served = TrainedModel.read(storage.join(champion.uri, MODEL_MANIFEST))
+    for words, theirs, ours in (
+        ("classes", served.class_names, examples.class_names),
+        ("channels", served.channels, examples.channels),
+    ):
+        if theirs != ours:
+            return f"the {words} of version {champion.version} are {_short(theirs)}, and those of the examples {_short(ours)}"
+    held_back = {sample_id for sample_id, side in read_column(examples, "split").items() if side != "train"}
+    if seen := held_back & _training_ids(champion.uri):
+        return (
+            f"version {champion.version} was trained on {len(seen)} of the {len(held_back)} samples that the new model is "
+            "judged on (it is of another split, or another seed)"
+        )
+    return ""
+
+
+def _training_ids(champion_uri: str) -> set[str]:
+    return set(storage.read_bytes(storage.join(champion_uri, MODEL_TRAINING_IDS)).decode().splitlines())
+
+
+def _read_variables(prefix: str) -> list[np.ndarray]:
+    """The variables that `export.ServedModel` keeps, in the network's order, without loading its graphs."""
+    reader = tf.train.load_checkpoint(prefix)
+    names = {}
+    for name in reader.get_variable_to_shape_map():
+        kind, _, rest = name.partition("/")
+        if kind == "variables_":
+            names[int(rest.partition("/")[0])] = name
+    return [reader.get_tensor(names[number]) for number in sorted(names)]
+
+
+def _short(names: list[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,47 @@
+"""What a finished local run has left in its folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.compiled import load_steps
+
+RUN_PAGE = "run.html"
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A finished local run: `folder` holds its page, its record, and every artifact as `<pipeline>/<step>/<output>`."""
+
+    folder: Path
+
+    def artifact(self, step: str, output: str) -> Path:
+        """Where an output of a step is."""
+        (path,) = self.folder.glob(f"*/{step}/{output}")
+        return path
+
+    def read_json(self, step: str, output: str) -> dict[str, Any]:
+        """Reads an output that is JSON."""
+        content: dict[str, Any] = json.loads(self.artifact(step, output).read_text(encoding="utf-8"))
+        return content
+
+    def outcome(self) -> str:
+        """What became of the model, in one line: pushed, unchanged, or refused and why."""
+        pushed = self.read_json("push", "pushed_model")
+        if pushed["pushed"]:
+            return f"Pushed model: {pushed['version_uri']}"
+        if "version" in pushed:
+            return f"Unchanged: version {pushed['version']} stays the champion. Nothing was pushed."
+        champion = self.read_json("evaluate", "blessing").get("champion_version")
+        stays = f" (version {champion} stays the champion)" if champion else ""
+        return f"No model pushed{stays}: {'; '.join(pushed['reasons'])}"
+
+    def reused_steps(self) -> list[str]:
+        """The steps that have found all they give: it was made before, of the same content."""
+        reused = []
+        for step in load_steps():
+            artifacts = self.read_json(step, "executor_output.json")["artifacts"].values()
+            if all(artifact["artifacts"][0]["metadata"].get("reused") for artifact in artifacts):
+                reused.append(step)
+        return reused

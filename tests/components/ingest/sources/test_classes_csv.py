@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from components.ingest.sources.classes_csv import class_names_of
+from components.shared.labels import CLASS_NAMES
+
+
+def _read(tmp_path: Path, data: bytes) -> list[str]:
+    path = tmp_path / "classes.csv"
+    path.write_bytes(data)
+    return class_names_of(str(path))
+
+
+def test_without_a_file_they_are_the_competitions() -> None:
+    assert class_names_of("") == list(CLASS_NAMES)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'index,name\n0,nucleus\n1,"ER, rough"\n',
+        b"\xef\xbb\xbfindex;name\r\n1;ER, rough\r\n0;nucleus\r\n",
+        b"index\tname\n0\tnucleus\n\n1\t ER, rough \n",
+    ],
+)
+def test_they_are_read_as_spreadsheets_write_them_in_any_order(tmp_path: Path, data: bytes) -> None:
+    assert _read(tmp_path, data) == ["nucleus", "ER, rough"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"0,nucleus\n1,cytosol\n", r"line 1: expected the columns index,name\. Received: 0,nucleus$"),
+        (b"", r"line 1: .* Received: an empty file$"),
+        (b"index,name\n0,nucleus\n2,cytosol\n", r"expected the indices 0 to 1 .* Received: no index 1, but 2 on line 3$"),
+        (b"index,name\n1,nucleus\n2,cytosol\n", r"expected the indices 0 to 1 .* Received: no index 0, but 2 on line 3$"),
+        (b"index,name\n0,nucleus\n0,cytosol\n", r"line 3: index 0 is on line 2 already\. Received: 0,cytosol$"),
+        (b"index,name\n0,nucleus\n1,Nucleus\n", r"line 3: the name nucleus is on line 2 already\. Received: 1,Nucleus$"),
+        (
+            b"index,name\n0,nucleus\none,cytosol\n",
+            r"line 3: expected a whole number from 0 on as index\. Received: one",
+        ),
+        (b"index,name\n0,nucleus\n1,\n", r"line 3: expected a name with a letter in it"),
+        (b"index,name\n0,nucleus\n1,7\n", r"line 3: expected a name with a letter in it"),
+        (b"index,name\n0,nucleus\n1,a;b\n", r"line 3: expected a name with a letter in it, and without ';'"),
+        (
+            b"index,name\n0,nucleus\n1,ER, rough\n",
+            r"line 3: expected an index and a name; a name with a comma",
+        ),
+        (
+            b"index,name\n0,nucleus\n1,caf\xe9\n",
+            r"line 3: expected text in UTF-8\. .* In Excel: Save As, CSV UTF-8",
+        ),
+        (b"index,name\n0,nucleus\n", r"expected at least 2 classes\. Received: 1\."),
+        (b"index,name\n", r"expected at least 2 classes\. Received: 0\."),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_name_the_line_and_what_was_found(tmp_path: Path, data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/classes\.csv[:,] ?{message}"):
+        _read(tmp_path, data)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"classes: there is no file {tmp_path}/classes.csv"):
+        class_names_of(str(tmp_path / "classes.csv"))

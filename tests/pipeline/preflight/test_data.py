@@ -1,0 +1,144 @@
+"""The checks of where data is, asked of real processes."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from components.shared import storage
+from components.shared.exit_status import UNKNOWN
+from pipeline.modules import ask_module
+from pipeline.preflight.cluster import Cluster, Node
+from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, survey_source
+from pipeline.preflight.finding import CouldNotLookError, FailedError, begin
+from tests.components.ingest.competition import signed_in
+from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
+from tests.components.ingest.zip_files import make_zip
+from tests.pipeline.preflight.conftest import NODES_PATH, MakeSubmission, gpu_node, node, nodes
+from tests.pipeline.preflight.loopback import Loopback
+
+LONG_S = 300.0
+CLUSTER = ("data_root=gs://cells/x", "image_size_px=299")
+
+
+@pytest.fixture
+def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
+        server.archive.write_bytes(make_zip([("train.csv", b"Id,Target\na,0\n"), ("train/a_green.png", b"png")]))
+        yield server
+
+
+def _size(num_samples: int | None) -> "Future[SourceSize]":
+    future: Future[SourceSize] = Future()
+    future.set_result(SourceSize(num_samples, None))
+    return future
+
+
+def test_a_bucket_is_written_to_and_cleared_again(make_submission: MakeSubmission, emulated_root: str) -> None:
+    submission = make_submission(f"data_root={emulated_root}/data", f"serving_root={emulated_root}/models")
+    said = check_places(submission, LONG_S)
+    assert said.startswith(f"{emulated_root}/data, {emulated_root}/models: written to and cleared again, with this machine's")
+    assert "what counts for the run is the cluster's service account" in said
+    assert storage.list_tree(emulated_root) == []
+
+
+def test_a_bucket_that_is_not_there_fails(make_submission: MakeSubmission, emulated_root: str) -> None:
+    submission = make_submission("data_root=gs://none-of-this-name/data", f"serving_root={emulated_root}/models")
+    with pytest.raises(FailedError, match=r"no bucket gs://none-of-this-name .*\(tried with this machine's credentials"):
+        check_places(submission, LONG_S)
+
+
+def test_a_folder_that_no_volume_holds_fails(make_submission: MakeSubmission) -> None:
+    with pytest.raises(
+        FailedError, match=r"data_root=/data/hpa is a folder, .* mounts no shared volume there in .*train.*Give gs://"
+    ):
+        check_places(make_submission("data_root=/data/hpa", "serving_root=gs://cells/x"), LONG_S)
+    with pytest.raises(FailedError, match="source=/images is a folder"):
+        survey_source(make_submission("source=dir:/images"), LONG_S)
+
+
+def test_a_folder_on_a_volume_cannot_be_seen_from_here(make_submission: MakeSubmission) -> None:
+    steps = [step.name for step in make_submission().steps]
+    pods = {step: {"pvcMount": [{"constant": "cells", "mountPath": "/data"}]} for step in steps}
+    submission = make_submission("source=dir:/data/in", "data_root=/data/hpa", "serving_root=/data/models", pods=pods)
+    with pytest.raises(CouldNotLookError, match="cannot be seen from here"):
+        check_places(submission, LONG_S)
+    with pytest.raises(CouldNotLookError, match="dir:/data/in is a folder of the cluster, which cannot be seen from here"):
+        survey_source(submission, LONG_S)
+
+
+def test_what_is_not_given_is_not_looked_at(make_submission: MakeSubmission) -> None:
+    with pytest.raises(CouldNotLookError, match="data_root and serving_root are not given"):
+        check_places(make_submission(), LONG_S)
+    with pytest.raises(CouldNotLookError, match="source is not given"):
+        survey_source(make_submission(), LONG_S)
+
+
+@pytest.mark.xdist_group("kaggle")
+def test_a_competition_is_told_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
+    submission = make_submission(f"source=kaggle:{COMPETITION}")
+    said = check_source(submission, begin(lambda: survey_source(submission, LONG_S)))
+    assert said.startswith(f"kaggle:{COMPETITION}: 1 sample, 0.0 GB (asked with this machine's credentials")
+    assert "what counts for the run is the secret on the cluster" in said
+
+    kaggle.rules_accepted = False
+    with pytest.raises(FailedError, match=r"accept the competition's rules at .*the secret on the cluster"):
+        survey_source(submission, LONG_S)
+
+
+def test_a_process_that_says_nothing_is_given_up() -> None:
+    status, said = ask_module("http.server", "0", "--bind", "127.0.0.1", timeout_s=1)
+    assert status == UNKNOWN
+    assert said.startswith("no answer within 1 s")
+
+
+def test_a_module_that_is_not_installed_is_named() -> None:
+    assert ask_module("components.none_of_this_name", timeout_s=LONG_S)[0] == UNKNOWN
+    status, said = ask_module("tests.pipeline.preflight.needs_more", timeout_s=LONG_S)
+    assert (status, said) == (UNKNOWN, "No module named 'none_of_this_name', which `make setup` installs")
+
+
+def test_examples_that_fit_are_told_with_an_estimate(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node())
+    limits = {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "30Gi"}]}
+    submission = make_submission(*CLUSTER, pods={"train": limits, "evaluate": limits})
+    said = check_data_fits(submission, _size(31072), cluster.nodes)
+    assert said.startswith("31072 samples of 299 px in 3 channels are 8.3 GB of examples: they fit on the disks of ")
+    assert "30Gi at most in train" in said
+
+
+def test_a_temporary_folder_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster) -> None:
+    pods = {"train": {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "8Gi"}]}}
+    submission = make_submission(*CLUSTER, "channels=rgby", pods=pods)
+    with pytest.raises(FailedError, match=r"are 11\.1 GB of examples, and train's /tmp may hold 8Gi: raise it in"):
+        check_data_fits(submission, _size(31072), cluster.nodes)
+
+
+def test_a_nodes_disk_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node(ephemeral_storage="5G"))
+    with pytest.raises(FailedError, match=r"train copies them to its node's disk, which has 5\.0 GB for pods\. Give the pool"):
+        check_data_fits(make_submission(*CLUSTER), _size(31072), cluster.nodes)
+
+
+def test_what_is_not_known_of_the_size_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    submission = make_submission(*CLUSTER)
+    with pytest.raises(CouldNotLookError, match="shows only when ingest has read the source"):
+        check_data_fits(submission, _size(None), cluster.nodes)
+    failed: Future[SourceSize] = Future()
+    failed.set_exception(FailedError("there is no such competition"))
+    with pytest.raises(CouldNotLookError, match="the size of the source is not known: see above"):
+        check_data_fits(submission, failed, cluster.nodes)
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
+    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is no node at present whose disk train"):
+        check_data_fits(submission, _size(31072), cluster.nodes)
+
+
+def test_the_estimate_is_told_without_a_cluster_too(make_submission: MakeSubmission) -> None:
+    def look_away() -> list[Node]:
+        raise CouldNotLookError("it is dark")
+
+    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples; but it is dark"):
+        check_data_fits(make_submission(*CLUSTER), _size(31072), look_away)

@@ -1,0 +1,128 @@
+"""The page of a local run, from what KFP's runner leaves behind."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.compiled import PIPELINE_YAML
+from pipeline.graph import step_tasks
+from pipeline.local import STEPS
+from pipeline.local_run import LocalRun
+from pipeline.run_page import write_run_page
+from pipeline.run_record import RunRecord
+
+SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
+LINEAGE: dict[str, Any] = {
+    "fingerprint": "0123456789abcdef",
+    "inputs": {"examples": "fedcba9876543210"},
+    "parameters": {"seed": 0, "learning_rate": 0.001},
+    "code_version": "0.1.0",
+    "source": "dir:cells",
+    "licence": "CC BY-SA",
+}
+OWN: dict[str, dict[str, Any]] = {
+    "raw_images": {"num_samples": 31072, "num_bytes": 5},
+    "examples": {"num_train": 24858, "num_validation": 3107, "num_test": 3107},
+    "model": {"epochs_trained": 12, "best_epoch": 9, "metrics": {"loss": 0.1}},
+    "metrics": {"f1_macro": 0.4512, "f1_macro_floor": 0.1, "f1_micro": 0.6, "f1_micro_floor": 0.2, "accuracy": 0.97},
+    "class_metrics": {"confidenceMetrics": [{"confidenceThreshold": 0.5}] * 100, "confusionMatrix": {"rows": []}},
+    "pushed_model": {"pushed": True, "version": 2, "version_uri": "/serving/hpa/2"},
+}
+
+
+def make_run(folder: Path, steps: tuple[str, ...], reused: tuple[str, ...] = (), **pushed: Any) -> RunRecord:
+    """Lays out a run of which some steps have finished."""
+    record = RunRecord({"source": "dir:<cells>", "data_root": "/data", "serving_root": "/serving", "epochs": 12})
+    for step in steps:
+        record.hear(step)
+        place = folder / "hpa-pipeline" / step
+        place.mkdir(parents=True)
+        executed = {}
+        for name in SPEC["components"][step_tasks(SPEC)[step]["componentRef"]["name"]]["outputDefinitions"]["artifacts"]:
+            said = OWN.get(name, {}) | (pushed if name == "pushed_model" else {})
+            (place / name).write_text(json.dumps(said) if name == "pushed_model" else "{}", encoding="utf-8")
+            metadata = LINEAGE | said | {"reused": step in reused}
+            executed[name] = {"artifacts": [{"name": name, "uri": str(place / name), "metadata": metadata}]}
+        (place / "executor_output.json").write_text(json.dumps({"artifacts": executed}), encoding="utf-8")
+    (folder / "run.log").touch()
+    return record
+
+
+def _write(folder: Path, record: RunRecord) -> str:
+    page = write_run_page(folder, SPEC, record).read_text(encoding="utf-8")
+    links = re.findall(r'href="([^"]+)"', page)
+    assert [link for link in links if not link.startswith("#") and not (folder / link).exists()] == []
+    assert {link[1:] for link in links if link.startswith("#") and f'id="{link[1:]}"' in page} <= set(STEPS)
+    assert not re.search(r'(src|href)="https?:', page)  # it needs no other file and no network
+    return page
+
+
+def _looks(page: str) -> list[str]:
+    return re.findall(r'<g class="step (\w+)">', page)
+
+
+def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
+    record = make_run(tmp_path, STEPS, reused=("ingest", "convert"))
+    record.end("done")
+    page = _write(tmp_path, record)
+    assert _looks(page) == ["reused", "reused", "new", "new", "new"]
+    assert "Pushed model: /serving/hpa/2" in page
+    for figure in ("31,072 samples", "31,072 examples", "epoch 9 of 12", "macro F1 0.451", "version 2"):
+        assert figure in page
+    assert "0123456789abcdef" in page
+    assert "seed 0, learning_rate 0.001" in page
+    assert "a ROC curve" in page
+    assert "confidenceThreshold" not in page
+    assert "dir:&lt;cells&gt;" in page
+    for report in ("data_report", "training_report", "evaluation_report"):
+        assert (tmp_path / f"{report}.html").is_file()
+    assert LocalRun(tmp_path).reused_steps() == ["ingest", "convert"]
+
+
+def test_an_unchanged_run(tmp_path: Path) -> None:
+    record = make_run(tmp_path, STEPS, reused=STEPS, pushed=False)
+    record.end("done")
+    page = _write(tmp_path, record)
+    assert _looks(page) == ["reused"] * len(STEPS)
+    assert "Unchanged: version 2 stays the champion. Nothing was pushed." in page
+
+
+def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
+    record = make_run(tmp_path, STEPS)
+    (tmp_path / "hpa-pipeline" / "push" / "pushed_model").write_text('{"pushed": false, "reasons": ["a", "b"]}')
+    (tmp_path / "hpa-pipeline" / "evaluate" / "blessing").write_text('{"champion_version": 4}')
+    record.end("done")
+    assert "No model pushed (version 4 stays the champion): a; b" in _write(tmp_path, record)
+
+
+@pytest.mark.parametrize(("status", "title"), [("failed", "Failed in train"), ("stopped", "Stopped in train")])
+def test_a_run_that_did_not_come_to_its_end(tmp_path: Path, status: str, title: str) -> None:
+    record = make_run(tmp_path, ("ingest", "convert"))
+    record.hear("train")
+    record.end(status, "MemoryError: <none> left", "train")
+    page = _write(tmp_path, record)
+    assert _looks(page) == ["new", "new", "failed", "waiting", "waiting"]
+    assert title in page
+    assert "MemoryError: &lt;none&gt; left" in page
+    assert "not reached" in page
+
+
+def test_a_run_that_failed_before_its_first_step(tmp_path: Path) -> None:
+    record = make_run(tmp_path, ())
+    record.end("failed", "no room")
+    page = _write(tmp_path, record)
+    assert _looks(page) == ["waiting"] * len(STEPS)
+    assert "no room" in page
+
+
+def test_the_time_that_steps_took_is_that_between_their_first_and_last_word(tmp_path: Path) -> None:
+    record = make_run(tmp_path, ("ingest",))
+    began_s = time.time()
+    record.started_s, record.steps["ingest"].started_s, record.steps["ingest"].ended_s = began_s, began_s, began_s + 125
+    record.end("failed")
+    assert "2 min 5 s" in _write(tmp_path, record)

@@ -1,0 +1,91 @@
+"""docs/own-data.md, done as it says: the whole pipeline on somebody's own folder, with other classes, stains and file names."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.compiled import ROOT, load_parameters
+
+_PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+_COMMANDS = re.findall(r"^```bash\n(.*?)^```", _PAGE, re.MULTILINE | re.DOTALL)
+_CLASSES = ["nucleus", "membrane", "cytoplasm"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every command of the page has been run, one after the other."""
+    folder = tmp_path_factory.mktemp("own_data")
+    (folder / "my_scans" / "plate1").mkdir(parents=True)
+    for name in ("a.tif", "plate1/b.png"):
+        cv2.imwrite(str(folder / "my_scans" / name), np.array([[0, 2048], [4095, 65535]], np.uint16))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for commands in _COMMANDS:
+        process = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=folder,
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, f"{commands}\n{process.stdout}\n{process.stderr}"
+    return folder
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("own data")
+class TestPage:
+    """What there is when the page has been followed."""
+
+    def test_the_folder_is_as_the_page_shows_it(self, done: Path) -> None:
+        shown = re.findall(r"^  (\S+\.(?:csv|png))$", _PAGE, re.MULTILINE)
+        assert len(shown) == 6
+        assert [name for name in shown if not (done / "my_images" / name).is_file()] == []
+        assert (done / "my_images" / "classes.csv").read_text() in _PAGE
+
+    def test_there_are_a_preview_and_the_reports_and_they_name_the_classes(self, done: Path) -> None:
+        assert (done / "preview.png").stat().st_size > 0
+        (run,) = (done / "outputs" / "runs").iterdir()
+        for report in ("data_report", "training_report", "evaluation_report"):
+            page = (run / f"{report}.html").read_text(encoding="utf-8")
+            assert "Nucleoplasm" not in page
+        assert all(name in page for name in _CLASSES)
+
+    def test_the_pushed_model_has_the_classes(self, done: Path) -> None:
+        model = done / "outputs" / "serving" / "hpa" / "1" / "assets.extra" / "model.json"
+        assert json.loads(model.read_text())["class_names"] == _CLASSES
+
+    def test_every_sample_is_predicted_and_decisions_are_names(self, done: Path) -> None:
+        predicted = _rows(done / "predictions.csv")
+        assert list(predicted[0]) == ["Id", "Decisions", *_CLASSES]
+        labelled = _rows(done / "my_images" / "train.csv")
+        assert [row["Id"] for row in predicted] == [row["Id"].replace("/", "_") for row in labelled]
+        assert {name for row in predicted for name in row["Decisions"].split("; ")} <= {"", *_CLASSES}
+        submitted = _rows(done / "predictions.submission.csv")
+        assert {word for row in submitted for word in row["Predicted"].split()} <= {"0", "1", "2"}
+
+    def test_scans_of_16_bits_become_what_is_taken(self, done: Path) -> None:
+        for name in ("a.png", "plate1/b.png"):
+            pixels = cv2.imread(str(done / "my_pngs" / name), cv2.IMREAD_UNCHANGED)
+            assert pixels.dtype == np.uint8
+            assert pixels.tolist() == [[0, 128], [255, 255]]
+
+
+def test_every_parameter_that_the_page_names_exists() -> None:
+    (run,) = (commands for commands in _COMMANDS if "pipeline run" in commands)
+    named = set(re.findall(r"[ \"]([a-z_]+)=", run))
+    assert {"source", "classes", "file_pattern", "filters"} <= named
+    assert named <= load_parameters().keys()
