@@ -267,7 +267,7 @@ def _frequency(schedule: Any) -> str:
 def _print_table(table: Table, if_empty: str) -> None:
     """Shows each row in one line, however narrow the terminal is: ids are there to be copied."""
     if table.row_count:
-        _console.print(table, width=max(_console.width, 160), crop=False)
+        Console(width=max(_console.width, 160), highlight=False).print(table)
     else:
         _console.print(if_empty)
 
