@@ -17,10 +17,10 @@ except ModuleNotFoundError as error:
 from components.shared.image_names import DEFAULT_PATTERN
 from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
-from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, parse_arguments
+from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, load_steps, parse_arguments
 from pipeline.images import read_digests, with_images
 from pipeline.lineage import lineage
-from pipeline.local import STEPS, StepFailedError, absolute, default_locations, default_weights, run_pipeline
+from pipeline.local import StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
@@ -196,7 +196,8 @@ class _StepView:
         if step != self._step:
             self._step = step
             elapsed_s = time.monotonic() - self._started_s
-            _console.print(f"[bold]step {STEPS.index(step) + 1}/{len(STEPS)}: {step}[/] [dim]({elapsed_s:.0f} s)[/]")
+            steps = load_steps()
+            _console.print(f"[bold]step {steps.index(step) + 1}/{len(steps)}: {step}[/] [dim]({elapsed_s:.0f} s)[/]")
             if self._status:
                 self._status.update(step)
         elif self._status and ", ETA " in text:

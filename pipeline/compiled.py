@@ -1,6 +1,7 @@
 """The committed pipeline.yaml: made from `pipeline.pipeline`, and read for its parameters."""
 
 import difflib
+import functools
 import graphlib
 import json
 import math
@@ -101,6 +102,7 @@ _KIND_NAMES = {
 }
 
 
+@functools.cache
 def load_steps(path: Path = PIPELINE_YAML) -> tuple[str, ...]:
     """The steps of a compiled pipeline, each after those whose outputs it takes."""
     tasks = step_tasks(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))))

@@ -23,10 +23,9 @@ _IMAGENET_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
-STEPS = load_steps()
 # As components.shared.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
-_STEP_LINE = re.compile(rf"^\s*({'|'.join(STEPS)}) \| (.*)$")
+_STEP_LINE = re.compile(r"^\s*(\w+) \| (.*)$")
 _RUN_LOG = "run.log"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -192,7 +191,7 @@ class _Transcript(io.TextIOBase):
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._lines.append(line)
-            if said := _STEP_LINE.match(line):
+            if (said := _STEP_LINE.match(line)) and said[1] in load_steps():
                 if said[2] == _STARTED:
                     self._lines.clear()
                 self._record.hear(said[1])

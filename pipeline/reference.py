@@ -14,9 +14,8 @@ import typer
 import yaml
 
 from pipeline.__main__ import app
-from pipeline.compiled import PIPELINE_YAML, ROOT, load_parameters, step_tasks
+from pipeline.compiled import PIPELINE_YAML, ROOT, load_parameters, load_steps, step_tasks
 from pipeline.graph import Graph, Look, draw
-from pipeline.local import STEPS
 
 PROGRAM = "python -m pipeline"
 _NOTE = "<!-- Made by `make docs`: do not edit. -->\n"
@@ -59,7 +58,7 @@ def parameters_page() -> str:
         f"Given as `NAME=VALUE` to `{PROGRAM} run` or `kfp run create`, or in the form of Kubeflow's user interface. "
         "A misspelt name or a value that cannot be meant is refused before anything starts.",
     ]
-    for title, takes in [(step, step) for step in STEPS] + [("Where steps run", None)]:
+    for title, takes in [(step, step) for step in load_steps()] + [("Where steps run", None)]:
         rows = [
             f"| `{one.name}` | {f'`{one.default_text}`' if not one.is_required else 'required'} | {_cell(one.description)} | "
             f"{', '.join(one.steps) or 'the cluster'} |"

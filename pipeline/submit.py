@@ -14,9 +14,8 @@ from rich.table import Table
 from components.shared.container import REGISTRY
 from pipeline.cluster import Cluster, ClusterError
 from pipeline.cluster_arguments import UNITS_S, read_arguments, read_times
-from pipeline.compiled import PIPELINE_YAML
+from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.images import read_digests, with_images
-from pipeline.local import STEPS
 
 schedule_app = typer.Typer(no_args_is_help=True, help="Lets a cluster run the pipeline again and again.")
 runs_app = typer.Typer(no_args_is_help=True, help="Shows the runs on a cluster.")
@@ -251,7 +250,7 @@ def _tasks(run: Any) -> list[Any]:
     """A run's steps in their order, without what KFP runs around them."""
     details = (run.run_details and run.run_details.task_details) or []
     by_name = {task.display_name: task for task in details}
-    return [by_name[name] for name in (*STEPS, "conclude") if name in by_name]
+    return [by_name[name] for name in (*load_steps(), "conclude") if name in by_name]
 
 
 def _frequency(schedule: Any) -> str:

@@ -5,8 +5,9 @@ import re
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT
-from pipeline.local import STEPS
+from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
+
+STEPS = load_steps()
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))

@@ -3,8 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.compiled import ROOT
-from pipeline.local import STEPS
+from pipeline.compiled import ROOT, load_steps
+
+STEPS = load_steps()
 
 
 def _dockerfile(step: str) -> str:

@@ -8,8 +8,10 @@ import docker
 import pytest
 
 from components.shared.version import VERSION
-from pipeline.local import STEPS
+from pipeline.compiled import load_steps
 from tests.containers.engine import image
+
+STEPS = load_steps()
 
 pytestmark = pytest.mark.containers
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from pipeline.local import STEPS
+from pipeline.compiled import load_steps
 from tests.containers.engine import PipelineRun, afresh, missing_outputs, started
+
+STEPS = load_steps()
 
 pytestmark = pytest.mark.containers
 

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from pipeline.local import STEPS
+from pipeline.compiled import load_steps
 from tests.containers.engine import PipelineRun, image, missing_outputs
+
+STEPS = load_steps()
 
 pytestmark = pytest.mark.containers
 

@@ -7,8 +7,10 @@ from typing import Any
 import docker
 import pytest
 
-from pipeline.local import STEPS
+from pipeline.compiled import load_steps
 from tests.containers.engine import PipelineRun, afresh, started, wait_until_it_says
+
+STEPS = load_steps()
 
 pytestmark = pytest.mark.containers
 

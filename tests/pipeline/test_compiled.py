@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from components.shared.version import VERSION
-from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_parameters, parse_arguments
-from pipeline.local import STEPS
+from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_parameters, load_steps, parse_arguments
 from pipeline.pipeline import hpa_pipeline
+
+STEPS = load_steps()
 
 SPEC, _ = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
 

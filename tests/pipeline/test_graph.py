@@ -3,9 +3,10 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML
+from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.graph import Edge, Graph, Look, draw
-from pipeline.local import STEPS
+
+STEPS = load_steps()
 
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline
+from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_steps
 from pipeline.images import read_digests, with_images
-from pipeline.local import STEPS
+
+STEPS = load_steps()
 
 REGISTRY = "registry.example.com/hpa"
 DIGEST = "sha256:" + "0123456789abcdef" * 4

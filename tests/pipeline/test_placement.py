@@ -8,8 +8,9 @@ from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
-from pipeline.compiled import PIPELINE_YAML, step_tasks
-from pipeline.local import STEPS
+from pipeline.compiled import PIPELINE_YAML, load_steps, step_tasks
+
+STEPS = load_steps()
 
 SPEC, PLATFORM = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
 PODS = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

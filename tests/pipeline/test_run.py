@@ -15,8 +15,9 @@ import yaml
 
 from components.ingest.synthetic import render_sample
 from components.shared.labels import format_target
-from pipeline.compiled import PIPELINE_YAML, ROOT
-from pipeline.local import STEPS
+from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
+
+STEPS = load_steps()
 
 # Of a run, below the test's folder: where its images are, and how many there are at first.
 IMAGES, NUM_DRAWN = "cells", 24

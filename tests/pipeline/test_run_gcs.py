@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from components.shared import storage
-from pipeline.compiled import ROOT
-from pipeline.local import STEPS
+from pipeline.compiled import ROOT, load_steps
+
+STEPS = load_steps()
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML
+from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.graph import step_tasks
-from pipeline.local import STEPS
 from pipeline.local_run import LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord
+
+STEPS = load_steps()
 
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
 LINEAGE: dict[str, Any] = {

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.compiled import ROOT
-from pipeline.local import STEPS
+from pipeline.compiled import ROOT, load_steps
 from pipeline.preflight.command import _show
 from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, Verdict, run_checks
 from tests.pipeline.preflight.conftest import NODES_PATH, SECRET_PATH, MakeFile, gpu_node, node, nodes, with_kaggle_secret
 from tests.pipeline.preflight.loopback import Answer, Loopback
+
+STEPS = load_steps()
 
 CHECKS = [
     "parameters",

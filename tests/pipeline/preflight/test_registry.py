@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import STEPS
+from pipeline.compiled import load_steps
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.registry import Image, check_images, parse_image
 from tests.pipeline.preflight.conftest import MakeSubmission
 from tests.pipeline.preflight.loopback import Answer, Loopback, Request
+
+STEPS = load_steps()
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
