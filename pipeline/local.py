@@ -55,8 +55,8 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
             raise ValueError(f"classes: expected a CSV file with the columns index,name. There is no file {located['classes']}")
     if located.get("weights", "none") not in ("none", "imagenet"):
         located["weights"] = absolute(located["weights"])
-        if not Path(located["weights"]).is_file():
-            raise ValueError(f"weights: expected imagenet, none or a file. There is no file {located['weights']}")
+        if "://" not in located["weights"] and not Path(located["weights"]).is_file():
+            raise ValueError(f"weights: expected imagenet, none or a file, here or at gs://.... There is no file {located['weights']}")
     return located
 
 
