@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("outputs", type=Path, help="the pipeline root of a run")
     parser.add_argument("out", type=Path, help="the PNG file to write")
     parser.add_argument("--width-px", type=int, default=1100)
-    parser.add_argument("--height-px", type=int, default=1300)
+    parser.add_argument("--height-px", type=int, default=1000)
     options = parser.parse_args()
     report = newest_report(options.outputs)
     take(report, options.out, options.width_px, options.height_px)

@@ -56,7 +56,7 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     if located.get("weights", "none") not in ("none", "imagenet"):
         located["weights"] = absolute(located["weights"])
         if "://" not in located["weights"] and not Path(located["weights"]).is_file():
-            raise ValueError(f"weights: expected imagenet, none or a file, here or at gs://.... There is no file {located['weights']}")
+            raise ValueError(f"weights: expected imagenet, none or a file (or gs://...). There is no file {located['weights']}")
     return located
 
 
@@ -176,6 +176,7 @@ class _Transcript(io.TextIOBase):
     def __init__(self, log: io.TextIOBase, record: RunRecord, show: Callable[[str, str], None]) -> None:
         self._log, self._record, self._show, self._lines, self._rest = log, record, show, [""], ""
         self._redirect = contextlib.redirect_stdout(self)
+        self._steps = load_steps()  # once: it reads the whole file
 
     def __enter__(self) -> "_Transcript":
         self._redirect.__enter__()
@@ -191,7 +192,7 @@ class _Transcript(io.TextIOBase):
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._lines.append(line)
-            if (said := _STEP_LINE.match(line)) and said[1] in load_steps():
+            if (said := _STEP_LINE.match(line)) and said[1] in self._steps:
                 if said[2] == _STARTED:
                     self._lines.clear()
                 self._record.hear(said[1])

@@ -133,5 +133,5 @@ def test_the_network_is_trained_and_exported_by_the_same_code(project: Path, run
     arguments = ["source=synthetic:30", "image_size_px=75", "weights=none", "recipe=light", "epochs=1", "batch_size=8"]
     output = run(sys.executable, "-m", "pipeline", "run", *arguments, "blessing_min_gain=-1")
     assert "Evaluation report: " in output
-    (manifest,) = (project / "outputs/runs").glob("*/*/train/model/*.json")
-    assert json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["recipe"] == "light"
+    (manifest,) = (project / "outputs/runs").glob("*/*/train/model/assets.extra/model.json")
+    assert json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["backbone"] == "mobilenet_v2"
