@@ -43,7 +43,11 @@ run: $(READY) ## Run the whole pipeline on drawn images, on this machine
 
 .PHONY: test
 test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not containers and not gcs and not flink and not workers"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not containers and not gcs and not flink and not workers"
+
+.PHONY: test-slow
+test-slow: $(READY) ## Run whole pipelines with the real network: again on the same data, on more, on own images, on an object store
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not containers and not gcs and not flink and not workers"
 
 .PHONY: test-gcs
 test-gcs: $(READY) ## Run the tests against an object store that honours preconditions (installs it where Go is at hand)

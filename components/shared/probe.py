@@ -28,7 +28,6 @@ def probe(root: str) -> None:
 
 def main(roots: Sequence[str]) -> int:
     """Probes each place, and gives the exit status."""
-    logging.disable(logging.CRITICAL)
     status = 0
     for root in roots:
         try:
@@ -46,6 +45,7 @@ def main(roots: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)  # libraries tell of every try
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("roots", nargs="+")
     sys.exit(main(parser.parse_args().roots))

@@ -1,9 +1,11 @@
 """The command `python -m pipeline preflight`."""
 
+import contextlib
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -55,12 +57,22 @@ def preflight(
     except (ValueError, OSError) as error:
         Console(stderr=True, highlight=False).print(escape(str(error)), style="red", soft_wrap=True)
         raise typer.Exit(1) from None
-    logging.disable(logging.CRITICAL)  # libraries tell of every try
-    warnings.simplefilter("ignore")
-    with console.status("looking"):  # shows nothing where this is no terminal
+    with _silent_libraries(), console.status("looking"):  # shows nothing where this is no terminal
         findings = run_checks(_checks(submission, host, namespace, context, timeout), timeout)
     _show(findings, console)
     raise typer.Exit(1 if any(finding.verdict == Verdict.FAILED for finding in findings) else 0)
+
+
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Keeps them from telling of every try."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _checks(submission: Submission, host: str, namespace: str, context: str, timeout_s: float) -> dict[str, Check]:

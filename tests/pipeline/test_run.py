@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from components.ingest.synthetic import render_sample
+from components.ingest.synthetic.samples import render_sample
 from components.shared.labels import format_target
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 

@@ -100,7 +100,11 @@ def test_what_was_converted_is_found_by_the_same_request_only(converted: Convert
 
 def test_the_quarantine_lists_each_sample_with_its_reason(converted: Converted) -> None:
     assert _rows(converted.published(QUARANTINE)) == [
-        {"id": "s05", "reason": "Target names an unknown class: expected indices from 0 to 27. Received: '99'"},
+        {
+            "id": "s05",
+            "reason": "Target names an unknown class: expected indices from 0 to 27. Received: '99'. "
+            "For classes of your own, give the parameter classes (train.csv, line 7)",
+        },
         {"id": "s07", "reason": "the blue filter is missing"},
     ]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest import retry
+from components.ingest.archive import retry
 from components.ingest.survey import Survey, main, survey
 from components.shared.exit_status import UNKNOWN, WRONG
 from tests.components.ingest.competition import PADDING, asked_for, folder_files, signed_in

@@ -34,7 +34,9 @@ def test_only_who_has_seen_the_present_champion_can_take_its_place(tmp_path: Pat
 def test_a_damaged_pointer_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "hpa").mkdir()
     (tmp_path / "hpa" / "champion.json").write_text(content)
-    with pytest.raises(ValueError, match=f"{tmp_path}/hpa/champion.json: expected JSON with version, model_fingerprint"):
+    with pytest.raises(
+        ValueError, match=f"{tmp_path}/hpa/champion.json is damaged: expected JSON with version, model_fingerprint"
+    ):
         find_champion(str(tmp_path), "hpa")
 
 

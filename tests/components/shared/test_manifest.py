@@ -139,7 +139,7 @@ def test_the_summary_tells_what_is_not_flawless() -> None:
     summary = _raw_images(num_bad=1, num_incomplete=2, num_without_files=3, num_unlabelled=4).summary()
     assert "4 samples without labels (see include_test)" in summary
     assert "3 rows without any image left out" in summary
-    assert "2 samples lack some of the four filters" in summary
+    assert "2 samples lack some of their filters" in summary
     assert "1 cannot be used (reasons in /data/raw/x/index/abc.csv.gz)" in summary
 
 

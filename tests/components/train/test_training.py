@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.convert.images.decode import sample_pixels
 from components.convert.transform import ImageMoments, write_transform_graph
-from components.ingest.synthetic import render_sample
+from components.ingest.synthetic.samples import render_sample
 from components.shared.champion import Champion
 from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.train import training
