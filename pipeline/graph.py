@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline.compiled import step_tasks
 
-_WIDTH, _HEIGHT, _GAP, _SPACE = 152, 76, 118, 40
+_WIDTH, _HEIGHT, _GAP, _SPACE = 184, 76, 118, 40
 _MARGIN = 12
 # Of the curves that pass over other steps, and of a line of their labels.
 _ARC, _LINE = 46, 14
