@@ -55,6 +55,7 @@ def _files(uri: str) -> dict[str, tuple[int, int, bytes]]:
     return {p.relative_to(uri).as_posix(): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["", UNSPLIT])
 def test_a_killed_conversion_carries_on_and_ends_with_the_same_bytes(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch, split: str
