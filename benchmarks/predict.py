@@ -133,7 +133,7 @@ def measure_speed(folder: Path, num_samples: int, image_size_px: int, repeats: i
     """Prints the speed of both ways, repeat by repeat."""
     export(folder / "model", image_size_px, is_small=False)
     images = folder / "images"
-    make_images(images, num_samples)
+    make_images(images, num_samples, _NUM_DISTINCT)
     print(f"{num_samples} samples, {image_size_px} px\n")
     print("| repeat | preloaded, samples/s | predict, samples/s | share in speed | share in processor time |")
     print("|---|---|---|---|---|")
@@ -154,7 +154,7 @@ def measure_memory(folder: Path) -> None:
     print("| samples | samples/s | peak, MB |\n|---|---|---|")
     for num_samples in (_MEMORY_SAMPLES, 8 * _MEMORY_SAMPLES):
         images = folder / f"images-{num_samples}"
-        make_images(images, num_samples)
+        make_images(images, num_samples, _NUM_DISTINCT)
         run = run_way("predict", folder / "small", images, folder / f"{num_samples}.csv")
         print(f"| {num_samples} | {num_samples / run.seconds:.0f} | {run.peak_mb:.0f} |", flush=True)
 
