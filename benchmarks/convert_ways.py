@@ -55,7 +55,7 @@ def convert_grouped(tasks: Sequence[ShardTask]) -> None:
     split_unsplit(tasks, samples, split_samples(labels, "grouped", _FRACTIONS, 0, batches, links), engine)
 
 
-def _pool(work: Callable[[ShardTask], int]) -> Callable[[Sequence[ShardTask]], None]:
+def _pool(work: Callable[[ShardTask], int]) -> Callable[[Sequence[ShardTask]], object]:
     return lambda tasks: convert_pool.run_pool(work, tasks, joblib.cpu_count())
 
 
@@ -65,7 +65,7 @@ class Way:
 
     title: str
     method: str
-    act: Callable[[Sequence[ShardTask]], None]
+    act: Callable[[Sequence[ShardTask]], object]
 
 
 WAYS = {

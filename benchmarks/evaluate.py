@@ -107,8 +107,8 @@ def main() -> None:
     timed("the whole scoreboard: that, floors, classes", lambda: judge(Scores(ids, y_true, new), thresholds, groups, NAMES, 0))
     timed("thresholds of both kinds, on folds, with the interval", lambda: fit_thresholds(y_true, new, groups, 0))
     group_of = {name: str(group) for name, group in zip(ids, groups, strict=True)}
-    contenders = [Contender(scores, thresholds, ()) for scores in (new, old)]
-    timed("champion against challenger", lambda: compare(1, *contenders, y_true, ids, group_of, NAMES, 0))
+    challenger, champion = (Contender(scores, thresholds, ()) for scores in (new, old))
+    timed("champion against challenger", lambda: compare(1, challenger, champion, y_true, ids, group_of, NAMES, 0))
     print(f"\nPeak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB.")
     started_s = time.perf_counter()
     for _ in range(_PLAIN_RESAMPLES):

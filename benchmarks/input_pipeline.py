@@ -125,13 +125,13 @@ def png_records(folder: Path, image_size_px: int) -> Iterator[Any]:
 
 def array_records(folder: Path, image_size_px: int) -> Iterator[Any]:
     """Grain on ArrayRecord files."""
-    import grain.python as grain  # type: ignore[import-not-found] # noqa: PLC0415
+    import grain.python as grain  # noqa: PLC0415
 
     shape = (image_size_px, image_size_px, len(_CHANNELS))
 
     def parse(record: bytes, random: np.random.Generator) -> np.ndarray:
         pixels = np.frombuffer(record, np.uint8).reshape(shape)
-        turned = np.rot90(pixels[:, ::-1] if random.integers(2) else pixels, random.integers(4))
+        turned = np.rot90(pixels[:, ::-1] if random.integers(2) else pixels, int(random.integers(4)))
         return np.ascontiguousarray(turned)
 
     source = grain.ArrayRecordDataSource(str(folder / "pixels.arrayrecord"))

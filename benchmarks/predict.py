@@ -119,8 +119,8 @@ def run_way(way: str, version: Path, images: Path, out: Path) -> Run:
 def _run_here(way: str, version: Path, images: Path, out: Path) -> Run:
     seconds, call_cpu_seconds = _WAYS[way](version, images, out)
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_seconds = (usage.ru_utime + usage.ru_stime for usage in (own, children))
-    return Run(seconds, call_cpu_seconds, *cpu_seconds, own.ru_maxrss / 1024)
+    own_cpu_seconds, decoder_cpu_seconds = (usage.ru_utime + usage.ru_stime for usage in (own, children))
+    return Run(seconds, call_cpu_seconds, own_cpu_seconds, decoder_cpu_seconds, own.ru_maxrss / 1024)
 
 
 def share_of_cpu(preloaded: Run, predicted: Run) -> float:

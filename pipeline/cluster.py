@@ -4,46 +4,22 @@ import contextlib
 import hashlib
 import io
 import json
-import logging
 import os
-import socket
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 from components.shared.version import VERSION
 from pipeline.compiled import PIPELINE_YAML
+from pipeline.kfp_client import ClusterError, explained, open_client
 
-# An access token for the server, in the variable that the kfp command reads, too. Never an option: all can read those.
-TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
-_PORT_FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, and --host http://localhost:8080"
-# What the server's answers mean for who asked.
-_ADVICE = {
-    401: f"You are not signed in: put a token into {TOKEN_VARIABLE}, or sign in as your cluster's gateway asks.",
-    403: "You may not do this: ask for a role in the namespace, or name yours by --namespace.",
-}
-_CONNECT_TIMEOUT_S = 10.0
 _POLL_S = 5.0
-
-
-class ClusterError(RuntimeError):
-    """The cluster did not do what was asked. The message says why, and what to do.
-
-    Attributes:
-        status: The HTTP status, or 0 if there was no answer.
-    """
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -81,66 +57,15 @@ class Cluster:
         self._connect()
 
     def _connect(self) -> None:
-        from kfp.client import Client  # noqa: PLC0415 (takes seconds, which --help should not)
-
-        class ImpatientClient(Client):  # type: ignore[misc]
-            """Asks for the server's health once, where kfp asks five times and logs each traceback."""
-
-            def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-                return self.healthzs.healthz_service_get_healthz()
-
-        self._knock()
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings before each of three attempts
-        options = {"namespace": self.namespace} if self.namespace else {}
-        with self._asking():
-            self._client = ImpatientClient(
-                host=self.host or None, existing_token=os.environ.get(TOKEN_VARIABLE) or None, **options
-            )
-            health = self._client.get_kfp_healthz()
-        if not hasattr(health, "multi_user"):
-            raise ClusterError(
-                f"{self._address} answers, but not as Kubeflow Pipelines does: perhaps with a page to sign in. Put a token "
-                f"into {TOKEN_VARIABLE}, or use {_PORT_FORWARD}"
-            )
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._client, _ = open_client(self.host, self.namespace)
         self._namespace = self.namespace or self._client.get_user_namespace() or None
-
-    def _knock(self) -> None:
-        """Kfp would wait for minutes for a server that does not answer."""
-        address = urlsplit(self.host)
-        if address.hostname:
-            try:
-                port = address.port or {"http": 80}.get(address.scheme, 443)
-                socket.create_connection((address.hostname, port), _CONNECT_TIMEOUT_S).close()
-            except OSError as error:
-                raise self._unreachable(error) from None
-
-    def _unreachable(self, reason: object) -> ClusterError:
-        return ClusterError(
-            f"{self._address} cannot be reached: {reason}. Name the server by --host or KFP_HOST; if it has no address outside "
-            f"of its cluster: {_PORT_FORWARD}"
-        )
-
-    @property
-    def _address(self) -> str:
-        return self.host or os.environ.get("KF_PIPELINES_ENDPOINT") or "the cluster of the current kubectl context"
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """Keeps kfp from printing, and says in one line what went wrong."""
-        from kfp_server_api import ApiException  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-        try:
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-                warnings.simplefilter("ignore")
-                yield
-        except ApiException as error:
-            if not error.status:  # this client's own, of a certificate that it does not trust
-                raise self._unreachable(_reason(error)) from None
-            advice = _ADVICE.get(error.status, "")
-            raise ClusterError(f"{self._address}: {error.status}, {_reason(error)}. {advice}".strip(), error.status) from None
-        except HTTPError as error:
-            raise self._unreachable(getattr(error, "reason", None) or error) from None
+        with contextlib.redirect_stdout(io.StringIO()), explained(self.host):
+            yield
 
     def page(self, run: Any) -> str:
         """The address of a run's page."""
@@ -301,13 +226,3 @@ class Cluster:
             token = page.next_page_token
             if not token:
                 return items
-
-
-def _reason(error: Any) -> str:
-    """What the server says of an error, without its headers, which may hold more than should be shown."""
-    try:
-        content = json.loads(error.body)
-        message = content.get("message") or content.get("error_message") or content.get("error")
-    except (TypeError, ValueError, AttributeError):
-        message = None
-    return " ".join(str(message or error.reason).split())[:500].rstrip(".")

@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.shared.container import REGISTRY
-from pipeline.cluster import Cluster, ClusterError
+from pipeline.cluster import Cluster
 from pipeline.cluster_arguments import UNITS_S, read_arguments, read_times
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.images import read_digests, with_images
+from pipeline.kfp_client import ClusterError
 
 schedule_app = typer.Typer(no_args_is_help=True, help="Lets a cluster run the pipeline again and again.")
 runs_app = typer.Typer(no_args_is_help=True, help="Shows the runs on a cluster.")

@@ -7,13 +7,11 @@ import yaml
 
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 
-STEPS = load_steps()
-
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_the_table_names_each_steps_outputs(step: str) -> None:
     (row,) = re.findall(rf"^\| \[{step}\]\((.+?)\) \|.*\| (.*) \|$", README, re.MULTILINE)
     assert (ROOT / row[0]).is_file()

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -22,8 +21,6 @@ from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, beg
 from pipeline.preflight.submission import Submission, read_submission
 
 _STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.COULD_NOT_LOOK: "yellow"}
-# Never an option: anybody on the machine can read those.
-_TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"
 _EXPLAINED_IN = "docs/cluster.md"
 
 
@@ -83,7 +80,7 @@ def _checks(submission: Submission, host: str, namespace: str, context: str, tim
     cluster = begin(lambda: open_cluster(context))
     return {
         "parameters": lambda: _check_parameters(submission),
-        "API server": lambda: server.check_server(host, namespace, os.environ.get(_TOKEN_VARIABLE, "")),
+        "API server": lambda: server.check_server(host, namespace),
         "images": lambda: registry.check_images(submission),
         "GPU nodes": lambda: placement.check_gpu_nodes(submission, cluster.result()),
         "room on nodes": lambda: placement.check_room(submission, cluster.result()),

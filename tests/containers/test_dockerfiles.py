@@ -5,8 +5,6 @@ import pytest
 
 from pipeline.compiled import ROOT, load_steps
 
-STEPS = load_steps()
-
 
 def _dockerfile(step: str) -> str:
     return (ROOT / "containers" / step / "Dockerfile").read_text(encoding="utf-8")
@@ -25,7 +23,7 @@ def _lines(step: str) -> list[str]:
     return [line.removesuffix(" \\") for line in re.sub(rf"\b{step}\b", "<step>", text).splitlines()]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_the_dockerfiles_are_alike_but_for_what_a_step_adds(step: str) -> None:
     lines: Iterator[str] = iter(_lines(step))
     missing = [line for line in _lines("push") if line not in lines]  # takes from the iterator: the order counts, too
@@ -36,14 +34,14 @@ def test_ingest_and_push_add_nothing() -> None:
     assert _lines("ingest") == _lines("push")
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(step: str) -> None:
     text = _dockerfile(step)
     assert "\nARG BASE=python:3.11-slim-bookworm\n" in text
     assert "# syntax" not in text
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_only_beams_worker_has_an_entrypoint(step: str) -> None:
     """KFP's local runner would leave it in front of the step's command, and Kubernetes would replace it."""
     instructions = [line for line in _dockerfile(step).splitlines() if line.startswith(("ENTRYPOINT", "CMD"))]

@@ -11,8 +11,6 @@ from components.shared.version import VERSION
 from pipeline.compiled import load_steps
 from tests.containers.engine import image
 
-STEPS = load_steps()
-
 pytestmark = pytest.mark.containers
 
 _BASE = "python:3.11-slim-bookworm"
@@ -37,7 +35,7 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module", params=STEPS)
+@pytest.fixture(scope="module", params=load_steps())
 def step(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

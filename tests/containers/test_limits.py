@@ -8,12 +8,10 @@ import pytest
 from pipeline.compiled import load_steps
 from tests.containers.engine import PipelineRun, afresh, missing_outputs, started
 
-STEPS = load_steps()
-
 pytestmark = pytest.mark.containers
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_a_step_works_without_rights_network_or_a_writable_root_in_the_memory_that_it_asks_for(
     images: docker.DockerClient, pipeline_run: PipelineRun, tmp_path: Path, step: str
 ) -> None:

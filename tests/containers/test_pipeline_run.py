@@ -7,12 +7,10 @@ import pytest
 from pipeline.compiled import load_steps
 from tests.containers.engine import PipelineRun, image, missing_outputs
 
-STEPS = load_steps()
-
 pytestmark = pytest.mark.containers
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_each_step_runs_in_its_image_and_writes_every_declared_output(pipeline_run: PipelineRun, step: str) -> None:
     assert f"Found image '{image(step)}'" in pipeline_run.said
     assert f"{step} | done in" in pipeline_run.said, pipeline_run.said

@@ -10,8 +10,6 @@ import pytest
 from pipeline.compiled import load_steps
 from tests.containers.engine import PipelineRun, afresh, started, wait_until_it_says
 
-STEPS = load_steps()
-
 pytestmark = pytest.mark.containers
 
 # More than a step can do before it is stopped, and what it says when it is in the middle of that.
@@ -24,7 +22,7 @@ _WORK: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_a_step_that_is_told_to_stop_does_so_before_it_is_killed(
     images: docker.DockerClient, pipeline_run: PipelineRun, tmp_path: Path, step: str
 ) -> None:

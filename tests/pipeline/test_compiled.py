@@ -12,8 +12,6 @@ from components.shared.version import VERSION
 from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_parameters, load_steps, parse_arguments
 from pipeline.pipeline import hpa_pipeline
 
-STEPS = load_steps()
-
 SPEC, _ = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
 
 
@@ -21,7 +19,7 @@ def test_the_committed_pipeline_is_what_the_code_compiles_to() -> None:
     assert compile_pipeline() == PIPELINE_YAML.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_each_step_runs_kfps_executor_on_its_own_file_in_its_own_image(step: str) -> None:
     container = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
     assert container["image"] == f"hpa-pipeline/{step}:{VERSION}"
@@ -31,7 +29,7 @@ def test_each_step_runs_kfps_executor_on_its_own_file_in_its_own_image(step: str
     assert (ROOT / path).is_file()
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", load_steps())
 def test_a_parameter_has_one_default_in_the_step_and_in_the_pipeline(step: str) -> None:
     definitions = SPEC["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
     for name, definition in definitions.items():

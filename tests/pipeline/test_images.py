@@ -9,12 +9,10 @@ import yaml
 from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_steps
 from pipeline.images import read_digests, with_images
 
-STEPS = load_steps()
-
 REGISTRY = "registry.example.com/hpa"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 # The image of each task: the last one has none of its own.
-IMAGES = {step: step for step in STEPS} | {"conclude": "push"}
+IMAGES = {step: step for step in load_steps()} | {"conclude": "push"}
 COMMITTED = PIPELINE_YAML.read_text(encoding="utf-8")
 
 
@@ -25,7 +23,7 @@ def _images(pipeline_yaml: str) -> dict[str, str]:
 
 def _digests(folder: Path, tag: str = "1.2") -> Path:
     path = folder / "digests.txt"
-    path.write_text("".join(f"{REGISTRY}/{step}:{tag}@{DIGEST}\n" for step in STEPS))
+    path.write_text("".join(f"{REGISTRY}/{step}:{tag}@{DIGEST}\n" for step in load_steps()))
     return path
 
 

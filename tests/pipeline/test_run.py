@@ -17,8 +17,6 @@ from components.ingest.synthetic.samples import render_sample
 from components.shared.labels import format_target
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 
-STEPS = load_steps()
-
 # Of a run, below the test's folder: where its images are, and how many there are at first.
 IMAGES, NUM_DRAWN = "cells", 24
 REAL_DATA = ROOT / ".." / "shared" / "data" / "hpa"
@@ -61,7 +59,7 @@ def _output(run: Path, step: str, name: str) -> Path:
 
 def _assert_every_declared_output_is_there(run: Path) -> None:
     spec = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
-    for step in STEPS:
+    for step in load_steps():
         executed = json.loads(_output(run, step, "executor_output.json").read_text())["artifacts"]
         for name in spec["components"][f"comp-{step}"]["outputDefinitions"]["artifacts"]:
             path = _output(run, step, name)
@@ -103,7 +101,7 @@ class TestDrawn:
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         shown = finished[1].stdout
-        for number, step in enumerate(STEPS, start=1):
+        for number, step in enumerate(load_steps(), start=1):
             assert f"step {number}/5: {step}" in shown
         assert re.search(rf"{NUM_DRAWN}/{NUM_DRAWN} samples, 100 %, .* ETA 00:00", shown)
         assert re.search(r"F1, macro average +0\.\d{3} +0\.\d{3} +always answering yes", shown)
@@ -131,7 +129,7 @@ class TestDrawn:
         run = _runs(finished[0])[0]
         assert finished[1].stdout.splitlines()[-1] == f"The page of this run: {run}/run.html"
         page = (run / "run.html").read_text()
-        assert page.count('<g class="step new">') == len(STEPS)
+        assert page.count('<g class="step new">') == len(load_steps())
         assert "Pushed model: " in page
         links = re.findall(r'href="([^"#]+)"', page)
         assert {"evaluation_report.html", "training_report.html", "data_report.html", "run.log"} <= set(links)
@@ -142,7 +140,7 @@ class TestDrawn:
     ) -> None:
         run = _runs(finished[0])[0]
         metadata = {}
-        for step in STEPS:
+        for step in load_steps():
             for name, output in json.loads(_output(run, step, "executor_output.json").read_text())["artifacts"].items():
                 metadata[name] = output["artifacts"][0]["metadata"]
                 own = {name: value for name, value in metadata[name].items() if name != "confidenceMetrics"}
@@ -186,9 +184,9 @@ class TestDrawn:
         for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
             assert said in process.stdout
         assert "Unchanged: version 1 stays the champion. Nothing was pushed." in process.stdout
-        assert f"Found again, as nothing changed that they depend on: {', '.join(STEPS)}" in process.stdout
+        assert f"Found again, as nothing changed that they depend on: {', '.join(load_steps())}" in process.stdout
         assert sorted(path.name for path in (folder / "serving" / "hpa").glob("[!.]*")) == ["1", "champion.json"]
-        assert (_runs(tmp_path)[0] / "run.html").read_text().count('<g class="step reused">') == len(STEPS)
+        assert (_runs(tmp_path)[0] / "run.html").read_text().count('<g class="step reused">') == len(load_steps())
         _assert_every_declared_output_is_there(_runs(tmp_path)[0])
 
     def test_a_changed_model_parameter_leaves_the_data_alone(

@@ -10,8 +10,6 @@ import pytest
 from components.shared import storage
 from pipeline.compiled import ROOT, load_steps
 
-STEPS = load_steps()
-
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
@@ -36,7 +34,7 @@ def test_from_an_object_store_to_an_object_store(gcs_root: str, tmp_path: Path) 
         assert said in again.stdout
     assert storage.list_names(f"{gcs_root}/serving/hpa") == ["1", "champion.json"]
     assert not (tmp_path / "data").exists()
-    for step in STEPS:
+    for step in load_steps():
         assert f": {step}" in again.stdout
 
 

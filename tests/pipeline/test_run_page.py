@@ -15,8 +15,6 @@ from pipeline.local_run import LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord
 
-STEPS = load_steps()
-
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
 LINEAGE: dict[str, Any] = {
     "fingerprint": "0123456789abcdef",
@@ -58,7 +56,7 @@ def _write(folder: Path, record: RunRecord) -> str:
     page = write_run_page(folder, SPEC, record).read_text(encoding="utf-8")
     links = re.findall(r'href="([^"]+)"', page)
     assert [link for link in links if not link.startswith("#") and not (folder / link).exists()] == []
-    assert {link[1:] for link in links if link.startswith("#") and f'id="{link[1:]}"' in page} <= set(STEPS)
+    assert {link[1:] for link in links if link.startswith("#") and f'id="{link[1:]}"' in page} <= set(load_steps())
     assert not re.search(r'(src|href)="https?:', page)  # it needs no other file and no network
     return page
 
@@ -68,7 +66,7 @@ def _looks(page: str) -> list[str]:
 
 
 def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
-    record = make_run(tmp_path, STEPS, reused=("ingest", "convert"))
+    record = make_run(tmp_path, load_steps(), reused=("ingest", "convert"))
     record.end("done")
     page = _write(tmp_path, record)
     assert _looks(page) == ["reused", "reused", "new", "new", "new"]
@@ -86,15 +84,15 @@ def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
 
 
 def test_an_unchanged_run(tmp_path: Path) -> None:
-    record = make_run(tmp_path, STEPS, reused=STEPS, pushed=False)
+    record = make_run(tmp_path, load_steps(), reused=load_steps(), pushed=False)
     record.end("done")
     page = _write(tmp_path, record)
-    assert _looks(page) == ["reused"] * len(STEPS)
+    assert _looks(page) == ["reused"] * len(load_steps())
     assert "Unchanged: version 2 stays the champion. Nothing was pushed." in page
 
 
 def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
-    record = make_run(tmp_path, STEPS)
+    record = make_run(tmp_path, load_steps())
     (tmp_path / "hpa-pipeline" / "push" / "pushed_model").write_text('{"pushed": false, "reasons": ["a", "b"]}')
     (tmp_path / "hpa-pipeline" / "evaluate" / "blessing").write_text('{"champion_version": 4}')
     record.end("done")
@@ -117,7 +115,7 @@ def test_a_run_that_failed_before_its_first_step(tmp_path: Path) -> None:
     record = make_run(tmp_path, ())
     record.end("failed", "no room")
     page = _write(tmp_path, record)
-    assert _looks(page) == ["waiting"] * len(STEPS)
+    assert _looks(page) == ["waiting"] * len(load_steps())
     assert "no room" in page
 
 

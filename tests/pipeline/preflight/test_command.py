@@ -16,8 +16,6 @@ from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, 
 from tests.pipeline.preflight.conftest import NODES_PATH, SECRET_PATH, MakeFile, gpu_node, node, nodes, with_kaggle_secret
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
-STEPS = load_steps()
-
 CHECKS = [
     "parameters",
     "API server",
@@ -55,7 +53,7 @@ def test_a_cluster_that_is_ready_passes(
         NODES_PATH: nodes(node("cpu-1"), gpu_node()),
         SECRET_PATH: Answer(404),
     }
-    loopback.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in STEPS}
+    loopback.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in load_steps()}
     process = _preflight(
         "source=synthetic:450",
         f"data_root={emulated_root}/data",

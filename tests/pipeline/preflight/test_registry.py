@@ -14,8 +14,6 @@ from pipeline.preflight.registry import Image, check_images, parse_image
 from tests.pipeline.preflight.conftest import MakeSubmission
 from tests.pipeline.preflight.loopback import Answer, Loopback, Request
 
-STEPS = load_steps()
-
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -34,7 +32,7 @@ def _registry(server: Loopback) -> str:
 
 
 def _push(server: Loopback) -> None:
-    server.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in STEPS}
+    server.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in load_steps()}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +76,7 @@ def _ask_for_token(server: Loopback, scheme: str, authorization: str) -> None:
     def manifest(request: Request) -> Answer:
         return Answer() if request.authorization == authorization else Answer(401, headers={"WWW-Authenticate": challenge})
 
-    server.answers |= {f"/v2/hpa/{step}/manifests/1": manifest for step in STEPS}
+    server.answers |= {f"/v2/hpa/{step}/manifests/1": manifest for step in load_steps()}
 
 
 def test_a_public_image_is_seen_without_credentials(make_submission: MakeSubmission, loopback: Loopback) -> None:
@@ -132,7 +130,7 @@ def test_who_may_not_see_the_images_is_told_how_to_sign_in(make_submission: Make
 
 
 def test_a_registry_in_trouble_is_told(make_submission: MakeSubmission, loopback: Loopback) -> None:
-    loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in STEPS}
+    loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in load_steps()}
     with pytest.raises(CouldNotLookError, match="answers otherwise than expected: status 503"):
         check_images(make_submission(registry=_registry(loopback)))
     loopback.server_close()

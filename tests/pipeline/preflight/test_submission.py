@@ -9,8 +9,6 @@ from pipeline.placement import GKE_T4_NODES, GPU_RESOURCE, NUM_GPUS, RESOURCES
 from pipeline.preflight.submission import SecretUse, Step, read_submission
 from tests.pipeline.preflight.conftest import KAGGLE_KEYS, MakeSubmission, with_kaggle_secret
 
-STEPS = load_steps()
-
 
 def _steps(steps: tuple[Step, ...]) -> dict[str, Step]:
     return {step.name: step for step in steps}
@@ -19,14 +17,14 @@ def _steps(steps: tuple[Step, ...]) -> dict[str, Step]:
 def test_the_committed_pipeline_asks_for_what_placement_says() -> None:
     read = read_submission(PIPELINE_YAML, [])
     steps = _steps(read.steps)
-    assert set(STEPS) <= set(steps)
-    for name in STEPS:
+    assert set(load_steps()) <= set(steps)
+    for name in load_steps():
         wanted = RESOURCES[name]
         assert (steps[name].cpu, steps[name].memory) == (str(wanted.cpu), wanted.memory)
     assert steps["train"].accelerators == {GPU_RESOURCE: NUM_GPUS}
     assert steps["train"].node_selector == GKE_T4_NODES
     assert [toleration["key"] for toleration in steps["train"].tolerations] == [GPU_RESOURCE]
-    assert all(not steps[name].accelerators and not steps[name].node_selector for name in STEPS if name != "train")
+    assert all(not steps[name].accelerators and not steps[name].node_selector for name in load_steps() if name != "train")
 
 
 def test_arguments_stand_in_place_of_defaults(make_submission: MakeSubmission) -> None:
