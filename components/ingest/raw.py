@@ -1,9 +1,7 @@
 """The versions of a source under `raw/`: which there are, and the index that is published of a new one."""
 
-import contextlib
-import errno
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from components.ingest.sources.source import Source
@@ -17,22 +15,7 @@ from components.shared.manifest import RawImages
 # Raised when the same source gives another index or other files.
 FORMAT = 3
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-
-@contextlib.contextmanager
-def _no_room_explained() -> Iterator[None]:
-    """Says what to do about a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        told = f"{error.strerror}: make room there and run the same command again, which carries on"
-        raise OSError(error.errno, told, error.filename) from None
-
-
-@_no_room_explained()
 def ingest_images(
     source: Source, source_name: str, data_root: str, class_names: list[str], parallel_transfers: int = 16
 ) -> RawImages:

@@ -1,6 +1,7 @@
 """What a step says while it works: plain lines, each naming the step, that read well in a pod's log."""
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -18,6 +19,7 @@ RUNNER_PID = "HPA_RUNNER_PID"
 # The first line of every step: it says that the step before is over.
 STARTED = "started"
 _SECONDS_BETWEEN_LINES = 5.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The logger above every module of every step.
 _LOGGER = logging.getLogger("components")
 
@@ -26,8 +28,8 @@ _LOGGER = logging.getLogger("components")
 def step_log(step: str) -> Iterator[None]:
     """Sends the step's log lines to standard output, each as `step | message`, and the time it took at the end.
 
-    Also ends this process when it gets SIGTERM, and when its parent is gone: a runner that was killed must not leave a training
-    behind.
+    Also says what to do about a full disk, and ends this process when it gets SIGTERM, and when its parent is gone: a runner
+    that was killed must not leave a training behind.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(f"{step} | %(message)s"))
@@ -37,10 +39,25 @@ def step_log(step: str) -> Iterator[None]:
     # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
     exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
     started_s = time.monotonic()
-    with ended_by_sigterm():
+    with ended_by_sigterm(), _no_room_explained():
         _LOGGER.info(STARTED)
         yield
     _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
+
+
+@contextlib.contextmanager
+def _no_room_explained() -> Iterator[None]:
+    """Says what to do about a full disk, whichever library found it full, and by whatever error."""
+    try:
+        yield
+    except Exception as error:
+        full = next((code for code in _NO_ROOM if os.strerror(code) in str(error)), None)
+        if full is None:
+            raise
+        told = f"{os.strerror(full)}: make room there and run the same command again, which carries on"
+        if isinstance(error, OSError):
+            raise OSError(full, told, error.filename) from None
+        raise OSError(full, told, str(error).splitlines()[0]) from error
 
 
 def exit_with_parent(parent: int) -> None:

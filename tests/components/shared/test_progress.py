@@ -1,3 +1,4 @@
+import errno
 import logging
 import os
 import re
@@ -36,6 +37,20 @@ def test_a_step_that_fails_does_not_say_that_it_is_done(capsys: pytest.CaptureFi
     with pytest.raises(RuntimeError), step_log("ingest"):
         raise RuntimeError("no")
     assert "done" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/a.png"), "/data/a.png"),
+        (RuntimeError("ResourceExhausted: /data/model; No space left on device\n at ..."), "ResourceExhausted: /data/model;.*"),
+    ],
+)
+def test_a_full_disk_is_told_with_what_to_do(error: Exception, where: str) -> None:
+    told = f"No space left on device: make room there and run the same command again, which carries on: '{where}'"
+    with pytest.raises(OSError, match=told) as raised, step_log("train"):
+        raise error
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_progress_is_plain_lines_with_count_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
