@@ -43,7 +43,8 @@ from components.shared.record_writer import RecordWriter, encode_example, frame_
 _CHANNELS = ("red", "green", "blue")
 _BATCH = 16
 _DISTINCT = 100
-# InceptionResNetV2 multiplies and adds 13.2e9 times for an image of 299 px; learning from it takes three times that.
+# The convolutions of InceptionResNetV2 multiply and add 13.2e9 times for an image of 299 px, summed over its layers as Keras
+# builds them; learning from it takes three times that.
 _FLOP_PER_IMAGE = 3 * 2 * 13.2e9
 # Floating-point operations a second of the tensor cores, by NVIDIA's data sheets; and the share that is used: a guess.
 _GPUS = {"T4 (float16)": 65e12, "A100 (bfloat16)": 312e12}
