@@ -34,8 +34,8 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
         if digests is None:
             if pin and name != its_name:
                 raise ValueError(
-                    f"digests: expected that of {name}, as the compiled pipeline pins {its_name} to one. Give --digests with what "
-                    "make push-images printed, or a file that was compiled without"
+                    f"digests: expected that of {name}, as the compiled pipeline pins {its_name} to one. Give --digests with "
+                    "what make push-images printed, or a file that was compiled without"
                 )
             return f"{key}{name}{pin or ''}"
         if name not in digests:

@@ -58,6 +58,15 @@ class Submission:
     values: dict[str, Any]
     missing: tuple[str, ...]
 
+    def steps_without(self, folder: str) -> list[str]:
+        """The steps whose pods mount no volume that holds a folder, so that each would see an empty one of its own."""
+        return [step.name for step in self.steps if not any(is_below(folder, volume) for volume in step.volumes)]
+
+
+def is_below(folder: str, other: str) -> bool:
+    """Whether a folder of a pod is another one, or lies in it."""
+    return folder == other or folder.startswith(other.rstrip("/") + "/")
+
 
 def read_submission(
     path: Path, words: list[str], registry: str = "", tag: str = "", digests: Mapping[str, str] | None = None

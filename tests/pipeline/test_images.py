@@ -70,7 +70,7 @@ def test_digests_that_a_failed_push_has_left_are_refused(tmp_path: Path) -> None
 def test_images_that_are_pinned_are_pinned_anew(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, "old.example.com/x", "1", {f"old.example.com/x/{step}:1": DIGEST for step in load_steps()})
     digest = DIGEST[:-1] + "0"
-    digests = {name: digest for name in read_digests(_digests(tmp_path))}
+    digests = dict.fromkeys(read_digests(_digests(tmp_path)), digest)
     anew = with_images(pinned, REGISTRY, "1.2", digests)
     assert _images(anew) == {task: f"{REGISTRY}/{step}:1.2@{digest}" for task, step in IMAGES.items()}
     assert with_images(pinned) == pinned
