@@ -23,6 +23,7 @@ from pipeline.lineage import lineage
 from pipeline.local import StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
+from pipeline.places import find_places, read_local_folder
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
 
@@ -84,7 +85,9 @@ def parameters() -> None:
 @app.command(no_args_is_help=True)
 def run(
     arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")],
-    pipeline_root: Annotated[Path, typer.Option(help="Where artifacts, data and models go.")] = Path("outputs"),
+    pipeline_root: Annotated[Path, typer.Option(parser=read_local_folder, help="Where artifacts, data and models go.")] = Path(
+        "outputs"
+    ),
 ) -> None:
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
@@ -96,7 +99,6 @@ def run(
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
-    pipeline_root = pipeline_root.expanduser().resolve()
     try:
         given = parse_arguments(arguments, load_parameters())
         if "source" not in given:
@@ -155,7 +157,9 @@ def example(
 @app.command()
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings stay.")],
-    pipeline_root: Annotated[Path, typer.Option(help="As of `run`: where data and models are by default.")] = Path("outputs"),
+    pipeline_root: Annotated[
+        Path, typer.Option(parser=read_local_folder, help="As of `run`: where data and models are by default.")
+    ] = Path("outputs"),
     data_root: Annotated[str, typer.Option(help="As the parameter data_root, if it is another place.")] = "",
     serving_root: Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
@@ -164,10 +168,8 @@ def prune(
 
     Example: python -m pipeline prune --keep 3 --dry-run
     """
-    given = {name: value for name, value in (("data_root", data_root), ("serving_root", serving_root)) if value}
-    located = default_locations(given, pipeline_root.expanduser().resolve())
-    options = ["--keep", str(keep), *(["--dry-run"] if dry_run else [])]
-    run_module("components.shared.prune", located["data_root"], located["serving_root"], *options)
+    places = find_places(pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root)
+    run_module("components.shared.prune", *places, "--keep", str(keep), *(["--dry-run"] if dry_run else []))
 
 
 app.command(no_args_is_help=True)(predict)
