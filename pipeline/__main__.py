@@ -23,6 +23,7 @@ from pipeline.lineage import lineage
 from pipeline.local import StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
+from pipeline.named_files import refuse_folder, refuse_missing_folder
 from pipeline.places import find_places, read_local_folder
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
@@ -50,17 +51,17 @@ def compile_command(
     output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
     registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
-    digests: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A file with what `make push-images` printed: pins the images."),
-    ] = None,
+    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
     Example: python -m pipeline compile --registry registry.example.com/hpa --digests digests.txt --output cluster.yaml
     """
     try:
-        text = with_images(compile_pipeline(), registry, tag, read_digests(digests) if digests else None)
+        refuse_folder(output, "--output")
+        refuse_missing_folder(output, "--output")
+        pinned = read_digests(digests) if digests else None  # before what takes seconds
+        text = with_images(compile_pipeline(), registry, tag, pinned)
         is_current = output.is_file() and output.read_text(encoding="utf-8") == text
         if check and not is_current:
             _fail(f"{output.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")
@@ -132,6 +133,7 @@ def preview(
     Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
     """
     try:
+        refuse_folder(out, "--out")
         located = default_locations({"source": source, "classes": classes}, Path())
     except ValueError as error:
         _fail(str(error))

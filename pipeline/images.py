@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.named_files import read_named
+
 _IMAGE = re.compile(r"^( *image: )(.+)/([a-z-]+):([\w.-]+)(@sha256:[0-9a-f]{64})?$", re.MULTILINE)
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}")
@@ -52,10 +54,10 @@ def read_digests(path: Path) -> dict[str, str]:
     """Reads the digests of images, by name, from lines such as `<registry>/<step>:<tag>@sha256:<64 hexadecimal digits>`.
 
     Raises:
-        ValueError: If a line is another, or there is none: make push-images has failed.
+        ValueError: If there is no such file, a line is another, or there is none: make push-images has failed.
     """
     digests = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_named(path, "--digests", f"make push-images REGISTRY=... > {path}").splitlines():
         match = _PINNED.fullmatch(line.strip())
         if not match:
             raise ValueError(

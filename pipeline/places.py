@@ -16,7 +16,7 @@ def read_local_folder(text: str | Path) -> Path:
     if "://" in str(text):
         raise typer.BadParameter(
             f"expected a folder of this machine, as runs leave their pages and logs there. Received: {text}. Data and models "
-            "may go elsewhere: give data_root=gs://... and serving_root=gs://... to a run, --data-root and --serving-root to others"
+            "may be elsewhere: data_root=gs://... serving_root=gs://... of a run, --data-root and --serving-root of the rest"
         )
     return Path(text).expanduser().resolve()
 

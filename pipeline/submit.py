@@ -17,6 +17,7 @@ from pipeline.cluster_arguments import UNITS_S, read_arguments, read_times
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.images import read_digests, with_images
 from pipeline.kfp_client import ClusterError
+from pipeline.named_files import read_compiled
 
 schedule_app = typer.Typer(no_args_is_help=True, help="Lets a cluster run the pipeline again and again.")
 runs_app = typer.Typer(no_args_is_help=True, help="Shows the runs on a cluster.")
@@ -210,7 +211,7 @@ def show(
 
 def _given(arguments: list[str], file: Path, registry: str, tag: str, digests: Path | None) -> tuple[dict[str, Any], str]:
     """The arguments, and the compiled pipeline with its images."""
-    text = with_images(file.read_text(encoding="utf-8"), registry, tag, read_digests(digests) if digests else None)
+    text = with_images(read_compiled(file), registry, tag, read_digests(digests) if digests else None)
     given = read_arguments(arguments, file)
     if f"image: {REGISTRY}/" in text:
         _console.print(

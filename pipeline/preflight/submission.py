@@ -10,6 +10,7 @@ import yaml
 
 from pipeline.compiled import load_parameters, parse_arguments
 from pipeline.images import with_images
+from pipeline.named_files import read_compiled
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,14 @@ def read_submission(
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no compiled pipeline, or an argument is none that it could use.
+        ValueError: If there is none, it is no compiled pipeline, or an argument is none that it could use.
     """
+    compiled = read_compiled(path)
     with _as_compiled(path):
         parameters = load_parameters(path)
     values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required}
     values |= parse_arguments(words, parameters)
-    text = with_images(path.read_text(encoding="utf-8"), registry, tag, digests)
+    text = with_images(compiled, registry, tag, digests)
     with _as_compiled(path):
         spec, *others = yaml.safe_load_all(text)
         pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}

@@ -181,7 +181,11 @@ def test_a_schedule_that_is_there_or_is_not_is_named(server: KfpServer, ask: Ask
         (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
         ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),
         ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
-        ((*PLACES, "--file", "none.yaml"), "none.yaml"),
+        (
+            (*PLACES, "--file", "none.yaml"),
+            "There is none at none.yaml: `python -m pipeline compile --output none.yaml` writes it",
+        ),
+        ((*PLACES, "--digests", "none.txt"), "none.txt: `make push-images REGISTRY=... > none.txt` writes it"),
     ],
 )
 def test_what_no_run_could_use_is_refused_before_anything_is_sent(

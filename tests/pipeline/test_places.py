@@ -32,7 +32,7 @@ def test_a_pipeline_root_that_is_an_address_is_refused(
     assert refused.exit_code == 2
     assert "--pipeline-root" in refused.stderr
     assert "expected a folder of this machine" in refused.stderr
-    assert "Received: gs://bucket/x. Data and models may go elsewhere" in refused.stderr
+    assert "Received: gs://bucket/x. Data and models may be elsewhere" in refused.stderr
     assert list(tmp_path.iterdir()) == []
 
 
