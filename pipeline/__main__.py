@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -75,12 +76,12 @@ def compile_command(
 @app.command()
 def parameters() -> None:
     """Lists the pipeline's parameters: their defaults, what they mean, and which steps take them."""
-    table = Table("Parameter", "Default", "Meaning", "Steps", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
     for parameter in load_parameters().values():
-        default = "[dim]required[/]" if parameter.is_required else escape(parameter.default_text)
-        table.add_row(parameter.name, default, escape(parameter.description), ", ".join(parameter.steps))
-    _console.print(table)
+        default = "... [dim]required[/]" if parameter.is_required else escape(parameter.default_text)
+        steps = ", ".join(parameter.steps) or "the cluster"
+        _console.print(f"[bold]{parameter.name}[/]={default}  [dim]({steps})[/]", soft_wrap=True)
+        meaning = textwrap.wrap(parameter.description, _console.width - 4, break_long_words=False, break_on_hyphens=False)
+        _console.print(textwrap.indent(escape("\n".join(meaning)), "    "), soft_wrap=True)
 
 
 @app.command(no_args_is_help=True)
