@@ -28,6 +28,7 @@ from pipeline.named_files import refuse_folder, refuse_missing_folder
 from pipeline.places import find_places, read_local_folder
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
+from pipeline.wording import count_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")
@@ -212,15 +213,11 @@ class _StepView:
 
 
 def _summarise(finished: LocalRun) -> None:
-    metrics = finished.read_json("evaluate", "metrics")
     verdict = finished.read_json("evaluate", "blessing")
-    table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
-    for name, title, floor in (
-        ("f1_macro", "F1, macro average", "always answering yes"),
-        ("f1_micro", "F1, micro average", "always answering yes"),
-        ("accuracy", "Accuracy at 0.5", "always answering no"),
-    ):
-        table.add_row(title, f"{metrics[name]:.3f}", f"{metrics[f'{name}_floor']:.3f}", floor)
+    judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
+    table = Table("Metric", f"on {judged_on}", "floor", "the floor is", box=None)
+    for figure in finished.figures():
+        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.floor:.3f}", figure.floor_title)
     _console.print()
     _console.print(table)
     _console.print()
