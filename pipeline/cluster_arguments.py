@@ -1,6 +1,5 @@
-"""What a run on a cluster is given: its parameters, which are not those of a run on this machine, and its times."""
+"""What a run on a cluster is given: its parameters, which are not those of a run on this machine."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import yaml
 from pipeline.compiled import load_parameters, parse_arguments
 from pipeline.preflight.submission import read_submission
 
-UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 # The parameters that are places, or may be.
 _PLACES = ("data_root", "serving_root", "source", "weights", "classes")
 
@@ -52,29 +50,3 @@ def _is_folder(value: str, name: str) -> bool:
     if name == "source":
         return value.startswith("dir:") and "://" not in value
     return value not in ("", "none", "imagenet") and "://" not in value
-
-
-def read_times(cron: str, every: str) -> tuple[str, int]:
-    """Reads when a schedule starts runs.
-
-    Args:
-        cron: Five fields as usual, to which KFP wants seconds in front; or six.
-        every: Or a number with a unit.
-
-    Returns:
-        What KFP calls a cron expression, or the seconds between two runs.
-
-    Raises:
-        ValueError: If it is not one of them.
-    """
-    if bool(cron) == bool(every):
-        raise ValueError('when: expected one of --cron and --every, such as --cron "0 3 * * 0" or --every 7d')
-    if cron:
-        num_fields = len(cron.split())
-        if num_fields not in (5, 6):
-            raise ValueError(f'--cron: expected five fields, such as "0 3 * * 0" for Sundays at 3. Received: {cron}')
-        return (cron if num_fields == 6 else f"0 {cron}"), 0
-    match = re.fullmatch(r"([1-9]\d*)([mhd])", every)
-    if not match:
-        raise ValueError(f"--every: expected a number of minutes, hours or days, such as 90m, 12h or 7d. Received: {every}")
-    return "", int(match[1]) * UNITS_S[match[2]]

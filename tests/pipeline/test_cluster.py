@@ -118,7 +118,7 @@ def test_runs_are_listed_the_newest_first_and_shown(server: KfpServer, ask: Ask)
 @pytest.mark.parametrize(
     ("when", "trigger", "said"),
     [
-        (("--cron", "0 3 * * 0"), {"cron_schedule": {"cron": "0 0 3 * * 0"}}, "at 0 0 3 * * 0"),
+        (("--cron", "0 3 * * 0"), {"cron_schedule": {"cron": "0 0 3 * * 0"}}, "at 0 3 * * 0"),
         (("--cron", "5 0 3 * * 0"), {"cron_schedule": {"cron": "5 0 3 * * 0"}}, "at 5 0 3 * * 0"),
         (("--every", "7d"), {"periodic_schedule": {"interval_second": 604800}}, "every 7 d"),
         (("--every", "90m"), {"periodic_schedule": {"interval_second": 5400}}, "every 90 m"),
@@ -228,6 +228,7 @@ def test_folders_of_a_volume_that_every_pod_mounts_are_taken(server: KfpServer, 
         ((), "expected one of --cron and --every"),
         (("--cron", "0 3 * * 0", "--every", "7d"), "expected one of --cron and --every"),
         (("--cron", "3 * *"), "--cron: expected five fields"),
+        (("--cron", "61 3 * * 1"), "--cron: minute: expected 0 to 59. Received: 61 in 61 3 * * 1"),
         (("--every", "weekly"), "--every: expected a number of minutes, hours or days"),
         (("--every", "0d"), "--every: expected a number"),
     ],
