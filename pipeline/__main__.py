@@ -19,13 +19,14 @@ from components.shared.image_names import DEFAULT_PATTERN
 from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, load_steps, parse_arguments
+from pipeline.help_text import join_paragraphs
 from pipeline.images import read_digests, with_images
 from pipeline.lineage import lineage
 from pipeline.local import StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
 from pipeline.named_files import refuse_folder, refuse_missing_folder
-from pipeline.places import find_places, read_local_folder
+from pipeline.places import find_places, pipeline_root_option
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
 from pipeline.wording import count_of
@@ -88,9 +89,7 @@ def parameters() -> None:
 @app.command(no_args_is_help=True)
 def run(
     arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")],
-    pipeline_root: Annotated[Path, typer.Option(parser=read_local_folder, help="Where artifacts, data and models go.")] = Path(
-        "outputs"
-    ),
+    pipeline_root: Annotated[Path, pipeline_root_option("Where artifacts, data and models go.")] = Path("outputs"),
 ) -> None:
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
@@ -161,9 +160,9 @@ def example(
 @app.command()
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings stay.")],
-    pipeline_root: Annotated[
-        Path, typer.Option(parser=read_local_folder, help="As of `run`: where data and models are by default.")
-    ] = Path("outputs"),
+    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data and models are by default.")] = Path(
+        "outputs"
+    ),
     data_root: Annotated[str, typer.Option(help="As the parameter data_root, if it is another place.")] = "",
     serving_root: Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
@@ -180,6 +179,7 @@ app.command(no_args_is_help=True)(predict)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit.submit)
 app.command(no_args_is_help=True)(lineage)
+join_paragraphs(app)
 
 
 class _StepView:

@@ -7,7 +7,7 @@ import typer
 
 from pipeline.local import absolute, default_locations
 from pipeline.modules import run_module
-from pipeline.places import read_local_folder
+from pipeline.places import pipeline_root_option
 from pipeline.run_record import RUN_RECORD, RunRecord
 
 
@@ -17,9 +17,7 @@ def lineage(
         typer.Argument(help="The folder of a run, of a version (or gs://...), or of a model: its champion."),
     ],
     data_root: Annotated[str, typer.Option(help="As the parameter data_root; a run's folder knows its own.")] = "",
-    pipeline_root: Annotated[
-        Path, typer.Option(parser=read_local_folder, help="As of `run`: where data is by default.")
-    ] = Path("outputs"),
+    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data is by default.")] = Path("outputs"),
 ) -> None:
     """Walks from a pushed model, or from a run, to its images: evaluation, training, examples, raw images, source.
 

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from pipeline.modules import run_module
-from pipeline.places import find_places, read_local_folder
+from pipeline.places import find_places, pipeline_root_option
 
 app = typer.Typer(no_args_is_help=True, help="Lists, verifies and takes back the versions of a served model.")
 
-_PipelineRoot = Annotated[Path, typer.Option(parser=read_local_folder, help="As of `run`: where models are by default.")]
+_PipelineRoot = Annotated[Path, pipeline_root_option("As of `run`: where models are by default.")]
 _ServingRoot = Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")]
 _ModelName = Annotated[str, typer.Option(help="As the parameter model_name.")]
 

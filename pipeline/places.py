@@ -1,18 +1,19 @@
 """Where commands look for what runs have left behind."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from pipeline.local import default_locations
 
 
-def read_local_folder(text: str | Path) -> Path:
-    """Reads the value of --pipeline-root, as an absolute path.
+def pipeline_root_option(meaning: str) -> Any:
+    """The option --pipeline-root, which is a folder of this machine."""
+    return typer.Option(parser=_read_local_folder, metavar="<path>", help=meaning)
 
-    Raises:
-        typer.BadParameter: If it is an address.
-    """
+
+def _read_local_folder(text: str | Path) -> Path:
     if "://" in str(text):
         raise typer.BadParameter(
             f"expected a folder of this machine, as runs leave their pages and logs there. Received: {text}. Data and models "
