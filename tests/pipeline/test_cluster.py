@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner, Result
 
 from pipeline import cluster
@@ -198,28 +197,6 @@ def test_what_no_run_could_use_is_refused_before_anything_is_sent(
         assert len(refused.stderr.splitlines()) == 1
     assert not server.pipelines
     assert not server.experiments
-
-
-def test_folders_of_a_volume_that_every_pod_mounts_are_taken(server: KfpServer, ask: Ask, tmp_path: Path) -> None:
-    spec, platform = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
-    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    file = tmp_path / "cluster.yaml"
-    for name in spec["deploymentSpec"]["executors"]:
-        pods.setdefault(name, {})["pvcMount"] = [{"constant": "cells", "mountPath": "/mnt/data"}]
-    file.write_text("\n---\n".join(map(json.dumps, (spec, platform))))
-    mounted = ("source=dir:/mnt/data/images", "data_root=/mnt/data/hpa", "serving_root=/mnt/data/models")
-    done = ask("submit", *mounted, "--file", str(file))
-    assert done.exit_code == 0, done.output
-    assert _only(server.runs)["runtime_config"]["parameters"] == dict(argument.split("=") for argument in mounted)
-
-    elsewhere = ask("submit", *mounted[:2], "serving_root=/mnt/database", "--file", str(file))
-    assert elsewhere.exit_code == 1
-    assert elsewhere.stderr.startswith("serving_root: expected gs://")
-    del pods["exec-train"]["pvcMount"]
-    file.write_text("\n---\n".join(map(json.dumps, (spec, platform))))
-    not_in_all = ask("submit", *mounted, "--file", str(file))
-    assert not_in_all.exit_code == 1
-    assert "No volume is there in: train. Received: data_root=/mnt/data/hpa" in not_in_all.stderr
 
 
 @pytest.mark.parametrize(
