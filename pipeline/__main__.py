@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,13 +19,17 @@ from components.shared.image_names import DEFAULT_PATTERN
 from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, load_steps, parse_arguments
+from pipeline.help_text import join_paragraphs
 from pipeline.images import read_digests, with_images
 from pipeline.lineage import lineage
 from pipeline.local import StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.modules import run_module
+from pipeline.named_files import refuse_folder, refuse_missing_folder
+from pipeline.places import find_places, pipeline_root_option
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
+from pipeline.wording import count_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")
@@ -49,17 +54,17 @@ def compile_command(
     output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
     registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
-    digests: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A file with what `make push-images` printed: pins the images."),
-    ] = None,
+    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
     Example: python -m pipeline compile --registry registry.example.com/hpa --digests digests.txt --output cluster.yaml
     """
     try:
-        text = with_images(compile_pipeline(), registry, tag, read_digests(digests) if digests else None)
+        refuse_folder(output, "--output")
+        refuse_missing_folder(output, "--output")
+        pinned = read_digests(digests) if digests else None  # before what takes seconds
+        text = with_images(compile_pipeline(), registry, tag, pinned)
         is_current = output.is_file() and output.read_text(encoding="utf-8") == text
         if check and not is_current:
             _fail(f"{output.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")
@@ -73,18 +78,18 @@ def compile_command(
 @app.command()
 def parameters() -> None:
     """Lists the pipeline's parameters: their defaults, what they mean, and which steps take them."""
-    table = Table("Parameter", "Default", "Meaning", "Steps", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
     for parameter in load_parameters().values():
-        default = "[dim]required[/]" if parameter.is_required else escape(parameter.default_text)
-        table.add_row(parameter.name, default, escape(parameter.description), ", ".join(parameter.steps))
-    _console.print(table)
+        default = "... [dim]required[/]" if parameter.is_required else escape(parameter.default_text)
+        steps = ", ".join(parameter.steps) or "the cluster"
+        _console.print(f"[bold]{parameter.name}[/]={default}  [dim]({steps})[/]", soft_wrap=True)
+        meaning = textwrap.wrap(parameter.description, _console.width - 4, break_long_words=False, break_on_hyphens=False)
+        _console.print(textwrap.indent(escape("\n".join(meaning)), "    "), soft_wrap=True)
 
 
 @app.command(no_args_is_help=True)
 def run(
     arguments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")],
-    pipeline_root: Annotated[Path, typer.Option(help="Where artifacts, data and models go.")] = Path("outputs"),
+    pipeline_root: Annotated[Path, pipeline_root_option("Where artifacts, data and models go.")] = Path("outputs"),
 ) -> None:
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
@@ -96,7 +101,6 @@ def run(
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
-    pipeline_root = pipeline_root.expanduser().resolve()
     try:
         given = parse_arguments(arguments, load_parameters())
         if "source" not in given:
@@ -130,6 +134,7 @@ def preview(
     Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
     """
     try:
+        refuse_folder(out, "--out")
         located = default_locations({"source": source, "classes": classes}, Path())
     except ValueError as error:
         _fail(str(error))
@@ -155,7 +160,9 @@ def example(
 @app.command()
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings stay.")],
-    pipeline_root: Annotated[Path, typer.Option(help="As of `run`: where data and models are by default.")] = Path("outputs"),
+    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data and models are by default.")] = Path(
+        "outputs"
+    ),
     data_root: Annotated[str, typer.Option(help="As the parameter data_root, if it is another place.")] = "",
     serving_root: Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
@@ -164,16 +171,15 @@ def prune(
 
     Example: python -m pipeline prune --keep 3 --dry-run
     """
-    given = {name: value for name, value in (("data_root", data_root), ("serving_root", serving_root)) if value}
-    located = default_locations(given, pipeline_root.expanduser().resolve())
-    options = ["--keep", str(keep), *(["--dry-run"] if dry_run else [])]
-    run_module("components.shared.prune", located["data_root"], located["serving_root"], *options)
+    places = find_places(pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root)
+    run_module("components.shared.prune", *places, "--keep", str(keep), *(["--dry-run"] if dry_run else []))
 
 
 app.command(no_args_is_help=True)(predict)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit.submit)
 app.command(no_args_is_help=True)(lineage)
+join_paragraphs(app)
 
 
 class _StepView:
@@ -207,15 +213,11 @@ class _StepView:
 
 
 def _summarise(finished: LocalRun) -> None:
-    metrics = finished.read_json("evaluate", "metrics")
     verdict = finished.read_json("evaluate", "blessing")
-    table = Table("Metric", f"on {verdict['num_samples']} {verdict['judged_on']} samples", "floor", "the floor is", box=None)
-    for name, title, floor in (
-        ("f1_macro", "F1, macro average", "always answering yes"),
-        ("f1_micro", "F1, micro average", "always answering yes"),
-        ("accuracy", "Accuracy at 0.5", "always answering no"),
-    ):
-        table.add_row(title, f"{metrics[name]:.3f}", f"{metrics[f'{name}_floor']:.3f}", floor)
+    judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
+    table = Table("Metric", f"on {judged_on}", "floor", "the floor is", box=None)
+    for figure in finished.figures():
+        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.floor:.3f}", figure.floor_title)
     _console.print()
     _console.print(table)
     _console.print()

@@ -1,14 +1,13 @@
-"""What a run on a cluster is given: its parameters, which are not those of a run on this machine, and its times."""
+"""What a run on a cluster is given: its parameters, which are not those of a run on this machine."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.compiled import load_parameters, parse_arguments
+from pipeline.preflight.submission import read_submission
 
-UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 # The parameters that are places, or may be.
 _PLACES = ("data_root", "serving_root", "source", "weights", "classes")
 
@@ -22,7 +21,7 @@ def read_arguments(words: list[str], file: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: If the file is no compiled pipeline, or if no run could use the words: a required parameter is missing, a
-            path is one of this machine, or as `parse_arguments` says.
+            path is on no volume that all pods mount, or as `parse_arguments` says.
     """
     try:
         parameters = load_parameters(file)
@@ -32,41 +31,22 @@ def read_arguments(words: list[str], file: Path) -> dict[str, Any]:
     missing = [name for name, parameter in parameters.items() if parameter.is_required and name not in given]
     if missing:
         raise ValueError(f"required: {', '.join(f'{name}=...' for name in missing)}")
-    local = [name for name in _PLACES if _is_here(given.get(name, ""), name)]
-    if local:
-        example = f"{local[0]}={given[local[0]]}"
-        raise ValueError(f"{', '.join(local)}: expected gs://..., as each step runs in a pod of its own. Received: {example}")
+    folders = {name: given[name].removeprefix("dir:") for name in _PLACES if _is_folder(given.get(name, ""), name)}
+    submission = read_submission(file, words) if folders else None
+    nowhere = {
+        name: without for name, folder in folders.items() if submission and (without := submission.steps_without(folder))
+    }
+    if nowhere:
+        name, without = next(iter(nowhere.items()))
+        raise ValueError(
+            f"{', '.join(nowhere)}: expected gs://..., as each step runs in a pod of its own, or a folder on a volume that all "
+            f"of them mount. No volume is there in: {', '.join(without)}. Received: {name}={given[name]}"
+        )
     return given
 
 
-def _is_here(value: str, name: str) -> bool:
-    """Whether an argument is a path on this machine, which no pod has."""
+def _is_folder(value: str, name: str) -> bool:
+    """Whether an argument is a path, which is none of this machine's but of the pods."""
     if name == "source":
         return value.startswith("dir:") and "://" not in value
     return value not in ("", "none", "imagenet") and "://" not in value
-
-
-def read_times(cron: str, every: str) -> tuple[str, int]:
-    """Reads when a schedule starts runs.
-
-    Args:
-        cron: Five fields as usual, to which KFP wants seconds in front; or six.
-        every: Or a number with a unit.
-
-    Returns:
-        What KFP calls a cron expression, or the seconds between two runs.
-
-    Raises:
-        ValueError: If it is not one of them.
-    """
-    if bool(cron) == bool(every):
-        raise ValueError('when: expected one of --cron and --every, such as --cron "0 3 * * 0" or --every 7d')
-    if cron:
-        num_fields = len(cron.split())
-        if num_fields not in (5, 6):
-            raise ValueError(f'--cron: expected five fields, such as "0 3 * * 0" for Sundays at 3. Received: {cron}')
-        return (cron if num_fields == 6 else f"0 {cron}"), 0
-    match = re.fullmatch(r"([1-9]\d*)([mhd])", every)
-    if not match:
-        raise ValueError(f"--every: expected a number of minutes, hours or days, such as 90m, 12h or 7d. Received: {every}")
-    return "", int(match[1]) * UNITS_S[match[2]]

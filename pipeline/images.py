@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-_IMAGE = re.compile(r"^( *image: )(.+)/([a-z-]+):([\w.-]+)$", re.MULTILINE)
+from pipeline.named_files import read_named
+
+_IMAGE = re.compile(r"^( *image: )(.+)/([a-z-]+):([\w.-]+)(@sha256:[0-9a-f]{64})?$", re.MULTILINE)
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}")
 _PINNED = re.compile(r"(\S+/[a-z-]+:[\w.-]+)@(sha256:[0-9a-f]{64})")
@@ -14,13 +16,14 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
     """Names the images of a compiled pipeline `<registry>/<step>:<tag>`, each with its digest if digests are given.
 
     Args:
-        pipeline_yaml: What the pipeline compiles to.
+        pipeline_yaml: What the pipeline compiles to. Images that are pinned already get the new digests in place of theirs.
         registry: Where the images are, such as `registry.example.com/cells`; empty leaves it as it is.
         tag: Of all images; empty leaves it as it is.
         digests: By an image's name, from `read_digests`.
 
     Raises:
-        ValueError: If the registry or the tag is none, or an image has no digest.
+        ValueError: If the registry or the tag is none, an image has no digest, or one is pinned and would get another name, of
+            which no digest is given: what a digest names is started, whatever stands before it.
     """
     if registry and not _REGISTRY.fullmatch(registry):
         raise ValueError(f"registry: expected a host and a path, such as registry.example.com/cells. Received: {registry}")
@@ -28,12 +31,20 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
         raise ValueError(f"tag: expected at most 128 letters, digits, dots, dashes and underscores. Received: {tag}")
 
     def rename(match: re.Match[str]) -> str:
-        key, its_registry, step, its_tag = match.groups()
-        name = f"{registry or its_registry}/{step}:{tag or its_tag}"
+        key, its_registry, step, its_tag, pin = match.groups()
+        its_name, name = f"{its_registry}/{step}:{its_tag}", f"{registry or its_registry}/{step}:{tag or its_tag}"
         if digests is None:
-            return f"{key}{name}"
+            if pin and name != its_name:
+                raise ValueError(
+                    f"digests: expected that of {name}, as the compiled pipeline pins {its_name} to one. Give --digests with "
+                    "what make push-images printed, or a file that was compiled without"
+                )
+            return f"{key}{name}{pin or ''}"
         if name not in digests:
-            raise ValueError(f"digests: expected one of {name}. There are those of: {', '.join(digests)}")
+            raise ValueError(
+                f"digests: expected one of {name}. Received: those of {', '.join(digests) or 'no image'}. Run make push-images "
+                f"REGISTRY={registry or its_registry} again"
+            )
         return f"{key}{name}@{digests[name]}"
 
     return _IMAGE.sub(rename, pipeline_yaml)
@@ -43,14 +54,16 @@ def read_digests(path: Path) -> dict[str, str]:
     """Reads the digests of images, by name, from lines such as `<registry>/<step>:<tag>@sha256:<64 hexadecimal digits>`.
 
     Raises:
-        ValueError: If a line is another.
+        ValueError: If there is no such file, a line is another, or there is none: make push-images has failed.
     """
     digests = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_named(path, "--digests", f"make push-images REGISTRY=... > {path}").splitlines():
         match = _PINNED.fullmatch(line.strip())
         if not match:
             raise ValueError(
                 f"{path}: expected <registry>/<step>:<tag>@sha256:<digest>, as make push-images prints. Received: {line}"
             )
         digests[match[1]] = match[2]
+    if not digests:
+        raise ValueError(f"{path}: expected digests of images. It is empty: run make push-images REGISTRY=... > {path} again")
     return digests

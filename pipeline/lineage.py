@@ -7,6 +7,7 @@ import typer
 
 from pipeline.local import absolute, default_locations
 from pipeline.modules import run_module
+from pipeline.places import pipeline_root_option
 from pipeline.run_record import RUN_RECORD, RunRecord
 
 
@@ -16,7 +17,7 @@ def lineage(
         typer.Argument(help="The folder of a run, of a version (or gs://...), or of a model: its champion."),
     ],
     data_root: Annotated[str, typer.Option(help="As the parameter data_root; a run's folder knows its own.")] = "",
-    pipeline_root: Annotated[Path, typer.Option(help="As of `run`: where data is by default.")] = Path("outputs"),
+    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data is by default.")] = Path("outputs"),
 ) -> None:
     """Walks from a pushed model, or from a run, to its images: evaluation, training, examples, raw images, source.
 
@@ -31,5 +32,5 @@ def lineage(
             given = {"data_root": RunRecord.read(Path(target)).arguments["data_root"]}
         except (ValueError, KeyError) as error:
             raise typer.BadParameter(f"{error}. Give --data-root", param_hint="target") from None
-    located = default_locations(given, pipeline_root.expanduser().resolve())
+    located = default_locations(given, pipeline_root)
     run_module("components.lineage", target, located["data_root"])

@@ -17,6 +17,7 @@ import yaml
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
+from pipeline.traceback_text import last_exception
 
 # Where Keras Applications downloads the weights from that the pipeline starts from by default.
 _IMAGENET_URL = (
@@ -200,15 +201,5 @@ class _Transcript(io.TextIOBase):
         return len(text)
 
     def last_error(self) -> str:
-        """The message of the last exception that the last step printed with its traceback."""
-        starts = [number for number, line in enumerate(self._lines) if line.strip() == "Traceback (most recent call last):"]
-        if not starts:
-            return ""
-        margin = len(self._lines[starts[-1]]) - len(self._lines[starts[-1]].lstrip())
-        message = []
-        for line in self._lines[starts[-1] + 1 :]:
-            if line[margin : margin + 1].strip():
-                message.append(line.strip())
-            elif message:
-                break
-        return "\n".join(message)
+        """The last exception that the last step printed with its traceback."""
+        return last_exception(self._lines)

@@ -8,6 +8,23 @@ from typing import Any
 from pipeline.compiled import load_steps
 
 RUN_PAGE = "run.html"
+# The figures that are told of a model, and what evaluate calls the classifiers that look at no image.
+_FIGURES = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "accuracy": "Accuracy at 0.5"}
+FLOOR_TITLES = {
+    "always_no": "always answering no",
+    "class_prior": "class prior",
+    "three_commonest": "perfect on the 3 commonest classes",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How good a model is: `value`, beside the highest floor, which is the one that the verdict asks it to beat."""
+
+    title: str
+    value: float
+    floor: float
+    floor_title: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,15 @@ class LocalRun:
         """Reads an output that is JSON."""
         content: dict[str, Any] = json.loads(self.artifact(step, output).read_text(encoding="utf-8"))
         return content
+
+    def figures(self) -> list[Figure]:
+        """What evaluate measured, in short."""
+        metrics, floors = self.read_json("evaluate", "metrics"), self.read_json("evaluate", "blessing")["floors"]
+        figures = []
+        for name, title in _FIGURES.items():
+            highest = max(floors, key=lambda floor: floors[floor][name])
+            figures.append(Figure(title, metrics[name], floors[highest][name], FLOOR_TITLES[highest]))
+        return figures
 
     def outcome(self) -> str:
         """What became of the model, in one line: pushed, unchanged, or refused and why."""

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline.local import default_locations
 from pipeline.modules import run_module
+from pipeline.places import find_places, pipeline_root_option
 
 app = typer.Typer(no_args_is_help=True, help="Lists, verifies and takes back the versions of a served model.")
 
-_PipelineRoot = Annotated[Path, typer.Option(help="As of `run`: where models are by default.")]
+_PipelineRoot = Annotated[Path, pipeline_root_option("As of `run`: where models are by default.")]
 _ServingRoot = Annotated[str, typer.Option(help="As the parameter serving_root, if it is another place.")]
 _ModelName = Annotated[str, typer.Option(help="As the parameter model_name.")]
 
@@ -46,6 +46,5 @@ def verify(
 
 
 def _run(action: str, pipeline_root: Path, serving_root: str, model_name: str, *options: str) -> None:
-    given = {"serving_root": serving_root} if serving_root else {}
-    located = default_locations(given, pipeline_root.expanduser().resolve())
-    run_module("components.push.models", action, located["serving_root"], model_name, *options)
+    places = find_places(pipeline_root, "serving_root", serving_root=serving_root)
+    run_module("components.push.models", action, *places, model_name, *options)

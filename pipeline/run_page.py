@@ -15,10 +15,10 @@ from pipeline.compiled import step_tasks
 from pipeline.graph import Graph, Look, draw
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord, StepRecord
+from pipeline.wording import count_of
 
 _HTML = "system.HTML"
 _MAX_CHARACTERS = 240
-_METRICS = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "accuracy": "Accuracy at 0.5"}
 # Of a metrics artifact: KFP's page draws them, and the evaluation report does.
 _DRAWN = {"confusionMatrix": "a confusion matrix", "confidenceMetrics": "a ROC curve"}
 
@@ -126,10 +126,9 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
         if record.error:
             parts.append(Markup("<pre>{}</pre>").format(record.error))
         parts.append(Markup("<p>The same command carries on: what was finished is found again.</p>"))
-    metrics = {artifact.name: artifact.metadata for step in steps for artifact in step.artifacts}.get("metrics")
-    if metrics:
-        rows = [[title, metrics[name], metrics.get(f"{name}_floor", "")] for name, title in _METRICS.items()]
-        parts.append(table(["Metric", "value", "floor"], rows))
+    if any(artifact.name == "metrics" for step in steps for artifact in step.artifacts):
+        rows = [[one.title, one.value, one.floor, one.floor_title] for one in LocalRun(folder).figures()]
+        parts.append(table(["Metric", "value", "floor", "the floor is"], rows))
     links = [*_report_links(folder, steps), ("run.log", "whole output")]
     joined = Markup(" · ").join(Markup('<a href="{}">{}</a>').format(*link) for link in links)
     parts.append(Markup("<p>{}</p>").format(joined))
@@ -156,9 +155,9 @@ def _figure(step: Step) -> str:
     """What a person asks first of a step's output."""
     said = {name: value for artifact in step.artifacts for name, value in artifact.metadata.items()}
     if "num_bytes" in said:
-        return f"{said['num_samples']:,} samples"
+        return count_of(said["num_samples"], "sample")
     if "num_train" in said:
-        return f"{said['num_train'] + said['num_validation'] + said['num_test']:,} examples"
+        return count_of(said["num_train"] + said["num_validation"] + said["num_test"], "example")
     if "best_epoch" in said:
         return f"epoch {said['best_epoch']} of {said['epochs_trained']}"
     if "f1_macro" in said:

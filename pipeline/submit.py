@@ -13,10 +13,12 @@ from rich.table import Table
 
 from components.shared.container import REGISTRY
 from pipeline.cluster import Cluster
-from pipeline.cluster_arguments import UNITS_S, read_arguments, read_times
+from pipeline.cluster_arguments import read_arguments
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.images import read_digests, with_images
 from pipeline.kfp_client import ClusterError
+from pipeline.named_files import read_compiled
+from pipeline.times import read_times, word_frequency
 
 schedule_app = typer.Typer(no_args_is_help=True, help="Lets a cluster run the pipeline again and again.")
 runs_app = typer.Typer(no_args_is_help=True, help="Shows the runs on a cluster.")
@@ -89,7 +91,11 @@ def submit(
 def create_schedule(
     arguments: _Arguments,
     cron: Annotated[
-        str, typer.Option(help="When: minute, hour, day of month, month, day of week, in UTC.", show_default=False)
+        str,
+        typer.Option(
+            help='When, in UTC: minute, hour, day of month, month, day of week, such as "0 3 * * 1"; or six, seconds first.',
+            show_default=False,
+        ),
     ] = "",
     every: Annotated[str, typer.Option(help="Or how often, such as 90m, 12h or 7d.", show_default=False)] = "",
     name: Annotated[str, typer.Option(help="The schedule's name.")] = "retraining",
@@ -114,7 +120,7 @@ def create_schedule(
         cluster = Cluster(host, namespace)
         version = _uploaded(cluster, text)
         made = cluster.create_schedule(version, name, experiment, given, cron, every_s, service_account)
-        _console.print(f"Schedule {escape(name)} starts a run {_frequency(made)} (id {made.recurring_run_id}).")
+        _console.print(f"Schedule {escape(name)} starts a run {word_frequency(made.trigger)} (id {made.recurring_run_id}).")
 
 
 @schedule_app.command("list")
@@ -124,7 +130,9 @@ def list_schedules(host: Host = "", namespace: Namespace = "") -> None:
         table = Table("Schedule", "Starts a run", "State", "Made", "Id", box=None, pad_edge=False)
         for found in Cluster(host, namespace).schedules():
             state = "active" if found.status == "ENABLED" else "paused"
-            table.add_row(found.display_name, _frequency(found), state, _minute(found.created_at), found.recurring_run_id)
+            table.add_row(
+                found.display_name, word_frequency(found.trigger), state, _minute(found.created_at), found.recurring_run_id
+            )
         _print_table(table, "There are no schedules.")
 
 
@@ -210,7 +218,7 @@ def show(
 
 def _given(arguments: list[str], file: Path, registry: str, tag: str, digests: Path | None) -> tuple[dict[str, Any], str]:
     """The arguments, and the compiled pipeline with its images."""
-    text = with_images(file.read_text(encoding="utf-8"), registry, tag, read_digests(digests) if digests else None)
+    text = with_images(read_compiled(file), registry, tag, read_digests(digests) if digests else None)
     given = read_arguments(arguments, file)
     if f"image: {REGISTRY}/" in text:
         _console.print(
@@ -252,16 +260,6 @@ def _tasks(run: Any) -> list[Any]:
     details = (run.run_details and run.run_details.task_details) or []
     by_name = {task.display_name: task for task in details}
     return [by_name[name] for name in (*load_steps(), "conclude") if name in by_name]
-
-
-def _frequency(schedule: Any) -> str:
-    if schedule.trigger.cron_schedule:
-        return f"at {schedule.trigger.cron_schedule.cron}"
-    seconds = int(schedule.trigger.periodic_schedule.interval_second)
-    for unit, unit_s in reversed(UNITS_S.items()):
-        if seconds % unit_s == 0:
-            return f"every {seconds // unit_s} {unit}"
-    return f"every {seconds} s"
 
 
 def _print_table(table: Table, if_empty: str) -> None:

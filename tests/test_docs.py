@@ -90,7 +90,8 @@ def test_a_quick_command_runs_as_it_stands(command: Command, tmp_path: Path) -> 
     digest = f"@sha256:{'0' * 64}\n"
     registry = next((word for word in command.words if "/" in word and "." in word), "")
     (tmp_path / "digests.txt").write_text("".join(f"{registry}/{one}:{VERSION}{digest}" for one in _image_names()))
-    (tmp_path / "docs").mkdir()
+    for folder in ("docs", "outputs"):
+        (tmp_path / folder).mkdir()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}  # as `make setup` leaves it
     finished = subprocess.run(
         [sys.executable, *command.words[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -9,7 +9,7 @@ from components.shared.exit_status import UNKNOWN, WRONG
 from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
-from pipeline.preflight.submission import Step, Submission
+from pipeline.preflight.submission import Step, Submission, is_below
 
 # What a record has beside the pixels: its name, its labels, and what frames it.
 _RECORD_BYTES = 250
@@ -93,16 +93,11 @@ def _is_folder(place: str) -> bool:
 
 def _check_mounted(submission: Submission, name: str, folder: str) -> None:
     """Refuses a folder of which each pod would see one of its own."""
-    without = [step.name for step in submission.steps if not any(_is_below(folder, volume) for volume in step.volumes)]
-    if without:
+    if without := submission.steps_without(folder):
         raise FailedError(
             f"{name}={folder} is a folder, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
             "each pod would see an empty one of its own. Give gs://<bucket>/<prefix>"
         )
-
-
-def _is_below(folder: str, volume: str) -> bool:
-    return folder == volume or folder.startswith(volume.rstrip("/") + "/")
 
 
 def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nodes: Callable[[], list[Node]]) -> str:
@@ -146,7 +141,7 @@ def _check_disk(step: Step, nodes: list[Node], num_bytes: int, estimate: str) ->
 
 def _check_folder(step: Step, num_bytes: int, estimate: str) -> str:
     """Refuses data that are larger than a step's temporary folder may be, and says how large that is."""
-    limit = next((limit for folder, limit in step.disk_limits.items() if _is_below(_TEMPORARY, folder)), "")
+    limit = next((limit for folder, limit in step.disk_limits.items() if is_below(_TEMPORARY, folder)), "")
     if not limit:
         return ""
     if quantity(limit) < num_bytes:

@@ -10,6 +10,7 @@ import yaml
 
 from pipeline.compiled import load_parameters, parse_arguments
 from pipeline.images import with_images
+from pipeline.named_files import read_compiled
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,15 @@ class Submission:
     values: dict[str, Any]
     missing: tuple[str, ...]
 
+    def steps_without(self, folder: str) -> list[str]:
+        """The steps whose pods mount no volume that holds a folder, so that each would see an empty one of its own."""
+        return [step.name for step in self.steps if not any(is_below(folder, volume) for volume in step.volumes)]
+
+
+def is_below(folder: str, other: str) -> bool:
+    """Whether a folder of a pod is another one, or lies in it."""
+    return folder == other or folder.startswith(other.rstrip("/") + "/")
+
 
 def read_submission(
     path: Path, words: list[str], registry: str = "", tag: str = "", digests: Mapping[str, str] | None = None
@@ -73,13 +83,14 @@ def read_submission(
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no compiled pipeline, or an argument is none that it could use.
+        ValueError: If there is none, it is no compiled pipeline, or an argument is none that it could use.
     """
+    compiled = read_compiled(path)
     with _as_compiled(path):
         parameters = load_parameters(path)
     values = {name: parameter.default for name, parameter in parameters.items() if not parameter.is_required}
     values |= parse_arguments(words, parameters)
-    text = with_images(path.read_text(encoding="utf-8"), registry, tag, digests)
+    text = with_images(compiled, registry, tag, digests)
     with _as_compiled(path):
         spec, *others = yaml.safe_load_all(text)
         pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}

@@ -117,7 +117,7 @@ def test_runs_are_listed_the_newest_first_and_shown(server: KfpServer, ask: Ask)
 @pytest.mark.parametrize(
     ("when", "trigger", "said"),
     [
-        (("--cron", "0 3 * * 0"), {"cron_schedule": {"cron": "0 0 3 * * 0"}}, "at 0 0 3 * * 0"),
+        (("--cron", "0 3 * * 0"), {"cron_schedule": {"cron": "0 0 3 * * 0"}}, "at 0 3 * * 0"),
         (("--cron", "5 0 3 * * 0"), {"cron_schedule": {"cron": "5 0 3 * * 0"}}, "at 5 0 3 * * 0"),
         (("--every", "7d"), {"periodic_schedule": {"interval_second": 604800}}, "every 7 d"),
         (("--every", "90m"), {"periodic_schedule": {"interval_second": 5400}}, "every 90 m"),
@@ -180,7 +180,11 @@ def test_a_schedule_that_is_there_or_is_not_is_named(server: KfpServer, ask: Ask
         (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
         ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),
         ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
-        ((*PLACES, "--file", "none.yaml"), "none.yaml"),
+        (
+            (*PLACES, "--file", "none.yaml"),
+            "There is none at none.yaml: `python -m pipeline compile --output none.yaml` writes it",
+        ),
+        ((*PLACES, "--digests", "none.txt"), "none.txt: `make push-images REGISTRY=... > none.txt` writes it"),
     ],
 )
 def test_what_no_run_could_use_is_refused_before_anything_is_sent(
@@ -201,6 +205,7 @@ def test_what_no_run_could_use_is_refused_before_anything_is_sent(
         ((), "expected one of --cron and --every"),
         (("--cron", "0 3 * * 0", "--every", "7d"), "expected one of --cron and --every"),
         (("--cron", "3 * *"), "--cron: expected five fields"),
+        (("--cron", "61 3 * * 1"), "--cron: minute: expected 0 to 59. Received: 61 in 61 3 * * 1"),
         (("--every", "weekly"), "--every: expected a number of minutes, hours or days"),
         (("--every", "0d"), "--every: expected a number"),
     ],

@@ -115,9 +115,14 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage: python -m pipeline" in finished.stdout
 
 
-def test_the_list_of_parameters_names_all_of_them() -> None:
-    listed = _run("parameters").stdout
-    assert all(name in listed for name in load_parameters())
+def test_the_list_of_parameters_cuts_nothing_however_narrow_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns in ("60", "80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        listed = _run("parameters").stdout
+        for name, parameter in load_parameters().items():
+            assert f"{name}={'... required' if parameter.is_required else parameter.default_text}  (" in listed
+            assert " ".join(parameter.description.split()) in " ".join(listed.split())
+        assert "…" not in listed
 
 
 def test_a_wrong_argument_ends_the_command_before_anything_starts(tmp_path: Path) -> None:

@@ -52,8 +52,36 @@ def test_digests_pin_every_image(tmp_path: Path) -> None:
 
 def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
     digests = read_digests(_digests(tmp_path, tag="1.1"))
-    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/push:1.2. There are those of: {REGISTRY}/")):
+    found = f"expected one of {REGISTRY}/push:1.2. Received: those of {REGISTRY}/"
+    with pytest.raises(ValueError, match=rf"{re.escape(found)}.* Run make push-images REGISTRY={re.escape(REGISTRY)} again"):
         with_images(COMMITTED, REGISTRY, "1.2", digests)
+
+
+def test_digests_that_a_failed_push_has_left_are_refused(tmp_path: Path) -> None:
+    path = _digests(tmp_path)
+    path.write_text(path.read_text().replace(f"{REGISTRY}/push:1.2@{DIGEST}\n", ""))
+    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/push:1.2. Received: those of ")):
+        with_images(COMMITTED, REGISTRY, "1.2", read_digests(path))
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"digests.txt: .* It is empty: run make push-images REGISTRY=\.\.\. > .* again"):
+        read_digests(path)
+
+
+def test_images_that_are_pinned_are_pinned_anew(tmp_path: Path) -> None:
+    pinned = with_images(COMMITTED, "old.example.com/x", "1", {f"old.example.com/x/{step}:1": DIGEST for step in load_steps()})
+    digest = DIGEST[:-1] + "0"
+    digests = dict.fromkeys(read_digests(_digests(tmp_path)), digest)
+    anew = with_images(pinned, REGISTRY, "1.2", digests)
+    assert _images(anew) == {task: f"{REGISTRY}/{step}:1.2@{digest}" for task, step in IMAGES.items()}
+    assert with_images(pinned) == pinned
+    assert with_images(pinned, "old.example.com/x", "1") == pinned
+
+
+def test_pinned_images_get_no_other_name_without_its_digest(tmp_path: Path) -> None:
+    pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
+    for registry, tag, name in (("", "1.3", f"{REGISTRY}/push:1.3"), ("example.org/x", "", "example.org/x/push:1.2")):
+        with pytest.raises(ValueError, match=re.escape(f"digests: expected that of {name}, as the compiled pipeline pins")):
+            with_images(pinned, registry, tag)
 
 
 @pytest.mark.parametrize("line", ["", "push", f"{REGISTRY}/push@{DIGEST}", f"{REGISTRY}/push:1.2@sha256:12"])
@@ -100,6 +128,6 @@ def test_the_command_says_what_is_wrong_with_them_and_writes_nothing(tmp_path: P
     assert refused.returncode == 1
     assert refused.stderr.startswith("registry: expected a host and a path")
     missing = _compile("--digests", str(tmp_path / "none.txt"), "--output", str(output))
-    assert missing.returncode == 2
-    assert "Invalid value for '--digests'" in missing.stderr
+    assert missing.returncode == 1
+    assert missing.stderr.startswith(f"--digests: expected a file. There is none at {tmp_path}/none.txt: `make push-images ")
     assert not output.exists()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from components.evaluate import metrics as evaluate
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.graph import step_tasks
-from pipeline.local_run import LocalRun
+from pipeline.local_run import FLOOR_TITLES, Figure, LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord
 
@@ -28,7 +29,14 @@ OWN: dict[str, dict[str, Any]] = {
     "raw_images": {"num_samples": 31072, "num_bytes": 5},
     "examples": {"num_train": 24858, "num_validation": 3107, "num_test": 3107},
     "model": {"epochs_trained": 12, "best_epoch": 9, "metrics": {"loss": 0.1}},
-    "metrics": {"f1_macro": 0.4512, "f1_macro_floor": 0.1, "f1_micro": 0.6, "f1_micro_floor": 0.2, "accuracy": 0.97},
+    "metrics": {"f1_macro": 0.4512, "f1_micro": 0.6, "accuracy": 0.97},
+    "blessing": {
+        "floors": {
+            "always_no": {"f1_macro": 0.0, "f1_micro": 0.0, "accuracy": 0.942},
+            "class_prior": {"f1_macro": 0.096, "f1_micro": 0.105, "accuracy": 0.942},
+            "three_commonest": {"f1_macro": 0.107, "f1_micro": 0.101, "accuracy": 0.961},
+        }
+    },
     "class_metrics": {"confidenceMetrics": [{"confidenceThreshold": 0.5}] * 100, "confusionMatrix": {"rows": []}},
     "pushed_model": {"pushed": True, "version": 2, "version_uri": "/serving/hpa/2"},
 }
@@ -44,7 +52,7 @@ def make_run(folder: Path, steps: tuple[str, ...], reused: tuple[str, ...] = (),
         executed = {}
         for name in SPEC["components"][step_tasks(SPEC)[step]["componentRef"]["name"]]["outputDefinitions"]["artifacts"]:
             said = OWN.get(name, {}) | (pushed if name == "pushed_model" else {})
-            (place / name).write_text(json.dumps(said) if name == "pushed_model" else "{}", encoding="utf-8")
+            (place / name).write_text(json.dumps(said), encoding="utf-8")
             metadata = LINEAGE | said | {"reused": step in reused}
             executed[name] = {"artifacts": [{"name": name, "uri": str(place / name), "metadata": metadata}]}
         (place / "executor_output.json").write_text(json.dumps({"artifacts": executed}), encoding="utf-8")
@@ -63,6 +71,23 @@ def _write(folder: Path, record: RunRecord) -> str:
 
 def _looks(page: str) -> list[str]:
     return re.findall(r'<g class="step (\w+)">', page)
+
+
+def test_each_figure_stands_beside_the_highest_floor_which_is_the_one_of_the_verdict(tmp_path: Path) -> None:
+    record = make_run(tmp_path, load_steps())
+    record.end("done")
+    assert LocalRun(tmp_path).figures() == [
+        Figure("F1, macro average", 0.4512, 0.107, "perfect on the 3 commonest classes"),
+        Figure("F1, micro average", 0.6, 0.105, "class prior"),
+        Figure("Accuracy at 0.5", 0.97, 0.961, "perfect on the 3 commonest classes"),
+    ]
+    page = _write(tmp_path, record)
+    for text in ("0.107", "class prior", "perfect on the 3 commonest classes"):
+        assert text in page
+
+
+def test_the_floors_are_called_as_the_verdict_calls_them() -> None:
+    assert evaluate.FLOOR_TITLES == FLOOR_TITLES
 
 
 def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
@@ -91,10 +116,17 @@ def test_an_unchanged_run(tmp_path: Path) -> None:
     assert "Unchanged: version 2 stays the champion. Nothing was pushed." in page
 
 
+def test_one_sample_is_no_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OWN, "raw_images", {"num_samples": 1, "num_bytes": 5})
+    page = _write(tmp_path, make_run(tmp_path, load_steps()))
+    assert "1 sample" in page
+    assert "1 samples" not in page
+
+
 def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
     record = make_run(tmp_path, load_steps())
     (tmp_path / "hpa-pipeline" / "push" / "pushed_model").write_text('{"pushed": false, "reasons": ["a", "b"]}')
-    (tmp_path / "hpa-pipeline" / "evaluate" / "blessing").write_text('{"champion_version": 4}')
+    (tmp_path / "hpa-pipeline" / "evaluate" / "blessing").write_text(json.dumps(OWN["blessing"] | {"champion_version": 4}))
     record.end("done")
     assert "No model pushed (version 4 stays the champion): a; b" in _write(tmp_path, record)
 

@@ -46,6 +46,7 @@ def _left(root: str) -> set[str]:
 def root(tmp_path: Path) -> str:
     """Outputs of one second after the other."""
     _make(str(tmp_path))
+    (tmp_path / "serving").mkdir()
     for second, name in enumerate(_MADE):
         os.utime(tmp_path / "data" / name / "manifest.json", (second, second))
     return str(tmp_path)

@@ -1,0 +1,40 @@
+"""The parameters of a run on a cluster: folders, where the compiled pipeline mounts a volume."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.cluster_arguments import read_arguments
+from pipeline.compiled import PIPELINE_YAML
+
+MOUNTED = ["source=dir:/mnt/data/images", "data_root=/mnt/data/hpa", "serving_root=/mnt/data/models"]
+
+
+def _with_volume(folder: Path, *without: str) -> Path:
+    """Compiles a pipeline whose pods, but some, mount a volume at /mnt/data."""
+    spec, platform = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name in spec["deploymentSpec"]["executors"]:
+        if name.removeprefix("exec-") not in without:
+            pods.setdefault(name, {})["pvcMount"] = [{"constant": "cells", "mountPath": "/mnt/data"}]
+    path = folder / "cluster.yaml"
+    path.write_text("\n---\n".join(map(json.dumps, (spec, platform))))
+    return path
+
+
+def test_folders_of_a_volume_that_every_pod_mounts_are_taken(tmp_path: Path) -> None:
+    given = read_arguments(MOUNTED, _with_volume(tmp_path))
+    assert given == dict(argument.split("=") for argument in MOUNTED)
+
+
+def test_a_folder_on_no_volume_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^serving_root: expected gs://.*Received: serving_root=/mnt/database$"):
+        read_arguments([*MOUNTED[:2], "serving_root=/mnt/database"], _with_volume(tmp_path))
+
+
+def test_a_volume_that_one_pod_lacks_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape("No volume is there in: train. Received: data_root=/mnt/data/hpa")):
+        read_arguments(MOUNTED, _with_volume(tmp_path, "train"))

@@ -1,0 +1,36 @@
+"""What is told of a step that failed."""
+
+import traceback
+
+import pytest
+
+from components.shared.storage import NoCredentialsError
+from pipeline.traceback_text import last_exception
+
+
+def _printed(error: Exception) -> list[str]:
+    """An exception as KFP's runner shows what a step prints of it, after what it said before."""
+    try:
+        try:
+            raise KeyError("earlier")
+        except KeyError:
+            raise error  # noqa: B904
+    except Exception:
+        return ["ingest | started", *(f"    {line}" for line in traceback.format_exc().splitlines()), "", "ended"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NoCredentialsError("sign in. Then: a.b.C"), "NoCredentialsError: sign in. Then: a.b.C"),
+        (ValueError("components.x.Y: is none"), "ValueError: components.x.Y: is none"),
+        (ValueError("first\nsecond.line: x"), "ValueError: first\nsecond.line: x"),
+        (NoCredentialsError(), "NoCredentialsError"),
+    ],
+)
+def test_the_class_and_the_message_are_told_without_the_module(error: Exception, told: str) -> None:
+    assert last_exception(_printed(error)) == told
+
+
+def test_without_a_traceback_there_is_nothing_to_tell() -> None:
+    assert last_exception(["ingest | started", "killed"]) == ""
