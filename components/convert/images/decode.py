@@ -67,7 +67,7 @@ def _decode_filter(pngs: Mapping[str, bytes], name: str) -> np.ndarray:
         image = decode_png(pngs[name], name)
         check_exposure(image)
     except BadImageError as error:
-        raise BadImageError(f"the {name} filter is {error}") from None
+        raise BadImageError(f"the {name} filter is {error}", name) from None
     return image
 
 

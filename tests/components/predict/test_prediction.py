@@ -129,9 +129,7 @@ def test_a_model_that_cannot_be_loaded_writes_nothing(version_dir: Path, cells_d
 def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / DONE_MARK).touch()
-    with pytest.raises(
-        FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"
-    ):
+    with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
         predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
 
 
