@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from components.ingest.sources.labels_csv import LABELS, PLAIN_ID
 from components.ingest.sources.source import Listed
+from components.shared.counting import count_of
 from components.shared.image_names import ImageNames
 
 TRAIN, TEST = "train", "test"
@@ -33,7 +34,9 @@ def join_labels(
     listed = [row for row in rows if row.reason or row.sample_id in present]
     if not any(row.sample_id in present for row in rows):
         found = (
-            f" Received: images of {len(present)} others, such as {min(present)}{_why_not_plain(present)}" if present else ""
+            f" Received: images of {count_of(len(present), 'other')}, such as {min(present)}{_why_not_plain(present)}"
+            if present
+            else ""
         )
         raise ValueError(
             f"{where}: none of the {len(rows)} samples of {LABELS} has an image here. "
@@ -42,9 +45,9 @@ def join_labels(
     known = {row.sample_id for row in rows}
     if without_row := sorted(present.keys() - known):
         _log.warning(
-            "%s: %d samples have images, but no row in %s: they are left out, such as %s%s",
+            "%s: %s with images, but without a row in %s, left out: such as %s%s",
             where,
-            len(without_row),
+            count_of(len(without_row), "sample"),
             LABELS,
             without_row[0],
             _why_not_plain(without_row),

@@ -48,7 +48,7 @@ class TestFolder:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "2"})
         (folder / "train.csv").write_text("Id,Target\nb,1\n")
         assert Folder(str(folder), CLASS_NAMES).listed() == [Listed("b", (1,))]
-        assert "2 samples have images, but no row in train.csv: they are left out, such as a" in caplog.text
+        assert "2 samples with images, but without a row in train.csv, left out: such as a" in caplog.text
 
     @pytest.mark.parametrize("form", ["NFC", "NFD"])
     def test_says_what_an_id_may_be_where_a_file_name_can_be_none(
@@ -57,7 +57,7 @@ class TestFolder:
         folder = make_folder(tmp_path / "cells", {"a": "0", unicodedata.normalize(form, "f\u00fcr"): "1"})
         (folder / "train.csv").write_text("Id,Target\na,0\nb,1\n")
         Folder(str(folder), CLASS_NAMES)
-        assert "left out, such as fu" in unicodedata.normalize("NFD", caplog.text)
+        assert "left out: such as fu" in unicodedata.normalize("NFD", caplog.text)
         assert ": an Id has at most 200 letters A to Z, digits," in caplog.text
         (folder / "train.csv").write_text("Id,Target\nf\u00fcrs,1\n", encoding="utf-8")
         for path in (folder / "train").glob("a_*"):

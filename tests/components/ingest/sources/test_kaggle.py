@@ -127,7 +127,7 @@ class TestTestSet:
         version, samples = _ingest(open_competition(folder_files(cells)), tmp_path / "data")
         assert samples.keys() == {"a", "b"}
         assert version.num_unlabelled == 1
-        assert "1 samples without labels (see include_test)" in version.summary()
+        assert "1 sample without labels (see include_test)" in version.summary()
 
     def test_is_in_the_index_if_it_is_asked_for(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
         version, samples = _ingest(open_competition(folder_files(cells), include_test=True), tmp_path / "data")
