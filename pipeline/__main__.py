@@ -129,7 +129,7 @@ def preview(
     file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
     filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
 ) -> None:
-    """Draws a contact sheet of a source's samples, with their labels: a look before a run.
+    """A look before a run: draws a contact sheet of a source's samples with their labels, and lists what a run would leave out.
 
     Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
     """
@@ -140,7 +140,7 @@ def preview(
         _fail(str(error))
     options = ["--out", str(out.resolve()), "--seed", str(seed), *(["--by-class"] if by_class else [])]
     own = [f"--classes={located['classes']}", f"--file-pattern={file_pattern}", f"--filters={filters}"]
-    run_module("components.ingest.preview", located["source"], *options, *own)
+    run_module("components.preview", located["source"], *options, *own)
 
 
 @app.command(no_args_is_help=True)

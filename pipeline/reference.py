@@ -56,7 +56,9 @@ def parameters_page() -> str:
         "# Parameters",
         "",
         f"Given as `NAME=VALUE` to `{PROGRAM} run` or `kfp run create`, or in the form of Kubeflow's user interface. "
-        "A misspelt name or a value that cannot be meant is refused before anything starts.",
+        f"`{PROGRAM} run` and `{PROGRAM} submit` refuse a misspelt name, or a value that cannot be meant, before anything "
+        "starts. Where a run is created otherwise, the step that takes the value refuses it; so does convert with "
+        "`beam_options`, which only Beam can read.",
     ]
     for title, takes in [(step, step) for step in load_steps()] + [("Where steps run", None)]:
         rows = [

@@ -4,20 +4,19 @@ import csv
 import gzip
 import io
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
 from components.convert.report.gather import gather_report_data
 from components.convert.report.page import data_report
-from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request, check_bad_share
+from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request, check_bad_share, commonest_reasons
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask, plan_shards
 from components.convert.split.near_duplicates import Link, group_samples, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
 from components.shared import storage
-from components.shared.index import Sample, kind_of, read_index
+from components.shared.index import Sample, read_index
 from components.shared.labels import FILTERS, format_target
 from components.shared.manifest import SAMPLES, Examples, RawImages
 
@@ -90,9 +89,9 @@ class Quarantine:
             ValueError: If they are more now than may be, or all.
         """
         self.reasons |= {sample.sample_id: sample.reason for sample in samples if sample.reason}
-        check_bad_share(list(self.reasons.values()), self._num_samples, self._max_bad_fraction)
+        check_bad_share(self.reasons, self._num_samples, self._max_bad_fraction)
         if len(self.reasons) == self._num_samples:
-            ((commonest, _),) = Counter(map(kind_of, self.reasons.values())).most_common(1)
+            (commonest,) = commonest_reasons(self.reasons, 1)
             raise ValueError(f"Not one of {self._num_samples} samples can be used. The commonest reason: {commonest}")
 
 

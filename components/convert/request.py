@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.shared import storage
@@ -52,29 +52,33 @@ class Request:
         return found if found and not found.missing_shards() else None
 
 
-def check_bad_share(reasons: Sequence[str], num_samples: int, max_bad_fraction: float) -> None:
+def check_bad_share(reasons: Mapping[str, str], num_samples: int, max_bad_fraction: float) -> None:
     """Stops a run whose data is worse than was agreed.
 
     Args:
-        reasons: Why each of the bad samples cannot be used.
+        reasons: Why each of the bad samples cannot be used, by its id.
         num_samples: How many samples there are, with the bad ones.
         max_bad_fraction: The share that may be bad. One sample always may.
 
     Raises:
-        ValueError: If more are, with the commonest reasons.
+        ValueError: If more are, with the commonest reasons and a sample of each.
     """
     allowed = max(1, math.floor(max_bad_fraction * num_samples))
     if len(reasons) > allowed:
-        first = {kind_of(reason): reason for reason in reversed(reasons)}
-        counts = Counter(kind_of(reason) for reason in reasons).most_common(3)
-        commonest = "; ".join(f"{count} x {first[kind]}" for kind, count in counts)
         raise ValueError(
             f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
-            f"{allowed}. The commonest reasons: {commonest}"
+            f"{allowed}. The commonest reasons: {'; '.join(commonest_reasons(reasons, 3))}"
         )
 
 
-def quarantine_reasons(examples: Examples) -> list[str]:
-    """The reasons in the quarantine of complete examples."""
+def commonest_reasons(reasons: Mapping[str, str], num_kinds: int) -> list[str]:
+    """The reasons that most samples are bad for, each with their number and the first of these samples."""
+    first = {kind_of(reason): (sample_id, reason) for sample_id, reason in sorted(reasons.items(), reverse=True)}
+    counts = Counter(map(kind_of, reasons.values())).most_common(num_kinds)
+    return [f"{count} x {first[kind][1]}: {first[kind][0]}{' and others' if count > 1 else ''}" for kind, count in counts]
+
+
+def quarantine_reasons(examples: Examples) -> dict[str, str]:
+    """The reasons in the quarantine of complete examples, by sample id."""
     text = storage.read_bytes(examples.file_uri(QUARANTINE)).decode()
-    return [row["reason"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+    return {row["id"]: row["reason"] for row in csv.DictReader(io.StringIO(text, newline=""))}

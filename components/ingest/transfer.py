@@ -13,10 +13,10 @@ from functools import partial
 from components.ingest.sources.source import Source, SourceImage
 from components.shared import storage
 from components.shared.index import ImageFile
+from components.shared.png import other_than_png
 from components.shared.progress import exit_with_parent, progress_bar
 from components.shared.store import StoredFile
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # `<id>_<filter>.<crc32c>.png`: an image whose plain name, `<id>_<filter>.png`, was taken by other content.
 _CHANGED_NAME = re.compile(r"(.*)\.[0-9a-f]{8}\.png")
 
@@ -147,7 +147,7 @@ def store_chunk(source: Source, images_uri: str, stored: _Stored, chunk: _Chunk)
     missing = [image for image, file in found.items() if file is None]
     outcomes: _Outcomes = [(image, file) for image, file in found.items() if file]
     for image, data in source.read(missing):
-        outcomes.append((image, _problem(data) or _store_image(images_uri, image, data, stored.under(image.stem))))
+        outcomes.append((image, other_than_png(data) or _store_image(images_uri, image, data, stored.under(image.stem))))
         del data  # before the next one is read
     return outcomes
 
@@ -167,10 +167,6 @@ def _find(source: Source, images_uri: str, image: SourceImage, stored: Mapping[s
 
 def _is_known(content: StoredFile) -> bool:
     return bool(content.crc32 or content.crc32c)
-
-
-def _problem(data: bytes) -> str:
-    return "" if data.startswith(_PNG_SIGNATURE) else f"no PNG file: it begins with {data[:8]!r}" if data else "an empty file"
 
 
 def _store_image(images_uri: str, image: SourceImage, data: bytes, stored: Mapping[str, StoredFile]) -> ImageFile:

@@ -54,7 +54,7 @@ def predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNam
         FileExistsError: If the predictions exist already.
     """
     version_uri = find_version(model_uri)
-    trained = TrainedModel.read(storage.join(version_uri, MODEL_MANIFEST))
+    trained = _read_manifest(version_uri)
     form = ImageForm(tuple(trained.channels), trained.image_size_px)
     samples = find_images(images_uri, trained.channels, image_names)
     with (
@@ -91,6 +91,16 @@ def find_version(model_uri: str) -> str:
             f"{model_uri}: expected a version, with {DONE_MARK}, or <serving_root>/<model_name>, with champion.json"
         )
     return champion.uri
+
+
+def _read_manifest(version_uri: str) -> TrainedModel:
+    try:
+        return TrainedModel.read(storage.join(version_uri, MODEL_MANIFEST))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{version_uri} is no model of this pipeline: expected {MODEL_MANIFEST} in it, which push writes. "
+            f"Received: {DONE_MARK} without it. Name a version below <serving_root>/<model_name>"
+        ) from None
 
 
 def load_model(version_uri: str, form: ImageForm, folder: Path) -> Classify:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict
 
 from components.shared import storage
+from components.shared.counting import count_of
 from components.shared.version import VERSION
 
 MANIFEST_NAME = "manifest.json"
@@ -145,13 +146,13 @@ class RawImages(Manifest):
 
     def summary(self) -> str:
         """One line on what there is, for the log."""
-        parts = [f"{self.num_samples} samples, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
+        parts = [f"{count_of(self.num_samples, 'sample')}, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
         if self.num_unlabelled:
-            parts.append(f"{self.num_unlabelled} samples without labels (see include_test)")
+            parts.append(f"{count_of(self.num_unlabelled, 'sample')} without labels (see include_test)")
         if self.num_without_files:
-            parts.append(f"{self.num_without_files} rows without any image left out")
+            parts.append(f"{count_of(self.num_without_files, 'row')} without any image left out")
         if self.num_incomplete:
-            parts.append(f"{self.num_incomplete} samples lack some of their filters")
+            parts.append(f"{count_of(self.num_incomplete, 'sample')} without some of the filters")
         if self.num_bad:
             parts.append(f"{self.num_bad} cannot be used (reasons in {self.index_uri})")
         return "; ".join(parts)

@@ -9,6 +9,7 @@ import kornia_rs
 import numpy as np
 
 from components.convert.images.plausibility import BadImageError, check_distinct, check_exposure
+from components.shared.png import EXPORT_ADVICE, other_than_png
 
 __all__ = ["MAX_SIDE_PX", "BadImageError", "decode_filters", "decode_png", "png_size", "sample_pixels", "stack_filters"]
 
@@ -18,13 +19,10 @@ MAX_SIDE_PX = 4096
 # Beyond this, too much lies outside of the middle square.
 _MAX_ASPECT = 1.5
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xaeB`\x82"
-_OTHER_FORMATS = {b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF"}
 _COLOUR_TYPES = {0: "greyscale", 2: "RGB", 3: "palette", 4: "greyscale with alpha", 6: "RGB with alpha"}
 # kornia_rs's name of each kind of PNG that is taken.
 _MODES = {(8, 0): "mono", (8, 2): "rgb"}
-_ADVICE = "export it as an 8-bit greyscale PNG (docs/own-data.md has a command for that)"
 
 
 def sample_pixels(pngs: Mapping[str, bytes], filters: Sequence[str], image_size_px: int) -> np.ndarray:
@@ -69,7 +67,7 @@ def _decode_filter(pngs: Mapping[str, bytes], name: str) -> np.ndarray:
         image = decode_png(pngs[name], name)
         check_exposure(image)
     except BadImageError as error:
-        raise BadImageError(f"the {name} filter is {error}") from None
+        raise BadImageError(f"the {name} filter is {error}", name) from None
     return image
 
 
@@ -79,23 +77,14 @@ def png_size(data: bytes) -> tuple[int, int]:
     Raises:
         BadImageError: If it is no PNG, or has no such size as an image of cells has.
     """
-    if not data.startswith(_SIGNATURE):
-        raise BadImageError(_other_format(data))
+    if other := other_than_png(data):
+        raise BadImageError(other)
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise BadImageError("a damaged PNG: its header is missing")
     width, height = struct.unpack(">II", data[16:24])
     if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
         raise BadImageError(f"{width} x {height} pixels: expected sides of 1 to {MAX_SIDE_PX}")
     return height, width
-
-
-def _other_format(data: bytes) -> str:
-    if not data:
-        return "an empty file"
-    for magic, kind in _OTHER_FORMATS.items():
-        if data.startswith(magic):
-            return f"a {kind} file: {_ADVICE}"
-    return f"no PNG file: begins with {data[:8]!r}"
 
 
 def decode_png(data: bytes, filter_name: str = "") -> np.ndarray:
@@ -117,7 +106,7 @@ def decode_png(data: bytes, filter_name: str = "") -> np.ndarray:
     mode = _MODES.get((bit_depth, colour_type))
     if not mode:
         kind = _COLOUR_TYPES.get(colour_type, f"of unknown colour type {colour_type}")
-        raise BadImageError(f"{'an' if bit_depth == 8 else 'a'} {bit_depth}-bit {kind} PNG: {_ADVICE}")
+        raise BadImageError(f"{'an' if bit_depth == 8 else 'a'} {bit_depth}-bit {kind} PNG: {EXPORT_ADVICE}")
     if data.rfind(_END) < 0:
         raise BadImageError("a truncated PNG: its end is missing")
     try:
@@ -138,7 +127,7 @@ def _one_stain(colours: np.ndarray, filter_name: str) -> np.ndarray:
     used = [channel for channel in cv2.split(colours) if cv2.hasNonZero(channel)]
     alike = all(np.array_equal(used[0], other) for other in used[1:])
     if len(used) > 1 and not (alike and (len(used) == 3 or filter_name == "yellow")):
-        raise BadImageError(f"an RGB PNG that uses {len(used)} channels, so shows more than one stain: {_ADVICE}")
+        raise BadImageError(f"an RGB PNG that uses {len(used)} channels, so shows more than one stain: {EXPORT_ADVICE}")
     return used[0] if used else colours[:, :, 0]
 
 

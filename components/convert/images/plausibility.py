@@ -20,7 +20,15 @@ _MAX_SATURATED_SHARE = 0.5
 
 
 class BadImageError(ValueError):
-    """An image that cannot be used. Its message is the reason that is shown in the quarantine."""
+    """An image that cannot be used. Its message is the reason that is shown in the quarantine.
+
+    Attributes:
+        filter_name: The filter that it is of; empty where no single one is to blame.
+    """
+
+    def __init__(self, reason: str, filter_name: str = "") -> None:
+        super().__init__(reason)
+        self.filter_name = filter_name
 
 
 def check_exposure(image: np.ndarray) -> None:

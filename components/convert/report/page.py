@@ -8,8 +8,9 @@ from components.convert.report.sections.duplicates import duplicates_section
 from components.convert.report.sections.glance import glance_section
 from components.convert.report.sections.intensities import intensities_section
 from components.convert.report.sections.left_out import left_out_section
-from components.convert.report.sections.look import count_of, paragraphs
+from components.convert.report.sections.look import paragraphs
 from components.convert.report.thumbnails import plan_thumbnails
+from components.shared.counting import count_of
 from components.shared.manifest import Examples
 from components.shared.page import Section, render_page
 

@@ -6,12 +6,13 @@ import shlex
 from dataclasses import dataclass
 
 import joblib  # type: ignore[import-untyped]
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.shared import storage
+from components.shared.parameters import LOCAL_RUNNER, check_parameters, parse_runner
 
 # Beam's engine for one machine, in full: its `DirectRunner` may first try to download another one.
-_LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 # Worker processes take a few seconds to start and to end, in which one process gets through so much.
 _MIN_BYTES_FOR_PROCESSES = 500_000_000
 # Copying waits for the disk: some threads keep it busy, and Python's lock is no matter.
@@ -43,15 +44,12 @@ class Engine:
         Raises:
             ValueError: If Beam knows no such runner or option, or if there are options for `local`, which takes none.
         """
-        if beam_runner == "local":
+        check_parameters(beam_runner=beam_runner)
+        runner = parse_runner(beam_runner)
+        if runner == LOCAL_RUNNER:
             if beam_options:
                 raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
-            return cls(beam_runner)
-        known = {name.lower(): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
-        runner = known.get(beam_runner.lower()) or known.get(f"{beam_runner.lower()}runner")
-        if not runner:
-            names = ", ".join(["local", *known.values()])
-            raise ValueError(f"beam_runner: expected one of {names}. Received: beam_runner={beam_runner}")
+            return cls(runner)
         return cls(runner, _split_flags(beam_options))
 
     def check_data_root(self, data_root: str) -> None:
@@ -72,13 +70,13 @@ class Engine:
         Args:
             num_bytes: The size of the files, which decides how a local job runs: in this process, or in one process a core.
         """
-        if self.runner == "local":
+        if self.runner == LOCAL_RUNNER:
             return _local_decoding_options(num_bytes)
         return self._remote_options()
 
     def copying_options(self) -> PipelineOptions:
         """Options for a job that copies records."""
-        if self.runner == "local":
+        if self.runner == LOCAL_RUNNER:
             _log.info("Beam copies in %d threads of this process", _COPYING_THREADS)
             return _local_options("multi_threading", _COPYING_THREADS)
         return self._remote_options()
@@ -105,7 +103,7 @@ def _local_decoding_options(num_bytes: int) -> PipelineOptions:
 
 def _local_options(mode: str, num_workers: int) -> PipelineOptions:
     return PipelineOptions(
-        [f"--runner={_LOCAL_RUNNER}", f"--direct_running_mode={mode}", f"--direct_num_workers={num_workers}"]
+        [f"--runner={_LOCAL_ENGINE}", f"--direct_running_mode={mode}", f"--direct_num_workers={num_workers}"]
     )
 
 

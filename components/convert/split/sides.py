@@ -7,6 +7,7 @@ import numpy as np
 
 from components.convert.split.near_duplicates import Link, group_samples
 from components.convert.split.stratify import Counts, stratify
+from components.shared.counting import count_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -63,9 +64,9 @@ def split_samples(
     for side, fraction in fractions.items():
         if fraction > 0 and side not in sides.values():
             num_groups = len(set(group_samples(ids, links).values()))
-            of_groups = f" in {num_groups} groups of near-duplicates" if num_groups < len(ids) else ""
+            of_groups = f" in {count_of(num_groups, 'group')} of near-duplicates" if num_groups < len(ids) else ""
             raise ValueError(
-                f"{len(ids)} samples{of_groups} are too few for a share of {fraction:.2f} to {side}: "
+                f"{count_of(len(ids), 'sample')}{of_groups}: too few for a share of {fraction:.2f} to {side}: "
                 "give more, or another share"
             )
     return sides

@@ -11,12 +11,12 @@ from components.evaluate.report_sections.look import (
     CHAMPION_COLOUR,
     MODEL_COLOUR,
     bare,
-    count_of,
     numbers,
     paragraphs,
     span,
     wide,
 )
+from components.shared.counting import count_of
 from components.shared.page import Section, figure, table
 
 _TITLE = "Champion against challenger"

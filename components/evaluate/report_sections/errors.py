@@ -5,7 +5,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import count_of, paragraphs
+from components.evaluate.report_sections.look import paragraphs
+from components.shared.counting import count_of
 from components.shared.page import Section, figure, table
 
 _NUM_LISTED = 8

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from components.evaluate.pictures import BEST, OTHER, WORST
 from components.evaluate.report_data import Picture, ReportData
-from components.evaluate.report_sections.look import count_of
+from components.shared.counting import count_of
 from components.shared.page import Section, image
 
 _KINDS = {BEST: "shows it, most probable", WORST: "shows it, least probable", OTHER: "does not show it, most probable"}

@@ -25,11 +25,6 @@ def span(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
-def count_of(number: int, noun: str) -> str:
-    """A number and what it counts: `1 image`, `2,000 images`."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
-
-
 def outcome(words: str) -> Markup:
     """A rule's outcome in its colour."""
     kind = {"yes": "yes", "no": "no"}.get(words, "")

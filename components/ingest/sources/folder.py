@@ -125,6 +125,10 @@ class Folder:
         good = (row.sample_id for row in self._listed if not row.reason)
         return cut(SourceImage(s, name, self._files[uri]) for s in good for name, uri in self._uris[s].items())
 
+    def path(self, image: SourceImage) -> str:
+        """The file's path from the folder on."""
+        return self._uris[image.sample_id][image.filter].removeprefix(self.uri).lstrip("/")
+
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads the files as they are."""
         for image in images:

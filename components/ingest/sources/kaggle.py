@@ -71,6 +71,10 @@ class KaggleCompetition:
             for member, sample, name in placed
         )
 
+    def path(self, image: SourceImage) -> str:
+        """The member's name."""
+        return self._members[image.sample_id][image.filter].name
+
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads images that lie side by side by one request."""
         by_member = {self._members[image.sample_id][image.filter]: image for image in images}

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-from components.ingest.sources.labels_csv import LABELS
+from components.ingest.sources.labels_csv import LABELS, PLAIN_ID
 from components.ingest.sources.source import Listed
+from components.shared.counting import count_of
 from components.shared.image_names import ImageNames
 
 TRAIN, TEST = "train", "test"
@@ -32,19 +33,24 @@ def join_labels(
     """
     listed = [row for row in rows if row.reason or row.sample_id in present]
     if not any(row.sample_id in present for row in rows):
-        found = f" Received: images of {len(present)} others, such as {min(present)}" if present else ""
+        found = (
+            f" Received: images of {count_of(len(present), 'other')}, such as {min(present)}{_why_not_plain(present)}"
+            if present
+            else ""
+        )
         raise ValueError(
             f"{where}: none of the {len(rows)} samples of {LABELS} has an image here. "
-            f"Expected files such as {image_names.example(rows[0].sample_id if rows else '<Id>')}.{found}"
+            f"Expected files such as {image_names.example(rows[0].sample_id)}.{found}"
         )
     known = {row.sample_id for row in rows}
     if without_row := sorted(present.keys() - known):
         _log.warning(
-            "%s: %d samples have images, but no row in %s: they are left out, such as %s",
+            "%s: %s with images, but without a row in %s, left out: such as %s%s",
             where,
-            len(without_row),
+            count_of(len(without_row), "sample"),
             LABELS,
             without_row[0],
+            _why_not_plain(without_row),
         )
     if all(row.reason for row in listed):
         raise ValueError(f"{where}: not one row of {LABELS} can be used. The first: {listed[0].sample_id}: {listed[0].reason}")
@@ -52,3 +58,9 @@ def join_labels(
     if both:
         raise ValueError(f"{where}: {both[0]} is in the test set, and {LABELS} labels it. Take it out of one of the two")
     return listed + [Listed(sample_id, ()) for sample_id in sorted(extra)], len(rows) - len(listed)
+
+
+def _why_not_plain(sample_ids: Iterable[str]) -> str:
+    """Says of ids that no row can have what an id may be: a letter with an accent may look the same and be another."""
+    strange = min((sample_id for sample_id in sample_ids if not sample_id.isascii()), default="")
+    return f". Rename files such as {strange}: an Id has {PLAIN_ID}" if strange else ""

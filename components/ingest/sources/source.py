@@ -71,6 +71,9 @@ class Source(Protocol):
     def chunks(self) -> Iterable[Sequence[SourceImage]]:
         """The images of all samples that have no reason, some at a time as they are best read together."""
 
+    def path(self, image: SourceImage) -> str:
+        """Where in the source an image lies, as whoever made the source calls it."""
+
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads images of one chunk, in any order."""
 

@@ -39,6 +39,10 @@ class Synthetic:
         for sample_id in self._positions:
             yield [SourceImage(sample_id, name, None) for name in FILTERS]
 
+    def path(self, image: SourceImage) -> str:
+        """The name that it would have as a file."""
+        return f"{image.stem}.png"
+
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Draws the samples that the images are of."""
         wanted: dict[str, list[SourceImage]] = defaultdict(list)

@@ -164,7 +164,8 @@ def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Pa
         convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.4, "local", "")
     assert str(raised.value) == (
         "10 of 20 samples cannot be used, and max_bad_fraction=0.4 allows 8. The commonest reasons: "
-        "4 x the red filter is missing; 3 x the green filter is missing; 2 x the blue filter is missing"
+        "4 x the red filter is missing: s00 and others; 3 x the green filter is missing: s04 and others; "
+        "2 x the blue filter is missing: s07 and others"
     )
     assert _REQUEST.find(raw, str(tmp_path / "data")) is None
 
@@ -172,7 +173,7 @@ def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Pa
 def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "99", "d": "", "e": ""}, filters=("green",))
     raw = _ingest(cells, tmp_path / "data")
-    counted = r"2 x Target is empty: .* \(train\.csv, line 5\); 1 x "
+    counted = r"2 x Target is empty: .* \(train\.csv, line 5\): d and others; 1 x .*: c$"
     with pytest.raises(ValueError, match=rf"^3 of 5 samples cannot be used, .* allows 1\. .* {counted}"):
         convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.0, "local", "")
     assert not (tmp_path / "data" / "examples").exists()
@@ -182,7 +183,10 @@ def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make
 def test_a_source_of_bad_images_only_is_refused(tmp_path: Path, make_folder: MakeFolder, split: str) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": "0" for k in range(6)}, filters=("green",))
     raw = _ingest(cells, tmp_path / "data")
-    with pytest.raises(ValueError, match=r"Not one of 6 samples can be used\. The commonest reason: the red filter is missing"):
+    with pytest.raises(
+        ValueError,
+        match=r"Not one of 6 samples can be used\. The commonest reason: 6 x the red filter is missing: s\d and others",
+    ):
         convert_images(raw, str(tmp_path / "data"), replace(_REQUEST, split=split), 1.0, "local", "")
 
 

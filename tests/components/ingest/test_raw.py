@@ -18,6 +18,7 @@ from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import CLASS_NAMES, FILTERS
 from components.shared.manifest import RawImages
+from components.shared.png import EXPORT_ADVICE
 
 MakeFolder = Callable[..., Path]
 MakePng = Callable[[np.ndarray], bytes]
@@ -75,7 +76,7 @@ class TestIngest:
         assert (version.num_samples, version.num_bad, version.num_incomplete, version.num_without_files) == (4, 2, 2, 1)
         assert samples["a"].reason == samples["b"].reason == ""
         assert samples["b"].files.keys() == {"red", "green", "blue"}
-        assert samples["c"].reason == "the red filter is no PNG file: it begins with b'GIF89a, '"
+        assert samples["c"].reason == f"the red filter is a GIF file: {EXPORT_ADVICE}"
         assert "unknown class" in samples["d"].reason
         assert samples["d"].files == {}
 

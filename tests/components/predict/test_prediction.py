@@ -10,6 +10,8 @@ from components.convert.images.decode import sample_pixels
 from components.predict.prediction import find_version, predict
 from components.shared import storage
 from components.shared.champion import Champion, crown
+from components.shared.manifest import MODEL_MANIFEST
+from components.shared.served import DONE_MARK
 from tests.components.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
 
 
@@ -122,6 +124,13 @@ def test_a_model_that_cannot_be_loaded_writes_nothing(version_dir: Path, cells_d
     with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may tell why"):
         predict(str(tmp_path / "model"), str(cells_dir), str(tmp_path / "p.csv"))
     assert not list(tmp_path.glob("p.*"))
+
+
+def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / DONE_MARK).touch()
+    with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
+        predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
 
 
 def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, tmp_path: Path) -> None:

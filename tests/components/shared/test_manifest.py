@@ -133,13 +133,14 @@ def test_raw_images_say_where_index_and_images_are() -> None:
 
 def test_the_summary_of_a_flawless_source_is_one_short_line() -> None:
     assert _raw_images().summary() == "4 samples, 2 MB in /data/raw/x"
+    assert _raw_images(num_without_files=1).summary().endswith("; 1 row without any image left out")
 
 
 def test_the_summary_tells_what_is_not_flawless() -> None:
     summary = _raw_images(num_bad=1, num_incomplete=2, num_without_files=3, num_unlabelled=4).summary()
     assert "4 samples without labels (see include_test)" in summary
     assert "3 rows without any image left out" in summary
-    assert "2 samples lack some of their filters" in summary
+    assert "2 samples without some of the filters" in summary
     assert "1 cannot be used (reasons in /data/raw/x/index/abc.csv.gz)" in summary
 
 

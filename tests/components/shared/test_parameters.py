@@ -38,7 +38,10 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "test_fraction": ([0.0, 0.5], [-0.01, 0.51, float("nan")]),
     "seed": ([0, 2**31 - 1], [-1, 2**31]),
     "max_bad_fraction": ([0.0, 1.0], [-0.01, 1.01, float("nan")]),
-    "beam_runner": (["local", "DataflowRunner"], ["", " "]),
+    "beam_runner": (
+        ["local", "DataflowRunner", "flinkrunner", "Flink"],
+        ["", " ", "Local", "DataFlowRuner", "dataflow runner", "os.path"],
+    ),
     "recipe": (["paper", "strong"], ["", "no such recipe"]),
     "loss": (["", "bce", "focal", "bce_soft_f1"], ["BCE", "hinge"]),
     "precision": (["auto", "float32", "float16", "bfloat16"], ["", "half"]),

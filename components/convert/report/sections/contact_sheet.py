@@ -4,8 +4,9 @@ from markupsafe import Markup
 
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
-from components.convert.report.sections.look import TILE_GRID, class_words, count_of, paragraphs, picture
+from components.convert.report.sections.look import TILE_GRID, class_words, paragraphs, picture
 from components.convert.report.thumbnails import ThumbnailPlan
+from components.shared.counting import count_of
 from components.shared.page import Section, tiles
 
 _HEADING = "margin:0 0 .35rem;font-size:.95rem"

@@ -5,7 +5,8 @@ from markupsafe import Markup
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.drift import Drift
-from components.convert.report.sections.look import count_of, share
+from components.convert.report.sections.look import share
+from components.shared.counting import count_of
 from components.shared.page import Section
 
 _NUM_NAMED = 5

@@ -7,8 +7,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from components.convert.report.data import ReportData, ReportSample
-from components.convert.report.sections.look import SPLIT_COLOURS, STAINS, count_of, figures
+from components.convert.report.sections.look import SPLIT_COLOURS, STAINS, figures
 from components.convert.split.sides import SPLITS
+from components.shared.counting import count_of
 from components.shared.page import Section, figure, table
 
 _NUM_LEVELS = 256

@@ -5,8 +5,9 @@ from collections import Counter
 from markupsafe import Markup
 
 from components.convert.report.data import ReportData
-from components.convert.report.sections.look import count_of, paragraphs, picture, share
+from components.convert.report.sections.look import paragraphs, picture, share
 from components.convert.report.thumbnails import ThumbnailPlan
+from components.shared.counting import count_of
 from components.shared.index import kind_of
 from components.shared.page import Section, table, tiles
 

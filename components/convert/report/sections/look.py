@@ -34,11 +34,6 @@ def figures(*texts: str) -> list[Markup]:
     return [Markup('<div style="text-align:right;font-variant-numeric:tabular-nums">{}</div>').format(text) for text in texts]
 
 
-def count_of(number: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: `1 image`, `2,000 images`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def class_words(sample: ReportSample, class_names: Sequence[str]) -> str:
     """The classes of a sample, as a caption."""
     return ", ".join(class_names[label] for label in sample.labels)

@@ -114,14 +114,14 @@ class TestDecode:
         with pytest.raises(BadImageError, match=f"^{kind}: export it as an 8-bit greyscale PNG "):
             decode_png(_pillow_file(image))
 
-    @pytest.mark.parametrize("kind", ["JPEG", "TIFF", "GIF"])
+    @pytest.mark.parametrize("kind", ["JPEG", "TIFF", "GIF", "BMP"])
     def test_says_what_to_do_with_other_formats(self, make_pixels: MakePixels, kind: str) -> None:
         with pytest.raises(BadImageError, match=f"^a {kind} file: export it as an 8-bit greyscale PNG "):
             decode_png(_pillow_file(Image.fromarray(make_pixels()), kind))
 
     @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a", b"<!DOCTYPE html>", b"II", bytes(100)])
     def test_refuses_what_is_no_image(self, data: bytes) -> None:
-        with pytest.raises(BadImageError, match=f"^no PNG file: begins with {re.escape(repr(data[:8]))}$"):
+        with pytest.raises(BadImageError, match=f"^no PNG file: it begins with {re.escape(repr(data[:8]))}$"):
             decode_png(data)
 
     def test_refuses_an_empty_file(self) -> None:

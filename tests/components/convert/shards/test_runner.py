@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import (
 
 from components.convert.shards import runner
 from components.convert.shards.runner import Engine, in_process_options
+from components.shared.parameters import BEAM_RUNNERS
 
 
 def _runner(options: PipelineOptions) -> str:
@@ -82,6 +83,9 @@ class TestOther:
         told = Engine.named("DataflowRunner", "--number_of_worker_harness_threads=4").decoding_options(10)
         assert default.view_as(DebugOptions).number_of_worker_harness_threads == 1
         assert told.view_as(DebugOptions).number_of_worker_harness_threads == 4
+
+    def test_is_one_of_those_that_beam_knows(self) -> None:
+        assert list(BEAM_RUNNERS) == StandardOptions.KNOWN_RUNNER_NAMES
 
     @pytest.mark.parametrize("name", ["DatafloRunner", "dataflow runner", "os.path", ""])
     def test_that_beam_does_not_know_is_refused(self, name: str) -> None:

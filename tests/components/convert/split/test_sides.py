@@ -237,14 +237,14 @@ def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
 
 @pytest.mark.parametrize("method", ["grouped", "random"])
 def test_too_few_samples_for_a_side_are_refused_by_its_name(method: str) -> None:
-    with pytest.raises(ValueError, match=r"2 samples are too few for a share of 0\.10 to (validation|test)"):
+    with pytest.raises(ValueError, match=r"2 samples: too few for a share of 0\.10 to (validation|test)"):
         split_samples({"a": (0,), "b": (1,)}, method, split_fractions(0.1, 0.1), 0)
 
 
 def test_too_few_groups_for_a_side_are_refused_with_their_number() -> None:
     labels = {f"s{number}": (0,) for number in range(50)}
     links = [(f"s{number}", f"s{number + 2}") for number in range(48)]
-    with pytest.raises(ValueError, match=r"50 samples in 2 groups of near-duplicates are too few .* to (validation|test)"):
+    with pytest.raises(ValueError, match=r"50 samples in 2 groups of near-duplicates: too few .* to (validation|test)"):
         split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
 
 

@@ -12,6 +12,7 @@ from components.shared import storage
 from components.shared.index import Sample, read_index
 from components.shared.labels import CLASS_NAMES, FILTERS
 from components.shared.manifest import RawImages
+from components.shared.png import EXPORT_ADVICE
 from tests.components.ingest.competition import folder_files, signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
 from tests.components.ingest.zip_files import make_zip
@@ -126,7 +127,7 @@ class TestTestSet:
         version, samples = _ingest(open_competition(folder_files(cells)), tmp_path / "data")
         assert samples.keys() == {"a", "b"}
         assert version.num_unlabelled == 1
-        assert "1 samples without labels (see include_test)" in version.summary()
+        assert "1 sample without labels (see include_test)" in version.summary()
 
     def test_is_in_the_index_if_it_is_asked_for(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
         version, samples = _ingest(open_competition(folder_files(cells), include_test=True), tmp_path / "data")
@@ -187,7 +188,7 @@ class TestLabels:
             "For classes of your own, give the parameter classes (train.csv, line 2)",
             "empty": "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
             "Images that show none of the classes need a class of their own (train.csv, line 3)",
-            "gif": "the green filter is no PNG file: it begins with b'GIF89a, '",
+            "gif": f"the green filter is a GIF file: {EXPORT_ADVICE}",
             "good": "",
             "none": "the blue filter is an empty file",
             "twice": "it has a row already, line 7 (train.csv, line 8)",

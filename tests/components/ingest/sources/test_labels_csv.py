@@ -78,8 +78,9 @@ class TestLabels:
             (b"b,x", "b", "Received: 'x'"),
             (b"b,Nucleolus", "b", "separated by ';'. Received: 'Nucleolus'. Did you mean 'Nucleoli'?"),
             (b'b,"Nucleoli,Cytosol"', "b", "Received: 'Nucleoli,Cytosol'"),
-            (b"b", "b", "its row has 1 columns: expected Id,Target"),
-            (b"b,1,2", "b", "its row has 3 columns: expected Id,Target"),
+            (b"b", "b", "its row has one column: expected 2, Id and Target"),
+            (b"b,1,2", "b", "its row has 3 columns: expected 2, Id and Target. Where a semicolon or comma separates"),
+            (rb"plate1\b,1", r"plate1\b", r"Id has a backslash: expected '/' between folders. Received: 'plate1\\b'"),
             (b"../b,1", ".._b", "Received: '../b'"),
             (b"b" * 201 + b",1", "b" * 201, "Id is no plain name: expected at most 200 letters A to Z"),
             (b"/etc/b,1", "_etc_b", "Id is no plain name"),
@@ -96,6 +97,16 @@ class TestLabels:
         assert (wrong.sample_id, wrong.labels) == (sample_id, ())
         assert reason in wrong.reason
         assert re.search(r" \(train\.csv, line [34]\)$", wrong.reason)
+
+    def test_a_semicolon_that_separates_columns_and_classes_is_told_with_what_helps(self, read_text: ReadText) -> None:
+        listed = read_text(b'Id;Target\na;Nucleoli; Cytosol\nb;"Nucleoli; Cytosol"\nc;Nucleoli|Cytosol\n')
+        assert "a Target that has one in it stands in quotes, or names are separated by '|'" in listed[0].reason
+        assert [row.labels for row in listed[1:]] == [(2, 25), (2, 25)]
+
+    @pytest.mark.parametrize("data", [b"Id,Target\n", b"Id,Target", b"Id;Target\r\n;\r\n"])
+    def test_without_any_row_are_refused_as_a_whole(self, read_text: ReadText, data: bytes) -> None:
+        with pytest.raises(ValueError, match=r"train\.csv: expected a row for each sample below the columns Id,Target\. "):
+            read_text(data)
 
     def test_an_id_that_comes_twice_is_one_wrong_row_that_names_both_lines(self, read_text: ReadText) -> None:
         assert read_text(b"Id,Target\na,0\nb,1\na,0\n") == [

@@ -1,0 +1,64 @@
+"""One sample as a run would see it: what is wrong with its images, or its tile of a contact sheet."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import cv2
+
+from components.convert.images.decode import decode_filters, stack_filters
+from components.convert.images.plausibility import BadImageError, check_distinct_files
+from components.shared import storage
+from components.shared.index import ImageFile
+from components.shared.labels import FILTERS
+from components.shared.parameters import MIN_IMAGE_SIZE_PX
+from components.shared.png import other_than_png
+
+SHOWN_FILTERS = FILTERS[:3]
+_TILE_PX = 200
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A sample that a run would take.
+
+    Attributes:
+        labels: Class indices.
+        pngs: PNG file of each filter, as large as a tile: what was decoded, cut and resized as convert does it.
+        max_size_px: The largest image_size_px that its images allow.
+    """
+
+    labels: tuple[int, ...]
+    pngs: Mapping[str, bytes]
+    max_size_px: int
+
+
+def lacks(filters: Collection[str]) -> str:
+    """What convert says of a sample that has images of these filters alone; empty where none is missing."""
+    missing = [name for name in SHOWN_FILTERS if name not in filters]
+    try:
+        decode_filters({}, missing[:1])
+    except BadImageError as error:
+        return str(error)
+    return ""
+
+
+def draw_tile(labels: tuple[int, ...], files: Mapping[str, bytes]) -> Tile:
+    """Draws a sample, unless a run would leave it out, with whatever parameters.
+
+    Args:
+        labels: Class indices.
+        files: The image of each filter, with those that do not become channels: ingest and convert look at them, too.
+
+    Raises:
+        BadImageError: If a run would leave it out, for the reason that the run would give.
+    """
+    files = {name: files[name] for name in FILTERS if name in files}
+    for name, data in files.items():
+        if other := other_than_png(data):
+            raise BadImageError(f"the {name} filter is {other}", name)
+    check_distinct_files({name: ImageFile(name, len(data), storage.crc32c(data)) for name, data in files.items()})
+    images = decode_filters(files, SHOWN_FILTERS)
+    side_px = min(images[0].shape)
+    pixels = stack_filters(images, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
+    pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(SHOWN_FILTERS, cv2.split(pixels), strict=True)}
+    return Tile(labels, pngs, side_px)

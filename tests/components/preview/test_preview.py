@@ -1,0 +1,121 @@
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.convert.shards.tasks import plan_shards
+from components.convert.shards.writer import convert_sample
+from components.ingest.raw import ingest_images
+from components.ingest.sources.folder import Folder
+from components.ingest.sources.synthetic import Synthetic
+from components.preview.preview import preview
+from components.shared import storage
+from components.shared.index import read_index
+from components.shared.labels import CLASS_NAMES, FILTERS
+from pipeline.compiled import ROOT
+
+
+def _num_tiles(page: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(page)) as image:
+        return image.width // 206, image.height // 206
+
+
+def test_the_first_samples_are_shown() -> None:
+    assert _num_tiles(preview(Synthetic(5, seed=0), class_names=CLASS_NAMES, by_class=False).page) == (5, 1)
+
+
+def test_each_class_of_a_folder_is_shown_by_its_purest_sample(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+    source = Folder(str(make_folder(tmp_path / "cells", {"a": "0 1", "b": "1", "c": "0 2", "d": "0"})), class_names=CLASS_NAMES)
+    assert _num_tiles(preview(source, class_names=CLASS_NAMES, by_class=True).page) == (3, 1)
+
+
+def test_a_folder_without_the_three_filters_cannot_be_shown(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+    source = Folder(str(make_folder(tmp_path / "cells", {"a": "0"}, filters=("green",))), class_names=CLASS_NAMES)
+    with pytest.raises(ValueError, match=r"No sample can be shown: [\s\S]*\n  a: the red filter is missing\n"):
+        preview(source, class_names=CLASS_NAMES, by_class=False)
+
+
+MakeFolder = Callable[..., Path]
+MakePixels = Callable[..., np.ndarray]
+MakePng = Callable[[np.ndarray], bytes]
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels, make_png: MakePng) -> Path:
+    """A folder with a good sample, and one for each thing that can be wrong."""
+    folder = make_folder(tmp_path / "cells", dict.fromkeys("abcdefghij", "0"))
+    images = folder / "train"
+    (images / "b_blue.png").write_bytes((images / "b_blue.png").read_bytes()[:2000])
+    (images / "c_red.png").write_bytes(b"no image")
+    (images / "d_green.png").write_bytes(make_png(make_pixels().astype(np.uint16) * 257))
+    (images / "e_blue.png").write_bytes(make_png(make_pixels(0, 100)))
+    (images / "f_green.png").write_bytes(make_png(np.dstack([make_pixels(seed) for seed in range(3)])))
+    (images / "g_red.png").unlink()
+    (images / "h_yellow.png").write_bytes((images / "h_green.png").read_bytes())
+    (images / "i_yellow.png").write_bytes(b"II*\0")
+    with (folder / "train.csv").open("a") as file:
+        file.write("j,1\nk,99\nnowhere,0\n")
+    return folder
+
+
+def test_what_a_run_would_leave_out_is_said_as_the_run_says_it(damaged: Path, tmp_path: Path) -> None:
+    source = Folder(str(damaged), CLASS_NAMES)
+    found = preview(source, CLASS_NAMES, by_class=False)
+    assert _num_tiles(found.page) == (1, 1)
+
+    raw = ingest_images(source, "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    index = read_index(raw.index_uri)
+    reasons = {sample.sample_id: sample.reason for sample in index if sample.reason}
+    (task,) = plan_shards(
+        [sample for sample in index if not sample.reason],
+        {sample.sample_id: "train" for sample in index},
+        FILTERS[:3],
+        75,
+        raw.images_uri,
+        str(tmp_path / "examples"),
+        0,
+    )
+    for sample in task.samples:
+        pngs = {name: storage.read_bytes(f"{raw.images_uri}/{file.name}") for name, file in task.files(sample).items()}
+        reasons[sample.sample_id] = convert_sample(task, sample, pngs)[0].reason
+    paths = {"b": "b_blue", "c": "c_red", "d": "d_green", "f": "f_green", "i": "i_yellow"}
+    expected = [
+        f"  {sample_id}: {f'train/{paths[sample_id]}.png: ' if sample_id in paths else ''}{reasons[sample_id]}"
+        for sample_id in "bcdefghijk"
+    ]
+    assert reasons["a"] == ""
+    assert found.findings == [
+        "A run would leave out 10 of 11 samples (all rows, and the images of 8 samples, were looked at):",
+        *expected,
+        "A run stops where more of all samples are left out than max_bad_fraction allows.",
+        "Rows of train.csv without any image, which are left out, too: 1.",
+        "The images that are shown allow image_size_px=128 at most.",
+    ]
+
+
+def test_a_long_list_ends_with_how_many_more_there_are(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0"} | {f"bad{k:02d}": "99" for k in range(13)})
+    findings = preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False).findings
+    assert findings[0].startswith("A run would leave out 13 of 14 samples")
+    assert [line.partition(":")[0] for line in findings[1:12]] == [f"  bad{k:02d}" for k in range(10)] + ["  and 3 more"]
+
+
+def test_where_no_image_can_be_used_the_files_are_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+    for path in (folder / "train").glob("*_green.png"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"No sample can[\s\S]*a: train/a_green\.png: the green filter is an empty file"):
+        preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False)
+
+
+def test_the_command_draws_what_it_can_and_lists_the_rest(damaged: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "components.preview", f"dir:{damaged}", "--out", str(tmp_path / "sheet.png")]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(f"{tmp_path}/sheet.png is written.\nA run would leave out 10 of 11 samples")
+    assert _num_tiles((tmp_path / "sheet.png").read_bytes()) == (1, 1)
