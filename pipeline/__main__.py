@@ -15,6 +15,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
+from components.shared.counting import count_of
 from components.shared.image_names import DEFAULT_PATTERN
 from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
@@ -29,7 +30,6 @@ from pipeline.named_files import refuse_folder, refuse_missing_folder
 from pipeline.places import find_places, pipeline_root_option
 from pipeline.predict import FILE_PATTERN_HELP, FILTERS_HELP, predict
 from pipeline.preflight.command import preflight
-from pipeline.wording import count_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(models.app, name="models")

@@ -10,12 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.shared.counting import count_of
 from components.shared.page import Section, render_page, table
 from pipeline.compiled import step_tasks
 from pipeline.graph import Graph, Look, draw
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord, StepRecord
-from pipeline.wording import count_of
 
 _HTML = "system.HTML"
 _MAX_CHARACTERS = 240
