@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.convert_ways import WAYS
 from benchmarks.machine import describe_machine, image_path, make_images
-from components.shared import storage
+from components.shared import gcs_storage, storage
 from components.shared.index import ImageFile, Sample, dump_index
 from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
 
@@ -116,12 +116,14 @@ def measure_late(folder: Path, samples: int, image_size_px: int, channels: int) 
     with serve() as address:
         proxy = Faults(address)
         os.environ["STORAGE_EMULATOR_HOST"] = proxy.address
+        gcs_storage.close()  # a client of an earlier proxy would wait for it
         storage.for_each(lambda name: storage.store(folder / "images" / name, f"{uri}/images/{name}"), wanted)
         storage.store(folder / "index.csv.gz", f"{uri}/index.csv.gz")
         prompt = measure("random", uri, samples, image_size_px, channels)
         proxy.delay_s = _LATE_S
         late = measure("random", uri, samples, image_size_px, channels)
         proxy.shutdown()
+        proxy.server_close()
     return [prompt, late]
 
 
@@ -165,11 +167,11 @@ def main() -> None:
         make_source(folder, options.samples)
         runs = [{way: measure(way, name, options.samples, *size) for way in ways} for _ in range(options.repeats)]
         small = {way: measure(way, name, min(_SMALL, options.samples), *size) for way in ("random", "grouped")}
+        print(f"\n{options.samples} samples, {size[0]} px, {options.channels}; {describe_machine()}.\n")
+        print_table({way: [run[way] for run in runs] for way in ways}, options.samples)
+        for way, result in small.items():
+            print(f"With {_SMALL} samples, {WAYS[way].title} takes {result.runner_mb} MB in one process.", flush=True)
         late = [measure_late(folder, min(_NUM_REMOTE, options.samples), *size) for _ in range(options.repeats)]
-    print(f"\n{options.samples} samples, {size[0]} px, {options.channels}; {describe_machine()}.\n")
-    print_table({way: [run[way] for run in runs] for way in ways}, options.samples)
-    for way, result in small.items():
-        print(f"With {_SMALL} samples, {WAYS[way].title} takes {result.runner_mb} MB in one process.")
     ratio = statistics.median(slow.seconds / fast.seconds for fast, slow in late)
     print(f"From and to an object store whose answers come {1000 * _LATE_S:.0f} ms late, it takes {ratio:.2f} times as long.")
 
