@@ -175,7 +175,7 @@ def read_with_generation(uri: str) -> tuple[bytes, str] | None:
     """Reads a pointer file, and the hash of its content; None where there is no file."""
     try:
         content = Path(uri).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # below a file there is no file, as on an object store
         return None
     return content, hashlib.sha256(content).hexdigest()
 

@@ -1,7 +1,7 @@
 """Whether the run's data can be read and written, and fits: asked of processes that have what the steps have installed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -14,6 +14,9 @@ from pipeline.preflight.submission import Step, Submission, is_below
 # What a record has beside the pixels: its name, its labels, and what frames it.
 _RECORD_BYTES = 250
 _PLACES = ("data_root", "serving_root")
+# What may be a file of one's own, and the step that reads it; where it is not, weights are one of two words.
+_FILES = {"classes": "ingest", "weights": "train"}
+_NO_FILES = ("", "imagenet", "none")
 # The steps that bring examples to their own disk.
 _STAGING = ("train", "evaluate")
 _TEMPORARY = "/tmp"
@@ -69,6 +72,10 @@ def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
 
 def check_places(submission: Submission, timeout_s: float) -> str:
     """Writes a small object where data and models go, and removes it again, with this machine's credentials."""
+    for name, step in _FILES.items():
+        path = submission.values.get(name, "")
+        if path not in _NO_FILES and _is_folder(path):
+            _check_mounted(submission, name, path, (step,))
     given = {name: submission.values[name] for name in _PLACES if submission.values.get(name)}
     if not given:
         raise CouldNotLookError(f"{' and '.join(_PLACES)} are not given")
@@ -91,12 +98,12 @@ def _is_folder(place: str) -> bool:
     return "://" not in place
 
 
-def _check_mounted(submission: Submission, name: str, folder: str) -> None:
-    """Refuses a folder of which each pod would see one of its own."""
-    if without := submission.steps_without(folder):
+def _check_mounted(submission: Submission, name: str, path: str, steps: Collection[str] = ()) -> None:
+    """Refuses a path that pods, those of `steps` or else all, would look for on disks of their own."""
+    if without := [step for step in submission.steps_without(path) if not steps or step in steps]:
         raise FailedError(
-            f"{name}={folder} is a folder, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
-            "each pod would see an empty one of its own. Give gs://<bucket>/<prefix>"
+            f"{name}={path} is a path, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
+            "each pod would look for it on an empty disk of its own. Give a gs:// address"
         )
 
 

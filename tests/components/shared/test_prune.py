@@ -47,6 +47,7 @@ def root(tmp_path: Path) -> str:
     """Outputs of one second after the other."""
     _make(str(tmp_path))
     (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / ".DS_Store").touch()  # what other programs leave in a folder is no model
     for second, name in enumerate(_MADE):
         os.utime(tmp_path / "data" / name / "manifest.json", (second, second))
     return str(tmp_path)

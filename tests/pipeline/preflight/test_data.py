@@ -51,10 +51,10 @@ def test_a_bucket_that_is_not_there_fails(make_submission: MakeSubmission, emula
 
 def test_a_folder_that_no_volume_holds_fails(make_submission: MakeSubmission) -> None:
     with pytest.raises(
-        FailedError, match=r"data_root=/data/hpa is a folder, .* mounts no shared volume there in .*train.*Give gs://"
+        FailedError, match=r"data_root=/data/hpa is a path, .* mounts no shared volume there in .*train.*Give a gs://"
     ):
         check_places(make_submission("data_root=/data/hpa", "serving_root=gs://cells/x"), LONG_S)
-    with pytest.raises(FailedError, match="source=/images is a folder"):
+    with pytest.raises(FailedError, match="source=/images is a path"):
         survey_source(make_submission("source=dir:/images"), LONG_S)
 
 
@@ -66,6 +66,16 @@ def test_a_folder_on_a_volume_cannot_be_seen_from_here(make_submission: MakeSubm
         check_places(submission, LONG_S)
     with pytest.raises(CouldNotLookError, match="dir:/data/in is a folder of the cluster, which cannot be seen from here"):
         survey_source(submission, LONG_S)
+
+
+@pytest.mark.parametrize(("file", "step"), [("weights=/data/start.h5", "train"), ("classes=/data/classes.csv", "ingest")])
+def test_a_file_that_the_step_would_not_see_fails(make_submission: MakeSubmission, file: str, step: str) -> None:
+    places = "data_root=gs://cells/x", "serving_root=gs://cells/x"
+    with pytest.raises(FailedError, match=f"{file} is a path, .* mounts no shared volume there in {step}: each pod"):
+        check_places(make_submission(*places, file), LONG_S)
+    pods = {step: {"pvcMount": [{"constant": "cells", "mountPath": "/data"}]}}
+    with pytest.raises(CouldNotLookError, match="are not given"):
+        check_places(make_submission(file, "weights=imagenet" if step == "ingest" else "classes=", pods=pods), LONG_S)
 
 
 def test_what_is_not_given_is_not_looked_at(make_submission: MakeSubmission) -> None:
