@@ -85,7 +85,7 @@ def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kube
     assert lines["images"].startswith("FAILED: hpa-pipeline/")
     assert lines["GPU nodes"].startswith("could not look: there is nothing to be read in the kubeconfig")
     assert lines["source"] == "could not look: source is not given"
-    assert lines["data and models"].startswith("FAILED: data_root=/data is a folder")
+    assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
     assert "4 FAILED, 5 could not look" in process.stdout
     assert process.returncode == 1
     assert "Traceback" not in process.stdout + process.stderr
