@@ -17,8 +17,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,7 @@ from components.evaluate.metrics import scoreboard
 from components.evaluate.thresholds import fit_global_threshold
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "outputs" / "learning"
 # The shares of the samples that are not trained on.
 SIDES = {"validation_fraction": 0.14, "test_fraction": 0.31}
 METRICS = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "accuracy": "Accuracy at 0.5"}
@@ -40,13 +39,12 @@ METRICS = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "ac
 
 @dataclass(frozen=True)
 class Result:
-    """One seed: figures on test and on validation, of the network and of the linear model, and F1 by class on test."""
+    """One seed: figures on test and on validation, of the network and of the linear model, and those of each class on test."""
 
     test: dict[str, float]
     validation: dict[str, float]
     linear: dict[str, float]
     classes: list[dict[str, float | str]]
-    seconds: float
 
 
 def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> Result:
@@ -55,9 +53,7 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
     arguments += [f"{name}={share}" for name, share in SIDES.items()]
     arguments += f"recipe={recipe}".split()
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
-    started_s = time.monotonic()
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    seconds = time.monotonic() - started_s
     newest = max((folder / "runs").iterdir())
     evaluation = _read_json(newest, "evaluate/blessing")
     examples = _read_json(newest, "convert/examples")
@@ -67,7 +63,6 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
         evaluation["validation_metrics"],
         linear_baseline(moments, len(examples["class_names"])),
         _read_json(newest, "evaluate/class_metrics")["classes"],
-        seconds,
     )
 
 
@@ -94,9 +89,9 @@ def linear_baseline(samples_csv: Path, num_classes: int) -> dict[str, float]:
     return scoreboard(y_true[side["test"]], score["test"], threshold)
 
 
-def _print_row(title: str, values: Sequence[float], digits: int = 3) -> None:
+def _print_row(title: str, values: Sequence[float]) -> None:
     cells = [*values, statistics.mean(values)]
-    print(f"| {title} | " + " | ".join(f"{value:.{digits}f}" for value in cells) + " |")
+    print(f"| {title} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
 
 
 def print_tables(results: Sequence[Result]) -> None:
@@ -109,7 +104,6 @@ def print_tables(results: Sequence[Result]) -> None:
         _print_row("floor", [result.test[f"{name}_floor"] for result in results])
         _print_row(f"{title}, validation", [result.validation[name] for result in results])
         _print_row("floor", [result.validation[f"{name}_floor"] for result in results])
-    _print_row("seconds, whole run", [result.seconds for result in results], digits=0)
     print("\n| Class | positives in test | F1 | floor |\n|---|---:|---:|---:|")
     for scores in zip(*(result.classes for result in results), strict=True):
         means = [statistics.mean(float(score[name]) for score in scores) for name in ("support", "f1", "f1_floor")]
@@ -124,13 +118,13 @@ def main() -> None:
     parser.add_argument("--image-size-px", type=int, default=75)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--recipes", nargs="+", default=["paper"])
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the runs are kept, of which none is made twice")
     options = parser.parse_args()
     results: dict[str, list[Result]] = {recipe: [] for recipe in options.recipes}
-    with tempfile.TemporaryDirectory() as folder:
-        size = options.samples, options.epochs, options.image_size_px
-        for seed in range(options.seeds):
-            for recipe, of_recipe in results.items():
-                of_recipe.append(run_seed(recipe, seed, *size, Path(folder)))
+    size = options.samples, options.epochs, options.image_size_px
+    for seed in range(options.seeds):
+        for recipe, of_recipe in results.items():
+            of_recipe.append(run_seed(recipe, seed, *size, options.folder))
     sides = ", ".join(f"{name}={share}" for name, share in SIDES.items())
     print(
         f"\n{options.samples} samples ({sides}), {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}."

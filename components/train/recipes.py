@@ -70,15 +70,14 @@ _PAPER = Recipe(
 )
 
 # What the best solutions of the competition share, as far as it fits one network on one GPU:
-# - images of rare classes more often, by the square root of how rare they are (Mahajan et al., ECCV 2018);
 # - a cosine schedule after a short rise (Loshchilov and Hutter, ICLR 2017; Goyal et al., 2017);
 # - one epoch for the head alone, so that its random start does not spoil pretrained layers (Howard and Ruder, ACL 2018);
 # - an average of the last weights (Polyak and Juditsky, 1992), and of the answers to all 8 symmetries of an image: cells
 #   have no up and no left.
-# Not focal loss, which they share too: it learns more slowly (docs/recipes.md), and its scores are no probabilities.
+# Neither focal loss, which learns more slowly and whose scores are no probabilities, nor images of rare classes more often: of
+# few samples, those are learnt by heart. See docs/recipes.md.
 _STRONG = replace(
     _PAPER,
-    oversampling=0.5,
     schedule="cosine",
     warmup_epochs=1,
     average_decay=0.99,
@@ -86,10 +85,11 @@ _STRONG = replace(
     patience=20,
 )
 
-# For whom the number of epochs is open, of which a cosine has to know: as `strong`, but
+# For whom the number of epochs is open, of which a cosine has to know, and whose data are many: as `strong`, but
+# - images of rare classes more often, by the square root of how rare they are (Mahajan et al., ECCV 2018);
 # - a learning rate that falls when the validation loss stands still (as the paper of ResNet has it: He et al., CVPR 2016);
 # - smoothed labels (Szegedy et al., CVPR 2016), as the atlas's labels are not sure: people gave them, and
 #   a weak stain is there for one and absent for another.
-_PLATEAU = replace(_STRONG, label_smoothing=0.05, schedule="plateau")
+_PLATEAU = replace(_STRONG, oversampling=0.5, label_smoothing=0.05, schedule="plateau")
 
 RECIPES = {"paper": _PAPER, "strong": _STRONG, "plateau": _PLATEAU}
