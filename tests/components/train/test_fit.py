@@ -21,7 +21,17 @@ from components.train.record_files import open_records
 from components.train.validation import Validation
 
 RECIPE = replace(RECIPES["paper"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
-STRONG = replace(RECIPES["strong"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
+# With what no recipe has beside the rest.
+STRONG = replace(
+    RECIPES["strong"],
+    epochs=4,
+    batch_size=16,
+    learning_rate=0.01,
+    rotation_turns=0.02,
+    brightness=0.02,
+    loss="focal",
+    oversampling=0.5,
+)
 
 MakeBackbone = Callable[[], keras.Model]
 

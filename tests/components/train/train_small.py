@@ -42,7 +42,7 @@ def main() -> None:
         features = keras.layers.BatchNormalization(momentum=0.9)(features)
         backbone = keras.Model(pixels, features)
         network = build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), len(examples.class_names), dropout=0.0)
-    recipe = replace(RECIPES["strong"], epochs=int(num_epochs), batch_size=16, learning_rate=0.01)
+    recipe = replace(RECIPES["strong"], epochs=int(num_epochs), batch_size=16, learning_rate=0.01, oversampling=0.5)
     history = fit.train(network, examples, open_records(examples, "train"), recipe, 0, Checkpoints(checkpoints), devices)
     np.savez(weights_path, *network.get_weights())
     Path(weights_path).with_suffix(".json").write_text(json.dumps(history.curves), encoding="utf-8")
