@@ -69,7 +69,7 @@ _PAPER = Recipe(
     brightness=0.1,
 )
 
-# What the best solutions of the competition share, as far as it fits one network on one GPU:
+# What the best solutions of the competition share, as far as it fits one network on one GPU and helped here:
 # - a cosine schedule after a short rise (Loshchilov and Hutter, ICLR 2017; Goyal et al., 2017);
 # - one epoch for the head alone, so that its random start does not spoil pretrained layers (Howard and Ruder, ACL 2018);
 # - an average of the last weights (Polyak and Juditsky, 1992), and of the answers to all 8 symmetries of an image: cells
