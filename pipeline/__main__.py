@@ -215,7 +215,7 @@ class _StepView:
 def _summarise(finished: LocalRun) -> None:
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
-    table = Table("Metric", f"on {judged_on}", "floor", "the floor is", box=None)
+    table = Table("Metric", judged_on, "floor", "the floor is", box=None)  # what 80 columns hold
     for figure in finished.figures():
         table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.floor:.3f}", figure.floor_title)
     _console.print()

@@ -241,7 +241,7 @@ def test_real_images_run_through_and_the_second_time_ingest_and_convert_return_a
     process = _run(tmp_path, source, *SMALL)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "64 samples" in process.stdout
-    assert "31008 rows without any image left out" in process.stdout
+    assert "31,008 rows without any image left out" in process.stdout
     _assert_every_declared_output_is_there(_runs(tmp_path)[0])
     with _output(_runs(tmp_path)[0], "convert", "quarantine").open() as file:
         assert list(csv.reader(file)) == [["id", "reason"]]
