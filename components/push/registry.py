@@ -239,8 +239,9 @@ def _crown(number: int, record: Record, pointer: Pointer, place: _Place) -> None
     before = pointer.champion
     if before and before.former is not None:
         former = (*before.former, before.version)
-    else:  # what was is not written down: whatever is complete may have been
-        former = tuple(v.number for v in place.versions().values() if v.is_complete and v.number < number)
+    else:  # what was is not written down: whatever is complete may have been, but for what this very push makes twice at once
+        older = [version for version in place.versions().values() if version.is_complete and version.number < number]
+        former = tuple(version.number for version in older if version.record != record)
     uri = storage.join(place.uri, str(number))
     champion = Champion(number, uri, record.model_fingerprint, record.evaluation_fingerprint, pointer.generation, former)
     crown(champion, place.serving_root, place.model_name)

@@ -160,6 +160,23 @@ def test_the_same_push_twice_at_once_makes_one_version(make_model: MakeModel, se
         assert len(find_versions(f"{serving}/hpa")) == number
 
 
+def test_of_the_first_push_twice_at_once_none_is_taken_for_a_former_champion(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have made a version when the second asks to be the champion before the first."""
+    model, crown = make_model("f1"), registry.crown
+
+    def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
+        monkeypatch.setattr(registry, "crown", crown)
+        monkeypatch.setattr(registry, "_find_begun", lambda *_: None)
+        assert _push(model, serving).number == 2
+        crown(champion, serving_root, model_name)
+
+    monkeypatch.setattr(registry, "crown", push_before)
+    assert _push(model, serving) == Pushed(2, f"{serving}/hpa/2", is_new=False)
+    assert _names(serving) == ["2", "champion.json"]
+
+
 def test_a_model_that_another_took_the_place_of_comes_back_by_rollback_only(make_model: MakeModel, serving: str) -> None:
     first, second = make_model("f1"), make_model("f2")
     _push(first, serving)
