@@ -89,6 +89,11 @@ def linear_baseline(samples_csv: Path, num_classes: int) -> dict[str, float]:
     return scoreboard(y_true[side["test"]], score["test"], threshold)
 
 
+def _print_header(title: str, num_seeds: int) -> None:
+    print(f"| {title} | " + " | ".join(f"seed {seed}" for seed in range(num_seeds)) + " | mean |")
+    print("|---|" + "---:|" * (num_seeds + 1))
+
+
 def _print_row(title: str, values: Sequence[float]) -> None:
     cells = [*values, statistics.mean(values)]
     print(f"| {title} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
@@ -96,8 +101,7 @@ def _print_row(title: str, values: Sequence[float]) -> None:
 
 def print_tables(results: Sequence[Result]) -> None:
     """Prints Markdown: the scoreboard by seed, and the F1 of each class, averaged over the seeds."""
-    print("| | " + " | ".join(f"seed {seed}" for seed in range(len(results))) + " | mean |")
-    print("|---|" + "---:|" * (len(results) + 1))
+    _print_header("", len(results))
     for name, title in METRICS.items():
         _print_row(f"**{title}, test**", [result.test[name] for result in results])
         _print_row("linear model on moments", [result.linear[name] for result in results])
@@ -129,8 +133,8 @@ def main() -> None:
     print(
         f"\n{options.samples} samples ({sides}), {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}."
     )
-    print(f"\n| {METRICS['f1_macro']}, test | " + " | ".join(f"seed {seed}" for seed in range(options.seeds)) + " | mean |")
-    print("|---|" + "---:|" * (options.seeds + 1))
+    print()
+    _print_header(f"{METRICS['f1_macro']}, test", options.seeds)
     for recipe, of_recipe in results.items():
         _print_row(f"recipe={recipe}", [result.test["f1_macro"] for result in of_recipe])
     for recipe, of_recipe in results.items():

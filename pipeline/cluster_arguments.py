@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from pipeline.compiled import load_parameters, parse_arguments
-from pipeline.preflight.submission import read_submission
+from pipeline.preflight.submission import pod_path, read_submission
 
 # The parameters that are places, or may be.
 _PLACES = ("data_root", "serving_root", "source", "weights", "classes")
@@ -31,7 +31,7 @@ def read_arguments(words: list[str], file: Path) -> dict[str, Any]:
     missing = [name for name, parameter in parameters.items() if parameter.is_required and name not in given]
     if missing:
         raise ValueError(f"required: {', '.join(f'{name}=...' for name in missing)}")
-    folders = {name: given[name].removeprefix("dir:") for name in _PLACES if _is_folder(given.get(name, ""), name)}
+    folders = {name: path for name in _PLACES if (path := pod_path(name, given.get(name, "")))}
     submission = read_submission(file, words) if folders else None
     nowhere = {
         name: without for name, folder in folders.items() if submission and (without := submission.steps_without(folder))
@@ -43,10 +43,3 @@ def read_arguments(words: list[str], file: Path) -> dict[str, Any]:
             f"of them mount. No volume is there in: {', '.join(without)}. Received: {name}={given[name]}"
         )
     return given
-
-
-def _is_folder(value: str, name: str) -> bool:
-    """Whether an argument is a path, which is none of this machine's but of the pods."""
-    if name == "source":
-        return value.startswith("dir:") and "://" not in value
-    return value not in ("", "none", "imagenet") and "://" not in value

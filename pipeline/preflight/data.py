@@ -1,7 +1,7 @@
 """Whether the run's data can be read and written, and fits: asked of processes that have what the steps have installed."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -9,14 +9,13 @@ from components.shared.exit_status import UNKNOWN, WRONG
 from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
-from pipeline.preflight.submission import Step, Submission, is_below
+from pipeline.preflight.submission import Step, Submission, is_below, pod_path
 
 # What a record has beside the pixels: its name, its labels, and what frames it.
 _RECORD_BYTES = 250
 _PLACES = ("data_root", "serving_root")
-# What may be a file of one's own, and the step that reads it; where it is not, weights are one of two words.
+# What may be a file of one's own, and the one step that reads it.
 _FILES = {"classes": "ingest", "weights": "train"}
-_NO_FILES = ("", "imagenet", "none")
 # The steps that bring examples to their own disk.
 _STAGING = ("train", "evaluate")
 _TEMPORARY = "/tmp"
@@ -40,9 +39,8 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
     source = submission.values.get("source")
     if not source:
         raise CouldNotLookError("source is not given")
-    kind, _, place = source.partition(":")
-    if kind == "dir" and _is_folder(place):
-        _check_mounted(submission, "source", place)
+    if folder := pod_path("source", source):
+        _check_mounted(submission, "source", folder)
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
     options = ["--include-test"] if submission.values.get("include_test") else []
     own = {name: submission.values[name] for name in ("classes", "file_pattern", "filters") if submission.values.get(name)}
@@ -72,17 +70,13 @@ def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
 
 def check_places(submission: Submission, timeout_s: float) -> str:
     """Writes a small object where data and models go, and removes it again, with this machine's credentials."""
-    for name, step in _FILES.items():
-        path = submission.values.get(name, "")
-        if path not in _NO_FILES and _is_folder(path):
-            _check_mounted(submission, name, path, (step,))
+    for name in (*_FILES, *_PLACES):
+        if path := pod_path(name, submission.values.get(name, "")):
+            _check_mounted(submission, name, path)
     given = {name: submission.values[name] for name in _PLACES if submission.values.get(name)}
     if not given:
         raise CouldNotLookError(f"{' and '.join(_PLACES)} are not given")
-    for name, place in given.items():
-        if _is_folder(place):
-            _check_mounted(submission, name, place)
-    buckets = sorted({place for place in given.values() if not _is_folder(place)})
+    buckets = sorted({place for name, place in given.items() if not pod_path(name, place)})
     if not buckets:
         raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
     whose = "with this machine's credentials; what counts for the run is the cluster's service account"
@@ -94,13 +88,9 @@ def check_places(submission: Submission, timeout_s: float) -> str:
     return f"{', '.join(buckets)}: written to and cleared again, {whose}"
 
 
-def _is_folder(place: str) -> bool:
-    return "://" not in place
-
-
-def _check_mounted(submission: Submission, name: str, path: str, steps: Collection[str] = ()) -> None:
-    """Refuses a path that pods, those of `steps` or else all, would look for on disks of their own."""
-    if without := [step for step in submission.steps_without(path) if not steps or step in steps]:
+def _check_mounted(submission: Submission, name: str, path: str) -> None:
+    """Refuses a path that the pods that need it would look for on disks of their own."""
+    if without := [step for step in submission.steps_without(path) if step == _FILES.get(name, step)]:
         raise FailedError(
             f"{name}={path} is a path, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
             "each pod would look for it on an empty disk of its own. Give a gs:// address"
@@ -120,7 +110,7 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
     estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {_gigabytes(num_bytes)} of examples"
     if not (data_root := submission.values.get("data_root")):
         raise CouldNotLookError(f"{estimate}; data_root is not given")
-    if _is_folder(data_root):
+    if pod_path("data_root", data_root):
         return f"{estimate}, read where they are"
     steps = [step for step in submission.steps if step.name in _STAGING]
     limits = [_check_folder(step, num_bytes, estimate) for step in steps]

@@ -64,6 +64,15 @@ class Submission:
         return [step.name for step in self.steps if not any(is_below(folder, volume) for volume in step.volumes)]
 
 
+def pod_path(name: str, value: str) -> str:
+    """The path by which pods would find what a parameter names; empty where that is no path: nothing, a word, or an address."""
+    if name == "source":
+        kind, _, place = value.partition(":")
+        return place if kind == "dir" and "://" not in place else ""
+    is_word = name == "weights" and value in ("imagenet", "none")
+    return "" if is_word or "://" in value else value
+
+
 def is_below(folder: str, other: str) -> bool:
     """Whether a folder of a pod is another one, or lies in it."""
     return folder == other or folder.startswith(other.rstrip("/") + "/")
