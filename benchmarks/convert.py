@@ -26,8 +26,9 @@ from pathlib import Path
 
 from benchmarks.convert_ways import WAYS
 from benchmarks.machine import describe_machine, image_path, make_images
-from components.shared import gcs_storage, storage
-from components.shared.index import ImageFile, Sample, dump_index
+from components import storage
+from components.artifacts.index import ImageFile, Sample, dump_index
+from components.storage import gcs as gcs_storage
 from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
 
 _NUM_DISTINCT = 240

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.convert.images.intensity import channel_histograms, channel_moments
-from components.convert.images.perceptual_hash import perceptual_hash
-from components.convert.images.plausibility import check_distinct, check_distinct_files, check_exposure
+from components.artifacts.index import Sample
+from components.artifacts.record_writer import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ShardTask, pack_histograms
 from components.convert.shards.writer import convert_sample
-from components.shared.index import Sample
-from components.shared.record_writer import RecordWriter, encode_example, frame_record
-from components.shared.storage import crc32c
+from components.convert.split.perceptual_hash import perceptual_hash
+from components.images.intensity import channel_histograms, channel_moments
+from components.images.plausibility import check_distinct, check_distinct_files, check_exposure
+from components.storage import crc32c
 
 
 def run_pool(work: Callable[[ShardTask], int], tasks: Sequence[ShardTask], num_processes: int) -> int:

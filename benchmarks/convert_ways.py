@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import joblib
 
 from benchmarks import convert_pool
+from components import storage
+from components.artifacts.index import read_index
+from components.artifacts.labels import FILTERS
 from components.convert.conversion import split_unsplit, write_sides, write_unsplit
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import UNSPLIT, ShardTask, plan_shards
 from components.convert.split.near_duplicates import link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
-from components.shared import storage
-from components.shared.index import read_index
-from components.shared.labels import FILTERS
 
 _FRACTIONS = split_fractions(0.1, 0.1)
 

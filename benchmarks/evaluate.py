@@ -17,13 +17,13 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from benchmarks.machine import describe_machine
+from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.evaluate.bootstrap import NUM_RESAMPLES, Resamples, interval, resample_class_f1, resample_figures
 from components.evaluate.comparison import Contender, compare
-from components.evaluate.judging import judge
 from components.evaluate.metrics import Answers, figures
+from components.evaluate.performance import measure_performance
 from components.evaluate.scores import Scores
 from components.evaluate.thresholds import fit_thresholds
-from components.shared.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 
 NAMES = list(PUBLISHED_COUNTS)
 SHARES = np.array(list(PUBLISHED_COUNTS.values())) / NUM_PUBLISHED_SAMPLES
@@ -104,7 +104,10 @@ def main() -> None:
         resample_figures(y_true, answers, resample_class_f1(y_true, answers.y_pred, resamples), resamples)
 
     fast = timed("all figures in all resamples", resample)
-    timed("the whole scoreboard: that, floors, classes", lambda: judge(Scores(ids, y_true, new), thresholds, groups, NAMES, 0))
+    timed(
+        "the whole scoreboard: that, floors, classes",
+        lambda: measure_performance(Scores(ids, y_true, new), thresholds, groups, NAMES, 0),
+    )
     timed("thresholds of both kinds, on folds, with the interval", lambda: fit_thresholds(y_true, new, groups, 0))
     group_of = {name: str(group) for name, group in zip(ids, groups, strict=True)}
     challenger, champion = (Contender(scores, thresholds, ()) for scores in (new, old))

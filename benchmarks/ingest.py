@@ -28,7 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.ingest_runs import FLUSH, LADDER, UNZIP, Act, Task, by_hand, by_step, seconds
-from components.shared.labels import CLASS_NAMES, FILTERS
+from components.artifacts.labels import CLASS_NAMES, FILTERS
 from tests.components.ingest.kaggle_server import KaggleServer
 from tests.gcs_servers import BUCKET, fake_gcs_server, find_fake_gcs_server, gcs_emulator
 

@@ -16,13 +16,13 @@ from unittest import mock
 from kagglesdk import KaggleClient
 from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
+from components import storage
+from components.artifacts.labels import CLASS_NAMES
 from components.ingest.archive.remote import RemoteFile
 from components.ingest.raw import ingest_images
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.kaggle_access import find_archive
 from components.ingest.sources.source import SourceImage
-from components.shared import storage
-from components.shared.labels import CLASS_NAMES
 from tests.components.ingest.kaggle_server import COMPETITION
 
 _CHUNK_BYTES = 1 << 20

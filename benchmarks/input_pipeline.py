@@ -34,11 +34,11 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine, image_path, make_images
-from components.convert.images.decode import decode_filters, stack_filters
-from components.shared import storage
-from components.shared.labels import CLASS_NAMES
-from components.shared.manifest import Examples, Shard
-from components.shared.record_writer import RecordWriter, encode_example, frame_record
+from components import storage
+from components.artifacts.labels import CLASS_NAMES
+from components.artifacts.manifest import Examples, Shard
+from components.artifacts.record_writer import RecordWriter, encode_example, frame_record
+from components.images.decode import decode_filters, stack_filters
 
 _CHANNELS = ("red", "green", "blue")
 _BATCH = 16

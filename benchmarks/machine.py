@@ -5,7 +5,7 @@ import platform
 from multiprocessing import Pool
 from pathlib import Path
 
-from components.ingest.synthetic.samples import SyntheticSample, render_sample
+from components.synthetic.samples import SyntheticSample, render_sample
 
 
 def describe_machine() -> str:

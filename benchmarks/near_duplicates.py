@@ -24,10 +24,10 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from components.convert.images.perceptual_hash import HASH_BITS, HASHED_FILTERS, perceptual_hash
+from components.artifacts.labels import FILTERS, NUM_PUBLISHED_SAMPLES
 from components.convert.split.near_duplicates import MAX_DISTANCE_BITS, group_samples, link_near_duplicates
-from components.ingest.synthetic.samples import render_sample
-from components.shared.labels import FILTERS, NUM_PUBLISHED_SAMPLES
+from components.convert.split.perceptual_hash import HASH_BITS, HASHED_FILTERS, perceptual_hash
+from components.synthetic.samples import render_sample
 
 HASHED = FILTERS[:HASHED_FILTERS]
 THRESHOLDS = (154, 192, MAX_DISTANCE_BITS, 269, 307)

@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe_machine, make_images
-from components.predict.decoding import ImageForm, decoded_batches
-from components.predict.images import find_images
-from components.predict.prediction import load_model, predict
-from components.shared.labels import CLASS_NAMES, FILTERS
-from components.shared.manifest import MODEL_MANIFEST, TrainedModel
+from components.artifacts.labels import CLASS_NAMES, FILTERS
+from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
+from components.serving.predict.decoding import ImageForm, decoded_batches
+from components.serving.predict.folder import find_images
+from components.serving.predict.prediction import load_model, predict
 
 _NUM_DISTINCT = 64
 _CHANNELS = list(FILTERS[:3])

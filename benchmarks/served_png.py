@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.convert.images.decode import sample_pixels
+from components.images.decode import sample_pixels
 
 _BATCH = 16
 

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.ingest.contact_sheet import contact_sheet
-from components.ingest.synthetic.samples import render_sample
-from components.shared.labels import CLASS_NAMES, FILTERS, parse_target
+from components.artifacts.labels import CLASS_NAMES, FILTERS, parse_target
+from components.reports.contact_sheet import contact_sheet
+from components.synthetic.samples import render_sample
 
 TILES_A_SHEET = 12
 

@@ -16,8 +16,8 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from benchmarks.evaluate import draw_groups, draw_scores, draw_truth
+from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.evaluate.thresholds import SHRINKAGE, fit_class_thresholds, fit_global_threshold, fit_thresholds
-from components.shared.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 
 _SIZES = (300, NUM_PUBLISHED_SAMPLES // 10)
 _SHRINKAGES = (0.0, 5.0, 10.0, 20.0, 80.0)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe_machine
-from components.shared.labels import CLASS_NAMES
+from components.artifacts.labels import CLASS_NAMES
 
 _BATCH = 16
 _WAYS = ("fit float32", "float32", "bfloat16", "bfloat16 xla", "float32 xla", "float16")

@@ -15,13 +15,13 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
-from components.shared.counting import count_of
-from components.shared.image_names import DEFAULT_PATTERN
-from components.shared.parameters import MIN_SYNTHETIC_SAMPLES
+from components.artifacts.counting import count_of
+from components.artifacts.image_names import DEFAULT_PATTERN
+from components.artifacts.parameters import MIN_SYNTHETIC_SAMPLES
 from pipeline import models, submit
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_parameters, load_steps, parse_arguments
+from pipeline.container_images import read_digests, with_images
 from pipeline.help_text import join_paragraphs
-from pipeline.images import read_digests, with_images
 from pipeline.lineage import lineage
 from pipeline.local import StepFailedError, absolute, default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
@@ -154,7 +154,7 @@ def example(
 
     Example: python -m pipeline example my_images
     """
-    run_module("components.ingest.example", absolute(str(folder)), "--samples", str(samples))
+    run_module("components.synthetic.example", absolute(str(folder)), "--samples", str(samples))
 
 
 @app.command()
@@ -172,7 +172,7 @@ def prune(
     Example: python -m pipeline prune --keep 3 --dry-run
     """
     places = find_places(pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root)
-    run_module("components.shared.prune", *places, "--keep", str(keep), *(["--dry-run"] if dry_run else []))
+    run_module("components.serving.prune", *places, "--keep", str(keep), *(["--dry-run"] if dry_run else []))
 
 
 app.command(no_args_is_help=True)(predict)

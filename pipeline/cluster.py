@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.shared.version import VERSION
+from components import __version__
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.kfp_client import ClusterError, explained, open_client
 
@@ -34,7 +34,7 @@ class Version:
 
 def version_name(pipeline_yaml: str) -> str:
     """The name of a compiled pipeline's version: the code's version, and what tells it from any other content."""
-    return f"{VERSION}-{hashlib.sha256(pipeline_yaml.encode()).hexdigest()[:10]}"
+    return f"{__version__}-{hashlib.sha256(pipeline_yaml.encode()).hexdigest()[:10]}"
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from components.shared.parameters import check_parameters
+from components.artifacts.parameters import check_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE_YAML = ROOT / "pipeline.yaml"

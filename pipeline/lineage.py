@@ -33,4 +33,4 @@ def lineage(
         except (ValueError, KeyError) as error:
             raise typer.BadParameter(f"{error}. Give --data-root", param_hint="target") from None
     located = default_locations(given, pipeline_root)
-    run_module("components.lineage", target, located["data_root"])
+    run_module("components.serving.lineage", target, located["data_root"])

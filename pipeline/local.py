@@ -24,7 +24,7 @@ _IMAGENET_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
-# As components.shared.progress has them, which a machine that only submits could not import.
+# As components.runtime.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(r"^\s*(\w+) \| (.*)$")
 _RUN_LOG = "run.log"

@@ -47,4 +47,4 @@ def verify(
 
 def _run(action: str, pipeline_root: Path, serving_root: str, model_name: str, *options: str) -> None:
     places = find_places(pipeline_root, "serving_root", serving_root=serving_root)
-    run_module("components.push.models", action, *places, model_name, *options)
+    run_module("components.serving.inspection", action, *places, model_name, *options)

@@ -8,7 +8,7 @@ from typing import IO
 
 import typer
 
-from components.shared.exit_status import UNKNOWN, WRONG
+from components.runtime.exit_status import UNKNOWN, WRONG
 from pipeline.compiled import ROOT
 
 # How TensorFlow greets a machine without a GPU, whatever TF_CPP_MIN_LOG_LEVEL says: lines that read like errors and are none.

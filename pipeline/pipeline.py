@@ -2,12 +2,12 @@
 
 from kfp import dsl
 
+from components.artifacts.image_names import DEFAULT_PATTERN
 from components.conclude.component import conclude
 from components.convert.component import convert
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
-from components.shared.image_names import DEFAULT_PATTERN
 from components.train.component import train
 from pipeline.placement import GKE_T4_NODES, pipeline_config, place
 

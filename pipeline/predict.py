@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from components.shared.image_names import DEFAULT_PATTERN
+from components.artifacts.image_names import DEFAULT_PATTERN
 from pipeline.local import absolute
 from pipeline.modules import run_module
 
@@ -26,4 +26,4 @@ def predict(
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
     names = [f"--file-pattern={file_pattern}", f"--filters={filters}"]
-    run_module("components.predict", *map(absolute, (model, images, out)), *names)
+    run_module("components.serving.predict", *map(absolute, (model, images, out)), *names)

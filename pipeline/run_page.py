@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from components.shared.counting import count_of
-from components.shared.page import Section, render_page, table
+from components.artifacts.counting import count_of
+from components.reports.page import Section, render_page, table
 from pipeline.compiled import step_tasks
 from pipeline.graph import Graph, Look, draw
 from pipeline.local_run import RUN_PAGE, LocalRun

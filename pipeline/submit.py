@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.shared.container import REGISTRY
+from components.runtime.container import REGISTRY
 from pipeline.cluster import Cluster
 from pipeline.cluster_arguments import read_arguments
 from pipeline.compiled import PIPELINE_YAML, load_steps
-from pipeline.images import read_digests, with_images
+from pipeline.container_images import read_digests, with_images
 from pipeline.kfp_client import ClusterError
 from pipeline.named_files import read_compiled
 from pipeline.times import read_times, word_frequency

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.shared import gcs_storage
+from components.storage import gcs as gcs_storage
 from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
 
 

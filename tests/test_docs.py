@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from benchmarks.__main__ import BENCHMARKS, PAGE, section
-from components.shared.version import VERSION
+from components import __version__
 from pipeline.__main__ import app
 from pipeline.compiled import ROOT, load_parameters, parse_arguments
 from pipeline.reference import PAGES
@@ -89,7 +89,7 @@ def test_a_benchmark_has_the_options_that_it_is_given(command: Command) -> None:
 def test_a_quick_command_runs_as_it_stands(command: Command, tmp_path: Path) -> None:
     digest = f"@sha256:{'0' * 64}\n"
     registry = next((word for word in command.words if "/" in word and "." in word), "")
-    (tmp_path / "digests.txt").write_text("".join(f"{registry}/{one}:{VERSION}{digest}" for one in _image_names()))
+    (tmp_path / "digests.txt").write_text("".join(f"{registry}/{one}:{__version__}{digest}" for one in _image_names()))
     for folder in ("docs", "outputs"):
         (tmp_path / folder).mkdir()
     environment = os.environ | {"PYTHONPATH": str(ROOT)}  # as `make setup` leaves it
@@ -143,4 +143,4 @@ def test_every_figure_of_the_readme_is_in_what_its_command_printed() -> None:
 
 def test_the_citation_is_of_this_version_and_its_licence() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert (citation["version"], citation["license"]) == (VERSION, "Apache-2.0")
+    assert (citation["version"], citation["license"]) == (__version__, "Apache-2.0")

@@ -4,8 +4,7 @@ import datetime
 import json
 from dataclasses import asdict, dataclass
 
-from components.shared import storage
-from components.shared.version import VERSION
+from components import __version__, storage
 
 # What Kubeflow Pipelines calls steps that have all ended well: its database, its metadata store, and its local runner differ.
 _SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
@@ -21,7 +20,7 @@ class Outcome:
     state: str
     message: str
     ended: str
-    code_version: str = VERSION
+    code_version: str = __version__
 
     @classmethod
     def of(cls, state: str, message: str | None, run_name: str, run_id: str) -> "Outcome":

@@ -14,7 +14,7 @@ def conclude(status: PipelineTaskFinalStatus, run_id: str, data_root: str) -> No
     import logging
 
     from components.conclude.outcome import Outcome, record
-    from components.shared.progress import step_log
+    from components.runtime.progress import step_log
 
     log = logging.getLogger("components.conclude")
     with step_log("conclude"):

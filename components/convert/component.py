@@ -1,6 +1,6 @@
 """The convert step as a KFP component."""
 
 from components.convert.step import convert as step
-from components.shared.container import container_component
+from components.runtime.container import container_component
 
 convert = container_component(step)

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from components import storage
+from components.artifacts.manifest import Shard
 from components.convert.shards.beam_job import run_job
-from components.convert.shards.read_ahead import read_ahead, start_readers
 from components.convert.shards.resplit import CopyTask, copy_shard, plan_copies
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, read_part
 from components.convert.shards.writer import write_shard
 from components.convert.split.sides import SPLITS
-from components.shared import storage
-from components.shared.manifest import Shard
+from components.storage.read_ahead import read_ahead, start_readers
 
 _Task = TypeVar("_Task", ShardTask, CopyTask)
 

@@ -7,22 +7,29 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from components import storage
+from components.artifacts.index import Sample, read_index
+from components.artifacts.labels import FILTERS, format_target
+from components.artifacts.manifest import SAMPLES, Examples, RawImages
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
 from components.convert.report.gather import gather_report_data
 from components.convert.report.page import data_report
-from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request, check_bad_share, commonest_reasons
+from components.convert.settings import (
+    DATA_REPORT,
+    QUARANTINE,
+    TRANSFORM_GRAPH,
+    ConvertSettings,
+    check_bad_share,
+    commonest_reasons,
+)
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask, plan_shards
 from components.convert.split.near_duplicates import Link, group_samples, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
-from components.shared import storage
-from components.shared.index import Sample, read_index
-from components.shared.labels import FILTERS, format_target
-from components.shared.manifest import SAMPLES, Examples, RawImages
 
 
 def convert_images(
-    raw: RawImages, data_root: str, request: Request, max_bad_fraction: float, beam_runner: str, beam_options: str
+    raw: RawImages, data_root: str, settings: ConvertSettings, max_bad_fraction: float, beam_runner: str, beam_options: str
 ) -> Examples:
     """Converts a version of a source.
 
@@ -32,20 +39,20 @@ def convert_images(
     """
     engine = Engine.named(beam_runner, beam_options)
     engine.check_data_root(data_root)
-    uri = request.uri(raw, data_root)
+    uri = settings.uri(raw, data_root)
     abandoned = [storage.join(uri, name) for name in storage.list_names(uri) if name.startswith("attempt-")]
     index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]
     quarantine = Quarantine(len(index), max_bad_fraction)
     quarantine.add(index)
-    conversion, links = _convert(index, raw.images_uri, uri, request, quarantine, engine)
+    conversion, links = _convert(index, raw.images_uri, uri, settings, quarantine, engine)
     manifest = Examples(
-        fingerprint=request.fingerprint(raw),
+        fingerprint=settings.fingerprint(raw),
         inputs={"raw_images": raw.fingerprint},
-        parameters=vars(request),
+        parameters=vars(settings),
         source=raw.source,
         licence=raw.licence,
-        image_size_px=request.image_size_px,
-        channels=list(request.filters),
+        image_size_px=settings.image_size_px,
+        channels=list(settings.filters),
         class_names=raw.class_names,
         shards=conversion.shards,
         num_quarantined=len(quarantine.reasons),
@@ -96,22 +103,22 @@ class Quarantine:
 
 
 def _convert(
-    index: Sequence[Sample], images_uri: str, uri: str, request: Request, quarantine: Quarantine, engine: Engine
+    index: Sequence[Sample], images_uri: str, uri: str, settings: ConvertSettings, quarantine: Quarantine, engine: Engine
 ) -> tuple[Conversion, list[Link]]:
     """Writes the shards of all sides, and finds the near-duplicates."""
     samples = {sample.sample_id: sample for sample in index if not sample.reason}
     batches = {sample_id: sample.batch for sample_id, sample in samples.items()}
-    fractions = split_fractions(request.validation_fraction, request.test_fraction)
+    fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
 
     def plan(sides: Mapping[str, str]) -> list[ShardTask]:
-        size = request.image_size_px
-        return plan_shards(list(samples.values()), sides, request.filters, size, images_uri, uri, request.seed)
+        size = settings.image_size_px
+        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, settings.seed)
 
     def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
         labels = {sample_id: samples[sample_id].labels for sample_id in ids}
-        return split_samples(labels, request.split, fractions, request.seed, batches, links)
+        return split_samples(labels, settings.split, fractions, settings.seed, batches, links)
 
-    if request.split == "random":
+    if settings.split == "random":
         conversion = write_sides(plan(split(samples)), engine)
         quarantine.add(conversion.samples)
         _check_sides(conversion, fractions)

@@ -45,26 +45,26 @@ def convert(
     import logging
     from pathlib import Path
 
-    from components.convert import request
-    from components.shared import storage
-    from components.shared.manifest import RawImages
-    from components.shared.parameters import check_parameters
-    from components.shared.progress import step_log
+    from components import storage
+    from components.artifacts.manifest import RawImages
+    from components.artifacts.parameters import check_parameters
+    from components.convert import settings
+    from components.runtime.progress import step_log
 
     with step_log("convert"):
-        wanted = request.Request(image_size_px, channels, split, validation_fraction, test_fraction, seed)
+        wanted = settings.ConvertSettings(image_size_px, channels, split, validation_fraction, test_fraction, seed)
         check_parameters(**vars(wanted), max_bad_fraction=max_bad_fraction, beam_runner=beam_runner)
         raw = RawImages.read(raw_images.path)
         found = done = wanted.find(raw, data_root)
         if done:
             logging.getLogger("components.convert").info("these examples exist already: %s", done.uri)
-            request.check_bad_share(request.quarantine_reasons(done), raw.num_samples, max_bad_fraction)
+            settings.check_bad_share(settings.quarantine_reasons(done), raw.num_samples, max_bad_fraction)
         else:
             from components.convert.examples import convert_images
 
             done = convert_images(raw, data_root, wanted, max_bad_fraction, beam_runner, beam_options)
         done.save(examples)
-        storage.fetch_tree(done.file_uri(request.TRANSFORM_GRAPH), Path(transform_graph.path))
-        storage.fetch(done.file_uri(request.DATA_REPORT), Path(data_report.path))
-        storage.fetch(done.file_uri(request.QUARANTINE), Path(quarantine.path))
+        storage.fetch_tree(done.file_uri(settings.TRANSFORM_GRAPH), Path(transform_graph.path))
+        storage.fetch(done.file_uri(settings.DATA_REPORT), Path(data_report.path))
+        storage.fetch(done.file_uri(settings.QUARANTINE), Path(quarantine.path))
         done.describe(examples, transform_graph, data_report, quarantine, reused=bool(found))

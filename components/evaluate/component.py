@@ -1,6 +1,6 @@
 """The evaluate step as a KFP component."""
 
 from components.evaluate.step import evaluate as step
-from components.shared.container import container_component
+from components.runtime.container import container_component
 
 evaluate = container_component(step)

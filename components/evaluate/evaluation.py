@@ -8,28 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
+from components.artifacts.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
+from components.artifacts.staging import staged
 from components.evaluate.blessing import Evidence, Rules, bless
-from components.evaluate.champion import DamagedChampionError, read_champion
+from components.evaluate.champion_model import DamagedChampionError, read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
 from components.evaluate.groups import number_groups, read_groups
 from components.evaluate.inference import ExportedModel
-from components.evaluate.judging import judge
 from components.evaluate.metrics import confusion, micro_roc, scoreboard
+from components.evaluate.performance import measure_performance
 from components.evaluate.pictures import draw_pictures
 from components.evaluate.report import evaluation_report
 from components.evaluate.report_data import ReportData
-from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, Request
 from components.evaluate.scores import Scores
+from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_thresholds
-from components.shared.champion import Champion
-from components.shared.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
-from components.shared.staging import staged
+from components.serving.champion import Champion
 
 _log = logging.getLogger(__name__)
 
 
 def evaluate_model(
-    model_dir: Path, trained: TrainedModel, examples: Examples, champion: Champion | None, data_root: str, request: Request
+    model_dir: Path,
+    trained: TrainedModel,
+    examples: Examples,
+    champion: Champion | None,
+    data_root: str,
+    settings: EvaluateSettings,
 ) -> Evaluation:
     """Fits thresholds on validation, judges on test, and publishes the result.
 
@@ -41,7 +46,7 @@ def evaluate_model(
         examples: Records of all sides of the split.
         champion: What it has to stand up to, if anything. Where it is this very model, only other thresholds have to.
         data_root: The folder above `evaluation/`.
-        request: How to judge.
+        settings: How to judge.
     """
     judged_on = "test" if examples.num_records("test") else "validation"
     groups = read_groups(examples)
@@ -49,40 +54,40 @@ def evaluate_model(
         model = ExportedModel(model_dir)
         scores = model.score(local, sorted({"validation", judged_on}))
         validation, judged = scores["validation"], scores[judged_on]
-        fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), request.seed)
+        fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), settings.seed)
         ids = (model_dir / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
         challenger = Contender(judged.y_score, fitted.thresholds, ids, trained.fingerprint)
-        comparison = Comparison(None, request.obstacle) if request.obstacle else None
+        comparison = Comparison(None, settings.obstacle) if settings.obstacle else None
         if champion:
             try:
-                comparison = _compare(champion, challenger, judged, local, judged_on, groups, request.seed)
+                comparison = _compare(champion, challenger, judged, local, judged_on, groups, settings.seed)
             except DamagedChampionError as error:
                 # If it is this very model, pushing it again puts its files right.
                 if champion.model_fingerprint != trained.fingerprint:
                     comparison = Comparison(champion.version, str(error))
-                    request = replace(request, obstacle=str(error))
+                    settings = replace(settings, obstacle=str(error))
         pictures = draw_pictures(model, local, judged_on, judged)
     numbers = number_groups(judged.ids, groups)
-    judgement = judge(judged, fitted.thresholds, numbers, examples.class_names, request.seed)
+    performance = measure_performance(judged, fitted.thresholds, numbers, examples.class_names, settings.seed)
     evidence = Evidence(
         judged_on=judged_on,
         num_samples=len(judged.ids),
         num_groups=int(numbers.max()) + 1,
-        f1_macro=judgement.metrics["f1_macro"],
-        floors=judgement.floor_gains,
-        calibration_error=judgement.metrics["calibration_error"],
+        f1_macro=performance.metrics["f1_macro"],
+        floors=performance.floor_gains,
+        calibration_error=performance.metrics["calibration_error"],
         num_invalid=validation.num_invalid + (judged.num_invalid if judged is not validation else 0),
         comparison=comparison,
     )
-    verdict = bless(evidence, Rules(request.blessing_min_gain, request.blessing_max_class_drop))
+    verdict = bless(evidence, Rules(settings.blessing_min_gain, settings.blessing_max_class_drop))
     _log.info("%s: %s", verdict.title, "; ".join(verdict.reasons))
     manifest = Evaluation(
-        fingerprint=request.fingerprint(examples),
-        inputs=request.inputs(examples),
-        parameters=request.parameters(),
+        fingerprint=settings.fingerprint(examples),
+        inputs=settings.inputs(examples),
+        parameters=settings.parameters(),
         source=examples.source,
         licence=examples.licence,
-        model_fingerprint=request.model_fingerprint,
+        model_fingerprint=settings.model_fingerprint,
         judged_on=judged_on,
         num_samples=evidence.num_samples,
         num_groups=evidence.num_groups,
@@ -93,9 +98,9 @@ def evaluate_model(
         reasons=verdict.reasons,
         champion_version=champion.version if champion else None,
         champion_generation=champion.generation if champion else "",
-        metrics=judgement.metrics,
+        metrics=performance.metrics,
         validation_metrics=scoreboard(validation.y_true, validation.y_score, fitted.thresholds),
-        floors=judgement.floors,
+        floors=performance.floors,
     )
     page = ReportData(
         evaluation=manifest,
@@ -106,14 +111,14 @@ def evaluate_model(
         y_true=judged.y_true,
         y_score=judged.y_score,
         y_pred=challenger.answers.y_pred,
-        classes=judgement.classes,
+        classes=performance.classes,
         thresholds=fitted,
         comparison=comparison,
         pictures=pictures,
     )
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), page)
-        return manifest.publish(request.uri(examples, data_root), Path(folder))
+        return manifest.publish(settings.uri(examples, data_root), Path(folder))
 
 
 def _compare(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.shared.manifest import Examples
-from components.shared.samples import read_column
+from components.artifacts.manifest import Examples
+from components.artifacts.samples import read_column
 
 
 def read_groups(examples: Examples) -> dict[str, str]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from components.artifacts.manifest import Examples
+from components.artifacts.records import read_split
 from components.evaluate.scores import Scores
-from components.shared.manifest import Examples
-from components.shared.progress import progress_bar
-from components.shared.records import read_split
+from components.runtime.progress import progress_bar
 
 _BATCH_SIZE = 32
 _MAPS = "activation_maps"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from components.artifacts.manifest import Examples
+from components.artifacts.records import read_split
 from components.evaluate.inference import ExportedModel
 from components.evaluate.report_data import Picture, Pictures
 from components.evaluate.scores import Scores
-from components.shared.manifest import Examples
-from components.shared.records import read_split
 
 # Of the images that show a class, the one with the highest probability and the one with the lowest; of the others, the highest.
 BEST, WORST, OTHER = "best", "worst", "other"

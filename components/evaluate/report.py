@@ -2,15 +2,15 @@
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.calibration import calibration_section
-from components.evaluate.report_sections.champion import champion_section
 from components.evaluate.report_sections.classes import classes_section
+from components.evaluate.report_sections.comparison import champion_section
 from components.evaluate.report_sections.curves import curves_section
 from components.evaluate.report_sections.errors import errors_section
 from components.evaluate.report_sections.images import images_section
 from components.evaluate.report_sections.model_card import model_card_section
 from components.evaluate.report_sections.scoreboard import scoreboard_section
 from components.evaluate.report_sections.verdict import verdict_section
-from components.shared.page import render_page
+from components.reports.page import render_page
 
 
 def evaluation_report(data: ReportData) -> str:

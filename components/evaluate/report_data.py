@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.artifacts.manifest import Evaluation, Examples, TrainedModel
 from components.evaluate.blessing import Verdict
 from components.evaluate.comparison import Comparison
 from components.evaluate.metrics import ClassScore
 from components.evaluate.thresholds import FittedThresholds
-from components.shared.manifest import Evaluation, Examples, TrainedModel
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,12 @@ def evaluate(
     import logging
     from pathlib import Path
 
-    from components.evaluate import request
-    from components.shared import storage
-    from components.shared.champion import find_pointer
-    from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
-    from components.shared.parameters import check_parameters
-    from components.shared.progress import step_log
+    from components import storage
+    from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
+    from components.artifacts.parameters import check_parameters
+    from components.evaluate import settings
+    from components.runtime.progress import step_log
+    from components.serving.champion import find_pointer
 
     with step_log("evaluate"):
         check_parameters(
@@ -59,14 +59,14 @@ def evaluate(
         trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
         pointer = find_pointer(serving_root, model_name)
         champion = pointer.champion
-        wanted = request.Request(
+        wanted = settings.EvaluateSettings(
             trained.fingerprint,
             champion.model_fingerprint if champion else "",
             blessing_min_gain,
             blessing_max_class_drop,
             seed,
             champion.evaluation_fingerprint if champion else "",
-            request.find_obstacle(pointer, trained.fingerprint),
+            settings.find_obstacle(pointer, trained.fingerprint),
         )
         found = done = wanted.find(records, data_root, champion)
         if done:
@@ -79,9 +79,9 @@ def evaluate(
             now = {"champion_version": champion.version, "champion_generation": champion.generation}
             done = done.model_copy(update=now)
         done.save(blessing)
-        storage.fetch(done.file_uri(request.THRESHOLDS), Path(thresholds.path))
-        storage.fetch(done.file_uri(request.EVALUATION_REPORT), Path(evaluation_report.path))
-        curves = json.loads(storage.read_bytes(done.file_uri(request.CLASS_METRICS)))
+        storage.fetch(done.file_uri(settings.THRESHOLDS), Path(thresholds.path))
+        storage.fetch(done.file_uri(settings.EVALUATION_REPORT), Path(evaluation_report.path))
+        curves = json.loads(storage.read_bytes(done.file_uri(settings.CLASS_METRICS)))
         Path(class_metrics.path).write_text(json.dumps(curves), encoding="utf-8")
         class_metrics.log_confusion_matrix(["absent", "present"], curves["confusion"])
         if curves["roc"]["fpr"]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.artifacts.f1 import f1_macro
 from components.evaluate.bootstrap import MIN_GROUPS, Interval, Resamples, interval, resample_class_f1
-from components.shared.f1 import f1_macro
 
 # How many positives a class needs to be half as far from the common threshold as its own best one is.
 SHRINKAGE = 10.0

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from components import storage
+from components.artifacts.fingerprint import fingerprint
+from components.artifacts.index import ImageFile, Sample, dump_index, read_index
+from components.artifacts.labels import FILTERS, format_target
+from components.artifacts.manifest import RawImages
 from components.ingest.sources.source import Source
 from components.ingest.transfer import store_images
-from components.shared import storage
-from components.shared.fingerprint import fingerprint
-from components.shared.index import ImageFile, Sample, dump_index, read_index
-from components.shared.labels import FILTERS, format_target
-from components.shared.manifest import RawImages
 
 # Raised when the same source gives another index or other files.
 FORMAT = 3

@@ -35,13 +35,13 @@ def ingest(
     """
     import logging
 
+    from components import storage
+    from components.artifacts.image_names import ImageNames
+    from components.artifacts.parameters import check_parameters
     from components.ingest.raw import ingest_images
     from components.ingest.sources.classes_csv import class_names_of
     from components.ingest.sources.open_source import open_source
-    from components.shared import storage
-    from components.shared.image_names import ImageNames
-    from components.shared.parameters import check_parameters
-    from components.shared.progress import step_log
+    from components.runtime.progress import step_log
 
     with step_log("ingest"):
         check_parameters(

@@ -10,17 +10,16 @@ import logging
 import sys
 from functools import partial
 
+from components.artifacts.image_names import COMPETITION_NAMES, TEST, ImageNames
+from components.artifacts.parameters import check_parameters
 from components.ingest.archive.directory import read_directory
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import TransientError
 from components.ingest.sources.classes_csv import class_names_of
 from components.ingest.sources.kaggle_access import find_archive
-from components.ingest.sources.layout import TEST
 from components.ingest.sources.open_source import open_source
-from components.shared.exit_status import UNKNOWN, WRONG
-from components.shared.image_names import COMPETITION_NAMES, ImageNames
-from components.shared.parameters import check_parameters
-from components.shared.storage import NoCredentialsError
+from components.runtime.exit_status import UNKNOWN, WRONG
+from components.storage import NoCredentialsError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
+from components import storage
+from components.artifacts.index import ImageFile
+from components.images.png import other_than_png
 from components.ingest.sources.source import Source, SourceImage
-from components.shared import storage
-from components.shared.index import ImageFile
-from components.shared.png import other_than_png
-from components.shared.progress import exit_with_parent, progress_bar
-from components.shared.store import StoredFile
+from components.runtime.progress import exit_with_parent, progress_bar
+from components.storage.store import StoredFile
 
 # `<id>_<filter>.<crc32c>.png`: an image whose plain name, `<id>_<filter>.png`, was taken by other content.
 _CHANGED_NAME = re.compile(r"(.*)\.[0-9a-f]{8}\.png")

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from components import storage
+from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.parameters import check_parameters
 from components.ingest.sources.classes_csv import class_names_of
 from components.ingest.sources.open_source import open_source
 from components.preview.preview import preview
-from components.shared import storage
-from components.shared.image_names import DEFAULT_PATTERN, ImageNames
-from components.shared.parameters import check_parameters
 
 
 def main() -> None:

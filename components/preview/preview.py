@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from components.convert.images.plausibility import BadImageError
-from components.ingest.contact_sheet import contact_sheet
+from components.images.plausibility import BadImageError
 from components.ingest.sources.source import Listed, Source, SourceImage
 from components.ingest.sources.synthetic import Synthetic
-from components.ingest.synthetic.samples import class_examples
 from components.preview.sample import SHOWN_FILTERS, Tile, draw_tile, lacks
+from components.reports.contact_sheet import contact_sheet
+from components.synthetic.samples import class_examples
 
 MAX_TILES = 28
 # Where so many cannot be drawn, more would not tell more.

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import cv2
 
-from components.convert.images.decode import decode_filters, stack_filters
-from components.convert.images.plausibility import BadImageError, check_distinct_files
-from components.shared import storage
-from components.shared.index import ImageFile
-from components.shared.labels import FILTERS
-from components.shared.parameters import MIN_IMAGE_SIZE_PX
-from components.shared.png import other_than_png
+from components import storage
+from components.artifacts.index import ImageFile
+from components.artifacts.labels import FILTERS
+from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
+from components.images.decode import decode_filters, stack_filters
+from components.images.plausibility import BadImageError, check_distinct_files
+from components.images.png import other_than_png
 
 SHOWN_FILTERS = FILTERS[:3]
 _TILE_PX = 200

@@ -1,6 +1,6 @@
 """The push step as a KFP component."""
 
 from components.push.step import push as step
-from components.shared.container import container_component
+from components.runtime.container import container_component
 
 push = container_component(step)

@@ -25,10 +25,10 @@ def push(
     import logging
     from pathlib import Path
 
-    from components.push.registry import SupersededError, push_model
-    from components.shared.manifest import MODEL_MANIFEST, Evaluation, TrainedModel
-    from components.shared.parameters import check_parameters
-    from components.shared.progress import step_log
+    from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, TrainedModel
+    from components.artifacts.parameters import check_parameters
+    from components.runtime.progress import step_log
+    from components.serving.promotion import SupersededError, push_model
 
     log = logging.getLogger("components.push")
     with step_log("push"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.shared import storage
+from components import storage
 from components.train.history import History
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.shared.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
+from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
 from components.train.model import backbone_of
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.

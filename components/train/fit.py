@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.shared.manifest import Examples
-from components.shared.progress import progress_bar
+from components.artifacts.manifest import Examples
+from components.runtime.progress import progress_bar
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.devices import Devices
 from components.train.history import History

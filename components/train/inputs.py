@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.shared.manifest import Examples
-from components.shared.records import read_split
+from components.artifacts.manifest import Examples
+from components.artifacts.records import read_split
 from components.train.recipes import Recipe
 from components.train.record_files import RecordFiles
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.shared import storage
+from components import storage
 from components.train.history import History
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.shared.manifest import Examples
-from components.shared.record_writer import before_pixels
+from components.artifacts.manifest import Examples
+from components.artifacts.record_writer import before_pixels
 
 _LENGTH = struct.Struct("<Q")
 _HEADER_BYTES = _LENGTH.size + 4
@@ -76,7 +76,7 @@ class RecordFiles:
 
 
 def open_records(examples: Examples, split: str) -> RecordFiles:
-    """The records of one side of the split, which must be on local disk: see `components.shared.staging`."""
+    """The records of one side of the split, which must be on local disk: see `components.artifacts.staging`."""
     shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
     return RecordFiles(examples.shard_uris(split), shape, len(examples.class_names))
 

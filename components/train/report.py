@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from components.shared.manifest import TrainedModel
-from components.shared.page import Section, figure, render_page, table
+from components.artifacts.manifest import TrainedModel
+from components.reports.page import Section, figure, render_page, table
 from components.train.augmentation import augment
 from components.train.history import History
 from components.train.inputs import plan_epoch, read_batch

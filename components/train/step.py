@@ -51,12 +51,12 @@ def train(
     import logging
     from pathlib import Path
 
-    from components.shared import storage
-    from components.shared.champion import find_champion
-    from components.shared.manifest import Examples
-    from components.shared.parameters import check_parameters
-    from components.shared.progress import step_log
-    from components.train import request
+    from components import storage
+    from components.artifacts.manifest import Examples
+    from components.artifacts.parameters import check_parameters
+    from components.runtime.progress import step_log
+    from components.serving.champion import find_champion
+    from components.train import settings
     from components.train.recipes import RECIPES
 
     with step_log("train"):
@@ -74,7 +74,7 @@ def train(
             seed=seed,
         )
         chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience, loss)
-        wanted = request.Request(recipe, chosen, weights, seed, precision, warm_start)
+        wanted = settings.TrainSettings(recipe, chosen, weights, seed, precision, warm_start)
         records = Examples.read(examples.path)
         found = done = wanted.find(records, data_root)
         if done:
@@ -85,8 +85,8 @@ def train(
 
             champion = find_champion(serving_root, model_name) if warm_start else None
             done = train_model(records, Path(transform_graph.path), data_root, wanted, champion)
-        storage.fetch_tree(done.file_uri(request.MODEL), Path(model.path))
-        storage.fetch(done.file_uri(request.TRAINING_REPORT), Path(training_report.path))
+        storage.fetch_tree(done.file_uri(settings.MODEL), Path(model.path))
+        storage.fetch(done.file_uri(settings.TRAINING_REPORT), Path(training_report.path))
         Path(training_metrics.path).write_text(done.model_dump_json(include={"metrics"}), encoding="utf-8")
         for name, value in done.metrics.items():
             training_metrics.log_metric(name, value)

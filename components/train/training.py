@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.shared import storage
-from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, Examples, TrainedModel
-from components.shared.staging import staged
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.artifacts.staging import staged
+from components.serving.champion import Champion
 from components.train.checkpoint import Checkpoints
 from components.train.devices import open_devices
 from components.train.export import check_export, export_model
@@ -26,7 +26,7 @@ from components.train.model import build_backbone, build_model
 from components.train.precision import computing_in
 from components.train.record_files import RecordFiles, open_records
 from components.train.report import augmented_pairs, training_report
-from components.train.request import HISTORY, MODEL, NONE, TRAINING_REPORT, Request
+from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _SECONDS_TO_PUBLISH = 900.0
 
 
 def train_model(
-    examples: Examples, transform_graph: Path, data_root: str, request: Request, champion: Champion | None = None
+    examples: Examples, transform_graph: Path, data_root: str, settings: TrainSettings, champion: Champion | None = None
 ) -> TrainedModel:
     """Trains, exports, checks and publishes a model.
 
@@ -48,24 +48,24 @@ def train_model(
         examples: What to train and to validate on.
         transform_graph: The folder that convert's tensorflow-transform wrote.
         data_root: The folder above `training/`.
-        request: What the model shall be.
+        settings: What the model shall be.
         champion: The version that is served now: a warm start is from its weights.
     """
-    uri = request.uri(examples, data_root)
-    start = Start.choose(request.weights, request.warm_start, champion, examples, uri)
+    uri = settings.uri(examples, data_root)
+    start = Start.choose(settings.weights, settings.warm_start, champion, examples, uri)
     _log.info("training starts from %s", start.words)
     with staged(examples, ("train", "validation")) as local:
-        return _train_staged(local, transform_graph, uri, request, start)
+        return _train_staged(local, transform_graph, uri, settings, start)
 
 
-def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: Request, start: Start) -> TrainedModel:
+def _train_staged(examples: Examples, transform_graph: Path, uri: str, settings: TrainSettings, start: Start) -> TrainedModel:
     devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
     logs = TensorBoardLogs(storage.join(uri, "logs"))
-    keras.utils.set_random_seed(request.seed)
+    keras.utils.set_random_seed(settings.seed)
     # The head alone warms up where only the backbone has learned something.
-    weights = NONE if start.champion_uri else request.weights
-    recipe = request.recipe if weights != NONE else replace(request.recipe, warmup_epochs=0)
+    weights = NONE if start.champion_uri else settings.weights
+    recipe = settings.recipe if weights != NONE else replace(settings.recipe, warmup_epochs=0)
     constants = read_constants(transform_graph)
     records = open_records(examples, "train")
     # What the model has seen, in all its trainings. Read now: an old version may be removed while this one trains.
@@ -76,19 +76,19 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, request: 
         moments = constants["channel_mean"], constants["channel_std"]
         return build_model(backbone, *moments, len(examples.class_names), recipe.dropout)
 
-    with computing_in(request.precision) as precision:
+    with computing_in(settings.precision) as precision:
         with devices.strategy.scope():
             network = build(weights)
             if start.champion_uri:
                 start.give_weights(network)
         on_epoch = logs.write if devices.is_chief else lambda _: None
-        history = train(network, examples, records, recipe, request.seed, checkpoints, devices, on_epoch)
+        history = train(network, examples, records, recipe, settings.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
         return _wait_for_chief(uri)
     # What is served computes in float32 everywhere, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())
-    published = _publish(exact, examples, records, ids, uri, request, start, history, precision)
+    published = _publish(exact, examples, records, ids, uri, settings, start, history, precision)
     checkpoints.clear()
     return published
 
@@ -111,7 +111,7 @@ def _publish(
     records: RecordFiles,
     ids: list[str],
     uri: str,
-    request: Request,
+    settings: TrainSettings,
     start: Start,
     history: History,
     precision: str,
@@ -119,9 +119,9 @@ def _publish(
     """Exports, checks and publishes what was learned."""
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
     manifest = TrainedModel(
-        fingerprint=request.fingerprint(examples),
+        fingerprint=settings.fingerprint(examples),
         inputs={"examples": examples.fingerprint} | began,
-        parameters=request.parameters(),
+        parameters=settings.parameters(),
         source=examples.source,
         licence=examples.licence,
         uri=uri,
@@ -133,7 +133,7 @@ def _publish(
         best_epoch=history.best_epoch + 1,
         metrics=history.at_best() | {"val_accuracy_all_negative": all_negative_accuracy(examples, "validation")},
     )
-    views = request.recipe.views
+    views = settings.recipe.views
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir) / "output"
         folder.mkdir()
@@ -142,7 +142,7 @@ def _publish(
         _check_export(folder / MODEL, network, examples, views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        augmented = augmented_pairs(records, request.recipe, request.seed)
+        augmented = augmented_pairs(records, settings.recipe, settings.seed)
         page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.shared.f1 import f1_macro
-from components.shared.manifest import Examples
+from components.artifacts.f1 import f1_macro
+from components.artifacts.manifest import Examples
 from components.train.inputs import evaluation_batches
 from components.train.losses import LOSSES
 from components.train.recipes import Recipe

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
-from components.shared import storage
-from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
-from components.shared.samples import read_column
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.artifacts.samples import read_column
+from components.serving.champion import Champion
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Start(BaseModel):
         """Decides where the training at `uri` starts from, or reads what was decided when it began.
 
         Args:
-            weights: The request's.
+            weights: The settings'.
             warm_start: Whether the champion was asked for.
             champion: The version that is served now, if any.
             examples: The manifest as it was published.

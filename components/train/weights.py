@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras.src.utils.naming import to_snake_case
 
-from components.shared import storage
-from components.train.request import IMAGENET, NONE
+from components import storage
+from components.train.settings import IMAGENET, NONE
 
 # What Keras Applications calls its file without the classifier.
 _IMAGENET_FILE = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"

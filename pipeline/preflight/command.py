@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.compiled import PIPELINE_YAML
-from pipeline.images import read_digests
+from pipeline.container_images import read_digests
 from pipeline.preflight import data, placement, registry, server
 from pipeline.preflight.cluster import open_cluster
 from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, begin, run_checks

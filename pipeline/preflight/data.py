@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from components.shared.exit_status import UNKNOWN, WRONG
+from components.runtime.exit_status import UNKNOWN, WRONG
 from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
@@ -80,7 +80,7 @@ def check_places(submission: Submission, timeout_s: float) -> str:
     if not buckets:
         raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
     whose = "with this machine's credentials; what counts for the run is the cluster's service account"
-    status, said = ask_module("components.shared.probe", *buckets, timeout_s=timeout_s)
+    status, said = ask_module("components.storage.probe", *buckets, timeout_s=timeout_s)
     if status == WRONG:
         raise FailedError(f"{said} (tried {whose})")
     if status == UNKNOWN:

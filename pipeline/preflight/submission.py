@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from pipeline.compiled import load_parameters, parse_arguments
-from pipeline.images import with_images
+from pipeline.container_images import with_images
 from pipeline.named_files import read_compiled
 
 

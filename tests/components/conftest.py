@@ -10,7 +10,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-from components.shared.labels import FILTERS
+from components.artifacts.labels import FILTERS
+from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 
 # How long an example takes depends on the machine, and says nothing about the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -21,6 +22,7 @@ _REAL_DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "hpa"
 MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
 MakeFolder = Callable[..., Path]
+MakeModel = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +91,40 @@ def make_folder(make_pixels: MakePixels, make_png: MakePng) -> MakeFolder:
             for position, name in enumerate(filters):
                 pixels = make_pixels(zlib.crc32(sample_id.encode()) + position, side_px)
                 (folder / "train" / f"{sample_id}_{name}.png").write_bytes(encode(pixels))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_model(tmp_path: Path) -> MakeModel:
+    """Writes a model of two classes, whose files differ from those of any other fingerprint."""
+
+    def make(fingerprint: str) -> Path:
+        folder = tmp_path / "models" / fingerprint
+        manifest = TrainedModel(
+            fingerprint=fingerprint,
+            inputs={},
+            parameters={},
+            source="test",
+            licence="none",
+            class_names=["a", "b"],
+            channels=["red"],
+            image_size_px=75,
+            epochs_trained=1,
+            best_epoch=1,
+            metrics={},
+        )
+        for name, content in {
+            "saved_model.pb": b"graph " + fingerprint.encode(),
+            "variables/variables.index": b"index",
+            "variables/variables.data-00000-of-00001": fingerprint.encode() * 1000,
+            "assets/thresholds.csv": b"0.5\n0.5\n",
+            "assets/classes.csv": b"a\nb\n",
+            MODEL_MANIFEST: manifest.to_json(),
+        }.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
         return folder
 
     return make

@@ -16,7 +16,7 @@ import yaml
 from docker.models.containers import Container
 
 from pipeline.compiled import PIPELINE_YAML
-from pipeline.images import with_images
+from pipeline.container_images import with_images
 from pipeline.placement import RESOURCES
 
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))

@@ -15,7 +15,7 @@ import docker
 import pytest
 
 from pipeline.compiled import PIPELINE_YAML, ROOT
-from pipeline.images import read_digests, with_images
+from pipeline.container_images import read_digests, with_images
 from tests.containers.engine import TAG, image
 
 pytestmark = pytest.mark.containers

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterator
 
+import grimp
 import pytest
 
 from pipeline.compiled import ROOT, load_steps
@@ -16,8 +17,8 @@ def _pins(name: str) -> dict[str, str]:
 
 
 def _lines(step: str) -> list[str]:
-    """A Dockerfile's lines without what each step has to name otherwise, and without the last task that is in push's image."""
-    text = re.sub(r"# The last task .*\nCOPY components/conclude .*\n", "", _dockerfile(step))
+    """A Dockerfile's lines without what differs by design: the code that the step imports, and its name."""
+    text = re.sub(r"(# The last task .*\n)?COPY components/\w+ .*\n", "", _dockerfile(step))
     text = text.replace("train-${TENSORFLOW}", "train").replace("FROM ${BASE} AS step", "FROM ${BASE}")
     text = text.replace("TF_CPP_MIN_LOG_LEVEL=2 ", "")
     return [line.removesuffix(" \\") for line in re.sub(rf"\b{step}\b", "<step>", text).splitlines()]
@@ -32,6 +33,13 @@ def test_the_dockerfiles_are_alike_but_for_what_a_step_adds(step: str) -> None:
 
 def test_ingest_and_push_add_nothing() -> None:
     assert _lines("ingest") == _lines("push")
+
+
+@pytest.mark.parametrize("step", load_steps())
+def test_an_image_holds_the_packages_that_its_step_imports(step: str) -> None:
+    copied = set(re.findall(r"COPY components/(\w+) ", _dockerfile(step))) - {"conclude"}
+    imported = grimp.build_graph("components").find_upstream_modules(f"components.{step}", as_package=True)
+    assert copied == {step} | {module.split(".")[1] for module in imported if module != "components"}
 
 
 @pytest.mark.parametrize("step", load_steps())

@@ -7,7 +7,7 @@ from typing import Any
 import docker
 import pytest
 
-from components.shared.version import VERSION
+from components import __version__
 from pipeline.compiled import load_steps
 from tests.containers.engine import image
 
@@ -65,7 +65,7 @@ def test_it_runs_as_a_user_that_is_a_number_and_not_root_and_has_no_entrypoint(c
 def test_it_says_what_it_is_and_that_it_is_no_build_for_a_gpu(config: dict[str, Any], step: str) -> None:
     labels = config["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == f"hpa-pipeline/{step}"
-    assert labels["org.opencontainers.image.version"] == f"{VERSION}-cpu"
+    assert labels["org.opencontainers.image.version"] == f"{__version__}-cpu"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert labels["org.opencontainers.image.source"]
     assert "@" not in labels["org.opencontainers.image.source"]  # an address with credentials
@@ -82,9 +82,9 @@ def test_its_packages_fit_together(inside: dict[str, Any]) -> None:
 
 
 def test_it_has_the_code_of_its_step_as_a_package_and_of_no_other(inside: dict[str, Any], step: str) -> None:
-    assert inside["packages"]["hpa-pipeline"] == VERSION
+    assert inside["packages"]["hpa-pipeline"] == __version__
     assert inside["steps"] == (["conclude", "push"] if step == "push" else [step])
-    assert "components/shared/page.html.jinja" in inside["templates"]
+    assert "components/reports/page.html.jinja" in inside["templates"]
 
 
 def test_it_has_tensorflow_and_beam_only_where_they_are_used(inside: dict[str, Any], step: str) -> None:

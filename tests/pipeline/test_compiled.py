@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.shared.version import VERSION
+from components import __version__
 from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_parameters, load_steps, parse_arguments
 from pipeline.pipeline import hpa_pipeline
 
@@ -22,7 +22,7 @@ def test_the_committed_pipeline_is_what_the_code_compiles_to() -> None:
 @pytest.mark.parametrize("step", load_steps())
 def test_each_step_runs_kfps_executor_on_its_own_file_in_its_own_image(step: str) -> None:
     container = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
-    assert container["image"] == f"hpa-pipeline/{step}:{VERSION}"
+    assert container["image"] == f"hpa-pipeline/{step}:{__version__}"
     assert container["command"][:4] == ["python3", "-u", "-m", "kfp.dsl.executor_main"]
     path = container["command"][container["command"].index("--component_module_path") + 1]
     assert path == f"components/{step}/step.py"

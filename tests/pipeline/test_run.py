@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from components.ingest.synthetic.samples import render_sample
-from components.shared.labels import format_target
+from components.artifacts.labels import format_target
+from components.synthetic.samples import render_sample
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 from pipeline.local_run import FLOOR_TITLES
 

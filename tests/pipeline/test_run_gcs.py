@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import storage
+from components import storage
 from pipeline.compiled import ROOT, load_steps
 
 

@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from components.shared.storage import NoCredentialsError
+from components.storage import NoCredentialsError
 from pipeline.traceback_text import last_exception
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from components.shared.manifest import Examples
+from components.artifacts.manifest import Examples
 
 
 @dataclass(frozen=True)

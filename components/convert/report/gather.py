@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from components import storage
+from components.artifacts.index import Sample
+from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.thumbnails import plan_thumbnails, thumbnail
-from components.convert.shards.read_ahead import read_ahead, start_readers
 from components.convert.shards.tasks import ConvertedSample
 from components.convert.split.near_duplicates import Link, group_samples, torn_groups
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
-from components.shared import storage
-from components.shared.index import Sample
-from components.shared.manifest import Examples
+from components.storage.read_ahead import read_ahead, start_readers
 
 
 def gather_report_data(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from components.convert.images.decode import BadImageError, decode_png, png_size
+from components.artifacts.index import kind_of
 from components.convert.report.data import ReportSample, near_duplicate_groups
-from components.shared.index import kind_of
+from components.images.decode import BadImageError, decode_png, png_size
 
 # Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
 THUMBNAIL_PX = 240

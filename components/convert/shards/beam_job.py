@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.convert.shards.read_ahead import start_readers
-from components.shared import storage
-from components.shared.progress import progress_bar
+from components import storage
+from components.runtime.progress import progress_bar
+from components.storage.read_ahead import start_readers
 
 
 class Task(Protocol):

@@ -9,12 +9,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from components.convert.shards.read_ahead import read_ahead
+from components import storage
+from components.artifacts.manifest import Shard
+from components.artifacts.record_writer import RecordWriter, is_whole_record
 from components.convert.shards.tasks import MAX_SHARD_SAMPLES, SHARD_BYTES, ConvertedSample, ShardPart, part_uri, shard_names
 from components.convert.split.sides import SPLITS
-from components.shared import storage
-from components.shared.manifest import Shard
-from components.shared.record_writer import RecordWriter, is_whole_record
+from components.storage.read_ahead import read_ahead
 
 
 @dataclass(frozen=True)

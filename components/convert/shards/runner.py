@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import joblib  # type: ignore[import-untyped]
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.shared import storage
-from components.shared.parameters import LOCAL_RUNNER, check_parameters, parse_runner
+from components import storage
+from components.artifacts.parameters import LOCAL_RUNNER, check_parameters, parse_runner
 
 # Beam's engine for one machine, in full: its `DirectRunner` may first try to download another one.
 _LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from components import storage
+from components.artifacts.index import ImageFile, Sample
+from components.artifacts.manifest import Shard
 from components.convert.split.sides import SPLITS
-from components.shared import storage
-from components.shared.index import ImageFile, Sample
-from components.shared.manifest import Shard
 
 # A shard holds at most so much: large enough to be read fast, small enough that little is lost with a kill.
 SHARD_BYTES = 64 << 20

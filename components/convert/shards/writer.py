@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
-from components.convert.images.decode import decode_filters, stack_filters
-from components.convert.images.intensity import channel_histograms, channel_moments
-from components.convert.images.perceptual_hash import perceptual_hash
-from components.convert.images.plausibility import BadImageError, check_distinct_files
-from components.convert.shards.read_ahead import chunk_samples, read_ahead
+from components import storage
+from components.artifacts.index import ImageFile, Sample
+from components.artifacts.manifest import Shard
+from components.artifacts.record_writer import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
-from components.shared import storage
-from components.shared.index import ImageFile, Sample
-from components.shared.manifest import Shard
-from components.shared.record_writer import RecordWriter, encode_example, frame_record
+from components.convert.split.perceptual_hash import perceptual_hash
+from components.images.decode import decode_filters, stack_filters
+from components.images.intensity import channel_histograms, channel_moments
+from components.images.plausibility import BadImageError, check_distinct_files
+from components.storage.read_ahead import chunk_samples, read_ahead
 
 
 def write_shard(task: ShardTask, readers: Executor) -> None:

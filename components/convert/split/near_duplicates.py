@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from components.convert.images.perceptual_hash import HASH_BITS
+from components.convert.split.perceptual_hash import HASH_BITS
 
 # Three tenths of the bits. Measured with benchmarks/near_duplicates.py: synthetic siblings differ in at most 156 bits, real
 # pictures from themselves shifted by an eighth of their width in at most 199. Unrelated pairs differ in 375 +- 15 bits, which

@@ -7,7 +7,7 @@ from components.evaluate.blessing import MAX_CALIBRATION_ERROR
 from components.evaluate.calibration import NUM_BINS, Reliability, reliability
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import FLOOR_COLOUR, MODEL_COLOUR, bare
-from components.shared.page import Section, figure
+from components.reports.page import Section, figure
 
 
 def calibration_section(data: ReportData) -> Section:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from components.evaluate.metrics import ClassScore
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import FLOOR_COLOUR, MODEL_COLOUR, bare, numbers, span, wide
-from components.shared.page import Section, figure, table
+from components.reports.page import Section, figure, table
 
 
 def classes_section(data: ReportData) -> Section:

@@ -9,7 +9,7 @@ from sklearn import metrics
 from components.evaluate.metrics import has_both_answers
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import CLASS_COLOUR, FLOOR_COLOUR, MODEL_COLOUR, bare, decimal, paragraphs
-from components.shared.page import Section, figure
+from components.reports.page import Section, figure
 
 _MAX_POINTS = 200
 _NUM_COLUMNS = 5

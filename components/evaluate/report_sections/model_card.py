@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import span
-from components.shared.page import Section, table
+from components.reports.page import Section, table
 
 _INTENDED_USE = (
     "Sorting microscope images by where in the cell a protein is, for research: to look at first what is likely, and to find "

@@ -5,7 +5,7 @@ from markupsafe import Markup
 from components.evaluate.metrics import FLOOR_TITLES, TITLES
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import numbers, paragraphs, span, wide
-from components.shared.page import Section, table
+from components.reports.page import Section, table
 
 
 def scoreboard_section(data: ReportData) -> Section:

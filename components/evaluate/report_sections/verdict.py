@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import outcome
-from components.shared.page import Section, table
+from components.reports.page import Section, table
 
 _WORDS = {
     "yes": "Blessed: it may be pushed.",

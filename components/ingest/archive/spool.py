@@ -16,7 +16,7 @@ from typing import BinaryIO
 from components.ingest.archive.byte_source import ByteSource, LocalFile, read_range
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import retrying
-from components.shared.progress import progress_bar
+from components.runtime.progress import progress_bar
 
 _PIECE_BYTES = 1 << 20
 

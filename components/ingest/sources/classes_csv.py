@@ -1,8 +1,8 @@
 """The classes file: the names of a user's own classes."""
 
+from components import storage
+from components.artifacts.labels import CLASS_NAMES
 from components.ingest.sources.csv_rows import read_rows
-from components.shared import storage
-from components.shared.labels import CLASS_NAMES
 
 _COLUMNS = ["index", "name"]
 _MIN_CLASSES = 2

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from components import storage
+from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, parse_filters
 from components.ingest.sources.labels_csv import LABELS, read_labels
-from components.ingest.sources.layout import TEST, TRAIN, join_labels
+from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
-from components.shared import storage
-from components.shared.image_names import COMPETITION_NAMES, ImageNames, parse_filters
-from components.shared.store import StoredFile
+from components.storage.store import StoredFile
 
 
 @dataclass

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN
 from components.ingest.archive.directory import Member
 from components.ingest.archive.remote import RemoteFile
 from components.ingest.archive.spool import readable
 from components.ingest.archive.zip_archive import Archive, open_archive
 from components.ingest.sources.kaggle_access import find_archive, licence
 from components.ingest.sources.labels_csv import LABELS, read_labels
-from components.ingest.sources.layout import TEST, TRAIN, join_labels
+from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
-from components.shared.image_names import COMPETITION_NAMES
-from components.shared.store import StoredFile
+from components.storage.store import StoredFile
 
 
 class _Contents(NamedTuple):

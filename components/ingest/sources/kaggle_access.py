@@ -20,10 +20,10 @@ import urllib3
 from kagglesdk import KaggleClient, get_access_token_from_env
 from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
 
+from components import __version__
 from components.ingest.archive.remote import Address, hide_addresses
 from components.ingest.archive.retry import LONGEST_RETRY_AFTER_S, TransientError, reason, retry_after_s, retrying
-from components.shared.storage import NoCredentialsError
-from components.shared.version import VERSION
+from components.storage import NoCredentialsError
 
 # How long Kaggle may take to connect, and between two pieces of an answer.
 TIMEOUT_S = 60.0
@@ -174,7 +174,7 @@ def _open_client(credentials: _Credentials) -> Iterator[KaggleClient]:
         api_token=credentials.token,
         username=credentials.username,
         password=credentials.key,
-        user_agent=f"hpa-pipeline/{VERSION}",
+        user_agent=f"hpa-pipeline/{__version__}",
     ) as client:
         # The SDK has no option for either: it waits for ever, and lets a server compress, which changes length and ETag.
         session = client.http_client()._session

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from components.artifacts.image_names import plain_id
+from components.artifacts.index import at_line
+from components.artifacts.labels import parse_target
 from components.ingest.sources.csv_rows import read_rows
 from components.ingest.sources.source import Listed
-from components.shared.image_names import plain_id
-from components.shared.index import at_line
-from components.shared.labels import parse_target
 
 LABELS = "train.csv"
 _COLUMNS = ["Id", "Target"]

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.source import Source
 from components.ingest.sources.synthetic import Synthetic
-from components.shared.image_names import COMPETITION_NAMES, ImageNames
 
 
 def open_source(

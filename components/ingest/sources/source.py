@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from components.shared.store import StoredFile
+from components.storage.store import StoredFile
 
 _CHUNK_BYTES = 8 << 20
 _CHUNK_IMAGES = 64

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from components.artifacts.labels import FILTERS
 from components.ingest.sources.source import Listed, SourceImage
-from components.ingest.synthetic import samples
-from components.shared.labels import FILTERS
+from components.synthetic import samples
 
 
 @dataclass(frozen=True)

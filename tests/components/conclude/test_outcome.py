@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from components import storage
 from components.conclude.outcome import Outcome, record
-from components.shared import storage
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "CACHED"])

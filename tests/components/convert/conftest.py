@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components import storage
+from components.artifacts.index import ImageFile, Sample
+from components.artifacts.labels import FILTERS
 from components.convert.shards.tasks import ShardTask, plan_shards
-from components.shared import storage
-from components.shared.index import ImageFile, Sample
-from components.shared.labels import FILTERS
 
 MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components import storage
+from components.artifacts.index import read_index
+from components.artifacts.labels import CLASS_NAMES, FILTERS
+from components.artifacts.manifest import SAMPLES, Examples, RawImages
+from components.artifacts.records import parse_example
 from components.convert.examples import convert_images
-from components.convert.request import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, Request
+from components.convert.settings import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, ConvertSettings
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
-from components.shared import storage
-from components.shared.index import read_index
-from components.shared.labels import CLASS_NAMES, FILTERS
-from components.shared.manifest import SAMPLES, Examples, RawImages
-from components.shared.records import parse_example
 
 MakeFolder = Callable[..., Path]
-_REQUEST = Request(75, "rgb", "grouped", 0.2, 0.2, 0)
+_SETTINGS = ConvertSettings(75, "rgb", "grouped", 0.2, 0.2, 0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory, make_folder: MakeFolder)
     (cells / "train" / "s07_blue.png").unlink()
     (cells / "train" / "s08_yellow.png").unlink()  # not asked for
     raw = _ingest(cells, folder / "data")
-    examples = convert_images(raw, str(folder / "data"), _REQUEST, 0.1, "local", "")
+    examples = convert_images(raw, str(folder / "data"), _SETTINGS, 0.1, "local", "")
     return Converted(str(folder / "data"), raw, examples)
 
 
@@ -84,18 +84,18 @@ def test_the_manifest_counts_and_names_what_there_is(converted: Converted) -> No
 
 
 def test_what_was_converted_is_found_by_the_same_request_only(converted: Converted) -> None:
-    assert _REQUEST.find(converted.raw, converted.data_root) == converted.examples
-    assert Request(**vars(_REQUEST)).fingerprint(converted.raw) == converted.examples.fingerprint
+    assert _SETTINGS.find(converted.raw, converted.data_root) == converted.examples
+    assert ConvertSettings(**vars(_SETTINGS)).fingerprint(converted.raw) == converted.examples.fingerprint
     others = [
-        replace(_REQUEST, image_size_px=76),
-        replace(_REQUEST, channels="rgby"),
-        replace(_REQUEST, split="random"),
-        replace(_REQUEST, validation_fraction=0.1),
-        replace(_REQUEST, test_fraction=0.1),
-        replace(_REQUEST, seed=1),
+        replace(_SETTINGS, image_size_px=76),
+        replace(_SETTINGS, channels="rgby"),
+        replace(_SETTINGS, split="random"),
+        replace(_SETTINGS, validation_fraction=0.1),
+        replace(_SETTINGS, test_fraction=0.1),
+        replace(_SETTINGS, seed=1),
     ]
     assert [other.find(converted.raw, converted.data_root) for other in others] == [None] * len(others)
-    assert _REQUEST.find(converted.raw.model_copy(update={"fingerprint": "other"}), converted.data_root) is None
+    assert _SETTINGS.find(converted.raw.model_copy(update={"fingerprint": "other"}), converted.data_root) is None
 
 
 def test_the_quarantine_lists_each_sample_with_its_reason(converted: Converted) -> None:
@@ -161,13 +161,13 @@ def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Pa
         (cells / "train" / f"s10_{name}.png").write_bytes((cells / "train" / "s11_red.png").read_bytes()[:60])
     raw = _ingest(cells, tmp_path / "data")
     with pytest.raises(ValueError, match="cannot be used") as raised:
-        convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.4, "local", "")
+        convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.4, "local", "")
     assert str(raised.value) == (
         "10 of 20 samples cannot be used, and max_bad_fraction=0.4 allows 8. The commonest reasons: "
         "4 x the red filter is missing: s00 and others; 3 x the green filter is missing: s04 and others; "
         "2 x the blue filter is missing: s07 and others"
     )
-    assert _REQUEST.find(raw, str(tmp_path / "data")) is None
+    assert _SETTINGS.find(raw, str(tmp_path / "data")) is None
 
 
 def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make_folder: MakeFolder) -> None:
@@ -175,7 +175,7 @@ def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make
     raw = _ingest(cells, tmp_path / "data")
     counted = r"2 x Target is empty: .* \(train\.csv, line 5\): d and others; 1 x .*: c$"
     with pytest.raises(ValueError, match=rf"^3 of 5 samples cannot be used, .* allows 1\. .* {counted}"):
-        convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.0, "local", "")
+        convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.0, "local", "")
     assert not (tmp_path / "data" / "examples").exists()
 
 
@@ -187,21 +187,21 @@ def test_a_source_of_bad_images_only_is_refused(tmp_path: Path, make_folder: Mak
         ValueError,
         match=r"Not one of 6 samples can be used\. The commonest reason: 6 x the red filter is missing: s\d and others",
     ):
-        convert_images(raw, str(tmp_path / "data"), replace(_REQUEST, split=split), 1.0, "local", "")
+        convert_images(raw, str(tmp_path / "data"), replace(_SETTINGS, split=split), 1.0, "local", "")
 
 
 def test_a_random_split_that_leaves_a_side_only_bad_images_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": "0" for k in range(6)})
     raw = _ingest(cells, tmp_path / "data")
-    request = replace(_REQUEST, split="random")
-    fractions = split_fractions(request.validation_fraction, request.test_fraction)
-    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, request.seed)
+    settings = replace(_SETTINGS, split="random")
+    fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
+    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.seed)
     for sample_id, side in sides.items():
         if side == "test":
             (cells / "train" / f"{sample_id}_blue.png").unlink()
     raw = _ingest(cells, tmp_path / "data")
     with pytest.raises(ValueError, match="Not one sample of the test split could be used"):
-        convert_images(raw, str(tmp_path / "data"), request, 1.0, "local", "")
+        convert_images(raw, str(tmp_path / "data"), settings, 1.0, "local", "")
 
 
 def test_near_duplicates_are_on_one_side_unless_the_split_is_random(tmp_path: Path, make_folder: MakeFolder) -> None:
@@ -213,7 +213,7 @@ def test_near_duplicates_are_on_one_side_unless_the_split_is_random(tmp_path: Pa
     raw = _ingest(cells, tmp_path / "data")
     together = {}
     for split in ("grouped", "random"):
-        examples = convert_images(raw, str(tmp_path / "data"), replace(_REQUEST, split=split), 0.0, "local", "")
+        examples = convert_images(raw, str(tmp_path / "data"), replace(_SETTINGS, split=split), 0.0, "local", "")
         sides = {row["id"]: row["split"] for row in _rows(gzip.decompress(storage.read_bytes(examples.file_uri(SAMPLES))))}
         together[split] = sum(sides[f"s{k:02d}"] == sides[f"s{k + 1:02d}"] for k in range(0, 24, 2))
         assert len(sides) == 24
@@ -229,9 +229,9 @@ def test_near_duplicates_are_on_one_side_unless_the_split_is_random(tmp_path: Pa
 def test_what_killed_runs_left_is_removed_at_the_end(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
     raw = _ingest(cells, tmp_path / "data")
-    uri = _REQUEST.uri(raw, str(tmp_path / "data"))
+    uri = _SETTINGS.uri(raw, str(tmp_path / "data"))
     storage.write_bytes(f"{uri}/attempt-0123abcd/data_report.html", b"half a page")
-    examples = convert_images(raw, str(tmp_path / "data"), _REQUEST, 0.0, "local", "")
+    examples = convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.0, "local", "")
     assert [name for name in storage.list_names(uri) if name.startswith("attempt-")] == [f"attempt-{examples.attempt}"]
 
 
@@ -240,14 +240,14 @@ def test_a_runner_that_beam_does_not_know_is_refused_before_anything_is_read(tmp
     names = {"fingerprint": "f", "inputs": {}, "parameters": {}, "source": "dir:x", "licence": "", "class_names": ["a"]}
     raw = RawImages(**names, **counts, uri=str(tmp_path), index_name="missing.csv.gz", version=0)
     with pytest.raises(ValueError, match="beam_runner: expected one of local, DataflowRunner"):
-        convert_images(raw, str(tmp_path), _REQUEST, 0.0, "DatafloRunner", "")
+        convert_images(raw, str(tmp_path), _SETTINGS, 0.0, "DatafloRunner", "")
 
 
 def test_a_paper_like_split_of_yellow_too_has_no_test_side(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
     raw = _ingest(cells, tmp_path / "data")
-    request = Request(80, "rgby", "random", 0.2, 0.0, 0)
-    examples = convert_images(raw, str(tmp_path / "data"), request, 0.0, "local", "")
+    settings = ConvertSettings(80, "rgby", "random", 0.2, 0.0, 0)
+    examples = convert_images(raw, str(tmp_path / "data"), settings, 0.0, "local", "")
     assert Counter({split: examples.num_records(split) for split in SPLITS}) == {"train": 8, "validation": 2, "test": 0}
     assert examples.channels == ["red", "green", "blue", "yellow"]
     (record,) = tf.data.TFRecordDataset(examples.shard_uris("train")).take(1)

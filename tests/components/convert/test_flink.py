@@ -14,15 +14,15 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.flink_runner import FlinkJarJobServer
 
+from components import storage
+from components.artifacts.labels import CLASS_NAMES
+from components.artifacts.manifest import Examples, RawImages
 from components.convert.examples import convert_images
-from components.convert.request import Request
+from components.convert.settings import ConvertSettings
 from components.convert.shards import resplit
 from components.convert.shards import tasks as tasks_module
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
-from components.shared import storage
-from components.shared.labels import CLASS_NAMES
-from components.shared.manifest import Examples, RawImages
 
 pytestmark = pytest.mark.flink
 
@@ -92,10 +92,10 @@ def _files(examples: Examples) -> dict[str, bytes]:
 def test_flink_writes_the_records_that_the_local_engine_writes(
     tmp_path: Path, raw: RawImages, job_server_jar: Path, split: str
 ) -> None:
-    request = Request(75, "rgb", split, 0.2, 0.2, 0)
+    settings = ConvertSettings(75, "rgb", split, 0.2, 0.2, 0)
     flags = f"--flink_job_server_jar={job_server_jar} --environment_type=LOOPBACK --parallelism=2"
-    local = convert_images(raw, str(tmp_path / "local"), request, 0.1, "local", "")
-    flink = convert_images(raw, str(tmp_path / "flink"), request, 0.1, "FlinkRunner", flags)
+    local = convert_images(raw, str(tmp_path / "local"), settings, 0.1, "local", "")
+    flink = convert_images(raw, str(tmp_path / "flink"), settings, 0.1, "FlinkRunner", flags)
     assert flink.fingerprint == local.fingerprint
     assert flink.shards == local.shards
     assert _files(flink) == _files(local)

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.artifacts.labels import CLASS_NAMES
+from components.artifacts.manifest import Examples
 from components.convert.step import convert
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
-from components.shared.labels import CLASS_NAMES
-from components.shared.manifest import Examples
 
 _OUTPUTS = ("examples", "transform_graph", "data_report", "quarantine")
 

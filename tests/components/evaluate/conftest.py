@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.shared import storage
-from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, Examples, Shard, TrainedModel
-from components.shared.record_writer import encode_example
-from components.shared.served import RECORD, Record
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST, Examples, Shard, TrainedModel
+from components.artifacts.record_writer import encode_example
+from components.serving.champion import Champion
+from components.serving.versions import RECORD, Record
 
 SIDE_PX = 8
 CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome"]

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
 from components.evaluate.evaluation import evaluate_model
 from components.evaluate.inference import ExportedModel
-from components.evaluate.request import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, Request
+from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_global_threshold
-from components.shared import storage
-from components.shared.champion import Champion, crown, find_champion
-from components.shared.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
+from components.serving.champion import Champion, crown, find_champion
 
 MakeExamples = Callable[..., Examples]
 MakeModel = Callable[..., Path]
 MakeChampion = Callable[..., Champion]
 
-_REQUEST = Request("model0", "", 0.0, 0.05, 0)
+_SETTINGS = EvaluateSettings("model0", "", 0.0, 0.05, 0)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,14 @@ def good(make_model: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def _evaluate(
-    model: Path, examples: Examples, data_root: Path | str, champion: Champion | None = None, request: Request = _REQUEST
+    model: Path,
+    examples: Examples,
+    data_root: Path | str,
+    champion: Champion | None = None,
+    settings: EvaluateSettings = _SETTINGS,
 ) -> Evaluation:
     trained = TrainedModel.read(str(model / MODEL_MANIFEST))
-    wanted = replace(request, champion_fingerprint=champion.model_fingerprint if champion else "")
+    wanted = replace(settings, champion_fingerprint=champion.model_fingerprint if champion else "")
     return evaluate_model(model, trained, examples, champion, str(data_root), wanted)
 
 
@@ -91,16 +95,16 @@ class TestFirstModel:
 
     def test_it_is_found_again_by_the_same_request_only(self, first: Evaluation, examples: Examples) -> None:
         data_root = first.uri.split("/evaluation/")[0]
-        assert _REQUEST.find(examples, data_root) == first
+        assert _SETTINGS.find(examples, data_root) == first
         others = [
-            replace(_REQUEST, model_fingerprint="m"),
-            replace(_REQUEST, champion_fingerprint="c"),
-            replace(_REQUEST, blessing_min_gain=0.1),
-            replace(_REQUEST, blessing_max_class_drop=0.1),
-            replace(_REQUEST, seed=1),
+            replace(_SETTINGS, model_fingerprint="m"),
+            replace(_SETTINGS, champion_fingerprint="c"),
+            replace(_SETTINGS, blessing_min_gain=0.1),
+            replace(_SETTINGS, blessing_max_class_drop=0.1),
+            replace(_SETTINGS, seed=1),
         ]
         assert [other.find(examples, data_root) for other in others] == [None] * len(others)
-        assert len({request.fingerprint(examples) for request in [_REQUEST, *others]}) == 6
+        assert len({settings.fingerprint(examples) for settings in [_SETTINGS, *others]}) == 6
 
     def test_the_page_is_small_needs_nothing_else_and_has_all_sections(self, first: Evaluation) -> None:
         page = _page(first)
@@ -150,7 +154,7 @@ def test_without_a_test_split_validation_is_judged_on_and_nothing_blessed(
     make_examples: MakeExamples, good: Path, tmp_path: Path
 ) -> None:
     examples = make_examples(tmp_path, {"train": 4, "validation": 60, "test": 0})
-    found = _evaluate(good, examples, tmp_path, request=replace(_REQUEST, blessing_min_gain=-1.0))
+    found = _evaluate(good, examples, tmp_path, settings=replace(_SETTINGS, blessing_min_gain=-1.0))
     assert (found.judged_on, found.num_samples, found.verdict) == ("validation", 60, "no")
     assert "there is no test split to judge on" in found.reasons[0]
 
@@ -162,7 +166,7 @@ def test_four_samples_are_not_enough_evidence_for_the_best_model(
     found = _evaluate(good, examples, tmp_path)
     assert found.verdict == "not enough evidence"
     assert "4 groups of samples are too few" in found.reasons[0]
-    relaxed = _evaluate(good, examples, tmp_path / "relaxed", request=replace(_REQUEST, blessing_min_gain=-1.0))
+    relaxed = _evaluate(good, examples, tmp_path / "relaxed", settings=replace(_SETTINGS, blessing_min_gain=-1.0))
     assert relaxed.blessed
 
 
@@ -257,7 +261,7 @@ class TestChampion:
         assert f"{name} has other content" in found.reasons[0]
         assert "cannot be asked about these samples" in _words(_page(found), "Champion against challenger")
         path.write_bytes(whole)
-        asked = replace(_REQUEST, champion_fingerprint=champion.model_fingerprint)
+        asked = replace(_SETTINGS, champion_fingerprint=champion.model_fingerprint)
         assert asked.find(examples, str(tmp_path), champion) is None
         assert _evaluate(good, examples, tmp_path, champion).verdict == "yes"
 
@@ -304,8 +308,8 @@ def test_a_model_that_answers_no_numbers_gets_a_written_no(make_model: MakeModel
 
 
 def test_where_nobody_knows_the_champion_nothing_is_blessed(good: Path, examples: Examples, tmp_path: Path) -> None:
-    lost = replace(_REQUEST, obstacle="there is no champion.json, though there are versions")
-    found = _evaluate(good, examples, tmp_path, request=lost)
+    lost = replace(_SETTINGS, obstacle="there is no champion.json, though there are versions")
+    found = _evaluate(good, examples, tmp_path, settings=lost)
     assert found.verdict == "not enough evidence"
     assert "the champion cannot be asked about these samples, for there is no champion.json" in found.reasons[0]
-    assert _REQUEST.find(examples, str(tmp_path)) is None
+    assert _SETTINGS.find(examples, str(tmp_path)) is None

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from components.artifacts.labels import CLASS_NAMES
+from components.artifacts.manifest import SAMPLES, Examples
 from components.convert.examples import convert_images
-from components.convert.request import Request
+from components.convert.settings import ConvertSettings
 from components.evaluate.groups import number_groups, read_groups
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
-from components.shared.labels import CLASS_NAMES
-from components.shared.manifest import SAMPLES, Examples
 
 
 def test_the_groups_are_those_of_the_table_of_samples(make_examples: Callable[..., Examples], tmp_path: Path) -> None:
@@ -46,5 +46,5 @@ def test_convert_writes_the_groups_that_are_read_here(make_folder: Callable[...,
     for path in (cells / "train").glob("s03_*.png"):  # the same cells under another name
         path.write_bytes(path.with_name(path.name.replace("s03", "s01")).read_bytes())
     raw = ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
-    examples = convert_images(raw, str(tmp_path / "data"), Request(75, "rgb", "grouped", 0.2, 0.2, 0), 0.1, "local", "")
+    examples = convert_images(raw, str(tmp_path / "data"), ConvertSettings(75, "rgb", "grouped", 0.2, 0.2, 0), 0.1, "local", "")
     assert read_groups(examples) == {f"s{k:02d}": f"s{k:02d}" for k in range(12)} | {"s03": "s01"}

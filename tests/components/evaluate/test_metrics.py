@@ -12,6 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from components.artifacts.labels import PUBLISHED_COUNTS
 from components.evaluate.metrics import (
     TITLES,
     Answers,
@@ -23,7 +24,6 @@ from components.evaluate.metrics import (
     micro_roc,
     scoreboard,
 )
-from components.shared.labels import PUBLISHED_COUNTS
 
 
 @st.composite

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.artifacts.manifest import Examples
 from components.evaluate.inference import ExportedModel
 from components.evaluate.pictures import BEST, OTHER, WORST, Choice, choose_pictures, draw, draw_pictures, encode_jpeg
-from components.shared.manifest import Examples
 
 
 def test_a_class_is_shown_by_its_best_and_worst_image_and_by_the_likeliest_other() -> None:

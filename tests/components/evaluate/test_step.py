@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from components import storage
+from components.artifacts.manifest import Evaluation, Examples
 from components.evaluate.step import evaluate
-from components.shared import storage
-from components.shared.champion import Champion, find_champion
-from components.shared.manifest import Evaluation, Examples
+from components.serving.champion import Champion, find_champion
 
 _OUTPUTS = ("metrics", "class_metrics", "thresholds", "blessing", "evaluation_report")
 

@@ -18,10 +18,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.artifacts.index import read_index
+from components.artifacts.manifest import RawImages
 from components.ingest.component import ingest as component
 from components.ingest.step import ingest
-from components.shared.index import read_index
-from components.shared.manifest import RawImages
 from tests.components.ingest.kaggle_server import COMPETITION, Exchange, KaggleServer
 
 SOURCE = f"kaggle:{COMPETITION}"
@@ -106,7 +106,7 @@ def stored_times(folder: Path) -> dict[str, int]:
 _forks = multiprocessing.get_context("forkserver")
 # A process then takes a moment to start instead of seconds.
 _forks.set_forkserver_preload(
-    [__name__, "components.ingest.sources.open_source", "components.ingest.raw", "components.shared.gcs_storage"]
+    [__name__, "components.ingest.sources.open_source", "components.ingest.raw", "components.storage.gcs"]
 )
 
 

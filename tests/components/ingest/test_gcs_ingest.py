@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import gcs_storage, storage
-from components.shared.index import read_index
-from components.shared.store import StoredFile
+from components import storage
+from components.artifacts.index import read_index
+from components.storage import gcs as gcs_storage
+from components.storage.store import StoredFile
 from tests import gcs_servers
 from tests.components.ingest.competition import (
     PADDING,

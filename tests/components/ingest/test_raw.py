@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components import storage
+from components.artifacts.index import Sample, read_index
+from components.artifacts.labels import CLASS_NAMES, FILTERS
+from components.artifacts.manifest import RawImages
+from components.images.png import EXPORT_ADVICE
 from components.ingest.raw import ingest_images, newest_version
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.source import SourceImage
 from components.ingest.sources.synthetic import Synthetic
-from components.shared import storage
-from components.shared.index import Sample, read_index
-from components.shared.labels import CLASS_NAMES, FILTERS
-from components.shared.manifest import RawImages
-from components.shared.png import EXPORT_ADVICE
 
 MakeFolder = Callable[..., Path]
 MakePng = Callable[[np.ndarray], bytes]
@@ -222,7 +222,7 @@ import os, sys, time
 from pathlib import Path
 from components.ingest.sources.folder import Folder
 from components.ingest.raw import ingest_images
-from components.shared.labels import CLASS_NAMES
+from components.artifacts.labels import CLASS_NAMES
 
 class Stuck(Folder):
     def chunks(self):

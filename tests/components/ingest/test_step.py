@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from components.artifacts.index import read_index
+from components.artifacts.manifest import RawImages
 from components.ingest.step import ingest
-from components.shared.index import read_index
-from components.shared.manifest import RawImages
 
 
 @pytest.fixture(autouse=True)

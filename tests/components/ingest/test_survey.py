@@ -7,7 +7,7 @@ import pytest
 
 from components.ingest.archive import retry
 from components.ingest.survey import Survey, main, survey
-from components.shared.exit_status import UNKNOWN, WRONG
+from components.runtime.exit_status import UNKNOWN, WRONG
 from tests.components.ingest.competition import PADDING, asked_for, folder_files, signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, Answer, KaggleServer
 from tests.components.ingest.zip_files import make_zip

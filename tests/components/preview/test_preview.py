@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components import storage
+from components.artifacts.index import read_index
+from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.convert.shards.tasks import plan_shards
 from components.convert.shards.writer import convert_sample
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.preview import preview
-from components.shared import storage
-from components.shared.index import read_index
-from components.shared.labels import CLASS_NAMES, FILTERS
 from pipeline.compiled import ROOT
 
 

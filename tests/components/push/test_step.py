@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from components.artifacts.manifest import Evaluation
 from components.push.step import push
-from components.shared.champion import find_champion
-from components.shared.manifest import Evaluation
-from components.shared.storage import SwappedMeanwhileError
-from tests.components.push.conftest import MakeModel
+from components.serving.champion import find_champion
+from components.storage import SwappedMeanwhileError
+from tests.components.conftest import MakeModel
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.shared import storage
-from components.shared.manifest import SAMPLES, Examples, Shard
-from components.shared.record_writer import encode_example
+from components import storage
+from components.artifacts.manifest import SAMPLES, Examples, Shard
+from components.artifacts.record_writer import encode_example
 
 SIDE_PX = 16
 CLASS_NAMES = ["bright", "striped", "spotted"]

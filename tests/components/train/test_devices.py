@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.shared.manifest import Examples
+from components.artifacts.manifest import Examples
 from components.train.devices import Devices
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.shared.manifest import Examples
+from components.artifacts.manifest import Examples
 from components.train import fit
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.shared.manifest import Examples
+from components.artifacts.manifest import Examples
 from components.train.inputs import class_balance, evaluation_batches, plan_epoch, steps_per_epoch, training_batches
 from components.train.recipes import RECIPES, Recipe
 from components.train.record_files import RecordFiles, open_records

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.shared.manifest import Examples
+from components.artifacts.manifest import Examples
 
 ROOT = Path(__file__).parents[3]
 _NUM_EPOCHS = 3

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.convert.images.decode import sample_pixels
+from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.convert.transform import ImageMoments, write_transform_graph
-from components.ingest.synthetic.samples import render_sample
-from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.images.decode import sample_pixels
+from components.serving.champion import Champion
+from components.synthetic.samples import render_sample
 from components.train import training
 from components.train.inputs import evaluation_batches
 from components.train.model import BACKBONES
 from components.train.recipes import RECIPES
-from components.train.request import MODEL, Request
+from components.train.settings import MODEL, TrainSettings
 
 FILTERS = ("red", "green", "blue")
 
@@ -52,10 +52,10 @@ def transform_graph(examples: Examples, tmp_path_factory: pytest.TempPathFactory
 def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, RECIPE.backbone, _small)
-        request = Request("strong", RECIPE, "none", seed=3)
+        settings = TrainSettings("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
-        model = training.train_model(examples, transform_graph, data_root, request)
-        assert request.find(examples, data_root) == model
+        model = training.train_model(examples, transform_graph, data_root, settings)
+        assert settings.find(examples, data_root) == model
     return model
 
 
@@ -93,8 +93,8 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
         ids.write("of-an-earlier-training\n")
     champion = Champion(4, str(folder), trained.fingerprint, "evaluation0", "generation0")
     # So small a learning rate that what comes out is what went in.
-    request = Request("strong", replace(RECIPE, epochs=1, learning_rate=1e-12), "none", seed=4, warm_start=True)
-    model = training.train_model(examples, transform_graph, str(tmp_path), request, champion)
+    settings = TrainSettings("strong", replace(RECIPE, epochs=1, learning_rate=1e-12), "none", seed=4, warm_start=True)
+    model = training.train_model(examples, transform_graph, str(tmp_path), settings, champion)
     assert model.inputs == {"examples": examples.fingerprint, "champion": trained.fingerprint}
     assert model.started_from == "version 4 of the served model"
     ids = Path(model.file_uri(MODEL, MODEL_TRAINING_IDS)).read_text().split()
@@ -104,7 +104,7 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     given, learned = (answer(pixels=tf.constant(pixels))["probabilities"] for answer in (before, after))
     assert np.allclose(given, learned, atol=1e-4)
     # The next run finds it, whoever is the champion then.
-    assert request.find(examples, str(tmp_path)) == model
+    assert settings.find(examples, str(tmp_path)) == model
 
 
 def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(trained: TrainedModel, examples: Examples) -> None:
@@ -187,12 +187,12 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
     weights = tmp_path / "w.h5"
     weights.write_bytes(b"1")
     requests = [
-        Request("paper", RECIPE, "none", 0),
-        Request("paper", RECIPE, "none", 1),
-        Request("paper", replace(RECIPE, epochs=3), "none", 0),
-        Request("paper", RECIPE, str(weights), 0),
+        TrainSettings("paper", RECIPE, "none", 0),
+        TrainSettings("paper", RECIPE, "none", 1),
+        TrainSettings("paper", replace(RECIPE, epochs=3), "none", 0),
+        TrainSettings("paper", RECIPE, str(weights), 0),
     ]
-    fingerprints = [request.fingerprint(examples) for request in requests]
+    fingerprints = [settings.fingerprint(examples) for settings in requests]
     weights.write_bytes(b"2")  # the content counts, not the name
     fingerprints.append(requests[-1].fingerprint(examples))
     assert len(set(fingerprints)) == 5
@@ -201,4 +201,4 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
 def test_examples_whose_shards_are_gone_are_refused_before_the_network_is_built(examples: Examples, tmp_path: Path) -> None:
     moved = examples.model_copy(update={"uri": str(tmp_path)})
     with pytest.raises(FileNotFoundError, match="5 shards are missing or cut off, such as train-00000-of-00003"):
-        training.train_model(moved, tmp_path, str(tmp_path), Request("paper", RECIPE, "none", 0))
+        training.train_model(moved, tmp_path, str(tmp_path), TrainSettings("paper", RECIPE, "none", 0))

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from components.shared.champion import Champion
-from components.shared.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.serving.champion import Champion
 from components.train.export import export_model
 from components.train.model import build_model
 from components.train.warm_start import Start

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.shared import storage
+from components import storage
 from components.train.model import build_backbone
 from components.train.weights import first_difference, widen, with_weights
 

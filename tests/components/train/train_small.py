@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.shared.manifest import Examples
-from components.shared.termination import ended_by_sigterm
+from components.artifacts.manifest import Examples
+from components.runtime.termination import ended_by_sigterm
 from components.train import fit
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, open_devices

@@ -11,7 +11,7 @@ import yaml
 from kubernetes.config import kube_config
 
 from pipeline.compiled import PIPELINE_YAML
-from pipeline.images import with_images
+from pipeline.container_images import with_images
 from pipeline.preflight.cluster import Cluster, open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 from tests.pipeline.preflight.loopback import Answer, Loopback, serving

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import storage
-from components.shared.exit_status import UNKNOWN
+from components import storage
+from components.runtime.exit_status import UNKNOWN
 from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Cluster, Node
 from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, survey_source

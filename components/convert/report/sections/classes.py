@@ -7,11 +7,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import SPLIT_COLOURS, figures, share
 from components.convert.split.sides import SPLITS
-from components.shared.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
-from components.shared.page import Section, figure, table
+from components.reports.page import Section, figure, table
 
 # Counted in the competition's train.csv (31072 samples): how many samples have 1, 2, 3, 4 and 5 labels.
 _PUBLISHED_LABEL_COUNTS = {1: 15126, 2: 12485, 3: 3160, 4: 299, 5: 2}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from components.convert.report.data import ReportSample
-from components.shared.page import image
+from components.reports.page import image
 
 STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
 SPLIT_COLOURS = {"train": "#334155", "validation": "#0d9488", "test": "#c2660c"}

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.convert.images.intensity import NUM_LEVELS
+from components.artifacts.labels import CLASS_NAMES, FILTERS
+from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.page import data_report
 from components.convert.report.thumbnails import THUMBNAIL_PX, plan_thumbnails, thumbnail
-from components.shared.labels import CLASS_NAMES, FILTERS
-from components.shared.manifest import Examples
+from components.images.intensity import NUM_LEVELS
 
 MakePng = Callable[[np.ndarray], bytes]
 _OTHER_CLASSES = ["Nucleus", "Cytosol & membrane", "Vesicles"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from apache_beam.internal import pickler
 
+from components import storage
+from components.artifacts.index import Sample
 from components.convert.shards.beam_job import WriteShard, run_job
 from components.convert.shards.resplit import CopyTask, RecordRun, copy_shard
 from components.convert.shards.runner import Engine, in_process_options
 from components.convert.shards.tasks import ShardTask
 from components.convert.shards.writer import write_shard
-from components.shared import storage
-from components.shared.index import Sample
 
 MakeSamples = Callable[..., list[Sample]]
 PlanTasks = Callable[..., list[ShardTask]]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from components import storage
+from components.artifacts.record_writer import RecordWriter, frame_record
 from components.convert.shards import resplit
 from components.convert.shards.resplit import CopyTask, RecordRun, copy_shard, plan_copies
 from components.convert.shards.tasks import ConvertedSample, read_part
-from components.shared import storage
-from components.shared.record_writer import RecordWriter, frame_record
 
 _SIDES = {f"s{k:02d}": ("train", "train", "validation")[k % 3] for k in range(30)}
 

@@ -7,9 +7,9 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
+from components.artifacts.parameters import BEAM_RUNNERS
 from components.convert.shards import runner
 from components.convert.shards.runner import Engine, in_process_options
-from components.shared.parameters import BEAM_RUNNERS
 
 
 def _runner(options: PipelineOptions) -> str:

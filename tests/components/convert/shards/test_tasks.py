@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components import storage
+from components.artifacts.index import Sample
+from components.artifacts.labels import FILTERS
+from components.artifacts.manifest import Shard
 from components.convert.shards.tasks import (
     SHARD_BYTES,
     UNSPLIT,
@@ -16,10 +20,6 @@ from components.convert.shards.tasks import (
     plan_shards,
     read_part,
 )
-from components.shared import storage
-from components.shared.index import Sample
-from components.shared.labels import FILTERS
-from components.shared.manifest import Shard
 
 MakeSamples = Callable[..., list[Sample]]
 PlanTasks = Callable[..., list[ShardTask]]

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.convert.images.perceptual_hash import HASH_BITS
+from components import storage
+from components.artifacts.index import ImageFile, Sample
+from components.artifacts.labels import FILTERS
+from components.artifacts.records import parse_example
 from components.convert.shards.tasks import ShardTask, read_part
 from components.convert.shards.writer import write_shard
-from components.shared import storage
-from components.shared.index import ImageFile, Sample
-from components.shared.labels import FILTERS
-from components.shared.records import parse_example
+from components.convert.split.perceptual_hash import HASH_BITS
 
 MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.convert.images.perceptual_hash import HASH_BITS
 from components.convert.split.near_duplicates import (
     MAX_DISTANCE_BITS,
     group_samples,
     link_near_duplicates,
     torn_groups,
 )
+from components.convert.split.perceptual_hash import HASH_BITS
 
 
 def _hash(base: int, turned_bits: range) -> bytes:

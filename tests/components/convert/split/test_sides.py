@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.artifacts.labels import CLASS_NAMES, parse_target
 from components.convert.split.near_duplicates import Link, group_samples, torn_groups
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
-from components.shared.labels import CLASS_NAMES, parse_target
 
 Labels = Mapping[str, tuple[int, ...]]
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from components.artifacts.labels import CLASS_NAMES
 from components.ingest.sources.classes_csv import class_names_of
-from components.shared.labels import CLASS_NAMES
 
 
 def _read(tmp_path: Path, data: bytes) -> list[str]:

@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 
+from components.artifacts.image_names import ImageNames
+from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.source import Listed
-from components.shared.image_names import ImageNames
-from components.shared.labels import CLASS_NAMES, FILTERS
 
 MakeFolder = Callable[..., Path]
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from components import storage
+from components.artifacts.index import Sample, read_index
+from components.artifacts.labels import CLASS_NAMES, FILTERS
+from components.artifacts.manifest import RawImages
+from components.images.png import EXPORT_ADVICE
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.source import Listed, Source
-from components.shared import storage
-from components.shared.index import Sample, read_index
-from components.shared.labels import CLASS_NAMES, FILTERS
-from components.shared.manifest import RawImages
-from components.shared.png import EXPORT_ADVICE
 from tests.components.ingest.competition import folder_files, signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
 from tests.components.ingest.zip_files import make_zip

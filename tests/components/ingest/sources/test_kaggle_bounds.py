@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import storage
-from components.shared.labels import FILTERS, NUM_PUBLISHED_SAMPLES
+from components import storage
+from components.artifacts.labels import FILTERS, NUM_PUBLISHED_SAMPLES
 from tests.components.ingest.competition import RAW, executor_command, run_executor, signed_in
 from tests.components.ingest.kaggle_server import KaggleServer
 

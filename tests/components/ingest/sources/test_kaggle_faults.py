@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from components import storage
+from components.artifacts.index import read_index
+from components.artifacts.manifest import RawImages
 from components.ingest.archive.remote import RangesRefusedError
 from components.ingest.archive.retry import TransientError
 from components.ingest.sources import kaggle_access
-from components.shared import storage
-from components.shared.index import read_index
-from components.shared.manifest import RawImages
 from tests.components.ingest.competition import (
     PADDING,
     RAW,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.shared.index import read_index
-from components.shared.manifest import RawImages
+from components.artifacts.index import read_index
+from components.artifacts.manifest import RawImages
 from tests.components.ingest.competition import (
     PADDING,
     RAW,

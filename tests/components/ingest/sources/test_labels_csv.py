@@ -3,9 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
+from components.artifacts.labels import CLASS_NAMES
 from components.ingest.sources.labels_csv import read_labels
 from components.ingest.sources.source import Listed
-from components.shared.labels import CLASS_NAMES
 
 ReadText = Callable[[bytes], list[Listed]]
 

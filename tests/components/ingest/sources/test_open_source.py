@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from components.artifacts.labels import CLASS_NAMES
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.open_source import open_source
 from components.ingest.sources.synthetic import Synthetic
-from components.shared.labels import CLASS_NAMES
 
 
 def test_a_folder_is_opened_by_its_path(tmp_path: Path, make_folder: Callable[..., Path]) -> None:

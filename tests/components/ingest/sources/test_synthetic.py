@@ -3,11 +3,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from components import storage
+from components.artifacts.index import read_index
+from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.ingest.raw import ingest_images
 from components.ingest.sources.synthetic import Synthetic
-from components.shared import storage
-from components.shared.index import read_index
-from components.shared.labels import CLASS_NAMES, FILTERS
 
 
 def test_a_longer_series_begins_with_the_shorter_one() -> None:

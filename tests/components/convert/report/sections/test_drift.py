@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
+from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.drift import drift_section, measure_drift
-from components.shared.manifest import Examples
 
 _EXAMPLES = Examples(
     fingerprint="f",

@@ -1,0 +1,118 @@
+"""How the image files of a folder are named: which sample and which filter a file's name means."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from components.artifacts.labels import FILTERS
+
+DEFAULT_PATTERN = "{id}_{filter}.png"
+# The folders of the competition's layout.
+TRAIN, TEST = "train", "test"
+_REQUIRED_FILTERS = FILTERS[:3]  # without yellow, which only channels=rgby asks for
+_ID, _FILTER, _ANYTHING = "{id}", "{filter}", "*"
+
+
+@dataclass(frozen=True)
+class ImageNames:
+    """The file names of one folder. Large and small letters are alike, but in ids.
+
+    Attributes:
+        pattern: A file's path from the folder on: `{id}` stands for the sample, `{filter}` for the filter, and `*` for
+            anything within a name.
+        filters: What the files call the filters, such as `red=tubulin,green=antibody,blue=DAPI`; empty for red, green, blue
+            and yellow.
+    """
+
+    pattern: str = DEFAULT_PATTERN
+    filters: str = ""
+
+    def parse(self, path: str) -> tuple[str, str] | None:
+        """The sample's id and the filter that a path means; None of another file, and of a hidden one."""
+        found = self._expression.fullmatch(path)
+        if not found or path.startswith(".") or "/." in path:
+            return None
+        return plain_id(found["id"]), self._filter_of[found["filter"].casefold()]
+
+    def by_sample(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Paths by sample and filter, of all files that are images'.
+
+        Raises:
+            ValueError: If two files are the same filter of one sample.
+        """
+        files: dict[str, dict[str, str]] = defaultdict(dict)
+        for path in paths:
+            if parsed := self.parse(path):
+                sample_id, name = parsed
+                if other := files[sample_id].get(name):
+                    raise ValueError(
+                        f"Two files are the {name} filter of sample {sample_id}: {other} and {path}. Rename or remove one, "
+                        f"or give a file_pattern that tells them apart. Received: file_pattern={self.pattern}"
+                    )
+                files[sample_id][name] = path
+        return dict(files)
+
+    def example(self, sample_id: str = "<Id>") -> str:
+        """A file name that would do."""
+        return self.pattern.replace(_ID, sample_id).replace(_FILTER, parse_filters(self.filters)["green"])
+
+    @cached_property
+    def _filter_of(self) -> dict[str, str]:
+        return {own.casefold(): name for name, own in parse_filters(self.filters).items()}
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        check_pattern(self.pattern)
+        own_names = "|".join(re.escape(own) for own in self._filter_of)
+        wanted = {_ID: "(?P<id>.+?)", _FILTER: f"(?P<filter>{own_names})", _ANYTHING: "[^/]*"}
+        parts = re.split(r"(\{id\}|\{filter\}|\*)", self.pattern)
+        return re.compile("".join(wanted.get(part) or re.escape(part) for part in parts), re.IGNORECASE)
+
+
+COMPETITION_NAMES = ImageNames()
+
+
+def plain_id(written: str) -> str:
+    """A sample's id as it is used from here on, also for file names: with `_` for a slash or a space."""
+    return re.sub(r"[/ ]", "_", written)
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuses a pattern that cannot say which sample and which filter a file is.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    if pattern.count(_ID) != 1 or pattern.count(_FILTER) != 1:
+        raise ValueError("expected {id} once and {filter} once, such as {id}_{filter}.png or {filter}/{id}.png")
+    if not pattern.lower().endswith(".png"):
+        raise ValueError("expected a name that ends in .png; docs/own-data.md says how to convert TIFF files")
+    if pattern.startswith(("/", ".")) or "/." in pattern or re.search(r"[{}\\]", re.sub(r"\{(id|filter)\}", "", pattern)):
+        raise ValueError("expected a path below the source's folder, with '/' between folders and no other braces")
+
+
+def parse_filters(text: str) -> dict[str, str]:
+    """Reads `red=tubulin,green=antibody,blue=DAPI`: what the files call each filter.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    if not text:
+        return {name: name for name in FILTERS}
+    given: dict[str, str] = {}
+    for word in text.split(","):
+        name, _, own = (part.strip() for part in word.partition("="))
+        if name not in FILTERS or not own or name in given:
+            raise ValueError(
+                "expected what your files call each stain, such as red=tubulin,green=antibody,blue=DAPI: red for microtubules, "
+                "green for the protein, blue for the nucleus, and yellow, if there is one, for the endoplasmic reticulum. "
+                f"{word.strip()!r} is no such name"
+            )
+        given[name] = own
+    missing = [name for name in _REQUIRED_FILTERS if name not in given]
+    if missing or len({own.casefold() for own in given.values()}) < len(given):
+        wrong = f"{' and '.join(missing)} missing" if missing else "one name twice"
+        raise ValueError(f"expected a name of its own for each of red, green and blue (yellow may be left out): {wrong}")
+    return {name: given[name] for name in FILTERS if name in given}

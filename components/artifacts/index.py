@@ -1,0 +1,102 @@
+"""The index of a version of a source: one row a sample, with its labels, its files and what is wrong with it."""
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from components import storage
+from components.artifacts.labels import FILTERS, format_target
+
+_AT_LINE = re.compile(r" \(\S+, line \d+\)$")
+
+
+def at_line(reason: str, file_name: str, line: int) -> str:
+    """A reason that says where in a file of the user it comes from."""
+    return f"{reason} ({file_name}, line {line})"
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its line: reasons are counted by their kind."""
+    return _AT_LINE.sub("", reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image as it lies under `raw/<source>/images/`."""
+
+    name: str
+    num_bytes: int
+    crc32c: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row of the index.
+
+    Attributes:
+        sample_id: The source's name of the sample.
+        labels: Sorted class indices; empty where `reason` says why, and of a sample of the source's test set.
+        batch: Which ingest added the sample: 0 for the first.
+        reason: Why the sample cannot be used; empty for a good one.
+        files: The image of each filter that the source has.
+    """
+
+    sample_id: str
+    labels: tuple[int, ...]
+    batch: int
+    reason: str
+    files: dict[str, ImageFile]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be learnt from, as far as its row tells."""
+        return bool(self.labels) and not self.reason
+
+
+_HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FILTERS for field in ("file", "bytes", "crc32c"))]
+
+
+def dump_index(samples: Iterable[Sample]) -> bytes:
+    """Writes an index as gzipped CSV: the same bytes for the same samples."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file,
+        io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
+    ):
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(_HEADER)
+        for sample in samples:
+            row: list[object] = [sample.sample_id, format_target(sample.labels), sample.batch, sample.reason]
+            for name in FILTERS:
+                image = sample.files.get(name)
+                row += [image.name, image.num_bytes, image.crc32c] if image else ["", "", ""]
+            writer.writerow(row)
+    return packed.getvalue()
+
+
+def read_index(uri: str) -> list[Sample]:
+    """Reads an index, in its own order (sorted by id).
+
+    Raises:
+        ValueError: If its columns are not an index's.
+    """
+    # In pieces: as a whole, the text of a large index takes more memory than its samples.
+    with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
+        rows = csv.reader(text)
+        header = next(rows, None)
+        if header != _HEADER:
+            raise ValueError(f"{uri}: expected the columns {','.join(_HEADER)}. Received: {header}")
+        return [_parse_row(row) for row in rows]
+
+
+def _parse_row(row: list[str]) -> Sample:
+    sample_id, labels, batch, reason = row[:4]
+    files = {}
+    for position, name in enumerate(FILTERS):
+        file_name, num_bytes, crc32c = row[4 + 3 * position : 7 + 3 * position]
+        if file_name:
+            files[name] = ImageFile(file_name, int(num_bytes), crc32c)
+    return Sample(sample_id, tuple(int(label) for label in labels.split()), int(batch), reason, files)

@@ -1,0 +1,274 @@
+"""What artifacts hold: small descriptions of bulk data under `data_root`, and the done-marks beside that data."""
+
+import secrets
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from components import __version__, storage
+from components.artifacts.counting import count_of
+
+MANIFEST_NAME = "manifest.json"
+
+
+class Artifact(Protocol):
+    """What is used of a KFP artifact here."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+class Manifest(BaseModel):
+    """What every complete output says of itself. Paths in it are relative to `uri`, so that `data_root` can be moved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    fingerprint: str
+    inputs: dict[str, str]
+    parameters: dict[str, Any]
+    code_version: str = __version__
+    source: str
+    licence: str
+    # Where the output is now. Filled in on reading, from where the manifest was found.
+    uri: str = ""
+    # Names the folder of the files that were published with the manifest.
+    attempt: str = ""
+
+    @classmethod
+    def find(cls, uri: str, name: str = MANIFEST_NAME) -> Self | None:
+        """Reads the done-mark of the output at `uri`, or returns None where there is no complete output.
+
+        Raises:
+            ValueError: If the file is there but is no manifest of this kind.
+        """
+        path = storage.join(uri, name)
+        return cls.parse(storage.read_bytes(path), path).model_copy(update={"uri": uri}) if storage.exists(path) else None
+
+    @classmethod
+    def read(cls, path: str) -> Self:
+        """Reads an artifact's file, as an earlier step wrote it."""
+        return cls.parse(storage.read_bytes(path), path)
+
+    @classmethod
+    def parse(cls, data: bytes, path: str) -> Self:
+        """Reads a manifest from JSON, naming `path` in what it raises."""
+        try:
+            return cls.model_validate_json(data)
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: expected a manifest of kind {cls.__name__}. If it is damaged, delete it and run again. {error}"
+            ) from None
+
+    def publish(self, uri: str, folder: Path | None = None, name: str = MANIFEST_NAME) -> Self:
+        """Publishes a folder of files and then, as the done-mark of the complete output, the manifest.
+
+        The files get a folder of their own, named at random: files of an attempt that was killed are never mixed with them.
+        Where another run has published the same output in the meantime, its output is taken.
+
+        Args:
+            uri: The output's place, named by its fingerprint.
+            folder: A local folder with the files, if any.
+            name: The manifest's file name.
+
+        Returns:
+            The manifest that is published now.
+        """
+        published = self.model_copy(update={"uri": uri})
+        if folder:
+            published = published.model_copy(update={"attempt": secrets.token_hex(4)})
+            storage.create_tree(folder, published.file_uri())
+        try:
+            storage.write_bytes(storage.join(uri, name), published.model_copy(update={"uri": ""}).to_json())
+        except FileExistsError:
+            if folder:
+                storage.remove_tree(published.file_uri())
+            return self.find(uri, name) or published
+        return published
+
+    def file_uri(self, *parts: str) -> str:
+        """Where a file that was published with the manifest is."""
+        return storage.join(self.uri, f"attempt-{self.attempt}", *parts)
+
+    def to_json(self) -> bytes:
+        """The manifest as an artifact's file holds it."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+    def save(self, artifact: Artifact) -> None:
+        """Makes the manifest a KFP artifact's file and its metadata."""
+        Path(artifact.path).write_bytes(self.to_json())
+        artifact.metadata.update(self.metadata())
+
+    def describe(self, *artifacts: Artifact, reused: bool) -> None:
+        """Says in artifacts' metadata what they are, where they come from, and whether this run made or found them.
+
+        Metrics get no counts and figures: KFP's page takes each entry of theirs for one.
+        """
+        for artifact in artifacts:
+            said = self.lineage() if hasattr(artifact, "log_metric") else self.metadata()
+            artifact.metadata.update(said | {"reused": reused})
+
+    def lineage(self) -> dict[str, Any]:
+        """Where an output comes from."""
+        names = {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
+        return self.model_dump(mode="json", include=names)
+
+    def metadata(self) -> dict[str, Any]:
+        """What a person reads of the artifact when browsing lineage: JSON values, nothing long."""
+        return self.model_dump(mode="json")
+
+
+class RawImages(Manifest):
+    """A version of a source: its images under `raw/`, listed in the index that `uri` and `index_name` point at."""
+
+    index_name: str
+    class_names: list[str]
+    # Counts the versions of this source in this data_root, from 0. It says which came last; it is not content.
+    version: int
+    num_samples: int
+    num_bad: int
+    num_incomplete: int
+    num_without_files: int
+    # Samples of the source's test set; they are in the index only if that was asked for.
+    num_unlabelled: int = 0
+    num_bytes: int
+
+    @property
+    def images_uri(self) -> str:
+        """The folder of the image files that the index names."""
+        return storage.join(self.uri, "images")
+
+    @property
+    def index_uri(self) -> str:
+        """The index file: see `components.artifacts.index`."""
+        return storage.join(self.uri, "index", self.index_name)
+
+    def summary(self) -> str:
+        """One line on what there is, for the log."""
+        parts = [f"{count_of(self.num_samples, 'sample')}, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
+        if self.num_unlabelled:
+            parts.append(f"{count_of(self.num_unlabelled, 'sample')} without labels (see include_test)")
+        if self.num_without_files:
+            parts.append(f"{count_of(self.num_without_files, 'row')} without any image left out")
+        if self.num_incomplete:
+            parts.append(f"{count_of(self.num_incomplete, 'sample')} without some of the filters")
+        if self.num_bad:
+            parts.append(f"{self.num_bad} cannot be used (reasons in {self.index_uri})")
+        return "; ".join(parts)
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, without the class names."""
+        return self.model_dump(mode="json", exclude={"class_names"})
+
+
+# Published with examples: the side, the shard, the near-duplicate group and more of each sample.
+SAMPLES = "samples.csv.gz"
+
+
+class Shard(BaseModel):
+    """One TFRecord file of examples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    num_records: int
+    num_bytes: int
+    crc32c: str
+
+
+class Examples(Manifest):
+    """TFRecords of one image size and one split, ready to train on."""
+
+    image_size_px: int
+    channels: list[str]
+    class_names: list[str]
+    shards: dict[str, list[Shard]]
+    num_quarantined: int
+
+    def num_records(self, split: str) -> int:
+        """The number of examples on one side of the split."""
+        return sum(shard.num_records for shard in self.shards[split])
+
+    def shard_uris(self, split: str) -> list[str]:
+        """The files of one side of the split, in order."""
+        return [storage.join(self.uri, shard.name) for shard in self.shards[split]]
+
+    def missing_shards(self) -> list[str]:
+        """The shards that are not there, or not whole."""
+        stored = storage.list_files(self.uri)
+        shards = [shard for split in self.shards.values() for shard in split]
+        return [s.name for s in shards if s.name not in stored or stored[s.name].num_bytes != s.num_bytes]
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, with counts instead of the lists of files and names."""
+        counts = {f"num_{split}": self.num_records(split) for split in self.shards}
+        return self.model_dump(mode="json", exclude={"shards", "class_names"}) | counts
+
+
+# Where a SavedModel keeps its own description: TensorFlow Serving leaves `assets.extra` alone.
+MODEL_MANIFEST = "assets.extra/model.json"
+# The ids of the samples that it was trained on, a line each.
+MODEL_TRAINING_IDS = "assets.extra/training_ids.txt"
+# The asset that push puts the fitted thresholds into: a number a line, in the order of the classes.
+MODEL_THRESHOLDS = "assets/thresholds.csv"
+
+
+class TrainedModel(Manifest):
+    """An exported model and how its training went.
+
+    Attributes:
+        started_from: The weights that training began with, in words.
+        epochs_trained: How many epochs it took.
+        best_epoch: The one whose weights these are, from 1.
+        metrics: Of that epoch.
+    """
+
+    class_names: list[str]
+    channels: list[str]
+    image_size_px: int
+    started_from: str = ""
+    epochs_trained: int
+    best_epoch: int
+    metrics: dict[str, float]
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, without the class names."""
+        return self.model_dump(mode="json", exclude={"class_names"})
+
+
+class Evaluation(Manifest):
+    """How a model did, and whether it may be served.
+
+    Attributes:
+        judged_on: The side of the split that `metrics` are of.
+        num_samples: How many samples that side has.
+        num_groups: How many groups of near-duplicates these are.
+        threshold_method: How the thresholds were fitted, in words.
+        thresholds: From where on a probability is a yes: one a class.
+        blessed: Whether it may be pushed: only with the verdict `yes`.
+        reasons: What each rule found, in words.
+        champion_version: The served version that it was compared with, or is itself; None where none is served.
+        champion_generation: The champion's pointer as it was found: see `components.serving.champion`.
+        metrics: Each figure by its name, its interval as `_low` and `_high`, its floor as `_floor`.
+        validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
+        floors: Figures by name, for each classifier that looks at no image.
+    """
+
+    model_fingerprint: str
+    judged_on: str
+    num_samples: int
+    num_groups: int
+    threshold_method: str
+    thresholds: list[float]
+    blessed: bool
+    verdict: Literal["yes", "no", "not enough evidence"]
+    reasons: list[str]
+    champion_version: int | None = None
+    champion_generation: str = ""
+    metrics: dict[str, float]
+    validation_metrics: dict[str, float]
+    floors: dict[str, dict[str, float]]
+
+    def metadata(self) -> dict[str, Any]:
+        """As `Manifest.metadata`, without what is long."""
+        return self.model_dump(mode="json", exclude={"thresholds", "floors"}, exclude_none=True)

@@ -1,0 +1,159 @@
+"""What values the pipeline's parameters may have: checked on submission for all of them, and by each step for its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from components.artifacts.image_names import DEFAULT_PATTERN, check_pattern, parse_filters
+
+# Each rule returns what was expected when a value does not fit, and an empty string when it does.
+Rule = Callable[[Any], str]
+
+
+def _at_least(low: float) -> Rule:
+    return lambda value: "" if value >= low else f"expected at least {low}"
+
+
+def _between(low: float, high: float) -> Rule:
+    return lambda value: "" if low <= value <= high else f"expected a number from {low} to {high}"
+
+
+def _one_of(choices: Sequence[str]) -> Rule:
+    return lambda value: "" if value in choices else f"expected one of {', '.join(filter(None, choices))}"
+
+
+def _not_empty(value: str) -> str:
+    return "" if value.strip() else "expected a value"
+
+
+MIN_SYNTHETIC_SAMPLES = 10  # one each for validation and test, by default
+
+
+def _source(value: str) -> str:
+    kind, _, rest = value.partition(":")
+    if (kind == "dir" and rest) or (kind == "kaggle" and not _plain_name(rest)):
+        return ""
+    if kind == "synthetic" and rest.isascii() and rest.isdigit() and int(rest) >= MIN_SYNTHETIC_SAMPLES:
+        return ""
+    return (
+        "expected kaggle:<competition>, dir:<folder with train.csv> or "
+        f"synthetic:<number of samples, at least {MIN_SYNTHETIC_SAMPLES}>"
+    )
+
+
+def _place(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    is_known = scheme == "gs" and rest.strip("/") if separator else value.strip()
+    return "" if is_known else "expected a folder, or gs://<bucket>/<prefix>"
+
+
+def _plain_name(value: str) -> str:
+    plain = value and all(character.isalnum() or character in "_-" for character in value) and value.isascii()
+    return "" if plain else "expected letters, digits, _ and - only: it becomes a folder's name"
+
+
+def _readable(read: Callable[[str], object]) -> Rule:
+    """What a reader refuses does not fit, for the reason that it gives."""
+
+    def rule(value: str) -> str:
+        try:
+            read(value)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    return rule
+
+
+LOCAL_RUNNER = "local"
+# As Beam names them, which a test compares: to ask Beam takes seconds, and it is not installed where a run is submitted.
+BEAM_RUNNERS = (
+    "DataflowRunner",
+    "BundleBasedDirectRunner",
+    "DirectRunner",
+    "SwitchingDirectRunner",
+    "InteractiveRunner",
+    "FlinkRunner",
+    "FnApiRunner",
+    "KafkaStreamsRunner",
+    "PortableRunner",
+    "PrismRunner",
+    "SparkRunner",
+    "TestDirectRunner",
+    "TestDataflowRunner",
+)
+
+
+def parse_runner(written: str) -> str:
+    """The runner that is meant, `local` or as Beam names it: Beam takes large and small letters, and lets `Runner` be left out.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    known = {name.lower(): name for name in BEAM_RUNNERS}
+    runner = written if written == LOCAL_RUNNER else known.get(written.lower()) or known.get(f"{written.lower()}runner")
+    if not runner:
+        raise ValueError(f"expected one of {', '.join([LOCAL_RUNNER, *BEAM_RUNNERS])}")
+    return runner
+
+
+MIN_IMAGE_SIZE_PX = 75  # the smallest input of InceptionResNetV2
+MAX_IMAGE_SIZE_PX = 3072  # the largest images that the atlas publishes
+
+RULES: dict[str, Rule] = {
+    "source": _source,
+    "data_root": _place,
+    "serving_root": _place,
+    "file_pattern": _readable(check_pattern),
+    "filters": _readable(parse_filters),
+    "parallel_transfers": _between(1, 256),
+    "model_name": _plain_name,
+    "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
+    "channels": _one_of(("rgb", "rgby")),
+    "split": _one_of(("grouped", "random")),
+    "validation_fraction": _between(0.01, 0.5),
+    "test_fraction": _between(0.0, 0.5),
+    "seed": _between(0, 2**31 - 1),
+    "max_bad_fraction": _between(0.0, 1.0),
+    "beam_runner": _readable(parse_runner),
+    "recipe": _one_of(("paper", "strong", "plateau")),
+    "loss": _one_of(("", "bce", "focal", "bce_soft_f1")),
+    "precision": _one_of(("auto", "float32", "float16", "bfloat16")),
+    "weights": _not_empty,
+    "epochs": _at_least(0),
+    "batch_size": _at_least(0),
+    "learning_rate": _between(0.0, 10.0),
+    "patience": _at_least(0),
+    "blessing_min_gain": _between(-1.0, 1.0),
+    "blessing_max_class_drop": _between(0.0, 1.0),
+}
+
+
+def check_parameters(**values: Any) -> None:
+    """Refuses values that no step could use.
+
+    Raises:
+        ValueError: Naming every parameter that does not fit, what was expected and what was received.
+    """
+    problems = []
+    for name, value in values.items():
+        expected = RULES[name](value) if name in RULES else ""
+        if expected:
+            problems.append(f"{name}: {expected}. Received: {name}={value}")
+    if values.get("validation_fraction", 0.0) + values.get("test_fraction", 0.0) >= 1.0:
+        problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave something to train on")
+    problems += _needless(values)
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _needless(values: Mapping[str, Any]) -> list[str]:
+    """What is given of a source that has no use for it: nobody shall believe that it was heeded."""
+    kind = values.get("source", "").partition(":")[0]
+    problems = []
+    if kind == "synthetic" and values.get("classes"):
+        problems.append("classes: drawn samples have the competition's 28 classes. Leave it out, or give another source")
+    if kind in ("synthetic", "kaggle") and (
+        values.get("file_pattern", DEFAULT_PATTERN) != DEFAULT_PATTERN or values.get("filters")
+    ):
+        problems.append("file_pattern and filters: they are for a source dir:<folder>. Leave them out, or give such a source")
+    return problems

@@ -1,0 +1,119 @@
+"""The model that is served now: what it ships with, and whether it can be asked about these examples.
+
+Its folder is looked at before it is believed: whatever is wrong with it is said, and is no reason to stop.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.evaluate.inference import ExportedModel
+from components.evaluate.scores import Scores
+from components.serving.champion import Champion
+from components.serving.versions import DONE_MARK, RECORD, Record, describe, find_damage
+
+_ADVICE = "`python -m pipeline models verify` shows all that is wrong, `models rollback` makes another version the champion"
+_NEEDED = (DONE_MARK, MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS)
+
+
+class DamagedChampionError(ValueError):
+    """The champion cannot be asked about anything, for its files are not what was pushed: the message says why."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} ({_ADVICE})")
+
+
+@dataclass(frozen=True)
+class ServedChampion:
+    """What the champion's folder says of it.
+
+    Attributes:
+        version: Its number.
+        folder: A local copy of its SavedModel.
+        trained: Its manifest.
+        thresholds: What it ships with: float32, shape (classes,).
+        training_ids: The samples that it was trained on.
+        is_verified: Whether its files were compared with a record of what was pushed.
+    """
+
+    version: int
+    folder: Path
+    trained: TrainedModel
+    thresholds: np.ndarray
+    training_ids: frozenset[str]
+    is_verified: bool
+
+    def obstacle(self, examples: Examples) -> str:
+        """What keeps it from being asked about these examples, in words; empty where nothing does."""
+        differing = [
+            f"its {words} are {_short(theirs)}, and those of the examples {_short(ours)}"
+            for words, theirs, ours in (
+                ("classes", self.trained.class_names, examples.class_names),
+                ("channels", self.trained.channels, examples.channels),
+                ("pixels a side", self.trained.image_size_px, examples.image_size_px),
+            )
+            if theirs != ours
+        ]
+        return "; ".join(differing)
+
+    def score(self, examples: Examples, split: str) -> Scores:
+        """Asks it about one side of the split.
+
+        Raises:
+            DamagedChampionError: If it cannot be loaded, or what it answers are no probabilities.
+        """
+        try:
+            said = ExportedModel(self.folder).score(examples, [split])[split]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise DamagedChampionError(f"it cannot be run: {_short(error)}") from None
+        if said.num_invalid:
+            raise DamagedChampionError(f"{said.num_invalid} of its {said.y_score.size} answers are no numbers from 0 to 1")
+        return said
+
+
+def read_champion(champion: Champion, folder: Path) -> ServedChampion:
+    """Copies the champion to a local folder, verifies the copy, and reads what it says.
+
+    A champion that was put there by hand has no record of its files: it is taken as it is.
+
+    Raises:
+        DamagedChampionError: If its files are missing, or are not what was pushed.
+    """
+    try:
+        storage.fetch_tree(champion.uri, folder)
+    except FileNotFoundError as error:  # somebody removes it at this moment
+        raise DamagedChampionError(f"its files are gone: {error}") from None
+    record = _read_record(folder)
+    missing = {name: "is missing" for name in _NEEDED if not (folder / name).is_file()}
+    if damage := missing | (find_damage(str(folder), record, record.files) if record else {}):
+        raise DamagedChampionError(f"in {champion.uri}, {describe(damage)}")
+    try:
+        trained = TrainedModel.read(str(folder / MODEL_MANIFEST))
+        texts = (folder / MODEL_THRESHOLDS).read_text(encoding="utf-8").split()
+        thresholds = np.array([float(text) for text in texts], np.float32)
+        ids = (folder / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
+    except ValueError as error:
+        raise DamagedChampionError(f"in {champion.uri}, {_short(error)}") from None
+    if thresholds.shape != (len(trained.class_names),) or not np.isfinite(thresholds).all():
+        raise DamagedChampionError(f"its thresholds are {_short(texts)}, not one number for each of its classes")
+    return ServedChampion(champion.version, folder, trained, thresholds, frozenset(ids), record is not None)
+
+
+def _read_record(folder: Path) -> Record | None:
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        return Record.model_validate(json.loads(path.read_bytes()))
+    except ValueError:
+        raise DamagedChampionError("its record of checksums is damaged") from None
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

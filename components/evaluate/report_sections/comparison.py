@@ -1,0 +1,95 @@
+"""The model that is served now beside the new one."""
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from components.artifacts.counting import count_of
+from components.evaluate.bootstrap import MIN_CLASS_GROUPS
+from components.evaluate.comparison import Comparison
+from components.evaluate.metrics import TITLES
+from components.evaluate.report_data import ReportData
+from components.evaluate.report_sections.look import (
+    CHAMPION_COLOUR,
+    MODEL_COLOUR,
+    bare,
+    numbers,
+    paragraphs,
+    span,
+    wide,
+)
+from components.reports.page import Section, figure, table
+
+_TITLE = "Champion against challenger"
+
+
+def champion_section(data: ReportData) -> Section:
+    """Both on the same samples, all classes together and one by one."""
+    found = data.comparison
+    if not found:
+        served = data.evaluation.champion_version
+        words = f"Version {served} is the champion." if served else "There is no champion yet: the floors alone decide."
+        return Section(_TITLE, paragraphs(words))
+    if found.obstacle:
+        words = f"{found.rival.capitalize()} cannot be asked about these samples: {found.obstacle}."
+        return Section(_TITLE, paragraphs(words))
+    if not (found.champion and found.challenger):
+        return Section(_TITLE, paragraphs(f"Not one sample of the split is left that neither has seen. {_samples(found)}"))
+    rows = [
+        [title, *numbers(found.champion.get(name), found.challenger.get(name), _difference(found, name))]
+        for name, title in TITLES.items()
+        if name in found.challenger
+    ]
+    gain = f"Macro F1, challenger minus champion: {span(*found.gain)} (95 % interval)." if found.gain else ""
+    shown = [change for change in found.classes if change.support]
+    return Section(
+        _TITLE,
+        Markup("{}{}{}{}").format(
+            table(["Metric", f"champion (version {found.version})", "challenger", "difference"], rows),
+            paragraphs(f"{_samples(found)} {gain}"),
+            figure(_bands(found), "Change of F1 of each class with its noise band") if shown else "",
+            wide(_class_table(found)),
+        ),
+        "Both on the same samples, each with the thresholds that it ships with.",
+    )
+
+
+def _difference(found: Comparison, name: str) -> str:
+    champion, challenger = found.champion or {}, found.challenger or {}
+    return f"{challenger[name] - champion[name]:+.3f}" if name in champion else "-"
+
+
+def _samples(found: Comparison) -> str:
+    words = f"{count_of(found.num_samples, 'sample')} in {count_of(found.num_groups, 'group')}."
+    if found.num_seen:
+        words += (
+            f" Left out: {count_of(found.num_seen, 'sample')} of this split that one of them was trained on, and "
+            f"{found.num_related:,} near-duplicates of such."
+        )
+    return words
+
+
+def _bands(found: Comparison) -> Figure:
+    shown = sorted((c for c in found.classes if c.support), key=lambda c: (c.support, c.name))
+    plot = Figure(figsize=(9.5, 1 + 0.27 * len(shown)), layout="constrained")
+    axes = plot.subplots()
+    for row, change in enumerate(shown):
+        colour = MODEL_COLOUR if change.change >= 0 else CHAMPION_COLOUR
+        axes.plot(change.change, row, "o", color=colour, markersize=5)
+        if change.band:
+            axes.hlines(row, change.band.low, change.band.high, color=colour, linewidth=1.5)
+    axes.axvline(0, color="#1b2733", linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [f"{c.name} ({c.support})" for c in shown])
+    axes.set_xlim(-1, 1)
+    axes.set_xlabel("F1, challenger minus champion (line: noise band; none for classes in too few groups)")
+    bare(axes)
+    return plot
+
+
+def _class_table(found: Comparison) -> Markup:
+    rows = [
+        [c.name, c.support, *numbers(c.champion_f1, c.challenger_f1, f"{c.change:+.3f}", span(*c.band) if c.band else "-")]
+        for c in found.classes
+        if c.support
+    ]
+    band = f"noise band (from {MIN_CLASS_GROUPS} groups on)"
+    return table(["Class", "support", "F1, champion", "F1, challenger", "change", band], rows)

@@ -1,0 +1,91 @@
+"""Which evaluation is asked for, and whether it exists already: all that a repeated run needs, so it imports little."""
+
+from dataclasses import asdict, dataclass
+
+from components import storage
+from components.artifacts.fingerprint import fingerprint
+from components.artifacts.manifest import Evaluation, Examples
+from components.serving.champion import Champion, Pointer
+from components.serving.versions import find_versions
+
+# Raised when the same model and examples give other figures or another report.
+FORMAT = 3
+
+# The files that are published with the manifest.
+THRESHOLDS = "thresholds.json"
+CLASS_METRICS = "class_metrics.json"
+EVALUATION_REPORT = "evaluation_report.html"
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What to judge, and how.
+
+    Attributes:
+        model_fingerprint: The model.
+        champion_fingerprint: The model that it is compared with; empty for none.
+        blessing_min_gain: As the step's.
+        blessing_max_class_drop: As the step's.
+        seed: Of the bootstrap.
+        champion_evaluation_fingerprint: The evaluation that fitted the thresholds which the champion ships with.
+        obstacle: Why the champion cannot be asked, if it is known already. An evaluation without a damaged champion is another
+            one, so that it is made anew when the damage has been repaired.
+    """
+
+    model_fingerprint: str
+    champion_fingerprint: str
+    blessing_min_gain: float
+    blessing_max_class_drop: float
+    seed: int
+    champion_evaluation_fingerprint: str = ""
+    obstacle: str = ""
+
+    def inputs(self, examples: Examples) -> dict[str, str]:
+        """Fingerprints of what goes in."""
+        inputs = {"model": self.model_fingerprint, "examples": examples.fingerprint}
+        if not self.champion_fingerprint:
+            return inputs
+        return inputs | {"champion": self.champion_fingerprint, "champion_evaluation": self.champion_evaluation_fingerprint}
+
+    def parameters(self) -> dict[str, object]:
+        """What else changes the result."""
+        return {name: value for name, value in asdict(self).items() if not name.endswith("_fingerprint")}
+
+    def fingerprint(self, examples: Examples) -> str:
+        """Names the evaluation by its content."""
+        return fingerprint("evaluate", FORMAT, self.inputs(examples), self.parameters())
+
+    def uri(self, examples: Examples, data_root: str) -> str:
+        """The folder of the evaluation."""
+        return storage.join(data_root, "evaluation", self.fingerprint(examples))
+
+    def find(self, examples: Examples, data_root: str, champion: Champion | None = None) -> Evaluation | None:
+        """The finished evaluation, if there is one. For the champion's own model, that is the one that blessed it."""
+        if champion and champion.model_fingerprint == self.model_fingerprint:
+            before = Evaluation.find(storage.join(data_root, "evaluation", champion.evaluation_fingerprint))
+            if before and self._asks_for(before, examples):
+                return before
+        return Evaluation.find(self.uri(examples, data_root))
+
+    def _asks_for(self, before: Evaluation, examples: Examples) -> bool:
+        """Whether another evaluation is of the same model, examples and parameters, by the same code."""
+        same = {"model": self.model_fingerprint, "examples": examples.fingerprint}.items() <= before.inputs.items()
+        return same and before.fingerprint == fingerprint("evaluate", FORMAT, before.inputs, self.parameters())
+
+
+def find_obstacle(pointer: Pointer, model_fingerprint: str) -> str:
+    """Why nobody knows which version is the champion, in words; empty where it is known, or there is none.
+
+    A first push that was killed before it made its version the champion has left no pointer either: the same model carries on.
+    """
+    if pointer.damage or pointer.champion:
+        return pointer.damage
+    whole = [version for version in find_versions(pointer.uri.rpartition("/")[0]) if version.is_complete]
+    records = [version.record for version in whole]
+    if all(record and record.model_fingerprint == model_fingerprint and not record.champion_generation for record in records):
+        return ""
+    highest = whole[-1].number
+    return (
+        f"there is no {pointer.uri}, though there are versions. The highest is what TensorFlow Serving takes: "
+        f"`python -m pipeline models rollback {highest}` makes it the champion again"
+    )

@@ -1,0 +1,54 @@
+"""Turns a step function into a KFP container component: one definition, run in its image or, locally, as a process."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from kfp import dsl
+
+from components import __version__
+
+# Images are <REGISTRY>/<step>:<TAG>. The registry is a plain name, so that images built on a machine are found there.
+REGISTRY = "hpa-pipeline"
+TAG = __version__
+
+
+def image(step: str) -> str:
+    """The image that a step runs in."""
+    return f"{REGISTRY}/{step}:{TAG}"
+
+
+def container_component(step: Callable[..., None], image_of: str = "") -> Any:
+    """Makes a container component whose interface and documentation are those of a step function.
+
+    The command is KFP's own executor on `components/<step>/step.py`: it reads the artifacts, calls the function, and writes
+    what the function set on its outputs. The path is relative to the working directory: WORKDIR in the images, the project's
+    root in a local run.
+
+    Args:
+        step: The function, named as its step. Its parameters are plain values, `Input[...]` and `Output[...]`.
+        image_of: The step whose image has its code, if it has no image of its own.
+    """
+    name = step.__name__
+
+    def container(*_args: object, **_kwargs: object) -> dsl.ContainerSpec:
+        return dsl.ContainerSpec(
+            image=image(image_of or name),
+            command=[
+                "python3",
+                "-u",
+                "-m",
+                "kfp.dsl.executor_main",
+                "--component_module_path",
+                f"components/{name}/step.py",
+                "--function_to_execute",
+                name,
+                "--executor_input",
+                dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
+            ],
+        )
+
+    container.__name__ = name
+    container.__doc__ = step.__doc__
+    container.__signature__ = inspect.signature(step).replace(return_annotation=dsl.ContainerSpec)  # type: ignore[attr-defined]
+    return dsl.container_component(container)

@@ -1,0 +1,99 @@
+"""What a step says while it works: plain lines, each naming the step, that read well in a pod's log."""
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from components.runtime.termination import ended_by_sigterm
+
+# The environment variable in which a local runner gives its process id.
+RUNNER_PID = "HPA_RUNNER_PID"
+# The first line of every step: it says that the step before is over.
+STARTED = "started"
+_SECONDS_BETWEEN_LINES = 5.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The logger above every module of every step.
+_LOGGER = logging.getLogger("components")
+
+
+@contextlib.contextmanager
+def step_log(step: str) -> Iterator[None]:
+    """Sends the step's log lines to standard output, each as `step | message`, and the time it took at the end.
+
+    Also says what to do about a full disk, and ends this process when it gets SIGTERM, and when its parent is gone: a runner
+    that was killed must not leave a training behind.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(f"{step} | %(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
+    # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
+    exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
+    started_s = time.monotonic()
+    with ended_by_sigterm(), _no_room_explained():
+        _LOGGER.info(STARTED)
+        yield
+    _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
+
+
+@contextlib.contextmanager
+def _no_room_explained() -> Iterator[None]:
+    """Says what to do about a full disk, whichever library found it full, and by whatever error."""
+    try:
+        yield
+    except Exception as error:
+        full = next((code for code in _NO_ROOM if os.strerror(code) in str(error)), None)
+        if full is None:
+            raise
+        told = f"{os.strerror(full)}: make room there and run the same command again, which carries on"
+        if isinstance(error, OSError):
+            raise OSError(full, told, error.filename) from None
+        raise OSError(full, told, str(error).splitlines()[0]) from error
+
+
+def exit_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent is gone, however that came: nothing else tells it of a kill."""
+    threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
+
+
+def progress_bar(total: int, unit: str) -> "tqdm[None]":
+    """A tqdm bar that writes a line with count, rate and time left to the log every few seconds.
+
+    Args:
+        total: How many there are.
+        unit: What is counted. `B` counts bytes, shown as kB, MB and GB.
+    """
+    return tqdm(
+        total=total,
+        unit=unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
+        file=_LogLines(),
+        mininterval=_SECONDS_BETWEEN_LINES,
+        ascii=True,
+        bar_format="{n_fmt}/{total_fmt}{unit}, {percentage:.0f} %, {rate_noinv_fmt}, ETA {remaining}",
+    )
+
+
+class _LogLines(io.StringIO):
+    """A file for tqdm that turns each redrawing of a bar into a log line."""
+
+    def write(self, text: str) -> int:
+        line = text.replace("\r", "").strip()
+        if line and not line.endswith("ETA ?"):  # nothing is known of rate and time left yet
+            _LOGGER.info("%s", line)
+        return len(text)
+
+
+def _exit_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,115 @@
+"""The champion: which version of a model is served, by the pointer `<serving_root>/<model name>/champion.json`."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from components import storage
+
+_CHAMPION = "champion.json"
+# As many of the versions that have been champions are remembered; fewer are kept.
+_NUM_FORMER = 100
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that a pointer names.
+
+    Attributes:
+        version: Its number.
+        uri: Its folder.
+        model_fingerprint: The fingerprint of the training that made it.
+        evaluation_fingerprint: The fingerprint of the evaluation that blessed it.
+        generation: Opaque text that identifies the pointer's present content: what `crown` swaps on.
+        former: The versions that were champions before; None where that was not written down.
+    """
+
+    version: int
+    uri: str
+    model_fingerprint: str
+    evaluation_fingerprint: str
+    generation: str
+    former: tuple[int, ...] | None = None
+
+    def has_been(self, version: int) -> bool:
+        """Whether a version is the champion or was it before, as far as is known."""
+        if self.former is None:
+            return version <= self.version
+        return version == self.version or version in self.former
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A pointer as it is found.
+
+    Attributes:
+        uri: Its file.
+        champion: What it names; None where there is no pointer, or a damaged one.
+        generation: As a champion's; empty where there is no pointer.
+        damage: Why it cannot be read, in words; empty where nothing is wrong.
+    """
+
+    uri: str
+    champion: Champion | None
+    generation: str
+    damage: str = ""
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: PositiveInt
+    model_fingerprint: str
+    evaluation_fingerprint: str
+    former: tuple[int, ...] | None = None
+
+
+def find_pointer(serving_root: str, model_name: str) -> Pointer:
+    """Reads the pointer of a model, whatever its state."""
+    uri = pointer_uri(serving_root, model_name)
+    content, generation = storage.read_with_generation(uri) or (b"", "")
+    if not generation:
+        return Pointer(uri, None, "")
+    try:
+        found = _Content.model_validate_json(content)
+    except ValueError:
+        damage = (
+            f"{uri} is damaged: expected JSON with version, model_fingerprint and evaluation_fingerprint. Received: "
+            f"{content[:80]!r}. To write it anew: python -m pipeline models rollback <the version that shall be served>"
+        )
+        return Pointer(uri, None, generation, damage)
+    version_uri = storage.join(serving_root, model_name, str(found.version))
+    return Pointer(uri, Champion(uri=version_uri, generation=generation, **found.model_dump()), generation)
+
+
+def find_champion(serving_root: str, model_name: str) -> Champion | None:
+    """The champion of a model; None where nothing was pushed yet.
+
+    Raises:
+        ValueError: If the pointer is there but cannot be read.
+    """
+    pointer = find_pointer(serving_root, model_name)
+    if pointer.damage:
+        raise ValueError(pointer.damage)
+    return pointer.champion
+
+
+def crown(champion: Champion, serving_root: str, model_name: str) -> None:
+    """Makes a version the champion, if the pointer's generation is still the one that `champion` carries.
+
+    Raises:
+        SwappedMeanwhileError: If another version was made the champion in the meantime.
+    """
+    content = _Content(
+        version=champion.version,
+        model_fingerprint=champion.model_fingerprint,
+        evaluation_fingerprint=champion.evaluation_fingerprint,
+        former=champion.former[-_NUM_FORMER:] if champion.former is not None else None,
+    )
+    data = (content.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
+    storage.swap(pointer_uri(serving_root, model_name), data, champion.generation)
+
+
+def pointer_uri(serving_root: str, model_name: str) -> str:
+    """The file that says which version is the champion."""
+    return storage.join(serving_root, model_name, _CHAMPION)

@@ -1,0 +1,126 @@
+"""Shows, verifies and takes back what is served: `python -m pipeline models`."""
+
+import argparse
+import datetime
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components import storage
+from components.artifacts.parameters import check_parameters
+from components.serving.champion import Champion, Pointer, find_pointer
+from components.serving.promotion import rollback
+from components.serving.versions import DONE_MARK, Version, describe, find_damage, find_strangers, find_versions
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a verification says of one thing, and whether that is well."""
+
+    text: str
+    is_well: bool = True
+
+
+def list_models(serving_root: str, model_name: str) -> list[Finding]:
+    """One line for each version of a model, the newest first."""
+    pointer, versions = find_pointer(serving_root, model_name), find_versions(storage.join(serving_root, model_name))
+    lines = [Finding(_line(version, pointer.champion)) for version in reversed(versions)]
+    return lines if pointer.champion else [*lines, *_without_champion(pointer, versions)]
+
+
+def _line(version: Version, champion: Champion | None) -> str:
+    parts = [f"{version.number:>4}"]
+    if version.is_complete:
+        pushed = datetime.datetime.fromtimestamp(storage.modified_s(storage.join(version.uri, DONE_MARK)), datetime.UTC)
+        parts.append(f"{pushed:%Y-%m-%d %H:%M} UTC")
+    if version.record:
+        parts.append(f"model {version.record.model_fingerprint}  evaluation {version.record.evaluation_fingerprint}")
+        if version.record.restored_from:
+            parts.append(f"copy of version {version.record.restored_from}")
+    if champion and version.number == champion.version:
+        parts.append("champion")
+    elif champion and not champion.has_been(version.number):
+        parts.append("never made the champion, or not yet")
+    if not version.is_complete:
+        parts.append("unfinished")
+    return "  ".join(parts)
+
+
+def _without_champion(pointer: Pointer, versions: Sequence[Version]) -> list[Finding]:
+    """Says that the pointer is lost or damaged, what is served all the same, and what to do."""
+    findings = [Finding(pointer.damage, is_well=False)] if pointer.damage else []
+    if whole := [version.number for version in versions if version.is_complete]:
+        if not pointer.damage:
+            findings.append(Finding(f"there is no {pointer.uri}: no version is the champion", is_well=False))
+        words = f"TensorFlow Serving takes the highest all the same, version {whole[-1]}"
+        advice = f"To make it the champion again: python -m pipeline models rollback {whole[-1]}"
+        findings.append(Finding(f"{words}. {advice}", is_well=False))
+    return findings
+
+
+def verify_models(serving_root: str, model_name: str) -> list[Finding]:
+    """Compares every file of every version with the checksums that were recorded when it was pushed."""
+    pointer, versions = find_pointer(serving_root, model_name), find_versions(storage.join(serving_root, model_name))
+    findings = [_verify(version) for version in versions]
+    champion = pointer.champion
+    if not champion:
+        return [*findings, *_without_champion(pointer, versions)]
+    text = f"version {champion.version} is the champion"
+    if champion.version not in [version.number for version in versions if version.is_complete]:
+        return [*findings, Finding(f"{text}, but it is not there", is_well=False)]
+    above = [str(version.number) for version in versions if version.number > champion.version]
+    if above:
+        advice = f"TensorFlow Serving takes the highest. Run the push again, or models rollback {champion.version}"
+        return [*findings, Finding(f"{text}, but there are later ones ({', '.join(above)}). {advice}", is_well=False)]
+    return [*findings, Finding(text)]
+
+
+def _verify(version: Version) -> Finding:
+    name = f"version {version.number}"
+    if not version.is_complete:
+        return Finding(f"{name}: unfinished: not one that is served")
+    if not version.record:
+        return Finding(f"{name}: its record of checksums is damaged or missing", is_well=False)
+    damage = find_damage(version.uri, version.record, version.record.files) | find_strangers(version.uri, version.record)
+    if damage:
+        return Finding(f"{name}: damaged: {describe(damage)}", is_well=False)
+    return Finding(f"{name}: {len(version.record.files)} files as they were pushed")
+
+
+def roll_back(number: int, serving_root: str, model_name: str) -> Finding:
+    """Makes an old version the champion again, and says which number it has now."""
+    champion = rollback(number, serving_root, model_name)
+    how = "it was already"
+    if champion.is_new:
+        how = "champion.json is written anew" if champion.number == number else f"a copy of version {number}"
+    return Finding(f"version {champion.number} is the champion ({how}): {champion.uri}")
+
+
+def main() -> None:
+    """Does what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=["list", "rollback", "verify"])
+    parser.add_argument("serving_root")
+    parser.add_argument("model_name")
+    parser.add_argument("--version", type=int, default=0)
+    options = parser.parse_args()
+    place = (options.serving_root, options.model_name)
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    try:
+        check_parameters(serving_root=options.serving_root, model_name=options.model_name)
+        if options.action == "list":
+            findings = list_models(*place)
+        elif options.action == "verify":
+            findings = verify_models(*place)
+        else:
+            findings = [roll_back(options.version, *place)]
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"{error}\n")
+    for finding in findings or [Finding(f"{storage.join(*place)}: no version yet")]:
+        print(finding.text)
+    sys.exit(0 if all(finding.is_well for finding in findings) else 1)
+
+
+if __name__ == "__main__":
+    main()

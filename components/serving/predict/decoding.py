@@ -1,0 +1,135 @@
+"""Reads and decodes images in processes of their own, ahead of the model: decoding a PNG holds Python's lock.
+
+What is decoded is what convert would have made of the same files, and what convert would have left out is left out.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+
+from components import storage
+from components.images.decode import MAX_SIDE_PX, BadImageError, sample_pixels
+from components.runtime.progress import exit_with_parent
+from components.serving.predict.folder import ImageFiles
+from components.storage.read_ahead import read_ahead, start_readers
+
+_BATCH_SIZE = 32
+# Large images come in smaller batches, so that memory stays within bounds.
+_BATCH_BYTES = 16 << 20
+# More than the largest image takes without any compression, in colour.
+_MAX_FILE_BYTES = 4 * MAX_SIDE_PX**2
+# As many batches are waiting for the model, beside those that are being decoded.
+_WAITING_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """What a model takes: its filters, in order, and the side of the square images."""
+
+    filters: tuple[str, ...]
+    image_size_px: int
+
+    @property
+    def batch_size(self) -> int:
+        """How many samples the model is given at once."""
+        return max(1, min(_BATCH_SIZE, _BATCH_BYTES // (self.image_size_px**2 * len(self.filters))))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples, decoded.
+
+    Attributes:
+        ids: The samples.
+        pixels: uint8, samples x height x width x channels; zeros for those that cannot be used, so that all batches have
+            one shape, which is all that a GPU needs to plan for.
+        reasons: Why a sample cannot be used; empty for those that can.
+    """
+
+    ids: list[str]
+    pixels: np.ndarray
+    reasons: list[str]
+
+
+@contextlib.contextmanager
+def decoded_batches(samples: Sequence[ImageFiles], images_uri: str, form: ImageForm) -> Iterator[Iterator[Batch]]:
+    """Starts to decode, and gives the batches in order. Few are in memory at any time.
+
+    Args:
+        samples: The samples.
+        images_uri: The folder of their images.
+        form: What the model takes.
+
+    Raises:
+        OSError: If the images cannot be read for a reason that is not the file's.
+        BrokenProcessPool: If a process was killed, as it is when memory runs out.
+    """
+    size = form.batch_size
+    chunks = iter([samples[start : start + size] for start in range(0, len(samples), size)])
+    num_processes = max(1, min(joblib.cpu_count(), -(-len(samples) // size)))
+    # A copy of this process would not do: TensorFlow's threads are not copied with it.
+    pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _start, (os.getpid(), images_uri, form))
+    try:
+        first = itertools.islice(chunks, num_processes + _WAITING_BATCHES)
+        yield _in_order(pool, deque(pool.submit(_decode, chunk) for chunk in first), chunks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, in_flight: deque[Future[Batch]], chunks: Iterator[Sequence[ImageFiles]]
+) -> Iterator[Batch]:
+    while in_flight:
+        batch = in_flight.popleft().result()
+        in_flight.extend(pool.submit(_decode, chunk) for chunk in itertools.islice(chunks, 1))
+        yield batch
+
+
+# What a decoding process works with.
+_form: ImageForm
+_readers: ThreadPoolExecutor
+
+
+def _start(parent: int, images_uri: str, form: ImageForm) -> None:
+    global _form, _readers
+    exit_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process above says when to stop
+    _form, _readers = form, start_readers(images_uri)
+
+
+def _decode(samples: Sequence[ImageFiles]) -> Batch:
+    side = _form.image_size_px
+    pixels = np.zeros((len(samples), side, side, len(_form.filters)), np.uint8)
+    reasons = []
+    for position, (_, files) in enumerate(read_ahead(_readers, samples, _read, lambda sample: sample.num_bytes)):
+        try:
+            if isinstance(files, BadImageError):
+                raise files
+            pixels[position] = sample_pixels(files, _form.filters, side)
+            reasons.append("")
+        except BadImageError as error:
+            reasons.append(str(error))
+    return Batch([sample.sample_id for sample in samples], pixels, reasons)
+
+
+def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
+    if sample.problem:
+        return BadImageError(sample.problem)
+    if sample.num_bytes > len(sample.uris) * _MAX_FILE_BYTES:
+        return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_FILE_BYTES >> 20} MB a filter")
+    files = {}
+    for name, uri in sample.uris.items():
+        try:
+            files[name] = storage.read_bytes(uri)
+        except (FileNotFoundError, PermissionError) as error:
+            return BadImageError(f"the {name} filter cannot be read: {error}")
+    return files

@@ -1,0 +1,73 @@
+"""Finds the samples of a folder, whatever its files are called."""
+
+import logging
+from dataclasses import dataclass
+
+from components import storage
+from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames
+from components.storage.store import StoredFile
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The images of one sample.
+
+    Attributes:
+        sample_id: What their names begin with.
+        uris: Where each filter's image is.
+        num_bytes: Their size together.
+        problem: Why the sample cannot be used, as far as names tell; empty where nothing is wrong with them.
+    """
+
+    sample_id: str
+    uris: dict[str, str]
+    num_bytes: int
+    problem: str = ""
+
+
+def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> list[ImageFiles]:
+    """The samples of a folder, sorted by their ids. Labels are not looked at.
+
+    In the competition's layout, with no images beside `train.csv`, those of the folder `test` are taken, or else of `train`.
+
+    Args:
+        images_uri: The folder.
+        filters: The filters that are wanted, of those that a sample has.
+        image_names: How the files are named.
+
+    Raises:
+        FileNotFoundError: If there are no such images.
+    """
+    everything = storage.list_files(images_uri, is_deep=True)
+    beside = {path: file for path, file in everything.items() if path.partition("/")[0] not in (TEST, TRAIN)}
+    for part, files in (("", beside), *((part, _below(part, everything)) for part in (TEST, TRAIN))):
+        folder = storage.join(images_uri, part) if part else images_uri
+        # With what has an image's name and is no file: links that lead nowhere or in circles, folders.
+        if samples := image_names.by_sample(dict.fromkeys([*files, *storage.list_names(folder)])):
+            _log.info("%d samples in %s", len(samples), folder)
+            return [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)]
+    raise FileNotFoundError(
+        f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
+    )
+
+
+def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
+    return {path.removeprefix(f"{part}/"): file for path, file in files.items() if path.startswith(f"{part}/")}
+
+
+def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, StoredFile]) -> ImageFiles:
+    wanted = {name: names[name] for name in filters if name in names}
+    num_bytes = sum(files[file].num_bytes for file in wanted.values() if file in files)
+    uris = {name: storage.join(folder, file) for name, file in wanted.items()}
+    return ImageFiles(sample_id, uris, num_bytes, _problem(sample_id, wanted, files))
+
+
+def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, StoredFile]) -> str:
+    try:
+        sample_id.encode()
+    except UnicodeEncodeError:  # what the file system holds is in another encoding
+        return "its file name is not in UTF-8: rename it"
+    no_files = [name for name, file in wanted.items() if file not in files]
+    return f"the {no_files[0]} filter is no file, but a folder, or a link that leads to none" if no_files else ""

@@ -1,0 +1,320 @@
+"""Makes versions of served models, and the champion of each: pushes, and goes back to an earlier one.
+
+What identifies a version is what it decides: the model's fingerprint and the thresholds that are served with it. Stock
+TensorFlow Serving takes the highest number, complete or not: so a version gets its number when it is whole and verified, and
+the champion is always made the highest one.
+"""
+
+import contextlib
+import logging
+import math
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, TrainedModel
+from components.serving.champion import Champion, Pointer, crown, find_pointer
+from components.serving.versions import (
+    DONE_MARK,
+    MISSING,
+    RECORD,
+    Record,
+    Version,
+    describe,
+    find_damage,
+    find_incoming,
+    find_versions,
+    is_served,
+    remove_versions,
+)
+from components.storage import SwappedMeanwhileError, folders
+
+_log = logging.getLogger(__name__)
+
+# How many complete versions stay: the champion, and those that a rollback can go back to.
+KEPT_VERSIONS = 5
+
+
+class SupersededError(ValueError):
+    """The model is an old version, and another has been made the champion since. Only a rollback goes back to it."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """The champion that a push or a rollback leaves.
+
+    Attributes:
+        number: Its version number.
+        uri: Its folder.
+        is_new: Whether it was made the champion now, and had not been before.
+    """
+
+    number: int
+    uri: str
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the versions of a model are, and what is there."""
+
+    serving_root: str
+    model_name: str
+
+    @property
+    def uri(self) -> str:
+        return storage.join(self.serving_root, self.model_name)
+
+    def pointer(self) -> Pointer:
+        return find_pointer(self.serving_root, self.model_name)
+
+    def versions(self) -> dict[int, Version]:
+        return {version.number: version for version in find_versions(self.uri)}
+
+
+def push_model(
+    model_dir: Path, thresholds: Sequence[float], evaluation: str, champion_generation: str, serving_root: str, model_name: str
+) -> Pushed:
+    """Copies a model to a version of its own, with its fitted thresholds, and makes it the champion.
+
+    What a killed push has made is used where it is whole; a push that was finished is found, and files that have been damaged
+    since are copied again.
+
+    Args:
+        model_dir: The SavedModel.
+        thresholds: One a class, in the model's order.
+        evaluation: The fingerprint of the evaluation that blessed the model.
+        champion_generation: Of the champion's pointer when the model was judged; empty if there was no champion.
+        serving_root: The folder above the models.
+        model_name: The folder above the versions.
+
+    Raises:
+        ValueError: If the thresholds are not one number a class.
+        SwappedMeanwhileError: If there is another champion than the one that the model was judged against.
+        SupersededError: If the model has been served before, and another took its place.
+    """
+    trained = TrainedModel.read(str(model_dir / MODEL_MANIFEST))
+    if len(thresholds) != len(trained.class_names) or not all(map(math.isfinite, thresholds)):
+        raise ValueError(f"Expected one threshold for each of {len(trained.class_names)} classes. Received: {thresholds}")
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = Path(folder) / "thresholds.csv"
+        fitted.write_text("".join(f"{value!r}\n" for value in thresholds), encoding="utf-8")
+        files = {path.relative_to(model_dir).as_posix(): path for path in model_dir.rglob("*") if path.is_file()}
+        files.pop(RECORD, None)  # of a version that was copied: this one gets its own
+        if DONE_MARK not in files:
+            raise FileNotFoundError(f"{model_dir}: expected a SavedModel, with {DONE_MARK}; there is none")
+        files[MODEL_THRESHOLDS] = fitted
+        record = Record(
+            model_fingerprint=trained.fingerprint,
+            evaluation_fingerprint=evaluation,
+            champion_generation=champion_generation,
+            files={name: storage.file_crc32c(path) for name, path in sorted(files.items())},
+        )
+        return _push(files, record, _Place(serving_root, model_name))
+
+
+def _push(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
+    champion, versions = place.pointer().champion, place.versions()
+    if champion:
+        if there := _already_served(record, champion, versions):
+            served, its_record = there
+            names = set(its_record.files)
+            _complete(files, served.uri, its_record, names - {DONE_MARK})
+            _complete(files, served.uri, its_record, names & {DONE_MARK})
+            _tidy(place)
+            return served
+        _refuse_superseded(record, versions.values(), champion)
+    return _make_champion(files, record, place)
+
+
+def _already_served(record: Record, champion: Champion, versions: Mapping[int, Version]) -> tuple[Pushed, Record] | None:
+    """The champion with its own record, if it decides as a version of this record would, and is the one that is served."""
+    current = versions.get(champion.version)
+    if current and current.record and current.record.serves_the_same_as(record) and is_served(current, versions):
+        return Pushed(current.number, current.uri, is_new=False), current.record
+    return None
+
+
+def _refuse_superseded(record: Record, versions: Iterable[Version], champion: Champion) -> None:
+    for version in versions:
+        same = version.record and version.record.serves_the_same_as(record)
+        if same and version.is_complete and version.number < champion.version and champion.has_been(version.number):
+            raise SupersededError(
+                f"this model with these thresholds is version {version.number} already, and version {champion.version} has "
+                f"taken its place. To serve it again: python -m pipeline models rollback {version.number}"
+            )
+
+
+def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
+    """Copies an old version to a new highest one, and makes that the champion.
+
+    Where the pointer is lost or damaged, it is written anew; the highest version then need not be copied.
+
+    Args:
+        number: The old version.
+        serving_root: The folder above the models.
+        model_name: The folder above the versions.
+
+    Raises:
+        ValueError: If there is no such version.
+        OSError: If the version is damaged.
+        SwappedMeanwhileError: If another version was made the champion in the meantime.
+    """
+    place = _Place(serving_root, model_name)
+    pointer, versions = place.pointer(), place.versions()
+    old = versions.get(number)
+    if not old or not old.is_complete or not old.record:
+        whole = ", ".join(str(version.number) for version in versions.values() if version.is_complete and version.record)
+        raise ValueError(f"{place.uri}: expected one of the versions {whole or '(none)'}. Received: {number}")
+    is_highest = number == max(versions)
+    there = _already_served(old.record, pointer.champion, versions) if pointer.champion else None
+    if there and there[0].number == max(versions) and not find_damage(there[0].uri, there[1], there[1].files):
+        return there[0]
+    if damage := find_damage(old.uri, old.record, old.record.files):
+        raise OSError(f"{old.uri} is damaged, so that it was not made the champion: {describe(damage)}")
+    if is_highest and not pointer.champion:
+        _crown(number, old.record, pointer, place)
+        return Pushed(number, old.uri, is_new=True)
+    with tempfile.TemporaryDirectory() as folder:
+        storage.fetch_tree(old.uri, Path(folder))
+        files = {name: Path(folder) / name for name in old.record.files}
+        changed = {"champion_generation": pointer.generation, "restored_from": number}
+        return _make_champion(files, old.record.model_copy(update=changed), place)
+
+
+def _make_champion(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
+    """Makes a version of files that are described by a record, and swaps the champion's pointer."""
+    try:
+        number = _find_begun(files, record, place) or _publish(files, record, place)
+        _crown(number, record, _wanted_pointer(record, place), place)
+    except SwappedMeanwhileError:
+        return _give_up(record, place)
+    uri = storage.join(place.uri, str(number))
+    _log.info("%d files copied to %s and verified; version %d is the champion", len(files), uri, number)
+    _tidy(place)
+    return Pushed(number, uri, is_new=True)
+
+
+def _wanted_pointer(record: Record, place: _Place) -> Pointer:
+    """The champion's pointer, if it is still the one that the model was judged against."""
+    pointer = place.pointer()
+    if pointer.generation != record.champion_generation:
+        raise SwappedMeanwhileError(pointer.uri)
+    return pointer
+
+
+def _find_begun(files: Mapping[str, Path], record: Record, place: _Place) -> int | None:
+    """The version of this record, if the same push has made it, and was killed before the champion was swapped."""
+    versions = place.versions()
+    highest = versions.get(max(versions, default=0))
+    if not highest or not highest.is_complete or highest.record != record:
+        return None
+    _complete(files, highest.uri, record, record.files)
+    return highest.number
+
+
+def _publish(files: Mapping[str, Path], record: Record, place: _Place) -> int:
+    """Copies files to where no server looks, verifies them there, and gives the folder the next free number."""
+    _wanted_pointer(record, place)
+    with folders.incoming(place.uri) as incoming:
+        try:
+            storage.write_bytes(storage.join(incoming, RECORD), record.to_json())
+            _complete(files, incoming, record, record.files)
+            # A server takes what has a number at once: the question whether it is still wanted comes right before.
+            champion, versions = _wanted_pointer(record, place).champion, place.versions()
+            number = max([*versions, champion.version if champion else 0], default=0)
+            while True:
+                number += 1
+                with contextlib.suppress(FileExistsError):  # another push has taken the number in the meantime
+                    folders.move(incoming, storage.join(place.uri, str(number)), RECORD, DONE_MARK)
+                    return number
+        except OSError:
+            _wanted_pointer(record, place)  # who has won may have tidied up already
+            raise
+
+
+def _crown(number: int, record: Record, pointer: Pointer, place: _Place) -> None:
+    before = pointer.champion
+    if before and before.former is not None:
+        former = (*before.former, before.version)
+    else:  # what was is not written down: whatever is complete may have been, but for what this very push makes twice at once
+        older = [version for version in place.versions().values() if version.is_complete and version.number < number]
+        former = tuple(version.number for version in older if version.record != record)
+    uri = storage.join(place.uri, str(number))
+    champion = Champion(number, uri, record.model_fingerprint, record.evaluation_fingerprint, pointer.generation, former)
+    crown(champion, place.serving_root, place.model_name)
+
+
+def _give_up(record: Record, place: _Place) -> Pushed:
+    """Leaves nothing behind that is no champion, when there is another champion than the one that a model was judged against.
+
+    Returns:
+        The champion, if the same push has made it at the same time.
+
+    Raises:
+        SwappedMeanwhileError: If it is somebody else's.
+    """
+    _tidy(place)
+    champion, versions = place.pointer().champion, place.versions()
+    current = versions.get(champion.version) if champion else None
+    if current and current.record == record:
+        return Pushed(current.number, current.uri, is_new=False)
+    now = f"version {champion.version} is the champion" if champion else "there is no champion"
+    raise SwappedMeanwhileError(
+        f"{place.uri}: nothing was pushed: somebody else has changed the champion since this model was judged against it, and "
+        f"now {now}. Run the same again: the model is then judged against the present one"
+    )
+
+
+def _complete(files: Mapping[str, Path], uri: str, record: Record, names: Collection[str]) -> None:
+    """Copies those files of a version that are missing or damaged, and verifies every one.
+
+    Args:
+        files: Where to copy from, by name.
+        uri: The version's folder.
+        record: What its files should be.
+        names: Which of them are to be right in the end.
+
+    Raises:
+        OSError: If a file is not what the record says, after it was copied.
+    """
+    damage = find_damage(uri, record, names)
+
+    def copy(name: str) -> None:
+        target = storage.join(uri, name)
+        if damage[name] != MISSING:
+            _log.warning("%s %s: it is copied again", target, damage[name])
+            storage.remove(target)
+        storage.store(files[name], target)
+
+    storage.for_each(copy, [name for name in damage if name in files])
+    if damage and (left := find_damage(uri, record, names)):
+        raise OSError(f"{uri} is damaged: {describe(left)}. Delete this version and run again")
+
+
+def _tidy(place: _Place) -> None:
+    """Removes what cannot become the champion any more, and the versions below those that are kept.
+
+    Whatever was judged against a champion that has been replaced since is refused when it asks to be the next one: so it goes,
+    whether its push was killed or is slow. Versions come before the pointer here: one that is made later is not looked at.
+    """
+    storage.sweep(place.uri)
+    begun, versions = find_incoming(place.uri), place.versions()
+    pointer = place.pointer()
+    if not pointer.champion:
+        return
+    champion = pointer.champion
+    judged = [version for version in versions.values() if version.record and not champion.has_been(version.number)]
+    remove_versions(
+        version
+        for version in (*begun, *judged)
+        if not version.record or version.record.champion_generation != pointer.generation
+    )
+    left = [version for version in place.versions().values() if version.number <= champion.version]
+    complete = [version.number for version in left if version.is_complete]
+    if len(complete) > KEPT_VERSIONS:
+        old = [version for version in left if version.number < complete[-KEPT_VERSIONS]]
+        remove_versions(old)
+        _log.info("removed old versions: %s; the newest %d stay", ", ".join(str(v.number) for v in old), KEPT_VERSIONS)

@@ -1,0 +1,91 @@
+import pytest
+
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames, check_pattern, parse_filters, plain_id
+
+_OWN = "red=tubulin,green=antibody,blue=DAPI"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "filters", "path", "expected"),
+    [
+        ("{id}_{filter}.png", "", "a_b_green.png", ("a_b", "green")),
+        ("{id}_{filter}.png", "", "A_GREEN.PNG", ("A", "green")),
+        ("{id}_{filter}.png", "", "plate1/A01_red.png", ("plate1_A01", "red")),
+        ("{id}-{filter}.png", _OWN, "A01-dapi.png", ("A01", "blue")),
+        ("{id}_ch{filter}.png", "red=0,green=1,blue=2", "plate 1/A01 f1_ch2.png", ("plate_1_A01_f1", "blue")),
+        ("{filter}/{id}.png", _OWN, "antibody/A01.png", ("A01", "green")),
+        ("{id}/{filter}.png", _OWN, "p1/A01/tubulin.png", ("p1_A01", "red")),
+        ("{id}_{filter}_*.png", _OWN, "A01_DAPI_20240103.png", ("A01", "blue")),
+        ("{id}_{filter}.png", "red=er,green=my_er,blue=x", "a_my_er.png", ("a", "green")),
+        ("{id}.{filter}.png", "red=a+b,green=(c),blue=d", "s.(c).png", ("s", "green")),
+    ],
+)
+def test_a_path_names_its_sample_and_its_filter(pattern: str, filters: str, path: str, expected: tuple[str, str]) -> None:
+    assert ImageNames(pattern, filters).parse(path) == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["a_pink.png", "a_red.jpg", "_red.png", "red.png", "._a_red.png", "p/._a_red.png", ".cache/a_red.png", "train.csv"]
+)
+def test_other_files_and_hidden_ones_are_none(path: str) -> None:
+    assert COMPETITION_NAMES.parse(path) is None
+
+
+def test_yellow_is_unknown_where_it_was_left_out() -> None:
+    assert ImageNames(filters=_OWN).parse("a_yellow.png") is None
+
+
+def test_two_files_that_are_one_filter_of_one_sample_are_refused_with_their_names() -> None:
+    with pytest.raises(ValueError, match=r"Two files are the red filter of sample p_a: p/a_red\.png and p_a_red\.png"):
+        COMPETITION_NAMES.by_sample(["p/a_red.png", "p_a_red.png"])
+
+
+def test_an_example_is_a_name_that_is_understood() -> None:
+    names = ImageNames("{filter}/{id}.png", _OWN)
+    assert names.example("A01") == "antibody/A01.png"
+    assert names.parse(names.example("A01")) == ("A01", "green")
+
+
+def test_an_id_has_no_slash_and_no_space() -> None:
+    assert plain_id("plate 1/A01") == "plate_1_A01"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        "{id}.png",
+        "{filter}.png",
+        "{id}_{id}_{filter}.png",
+        "{id}_{filter}.tif",
+        "/{id}_{filter}.png",
+        "../{id}_{filter}.png",
+    ],
+)
+def test_a_pattern_that_says_too_little_or_leaves_the_folder_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected"):
+        check_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ("red=a,green=b", "blue missing"),
+        ("red=a,green=A,blue=c", "one name twice"),
+        ("red=a,green=b,blue=", "'blue=' is no such name"),
+        ("red=a,green=b,blue=c,pink=d", "'pink=d' is no such name"),
+        ("tubulin,antibody,DAPI", "'tubulin' is no such name"),
+        ("red=a,red=b,green=c,blue=d", "'red=b' is no such name"),
+    ],
+)
+def test_stains_that_do_not_fit_are_refused_with_what_was_found(filters: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_filters(filters)
+
+
+def test_stains_may_be_given_in_any_order_and_with_spaces() -> None:
+    assert list(parse_filters("blue = DAPI, green=GFP ,red=tubulin").items()) == [
+        ("red", "tubulin"),
+        ("green", "GFP"),
+        ("blue", "DAPI"),
+    ]

@@ -1,0 +1,71 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.artifacts.index import ImageFile, Sample, at_line, dump_index, kind_of, read_index
+from components.artifacts.labels import FILTERS
+
+# No carriage return: a source reads its text with every line end turned into a line feed, and csv before Python 3.13 would
+# not quote it.
+_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=20)
+_files = st.builds(
+    ImageFile, name=_texts.filter(bool), num_bytes=st.integers(0, 2**40), crc32c=st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
+)
+_samples = st.builds(
+    Sample,
+    sample_id=_texts,
+    labels=st.frozensets(st.integers(0, 99), max_size=5).map(lambda labels: tuple(sorted(labels))),
+    batch=st.integers(0, 1000),
+    reason=_texts,
+    files=st.dictionaries(st.sampled_from(FILTERS), _files),
+)
+
+
+@pytest.fixture(scope="module")
+def index_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every example of a property writes its index."""
+    return tmp_path_factory.mktemp("index") / "index.csv.gz"
+
+
+@given(samples=st.lists(_samples, max_size=5))
+def test_comes_back_as_it_was_written(index_path: Path, samples: list[Sample]) -> None:
+    index_path.write_bytes(dump_index(samples))
+    assert read_index(str(index_path)) == samples
+
+
+def test_is_the_same_bytes_whatever_the_order_of_the_filters() -> None:
+    files = {name: ImageFile(f"a_{name}.png", 7, "00c0ffee") for name in FILTERS}
+    other_order = {name: files[name] for name in reversed(FILTERS)}
+    assert dump_index([Sample("a", (1,), 0, "", files)]) == dump_index([Sample("a", (1,), 0, "", other_order)])
+
+
+def test_is_a_table_that_a_spreadsheet_opens() -> None:
+    files = {"green": ImageFile("a_green.png", 7, "00c0ffee")}
+    assert gzip.decompress(dump_index([Sample("a", (0, 16), 2, "no, none", files)])).decode() == (
+        "id,labels,batch,reason,red_file,red_bytes,red_crc32c,green_file,green_bytes,green_crc32c,"
+        "blue_file,blue_bytes,blue_crc32c,yellow_file,yellow_bytes,yellow_crc32c\n"
+        'a,0 16,2,"no, none",,,,a_green.png,7,00c0ffee,,,,,,\n'
+    )
+
+
+def test_with_other_columns_is_refused_with_the_file_name(tmp_path: Path) -> None:
+    path = tmp_path / "index.csv.gz"
+    path.write_bytes(gzip.compress(b"id,labels\na,0\n"))
+    with pytest.raises(ValueError, match=rf"{path}: expected the columns id,labels,batch.*Received: \['id', 'labels'\]"):
+        read_index(str(path))
+
+
+def test_that_is_empty_is_refused_with_the_file_name(tmp_path: Path) -> None:
+    path = tmp_path / "index.csv.gz"
+    path.write_bytes(gzip.compress(b""))
+    with pytest.raises(ValueError, match=rf"{path}: expected the columns"):
+        read_index(str(path))
+
+
+def test_reasons_are_of_one_kind_whatever_their_lines() -> None:
+    one, other = (at_line("Target is empty", "train.csv", line) for line in (2, 33))
+    assert one == "Target is empty (train.csv, line 2)"
+    assert kind_of(one) == kind_of(other) == kind_of("Target is empty") == "Target is empty"

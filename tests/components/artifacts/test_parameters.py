@@ -1,0 +1,97 @@
+from typing import Any
+
+import pytest
+
+from components.artifacts.parameters import RULES, check_parameters
+
+# For every rule: values at the edge of what fits, and values just beyond it.
+_CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "source": (
+        ["dir:/cells", "dir:cells", "dir:gs://cells/hpa", "synthetic:10", "synthetic:450", "kaggle:human-protein-atlas"],
+        [
+            "",
+            "kaggle:",
+            "kaggle:a/b",
+            "dir:",
+            "dir",
+            "synthetic:2",
+            "synthetic:-9",
+            "synthetic:",
+            "synthetic:\u0663",
+            "s3:cells",
+            "/cells",
+        ],
+    ),
+    "data_root": (["/data", "gs://bucket/data", "gs://bucket"], ["", "  ", "gs://", "s3://bucket/data"]),
+    "serving_root": (["/models", "gs://bucket/models"], ["", "  ", "gs://", "http://host/models"]),
+    "parallel_transfers": ([1, 256], [0, 257]),
+    "file_pattern": (
+        ["{id}_{filter}.png", "{filter}/{id}_*.PNG"],
+        ["", "{id}.png", "{id}_{filter}.tif", "../{id}_{filter}.png"],
+    ),
+    "filters": (["", "red=a,green=b,blue=c"], ["red=a", "tubulin"]),
+    "model_name": (["cells", "cells_2-a"], ["", "a/b", "..", "a b", "\u00e9"]),
+    "image_size_px": ([75, 3072], [74, 3073, 0, -299]),
+    "channels": (["rgb", "rgby"], ["", "rg", "bgr", "RGB"]),
+    "split": (["grouped", "random"], ["", "Random", "stratified"]),
+    "validation_fraction": ([0.01, 0.5], [0.0, 0.51, -0.1, float("nan")]),
+    "test_fraction": ([0.0, 0.5], [-0.01, 0.51, float("nan")]),
+    "seed": ([0, 2**31 - 1], [-1, 2**31]),
+    "max_bad_fraction": ([0.0, 1.0], [-0.01, 1.01, float("nan")]),
+    "beam_runner": (
+        ["local", "DataflowRunner", "flinkrunner", "Flink"],
+        ["", " ", "Local", "DataFlowRuner", "dataflow runner", "os.path"],
+    ),
+    "recipe": (["paper", "strong"], ["", "no such recipe"]),
+    "loss": (["", "bce", "focal", "bce_soft_f1"], ["BCE", "hinge"]),
+    "precision": (["auto", "float32", "float16", "bfloat16"], ["", "half"]),
+    "weights": (["imagenet"], ["", " "]),
+    "epochs": ([0, 150], [-1]),
+    "batch_size": ([0, 16], [-1]),
+    "learning_rate": ([0.0, 0.001, 10.0], [-0.001, 10.1, float("nan")]),
+    "patience": ([0, 5], [-1]),
+    "blessing_min_gain": ([-1.0, 0.0, 1.0], [-1.1, 1.1, float("nan")]),
+    "blessing_max_class_drop": ([0.0, 1.0], [-0.01, 1.1, float("nan")]),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (fitting, _) in _CASES.items() for value in fitting])
+def test_values_that_fit_are_taken(name: str, value: Any) -> None:
+    check_parameters(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, wrong) in _CASES.items() for value in wrong])
+def test_values_that_do_not_fit_are_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: expected .*Received: {name}="):
+        check_parameters(**{name: value})
+
+
+def test_every_rule_is_tried_here() -> None:
+    assert RULES.keys() == _CASES.keys()
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(ValueError, match="expected") as raised:
+        check_parameters(image_size_px=10, seed=0, channels="bgr")
+    assert str(raised.value).splitlines() == [
+        "image_size_px: expected a number from 75 to 3072. Received: image_size_px=10",
+        "channels: expected one of rgb, rgby. Received: channels=bgr",
+    ]
+
+
+def test_a_parameter_without_a_rule_may_have_any_value() -> None:
+    check_parameters(beam_options="--whatever")
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"source": "synthetic:10", "classes": "c.csv"}, "classes"),
+        ({"source": "synthetic:10", "filters": "red=a,green=b,blue=c"}, "file_pattern and filters"),
+        ({"source": "kaggle:cells", "file_pattern": "{filter}/{id}.png"}, "file_pattern and filters"),
+    ],
+)
+def test_what_a_source_has_no_use_for_is_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=f"^{named}: "):
+        check_parameters(**values)
+    check_parameters(**(values | {"source": "dir:cells"}))

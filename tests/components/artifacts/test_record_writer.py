@@ -1,0 +1,81 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import storage
+from components.artifacts.record_writer import RecordWriter, encode_example, frame_record, is_whole_record
+
+
+def _tensorflow_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
+    """The same by TensorFlow's own classes."""
+
+    def integers(values: Sequence[int]) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    def content(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    height, width, channels = pixels.shape
+    features = {
+        "image/raw": content(pixels.tobytes()),
+        "image/height": integers([height]),
+        "image/width": integers([width]),
+        "image/channels": integers([channels]),
+        "image/filename": content(sample_id.encode()),
+        "image/class/label": integers(labels),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=200),
+    st.lists(st.integers(0, 2**40), max_size=60),
+    st.sampled_from([(1, 1, 3), (2, 3, 4), (11, 5, 3), (75, 75, 3), (130, 300, 4)]),
+)
+def test_an_example_is_the_bytes_that_tensorflow_writes(sample_id: str, labels: list[int], shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(len(labels)).integers(0, 256, shape, dtype=np.uint8)
+    assert encode_example(sample_id, pixels, labels) == _tensorflow_example(sample_id, pixels, labels)
+
+
+def test_a_file_is_the_bytes_that_tensorflow_writes_and_says_where_its_records_are(tmp_path: Path) -> None:
+    examples = [bytes(size) + bytes(range(size % 256)) for size in (0, 1, 127, 128, 70000)]
+    with tf.io.TFRecordWriter(str(tmp_path / "expected")) as expected:
+        for example in examples:
+            expected.write(example)
+    with RecordWriter(tmp_path / "written") as writer:
+        starts = [writer.write(frame_record(example)) for example in examples]
+    data = (tmp_path / "written").read_bytes()
+    assert data == (tmp_path / "expected").read_bytes()
+    assert [record.numpy() for record in tf.data.TFRecordDataset(str(tmp_path / "written"))] == examples
+    assert (writer.num_records, writer.num_bytes, writer.crc32c) == (5, len(data), storage.crc32c(data))
+    for start, example in zip(starts, examples, strict=True):
+        assert data[start:].startswith(frame_record(example))
+
+
+def test_a_file_without_records_is_empty(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "written") as writer:
+        pass
+    assert (tmp_path / "written").read_bytes() == b""
+    assert (writer.num_records, writer.num_bytes, writer.crc32c) == (0, 0, "00000000")
+
+
+@given(st.binary(max_size=300), st.data())
+def test_a_record_with_any_changed_byte_is_not_whole(example: bytes, data: st.DataObject) -> None:
+    record = bytearray(frame_record(example))
+    assert is_whole_record(bytes(record))
+    record[data.draw(st.integers(0, len(record) - 1))] ^= data.draw(st.integers(1, 255))
+    assert not is_whole_record(bytes(record))
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 7, 8, 11, 12, 15, 16, 18])
+def test_a_record_that_ends_early_is_not_whole(num_bytes: int) -> None:
+    assert not is_whole_record(frame_record(b"abc")[:num_bytes])
+
+
+def test_two_records_are_not_a_whole_one() -> None:
+    assert not is_whole_record(frame_record(b"abc") + frame_record(b"abc"))

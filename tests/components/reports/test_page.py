@@ -1,0 +1,54 @@
+import base64
+import re
+
+import jinja2
+import pytest
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from components.reports.page import Section, figure, image, render_page, table
+
+
+def test_a_page_shows_its_sections_in_order_and_needs_nothing_else() -> None:
+    page = render_page("Title", "Subtitle", [Section("One", Markup("<b>1</b>"), "how to read it"), Section("Two", Markup("2"))])
+    assert re.findall(r"<h[12]>(.*?)</h", page) == ["Title", "One", "Two"]
+    assert "<b>1</b>" in page
+    assert "how to read it" in page
+    assert not re.search(r"(?:src|href)=\"(?!data:)|@import|<script", page)
+
+
+def test_text_that_looks_like_markup_stays_text() -> None:
+    page = render_page("<script>", "&", [Section("<b>", table(["<i>"], [["<img>"]]), "<u>")])
+    assert not {"<script>", "<b>", "<i>", "<img>", "<u>"} & set(re.findall(r"<[a-z]+>", page))
+    assert page.count("&lt;script&gt;") == 2
+
+
+def test_a_table_shows_numbers_as_people_read_them() -> None:
+    html = table(["a", "b", "c"], [[31072, 0.12345, "x"], [1, 2.0, Markup("<b>y</b>")]])
+    assert re.findall(r"<th>(.*?)</th>", html) == ["a", "b", "c"]
+    assert re.findall(r'<td class="number">(.*?)</td>', html) == ["31,072", "0.123", "1", "2.000"]
+    assert re.findall(r"<td>(.*?)</td>", html) == ["x", "<b>y</b>"]
+
+
+def test_an_image_is_inside_the_page_with_a_text_for_those_who_cannot_see_it() -> None:
+    html = image(b"\x89PNG", "png", 'a "quoted" text')
+    assert base64.b64encode(b"\x89PNG").decode() in html
+    assert 'alt="a &#34;quoted&#34; text"' in html
+
+
+def test_a_figure_is_an_svg_without_a_date() -> None:
+    def draw() -> Markup:
+        plot = Figure(figsize=(1, 1))
+        plot.subplots().plot([0, 1])
+        return figure(plot, "a line")
+
+    data = re.search(r"base64,([^\"]+)", draw())
+    assert data is not None
+    svg = base64.b64decode(data[1])
+    assert b"<svg" in svg
+    assert b"<dc:date>" not in svg
+
+
+def test_a_section_without_a_title_is_an_error_not_a_gap() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        render_page("Title", "", [object()])  # type: ignore[list-item]

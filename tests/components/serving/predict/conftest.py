@@ -1,0 +1,60 @@
+"""A small served model, and folders of images."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
+from components.train.export import export_model
+from components.train.model import build_model
+
+SIDE_PX = 32
+FILTERS = ["red", "green", "blue"]
+CLASS_NAMES = ["Nucleoli", "Cytosol", "Rods & rings"]
+THRESHOLDS = "0.4\n0.5\n0.6\n"
+
+
+@pytest.fixture(scope="session")
+def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version as push leaves it. Its answers differ from sample to sample, on both sides of the thresholds."""
+    keras.utils.set_random_seed(1)
+    pixels = keras.Input((SIDE_PX, SIDE_PX, len(FILTERS)))
+    backbone = keras.Model(pixels, keras.layers.Conv2D(8, SIDE_PX)(pixels))
+    channels = np.ones(len(FILTERS), np.float32)
+    network = build_model(backbone, 128 * channels, 10 * channels, len(CLASS_NAMES), dropout=0.0)
+    folder = tmp_path_factory.mktemp("serving") / "hpa" / "1"
+    export_model(network, FILTERS, CLASS_NAMES, ["trained-on"], folder)
+    manifest = TrainedModel(
+        fingerprint="f",
+        inputs={},
+        parameters={},
+        source="test",
+        licence="none",
+        class_names=CLASS_NAMES,
+        channels=FILTERS,
+        image_size_px=SIDE_PX,
+        epochs_trained=1,
+        best_epoch=1,
+        metrics={},
+    )
+    (folder / MODEL_MANIFEST).write_bytes(manifest.to_json())
+    (folder / "assets" / "thresholds.csv").write_text(THRESHOLDS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cells_dir(tmp_path_factory: pytest.TempPathFactory, make_folder: Callable[..., Path]) -> Path:
+    """Images of 70 samples, so three batches."""
+    return make_folder(tmp_path_factory.mktemp("images") / "cells", {f"s{number:02d}": "0" for number in range(70)}, side_px=48)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("components")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before

@@ -1,0 +1,161 @@
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST
+from components.images.decode import sample_pixels
+from components.serving.champion import Champion, crown
+from components.serving.predict.prediction import find_version, predict
+from components.serving.versions import DONE_MARK
+from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _files(folder: Path, sample_id: str) -> dict[str, bytes]:
+    return {name: (folder / f"{sample_id}_{name}.png").read_bytes() for name in FILTERS}
+
+
+def test_every_sample_gets_what_the_served_model_says_of_its_files(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "predictions.csv"
+    predicted = predict(str(version_dir), str(cells_dir), str(out))
+    assert (predicted.num_good, predicted.num_bad) == (70, 0)
+    ids = [f"s{number:02d}" for number in range(70)]
+    samples = [_files(cells_dir / "train", sample_id) for sample_id in ids]
+    served = tf.saved_model.load(str(version_dir)).signatures
+    answer = served["pixels"](pixels=tf.constant(np.stack([sample_pixels(files, FILTERS, SIDE_PX) for files in samples])))
+    from_png = served["serving_default"](**{name: tf.constant([files[name] for files in samples]) for name in FILTERS})
+
+    rows = _rows(out)
+    assert [row["Id"] for row in rows] == ids
+    assert list(rows[0]) == ["Id", "Decisions", *CLASS_NAMES]
+    probabilities = np.array([[row[name] for name in CLASS_NAMES] for row in rows], np.float32)
+    assert np.allclose(probabilities, answer["probabilities"], atol=1e-6)
+    assert np.allclose(probabilities, from_png["probabilities"], atol=0.05)  # another decoder, which averages areas alike
+    decided = answer["decisions"].numpy()
+    assert 0 < decided.sum() < decided.size
+    assert (decided == (probabilities >= np.array([0.4, 0.5, 0.6], np.float32))).all()
+    for row, decisions in zip(rows, decided, strict=True):
+        assert row["Decisions"] == "; ".join(np.array(CLASS_NAMES)[decisions])
+
+    submission = (tmp_path / "deep" / "predictions.submission.csv").read_text().splitlines()
+    targets = [" ".join(map(str, np.flatnonzero(decisions))) for decisions in decided]
+    assert submission == ["Id,Predicted", *(f"{sample_id},{target}" for sample_id, target in zip(ids, targets, strict=True))]
+    assert (tmp_path / "deep" / "predictions.bad.csv").read_text() == "Id,Reason\n"
+    assert sorted(path.name for path in out.parent.iterdir() if path.is_file()) == [
+        "predictions.bad.csv",
+        "predictions.csv",
+        "predictions.submission.csv",
+    ]
+
+
+def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
+    cells = tmp_path / "cells"
+    shutil.copytree(cells_dir / "train", cells)
+    (cells / "s01_green.png").write_bytes((cells / "s01_green.png").read_bytes()[:500])
+    (cells / "s02_blue.png").unlink()
+    (cells / "s03_red.png").write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    (cells / "s04_red.png").write_bytes(b"")
+    with (cells / "s05_red.png").open("r+b") as file:
+        file.truncate(4 << 30)  # no memory is taken for it
+    shutil.copyfile(cells / "s40_red.png", cells / "s40_green.png")
+    (cells / "s69_yellow.png").unlink()  # which the model does not look at
+    (cells / "s70_yellow.png").write_bytes(b"")
+    (cells / "notes.txt").write_text("no image")
+    (cells / "s97_blue.png").mkdir()
+    (cells / "s98_blue.png").symlink_to("s98_blue.png")
+    (cells / "s99_blue.png").symlink_to(cells / "nowhere")
+    for name in ("red", "green", "blue"):
+        shutil.copyfile(cells / f"s50_{name}.png", cells / f"caf\udce9_{name}.png")
+        shutil.copyfile(cells / f"s51_{name}.png", cells / f'a, "b" 細胞_{name}.png')
+    predicted = predict(str(version_dir), str(cells), str(tmp_path / "p.csv"))
+    assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
+        "s01": "the green filter is a truncated PNG: its end is missing",
+        "s02": "the blue filter is missing",
+        "s03": "the red filter is a JPEG file: export it as an 8-bit greyscale PNG (docs/own-data.md has a command for that)",
+        "s04": "the red filter is an empty file",
+        "s05": "4096 MB of images: expected at most 64 MB a filter",
+        "s40": "the red and green filters show the same image",
+        "s70": "the red filter is missing",
+        "s97": "the blue filter is no file, but a folder, or a link that leads to none",
+        "s98": "the blue filter is no file, but a folder, or a link that leads to none",
+        "s99": "the blue filter is no file, but a folder, or a link that leads to none",
+        "caf\\udce9": "its file name is not in UTF-8: rename it",
+    }
+    assert (predicted.num_good, predicted.num_bad) == (65, 11)
+    good = {row["Id"] for row in _rows(tmp_path / "p.csv")}
+    assert len(good) == 65
+    assert 'a,_"b"_細胞' in good  # an id has no spaces
+    submitted = {row["Id"]: row["Predicted"] for row in _rows(tmp_path / "p.submission.csv")}
+    assert len(submitted) == 76  # Kaggle takes no submission that lacks a sample
+    assert {submitted[sample_id] for sample_id in submitted.keys() - good} == {""}
+
+
+def test_where_nothing_can_be_used_all_is_listed(version_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "a_green.png").write_bytes(b"")
+    assert predict(str(version_dir), str(tmp_path), str(tmp_path / "p.csv")).num_bad == 1
+    assert _rows(tmp_path / "p.csv") == []
+    assert _rows(tmp_path / "p.bad.csv") == [{"Id": "a", "Reason": "the red filter is missing"}]
+
+
+def test_predictions_are_never_overwritten_but_what_a_kill_left_is(version_dir: Path, tmp_path: Path, cells_dir: Path) -> None:
+    for name in ("p.submission.csv", "p.bad.csv"):
+        (tmp_path / name).write_text("left by a kill")
+    predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
+    before = {path: path.read_bytes() for path in tmp_path.glob("p.*")}
+    assert len(before) == 3
+    assert b"left by a kill" not in before.values()
+    with pytest.raises(FileExistsError, match=r"p.csv exists already, and is not overwritten"):
+        predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
+    assert before == {path: path.read_bytes() for path in tmp_path.glob("p.*")}
+
+
+def test_a_model_that_cannot_be_loaded_writes_nothing(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(version_dir, tmp_path / "model")
+    (tmp_path / "model" / "variables" / "variables.index").write_bytes(b"damaged")
+    with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may tell why"):
+        predict(str(tmp_path / "model"), str(cells_dir), str(tmp_path / "p.csv"))
+    assert not list(tmp_path.glob("p.*"))
+
+
+def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / DONE_MARK).touch()
+    with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
+        predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
+
+
+def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, tmp_path: Path) -> None:
+    assert find_version(str(version_dir)) == str(version_dir)
+    crown(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
+    assert find_version(f"{tmp_path}/hpa") == find_version(f"{tmp_path}/hpa/") == f"{tmp_path}/hpa/7"
+    for nothing in (f"{tmp_path}/other", str(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=f"{nothing}: expected a version, with saved_model.pb, or <serving_root>"):
+            find_version(nothing)
+
+
+@pytest.mark.gcs
+def test_model_images_and_predictions_may_lie_in_an_object_store(
+    version_dir: Path, cells_dir: Path, gcs_root: str, tmp_path: Path
+) -> None:
+    storage.create_tree(version_dir, f"{gcs_root}/serving/hpa/1")
+    crown(Champion(1, "", "f", "e", generation=""), f"{gcs_root}/serving", "hpa")
+    storage.create_tree(cells_dir, f"{gcs_root}/cells")
+    storage.remove(f"{gcs_root}/cells/train/s05_red.png")
+    predicted = predict(f"{gcs_root}/serving/hpa", f"{gcs_root}/cells", f"{gcs_root}/out/p.csv")
+    assert (predicted.num_good, predicted.num_bad) == (69, 1)
+    predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
+    expected = [line for line in (tmp_path / "p.csv").read_text().splitlines() if not line.startswith("s05,")]
+    assert [line.split(",")[:2] for line in storage.read_bytes(f"{gcs_root}/out/p.csv").decode().splitlines()] == [
+        line.split(",")[:2] for line in expected
+    ]
+    assert storage.list_names(f"{gcs_root}/out") == ["p.bad.csv", "p.csv", "p.submission.csv"]
+    assert storage.read_bytes(f"{gcs_root}/out/p.bad.csv") == b"Id,Reason\ns05,the red filter is missing\n"

@@ -1,0 +1,412 @@
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from components import storage
+from components.artifacts.manifest import MODEL_MANIFEST
+from components.serving import promotion
+from components.serving.champion import Champion, find_champion
+from components.serving.inspection import verify_models
+from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError, push_model, rollback
+from components.serving.versions import RECORD, find_versions
+from components.storage import SwappedMeanwhileError
+from tests.components.conftest import MakeModel
+
+
+def _generation(serving: str) -> str:
+    champion = find_champion(serving, "hpa")
+    return champion.generation if champion else ""
+
+
+def _push(model: Path, serving: str, thresholds: Sequence[float] = (0.5, 0.5), generation: str | None = None) -> Pushed:
+    """Pushes a model that was judged against the present champion, or against the one of `generation`."""
+    judged = _generation(serving) if generation is None else generation
+    return push_model(model, thresholds, f"evaluation of {model.name}", judged, serving, "hpa")
+
+
+def _champion(serving: str) -> Champion:
+    champion = find_champion(serving, "hpa")
+    assert champion
+    return champion
+
+
+def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.5\n0.5\n") -> None:
+    """The champion has this number, is the highest version that is complete, and has the model's files."""
+    champion = _champion(serving)
+    assert (champion.version, champion.model_fingerprint) == (number, model.name)
+    assert max(version.number for version in find_versions(f"{serving}/hpa") if version.is_complete) == number
+    for path in (path for path in model.rglob("*") if path.is_file()):
+        name = path.relative_to(model).as_posix()
+        expected = thresholds.encode() if name == "assets/thresholds.csv" else path.read_bytes()
+        assert storage.read_bytes(f"{champion.uri}/{name}") == expected, name
+
+
+def _whole_folders(model_uri: str) -> dict[str, bool]:
+    """Every folder that TensorFlow Serving would look at, and whether there is a whole model in it."""
+    return {version.uri: version.is_complete for version in find_versions(model_uri)}
+
+
+def _names(serving: str) -> list[str]:
+    return [name for name in storage.list_names(f"{serving}/hpa") if not name.startswith(".")]
+
+
+def _begin(serving: str, number: int) -> None:
+    """A version that somebody has begun, and has not finished."""
+    storage.write_bytes(f"{serving}/hpa/{number}/assets/classes.csv", b"")
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> str:
+    return str(tmp_path / "serving")
+
+
+def test_a_push_makes_a_version_with_the_fitted_thresholds_its_checksums_and_the_pointer(
+    make_model: MakeModel, serving: str
+) -> None:
+    model = make_model("f1")
+    pushed = _push(model, serving, [0.25, 0.75])
+    assert pushed == Pushed(1, f"{serving}/hpa/1", is_new=True)
+    _assert_served(serving, 1, model, "0.25\n0.75\n")
+    record = json.loads(Path(pushed.uri, "assets.extra", "pushed.json").read_text())
+    assert record["evaluation_fingerprint"] == "evaluation of f1"
+    assert set(record["files"]) == {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+    assert record["files"][MODEL_MANIFEST] == storage.file_crc32c(model / MODEL_MANIFEST)
+    assert record["files"]["assets/thresholds.csv"] == storage.crc32c(b"0.25\n0.75\n")
+    assert _champion(serving).evaluation_fingerprint == "evaluation of f1"
+
+
+def test_the_same_push_again_finds_its_version_and_another_model_gets_the_next(make_model: MakeModel, serving: str) -> None:
+    first, second = make_model("f1"), make_model("f2")
+    pushed = [_push(model, serving) for model in (first, first, second, second)]
+    pushed.append(_push(second, serving, generation=""))  # as a run does that found its evaluation again
+    assert [(one.number, one.is_new) for one in pushed] == [(1, True), (1, False), (2, True), (2, False), (2, False)]
+    assert _names(serving) == ["1", "2", "champion.json"]
+    _assert_served(serving, 2, second)
+
+
+def test_the_same_model_with_other_thresholds_is_another_version(make_model: MakeModel, serving: str) -> None:
+    model = make_model("f1")
+    pushed = [_push(model, serving, thresholds) for thresholds in ((0.5, 0.5), (0.5, 0.25), (0.5, 0.25))]
+    assert [(one.number, one.is_new) for one in pushed] == [(1, True), (2, True), (2, False)]
+    _assert_served(serving, 2, model, "0.5\n0.25\n")
+
+
+def test_a_push_that_was_judged_against_another_champion_leaves_nothing(make_model: MakeModel, serving: str) -> None:
+    model = make_model("f1")
+    _push(model, serving)
+    with pytest.raises(SwappedMeanwhileError, match=r"somebody else has changed the champion.*now version 1 is the champion"):
+        _push(make_model("f2"), serving, generation="")
+    assert _names(serving) == ["1", "champion.json"]
+    shutil.rmtree(serving)
+    with pytest.raises(SwappedMeanwhileError, match="now there is no champion"):
+        _push(make_model("f2"), serving, generation="abc")
+
+
+def test_who_loses_at_the_last_moment_takes_its_version_back(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, late, fast = make_model("f1"), make_model("late"), make_model("fast")
+    _push(first, serving)
+    crown = promotion.crown
+
+    def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
+        monkeypatch.setattr(promotion, "crown", crown)
+        _push(fast, serving)
+        crown(champion, serving_root, model_name)
+
+    monkeypatch.setattr(promotion, "crown", push_before)
+    with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
+        _push(late, serving)
+    assert _names(serving) == ["1", "3", "champion.json"]
+    _assert_served(serving, 3, fast)
+
+
+def _push_at_once(models: Sequence[Path], serving: str) -> list[Pushed | SwappedMeanwhileError]:
+    generation = _generation(serving)
+
+    def push(model: Path) -> Pushed | SwappedMeanwhileError:
+        try:
+            return _push(model, serving, generation=generation)
+        except SwappedMeanwhileError as error:
+            return error
+
+    with ThreadPoolExecutor(len(models)) as pool:
+        return list(pool.map(push, models))
+
+
+def _of_two_at_once_one_wins(make_model: MakeModel, serving: str, rounds: int) -> None:
+    for number in range(rounds):
+        models = [make_model(f"f{number}-{letter}") for letter in "ab"]
+        outcomes = _push_at_once(models, serving)
+        ((winner, pushed),) = [pair for pair in zip(models, outcomes, strict=True) if isinstance(pair[1], Pushed)]
+        assert pushed.is_new
+        _assert_served(serving, pushed.number, winner)
+
+
+def test_of_two_pushes_at_once_one_wins(make_model: MakeModel, serving: str) -> None:
+    _of_two_at_once_one_wins(make_model, serving, rounds=10)
+
+
+def test_the_same_push_twice_at_once_makes_one_version(make_model: MakeModel, serving: str) -> None:
+    for number in range(1, KEPT_VERSIONS + 1):
+        model = make_model(f"f{number}")
+        outcomes = _push_at_once([model, model], serving)
+        assert {type(outcome) for outcome in outcomes} == {Pushed}, outcomes
+        _assert_served(serving, _champion(serving).version, model)
+        assert len(find_versions(f"{serving}/hpa")) == number
+
+
+def test_of_the_first_push_twice_at_once_none_is_taken_for_a_former_champion(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have made a version when the second asks to be the champion before the first."""
+    model, crown = make_model("f1"), promotion.crown
+
+    def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
+        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "_find_begun", lambda *_: None)
+        assert _push(model, serving).number == 2
+        crown(champion, serving_root, model_name)
+
+    monkeypatch.setattr(promotion, "crown", push_before)
+    assert _push(model, serving) == Pushed(2, f"{serving}/hpa/2", is_new=False)
+    assert _names(serving) == ["2", "champion.json"]
+
+
+def test_a_model_that_another_took_the_place_of_comes_back_by_rollback_only(make_model: MakeModel, serving: str) -> None:
+    first, second = make_model("f1"), make_model("f2")
+    _push(first, serving)
+    _push(second, serving)
+    with pytest.raises(SupersededError, match=r"is version 1 already, and version 2 has taken its place.*models rollback 1"):
+        _push(first, serving)
+    assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
+    _assert_served(serving, 3, first)
+    assert _push(first, serving) == Pushed(3, f"{serving}/hpa/3", is_new=False)
+    with pytest.raises(SupersededError, match="is version 2 already"):  # what was taken back does not come back by itself
+        _push(second, serving)
+
+
+def test_a_rollback_to_what_is_served_already_does_nothing(make_model: MakeModel, serving: str) -> None:
+    for name in ("f1", "f2"):
+        _push(make_model(name), serving)
+    assert rollback(2, serving, "hpa") == Pushed(2, f"{serving}/hpa/2", is_new=False)
+    pushed = [rollback(1, serving, "hpa") for _ in range(2)]
+    assert [(one.number, one.is_new) for one in pushed] == [(3, True), (3, False)]
+    assert _names(serving) == ["1", "2", "3", "champion.json"]
+
+
+def test_a_rollback_needs_a_version_that_is_whole(make_model: MakeModel, serving: str) -> None:
+    with pytest.raises(ValueError, match=r"expected one of the versions \(none\). Received: 1"):
+        rollback(1, serving, "hpa")
+    for name in ("f1", "f2"):
+        _push(make_model(name), serving)
+    _begin(serving, 3)
+    for number in (3, 4):
+        with pytest.raises(ValueError, match=f"expected one of the versions 1, 2. Received: {number}"):
+            rollback(number, serving, "hpa")
+    Path(serving, "hpa", "1", "variables", "variables.index").write_bytes(b"indey")
+    with pytest.raises(OSError, match=r"hpa/1 is damaged.*variables/variables.index has other content"):
+        rollback(1, serving, "hpa")
+    _assert_served(serving, 2, make_model("f2"))
+
+
+def test_a_damaged_champion_is_replaced_by_the_version_that_it_is_a_copy_of(make_model: MakeModel, serving: str) -> None:
+    for name in ("f1", "f2"):
+        _push(make_model(name), serving)
+    Path(rollback(1, serving, "hpa").uri, "variables", "variables.index").unlink()
+    assert rollback(1, serving, "hpa") == Pushed(4, f"{serving}/hpa/4", is_new=True)
+    _assert_served(serving, 4, make_model("f1"))
+
+
+def test_the_newest_versions_stay_and_what_is_above_the_champion(make_model: MakeModel, serving: str) -> None:
+    models = [make_model(f"f{number}") for number in range(1, KEPT_VERSIONS + 3)]
+    _push(models[0], serving)
+    _begin(serving, 2)
+    for model in models[1:-1]:
+        _push(model, serving)
+    newest = KEPT_VERSIONS + 2
+    assert _names(serving) == [str(number) for number in range(newest - KEPT_VERSIONS + 1, newest + 1)] + ["champion.json"]
+    _begin(serving, 20)
+    _push(models[-1], serving)
+    assert _names(serving) == sorted(
+        ["20", "21", *(str(newest - number) for number in range(KEPT_VERSIONS - 1)), "champion.json"]
+    )
+    _assert_served(serving, 21, models[-1])
+
+
+def test_the_same_push_repairs_what_has_been_damaged_since(make_model: MakeModel, serving: str) -> None:
+    model = make_model("f1")
+    folder = Path(_push(model, serving).uri)
+    (folder / "variables" / "variables.index").write_bytes(b"")
+    (folder / "assets" / "classes.csv").unlink()
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    assert _push(model, serving) == Pushed(1, str(folder), is_new=False)
+    _assert_served(serving, 1, model)
+
+
+def test_a_champion_that_cannot_be_repaired_is_an_error(make_model: MakeModel, serving: str) -> None:
+    model = make_model("f1")
+    folder = Path(_push(model, serving).uri)
+    (folder / "assets" / "classes.csv").unlink()
+    (model / "assets" / "classes.csv").write_text("other")
+    with pytest.raises(OSError, match=r"hpa/1 is damaged: assets/classes.csv has other content"):
+        _push(model, serving)
+
+
+def test_what_is_no_version_or_has_a_damaged_record_is_left_alone(make_model: MakeModel, serving: str) -> None:
+    for name in ("notes", "007"):
+        Path(serving, "hpa", name).mkdir(parents=True)
+    Path(serving, "hpa", "9", "assets").mkdir(parents=True)  # as a kill leaves it that comes before the first file
+    record = Path(serving, "hpa", "7", "assets.extra", "pushed.json")
+    record.parent.mkdir(parents=True)
+    record.write_text('{"model_fingerprint": "f1"}')
+    assert _push(make_model("f1"), serving).number == 8
+    assert _names(serving) == ["007", "7", "8", "9", "champion.json", "notes"]
+    assert record.read_text() == '{"model_fingerprint": "f1"}'
+
+
+def test_what_is_no_model_is_refused(make_model: MakeModel, serving: str) -> None:
+    model = make_model("f1")
+    with pytest.raises(ValueError, match="one threshold for each of 2 classes"):
+        _push(model, serving, [0.5])
+    (model / "saved_model.pb").unlink()
+    with pytest.raises(FileNotFoundError, match=r"models/f1: expected a SavedModel, with saved_model.pb"):
+        _push(model, serving)
+    assert not Path(serving).exists()
+
+
+def test_a_version_has_no_number_before_it_is_whole_and_verified(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    store = storage.store
+
+    def look_and_store(path: Path, uri: str) -> None:
+        store(path, uri)
+        seen.append(_whole_folders(f"{serving}/hpa"))
+
+    monkeypatch.setattr(storage, "store", look_and_store)
+    _push(make_model("f1"), serving)
+    _push(make_model("f2"), serving)
+    assert len(seen) == 2 * 6
+    assert all(all(folders.values()) for folders in seen)
+    assert [len(folders) for folders in seen] == [0] * 6 + [1] * 6
+
+
+def test_a_copy_that_is_not_what_was_to_be_copied_gets_no_number(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = storage.store
+
+    def store_and_spoil(path: Path, uri: str) -> None:
+        store(path, uri)
+        if uri.endswith("variables.index"):
+            Path(uri).write_bytes(b"spoilt")
+
+    monkeypatch.setattr(storage, "store", store_and_spoil)
+    with pytest.raises(OSError, match=r"is damaged: variables/variables.index has other content"):
+        _push(make_model("f1"), serving)
+    assert _names(serving) == []
+
+
+def test_a_slow_twin_of_a_push_removes_no_champion_present_or_former(
+    make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wakes up when the other has finished, and yet another model has been pushed after that."""
+    first, twin, next_one = (make_model(name) for name in ("f1", "twin", "next"))
+    _push(first, serving)
+    generation = _generation(serving)
+    crown = promotion.crown
+
+    def sleep_before(champion: Champion, serving_root: str, model_name: str) -> None:
+        monkeypatch.setattr(promotion, "crown", crown)
+        _push(twin, serving, generation=generation)
+        _push(next_one, serving)
+        crown(champion, serving_root, model_name)
+
+    monkeypatch.setattr(promotion, "crown", sleep_before)
+    with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
+        _push(twin, serving, generation=generation)
+    _assert_served(serving, 3, next_one)
+    assert _names(serving) == ["1", "2", "3", "champion.json"]
+    assert rollback(2, serving, "hpa").number == 4
+    _assert_served(serving, 4, twin)
+
+
+def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(make_model: MakeModel, serving: str) -> None:
+    """It was killed between its number and the pointer, so that it was never made the champion."""
+    first, killed, after = (make_model(name) for name in ("f1", "killed", "after"))
+    _push(first, serving)
+    shutil.copytree(f"{serving}/hpa/1", f"{serving}/hpa/2")
+    record = Path(serving, "hpa", "2", RECORD)
+    left = json.loads(record.read_text()) | {"model_fingerprint": killed.name, "champion_generation": _generation(serving)}
+    record.write_text(json.dumps(left))
+    assert _push(after, serving).number == 3
+    assert _names(serving) == ["1", "3", "champion.json"]
+    _assert_served(serving, 3, after)
+
+
+@pytest.mark.gcs
+class TestCloudStorage:
+    def test_what_a_killed_push_has_left_is_no_version_and_goes_with_the_next_one(
+        self, make_model: MakeModel, gcs_root: str
+    ) -> None:
+        first = make_model("f1")
+        folder = _push(first, gcs_root).uri
+        record = json.loads(storage.read_bytes(f"{folder}/{RECORD}")) | {"model_fingerprint": "killed"}
+        for left in (".incoming-0123abcd", "2"):  # killed while it uploaded, and while the server copied
+            storage.write_bytes(f"{gcs_root}/hpa/{left}/{RECORD}", json.dumps(record).encode())
+        assert [version.number for version in find_versions(f"{gcs_root}/hpa") if version.is_complete] == [1]
+        assert not verify_models(gcs_root, "hpa")[-1].is_well
+        assert _push(make_model("f2"), gcs_root).number == 3
+        assert _names(gcs_root) == ["1", "3", "champion.json"]
+        assert storage.list_names(f"{gcs_root}/hpa") == ["1", "3", "champion.json"]
+        storage.write_bytes(f"{gcs_root}/hpa/4/{RECORD}", json.dumps(record).encode())
+        assert rollback(3, gcs_root, "hpa").number == 5  # the highest is what gets served
+        assert storage.list_names(f"{gcs_root}/hpa") == ["1", "3", "5", "champion.json"]
+
+    def test_models_are_pushed_and_taken_back(self, make_model: MakeModel, gcs_root: str) -> None:
+        first, second = make_model("f1"), make_model("f2")
+        assert _push(first, gcs_root) == Pushed(1, f"{gcs_root}/hpa/1", is_new=True)
+        assert _push(first, gcs_root) == Pushed(1, f"{gcs_root}/hpa/1", is_new=False)
+        _push(second, gcs_root)
+        assert rollback(1, gcs_root, "hpa").number == 3
+        _assert_served(gcs_root, 3, first)
+        for number in range(KEPT_VERSIONS):
+            _push(make_model(f"g{number}"), gcs_root)
+        assert _names(gcs_root) == ["4", "5", "6", "7", "8", "champion.json"]
+
+    def test_of_two_pushes_at_once_one_wins(self, make_model: MakeModel, gcs_root: str) -> None:
+        _of_two_at_once_one_wins(make_model, gcs_root, rounds=3)
+
+    def test_damage_is_found_and_repaired(self, make_model: MakeModel, gcs_root: str) -> None:
+        for name in ("f1", "f2"):
+            folder = _push(make_model(name), gcs_root).uri
+            storage.replace_bytes(f"{folder}/variables/variables.index", b"indey")
+        with pytest.raises(OSError, match="hpa/1 is damaged"):
+            rollback(1, gcs_root, "hpa")
+        assert _push(make_model("f2"), gcs_root) == Pushed(2, f"{gcs_root}/hpa/2", is_new=False)
+        _assert_served(gcs_root, 2, make_model("f2"))
+
+
+def test_a_later_version_that_was_never_made_the_champion_is_not_served_for_good(make_model: MakeModel, serving: str) -> None:
+    first = make_model("f1")
+    champion = _push(first, serving)
+    # As a push leaves it that is killed just before it swaps the pointer.
+    shutil.copytree(champion.uri, f"{serving}/hpa/2")
+    record = Path(serving, "hpa", "2", RECORD)
+    record.write_bytes(record.read_bytes().replace(b'"f1"', b'"f2"'))
+    assert not verify_models(serving, "hpa")[-1].is_well
+    assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
+    _assert_served(serving, 3, first)
+    assert verify_models(serving, "hpa")[-1].is_well
+
+
+@pytest.mark.parametrize("thresholds", [(0.5, float("nan")), (0.5, float("inf"))])
+def test_thresholds_that_are_no_numbers_are_refused(make_model: MakeModel, serving: str, thresholds: Sequence[float]) -> None:
+    with pytest.raises(ValueError, match="one threshold for each of 2 classes"):
+        _push(make_model("f1"), serving, thresholds)

@@ -1,0 +1,133 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_steps
+from pipeline.container_images import read_digests, with_images
+
+REGISTRY = "registry.example.com/hpa"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+# The image of each task: the last one has none of its own.
+IMAGES = {step: step for step in load_steps()} | {"conclude": "push"}
+COMMITTED = PIPELINE_YAML.read_text(encoding="utf-8")
+
+
+def _images(pipeline_yaml: str) -> dict[str, str]:
+    executors = next(yaml.safe_load_all(pipeline_yaml))["deploymentSpec"]["executors"]
+    return {name.removeprefix("exec-"): executor["container"]["image"] for name, executor in executors.items()}
+
+
+def _digests(folder: Path, tag: str = "1.2") -> Path:
+    path = folder / "digests.txt"
+    path.write_text("".join(f"{REGISTRY}/{step}:{tag}@{DIGEST}\n" for step in load_steps()))
+    return path
+
+
+def test_without_a_word_on_images_they_stay() -> None:
+    assert with_images(COMMITTED) == COMMITTED
+
+
+def test_registry_and_tag_are_put_into_every_image_and_into_nothing_else() -> None:
+    renamed = with_images(COMMITTED, registry=REGISTRY, tag="1.2")
+    assert _images(renamed) == {task: f"{REGISTRY}/{step}:1.2" for task, step in IMAGES.items()}
+    changed = [line for line, before in zip(renamed.splitlines(), COMMITTED.splitlines(), strict=True) if line != before]
+    assert len(changed) == len(IMAGES)
+
+
+def test_one_of_them_leaves_the_other_as_it_is() -> None:
+    before = _images(COMMITTED)
+    assert _images(with_images(COMMITTED, tag="9"))["push"] == before["push"].rpartition(":")[0] + ":9"
+    tag = before["push"].rpartition(":")[2]
+    assert _images(with_images(COMMITTED, registry="localhost:5000/x"))["push"] == f"localhost:5000/x/push:{tag}"
+
+
+def test_digests_pin_every_image(tmp_path: Path) -> None:
+    pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
+    assert _images(pinned) == {task: f"{REGISTRY}/{step}:1.2@{DIGEST}" for task, step in IMAGES.items()}
+
+
+def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
+    digests = read_digests(_digests(tmp_path, tag="1.1"))
+    found = f"expected one of {REGISTRY}/push:1.2. Received: those of {REGISTRY}/"
+    with pytest.raises(ValueError, match=rf"{re.escape(found)}.* Run make push-images REGISTRY={re.escape(REGISTRY)} again"):
+        with_images(COMMITTED, REGISTRY, "1.2", digests)
+
+
+def test_digests_that_a_failed_push_has_left_are_refused(tmp_path: Path) -> None:
+    path = _digests(tmp_path)
+    path.write_text(path.read_text().replace(f"{REGISTRY}/push:1.2@{DIGEST}\n", ""))
+    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/push:1.2. Received: those of ")):
+        with_images(COMMITTED, REGISTRY, "1.2", read_digests(path))
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"digests.txt: .* It is empty: run make push-images REGISTRY=\.\.\. > .* again"):
+        read_digests(path)
+
+
+def test_images_that_are_pinned_are_pinned_anew(tmp_path: Path) -> None:
+    pinned = with_images(COMMITTED, "old.example.com/x", "1", {f"old.example.com/x/{step}:1": DIGEST for step in load_steps()})
+    digest = DIGEST[:-1] + "0"
+    digests = dict.fromkeys(read_digests(_digests(tmp_path)), digest)
+    anew = with_images(pinned, REGISTRY, "1.2", digests)
+    assert _images(anew) == {task: f"{REGISTRY}/{step}:1.2@{digest}" for task, step in IMAGES.items()}
+    assert with_images(pinned) == pinned
+    assert with_images(pinned, "old.example.com/x", "1") == pinned
+
+
+def test_pinned_images_get_no_other_name_without_its_digest(tmp_path: Path) -> None:
+    pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
+    for registry, tag, name in (("", "1.3", f"{REGISTRY}/push:1.3"), ("example.org/x", "", "example.org/x/push:1.2")):
+        with pytest.raises(ValueError, match=re.escape(f"digests: expected that of {name}, as the compiled pipeline pins")):
+            with_images(pinned, registry, tag)
+
+
+@pytest.mark.parametrize("line", ["", "push", f"{REGISTRY}/push@{DIGEST}", f"{REGISTRY}/push:1.2@sha256:12"])
+def test_a_line_that_is_no_image_with_its_digest_is_named(tmp_path: Path, line: str) -> None:
+    path = _digests(tmp_path)
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(ValueError, match=re.escape(f"{path}: expected <registry>/<step>:<tag>@sha256:<digest>")):
+        read_digests(path)
+
+
+@pytest.mark.parametrize("registry", ["https://gcr.io/x", "gcr.io/x/", "gcr.io/my project", "gcr.io/X"])
+def test_what_is_no_registry_is_refused(registry: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"Received: {registry}")):
+        with_images(COMMITTED, registry=registry)
+
+
+@pytest.mark.parametrize("tag", ["a b", "-x", "x" * 129, "a/b"])
+def test_what_is_no_tag_is_refused(tag: str) -> None:
+    with pytest.raises(ValueError, match="tag: expected"):
+        with_images(COMMITTED, tag=tag)
+
+
+def _compile(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "compile", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command_puts_them_into_the_file_that_it_writes(tmp_path: Path) -> None:
+    output = tmp_path / "cluster.yaml"
+    named = ["--registry", REGISTRY, "--tag", "1.2", "--digests", str(_digests(tmp_path)), "--output", str(output)]
+    written = _compile(*named)
+    assert written.returncode == 0, written.stderr
+    assert "cluster.yaml is written" in written.stdout
+    assert output.read_text(encoding="utf-8") == with_images(
+        compile_pipeline(), REGISTRY, "1.2", read_digests(_digests(tmp_path))
+    )
+    assert "is up to date" in _compile(*named, "--check").stdout
+    assert _compile("--tag", "other", "--output", str(output), "--check").returncode == 1
+
+
+def test_the_command_says_what_is_wrong_with_them_and_writes_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "cluster.yaml"
+    refused = _compile("--registry", "https://gcr.io/x", "--output", str(output))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("registry: expected a host and a path")
+    missing = _compile("--digests", str(tmp_path / "none.txt"), "--output", str(output))
+    assert missing.returncode == 1
+    assert missing.stderr.startswith(f"--digests: expected a file. There is none at {tmp_path}/none.txt: `make push-images ")
+    assert not output.exists()
