@@ -81,7 +81,7 @@ def test_lineage_leads_to_its_images(release: Path, serving_root: Path) -> None:
     problems = [link.problem for link in links]
     assert "3 shards are missing" in problems.pop(3)  # the fixture leaves the pixels out
     assert problems == [""] * 5
-    assert links[-1].title == "source: synthetic:160"
+    assert links[-1].title == "source synthetic:160"
 
 
 def test_a_new_model_is_compared_with_it(release: Path, serving_root: Path, tmp_path: Path) -> None:
