@@ -41,29 +41,26 @@ $(READY): requirements/all.txt requirements/uv.txt
 run: $(READY) ## Run the whole pipeline on drawn images, on this machine
 	$(BIN)/python -m pipeline run $(DEMO)
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 .PHONY: test
-test: $(READY) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not containers and not gcs and not flink and not workers"
+test: $(READY) ## Run the quick tests: some five minutes on two cores
+	$(PYTEST) -m "not (slow or gcs or flink or workers or containers or long)"
 
 .PHONY: test-slow
-test-slow: $(READY) ## Run whole pipelines with the real network: again on the same data, on more, on own images, on an object store
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not containers and not gcs and not flink and not workers"
+test-slow: $(READY) servers ## Run whole pipelines with the real network, an object store (needs Go), Flink (needs Java) and several workers
+	$(PYTEST) -m "(slow or gcs or flink or workers) and not (containers or long)"
 
-.PHONY: test-gcs
-test-gcs: $(READY) ## Run the tests against an object store that honours preconditions (installs it where Go is at hand)
+.PHONY: servers
+servers: $(READY) # The object store that the tests start; without it they are skipped.
 	@if ! [ -x $(BIN)/fake-gcs-server ] && ! command -v fake-gcs-server >/dev/null && command -v go >/dev/null; then \
 		echo "Installing fake-gcs-server to $(BIN)."; \
 		GOBIN="$(CURDIR)/$(BIN)" go install github.com/fsouza/fake-gcs-server@v1.56.1 || true; \
 	fi
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m gcs
 
-.PHONY: test-flink
-test-flink: $(READY) ## Run the Beam job on Apache Flink (needs Java 11 or 17)
-	$(BIN)/python -m pytest -m flink
-
-.PHONY: test-workers
-test-workers: $(READY) ## Train in several processes that share each step, and kill one
-	$(BIN)/python -m pytest -m workers
+.PHONY: test-long
+test-long: $(READY) servers ## Run the tests that take hours, and write docs/reliability.md; interrupted, it carries on
+	$(PYTEST) -m long -p tests.reliability
 
 .PHONY: check
 check: $(READY) ## Check style, types, import directions and pipeline.yaml
@@ -130,9 +127,13 @@ $(STEPS:%=push-%): push-%:
 	@$(DOCKER) push --quiet $(pushed) >&2
 	@$(DOCKER) image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $(pushed) | sed -n 's|^$(REGISTRY)/$*@|$(pushed)@|p'
 
+# A script that starts a Docker engine, where none is running: it is sourced, and exports DOCKER_HOST.
+CONTAINER_ENGINE ?=
+export CONTAINER_ENGINE
+
 .PHONY: test-containers
 test-containers: $(READY) ## Build the images, and run the whole pipeline and each step in them (needs Docker)
-	@if [ -f ../shared/tools/container-engine.sh ]; then source ../shared/tools/container-engine.sh; fi; \
+	@if [ -n "$$CONTAINER_ENGINE" ]; then source "$$CONTAINER_ENGINE" || exit 1; fi; \
 	$(BIN)/python -m pytest -m containers
 
 .PHONY: lock

@@ -50,9 +50,16 @@ def section(page: str, name: str) -> str:
     return found[1].strip() if found else ""
 
 
-def with_section(page: str, name: str, text: str) -> str:
-    """The page with another text between the marks of a benchmark; they are put at its end if it has none."""
-    marked = f"<!-- {name}: by `make bench ONLY={name}` -->\n\n{text.strip()}\n\n<!-- end of {name} -->"
+def with_section(page: str, name: str, text: str, command: str = "") -> str:
+    """Replaces the text between the marks of a benchmark; a page without them gets them at its end.
+
+    Args:
+        page: Markdown.
+        name: The benchmark's.
+        text: What to put there.
+        command: What makes the text, as the mark says; by default `make bench ONLY=<name>`.
+    """
+    marked = f"<!-- {name}: by `{command or f'make bench ONLY={name}'}` -->\n\n{text.strip()}\n\n<!-- end of {name} -->"
     if _marked(name).search(page):
         return _marked(name).sub(lambda _: marked, page)
     return f"{page.rstrip()}\n\n## {name}\n\n{marked}\n"

@@ -1,6 +1,6 @@
 """How like the real images the synthetic ones are: a table of figures per filter, contact sheets, rate and memory.
 
-    python -m benchmarks.synthetic_realism ../shared/data/hpa --out sheets/
+    HPA_SAMPLES=<folder of the competition's samples> python -m benchmarks.synthetic_realism --out sheets/
 
 The folder holds the competition's layout: `train.csv` and `train/<id>_<filter>.png`. Without it there is nothing to compare
 with, and the command says so and stops.
@@ -10,6 +10,7 @@ import argparse
 import csv
 import io
 import math
+import os
 import resource
 import sys
 import time
@@ -115,7 +116,7 @@ def peak_memory_mib() -> float:
 def main() -> int:
     """Runs the comparison: 1 where there are no real samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("../shared/data/hpa"))
+    parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("HPA_SAMPLES", ""))
     parser.add_argument("--samples", type=int, default=128, help="synthetic samples to measure (default 128)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for contact sheets (default: none are written)")
@@ -137,7 +138,7 @@ def main() -> int:
     late_mib = peak_memory_mib()
     real = list(real_samples(given.folder))
     measured = {name: [figures(sample.pngs[name]) for sample in real] for name in FILTERS}
-    print(f"{len(real)} real samples of {given.folder}, {given.samples} synthetic ones of seed {given.seed}\n")
+    print(f"{len(real)} real samples, {given.samples} synthetic ones of seed {given.seed}\n")
     print(table(measured, made))
     print(f"\nRate: {given.samples / spent_s:.1f} samples/s on one core, PNG files included.")
     print(f"Peak memory: {early_mib:.0f} MiB after 9 samples, {late_mib:.0f} MiB after {given.samples}.")

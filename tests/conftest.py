@@ -1,14 +1,27 @@
-"""Object stores for the tests of every step."""
+"""Real images and object stores, for the tests of every package."""
 
 import gc
+import os
 import uuid
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from components.storage import gcs as gcs_storage
 from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
+
+
+@pytest.fixture(scope="session")
+def hpa_dir() -> Path:
+    """Samples of the competition with its whole label file, in the folder that HPA_SAMPLES names."""
+    named = os.environ.get("HPA_SAMPLES")
+    if not named:
+        pytest.skip("needs HPA_SAMPLES=<folder with train.csv and train/ of the competition>")
+    folder = Path(named).resolve()
+    assert (folder / "train.csv").is_file(), f"HPA_SAMPLES: there is no train.csv in {folder}"
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +33,7 @@ def _emulator() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def _fake_server() -> Iterator[str]:
     if find_fake_gcs_server() is None:
-        pytest.skip("needs fake-gcs-server: make test-gcs installs it where Go is at hand")
+        pytest.skip("needs fake-gcs-server: make servers builds it where Go is installed")
     with fake_gcs_server() as address:
         yield address
 

@@ -20,7 +20,7 @@ _STALL_S = 30.0
 
 
 def find_fake_gcs_server() -> str | None:
-    """Where the program is: beside Python, where `make test-gcs` puts it, or on the path."""
+    """Where the program is: beside Python, where `make servers` puts it, or on the path."""
     return shutil.which("fake-gcs-server", path=os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]))
 
 

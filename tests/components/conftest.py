@@ -17,20 +17,10 @@ from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
-_REAL_DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "hpa"
-
 MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
 MakeFolder = Callable[..., Path]
 MakeModel = Callable[[str], Path]
-
-
-@pytest.fixture(scope="session")
-def hpa_dir() -> Path:
-    """Real images of the competition and its whole label file."""
-    if not (_REAL_DATA / "train.csv").is_file():
-        pytest.skip(f"needs the competition's samples in {_REAL_DATA}")
-    return _REAL_DATA.resolve()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from pipeline.local_run import FLOOR_TITLES
 
 # Of a run, below the test's folder: where its images are, and how many there are at first.
 IMAGES, NUM_DRAWN = "cells", 24
-REAL_DATA = ROOT / ".." / "shared" / "data" / "hpa"
 SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
 
 
@@ -234,10 +233,8 @@ class TestDrawn:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("real")
-def test_real_images_run_through_and_the_second_time_ingest_and_convert_return_at_once(tmp_path: Path) -> None:
-    if not (REAL_DATA / "train.csv").is_file():
-        pytest.skip(f"needs the competition's samples in {REAL_DATA}")
-    source = f"source=dir:{REAL_DATA}"
+def test_real_images_run_through_and_the_second_time_ingest_and_convert_return_at_once(tmp_path: Path, hpa_dir: Path) -> None:
+    source = f"source=dir:{hpa_dir}"
     process = _run(tmp_path, source, *SMALL)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "64 samples" in process.stdout

@@ -1,4 +1,4 @@
-"""The same conversion on Flink as on this machine's own engine: `make test-flink`.
+"""The same conversion on Flink as on this machine's own engine.
 
 Flink runs inside the job server of Beam, a Java process. Its jar comes from Beam, which keeps it in `~/.apache_beam`. Where
 that is not to be had, Maven brings the libraries that it is made of.
@@ -24,7 +24,7 @@ from components.convert.shards import tasks as tasks_module
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 
-pytestmark = pytest.mark.flink
+pytestmark = [pytest.mark.flink, pytest.mark.xdist_group("flink")]
 
 MakeFolder = Callable[..., Path]
 

@@ -64,7 +64,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_backbone() -> Callable[[], keras.Model]:
     """Makes a network in InceptionResNetV2's place, with batch normalisation as that has: the same each time."""
 

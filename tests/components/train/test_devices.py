@@ -61,6 +61,7 @@ def _weights(path: Path) -> list[np.ndarray]:
 
 
 @pytest.mark.workers
+@pytest.mark.xdist_group("workers")
 def test_two_processes_learn_what_one_does_and_carry_on_when_one_dies(examples: Examples, tmp_path: Path) -> None:
     # One process with two devices has the same halves of each batch.
     with _processes(examples, tmp_path / "one", num_cpus=2) as processes:
@@ -86,6 +87,7 @@ def test_two_processes_learn_what_one_does_and_carry_on_when_one_dies(examples: 
 
 
 @pytest.mark.workers
+@pytest.mark.xdist_group("workers")
 def test_sigterm_reaches_a_worker_whose_server_would_take_it(examples: Examples, tmp_path: Path) -> None:
     with _processes(examples, tmp_path, _NUM_WORKERS, epochs=1000) as processes:
         _await_checkpoint(tmp_path / "checkpoints", processes)

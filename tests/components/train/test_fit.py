@@ -16,7 +16,7 @@ from components.train.devices import Devices
 from components.train.history import History
 from components.train.model import build_model
 from components.train.precision import computing_in
-from components.train.recipes import RECIPES
+from components.train.recipes import RECIPES, Recipe
 from components.train.record_files import open_records
 from components.train.validation import Validation
 
@@ -101,14 +101,33 @@ class _KilledError(Exception):
     """In the place of a kill: nothing after it is run, as nothing catches it."""
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, STRONG], ids=["paper", "strong"])
-# There are six steps in an epoch, after each of which is saved, and once more after the epoch is judged.
-@pytest.mark.parametrize("save", [1, 5, 6, 7, 8, 15])
+# Each of the three epochs has six steps, with a save after each and another after validation.
+_QUICK_SAVES, _ALL_SAVES = (1, 7, 8), range(1, 22)
+
+
+@pytest.fixture(scope="module", params=[RECIPE, STRONG], ids=["paper", "strong"])
+def uninterrupted(
+    request: pytest.FixtureRequest, examples: Examples, make_backbone: MakeBackbone, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Recipe, History, list[np.ndarray]]:
+    """A recipe, and what a training by it that nobody interrupts ends with."""
+    recipe = replace(request.param, epochs=3)
+    return recipe, *_train(make_backbone(), examples, recipe, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize(
+    "save", [pytest.param(save, marks=[] if save in _QUICK_SAVES else pytest.mark.long) for save in _ALL_SAVES]
+)
 @pytest.mark.usefixtures("eager_saving")
-def test_a_killed_training_ends_as_if_it_had_never_been_killed(
-    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Any, save: int
+def test_a_killed_training_resumes_bit_for_bit(
+    uninterrupted: tuple[Recipe, History, list[np.ndarray]],
+    examples: Examples,
+    make_backbone: MakeBackbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    save: int,
 ) -> None:
-    history, weights = _train(make_backbone(), examples, replace(recipe, epochs=3), tmp_path / "whole")
+    """A training killed after any save ends with the curves and weights of one that was not."""
+    recipe, history, weights = uninterrupted
     really_save, saves = fit._Training._save, []
 
     def save_and_die(training: fit._Training) -> None:
@@ -120,8 +139,8 @@ def test_a_killed_training_ends_as_if_it_had_never_been_killed(
     with monkeypatch.context() as patch:
         patch.setattr(fit._Training, "_save", save_and_die)
         with pytest.raises(_KilledError):
-            _train(make_backbone(), examples, replace(recipe, epochs=3), tmp_path / "killed")
-    again, found = _train(make_backbone(), examples, replace(recipe, epochs=3), tmp_path / "killed")
+            _train(make_backbone(), examples, recipe, tmp_path / "killed")
+    again, found = _train(make_backbone(), examples, recipe, tmp_path / "killed")
     assert again.curves == history.curves
     assert _alike(found, weights)
 

@@ -1,0 +1,46 @@
+"""The plugin behind `make test-long`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import reliability
+
+_TESTS = '''
+import pathlib
+import pytest
+
+@pytest.mark.parametrize("case", [1, 2])
+def test_survives(case, record_property):
+    """Whatever is killed carries on.
+
+    More is said here.
+    """
+    record_property("figure", "9 of 9 kills")
+    with pathlib.Path("ran.txt").open("a") as ran:
+        ran.write(f"{case}\\n")
+    assert case == 1 or pathlib.Path("mended").exists()
+'''
+
+
+def test_only_what_has_not_passed_runs_again_and_the_page_shows_all(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = pytester.mkdir("docs") / "reliability.md"
+    page.write_text("# Reliability\n")
+    monkeypatch.setattr(reliability, "PAGE", page)
+    monkeypatch.setattr(reliability, "describe_commit", lambda: "commit 0123456789")
+    tests = pytester.makepyfile(test_kills=_TESTS)
+
+    def run() -> None:
+        pytester.inline_run("-p", "tests.reliability", "-p", "no:xdist", tests)
+
+    run()
+    row = "| Whatever is killed carries on. | `test_kills.py::test_survives` |"
+    assert f"{row} 1 case in 0.0 min: 9 of 9 kills |" in page.read_text()
+    Path("mended").touch()
+    run()
+    run()
+    assert Path("ran.txt").read_text().split() == ["1", "2", "2"]
+    assert f"{row} 2 cases in 0.0 min: 9 of 9 kills |" in page.read_text()
+    assert "commit 0123456789" in page.read_text()
