@@ -1,6 +1,5 @@
 """The committed pipeline.yaml, run on this machine with the real network: every step, every declared output."""
 
-import csv
 import json
 import re
 import signal
@@ -229,22 +228,6 @@ class TestDrawn:
         assert new["inputs"]["champion"] == old["fingerprint"]
         seen = [set((version / "training_ids.txt").read_text().split()) for version in versions]
         assert seen[0] < seen[1]
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("real")
-def test_real_images_run_through_and_the_second_time_ingest_and_convert_return_at_once(tmp_path: Path, hpa_dir: Path) -> None:
-    source = f"source=dir:{hpa_dir}"
-    process = _run(tmp_path, source, *SMALL)
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert "64 samples" in process.stdout
-    assert "31,008 rows without any image left out" in process.stdout
-    _assert_every_declared_output_is_there(_runs(tmp_path)[0])
-    with _output(_runs(tmp_path)[0], "convert", "quarantine").open() as file:
-        assert list(csv.reader(file)) == [["id", "reason"]]
-    again = _run(tmp_path, source, *SMALL)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "these examples exist already" in again.stdout
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
-"""The committed pipeline.yaml with data and models in an object store."""
+"""The committed pipeline.yaml with data and models in an object store, on real images where HPA_SAMPLES names some."""
 
+import csv
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +19,25 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def source(request: pytest.FixtureRequest) -> str:
+    """The competition's samples, or else as many synthetic ones."""
+    return f"dir:{request.getfixturevalue('hpa_dir')}" if os.environ.get("HPA_SAMPLES") else "synthetic:64"
+
+
 @pytest.mark.gcs
 @pytest.mark.slow
-def test_from_an_object_store_to_an_object_store(gcs_root: str, tmp_path: Path) -> None:
-    arguments = ("source=synthetic:40", "image_size_px=75", "weights=none", "epochs=1", "blessing_min_gain=-1")
+@pytest.mark.xdist_group("run_gcs")
+def test_a_run_on_an_object_store_succeeds_and_is_found_again(source: str, gcs_root: str, tmp_path: Path) -> None:
+    arguments = (f"source={source}", "image_size_px=75", "weights=none", "epochs=1", "blessing_min_gain=-1")
     places = (f"data_root={gcs_root}/data", f"serving_root={gcs_root}/serving")
     first = _run(tmp_path, *arguments, *places)
     assert first.returncode == 0, first.stdout + first.stderr
+    assert "64 samples" in first.stdout
+    assert ("31,008 rows without any image left out" in first.stdout) == source.startswith("dir:")
+    (quarantine,) = (name for name in storage.list_tree(f"{gcs_root}/data/examples") if name.endswith("quarantine.csv"))
+    text = storage.read_bytes(f"{gcs_root}/data/examples/{quarantine}").decode()
+    assert list(csv.reader(io.StringIO(text))) == [["id", "reason"]]
     assert f"Pushed model: {gcs_root}/serving/hpa/1" in first.stdout
     assert storage.exists(f"{gcs_root}/serving/hpa/1/saved_model.pb")
     assert json.loads(storage.read_bytes(f"{gcs_root}/serving/hpa/champion.json"))["version"] == 1
