@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, ForwardReader, LocalFile, Slice, read_range
+from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, LocalFile, RangeFile, Slice, read_range
 from components.ingest.archive.remote import RemoteFile
 from tests.components.ingest.fault_server import Fault, FaultServer
 
@@ -23,10 +23,10 @@ def file(tmp_path: Path) -> LocalFile:
 class TestLocalFile:
     def test_reads_any_part_in_order(self, file: LocalFile) -> None:
         assert file.num_bytes == len(_CONTENT)
-        with file.stream(5, 20) as stream, file.stream(300, 310) as other:
-            assert stream.read_exactly(5) == _CONTENT[5:10]
-            assert other.read_exactly(10) == _CONTENT[300:310]
-            assert stream.read_exactly(10) == _CONTENT[10:20]
+        with file.stream(5, 20) as read, file.stream(300, 310) as other:
+            assert read(5) == _CONTENT[5:10]
+            assert other(10) == _CONTENT[300:310]
+            assert read(10) == _CONTENT[10:20]
 
     def test_stays_what_it_was_when_it_is_removed(self, file: LocalFile, tmp_path: Path) -> None:
         (tmp_path / "file").unlink()
@@ -34,7 +34,7 @@ class TestLocalFile:
 
     def test_that_is_shorter_than_it_was_is_named(self, file: LocalFile, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(_CONTENT[:12])
-        with pytest.raises(OSError, match=r"file: expected 5 bytes from byte 10 on\. Received: 2 bytes"):
+        with pytest.raises(OSError, match=r"file: expected 5 bytes at offset 10\. Received: 2 bytes"):
             read_range(file, 10, 15)
 
 
@@ -51,32 +51,32 @@ def test_a_range_is_read_again_when_that_may_help(serve: Serve) -> None:
     assert len(server.requests) == 4
 
 
-class TestForwardReader:
+class TestRangeFile:
     def test_skips_a_small_gap_in_one_stream(self, serve: Serve) -> None:
         server = serve(_CONTENT)
-        with ForwardReader(RemoteFile(server.find_address), len(_CONTENT)) as reader:
+        with RangeFile(RemoteFile(server.find_address)) as file:
             for offset in (10, 60, 120, 170 + LONGEST_SKIP_BYTES):
-                reader.go_to(offset)
-                assert reader.read_exactly(50) == _CONTENT[offset : offset + 50]
+                file.seek(offset)
+                assert file.read(50) == _CONTENT[offset : offset + 50]
         assert [request.start for request in server.requests] == [10]
 
     @pytest.mark.parametrize("offset", [0, 60 + LONGEST_SKIP_BYTES + 1])
     def test_opens_another_stream_for_what_lies_behind_or_far_off(self, serve: Serve, offset: int) -> None:
         server = serve(_CONTENT)
-        with ForwardReader(RemoteFile(server.find_address), len(_CONTENT)) as reader:
-            reader.go_to(10)
-            assert reader.read_exactly(50) == _CONTENT[10:60]
-            reader.go_to(offset)
-            assert reader.read_exactly(50) == _CONTENT[offset : offset + 50]
+        with RangeFile(RemoteFile(server.find_address)) as file:
+            file.seek(10)
+            assert file.read(50) == _CONTENT[10:60]
+            file.seek(offset)
+            assert file.read(50) == _CONTENT[offset : offset + 50]
         assert [request.start for request in server.requests] == [10, offset]
 
     def test_opens_another_stream_after_a_failure(self, serve: Serve) -> None:
         server = serve(_CONTENT)
         server.faults.append(Fault(cut_after=30))
-        with ForwardReader(RemoteFile(server.find_address), len(_CONTENT)) as reader:
-            reader.go_to(10)
+        with RangeFile(RemoteFile(server.find_address)) as file:
+            file.seek(10)
             with pytest.raises(OSError, match="broke off"):
-                reader.read_exactly(50)
-            reader.go_to(10)
-            assert reader.read_exactly(50) == _CONTENT[10:60]
+                file.read(50)
+            file.seek(10)
+            assert file.read(50) == _CONTENT[10:60]
         assert [request.start for request in server.requests] == [10, 10]

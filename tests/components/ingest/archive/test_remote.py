@@ -28,8 +28,8 @@ def server(serve: Serve) -> FaultServer:
 
 def _read(file: RemoteFile, start: int = 100, end: int = 200_000) -> bytes:
     """Reads once: nothing is tried again."""
-    with file.stream(start, end) as stream:
-        return stream.read_exactly(end - start)
+    with file.stream(start, end) as read:
+        return read(end - start)
 
 
 def test_reads_any_part(server: FaultServer) -> None:
@@ -40,8 +40,8 @@ def test_reads_any_part(server: FaultServer) -> None:
 
 
 def test_one_answer_serves_many_reads(server: FaultServer) -> None:
-    with RemoteFile(server.find_address).stream(10, 1000) as stream:
-        assert stream.read_exactly(90) + stream.read_exactly(0) + stream.read_exactly(900) == _CONTENT[10:1000]
+    with RemoteFile(server.find_address).stream(10, 1000) as read:
+        assert read(90) + read(0) + read(900) == _CONTENT[10:1000]
     assert [(request.start, request.end, request.encoding) for request in server.requests] == [(10, 1000, "identity")]
 
 
@@ -56,15 +56,15 @@ def test_many_threads_share_one(server: FaultServer) -> None:
 def test_a_connection_is_used_again_though_a_little_was_left_unread(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     for unread_bytes in (0, 1, LONGEST_SKIP_BYTES, 0):
-        with file.stream(0, 10 + unread_bytes) as stream:
-            stream.read_exactly(10)
+        with file.stream(0, 10 + unread_bytes) as read:
+            read(10)
     assert len({request.client_port for request in server.requests}) == 1
 
 
 def test_much_that_was_left_unread_is_not_read(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
-    with file.stream(0, len(_CONTENT)) as stream:
-        stream.read_exactly(10)
+    with file.stream(0, len(_CONTENT)) as read:
+        read(10)
     assert _read(file) == _CONTENT[100:200_000]
     assert len({request.client_port for request in server.requests}) == 2
 
@@ -122,9 +122,9 @@ def test_a_server_without_ranges_is_told_from_others(server: FaultServer) -> Non
 @pytest.mark.parametrize("serves_ranges", [True, False])
 def test_goes_on_to_the_end_from_where_the_server_can(server: FaultServer, serves_ranges: bool) -> None:
     server.serves_ranges = serves_ranges
-    with RemoteFile(server.find_address).stream_on(1000) as (start, stream):
+    with RemoteFile(server.find_address).stream_on(1000) as (start, read):
         assert start == (1000 if serves_ranges else 0)
-        assert stream.read_exactly(len(_CONTENT) - start) == _CONTENT[start:]
+        assert read(len(_CONTENT) - start) == _CONTENT[start:]
 
 
 def test_an_answer_that_nothing_helps_against_is_told(server: FaultServer) -> None:
@@ -195,9 +195,9 @@ class TestExpiredAddress:
         assert len(tries) == 1
 
     def test_does_not_break_a_stream_that_is_open(self, server: FaultServer) -> None:
-        with RemoteFile(server.find_address).stream(0, 1000) as stream:
+        with RemoteFile(server.find_address).stream(0, 1000) as read:
             server.expire()
-            assert stream.read_exactly(1000) == _CONTENT[:1000]
+            assert read(1000) == _CONTENT[:1000]
 
 
 class TestChangedArchive:

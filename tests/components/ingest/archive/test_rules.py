@@ -83,16 +83,16 @@ def test_two_members_of_one_name_are_refused(open_zip: OpenZip) -> None:
         (_STORED.replace(b"a.png", b"\x82.png"), "has a name in an unknown encoding: expected UTF-8"),
         (
             with_entry(_STORED.replace(b"a.png", b"\xff.png"), 0, flags=1 << 11),
-            r"'..xff\.png' has a name that is not UTF-8, though it says so",
+            r"'..xff\.png' has a name that is flagged as UTF-8 but is not",
         ),
         (with_entry(_STORED, 1, flags=1), r"'b\.png' is encrypted"),
         (with_entry(_STORED, 1, flags=1 << 6 | 1), r"'b\.png' is encrypted"),
-        (with_entry(_STORED, 1, flags=1 << 5), "is compressed by the method 0"),
-        (make_zip([("a.png", b"first")], zipfile.ZIP_BZIP2), r"is compressed by the method 12: expected 0 \(stored\) or 8"),
-        (make_zip([("a.png", b"first")], zipfile.ZIP_LZMA), "is compressed by the method 14"),
-        (with_entry(_STORED, 0, method=99), "is compressed by the method 99"),
-        (with_entry(_STORED, 0, disk=1), "lies in another file of an archive in several"),
-        (with_entry(_STORED, 0, size=6), "is stored as it is in 5 bytes, and said to have 6"),
+        (with_entry(_STORED, 1, flags=1 << 5), "is compressed by method 0"),
+        (make_zip([("a.png", b"first")], zipfile.ZIP_BZIP2), r"is compressed by method 12: expected 0 \(stored\) or 8"),
+        (make_zip([("a.png", b"first")], zipfile.ZIP_LZMA), "is compressed by method 14"),
+        (with_entry(_STORED, 0, method=99), "is compressed by method 99"),
+        (with_entry(_STORED, 0, disk=1), "is in another file of a multi-part archive"),
+        (with_entry(_STORED, 0, size=6), "is stored uncompressed in 5 bytes, but should have 6"),
         (make_zip([("folder/", b"content")]), "is a folder of 7 bytes: expected none"),
     ],
 )
@@ -137,18 +137,20 @@ def _tiny_names(num_members: int) -> Iterator[bytes]:
 
 class TestTinyMembers:
     def test_are_refused_by_their_number(self, open_zip: OpenZip) -> None:
-        with pytest.raises(ValueError, match=r"expected at most 500000 members .*Received: 1000000 members in 54000000 bytes"):
+        with pytest.raises(ValueError, match=r"expected at most 500000 members .*Received: 1000000 in 54000000 bytes"):
             open_zip(make_huge_zip(_tiny_names(1_000_000)))
 
     def test_are_refused_whatever_number_they_say_they_are(self, open_zip: OpenZip) -> None:
         data = make_huge_zip(_tiny_names(1000))[:-98]
         end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 3, 3, 54 * 1000, 38 * 1000, 0)
-        with pytest.raises(ValueError, match=r"expected 3 members in 54000 bytes\. Received: members in 162 bytes"):
+        with pytest.raises(
+            ValueError, match=r"expected, .* 3 of 3 members in 54000 bytes .* Received: .* 1000 of 1000 members in 54000 bytes"
+        ):
             open_zip(data + end)
 
     def test_are_read_as_long_as_they_are_not_too_many(self, open_zip: OpenZip) -> None:
         assert len(open_zip(make_huge_zip(_tiny_names(1000))).members) == 1000
 
     def test_are_refused_by_the_size_of_their_directory(self, open_zip: OpenZip) -> None:
-        with pytest.raises(ValueError, match=r"a directory of 67108864 bytes\. Received: 2 members in 67108865 bytes"):
+        with pytest.raises(ValueError, match=r"a directory of at most 67108864 bytes\. Received: many in 67108865 bytes"):
             open_zip(with_end(bytes(67108865) + _STORED[-22:], 2, 2, 67108865, 0))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from components.ingest.archive import retry
-from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, LocalFile
-from components.ingest.archive.directory import read_directory, read_validator
-from components.ingest.archive.member import DamagedMemberError, Part, inflated_pieces
+from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, LocalFile, RangeFile
+from components.ingest.archive.directory import read_directory
+from components.ingest.archive.member import DamagedMemberError, Part, content_pieces
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import TransientError
 from components.ingest.archive.spool import readable
@@ -71,11 +71,11 @@ class TestGoodArchive:
             for info in files
         ]
 
-    def test_is_known_by_its_directory(self, open_zip: OpenZip, tmp_path: Path) -> None:
+    def test_is_known_by_its_directory(self, open_zip: OpenZip) -> None:
         validators = set()
         for data in (_GOOD[kind] for kind in ("stored", "deflated", "streamed, stored", "of nothing")):
             archive = open_zip(data)
-            assert archive.validator == open_zip(data).validator == read_validator(LocalFile(tmp_path / "archive.zip"))
+            assert archive.validator == open_zip(data).validator
             assert archive.validator.startswith("zip:")
             validators.add(archive.validator)
         assert len(validators) == 4
@@ -189,7 +189,7 @@ class TestFaults:
         server.always = Fault(flip=member.offset + 1000)
         reading = archive.read(archive.members)
         assert [next(reading)[0], next(reading)[0]] == archive.members[:2]
-        told = rf"^The archive: the member 'train/02_red\.png' is damaged: expected the CRC-32 {member.crc32:08x}\. Received: "
+        told = rf"^The archive: the member 'train/02_red\.png' is damaged: expected CRC-32 {member.crc32:08x}\. Received: "
         with pytest.raises(DamagedMemberError, match=told):
             next(reading)
 
@@ -227,15 +227,15 @@ class TestLies:
     @pytest.mark.parametrize(
         ("data", "told"),
         [
-            (with_header(_ARCHIVE, 0, signature=0), "its own header is not as the directory says"),
-            (with_header(_ARCHIVE, 0, method=8), "its own header is not as the directory says"),
-            (with_header(_ARCHIVE, 0, extra_length=60_000), "its own header is not as the directory says"),
-            (with_header(_ARCHIVE, 0, extra_length=1), "its own header is not as the directory says"),
-            (with_header(_ARCHIVE, 0, name_length=5), "it calls itself 'train'"),
-            (_ARCHIVE.replace(b"00_red.png", b"99_red.png", 1), r"it calls itself 'train/99_red\.png'"),
-            (_ARCHIVE.replace(b"00_red.png", b"\xff0_red.png", 1), r"it calls itself 'train/..xff0_red\.png'"),
-            (with_entry(_ARCHIVE, 0, crc32=0x1234), r"expected the CRC-32 00001234\. Received: "),
-            (with_entry(_ARCHIVE, 0, size=19_999, compressed=19_999), r"expected the CRC-32 [0-9a-f]{8}\. Received: "),
+            (with_header(_ARCHIVE, 0, signature=0), "its header differs from the directory"),
+            (with_header(_ARCHIVE, 0, method=8), "its header differs from the directory"),
+            (with_header(_ARCHIVE, 0, extra_length=60_000), "its header differs from the directory"),
+            (with_header(_ARCHIVE, 0, extra_length=1), "its header differs from the directory"),
+            (with_header(_ARCHIVE, 0, name_length=5), "its header names it 'train'"),
+            (_ARCHIVE.replace(b"00_red.png", b"99_red.png", 1), r"its header names it 'train/99_red\.png'"),
+            (_ARCHIVE.replace(b"00_red.png", b"\xff0_red.png", 1), r"its header names it 'train/..xff0_red\.png'"),
+            (with_entry(_ARCHIVE, 0, crc32=0x1234), r"expected CRC-32 00001234\. Received: "),
+            (with_entry(_ARCHIVE, 0, size=19_999, compressed=19_999), r"expected CRC-32 [0-9a-f]{8}\. Received: "),
             (with_entry(_ARCHIVE, 1, size=19_999), "its content does not have 19999 bytes"),
             (with_entry(_ARCHIVE, 1, size=20_001), "its content does not have 20001 bytes"),
             (with_entry(_ARCHIVE, 1, size=0), "its content does not have 0 bytes"),
@@ -331,14 +331,14 @@ class TestArchiveInTheArchive:
         path.write_bytes(with_entry(make_zip([("train.zip", bytes(20 << 20))], _DEFLATED), 0, size=1000))
         source = LocalFile(path)
         (member,) = read_directory(source).members
-        pieces = inflated_pieces(Part(source), member)
+        pieces = content_pieces(RangeFile(source), Part(source), member, 1 << 20)
         with pytest.raises(DamagedMemberError, match="its content does not have 1000 bytes"):
             next(pieces)
 
     def test_that_holds_a_third_one_is_refused(self, open_zip: OpenZip) -> None:
         data = make_zip([("train.zip", make_zip([("more.zip", _ARCHIVE)]))])
         with pytest.raises(
-            ValueError, match=r"train\.zip is refused: its member 'train/more\.zip' is an archive in an archive in"
+            ValueError, match=r"train\.zip is refused: its member 'train/more\.zip' is an archive nested in a nested archive"
         ):
             open_zip(data)
 
@@ -348,7 +348,7 @@ class TestArchiveInTheArchive:
             open_zip(make_zip([("train.zip", make_zip([("../a", b"content")]))], method))
 
     def test_that_is_none_is_refused(self, open_zip: OpenZip) -> None:
-        with pytest.raises(ValueError, match=r"train\.zip is no ZIP archive"):
+        with pytest.raises(ValueError, match=r"train\.zip is not a ZIP archive"):
             open_zip(make_zip([("train.zip", _NOISE)]))
 
     def test_whose_member_is_in_the_archive_too_is_refused(self, open_zip: OpenZip) -> None:
