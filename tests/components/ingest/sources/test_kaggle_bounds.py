@@ -21,11 +21,7 @@ from components.artifacts.labels import FILTERS, NUM_PUBLISHED_SAMPLES
 from tests.components.ingest.competition import RAW, executor_command, run_executor, signed_in
 from tests.components.ingest.kaggle_server import KaggleServer
 
-pytestmark = [
-    # The SDK fixes the server's port, so that only one test at a time can have it.
-    pytest.mark.xdist_group("kaggle"),
-    pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc")
 
 _MAX_MEMORY_BYTES = 300_000_000
 _MAX_DISK_BYTES = 200_000_000

@@ -29,8 +29,7 @@ from tests.components.ingest.competition import (
 from tests.components.ingest.kaggle_server import Answer, Body, Exchange, KaggleServer
 from tests.components.ingest.zip_files import make_zip
 
-# The SDK fixes the server's port, so that only one test at a time can have it.
-pytestmark = [pytest.mark.xdist_group("kaggle"), pytest.mark.usefixtures("quick_retries")]
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 # Requests for parts of the archive before the first image: a byte of it, its end, and the labels.
 _NUM_OPENING = 3
