@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from components.ingest.archive import retry
 from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, read_range
 from components.ingest.archive.remote import Address, RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import TransientError
@@ -272,7 +273,10 @@ class TestSecretAddress:
             Fault(headers={"Content-Range": "bytes 0-9/10"}),
         ],
     )
-    def test_is_never_told(self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_never_told(
+        self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retry, "TRIES", 2)
         with caplog.at_level(logging.DEBUG):
             file = RemoteFile(server.find_address)
             server.always = fault

@@ -13,6 +13,7 @@ import pytest
 from components import storage
 from components.artifacts.index import read_index
 from components.artifacts.manifest import RawImages
+from components.ingest.archive import remote, retry
 from components.ingest.archive.remote import RangesRefusedError
 from components.ingest.archive.retry import TransientError
 from components.ingest.sources import kaggle_access
@@ -232,14 +233,19 @@ class TestLasting:
         server.archive_answers.clear()
         run()
 
-    def test_stalled_answers_are_told(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+    def test_stalled_answers_are_told(
+        self, server: KaggleServer, run: Callable[[], RawImages], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def stall(pieces: Body) -> Body:
             yield next(pieces)[:-1]
             server.closing.wait(30)
 
         _disturb(server, stall, _NUM_OPENING, times=1000)
-        with pytest.raises(TransientError, match=r"archive.*: ReadTimeout"):
-            run()
+        with monkeypatch.context() as patch:
+            patch.setattr(retry, "TRIES", 2)
+            patch.setattr(remote, "READ_TIMEOUT_S", 0.1)
+            with pytest.raises(TransientError, match=r"archive.*: ReadTimeout"):
+                run()
         server.change_body = None
         run()
 
