@@ -7,7 +7,7 @@ in front of each member, which tells where its content begins, is parsed here.
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from components.ingest.archive.byte_source import ByteSource, RangeFile
@@ -18,6 +18,7 @@ from components.ingest.archive.rules import quoted
 MAX_HEADER_BYTES = LOCAL_HEADER_BYTES + 2 * 0xFFFF
 """With a name and an extra field."""
 
+_PIECE_BYTES = 1 << 20
 _HEADER = struct.Struct("<4s4xH16xHH")
 
 
@@ -38,8 +39,8 @@ class Part:
     folder: str = ""
 
 
-def find_content(file: RangeFile, part: Part, member: Member) -> int:
-    """Reads the header of a member, and returns the offset of its content.
+def read_member(file: RangeFile, part: Part, member: Member) -> bytes:
+    """Reads a whole member.
 
     Args:
         file: The source of the part.
@@ -47,35 +48,50 @@ def find_content(file: RangeFile, part: Part, member: Member) -> int:
         member: What the directory says of it.
 
     Raises:
-        DamagedMemberError: If the header differs from the directory.
+        DamagedMemberError: If its header, size or CRC-32 differs from the directory.
         OSError: If it cannot be read.
     """
     file.seek(member.offset)
-    signature, method, name_bytes, extra_bytes = _HEADER.unpack(file.read(LOCAL_HEADER_BYTES))
-    start: int = member.offset + LOCAL_HEADER_BYTES + name_bytes + extra_bytes
-    if signature != b"PK\3\4" or method != member.method or start + member.compressed_bytes > member.end:
+    # Header and content at once, which is faster than one after the other: the longest header that there can be.
+    data = file.read(min(member.end - member.offset, MAX_HEADER_BYTES + member.compressed_bytes))
+    start = _header_bytes(part, member, data)
+    content = data[start : start + member.compressed_bytes]
+    del data  # as large as the content
+    # One byte more than there should be shows that there is more, without unpacking all of it.
+    return b"".join(_checked(part, member, [content], member.num_bytes + 1))
+
+
+def find_content(file: RangeFile, part: Part, member: Member) -> int:
+    """Reads the header of a member, and returns the offset of its content. Arguments and errors: see `read_member`."""
+    file.seek(member.offset)
+    return member.offset + _header_bytes(part, member, file.read(min(member.end - member.offset, MAX_HEADER_BYTES)))
+
+
+def content_pieces(file: RangeFile, part: Part, member: Member) -> Iterator[bytes]:
+    """Reads a member of any size piece by piece. Arguments and errors: see `read_member`."""
+    start = find_content(file, part, member)
+    end = start + member.compressed_bytes
+    file.seek(start)
+    pieces = (file.read(min(_PIECE_BYTES, end - position)) for position in range(start, end, _PIECE_BYTES))
+    yield from _checked(part, member, pieces, _PIECE_BYTES)
+
+
+def _header_bytes(part: Part, member: Member, data: bytes) -> int:
+    """The size of the header at the start of `data`, if the header agrees with the directory."""
+    signature, method, name_bytes, extra_bytes = _HEADER.unpack_from(data)
+    num_bytes: int = LOCAL_HEADER_BYTES + name_bytes + extra_bytes
+    if signature != b"PK\3\4" or method != member.method or num_bytes + member.compressed_bytes > member.end - member.offset:
         raise _damaged(part, member, "its header differs from the directory")
-    name = file.read(name_bytes).decode(errors="backslashreplace")
+    name = data[LOCAL_HEADER_BYTES : LOCAL_HEADER_BYTES + name_bytes].decode(errors="backslashreplace")
     if place(part.folder, name) != member.name:
         raise _damaged(part, member, f"its header names it {quoted(name)}")
-    return start
+    return num_bytes
 
 
-def read_member(file: RangeFile, part: Part, member: Member) -> bytes:
-    """Reads a whole member. Arguments and errors are those of `content_pieces`."""
-    # One byte more than there should be shows that there is more, without unpacking all of it.
-    return b"".join(content_pieces(file, part, member, 1 + max(member.num_bytes, member.compressed_bytes)))
-
-
-def content_pieces(file: RangeFile, part: Part, member: Member, piece_bytes: int) -> Iterator[bytes]:
-    """Reads a member in pieces of at most `piece_bytes` bytes.
-
-    Raises:
-        DamagedMemberError: If its header, size or CRC-32 differs from the directory; of the latter two, after the last piece.
-        OSError: If it cannot be read.
-    """
+def _checked(part: Part, member: Member, compressed: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
+    """Unpacks content into pieces of at most `piece_bytes` bytes, and checks its size and CRC-32."""
     num_bytes, crc32 = 0, 0
-    for piece in _unpacked(file, part, member, piece_bytes):
+    for piece in compressed if member.method == zipfile.ZIP_STORED else _inflated(part, member, compressed, piece_bytes):
         num_bytes, crc32 = num_bytes + len(piece), zlib.crc32(piece, crc32)
         if num_bytes > member.num_bytes:
             break
@@ -86,14 +102,7 @@ def content_pieces(file: RangeFile, part: Part, member: Member, piece_bytes: int
         raise _damaged(part, member, f"expected CRC-32 {member.crc32:08x}. Received: {crc32:08x}")
 
 
-def _unpacked(file: RangeFile, part: Part, member: Member, piece_bytes: int) -> Iterator[bytes]:
-    start = find_content(file, part, member)
-    end = start + member.compressed_bytes
-    file.seek(start)
-    compressed = (file.read(min(piece_bytes, end - position)) for position in range(start, end, piece_bytes))
-    if member.method == zipfile.ZIP_STORED:
-        yield from compressed
-        return
+def _inflated(part: Part, member: Member, compressed: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for data in compressed:

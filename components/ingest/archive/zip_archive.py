@@ -11,8 +11,6 @@ from components.ingest.archive.retry import retrying
 from components.ingest.archive.rules import check_total, is_nested_archive, nested_folder, refusal
 from components.ingest.archive.spool import keep
 
-_PIECE_BYTES = 1 << 20  # of a nested archive that is unpacked
-
 
 class Archive:
     """A ZIP archive whose directory was read and checked. Threads may share one.
@@ -76,7 +74,7 @@ def _open_nested(part: Part, outer: Member, validator: str) -> Part:
         return Part(Slice(part.source, start, outer.num_bytes, outer.name), folder)
     key = hashlib.sha256(f"{validator}\0{outer.name}".encode()).hexdigest()
     with RetryingFile(part.source, outer.end) as file:
-        return Part(keep(key, outer.name, content_pieces(file, part, outer, _PIECE_BYTES), outer.num_bytes), folder)
+        return Part(keep(key, outer.name, content_pieces(file, part, outer), outer.num_bytes), folder)
 
 
 def _nested_members(part: Part, number: int) -> list[Member]:

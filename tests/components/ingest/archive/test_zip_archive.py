@@ -331,7 +331,7 @@ class TestArchiveInTheArchive:
         path.write_bytes(with_entry(make_zip([("train.zip", bytes(20 << 20))], _DEFLATED), 0, size=1000))
         source = LocalFile(path)
         (member,) = read_directory(source).members
-        pieces = content_pieces(RangeFile(source), Part(source), member, 1 << 20)
+        pieces = content_pieces(RangeFile(source), Part(source), member)
         with pytest.raises(DamagedMemberError, match="its content does not have 1000 bytes"):
             next(pieces)
 
