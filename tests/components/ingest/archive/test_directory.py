@@ -74,7 +74,9 @@ class TestZip64:
 
     @pytest.mark.parametrize("what", [b"PK\6\6", b"PK\6\7"])
     def test_with_half_an_end_is_damaged(self, open_zip: OpenZip, small_zip64: bytes, what: bytes) -> None:
-        with pytest.raises(ValueError, match="The archive is not a ZIP archive, or is damaged or incomplete: Bad magic number"):
+        with pytest.raises(
+            ValueError, match=r"The archive is not a ZIP archive, or is damaged or incomplete: (Bad magic|Corrupt zip64)"
+        ):
             open_zip(small_zip64.replace(what, b"nono"))
 
     def test_with_a_locator_that_points_elsewhere_is_damaged(self, open_zip: OpenZip, small_zip64: bytes) -> None:
