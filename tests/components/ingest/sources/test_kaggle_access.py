@@ -456,6 +456,16 @@ class TestServer:
         server.signature_lifetime_s = -1
         assert requests.get(server.new_address(), timeout=10).status_code == 400
 
+    def test_several_run_at_once(self, signed_in: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other_archive = tmp_path / "other.zip"
+        other_archive.write_bytes(b"other")
+        with KaggleServer(other_archive) as other:
+            assert find_archive(COMPETITION).num_bytes == 5_000_000
+            for name, value in other.environment.items():
+                monkeypatch.setenv(name, value)
+            assert find_archive(COMPETITION).num_bytes == 5
+        assert (len(signed_in.api_exchanges), len(other.api_exchanges)) == (1, 1)
+
     def test_truncates_and_resets(self, server: KaggleServer) -> None:
         def reset(_: Exchange, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield next(pieces)
