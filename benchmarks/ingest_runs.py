@@ -139,9 +139,9 @@ def receive(task: Task) -> dict[str, float]:
 
     def receive_range(start: int) -> None:
         end = min(start + _RANGE_BYTES, file.num_bytes)
-        with file.stream(start, end) as stream:
+        with file.stream(start, end) as read:
             for position in range(start, end, _PIECE_BYTES):
-                stream.read_exactly(min(_PIECE_BYTES, end - position))
+                read(min(_PIECE_BYTES, end - position))
 
     file = RemoteFile(partial(find_archive, COMPETITION))
     return {"": seconds(_for_each, receive_range, range(0, file.num_bytes, _RANGE_BYTES), task.num_threads)}

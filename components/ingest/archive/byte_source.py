@@ -1,58 +1,42 @@
-"""What an archive is read from: anything that gives its bytes in order, from one place to another."""
+"""Byte sources: files, local or remote, that are read by byte ranges."""
 
 import contextlib
+import errno
+import io
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 from components.ingest.archive.retry import retrying
 
 LONGEST_SKIP_BYTES = 1 << 16
-"""A gap up to this long is read and thrown away; a longer one costs more than a new stream."""
+"""Reading and discarding a gap of up to this size is cheaper than another request."""
 
-
-class ByteStream(Protocol):
-    """Bytes in order."""
-
-    def read_exactly(self, num_bytes: int) -> bytes:
-        """The next bytes.
-
-        Raises:
-            OSError: If fewer come. The stream is of no more use then.
-        """
+Read = Callable[[int], bytes]
+"""Returns exactly as many bytes as asked for, and the next ones on each call. After an OSError it must not be called again."""
 
 
 class ByteSource(Protocol):
-    """A file, wherever it lies. Many threads read one at once, each by streams of its own."""
+    """A file, wherever it is. Threads may share one, as each opens streams of its own."""
 
     @property
     def name(self) -> str:
-        """What errors call it, with what to do if its content is wrong."""
+        """What errors call the file, with what to do if its content is wrong."""
 
     @property
     def num_bytes(self) -> int:
         """Its size."""
 
-    def stream(self, start: int, end: int) -> AbstractContextManager[ByteStream]:
+    def stream(self, start: int, end: int) -> AbstractContextManager[Read]:
         """Opens the bytes from `start` up to `end`."""
 
 
-def read_range(source: ByteSource, start: int, end: int) -> bytes:
-    """Reads some bytes at once; what fails and may pass is tried again."""
-
-    def read() -> bytes:
-        with source.stream(start, end) as stream:
-            return stream.read_exactly(end - start)
-
-    return retrying()(read)
-
-
 class LocalFile:
-    """A file on disk. It stays open, so that it may be removed or replaced meanwhile."""
+    """A file on disk. It is kept open, so that it may be deleted or replaced in the meantime."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.name = name or str(path)
@@ -61,78 +45,106 @@ class LocalFile:
         self.num_bytes = os.fstat(self._file).st_size
 
     @contextlib.contextmanager
-    def stream(self, start: int, end: int) -> Iterator[ByteStream]:
+    def stream(self, start: int, end: int) -> Iterator[Read]:
         """Opens the bytes from `start` on."""
-        yield _LocalStream(self, self._file, start)
+        position = start
 
+        def read(num_bytes: int) -> bytes:
+            nonlocal position
+            data = os.pread(self._file, num_bytes, position)
+            if len(data) != num_bytes:
+                raise OSError(f"{self.name}: expected {num_bytes} bytes at offset {position}. Received: {len(data)} bytes")
+            position += num_bytes
+            return data
 
-class _LocalStream:
-    def __init__(self, owner: LocalFile, file: int, position: int) -> None:
-        self._owner = owner  # closes the file when nobody holds it
-        self._file = file
-        self._position = position
-
-    def read_exactly(self, num_bytes: int) -> bytes:
-        data = os.pread(self._file, num_bytes, self._position)
-        if len(data) != num_bytes:
-            raise OSError(
-                f"{self._owner.name}: expected {num_bytes} bytes from byte {self._position} on. Received: {len(data)} bytes"
-            )
-        self._position += num_bytes
-        return data
+        yield read
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of a source that is a file of its own."""
+    """A part of another source."""
 
     source: ByteSource
     start: int
     num_bytes: int
     name: str
 
-    def stream(self, start: int, end: int) -> AbstractContextManager[ByteStream]:
-        """Opens the bytes from `start` up to `end`, counted from where the part starts."""
+    def stream(self, start: int, end: int) -> AbstractContextManager[Read]:
+        """Opens the bytes from `start` up to `end`, both relative to the start of the part."""
         return self.source.stream(self.start + start, self.start + end)
 
 
-class ForwardReader:
-    """Reads a source from front to back up to `end`, by one stream as long as that works."""
+class RangeFile(io.RawIOBase):
+    """A source as a seekable file. Consecutive reads share one request.
 
-    def __init__(self, source: ByteSource, end: int) -> None:
+    Args:
+        source: The source.
+        end: Where requests end; the size of the source by default.
+    """
+
+    def __init__(self, source: ByteSource, end: int | None = None) -> None:
         self._source = source
-        self._end = end
+        self._end = source.num_bytes if end is None else end
         self._position = 0
-        self._stream: ByteStream | None = None
+        self._read: Read | None = None
+        self._read_position = 0
         self._opened = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
-        return self
+    def seekable(self) -> bool:
+        """Returns True."""
+        return True
 
-    def __exit__(self, *_: object) -> None:
-        self._close()
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Sets the position. Reading then opens another stream, except from where the last read ended or a little later."""
+        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
+        if position < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._position = position
+        return position
 
-    def go_to(self, offset: int) -> None:
-        """Makes `offset` the next byte. After a failure, or for a place far off, this opens another stream."""
-        gap = offset - self._position
-        if self._stream and 0 <= gap <= LONGEST_SKIP_BYTES:
-            self.read_exactly(gap)
-            return
-        self._close()
-        self._stream = self._opened.enter_context(self._source.stream(offset, self._end))
-        self._position = offset
-
-    def read_exactly(self, num_bytes: int) -> bytes:
-        """The next bytes after the place that `go_to` named."""
-        assert self._stream
+    def read(self, size: int = -1) -> bytes:
+        """Reads up to `size` bytes: fewer only at the end of the file. The position stays the same after an error."""
+        num_bytes = max(0, self._end - self._position)
+        num_bytes = num_bytes if size < 0 else min(size, num_bytes)
+        if not num_bytes:
+            return b""
         try:
-            data = self._stream.read_exactly(num_bytes)
+            data = self._stream_at(self._position)(num_bytes)
         except OSError:
-            self._close()
+            self._close_stream()
             raise
-        self._position += num_bytes
+        self._position = self._read_position = self._position + num_bytes
         return data
 
-    def _close(self) -> None:
-        self._stream = None
+    def close(self) -> None:
+        """Closes the stream."""
+        self._close_stream()
+        super().close()
+
+    def _stream_at(self, position: int) -> Read:
+        gap = position - self._read_position
+        if self._read and 0 <= gap <= LONGEST_SKIP_BYTES:
+            self._read(gap)
+            return self._read
+        self._close_stream()
+        self._read = self._opened.enter_context(self._source.stream(position, self._end))
+        return self._read
+
+    def _close_stream(self) -> None:
+        self._read = None
         self._opened.close()
+
+
+class RetryingFile(RangeFile):
+    """A `RangeFile` that retries what fails and may pass."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Reads up to `size` bytes: fewer only at the end of the file."""
+        return retrying()(super().read, size)
+
+
+def read_range(source: ByteSource, start: int, end: int) -> bytes:
+    """Reads the bytes from `start` up to `end`, and retries what fails and may pass."""
+    with RetryingFile(source, end) as file:
+        file.seek(start)
+        return file.read()

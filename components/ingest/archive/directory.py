@@ -1,32 +1,21 @@
-"""Reads the directory of a ZIP archive, and refuses an archive that means harm.
-
-Python's zipfile would do, but for memory: it keeps some 600 bytes for each member, and has no bound on how many there are.
-Format: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 and 4.5.3.
-"""
+"""Reads the directory of a ZIP archive with zipfile, and refuses an archive that could do harm."""
 
 import hashlib
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import zipfile
+from dataclasses import dataclass
 
-from components.ingest.archive.byte_source import ByteSource, read_range
-from components.ingest.archive.rules import MAX_DIRECTORY_BYTES, MAX_MEMBERS, Entry, checked_name, quoted, refusal
+from components.ingest.archive.byte_source import ByteSource, RetryingFile, read_range
+from components.ingest.archive.rules import MAX_DIRECTORY_BYTES, MAX_MEMBERS, checked_name, quoted, refusal
 
 LOCAL_HEADER_BYTES = 30
 
-_END = struct.Struct("<4s4H2LH")
-_END_SIGNATURE = b"PK\5\6"
-_END64_LOCATOR = struct.Struct("<4sLQL")
-_END64_LOCATOR_SIGNATURE = b"PK\6\7"
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_END64_SIGNATURE = b"PK\6\6"
-_ENTRY = struct.Struct("<4s4x2H4x3L4H2x2L")
 _ENTRY_SIGNATURE = b"PK\1\2"
-_EXTRA = struct.Struct("<HH")
-_ZIP64_EXTRA = 1
-_IN_ZIP64_EXTRA = 0xFFFFFFFF
-# All that can stand behind the directory: a comment has at most 65535 bytes.
-_MAX_END_BYTES = _END64.size + _END64_LOCATOR.size + _END.size + 0xFFFF
+_END_BYTES, _END64_BYTES, _END64_LOCATOR_BYTES, _MAX_COMMENT_BYTES = 22, 56, 20, 1 << 16
+# All that zipfile looks at to find the directory.
+_TAIL_BYTES = _END64_BYTES + _END64_LOCATOR_BYTES + _END_BYTES + _MAX_COMMENT_BYTES
+
+_END_FIELDS = "disks {} and {}, {} of {} members in {} bytes at offset {}, and an end at offset {} in {} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +23,14 @@ class Member:
     """A file in an archive.
 
     Attributes:
-        name: Its path in the archive; of a file in a nested archive, below that one's name without `.zip`.
+        name: Its path in the archive; for a file in a nested archive, below the name of that archive without `.zip`.
         offset: Where its header begins.
-        end: Where the next member begins, or the directory: nothing of this one lies beyond.
-        compressed_bytes: The size of what lies in the archive.
+        end: Where the next member or the directory begins.
+        compressed_bytes: Its size in the archive.
         num_bytes: Its size.
         crc32: Its checksum.
-        method: How it is compressed: 0 for not at all, 8 for deflate.
-        part: 0, or the number of the nested archive that it lies in.
+        method: How it is compressed: 0 (stored) or 8 (deflated).
+        part: 0, or the number of the nested archive that it is in.
     """
 
     name: str
@@ -56,10 +45,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Directory:
-    """What an archive says of itself.
+    """The directory of an archive.
 
     Attributes:
-        validator: A hash of the directory, which holds every member's name, place, size and checksum.
+        validator: A hash of the directory, which holds the name, place, size and checksum of every member.
         members: Sorted by offset, without folders.
     """
 
@@ -68,7 +57,7 @@ class Directory:
 
 
 def read_directory(source: ByteSource, part: int = 0, folder: str = "") -> Directory:
-    """Reads an archive's directory, by one request or two.
+    """Reads the directory of an archive, in one or two requests.
 
     Args:
         source: The archive.
@@ -76,133 +65,102 @@ def read_directory(source: ByteSource, part: int = 0, folder: str = "") -> Direc
         folder: Where the members of a nested archive are placed: a path that ends with `/`.
 
     Raises:
-        ValueError: If it is no ZIP archive, is damaged, or holds what is refused (`rules`).
+        ValueError: If it is not a ZIP archive, is damaged, or holds what is refused (`rules`).
         OSError: If it cannot be read.
     """
-    end, data = _fetch(source)
-    members = []
-    for entry in _entries(source.name, data, end.num_entries):
-        name = place(folder, checked_name(source.name, entry))
-        # The least that it takes: what its own header adds to the name is known when it is read.
-        least_end = entry.offset + LOCAL_HEADER_BYTES + len(entry.name) + entry.compressed_bytes
-        members.append(
-            Member(name, entry.offset, least_end, entry.compressed_bytes, entry.num_bytes, entry.crc32, entry.method, part)
-        )
-    _lay_out(source.name, members, end.start)
-    return Directory(_validator(data), [member for member in members if not member.name.endswith("/")])
-
-
-def read_validator(source: ByteSource) -> str:
-    """The directory's hash alone, which costs little time and memory: what `Directory.validator` holds.
-
-    Raises:
-        As `read_directory` does for the directory as a whole.
-    """
-    return _validator(_fetch(source)[1])
+    with _ArchiveFile(source) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                infos = archive.infolist()
+        except UnicodeDecodeError as error:
+            name = error.object.decode(errors="backslashreplace")
+            raise refusal(source.name, name, "has a name that is flagged as UTF-8 but is not") from None
+        except (zipfile.BadZipFile, NotImplementedError) as error:
+            raise ValueError(f"{source.name} is not a ZIP archive, or is damaged or incomplete: {error}") from None
+        del archive  # it refers to every ZipInfo, which `_members` frees one by one
+        directory, start = file.last_read, file.tell() - len(file.last_read)
+        _check_end(source.name, len(infos), start, len(directory), file.read(_TAIL_BYTES))
+    validator = f"zip:{hashlib.sha256(directory).hexdigest()}"
+    return Directory(validator, _members(source.name, infos, start, part, folder))
 
 
 def place(folder: str, name: str) -> str:
-    """Where a member of an archive is placed: in `folder`, once, also if it lies in one of that name already."""
+    """Where a member of an archive is placed: in `folder`, but not twice if its path begins with that folder's name."""
     return folder + name.removeprefix(f"{folder.split('/')[-2]}/") if folder else name
 
 
-def _validator(directory: bytes) -> str:
-    return f"zip:{hashlib.sha256(directory).hexdigest()}"
+class _ArchiveFile(RetryingFile):
+    """What zipfile reads a directory from. The archive's tail, where zipfile reads several times, is fetched in one request.
 
-
-@dataclass(frozen=True)
-class _End:
-    """Where an archive's end says that its directory is."""
-
-    start: int
-    num_bytes: int
-    num_entries: int
-
-
-def _fetch(source: ByteSource) -> tuple[_End, bytes]:
-    tail_start = max(0, source.num_bytes - _MAX_END_BYTES)
-    tail = read_range(source, tail_start, source.num_bytes)
-    end = _find_end(source.name, tail, tail_start)
-    if end.num_entries > MAX_MEMBERS or end.num_bytes > MAX_DIRECTORY_BYTES:
-        raise ValueError(
-            f"{source.name} is refused: expected at most {MAX_MEMBERS} members and a directory of {MAX_DIRECTORY_BYTES} bytes. "
-            f"Received: {end.num_entries} members in {end.num_bytes} bytes"
-        )
-    if end.start >= tail_start:
-        return end, tail[end.start - tail_start :][: end.num_bytes]
-    return end, read_range(source, end.start, end.start + end.num_bytes)
-
-
-def _find_end(archive: str, tail: bytes, tail_start: int) -> _End:
-    position = tail.rfind(_END_SIGNATURE)
-    if position < 0 or len(tail) - position < _END.size:
-        raise ValueError(f"{archive} is no ZIP archive, or not all of it: expected a directory at its end. Received: none")
-    _, *disks, num_here, num_entries, num_bytes, start, comment_bytes = _END.unpack_from(tail, position)
-    is_whole = position + _END.size + comment_bytes == len(tail)
-    locator = position - _END64_LOCATOR.size
-    if locator >= 0 and tail.startswith(_END64_LOCATOR_SIGNATURE, locator):
-        position = locator - _END64.size
-        is_whole &= _END64_LOCATOR.unpack_from(tail, locator)[2] == tail_start + position
-        if position < 0 or not tail.startswith(_END64_SIGNATURE, position):
-            raise _damaged(archive, "expected a ZIP64 record before its end. Received: none")
-        *_, disk, disk_of_start, num_here, num_entries, num_bytes, start = _END64.unpack_from(tail, position)
-        disks = [disk, disk_of_start]
-    if not is_whole or disks != [0, 0] or num_here != num_entries or start + num_bytes != tail_start + position:
-        raise _damaged(
-            archive,
-            f"expected {num_entries} members in one file, and their directory from byte {start} to {start + num_bytes}. "
-            f"Received: an end of {num_here} members at byte {tail_start + position}",
-        )
-    return _End(start, num_bytes, num_entries)
-
-
-def _entries(archive: str, directory: bytes, num_entries: int) -> Iterator[Entry]:
-    position = 0
-    for number in range(num_entries):
-        name_start = position + _ENTRY.size
-        if name_start > len(directory) or not directory.startswith(_ENTRY_SIGNATURE, position):
-            raise _damaged(archive, f"expected {num_entries} members. Received: {number}")
-        fields = _ENTRY.unpack_from(directory, position)
-        _, flags, method, crc32, compressed_bytes, num_bytes, *lengths, disk, attributes, offset = fields
-        extra_start = name_start + lengths[0]
-        comment_start = extra_start + lengths[1]
-        position = comment_start + lengths[2]
-        if _IN_ZIP64_EXTRA in (num_bytes, compressed_bytes, offset):
-            extra = directory[extra_start:comment_start]
-            num_bytes, compressed_bytes, offset = _with_zip64(archive, extra, (num_bytes, compressed_bytes, offset))
-        name = directory[name_start:extra_start]
-        yield Entry(name, flags, method, crc32, compressed_bytes, num_bytes, offset, attributes >> 16, disk)
-    if position != len(directory):
-        raise _damaged(
-            archive, f"expected {num_entries} members in {len(directory)} bytes. Received: members in {position} bytes"
-        )
-
-
-def _with_zip64(archive: str, extra: bytes, values: tuple[int, ...]) -> tuple[int, ...]:
-    """Replaces what has no room in an entry by what stands in its extra field, in this order."""
-    while len(extra) >= _EXTRA.size:
-        kind, length = _EXTRA.unpack_from(extra)
-        content, extra = extra[_EXTRA.size :][:length], extra[_EXTRA.size + length :]
-        if kind == _ZIP64_EXTRA and len(content) >= 8 * values.count(_IN_ZIP64_EXTRA):
-            large = (value for (value,) in struct.iter_unpack("<Q", content[: len(content) // 8 * 8]))
-            return tuple(next(large) if value == _IN_ZIP64_EXTRA else value for value in values)
-    raise _damaged(archive, "expected the size and the place of a large member in its extra field. Received: none")
-
-
-def _lay_out(archive: str, members: list[Member], directory_start: int) -> None:
-    """Sorts members by offset and lets each end where the next one begins, in place: a copy would double the memory.
-
-    Overlapping members are how a small archive becomes an endless one: each would have to be read again for all the others.
+    Attributes:
+        last_read: The last bytes that were read: the directory, once zipfile has opened the archive.
     """
-    members.sort(key=lambda member: member.offset)
-    for number, member in enumerate(members):
-        following = members[number + 1] if number + 1 < len(members) else None
-        end = following.offset if following else directory_start
-        if member.end > end:
-            other = quoted(following.name) if following else "the archive's directory"
-            raise refusal(archive, member.name, f"overlaps {other}: it ends at byte {member.end}, that begins at byte {end}")
-        members[number] = replace(member, end=end)
+
+    def __init__(self, source: ByteSource) -> None:
+        super().__init__(source)
+        self.last_read = b""
+        self._tail_start = max(0, source.num_bytes - _TAIL_BYTES)
+        # Here and not in `read`: zipfile takes an OSError while it looks for the directory for a sign that there is none.
+        self._tail = read_range(source, self._tail_start, source.num_bytes)
+
+    def read(self, size: int = -1) -> bytes:
+        start = self.tell()
+        self._check_size(size, 0)
+        if start < self._tail_start:
+            self.last_read = super().read(size)
+        else:
+            end = len(self._tail) if size < 0 else start + size - self._tail_start
+            self.last_read = self._tail[start - self._tail_start : end]
+            self.seek(start + len(self.last_read))
+        self._check_size(len(self.last_read), self.last_read.count(_ENTRY_SIGNATURE))
+        return self.last_read
+
+    def _check_size(self, num_bytes: int, num_members: int) -> None:
+        """Refuses a directory that would take too much memory, before zipfile parses it."""
+        if num_bytes > MAX_DIRECTORY_BYTES or num_members > MAX_MEMBERS:
+            raise ValueError(
+                f"{self._source.name} is refused: expected at most {MAX_MEMBERS} members in a directory of at most "
+                f"{MAX_DIRECTORY_BYTES} bytes. Received: {num_members or 'many'} in {num_bytes} bytes"
+            )
 
 
-def _damaged(archive: str, reason: str) -> ValueError:
-    return ValueError(f"{archive} has a damaged directory: {reason}")
+def _check_end(archive: str, num_members: int, start: int, num_bytes: int, end: bytes) -> None:
+    """Compares the end of the archive with the directory.
+
+    zipfile ignores the number of members, the numbers of disks, the place of the ZIP64 end, and bytes before the first member
+    or after the end. All of them show that an archive is damaged or that a part of it is missing.
+    """
+    position, located, told = 0, start + num_bytes, struct.unpack_from("<4x4H2L", end)
+    if end.startswith(b"PK\6\6"):
+        position, told = _END64_BYTES + _END64_LOCATOR_BYTES, struct.unpack_from("<16x2L4Q", end)
+        (located,) = struct.unpack_from("<8xQ", end, _END64_BYTES)
+    (comment_bytes,) = struct.unpack_from("<20xH", end, position)
+    told += (located, position + _END_BYTES + comment_bytes)
+    found = (0, 0, num_members, num_members, num_bytes, start, start + num_bytes, len(end))
+    if told != found:
+        raise ValueError(
+            f"{archive} is damaged or incomplete: expected, as its end says, {_END_FIELDS.format(*told)}. "
+            f"Received: {_END_FIELDS.format(*found)}"
+        )
+
+
+def _members(archive: str, infos: list[zipfile.ZipInfo], end: int, part: int, folder: str) -> list[Member]:
+    """Turns zipfile's records into smaller ones, and empties the list of them.
+
+    Overlapping members are refused: with them, a small archive unpacks to an endless one.
+    """
+    members = []
+    infos.sort(key=lambda info: info.header_offset)
+    following = "the archive's directory"
+    while infos:
+        info = infos.pop()
+        name, start = checked_name(archive, info), info.header_offset
+        least_end = start + LOCAL_HEADER_BYTES + len(name.encode()) + info.compress_size
+        if least_end > end:
+            raise refusal(archive, name, f"overlaps {following}: it ends at byte {least_end}, that begins at byte {end}")
+        if not name.endswith("/"):
+            sizes = info.compress_size, info.file_size
+            members.append(Member(place(folder, name), start, end, *sizes, info.CRC, info.compress_type, part))
+        end, following = start, quoted(name)
+    members.reverse()
+    return members

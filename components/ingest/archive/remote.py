@@ -1,6 +1,7 @@
-"""Reads parts of a large file over HTTP."""
+"""Reads byte ranges of a large file over HTTP."""
 
 import contextlib
+import functools
 import logging
 import re
 import threading
@@ -11,17 +12,15 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, ByteStream
+from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, Read
 from components.ingest.archive.retry import TRANSIENT_ERRORS, TransientError, reason, retry_after_s
 
 CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 60.0
-"""How long nothing may come on a connection that is open."""
+"""How long an open connection may stay silent."""
 
-# A thread reads by one connection at a time.
-_MAX_IDLE_CONNECTIONS = 64
-# What storage hosts answer to a signed address that is no longer valid.
-_EXPIRED = {400, 401, 403, 404, 410}
+_MAX_IDLE_CONNECTIONS = 64  # a thread reads from one at a time
+_EXPIRED = {400, 401, 403, 404, 410}  # how hosts answer to a signed address that is no longer valid
 _MAX_RENEWALS = 2
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -30,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Address:
-    """Where a file can be downloaded from for a while.
+    """Where a file can be downloaded for a while.
 
     Attributes:
         url: A signed address, which is a secret: it is never shown.
         etag: What the server calls this content; empty if it does not say.
-        num_bytes: The file's size.
+        num_bytes: The size of the file.
     """
 
     url: str = field(repr=False)
@@ -44,21 +43,21 @@ class Address:
 
 
 def hide_addresses() -> None:
-    """Keeps addresses out of the log: below this level urllib3 shows those of all requests, or of one with an odd answer."""
+    """Keeps addresses out of the log: below this level, urllib3 logs those of all requests or of odd answers."""
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class RangesRefusedError(OSError):
-    """The server gives the whole file where a part of it was asked for."""
+    """The server answers a request for a range with the whole file."""
 
 
 class RemoteFile:
-    """A file behind an address that expires. Threads share one.
+    """A file behind an address that expires. Threads may share one.
 
-    Every answer is held to the ETag and the size of the first address, so that no two contents are ever mixed.
+    Every answer is compared with the ETag and the size of the first address, so that two contents are never mixed.
 
     Attributes:
-        num_bytes: The file's size.
+        num_bytes: The size of the file.
         etag: What the server calls this content; empty if it does not say.
     """
 
@@ -76,39 +75,41 @@ class RemoteFile:
         self.num_bytes, self.etag = self._address.num_bytes, self._address.etag
         if self.num_bytes < 1:
             raise ValueError("The archive is empty: expected a ZIP archive. Received: 0 bytes")
-        self._asking = threading.Lock()
+        self._renewing = threading.Lock()
         self._session = requests.Session()
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=_MAX_IDLE_CONNECTIONS))
 
     @contextlib.contextmanager
-    def stream(self, start: int, end: int) -> Iterator[ByteStream]:
+    def stream(self, start: int, end: int) -> Iterator[Read]:
         """Opens the bytes from `start` up to `end` by one request.
 
         Raises:
-            RangesRefusedError: If the server does not serve parts of the file.
-            ValueError: If the file is not the one it was at first.
-            TransientError: If it may work on another try. So may what the stream raises.
+            RangesRefusedError: If the server does not serve ranges.
+            ValueError: If the file has changed.
+            TransientError: If a retry may help. Reading from the stream may raise it too.
             OSError: If the server answers anything else.
         """
         with contextlib.closing(self._open(start, end)) as response:
             if response.status_code == 200:
                 raise RangesRefusedError("The server gives the whole archive where a part of it was asked for: run again")
-            yield _Body(response.raw)
-            _finish(response)
+            yield functools.partial(_read, response.raw)
+            remaining = response.raw.length_remaining
+            if remaining is not None and remaining <= LONGEST_SKIP_BYTES:
+                response.raw.drain_conn()  # so that the connection can be reused
 
     @contextlib.contextmanager
-    def stream_on(self, start: int) -> Iterator[tuple[int, ByteStream]]:
-        """Opens the bytes from `start` to the file's end: from its beginning where the server does not serve parts.
+    def stream_on(self, start: int) -> Iterator[tuple[int, Read]]:
+        """Opens the bytes from `start` to the end of the file; from its beginning if the server does not serve ranges.
 
         Yields:
-            Where the bytes begin, and the bytes.
+            Where the bytes begin, and the stream.
 
         Raises:
-            As `stream` does, but for what this allows.
+            As `stream` does, except for RangesRefusedError.
         """
         with contextlib.closing(self._open(start, self.num_bytes)) as response:
-            yield (start if response.status_code == 206 else 0), _Body(response.raw)
+            yield (start if response.status_code == 206 else 0), functools.partial(_read, response.raw)
 
     def _open(self, start: int, end: int) -> requests.Response:
         address = self._address
@@ -131,19 +132,19 @@ class RemoteFile:
         headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
         try:
             return self._session.get(address.url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: no proper URL
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: malformed URL
             kind: type[OSError] = TransientError if isinstance(error, TRANSIENT_ERRORS) else OSError
             failure = kind(f"The archive's server cannot be asked: {reason(error)}")
         raise failure  # not above, where the error that holds the address would become its context
 
     def _renew(self, refused: Address) -> Address:
-        with self._asking:
-            if self._address is refused:  # or else another thread has asked already
+        with self._renewing:
+            if self._address is refused:  # otherwise another thread has renewed it
                 _log.info("the archive's address is no longer accepted: asking for another one")
                 try:
                     address = self._find_address()
                 except TransientError as error:
-                    raise OSError(str(error)) from None  # it has asked often enough
+                    raise OSError(str(error)) from None  # it has been retried already
                 self._check_same(address.etag, address.num_bytes)
                 self._address = address
             return self._address
@@ -151,7 +152,7 @@ class RemoteFile:
     def _check(self, response: requests.Response, start: int, end: int) -> None:
         status = response.status_code
         if status == 206:
-            self._check_part(response, start, end)
+            self._check_range(response, start, end)
         elif status == 200:
             size = response.headers.get("Content-Length", "")
             self._check_same(response.headers.get("ETag", ""), int(size) if size.isdecimal() else None)
@@ -164,7 +165,7 @@ class RemoteFile:
         else:
             raise OSError(f"The archive's server was asked for a part of it: expected status 206. Received: status {status}")
 
-    def _check_part(self, response: requests.Response, start: int, end: int) -> None:
+    def _check_range(self, response: requests.Response, start: int, end: int) -> None:
         content_range = response.headers.get("Content-Range", "")
         found = _CONTENT_RANGE.fullmatch(content_range)
         self._check_same(response.headers.get("ETag", ""), int(found[3]) if found and found[3] != "*" else None)
@@ -175,7 +176,7 @@ class RemoteFile:
             )
 
     def _check_same(self, etag: str, num_bytes: int | None) -> None:
-        """Compares what an answer says of the file, as far as it does, with the first address."""
+        """Compares what an answer says of the file with the first address; None and empty mean that it does not say."""
         if (etag and self.etag and etag != self.etag) or num_bytes not in (None, self.num_bytes):
             raise ValueError(
                 "The archive changed while it was being read: run again. "
@@ -184,27 +185,14 @@ class RemoteFile:
             )
 
 
-class _Body:
-    """The body of an answer."""
-
-    def __init__(self, raw: urllib3.BaseHTTPResponse) -> None:
-        self._raw = raw
-
-    def read_exactly(self, num_bytes: int) -> bytes:
-        # urllib3's own stream copies nothing; that of requests would.
-        try:
-            data = self._raw.read(num_bytes, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            failure = reason(error)
-        else:
-            if len(data) == num_bytes:
-                return data
-            failure = f"expected {num_bytes} more bytes. Received: {len(data)}"
-        raise TransientError(f"The download of the archive broke off: {failure}")
-
-
-def _finish(response: requests.Response) -> None:
-    """Reads the few bytes that may be left, so that the connection can be used again."""
-    remaining = response.raw.length_remaining
-    if remaining is not None and remaining <= LONGEST_SKIP_BYTES:
-        response.raw.drain_conn()
+def _read(raw: urllib3.BaseHTTPResponse, num_bytes: int) -> bytes:
+    """Reads from the body of an answer. The stream of `requests` would copy it."""
+    try:
+        data = raw.read(num_bytes, decode_content=False)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        failure = reason(error)
+    else:
+        if len(data) == num_bytes:
+            return data
+        failure = f"expected {num_bytes} more bytes. Received: {len(data)}"
+    raise TransientError(f"The download of the archive broke off: {failure}")

@@ -1,4 +1,4 @@
-"""How often, and after how long, what a network did not do is tried again: exponential backoff with jitter."""
+"""Retries of network calls: exponential backoff with jitter, or as long as the server asks."""
 
 import logging
 
@@ -9,14 +9,14 @@ import urllib3
 TRIES = 8
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
-# A server that asks for more patience than this is not waited for.
 LONGEST_RETRY_AFTER_S = 600.0
+"""A server that asks to wait for longer is not waited for."""
 
 _log = logging.getLogger(__name__)
 
 
 class TransientError(OSError):
-    """Something that may well work on another try.
+    """A failure that may well pass.
 
     Attributes:
         retry_after_s: How long the server asks to wait, if it does.
@@ -27,7 +27,7 @@ class TransientError(OSError):
         self.retry_after_s = retry_after_s
 
 
-# `requests` lets the errors of urllib3 through while a body is read.
+# While a body is read, `requests` lets errors of urllib3 through.
 TRANSIENT_ERRORS = (
     TransientError,
     requests.ConnectionError,
@@ -38,21 +38,21 @@ TRANSIENT_ERRORS = (
 
 
 def retrying() -> tenacity.Retrying:
-    """Calls a function until it no longer fails in a way that may pass, at most `TRIES` times.
+    """Calls a function, at most `TRIES` times, until it succeeds or fails in a way that will not pass.
 
-    What it raises at last is what the function raised.
+    The last error is raised as it is.
     """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_after_attempt(TRIES),
         wait=_wait_s,
-        before_sleep=_say,
+        before_sleep=_log_retry,
         reraise=True,
     )
 
 
 def retry_after_s(response: requests.Response) -> float | None:
-    """How long a server asks to wait, in seconds or until a date; None if it does not say, or not clearly."""
+    """How many seconds a server asks to wait, directly or by a date; None if it does not ask, or not clearly."""
     try:
         return urllib3.Retry().get_retry_after(response.raw)
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
@@ -60,7 +60,7 @@ def retry_after_s(response: requests.Response) -> float | None:
 
 
 def reason(error: BaseException) -> str:
-    """What the operating system said of a failed call, or else what kind of failure it is: never an address."""
+    """What the operating system says of a failed call, or else the kind of error: never an address."""
     kind = type(error).__name__
     while isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError) and error.__context__:
         error = error.__context__
@@ -80,7 +80,7 @@ def _asked_wait_s(error: BaseException | None) -> float:
     return getattr(error, "retry_after_s", None) or 0.0
 
 
-def _say(state: tenacity.RetryCallState) -> None:
+def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     wait_s = state.next_action.sleep if state.next_action else 0.0
     _log.warning("%s; trying again in %.1f s (try %d of %d)", error, wait_s, state.attempt_number + 1, TRIES)

@@ -1,4 +1,4 @@
-"""Keeps on disk what cannot be read in parts: an archive whose server refuses that, or one that is compressed in another."""
+"""Keeps on disk what cannot be read in ranges: an archive whose server refuses ranges, or a compressed nested archive."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def readable(file: RemoteFile) -> ByteSource:
-    """The file itself where its server serves parts of it, or else a copy on disk.
+    """Returns the file itself if its server serves ranges, or else a copy on disk.
 
     Raises:
         As `RemoteFile.stream` and `download` do.
@@ -37,13 +37,13 @@ def readable(file: RemoteFile) -> ByteSource:
 
 
 def download(file: RemoteFile) -> LocalFile:
-    """Downloads a whole file to the spool folder, or goes on where an earlier run was interrupted.
+    """Downloads a whole file to the spool folder, or continues an interrupted download.
 
-    What is complete is used again as long as the file's ETag and size stay the same. Without an ETag nothing is used again.
+    A complete copy is reused as long as the ETag and the size of the file stay the same. Without an ETag nothing is reused.
 
     Raises:
-        OSError: If the disk has too little room, or the download fails try after try.
-        ValueError: If the file is not the one it was at first.
+        OSError: If there is not enough room on disk, or the download fails, try after try.
+        ValueError: If the file has changed.
     """
     key = hashlib.sha256(f"{file.etag}\0{file.num_bytes}".encode()).hexdigest()
     with _claim(key) as (path, partial_path):
@@ -60,7 +60,7 @@ def download(file: RemoteFile) -> LocalFile:
                 _gigabytes(file.num_bytes),
             )
             _check_room(path.parent, missing_bytes)
-            retrying()(_go_on, file, partial)
+            retrying()(_download_rest, file, partial)
         if file.etag:
             return _publish(partial_path, path)
         copy = _copy(partial_path)
@@ -69,16 +69,16 @@ def download(file: RemoteFile) -> LocalFile:
 
 
 def keep(key: str, name: str, pieces: Iterable[bytes], num_bytes: int) -> LocalFile:
-    """Writes pieces to a file of the spool folder, which is used again under the same key.
+    """Writes pieces to a file in the spool folder, which is reused under the same key.
 
     Args:
         key: A hash of what the pieces come from.
         name: What they are, for the log.
-        pieces: Taken only if there is no such file yet. What they raise leaves none.
+        pieces: Read only if there is no such file yet. If that fails, no file is left.
         num_bytes: The sum of their lengths.
 
     Raises:
-        OSError: If the disk has too little room.
+        OSError: If there is not enough room on disk.
     """
     with _claim(key) as (path, partial_path):
         if path.is_file():
@@ -86,41 +86,40 @@ def keep(key: str, name: str, pieces: Iterable[bytes], num_bytes: int) -> LocalF
         _log.info("%s is compressed in the archive: unpacking its %s to %s first", name, _gigabytes(num_bytes), path)
         _check_room(path.parent, num_bytes)
         try:
-            with partial_path.open("wb", buffering=0) as partial, progress_bar(num_bytes, "B") as progress:
-                for piece in pieces:
-                    _write(partial, piece)
-                    progress.update(len(piece))
+            with partial_path.open("wb", buffering=0) as partial:
+                _write(partial, pieces, num_bytes)
             return _publish(partial_path, path)
         finally:
-            partial_path.unlink(missing_ok=True)  # unpacking cannot go on from the middle
+            partial_path.unlink(missing_ok=True)  # unpacking cannot continue from the middle
 
 
-def _go_on(file: RemoteFile, partial: BinaryIO) -> None:
-    """Downloads what is missing at the end of a partial file."""
+def _download_rest(file: RemoteFile, partial: BinaryIO) -> None:
     position = partial.seek(0, os.SEEK_END)
     if position == file.num_bytes:
         return
-    with file.stream_on(position) as (start, stream), progress_bar(file.num_bytes - start, "B") as progress:
+    with file.stream_on(position) as (start, read):
         partial.truncate(start)
-        for position in range(start, file.num_bytes, _PIECE_BYTES):
-            piece = stream.read_exactly(min(_PIECE_BYTES, file.num_bytes - position))
-            _write(partial, piece)
+        offsets = range(start, file.num_bytes, _PIECE_BYTES)
+        pieces = (read(min(_PIECE_BYTES, file.num_bytes - offset)) for offset in offsets)
+        _write(partial, pieces, file.num_bytes - start)
+
+
+def _write(file: BinaryIO, pieces: Iterable[bytes], num_bytes: int) -> None:
+    with progress_bar(num_bytes, "B") as progress:
+        for piece in pieces:
+            left = memoryview(piece)
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except OSError as error:  # that of a full disk does not name the file
+                error.filename = file.name
+                raise
             progress.update(len(piece))
-
-
-def _write(file: BinaryIO, piece: bytes) -> None:
-    left = memoryview(piece)
-    try:
-        while left:
-            left = left[file.write(left) :]
-    except OSError as error:  # a full disk does not say which file it had no room for
-        error.filename = file.name
-        raise
 
 
 @contextlib.contextmanager
 def _claim(key: str) -> Iterator[tuple[Path, Path]]:
-    """The paths of a complete and of a partial file, for one process at a time."""
+    """Yields the paths of the complete and the partial file, to one process at a time."""
     folder = _folder()
     with (folder / f"{key}.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -128,7 +127,7 @@ def _claim(key: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _folder() -> Path:
-    """This user's spool folder, which nobody else may have made or can look into."""
+    """Returns this user's spool folder, which nobody else can have made or can look into."""
     folder = Path(tempfile.gettempdir()) / f"hpa-pipeline-spool-{os.getuid()}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)

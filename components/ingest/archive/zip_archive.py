@@ -1,23 +1,23 @@
-"""Reads the members of a ZIP archive, of which only the parts that are asked for are fetched."""
+"""Reads members of a ZIP archive, fetching only the parts of the archive that hold them."""
 
 import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 
-from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, ByteSource, ForwardReader, Slice
+from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, ByteSource, RangeFile, RetryingFile, Slice
 from components.ingest.archive.directory import Member, read_directory
-from components.ingest.archive.member import MAX_HEADER_BYTES, Part, find_content, inflated_pieces, read_member
+from components.ingest.archive.member import MAX_HEADER_BYTES, Part, content_pieces, find_content, read_member
 from components.ingest.archive.retry import retrying
 from components.ingest.archive.rules import check_total, is_nested_archive, nested_folder, refusal
 from components.ingest.archive.spool import keep
 
 
 class Archive:
-    """A ZIP archive that was looked through. Many threads may read from one.
+    """A ZIP archive whose directory was read and checked. Threads may share one.
 
     Attributes:
-        validator: What is the same as long as the content is the same.
-        members: In the order of their places: in the archive itself, then in each archive that lies in it.
+        validator: Stays the same as long as the content does.
+        members: In the order of their places: in the archive itself, then in each nested archive.
     """
 
     def __init__(self, validator: str, members: Sequence[Member], parts: Sequence[Part]) -> None:
@@ -26,32 +26,32 @@ class Archive:
         self._parts = parts
 
     def read(self, members: Iterable[Member]) -> Iterator[tuple[Member, bytes]]:
-        """Reads members in the order of their places, one at a time, and those that lie side by side by one stream.
+        """Reads members in the order of their places, one at a time; neighbours share one request.
 
-        Name, size and CRC-32 of each are checked. What fails is tried again, from the member on that was not yet given.
+        The name, size and CRC-32 of each are checked. What fails and may pass is retried from that member on.
 
         Raises:
             DamagedMemberError: If a member stays wrong, try after try.
-            ValueError: If the archive is not the one it was at first.
+            ValueError: If the archive has changed since it was opened.
             OSError: If it cannot be read, try after try.
         """
         again = retrying()
         for run in _runs(members):
             part = self._parts[run[0].part]
-            with ForwardReader(part.source, run[-1].end) as reader:
+            with RangeFile(part.source, run[-1].end) as file:
                 for member in run:
-                    yield member, again(read_member, reader, part, member)
+                    yield member, again(read_member, file, part, member)
 
 
 def open_archive(source: ByteSource) -> Archive:
-    """Reads what is in an archive, and refuses one that means harm (`rules`).
+    """Reads the directory of an archive, and refuses an archive that could do harm (`rules`).
 
-    The members of an archive `x.zip` in the archive are placed in the folder `x`, unless they lie in a folder of that name
-    already. It is read in place if it is stored as it is, or else unpacked to disk first. It may hold no further archive.
+    The members of a nested archive `x.zip` are placed in the folder `x`, unless they are in a folder of that name already. A
+    nested archive is read in place if it is stored, or else unpacked to disk first. It may not contain another one.
 
     Raises:
-        ValueError: If it is no ZIP archive, is damaged, or holds what is refused.
-        OSError: If it cannot be read, or the disk has no room for an archive that lies in it.
+        ValueError: If it is not a ZIP archive, is damaged, or holds what is refused.
+        OSError: If it cannot be read, or there is no room on disk for a nested archive.
     """
     directory = read_directory(source)
     members = [member for member in directory.members if not is_nested_archive(member.name)]
@@ -69,18 +69,19 @@ def open_archive(source: ByteSource) -> Archive:
 def _open_nested(part: Part, outer: Member, validator: str) -> Part:
     folder = nested_folder(outer.name)
     if outer.method == zipfile.ZIP_STORED:
-        with ForwardReader(part.source, min(outer.end, outer.offset + MAX_HEADER_BYTES)) as reader:
-            start = retrying()(find_content, reader, part, outer)
+        with RangeFile(part.source, min(outer.end, outer.offset + MAX_HEADER_BYTES)) as file:
+            start = retrying()(find_content, file, part, outer)
         return Part(Slice(part.source, start, outer.num_bytes, outer.name), folder)
     key = hashlib.sha256(f"{validator}\0{outer.name}".encode()).hexdigest()
-    return Part(keep(key, outer.name, inflated_pieces(part, outer), outer.num_bytes), folder)
+    with RetryingFile(part.source, outer.end) as file:
+        return Part(keep(key, outer.name, content_pieces(file, part, outer), outer.num_bytes), folder)
 
 
 def _nested_members(part: Part, number: int) -> list[Member]:
     members = read_directory(part.source, number, part.folder).members
     for member in members:
         if is_nested_archive(member.name):
-            raise refusal(part.source.name, member.name, "is an archive in an archive in an archive: expected no third one")
+            raise refusal(part.source.name, member.name, "is an archive nested in a nested archive: expected one level at most")
     return members
 
 
@@ -93,7 +94,7 @@ def _check_names(archive: str, members: Iterable[Member]) -> None:
 
 
 def _runs(members: Iterable[Member]) -> Iterator[list[Member]]:
-    """Members in the order of their places, split where what lies between two is not worth fetching."""
+    """Groups members that are close enough to one another to share a request."""
     run: list[Member] = []
     for member in sorted(members, key=lambda member: (member.part, member.offset)):
         if run and (member.part != run[-1].part or member.offset - run[-1].end > LONGEST_SKIP_BYTES):

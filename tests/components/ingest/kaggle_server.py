@@ -1,19 +1,17 @@
 """A server on loopback that answers as Kaggle does, for the real SDK with `KAGGLE_API_ENVIRONMENT=TEST`.
 
-The SDK fixes the port, so that one process of a machine serves at a time and the others wait. Tests that use the server
-are marked `xdist_group("kaggle")`: they then wait for none but another checkout's.
+The SDK then asks http://localhost:7777, whatever is there. The server listens on a free port, and is the SDK's HTTP proxy: this
+works in every process that inherits the environment, and any number of servers can run at once.
 """
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import re
 import secrets
 import socket
 import struct
-import tempfile
 import threading
 import time
 from collections import deque
@@ -25,14 +23,16 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-PORT = 7777
 COMPETITION = "human-protein-atlas-image-classification"
 _API_PATH = "/api/v1/competitions.CompetitionApiService/DownloadDataFiles"
-_LOCK_PATH = Path(tempfile.gettempdir()) / f"kaggle-server-{PORT}.lock"
-_LONGEST_WAIT_FOR_PORT_S = 300.0
 _LONGEST_STALL_S = 30.0
 _CHUNK_BYTES = 1 << 16
 _EXPIRED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+
+def proxy_environment(address: str) -> dict[str, str]:
+    """The variables with which the SDK asks the server at an address for what it would ask Kaggle."""
+    return {"KAGGLE_API_ENVIRONMENT": "TEST", "http_proxy": address, "no_proxy": "127.0.0.1"}
 
 
 @dataclass
@@ -89,7 +89,6 @@ class KaggleServer:
         etag: Of the archive; None is its size and modification time.
         token: Accepted by the API, as are `username` with `key`.
         rules_accepted: Whether the account has accepted the competition's rules.
-        archive_host: The host in the archive's address. The server answers to any.
         signature_lifetime_s: How long an address holds from when it is given.
         expired_status: 400 is Google Cloud Storage's, 403 that of others.
         accepts_ranges: If not, a range is answered with the whole archive.
@@ -99,10 +98,7 @@ class KaggleServer:
             a truncated body, ConnectionResetError a reset connection. None sends the file in the fastest way.
         exchanges: All requests, in the order in which they came.
         closing: Set when the server closes; something that stalls waits for it.
-
-    Raises:
-        OSError: If something else uses the port.
-        TimeoutError: If another process does not stop serving.
+        address: Where the server listens.
     """
 
     def __init__(self, archive: Path) -> None:
@@ -113,7 +109,6 @@ class KaggleServer:
         self.username = "datadinosaur"
         self.key = secrets.token_hex(16)
         self.rules_accepted = True
-        self.archive_host = "127.0.0.1"
         self.signature_lifetime_s = 3600.0
         self.expired_status = 400
         self.accepts_ranges = True
@@ -122,13 +117,14 @@ class KaggleServer:
         self.change_body: Callable[[Exchange, Body], Body] | None = None
         self.exchanges: list[Exchange] = []
         self.closing = threading.Event()
+        self.address = ""
         self._valid_until_s: dict[str, float] = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "KaggleServer":
         with contextlib.ExitStack() as stack:
-            stack.enter_context(sole_user_of_port())
             listener = stack.enter_context(_Listener(self))
+            self.address = f"http://127.0.0.1:{listener.server_port}"
             serving = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
             serving.start()
             stack.callback(serving.join)
@@ -141,13 +137,13 @@ class KaggleServer:
         self.close()
 
     def close(self) -> None:
-        """Ends all connections and lets the port go; a second time does nothing."""
+        """Ends all connections and frees the port; a second time does nothing."""
         self._stack.close()
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables with which a process talks to this server, with the token."""
-        return {"KAGGLE_API_ENVIRONMENT": "TEST", "KAGGLE_API_TOKEN": self.token, "NO_PROXY": "localhost,127.0.0.1"}
+        return {"KAGGLE_API_TOKEN": self.token, **proxy_environment(self.address)}
 
     @property
     def signatures(self) -> list[str]:
@@ -184,7 +180,7 @@ class KaggleServer:
         signature = secrets.token_hex(32)
         self._valid_until_s[signature] = time.monotonic() + self.signature_lifetime_s
         query = urlencode({"X-Goog-Expires": round(self.signature_lifetime_s), "X-Goog-Signature": signature})
-        return f"http://{self.archive_host}:{PORT}/archives/{self.competition}.zip?{query}"
+        return f"{self.address}/archives/{self.competition}.zip?{query}"
 
     def is_valid(self, query: str) -> bool:
         """Whether the query of an address has a signature that has not expired."""
@@ -199,12 +195,7 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, server: KaggleServer) -> None:
         self.kaggle = server
         self._connections: set[socket.socket] = set()
-        try:
-            super().__init__(("127.0.0.1", PORT), _Handler)
-        except OSError as error:
-            raise OSError(
-                f"Port {PORT} is in use, and Kaggle's SDK offers no other to test with: stop the program that uses it. {error}"
-            ) from error
+        super().__init__(("127.0.0.1", 0), _Handler)
 
     def process_request(self, request: socket.socket, client_address: object) -> None:
         self._connections.add(request)
@@ -364,22 +355,3 @@ def _pieces(file: BinaryIO, wanted: range) -> Body:
     while piece := file.read(min(left, _CHUNK_BYTES)):
         left -= len(piece)
         yield piece
-
-
-@contextlib.contextmanager
-def sole_user_of_port() -> Iterator[None]:
-    """Holds the port for this process among all that use this module, without serving on it.
-
-    Raises:
-        TimeoutError: If another process does not let it go.
-    """
-    give_up_s = time.monotonic() + _LONGEST_WAIT_FOR_PORT_S
-    with _LOCK_PATH.open("a") as lock:
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() > give_up_s:
-                raise TimeoutError(f"{_LOCK_PATH}: another process has served on port {PORT} for too long; end it")
-            time.sleep(0.05)
-        yield

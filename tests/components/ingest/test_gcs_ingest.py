@@ -26,9 +26,6 @@ from tests.components.ingest.kaggle_server import KaggleServer
 from tests.components.ingest.zip_files import make_zip
 from tests.gcs_servers import BUCKET, Fault, Faults
 
-# The SDK fixes the server's port, so that only one test at a time can have it.
-pytestmark = pytest.mark.xdist_group("kaggle")
-
 _NUM_SAMPLES = 34  # of which the images are three transfers
 _IMPATIENT = gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10)
 

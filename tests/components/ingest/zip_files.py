@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 # Where an entry's fields stand, and in what form: in the directory, and in the member's own header.
 _DIRECTORY_FIELDS = {
+    "version": (6, "<H"),
     "flags": (8, "<H"),
     "method": (10, "<H"),
     "crc32": (16, "<L"),

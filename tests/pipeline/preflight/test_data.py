@@ -85,7 +85,6 @@ def test_what_is_not_given_is_not_looked_at(make_submission: MakeSubmission) -> 
         survey_source(make_submission(), LONG_S)
 
 
-@pytest.mark.xdist_group("kaggle")
 def test_a_competition_is_told_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
     submission = make_submission(f"source=kaggle:{COMPETITION}")
     said = check_source(submission, begin(lambda: survey_source(submission, LONG_S)))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, ForwardReader, LocalFile, Slice, read_range
+from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, LocalFile, RangeFile, Slice, read_range
 from components.ingest.archive.remote import RemoteFile
 from tests.components.ingest.fault_server import Fault, FaultServer
 
@@ -23,60 +23,60 @@ def file(tmp_path: Path) -> LocalFile:
 class TestLocalFile:
     def test_reads_any_part_in_order(self, file: LocalFile) -> None:
         assert file.num_bytes == len(_CONTENT)
-        with file.stream(5, 20) as stream, file.stream(300, 310) as other:
-            assert stream.read_exactly(5) == _CONTENT[5:10]
-            assert other.read_exactly(10) == _CONTENT[300:310]
-            assert stream.read_exactly(10) == _CONTENT[10:20]
+        with file.stream(5, 20) as read, file.stream(300, 310) as other:
+            assert read(5) == _CONTENT[5:10]
+            assert other(10) == _CONTENT[300:310]
+            assert read(10) == _CONTENT[10:20]
 
-    def test_stays_what_it_was_when_it_is_removed(self, file: LocalFile, tmp_path: Path) -> None:
+    def test_survives_deletion(self, file: LocalFile, tmp_path: Path) -> None:
         (tmp_path / "file").unlink()
         assert read_range(file, 0, file.num_bytes) == _CONTENT
 
-    def test_that_is_shorter_than_it_was_is_named(self, file: LocalFile, tmp_path: Path) -> None:
+    def test_truncation_is_reported(self, file: LocalFile, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(_CONTENT[:12])
-        with pytest.raises(OSError, match=r"file: expected 5 bytes from byte 10 on\. Received: 2 bytes"):
+        with pytest.raises(OSError, match=r"file: expected 5 bytes at offset 10\. Received: 2 bytes"):
             read_range(file, 10, 15)
 
 
-def test_a_slice_is_a_source_of_its_own(file: LocalFile) -> None:
+def test_slice_of_a_slice(file: LocalFile) -> None:
     part = Slice(file, 100, 50, "part")
     assert read_range(part, 10, 20) == _CONTENT[110:120]
     assert read_range(Slice(part, 10, 5, "part of it"), 1, 5) == _CONTENT[111:115]
 
 
-def test_a_range_is_read_again_when_that_may_help(serve: Serve) -> None:
+def test_read_range_retries(serve: Serve) -> None:
     server = serve(_CONTENT)
     server.faults.extend([Fault(status=503), Fault(cut_after=3), Fault(cut_after=4, ending="close")])
     assert read_range(RemoteFile(server.find_address), 7, 77) == _CONTENT[7:77]
     assert len(server.requests) == 4
 
 
-class TestForwardReader:
-    def test_skips_a_small_gap_in_one_stream(self, serve: Serve) -> None:
+class TestRangeFile:
+    def test_small_gap_is_skipped_in_one_stream(self, serve: Serve) -> None:
         server = serve(_CONTENT)
-        with ForwardReader(RemoteFile(server.find_address), len(_CONTENT)) as reader:
+        with RangeFile(RemoteFile(server.find_address)) as file:
             for offset in (10, 60, 120, 170 + LONGEST_SKIP_BYTES):
-                reader.go_to(offset)
-                assert reader.read_exactly(50) == _CONTENT[offset : offset + 50]
+                file.seek(offset)
+                assert file.read(50) == _CONTENT[offset : offset + 50]
         assert [request.start for request in server.requests] == [10]
 
     @pytest.mark.parametrize("offset", [0, 60 + LONGEST_SKIP_BYTES + 1])
-    def test_opens_another_stream_for_what_lies_behind_or_far_off(self, serve: Serve, offset: int) -> None:
+    def test_seeking_back_or_far_opens_another_stream(self, serve: Serve, offset: int) -> None:
         server = serve(_CONTENT)
-        with ForwardReader(RemoteFile(server.find_address), len(_CONTENT)) as reader:
-            reader.go_to(10)
-            assert reader.read_exactly(50) == _CONTENT[10:60]
-            reader.go_to(offset)
-            assert reader.read_exactly(50) == _CONTENT[offset : offset + 50]
+        with RangeFile(RemoteFile(server.find_address)) as file:
+            file.seek(10)
+            assert file.read(50) == _CONTENT[10:60]
+            file.seek(offset)
+            assert file.read(50) == _CONTENT[offset : offset + 50]
         assert [request.start for request in server.requests] == [10, offset]
 
-    def test_opens_another_stream_after_a_failure(self, serve: Serve) -> None:
+    def test_failure_opens_another_stream(self, serve: Serve) -> None:
         server = serve(_CONTENT)
         server.faults.append(Fault(cut_after=30))
-        with ForwardReader(RemoteFile(server.find_address), len(_CONTENT)) as reader:
-            reader.go_to(10)
+        with RangeFile(RemoteFile(server.find_address)) as file:
+            file.seek(10)
             with pytest.raises(OSError, match="broke off"):
-                reader.read_exactly(50)
-            reader.go_to(10)
-            assert reader.read_exactly(50) == _CONTENT[10:60]
+                file.read(50)
+            file.seek(10)
+            assert file.read(50) == _CONTENT[10:60]
         assert [request.start for request in server.requests] == [10, 10]

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from components.ingest.archive import retry
 from components.ingest.archive.byte_source import LONGEST_SKIP_BYTES, read_range
 from components.ingest.archive.remote import Address, RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import TransientError
@@ -28,24 +29,24 @@ def server(serve: Serve) -> FaultServer:
 
 def _read(file: RemoteFile, start: int = 100, end: int = 200_000) -> bytes:
     """Reads once: nothing is tried again."""
-    with file.stream(start, end) as stream:
-        return stream.read_exactly(end - start)
+    with file.stream(start, end) as read:
+        return read(end - start)
 
 
-def test_reads_any_part(server: FaultServer) -> None:
+def test_reads_any_range(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     assert (file.num_bytes, file.etag) == (len(_CONTENT), '"first"')
     for start, end in [(0, 1), (0, len(_CONTENT)), (5, 77), (len(_CONTENT) - 1, len(_CONTENT))]:
         assert _read(file, start, end) == _CONTENT[start:end]
 
 
-def test_one_answer_serves_many_reads(server: FaultServer) -> None:
-    with RemoteFile(server.find_address).stream(10, 1000) as stream:
-        assert stream.read_exactly(90) + stream.read_exactly(0) + stream.read_exactly(900) == _CONTENT[10:1000]
+def test_one_answer_serves_several_reads(server: FaultServer) -> None:
+    with RemoteFile(server.find_address).stream(10, 1000) as read:
+        assert read(90) + read(0) + read(900) == _CONTENT[10:1000]
     assert [(request.start, request.end, request.encoding) for request in server.requests] == [(10, 1000, "identity")]
 
 
-def test_many_threads_share_one(server: FaultServer) -> None:
+def test_threads_share_a_file(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     starts = range(0, len(_CONTENT) - 5000, 4999)
     with ThreadPoolExecutor(8) as pool:
@@ -53,18 +54,18 @@ def test_many_threads_share_one(server: FaultServer) -> None:
     assert found == [_CONTENT[start : start + 5000] for start in starts]
 
 
-def test_a_connection_is_used_again_though_a_little_was_left_unread(server: FaultServer) -> None:
+def test_connection_is_reused_if_little_was_left_unread(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     for unread_bytes in (0, 1, LONGEST_SKIP_BYTES, 0):
-        with file.stream(0, 10 + unread_bytes) as stream:
-            stream.read_exactly(10)
+        with file.stream(0, 10 + unread_bytes) as read:
+            read(10)
     assert len({request.client_port for request in server.requests}) == 1
 
 
-def test_much_that_was_left_unread_is_not_read(server: FaultServer) -> None:
+def test_connection_is_dropped_if_much_was_left_unread(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
-    with file.stream(0, len(_CONTENT)) as stream:
-        stream.read_exactly(10)
+    with file.stream(0, len(_CONTENT)) as read:
+        read(10)
     assert _read(file) == _CONTENT[100:200_000]
     assert len({request.client_port for request in server.requests}) == 2
 
@@ -84,7 +85,7 @@ def test_much_that_was_left_unread_is_not_read(server: FaultServer) -> None:
         (Fault(headers={"Content-Length": "1000"}), r"expected 199900 more bytes\. Received: 1000"),
     ],
 )
-def test_what_goes_wrong_on_the_way_may_pass_and_the_next_read_works(server: FaultServer, fault: Fault, told: str) -> None:
+def test_transient_failure_and_the_next_read_works(server: FaultServer, fault: Fault, told: str) -> None:
     file = RemoteFile(server.find_address)
     server.faults.append(fault)
     with pytest.raises(TransientError, match=told):
@@ -92,55 +93,55 @@ def test_what_goes_wrong_on_the_way_may_pass_and_the_next_read_works(server: Fau
     assert _read(file) == _CONTENT[100:200_000]
 
 
-def test_a_connection_that_is_never_answered_ends() -> None:
+def test_silent_server_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}/", "", 1000)
         with pytest.raises(TransientError, match="The archive's server cannot be asked: ReadTimeout"):
             _read(RemoteFile(lambda: address), 0, 10)
 
 
-def test_a_slow_answer_is_waited_for(server: FaultServer) -> None:
+def test_slow_answer(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     server.faults.append(Fault(piece_bytes=1000))
     assert _read(file, 0, 20_000) == _CONTENT[:20_000]
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_an_overloaded_server_says_how_long_to_wait(server: FaultServer, status: int) -> None:
+def test_retry_after_of_an_overloaded_server(server: FaultServer, status: int) -> None:
     server.faults.append(Fault(status=status, headers={"Retry-After": "7"}))
     with pytest.raises(TransientError, match=f"status {status} and asks for a pause of 7 s") as caught:
         _read(RemoteFile(server.find_address))
     assert caught.value.retry_after_s == 7
 
 
-def test_a_server_without_ranges_is_told_from_others(server: FaultServer) -> None:
+def test_refused_ranges(server: FaultServer) -> None:
     server.serves_ranges = False
     with pytest.raises(RangesRefusedError, match="the whole archive where a part of it was asked for"):
         _read(RemoteFile(server.find_address))
 
 
 @pytest.mark.parametrize("serves_ranges", [True, False])
-def test_goes_on_to_the_end_from_where_the_server_can(server: FaultServer, serves_ranges: bool) -> None:
+def test_stream_on_reads_to_the_end(server: FaultServer, serves_ranges: bool) -> None:
     server.serves_ranges = serves_ranges
-    with RemoteFile(server.find_address).stream_on(1000) as (start, stream):
+    with RemoteFile(server.find_address).stream_on(1000) as (start, read):
         assert start == (1000 if serves_ranges else 0)
-        assert stream.read_exactly(len(_CONTENT) - start) == _CONTENT[start:]
+        assert read(len(_CONTENT) - start) == _CONTENT[start:]
 
 
-def test_an_answer_that_nothing_helps_against_is_told(server: FaultServer) -> None:
+def test_unexpected_status_is_not_transient(server: FaultServer) -> None:
     server.faults.append(Fault(status=405))
     with pytest.raises(OSError, match=r"expected status 206\. Received: status 405") as caught:
         _read(RemoteFile(server.find_address))
     assert not isinstance(caught.value, TransientError)
 
 
-def test_an_empty_file_is_refused(serve: Serve) -> None:
+def test_empty_file_is_refused(serve: Serve) -> None:
     with pytest.raises(ValueError, match="The archive is empty"):
         RemoteFile(serve(b"").find_address)
 
 
 class TestExpiredAddress:
-    def test_is_asked_for_again(self, server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_renewed(self, server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
         file = RemoteFile(server.find_address)
         server.expire()
         with caplog.at_level(logging.INFO, "components"):
@@ -149,12 +150,12 @@ class TestExpiredAddress:
         assert "the archive's address is no longer accepted: asking for another one" in caplog.text
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-    def test_is_told_by_any_of_these_answers(self, server: FaultServer, status: int) -> None:
+    def test_statuses_that_mean_expired(self, server: FaultServer, status: int) -> None:
         server.faults.append(Fault(status=status))
         assert _read(RemoteFile(server.find_address)) == _CONTENT[100:200_000]
         assert server.num_addresses == 2
 
-    def test_is_asked_for_once_for_all_threads(self, server: FaultServer) -> None:
+    def test_is_renewed_once_for_all_threads(self, server: FaultServer) -> None:
         def find_address() -> Address:
             time.sleep(0.1)  # the others come meanwhile
             return server.find_address()
@@ -167,12 +168,12 @@ class TestExpiredAddress:
                 assert list(pool.map(lambda _: _read(file), range(8))) == [_CONTENT[100:200_000]] * 8
             assert server.num_addresses == before + 1
 
-    def test_may_be_good_for_one_answer_only(self, server: FaultServer) -> None:
+    def test_valid_for_one_answer_only(self, server: FaultServer) -> None:
         server.expires = True
         file = RemoteFile(server.find_address)
         assert [_read(file) for _ in range(5)] == [_CONTENT[100:200_000]] * 5
 
-    def test_is_not_asked_for_endlessly(self, server: FaultServer) -> None:
+    def test_number_of_renewals_is_limited(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.always = Fault(status=403)
         with pytest.raises(OSError, match=r"Received: status 403") as caught:
@@ -180,7 +181,7 @@ class TestExpiredAddress:
         assert not isinstance(caught.value, TransientError)
         assert server.num_addresses == 3
 
-    def test_is_not_asked_for_again_and_again_where_kaggle_itself_fails(self, server: FaultServer) -> None:
+    def test_failed_renewal_is_not_retried(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         tries = []
 
@@ -194,10 +195,10 @@ class TestExpiredAddress:
             read_range(file, 0, 10)
         assert len(tries) == 1
 
-    def test_does_not_break_a_stream_that_is_open(self, server: FaultServer) -> None:
-        with RemoteFile(server.find_address).stream(0, 1000) as stream:
+    def test_open_stream_continues(self, server: FaultServer) -> None:
+        with RemoteFile(server.find_address).stream(0, 1000) as read:
             server.expire()
-            assert stream.read_exactly(1000) == _CONTENT[:1000]
+            assert read(1000) == _CONTENT[:1000]
 
 
 class TestChangedArchive:
@@ -212,20 +213,20 @@ class TestChangedArchive:
     def change(self, request: pytest.FixtureRequest, server: FaultServer) -> Callable[[], None]:
         return lambda: request.param(server)
 
-    def test_is_told_by_an_answer(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_seen_in_an_answer(self, server: FaultServer, change: Callable[[], None]) -> None:
         file = RemoteFile(server.find_address)
         change()
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             _read(file)
 
-    def test_is_told_by_another_address(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_seen_in_a_renewed_address(self, server: FaultServer, change: Callable[[], None]) -> None:
         file = RemoteFile(server.find_address)
         change()
         server.expire()
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             _read(file)
 
-    def test_is_told_by_another_address_alone_if_the_server_does_not_tell(self, server: FaultServer) -> None:
+    def test_seen_in_a_renewed_address_alone(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.etag = '"second"'
         server.always = Fault(headers={"ETag": ""})
@@ -233,14 +234,14 @@ class TestChangedArchive:
         with pytest.raises(ValueError, match="The archive changed"):
             _read(file)
 
-    def test_is_told_by_the_whole_file(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_seen_in_an_answer_with_the_whole_file(self, server: FaultServer, change: Callable[[], None]) -> None:
         server.serves_ranges = False
         file = RemoteFile(server.find_address)
         change()
         with pytest.raises(ValueError, match="The archive changed"), file.stream_on(0):
             pass
 
-    def test_is_not_seen_in_what_the_server_does_not_tell(self, server: FaultServer) -> None:
+    def test_answers_may_omit_etag_and_size(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.faults.append(Fault(headers={"Content-Range": "bytes 100-199999/*"}))
         server.etag = ""
@@ -272,7 +273,10 @@ class TestSecretAddress:
             Fault(headers={"Content-Range": "bytes 0-9/10"}),
         ],
     )
-    def test_is_never_told(self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_not_in_errors_and_logs(
+        self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retry, "TRIES", 2)
         with caplog.at_level(logging.DEBUG):
             file = RemoteFile(server.find_address)
             server.always = fault
@@ -281,7 +285,7 @@ class TestSecretAddress:
         self._check_secret([*server.signatures, "another-secret"], caught.value, file, caplog.text)
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/?signature={secret}", "gopher://{secret}", "http://{secret}:no/"])
-    def test_is_never_told_when_there_is_no_answer(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_not_in_errors_and_logs_without_an_answer(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
         with socket.socket() as closed, caplog.at_level(logging.DEBUG):
             closed.bind(("127.0.0.1", 0))  # nobody listens
             address = Address(url.format(port=closed.getsockname()[1], secret="0123456789"), "", 1000)
@@ -296,6 +300,6 @@ class TestSecretAddress:
             told += [str(cause), repr(cause), repr(vars(cause))]
         assert not re.search("|".join(secrets), "\n".join(told))
 
-    def test_is_not_in_the_text_of_an_address(self) -> None:
+    def test_is_not_in_the_repr_of_an_address(self) -> None:
         address = Address("https://host/?signature=0123456789", '"etag"', 10)
         assert "0123456789" not in f"{address} {address!r} {replace(address, num_bytes=11)!r}"

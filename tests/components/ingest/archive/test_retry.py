@@ -41,13 +41,13 @@ class _Failing:
         urllib3.exceptions.ProtocolError(),
     ],
 )
-def test_what_may_pass_is_tried_again(error: Exception) -> None:
+def test_transient_errors_are_retried(error: Exception) -> None:
     function = _Failing(error, error)
     assert retrying()(function) == "done"
     assert function.num_calls == 3
 
 
-def test_the_last_try_raises_what_it_raised() -> None:
+def test_last_error_is_raised() -> None:
     function = _Failing(*(TransientError(f"busy {k}") for k in range(retry.TRIES + 1)))
     with pytest.raises(TransientError, match=rf"^busy {retry.TRIES - 1}$"):
         retrying()(function)
@@ -55,26 +55,26 @@ def test_the_last_try_raises_what_it_raised() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), OSError("no"), requests.exceptions.InvalidURL("no")])
-def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
+def test_other_errors_are_not_retried(error: Exception) -> None:
     function = _Failing(error)
     with pytest.raises(type(error), match="no"):
         retrying()(function)
     assert function.num_calls == 1
 
 
-def test_one_that_is_used_again_counts_from_the_start() -> None:
+def test_tries_are_counted_per_call() -> None:
     again = retrying()
     for _ in range(3):
         assert again(_Failing(*[TransientError("busy")] * (retry.TRIES - 1))) == "done"
 
 
-def test_waits_as_long_as_the_server_asks_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_waits_as_long_as_the_server_asks(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "components"):
         retrying()(_Failing(TransientError("busy", retry_after_s=0.2)))
     assert f"busy; trying again in 0.2 s (try 2 of {retry.TRIES})" in caplog.text
 
 
-def test_a_server_that_asks_for_too_much_patience_is_not_waited_for() -> None:
+def test_does_not_wait_longer_than_the_limit() -> None:
     function = _Failing(TransientError("busy", retry_after_s=retry.LONGEST_RETRY_AFTER_S + 1))
     with pytest.raises(TransientError, match="busy"):
         retrying()(function)
@@ -82,11 +82,11 @@ def test_a_server_that_asks_for_too_much_patience_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(("header", "expected_s"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None)])
-def test_reads_how_long_to_wait(serve: Serve, header: str, expected_s: float | None) -> None:
+def test_retry_after_in_seconds(serve: Serve, header: str, expected_s: float | None) -> None:
     assert _told_to_wait_s(serve, header) == expected_s
 
 
-def test_reads_until_when_to_wait(serve: Serve) -> None:
+def test_retry_after_as_a_date(serve: Serve) -> None:
     assert _told_to_wait_s(serve, formatdate(time.time() + 7200, usegmt=True)) == pytest.approx(7200, abs=600)
     assert _told_to_wait_s(serve, formatdate(0, usegmt=True)) == 0
 
@@ -98,12 +98,12 @@ def _told_to_wait_s(serve: Serve, header: str) -> float | None:
         return retry_after_s(response)
 
 
-def test_a_server_that_does_not_say_how_long_to_wait(serve: Serve) -> None:
+def test_no_retry_after(serve: Serve) -> None:
     with requests.get(serve(b"content").find_address().url, headers={"Range": "bytes=0-0"}, timeout=1) as response:
         assert retry_after_s(response) is None
 
 
-def test_the_reason_is_what_the_system_said_without_the_address() -> None:
+def test_reason_is_the_system_error_without_the_address() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody listens
         with pytest.raises(requests.ConnectionError) as caught:
@@ -112,5 +112,5 @@ def test_the_reason_is_what_the_system_said_without_the_address() -> None:
     assert reason(caught.value) == "Connection refused"
 
 
-def test_the_reason_of_what_the_system_knows_nothing_of_is_its_kind() -> None:
+def test_reason_without_a_system_error_is_the_kind() -> None:
     assert reason(requests.exceptions.InvalidURL("https://host/?signature=secret")) == "InvalidURL"

@@ -42,14 +42,16 @@ def _whole(source: LocalFile) -> bytes:
     return read_range(source, 0, source.num_bytes)
 
 
-def test_what_is_served_in_parts_is_read_where_it_lies(serve: Serve, spool_dir: Path) -> None:
+def test_file_served_in_ranges_is_not_copied(serve: Serve, spool_dir: Path) -> None:
     server = serve(_CONTENT)
     file = RemoteFile(server.find_address)
     assert readable(file) is file
     assert not list(spool_dir.iterdir())
 
 
-def test_what_is_not_is_downloaded_and_said(server: FaultServer, spool_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_file_not_served_in_ranges_is_downloaded(
+    server: FaultServer, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "components"):
         source = readable(RemoteFile(server.find_address))
     assert isinstance(source, LocalFile)
@@ -60,13 +62,13 @@ def test_what_is_not_is_downloaded_and_said(server: FaultServer, spool_dir: Path
     assert f"{spool_dir}/" in source.name
 
 
-def test_the_folder_is_closed_to_others(server: FaultServer, spool_dir: Path) -> None:
+def test_folder_is_private(server: FaultServer, spool_dir: Path) -> None:
     download(RemoteFile(server.find_address))
     (folder,) = spool_dir.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_copy_is_used_again(server: FaultServer, spool_dir: Path) -> None:
+def test_copy_is_reused(server: FaultServer, spool_dir: Path) -> None:
     download(RemoteFile(server.find_address))
     num_requests = len(server.requests)
     assert _whole(download(RemoteFile(server.find_address))) == _CONTENT
@@ -74,14 +76,14 @@ def test_a_copy_is_used_again(server: FaultServer, spool_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["etag", "size"])
-def test_a_copy_of_other_content_is_not(server: FaultServer, spool_dir: Path, change: str) -> None:
+def test_copy_of_other_content_is_not_reused(server: FaultServer, spool_dir: Path, change: str) -> None:
     download(RemoteFile(server.find_address))
     server.content = _CONTENT[::-1] + (b"more" if change == "size" else b"")
     server.etag = '"second"' if change == "etag" else server.etag
     assert _whole(download(RemoteFile(server.find_address))) == server.content
 
 
-def test_content_without_an_etag_is_never_used_again(server: FaultServer, spool_dir: Path) -> None:
+def test_copy_without_an_etag_is_not_reused(server: FaultServer, spool_dir: Path) -> None:
     server.etag = ""
     first = download(RemoteFile(server.find_address))
     server.content = _CONTENT[::-1]
@@ -90,7 +92,7 @@ def test_content_without_an_etag_is_never_used_again(server: FaultServer, spool_
     assert _names(spool_dir) == [".lock"]
 
 
-def test_content_without_an_etag_is_never_gone_on_with(
+def test_download_without_an_etag_is_not_continued(
     server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.etag = ""
@@ -114,7 +116,7 @@ def test_content_without_an_etag_is_never_gone_on_with(
         Fault(status=503),
     ],
 )
-def test_faults_are_survived_without_ranges(server: FaultServer, spool_dir: Path, fault: Fault, etag: str) -> None:
+def test_download_survives_faults(server: FaultServer, spool_dir: Path, fault: Fault, etag: str) -> None:
     server.etag = etag
     server.faults.extend([fault, fault])
     assert _whole(download(RemoteFile(server.find_address))) == _CONTENT
@@ -122,7 +124,7 @@ def test_faults_are_survived_without_ranges(server: FaultServer, spool_dir: Path
 
 
 @pytest.mark.parametrize("serves_ranges", [True, False])
-def test_an_interrupted_download_goes_on_where_the_server_can(
+def test_interrupted_download_continues(
     server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, serves_ranges: bool
 ) -> None:
     file = RemoteFile(server.find_address)
@@ -139,7 +141,7 @@ def test_an_interrupted_download_goes_on_where_the_server_can(
     assert _names(spool_dir) == [".lock", ".zip"]
 
 
-def test_a_killed_download_goes_on(server: FaultServer, spool_dir: Path) -> None:
+def test_killed_download_continues(server: FaultServer, spool_dir: Path) -> None:
     server.always = Fault(cut_after=2_200_000, ending="stall")
     script = f"""if True:
         from components.ingest.archive.remote import Address, RemoteFile
@@ -161,7 +163,7 @@ def test_a_killed_download_goes_on(server: FaultServer, spool_dir: Path) -> None
     assert [request.start for request in server.requests] == [2 << 20]
 
 
-def test_two_runs_at_once_download_once(server: FaultServer, spool_dir: Path) -> None:
+def test_concurrent_runs_download_once(server: FaultServer, spool_dir: Path) -> None:
     server.always = Fault(piece_bytes=200_000)
     with ThreadPoolExecutor(2) as pool:
         copies = list(pool.map(lambda _: download(RemoteFile(server.find_address)), range(2)))
@@ -169,7 +171,7 @@ def test_two_runs_at_once_download_once(server: FaultServer, spool_dir: Path) ->
     assert len(server.requests) == 1
 
 
-def test_a_disk_without_room_is_told_before_anything_is_downloaded(server: FaultServer, spool_dir: Path) -> None:
+def test_no_room_for_a_download(server: FaultServer, spool_dir: Path) -> None:
     url = server.find_address().url
     file = RemoteFile(lambda: Address(url, '"etag"', 10**17))
     with pytest.raises(OSError, match=r"expected room for 100000000\.0 GB\. Received: [\d.]+ GB\. .*TMPDIR"):
@@ -178,9 +180,7 @@ def test_a_disk_without_room_is_told_before_anything_is_downloaded(server: Fault
 
 
 @pytest.mark.parametrize("kind", ["open", "link", "file"])
-def test_a_folder_that_others_may_have_made_is_not_used(
-    server: FaultServer, spool_dir: Path, tmp_path: Path, kind: str
-) -> None:
+def test_folder_of_unknown_origin_is_refused(server: FaultServer, spool_dir: Path, tmp_path: Path, kind: str) -> None:
     download(RemoteFile(server.find_address))
     (folder,) = spool_dir.iterdir()
     folder.rename(tmp_path / "theirs")
@@ -196,7 +196,7 @@ def test_a_folder_that_others_may_have_made_is_not_used(
 
 
 class TestKept:
-    def test_pieces_become_a_file_that_is_used_again(self, spool_dir: Path) -> None:
+    def test_file_is_reused(self, spool_dir: Path) -> None:
         def none() -> Iterator[bytes]:
             pytest.fail("the pieces were taken again")
             yield b""
@@ -205,7 +205,7 @@ class TestKept:
         assert _whole(keep("key", "train.zip", none(), 5)) == b"abcde"
         assert _whole(keep("other", "train.zip", [b"x"], 1)) == b"x"
 
-    def test_pieces_that_fail_leave_nothing_that_is_used_again(self, spool_dir: Path) -> None:
+    def test_failure_leaves_no_file(self, spool_dir: Path) -> None:
         def failing() -> Iterator[bytes]:
             yield b"ab"
             raise ValueError("damaged")
@@ -214,11 +214,11 @@ class TestKept:
             keep("key", "train.zip", failing(), 5)
         assert _whole(keep("key", "train.zip", [b"abcde"], 5)) == b"abcde"
 
-    def test_a_disk_without_room_is_told_before_anything_is_unpacked(self, spool_dir: Path) -> None:
+    def test_no_room(self, spool_dir: Path) -> None:
         with pytest.raises(OSError, match="expected room for"):
             keep("key", "train.zip", [], 10**17)
 
-    def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(self, spool_dir: Path) -> None:
+    def test_full_disk(self, spool_dir: Path) -> None:
         script = """if True:
             import resource, signal
             from components.ingest.archive.spool import keep

@@ -17,9 +17,6 @@ from tests.components.ingest.competition import folder_files, signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
 from tests.components.ingest.zip_files import make_zip
 
-# The SDK fixes the server's port, so that only one test at a time can have it.
-pytestmark = pytest.mark.xdist_group("kaggle")
-
 MakeFolder = Callable[..., Path]
 Files = list[tuple[str, bytes]]
 Open = Callable[..., KaggleCompetition]

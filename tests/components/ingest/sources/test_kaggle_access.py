@@ -3,6 +3,7 @@ import itertools
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -18,26 +19,26 @@ from components.ingest.archive import retry
 from components.ingest.archive.retry import TransientError
 from components.ingest.sources import kaggle_access
 from components.ingest.sources.kaggle_access import find_archive, licence, rules_url
-from tests.components.ingest.kaggle_server import COMPETITION, PORT, Answer, Exchange, KaggleServer, sole_user_of_port
-
-# The SDK fixes the server's port, so that only one test at a time can have it.
-pytestmark = pytest.mark.xdist_group("kaggle")
+from tests.components.ingest.kaggle_server import COMPETITION, Answer, Exchange, KaggleServer, proxy_environment
 
 _ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder and an environment that know nothing of Kaggle but where the tests' server is."""
+    """A home folder and an environment without credentials for Kaggle."""
     for name in list(os.environ):
         if name.startswith("KAGGLE_") or name == "XDG_CONFIG_HOME":
             monkeypatch.delenv(name)
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "TEST")
-    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
     return folder
+
+
+def _set_environment(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    for name, value in proxy_environment(address).items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -48,8 +49,9 @@ def archive(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(archive: Path) -> Iterator[KaggleServer]:
+def server(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
     with KaggleServer(archive) as kaggle:
+        _set_environment(monkeypatch, kaggle.address)
         yield kaggle
 
 
@@ -70,7 +72,7 @@ class TestAddress:
         signed_in.etag = '"abc"'
         address = find_archive(COMPETITION)
         (signature,) = signed_in.signatures
-        assert address.url.startswith(f"http://127.0.0.1:{PORT}/archives/{COMPETITION}.zip?")
+        assert address.url.startswith(f"{signed_in.address}/archives/{COMPETITION}.zip?")
         assert signature in address.url
         assert (address.etag, address.num_bytes) == ('"abc"', archive.stat().st_size)
 
@@ -289,9 +291,11 @@ class TestFaults:
 
     def test_of_a_machine_without_a_way_to_kaggle_are_told_in_the_systems_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
-        refused = pytest.raises(TransientError, match=r"cannot be asked for the files of .*: Connection refused$")
-        with sole_user_of_port(), refused:
-            find_archive(COMPETITION)
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))  # nothing listens
+            _set_environment(monkeypatch, f"http://127.0.0.1:{closed.getsockname()[1]}")
+            with pytest.raises(TransientError, match=r"cannot be asked for the files of .*: Connection refused$"):
+                find_archive(COMPETITION)
 
     def test_are_waited_out_for_as_long_as_kaggle_asks(self, signed_in: KaggleServer, caplog: pytest.LogCaptureFixture) -> None:
         signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": "1"}))
@@ -451,6 +455,16 @@ class TestServer:
         assert requests.get(server.new_address(), timeout=10).status_code == 200
         server.signature_lifetime_s = -1
         assert requests.get(server.new_address(), timeout=10).status_code == 400
+
+    def test_several_run_at_once(self, signed_in: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other_archive = tmp_path / "other.zip"
+        other_archive.write_bytes(b"other")
+        with KaggleServer(other_archive) as other:
+            assert find_archive(COMPETITION).num_bytes == 5_000_000
+            for name, value in other.environment.items():
+                monkeypatch.setenv(name, value)
+            assert find_archive(COMPETITION).num_bytes == 5
+        assert (len(signed_in.api_exchanges), len(other.api_exchanges)) == (1, 1)
 
     def test_truncates_and_resets(self, server: KaggleServer) -> None:
         def reset(_: Exchange, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -13,9 +13,6 @@ from tests.components.ingest.competition import PADDING, executor_command, folde
 from tests.components.ingest.kaggle_server import Answer, Body, Exchange, KaggleServer
 from tests.components.ingest.zip_files import make_zip
 
-# The SDK fixes the server's port, so that only one test at a time can have it.
-pytestmark = pytest.mark.xdist_group("kaggle")
-
 # Every library says all that it ever says. What is tried again is tried again soon.
 _TALKATIVE = """
 import logging; logging.basicConfig(level=logging.DEBUG)

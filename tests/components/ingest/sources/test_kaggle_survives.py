@@ -26,9 +26,6 @@ from tests.components.ingest.competition import (
 from tests.components.ingest.kaggle_server import Body, Exchange, KaggleServer
 from tests.components.ingest.zip_files import make_zip
 
-# The SDK fixes the server's port, so that only one test at a time can have it.
-pytestmark = pytest.mark.xdist_group("kaggle")
-
 MakeFolder = Callable[..., Path]
 
 
