@@ -1,14 +1,9 @@
-"""`python -m pipeline lineage`, as it is called."""
-
-import subprocess
-import sys
 from pathlib import Path
 
+from components.serving.lineage.__main__ import as_lines, as_tree
 from rich.console import Console
 
-from components.serving.lineage.__main__ import as_lines, as_tree
 from components.serving.lineage.walk import Link
-from pipeline.compiled import ROOT
 
 LINKS = [
     Link("pushed model: version 1 of hpa", {"where": "/serving/hpa/1", "empty": ""}),
@@ -16,7 +11,7 @@ LINKS = [
 ]
 
 
-def test_for_other_programs_there_are_plain_indented_lines() -> None:
+def test_other_programs_get_indented_lines() -> None:
     assert as_lines(LINKS) == [
         "pushed model: version 1 of hpa",
         "    where: /serving/hpa/1",
@@ -26,7 +21,7 @@ def test_for_other_programs_there_are_plain_indented_lines() -> None:
     ]
 
 
-def test_for_people_there_is_a_tree() -> None:
+def test_people_get_a_tree() -> None:
     console = Console(width=80)
     with console.capture() as capture:
         console.print(as_tree(LINKS))
@@ -36,9 +31,8 @@ def test_for_people_there_is_a_tree() -> None:
     assert "blessed [really]" in shown
 
 
-def test_what_it_cannot_walk_from_is_said_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline", "lineage", str(tmp_path)]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert process.returncode == 1
-    (line,) = process.stderr.splitlines()
+def test_a_folder_without_a_run_or_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
+    refused = invoke("lineage", tmp_path)
+    assert refused.exit_code == 1
+    (line,) = refused.stderr.splitlines()
     assert line.startswith(f"{tmp_path}: expected the folder of a local run")

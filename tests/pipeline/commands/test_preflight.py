@@ -1,19 +1,17 @@
-"""`python -m pipeline preflight`, as it is called."""
-
 import io
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import Result
 
+from pipeline.commands.preflight import _show
 from pipeline.compiled import ROOT, load_steps
-from pipeline.preflight.command import _show
 from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, Verdict, run_checks
-from tests.pipeline.preflight.conftest import NODES_PATH, SECRET_PATH, MakeFile, gpu_node, node, nodes, with_kaggle_secret
+from tests.pipeline.commands.conftest import invoke
+from tests.pipeline.conftest import NODES_PATH, SECRET_PATH, MakeFile, gpu_node, node, nodes, with_kaggle_secret
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
 CHECKS = [
@@ -29,15 +27,14 @@ CHECKS = [
 ]
 
 
-def _preflight(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "preflight", "--timeout", "300", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
+def _preflight(*words: str, **environment: str) -> Result:
+    return invoke("preflight", "--timeout", "300", *words, **environment)
 
 
-def _lines(process: subprocess.CompletedProcess[str]) -> dict[str, str]:
+def _lines(done: Result) -> dict[str, str]:
     """What is said of each check, the verdict first."""
     lines = {}
-    for line in process.stdout.splitlines()[:-1]:
+    for line in done.stdout.splitlines()[:-1]:
         verdict, check, text = line.split(": ", 2)
         lines[check] = f"{verdict}: {text}"
     return lines
@@ -54,7 +51,7 @@ def test_a_cluster_that_is_ready_passes(
         SECRET_PATH: Answer(404),
     }
     loopback.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in load_steps()}
-    process = _preflight(
+    done = _preflight(
         "source=synthetic:450",
         f"data_root={emulated_root}/data",
         f"serving_root={emulated_root}/models",
@@ -65,40 +62,40 @@ def test_a_cluster_that_is_ready_passes(
         KFP_EXISTING_TOKEN="open-sesame",
         DOCKER_CONFIG=str(tmp_path),
     )
-    lines = _lines(process)
-    assert list(lines) == CHECKS, process.stderr
+    lines = _lines(done)
+    assert list(lines) == CHECKS, done.stderr
     assert {check: line for check, line in lines.items() if not line.startswith("ok: ")} == {}
-    assert process.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md says what each line means."
+    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md says what each line means."
     assert "450 samples of 299 px in 3 channels are 0.1 GB of examples" in lines["disk"]
-    assert process.returncode == 0
-    assert "sesame" not in process.stdout + process.stderr
-    assert process.stderr == ""
+    assert done.exit_code == 0
+    assert "sesame" not in done.stdout + done.stderr
+    assert done.stderr == ""
 
 
 def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kubeconfig: Path) -> None:
     kubeconfig.unlink()
-    process = _preflight("data_root=/data", "--host", "http://127.0.0.1:9", DOCKER_CONFIG=str(tmp_path))
-    lines = _lines(process)
-    assert list(lines) == CHECKS, process.stderr
+    done = _preflight("data_root=/data", "--host", "http://127.0.0.1:9", DOCKER_CONFIG=str(tmp_path))
+    lines = _lines(done)
+    assert list(lines) == CHECKS, done.stderr
     assert lines["parameters"] == "FAILED: serving_root, source: required, and not given. Give them as NAME=VALUE"
     assert lines["API server"].startswith("FAILED: http://127.0.0.1:9 cannot be reached")
     assert lines["images"].startswith("FAILED: hpa-pipeline/")
     assert lines["GPU nodes"].startswith("could not look: there is nothing to be read in the kubeconfig")
     assert lines["source"] == "could not look: source is not given"
     assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
-    assert "4 FAILED, 5 could not look" in process.stdout
-    assert process.returncode == 1
-    assert "Traceback" not in process.stdout + process.stderr
+    assert "4 FAILED, 5 could not look" in done.stdout
+    assert done.exit_code == 1
+    assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_arguments_and_files_that_are_none_are_told(tmp_path: Path) -> None:
-    process = _preflight("sourc=synthetic:40")
-    assert (process.returncode, process.stdout) == (1, "")
-    assert process.stderr.strip() == "there is no parameter sourc. Did you mean source?"
-    process = _preflight("--file", str(tmp_path / "none.yaml"))
-    assert process.returncode == 1
-    assert "none.yaml" in process.stderr
-    assert "Traceback" not in process.stderr
+def test_invalid_arguments_and_missing_files_are_refused(tmp_path: Path) -> None:
+    done = _preflight("sourc=synthetic:40")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.strip() == "there is no parameter sourc. Did you mean source?"
+    done = _preflight("--file", str(tmp_path / "none.yaml"))
+    assert done.exit_code == 1
+    assert "none.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_check_that_does_not_end_or_breaks_leaves_the_others(loopback: Loopback) -> None:

@@ -1,11 +1,10 @@
-"""The command `python -m pipeline preflight`."""
+"""`preflight`: what would fail on the cluster, before it is submitted."""
 
 import contextlib
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.commands.options import HOST_VARIABLES, Digests, File, Registry, Tag
+from pipeline.commands.output import reported
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.container_images import read_digests
-from pipeline.preflight import data, placement, registry, server
-from pipeline.preflight.cluster import open_cluster
+from pipeline.preflight import data, pods, registry, server
 from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, begin, run_checks
+from pipeline.preflight.kubernetes_api import open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 
 _STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.COULD_NOT_LOOK: "yellow"}
@@ -26,14 +27,11 @@ _EXPLAINED_IN = "docs/cluster.md"
 
 def preflight(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="As they will be submitted.")] = None,
-    host: Annotated[
-        str,
-        typer.Option(envvar=["KFP_HOST", "KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"], help="The address of Kubeflow Pipelines."),
-    ] = "",
-    file: Annotated[Path, typer.Option(help="The compiled pipeline.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
-    registry: Annotated[str, typer.Option(help="As of `compile`: where the images are.", show_default=False)] = "",
-    tag: Annotated[str, typer.Option(help="As of `compile`: the images' tag.", show_default=False)] = "",
-    digests: Annotated[Path | None, typer.Option(help="As of `compile`: pins the images.", show_default=False)] = None,
+    host: Annotated[str, typer.Option(envvar=HOST_VARIABLES, help="The address of Kubeflow Pipelines.")] = "",
+    file: File = PIPELINE_YAML,
+    registry: Registry = "",
+    tag: Tag = "",
+    digests: Digests = None,
     namespace: Annotated[str, typer.Option(envvar="KFP_NAMESPACE", help="Where the pods will run.")] = "kubeflow",
     context: Annotated[str, typer.Option(help="Of the kubeconfig; empty means the current one.")] = "",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a check may take.")] = 60.0,
@@ -48,14 +46,11 @@ def preflight(
     --registry registry.example.com/hpa
     """
     console = Console(file=sys.stdout, highlight=False)
-    try:
+    with reported():
         pinned = read_digests(digests) if digests else None
         submission = read_submission(file, arguments or [], registry, tag, pinned)
-    except (ValueError, OSError) as error:
-        Console(stderr=True, highlight=False).print(escape(str(error)), style="red", soft_wrap=True)
-        raise typer.Exit(1) from None
-    with _silent_libraries(), console.status("looking"):  # shows nothing where this is no terminal
-        findings = run_checks(_checks(submission, host, namespace, context, timeout), timeout)
+        with _silent_libraries(), console.status("looking"):  # shows nothing where this is no terminal
+            findings = run_checks(_checks(submission, host, namespace, context, timeout), timeout)
     _show(findings, console)
     raise typer.Exit(1 if any(finding.verdict == Verdict.FAILED for finding in findings) else 0)
 
@@ -74,7 +69,7 @@ def _silent_libraries() -> Iterator[None]:
 
 def _checks(submission: Submission, host: str, namespace: str, context: str, timeout_s: float) -> dict[str, Check]:
     """The checks in the order in which they are shown."""
-    # What asks a process of its own gives up a little sooner, to tell its last words.
+    # What asks a process of its own gives up a little sooner, to pass on the last line that it has written.
     ask_timeout_s = 0.9 * timeout_s
     size = begin(lambda: data.survey_source(submission, ask_timeout_s))
     cluster = begin(lambda: open_cluster(context))
@@ -82,9 +77,9 @@ def _checks(submission: Submission, host: str, namespace: str, context: str, tim
         "parameters": lambda: _check_parameters(submission),
         "API server": lambda: server.check_server(host, namespace),
         "images": lambda: registry.check_images(submission),
-        "GPU nodes": lambda: placement.check_gpu_nodes(submission, cluster.result()),
-        "room on nodes": lambda: placement.check_room(submission, cluster.result()),
-        "secrets": lambda: placement.check_secrets(submission, cluster.result(), namespace),
+        "GPU nodes": lambda: pods.check_gpu_nodes(submission, cluster.result()),
+        "room on nodes": lambda: pods.check_room(submission, cluster.result()),
+        "secrets": lambda: pods.check_secrets(submission, cluster.result(), namespace),
         "source": lambda: data.check_source(submission, size),
         "data and models": lambda: data.check_places(submission, ask_timeout_s),
         "disk": lambda: data.check_data_fits(submission, size, lambda: cluster.result().nodes()),

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.preflight.cluster import Cluster, Node, quantity
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.gke import find_growing_pools
+from pipeline.preflight.kubernetes_api import Cluster, Node, quantity
 from pipeline.preflight.submission import Step, Submission
 
 

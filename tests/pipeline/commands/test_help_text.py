@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
-from pipeline.help_text import join_paragraphs
+from pipeline.commands.help_text import join_paragraphs
 
 
 def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Servers, a cluster of nodes, and a compiled pipeline for the tests of preflight."""
+"""Servers on loopback, a cluster of nodes, and compiled pipelines."""
 
 import copy
 import json
@@ -12,8 +12,9 @@ from kubernetes.config import kube_config
 
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.container_images import with_images
-from pipeline.preflight.cluster import Cluster, open_cluster
+from pipeline.preflight.kubernetes_api import Cluster, open_cluster
 from pipeline.preflight.submission import Submission, read_submission
+from tests.pipeline.kfp_server import KfpServer, running_kfp_server
 from tests.pipeline.preflight.loopback import Answer, Loopback, serving
 
 T4 = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
@@ -24,6 +25,23 @@ SECRET_PATH = "/api/v1/namespaces/kubeflow/secrets/kaggle"
 
 MakeFile = Callable[..., Path]
 MakeSubmission = Callable[..., Submission]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
+    """A Kubeflow Pipelines server, which KFP_HOST names."""
+    for variable in (
+        "KF_PIPELINES_ENDPOINT",
+        "KF_PIPELINES_UI_ENDPOINT",
+        "KFP_NAMESPACE",
+        "KFP_EXISTING_TOKEN",
+        "KFP_ENDPOINT",
+        "KFP_HOST",
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    with running_kfp_server() as running:
+        monkeypatch.setenv("KFP_HOST", running.address)
+        yield running
 
 
 @pytest.fixture

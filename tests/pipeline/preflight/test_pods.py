@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.preflight.cluster import Cluster, open_cluster
 from pipeline.preflight.finding import CouldNotLookError, FailedError
-from pipeline.preflight.placement import check_gpu_nodes, check_room, check_secrets
-from tests.pipeline.preflight.conftest import (
+from pipeline.preflight.kubernetes_api import Cluster, open_cluster
+from pipeline.preflight.pods import check_gpu_nodes, check_room, check_secrets
+from tests.pipeline.conftest import (
     GPU_TAINT,
     NODES_PATH,
     SECRET_PATH,

@@ -1,4 +1,4 @@
-"""What is asked of the Kubernetes cluster: its nodes, and the secrets in a namespace."""
+"""The cluster as its Kubernetes API shows it: its nodes, and the secrets in a namespace."""
 
 import contextlib
 import os

@@ -1,15 +1,10 @@
-"""Commands that look at what runs have left: at a place that is there."""
+"""Options that name where runs have written to."""
 
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from pipeline.__main__ import app
-
-
-def _ask(*words: str) -> Result:
-    return CliRunner().invoke(app, words, env={"COLUMNS": "1000"})
+from tests.pipeline.commands.conftest import invoke
 
 
 @pytest.mark.parametrize(
@@ -28,7 +23,7 @@ def test_a_pipeline_root_that_is_an_address_is_refused(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    refused = _ask(*words, "--pipeline-root", "gs://bucket/x")
+    refused = invoke(*words, "--pipeline-root", "gs://bucket/x")
     assert refused.exit_code == 2
     assert "--pipeline-root" in refused.stderr
     assert "expected a folder of this machine" in refused.stderr
@@ -46,18 +41,17 @@ def test_a_pipeline_root_that_is_an_address_is_refused(
     ],
     ids=" ".join,
 )
-def test_a_folder_that_is_not_there_is_none_without_models_or_data(
-    words: list[str], options: list[str], tmp_path: Path
-) -> None:
-    there = ["--pipeline-root", str(tmp_path)]
+def test_a_missing_folder_is_refused(words: list[str], options: list[str], tmp_path: Path) -> None:
+    there = ["--pipeline-root", tmp_path]
     for option in options:
-        refused = _ask(*words, *there, option, str(tmp_path / "mistyped"))
+        refused = invoke(*words, *there, option, tmp_path / "mistyped")
         assert refused.exit_code == 1
         assert refused.stderr.startswith(f"{option}: expected the folder that a run has written to.")
         assert refused.stderr.strip().endswith(f"There is no folder {tmp_path}/mistyped")
 
 
-def test_a_folder_without_models_or_data_has_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_models_or_data_has_none(tmp_path: Path) -> None:
     for words, said in ((["models", "verify"], "no version yet"), (["prune", "--keep", "3"], "0 of 0 outputs removed")):
-        assert _ask(*words, "--pipeline-root", str(tmp_path)).exit_code == 0
-        assert said in capfd.readouterr().out
+        done = invoke(*words, "--pipeline-root", tmp_path)
+        assert done.exit_code == 0
+        assert said in done.stdout
