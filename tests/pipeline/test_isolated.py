@@ -3,7 +3,6 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -37,9 +36,9 @@ def test_an_error_is_raised_here() -> None:
     assert missing.value.name == "none_of_this_name"
 
 
-def test_a_process_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_takes_too_long_is_killed() -> None:
     started_s = time.monotonic()
-    with pytest.raises(TimeoutError, match="no answer within 0.5 s"):
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.5 s"):
         call_isolated(partial(time.sleep, 600), timeout_s=0.5)
     assert time.monotonic() - started_s < 30
 

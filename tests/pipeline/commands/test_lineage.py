@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from components.serving.lineage.__main__ import as_lines, as_tree
 from rich.console import Console
 
 from components.serving.lineage.walk import Link
+from pipeline.commands.lineage import as_lines, as_tree
+from tests.pipeline.commands.conftest import invoke
 
 LINKS = [
     Link("pushed model: version 1 of hpa", {"where": "/serving/hpa/1", "empty": ""}),

@@ -11,8 +11,8 @@ from tests.pipeline.commands.conftest import invoke
         (["source=synthetic:10", "epoch=1"], "there is no parameter epoch. Did you mean epochs?"),
         (["epochs=1"], "source is required, such as source=dir:<folder> or source=synthetic:450"),
         (
-            ["source=dir:/none/of/this"],
-            "source: expected a folder with train.csv and the images. There is no folder /none/of/this",
+            ["source=dir:/none"],
+            "source: expected a folder with train.csv and the images. There is no folder /none",
         ),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_place_that_may_not_be_written_to_or_not_cleared_fails(
         gcs_storage.close()
         proxy.planned = [lambda _: False] * position + [answer(403)] * 2
         with pytest.raises(
-            FailedError, match="access denied. Give the account that runs this step the role Storage Object User"
+            FailedError, match=r"access denied\. Give the account that runs this step the role Storage Object User"
         ):
             write_probes([emulated_root])
         gcs_storage.close()
