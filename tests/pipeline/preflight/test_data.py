@@ -103,8 +103,9 @@ def test_a_competition_is_told_with_its_size(make_submission: MakeSubmission, ka
     assert "what counts for the run is the secret on the cluster" in said
 
     kaggle.rules_accepted = False
-    with pytest.raises(FailedError, match=r"accept the competition's rules at .*the secret on the cluster"):
+    with pytest.raises(FailedError, match=r"accept the competition's rules at .*the secret on the cluster") as failed:
         survey_source(submission, LONG_S)
+    assert not [secret for secret in kaggle.secrets if secret in str(failed.value)]
 
 
 @pytest.mark.xdist_group("kaggle")
