@@ -74,7 +74,14 @@ def parameters_page() -> str:
 
 def commands_page() -> str:
     """Every command with its arguments and options, and every make target."""
-    lines = [_NOTE, "# Commands", "", "After `make setup`, once, and `source .venv/bin/activate`: then from any folder.", ""]
+    lines = [
+        _NOTE,
+        "# Commands",
+        "",
+        f"Run `make setup` once, then `source .venv/bin/activate`. `{PROGRAM}`, or `hpa-pipeline` for short, "
+        "then works in any folder.",
+        "",
+    ]
     for words, command in _walk(typer.main.get_command(app), ()):
         lines += [f"## {' '.join(words)}", "", *_prose(command.help or "")]
         rows = [_row(parameter) for parameter in command.params]

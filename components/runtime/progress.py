@@ -26,23 +26,42 @@ _LOGGER = logging.getLogger("components")
 
 @contextlib.contextmanager
 def step_log(step: str) -> Iterator[None]:
-    """Sends the step's log lines to standard output, each as `step | message`, and the time it took at the end.
+    """Logs a step as `command_log` does, and ends this process when its parent is gone.
 
-    Also says what to do about a full disk, and ends this process when it gets SIGTERM, and when its parent is gone: a runner
-    that was killed must not leave a training behind.
+    A runner that was killed must not leave a training behind.
     """
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter(f"{step} | %(message)s"))
-    _LOGGER.handlers[:] = [handler]
-    _LOGGER.setLevel(logging.INFO)
-    _LOGGER.propagate = False
     # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
     exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
+    with command_log(step):
+        yield
+
+
+@contextlib.contextmanager
+def command_log(name: str) -> Iterator[None]:
+    """Sends log lines to standard output, each as `name | message`, and the time it took at the end.
+
+    Also says what to do about a full disk, and ends this process when it gets SIGTERM.
+    """
     started_s = time.monotonic()
-    with ended_by_sigterm(), _no_room_explained():
+    with log_lines(f"{name} | %(message)s", logging.INFO), ended_by_sigterm(), _no_room_explained():
         _LOGGER.info(STARTED)
         yield
-    _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
+        _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
+
+
+@contextlib.contextmanager
+def log_lines(line_format: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Sends log lines of this level and above to standard output, and sets the logger back at the end."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(line_format))
+    before = _LOGGER.handlers[:], _LOGGER.level, _LOGGER.propagate
+    _LOGGER.handlers[:], _LOGGER.propagate = [handler], False
+    _LOGGER.setLevel(level)
+    try:
+        yield
+    finally:
+        _LOGGER.handlers[:], level_before, _LOGGER.propagate = before
+        _LOGGER.setLevel(level_before)
 
 
 @contextlib.contextmanager

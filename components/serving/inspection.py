@@ -1,14 +1,10 @@
-"""Shows, verifies and takes back what is served: `python -m pipeline models`."""
+"""Lists, verifies and rolls back the versions of a served model."""
 
-import argparse
 import datetime
-import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components import storage
-from components.artifacts.parameters import check_parameters
 from components.serving.champion import Champion, Pointer, find_pointer
 from components.serving.promotion import rollback
 from components.serving.versions import DONE_MARK, Version, describe, find_damage, find_strangers, find_versions
@@ -95,32 +91,3 @@ def roll_back(number: int, serving_root: str, model_name: str) -> Finding:
     if champion.is_new:
         how = "champion.json is written anew" if champion.number == number else f"a copy of version {number}"
     return Finding(f"version {champion.number} is the champion ({how}): {champion.uri}")
-
-
-def main() -> None:
-    """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["list", "rollback", "verify"])
-    parser.add_argument("serving_root")
-    parser.add_argument("model_name")
-    parser.add_argument("--version", type=int, default=0)
-    options = parser.parse_args()
-    place = (options.serving_root, options.model_name)
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    try:
-        check_parameters(serving_root=options.serving_root, model_name=options.model_name)
-        if options.action == "list":
-            findings = list_models(*place)
-        elif options.action == "verify":
-            findings = verify_models(*place)
-        else:
-            findings = [roll_back(options.version, *place)]
-    except (ValueError, OSError) as error:
-        parser.exit(1, f"{error}\n")
-    for finding in findings or [Finding(f"{storage.join(*place)}: no version yet")]:
-        print(finding.text)
-    sys.exit(0 if all(finding.is_well for finding in findings) else 1)
-
-
-if __name__ == "__main__":
-    main()

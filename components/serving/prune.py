@@ -1,20 +1,20 @@
-"""Removes old examples, trainings and evaluations from a `data_root`: `python -m pipeline prune`.
+"""Chooses and removes old examples, trainings and evaluations of a `data_root`.
 
-Kept are the newest ones, and whatever the champion of any model came from. Raw images are never removed: they
-cannot be made again. An output that is not complete is left alone, as somebody may be working on it.
+The newest ones stay, and whatever the champion of any model came from. Raw images are never removed, as they cannot be made
+again. An output that is not complete is left alone: a run may be writing it.
 """
 
-import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components import storage
 from components.artifacts.manifest import MANIFEST_NAME
-from components.artifacts.parameters import check_parameters
 from components.serving.champion import find_champion
 
 _EXAMPLES, _TRAINING, _EVALUATION = "examples", "training", "evaluation"
+# The inputs of each kind that decide whether it can go.
+_INPUTS: dict[str, tuple[str, ...]] = {_EXAMPLES: (), _TRAINING: ("examples",), _EVALUATION: ("examples", "model")}
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,31 @@ class Output:
 
 
 def find_outputs(data_root: str) -> list[Output]:
-    """All complete examples, trainings and evaluations of a `data_root`, the newest first."""
+    """All complete examples, trainings and evaluations of a `data_root`, the newest first.
+
+    Raises:
+        ValueError: If a manifest is damaged.
+    """
     outputs = []
     for kind in (_EXAMPLES, _TRAINING, _EVALUATION):
         for name in storage.list_names(storage.join(data_root, kind)):
             uri = storage.join(data_root, kind, name)
             manifest_uri = storage.join(uri, MANIFEST_NAME)
             if storage.exists(manifest_uri):
-                inputs = json.loads(storage.read_bytes(manifest_uri))["inputs"]
-                outputs.append(Output(kind, name, uri, storage.modified_s(manifest_uri), inputs))
+                outputs.append(Output(kind, name, uri, storage.modified_s(manifest_uri), _read_inputs(manifest_uri, kind)))
     return sorted(outputs, key=lambda output: output.published_s, reverse=True)
+
+
+def _read_inputs(manifest_uri: str, kind: str) -> dict[str, str]:
+    content = storage.read_bytes(manifest_uri)
+    try:
+        inputs = json.loads(content)["inputs"]
+        return {name: inputs[name] for name in _INPUTS[kind]}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(
+            f"{manifest_uri}: expected a manifest that names its {' and '.join(_INPUTS[kind])}. Received: {content[:80]!r}. "
+            "Remove its folder by hand"
+        ) from None
 
 
 def champions(serving_root: str) -> set[str]:
@@ -71,28 +86,3 @@ def remove(output: Output) -> None:
     """Removes an output: its manifest first, so that it is never taken for complete while it goes."""
     storage.remove(storage.join(output.uri, MANIFEST_NAME))
     storage.remove_tree(output.uri)
-
-
-def main() -> None:
-    """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data_root")
-    parser.add_argument("serving_root")
-    parser.add_argument("--keep", type=int, required=True)
-    parser.add_argument("--dry-run", action="store_true")
-    options = parser.parse_args()
-    try:
-        check_parameters(data_root=options.data_root, serving_root=options.serving_root)
-        outputs = find_outputs(options.data_root)
-        goes = choose(outputs, champions(options.serving_root), options.keep)
-        for output in goes:
-            print(f"{'would remove' if options.dry_run else 'removing'} {output.uri}")
-            if not options.dry_run:
-                remove(output)
-    except (ValueError, OSError, KeyError) as error:
-        parser.exit(1, f"{error}\n")
-    print(f"{len(goes)} of {len(outputs)} outputs {'would be ' if options.dry_run else ''}removed")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,11 @@
-"""A small folder of drawn images, as somebody's own may be: `python -m pipeline example`."""
+"""A small folder of synthetic images with classes, stains and file names of its own."""
 
-import argparse
 import csv
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from components.artifacts.labels import CLASS_NAMES, FILTERS
-from components.runtime.progress import progress_bar, step_log
+from components.runtime.progress import progress_bar
 from components.synthetic.samples import SyntheticSample, render_sample
 
 # What the files call the stains: there is none for the endoplasmic reticulum.
@@ -57,21 +55,3 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def main() -> None:
-    """Does what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--samples", type=int, required=True)
-    options = parser.parse_args()
-    try:
-        with step_log("example"):
-            write_example(options.folder, options.samples)
-    except OSError as error:
-        parser.exit(1, f"{error}\n")
-    sys.stdout.write(f"{options.samples} samples are in {options.folder}.\n")
-
-
-if __name__ == "__main__":
-    main()

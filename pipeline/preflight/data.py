@@ -1,15 +1,21 @@
-"""Whether the run's data can be read and written, and fits: asked of processes that have what the steps have installed."""
+"""Whether the run's data can be read and written, and fits."""
 
-import json
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-from components.runtime.exit_status import UNKNOWN, WRONG
-from pipeline.modules import ask_module
-from pipeline.preflight.cluster import Node, quantity
+from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.parameters import check_parameters
+from pipeline.isolated import call_isolated
 from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.kubernetes_api import Node, quantity
 from pipeline.preflight.submission import Step, Submission, is_below, pod_path
+
+_Result = TypeVar("_Result")
 
 # What a record has beside the pixels: its name, its labels, and what frames it.
 _RECORD_BYTES = 250
@@ -42,15 +48,52 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
     if folder := pod_path("source", source):
         _check_mounted(submission, "source", folder)
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
-    options = ["--include-test"] if submission.values.get("include_test") else []
-    own = {name: submission.values[name] for name in ("classes", "file_pattern", "filters") if submission.values.get(name)}
-    options += [f"--{name.replace('_', '-')}={value}" for name, value in own.items()]
-    status, said = ask_module("components.ingest.survey", source, *options, timeout_s=timeout_s)
-    if status == WRONG:
-        raise FailedError(f"{said} ({_whose(source)})")
-    if status == UNKNOWN:
-        raise CouldNotLookError(f"{said} ({_whose(source)})")
-    return SourceSize(**json.loads(said))
+    names = {name: submission.values.get(name, "") for name in ("classes", "file_pattern", "filters")}
+    ask = partial(measure_source, source, bool(submission.values.get("include_test")), **names)
+    return _ask(ask, timeout_s, f"({_whose(source)})")
+
+
+def measure_source(
+    source: str, include_test: bool = False, classes: str = "", file_pattern: str = "", filters: str = ""
+) -> SourceSize:
+    """Asks ingest how large a source is, in this process.
+
+    Raises:
+        FailedError: If ingest could not read it.
+        CouldNotLookError: If that cannot be known here.
+    """
+    from components.ingest.archive.retry import TransientError  # noqa: PLC0415
+    from components.ingest.survey import survey  # noqa: PLC0415
+    from components.storage import NoCredentialsError  # noqa: PLC0415
+
+    try:
+        file_pattern = file_pattern or DEFAULT_PATTERN
+        check_parameters(source=source, classes=classes, file_pattern=file_pattern, filters=filters)
+        found = survey(source, include_test, classes, ImageNames(file_pattern, filters))
+    except (TransientError, NoCredentialsError) as error:
+        raise CouldNotLookError(str(error)) from None
+    except (ValueError, OSError) as error:
+        raise FailedError(str(error)) from None
+    return SourceSize(found.num_samples, found.num_bytes)
+
+
+def _ask(function: Callable[[], _Result], timeout_s: float, whose: str) -> _Result:
+    """Asks in a process of its own: what hangs in a thread of this one, such as a transfer, would keep it from ending.
+
+    Raises:
+        FailedError: If the function raises it; `whose` credentials it has asked with is added.
+        CouldNotLookError: Likewise, and if there is no answer in time, or a package is missing.
+    """
+    said: deque[str] = deque(maxlen=1)
+    try:
+        return call_isolated(function, timeout_s, said.append)
+    except (FailedError, CouldNotLookError) as error:
+        raise type(error)(f"{error} {whose}") from None
+    except ModuleNotFoundError as error:
+        raise CouldNotLookError(f"{error}, which `make setup` installs") from None
+    except (TimeoutError, BrokenProcessPool) as error:
+        last = f": {said[0].strip()}" if said else ""
+        raise CouldNotLookError(f"{error}{last} {whose}") from None
 
 
 def _whose(source: str) -> str:
@@ -80,12 +123,35 @@ def check_places(submission: Submission, timeout_s: float) -> str:
     if not buckets:
         raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
     whose = "with this machine's credentials; what counts for the run is the cluster's service account"
-    status, said = ask_module("components.storage.probe", *buckets, timeout_s=timeout_s)
-    if status == WRONG:
-        raise FailedError(f"{said} (tried {whose})")
-    if status == UNKNOWN:
-        raise CouldNotLookError(f"{said} (tried {whose})")
+    _ask(partial(write_probes, buckets), timeout_s, f"(tried {whose})")
     return f"{', '.join(buckets)}: written to and cleared again, {whose}"
+
+
+def write_probes(places: list[str]) -> None:
+    """Writes a small object to each place and removes it again, in this process.
+
+    Raises:
+        FailedError: If a place cannot be written to.
+        CouldNotLookError: If that cannot be known here.
+    """
+    from components.storage import NoCredentialsError  # noqa: PLC0415
+    from components.storage.probe import probe  # noqa: PLC0415
+
+    wrong, unknown = [], []
+    for place in places:
+        try:
+            probe(place)
+        except NoCredentialsError as error:  # nor for the other places
+            unknown.append(str(error))
+            break
+        except (FileNotFoundError, PermissionError, ValueError) as error:
+            wrong.append(str(error))
+        except OSError as error:
+            unknown.append(str(error))
+    if wrong:
+        raise FailedError("\n".join([*wrong, *unknown]))
+    if unknown:
+        raise CouldNotLookError("\n".join(unknown))
 
 
 def _check_mounted(submission: Submission, name: str, path: str) -> None:

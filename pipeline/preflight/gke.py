@@ -5,8 +5,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from pipeline.preflight.cluster import Node
 from pipeline.preflight.finding import CouldNotLookError
+from pipeline.preflight.kubernetes_api import Node
 
 _TIMEOUT_S = 15.0
 # gcloud's own variable for another address than Google's.

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api
 import yaml
+from croniter import croniter
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
@@ -74,6 +75,17 @@ def _of(kind: type, value: Any, where: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise Refused(f"{where}: expected {kind.__name__}, received {value!r}")
     return value
+
+
+def _is_cron(text: str) -> bool:
+    """Whether the server takes a cron expression: seconds first, Sunday is 0 and never 7.
+
+    The real one takes five fields too, as seconds to month: never what somebody means who writes five.
+    """
+    if text.startswith("@"):
+        return croniter.is_valid(text)
+    fields = text.split()
+    return len(fields) == 6 and "7" not in fields[5] and croniter.is_valid(text, second_at_beginning=True)
 
 
 @dataclass
@@ -225,8 +237,8 @@ class KfpServer:
         check_model("V2beta1RecurringRun", body)
         self._check_start(body)
         cron = body["trigger"].get("cron_schedule", {}).get("cron", "@daily")
-        if not cron.startswith("@") and len(cron.split()) != 6:
-            raise Refused(f"cron: expected six fields, received {cron}")
+        if not _is_cron(cron):
+            raise Refused(f"Schedule cron is not a supported format(https://godoc.org/github.com/robfig/cron). Error: {cron}")
         if not 1 <= int(body["max_concurrency"]) <= 10:
             raise Refused("max_concurrency: expected 1 to 10")
         body["max_concurrency"] = str(body["max_concurrency"])

@@ -1,8 +1,5 @@
 import inspect
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,18 +34,6 @@ def test_a_parameter_has_one_default_in_the_step_and_in_the_pipeline(step: str) 
         assert in_pipeline.get("defaultValue") == definition.get("defaultValue"), name
         assert in_pipeline["parameterType"] == definition["parameterType"], name
         assert definition["description"], name
-
-
-def test_a_machine_with_nothing_but_kfp_can_compile() -> None:
-    """What only a step needs when it runs must not be imported to wire it."""
-    program = (
-        "import sys\n"
-        "for name in ('numpy', 'tensorflow', 'apache_beam', 'keras', 'pydantic', 'google_crc32c', 'PIL', 'cv2', 'sklearn'):\n"
-        "    sys.modules[name] = None\n"
-        "import pipeline.pipeline\n"
-    )
-    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
 
 
 def test_arguments_are_read_as_the_parameters_types() -> None:
@@ -94,45 +79,3 @@ def test_a_parameter_cannot_be_given_twice() -> None:
 
 def test_every_parameter_of_the_pipeline_is_read_from_the_yaml() -> None:
     assert set(load_parameters()) == set(inspect.signature(hpa_pipeline.pipeline_func).parameters)
-
-
-def _run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-
-
-def test_compile_check_passes_on_the_committed_pipeline() -> None:
-    finished = _run("compile", "--check")
-    assert finished.returncode == 0
-    assert "up to date" in finished.stdout
-
-
-@pytest.mark.parametrize("command", [[], ["run"], ["compile"], ["parameters"]])
-def test_every_command_has_help(command: list[str]) -> None:
-    finished = _run(*command, "--help")
-    assert finished.returncode == 0
-    assert "Usage: python -m pipeline" in finished.stdout
-
-
-def test_the_list_of_parameters_cuts_nothing_however_narrow_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    for columns in ("60", "80", "200"):
-        monkeypatch.setenv("COLUMNS", columns)
-        listed = _run("parameters").stdout
-        for name, parameter in load_parameters().items():
-            assert f"{name}={'... required' if parameter.is_required else parameter.default_text}  (" in listed
-            assert " ".join(parameter.description.split()) in " ".join(listed.split())
-        assert "…" not in listed
-
-
-def test_a_wrong_argument_ends_the_command_before_anything_starts(tmp_path: Path) -> None:
-    finished = _run("run", "source=synthetic:10", "epoch=1", "--pipeline-root", str(tmp_path / "root"))
-    assert finished.returncode == 1
-    assert finished.stderr.strip() == "there is no parameter epoch. Did you mean epochs?"
-    assert not (tmp_path / "root").exists()
-
-
-def test_a_run_needs_a_source() -> None:
-    finished = _run("run", "epochs=1")
-    assert finished.returncode == 1
-    assert "source is required" in finished.stderr

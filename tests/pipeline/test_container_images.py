@@ -1,12 +1,10 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT, compile_pipeline, load_steps
+from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.container_images import read_digests, with_images
 
 REGISTRY = "registry.example.com/hpa"
@@ -102,32 +100,3 @@ def test_what_is_no_registry_is_refused(registry: str) -> None:
 def test_what_is_no_tag_is_refused(tag: str) -> None:
     with pytest.raises(ValueError, match="tag: expected"):
         with_images(COMMITTED, tag=tag)
-
-
-def _compile(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "compile", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def test_the_command_puts_them_into_the_file_that_it_writes(tmp_path: Path) -> None:
-    output = tmp_path / "cluster.yaml"
-    named = ["--registry", REGISTRY, "--tag", "1.2", "--digests", str(_digests(tmp_path)), "--output", str(output)]
-    written = _compile(*named)
-    assert written.returncode == 0, written.stderr
-    assert "cluster.yaml is written" in written.stdout
-    assert output.read_text(encoding="utf-8") == with_images(
-        compile_pipeline(), REGISTRY, "1.2", read_digests(_digests(tmp_path))
-    )
-    assert "is up to date" in _compile(*named, "--check").stdout
-    assert _compile("--tag", "other", "--output", str(output), "--check").returncode == 1
-
-
-def test_the_command_says_what_is_wrong_with_them_and_writes_nothing(tmp_path: Path) -> None:
-    output = tmp_path / "cluster.yaml"
-    refused = _compile("--registry", "https://gcr.io/x", "--output", str(output))
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("registry: expected a host and a path")
-    missing = _compile("--digests", str(tmp_path / "none.txt"), "--output", str(output))
-    assert missing.returncode == 1
-    assert missing.stderr.startswith(f"--digests: expected a file. There is none at {tmp_path}/none.txt: `make push-images ")
-    assert not output.exists()

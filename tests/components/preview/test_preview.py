@@ -1,6 +1,4 @@
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.preview import preview
-from pipeline.compiled import ROOT
 
 
 def _num_tiles(page: bytes) -> tuple[int, int]:
@@ -111,11 +108,3 @@ def test_where_no_image_can_be_used_the_files_are_named(tmp_path: Path, make_fol
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"No sample can[\s\S]*a: train/a_green\.png: the green filter is an empty file"):
         preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False)
-
-
-def test_the_command_draws_what_it_can_and_lists_the_rest(damaged: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "components.preview", f"dir:{damaged}", "--out", str(tmp_path / "sheet.png")]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.startswith(f"{tmp_path}/sheet.png is written.\nA run would leave out 10 of 11 samples")
-    assert _num_tiles((tmp_path / "sheet.png").read_bytes()) == (1, 1)

@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +6,7 @@ import pytest
 from components import storage
 from components.artifacts.manifest import Manifest
 from components.serving.champion import Champion, crown
-from pipeline.compiled import ROOT
+from components.serving.prune import champions, choose, find_outputs, remove
 
 # What was made from what: two examples, a training and an evaluation of each, and a training anew of the first.
 _MADE = {
@@ -31,10 +29,9 @@ def _make(root: str) -> None:
     storage.write_bytes(storage.join(root, "data", "raw", "x", "images", "a_red.png"), b"")
 
 
-def _prune(root: str, *options: str) -> subprocess.CompletedProcess[str]:
-    places = ["--data-root", f"{root}/data", "--serving-root", f"{root}/serving"]
-    command = [sys.executable, "-m", "pipeline", "prune", *places, *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _prune(root: str, keep: int) -> None:
+    for output in choose(find_outputs(f"{root}/data"), champions(f"{root}/serving"), keep):
+        remove(output)
 
 
 def _left(root: str) -> set[str]:
@@ -66,26 +63,20 @@ def root(tmp_path: Path) -> str:
 def test_the_newest_stay_and_what_the_champion_came_from(root: str, served: str, keep: int, left: set[str]) -> None:
     if served:
         crown(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
-    process = _prune(root, "--keep", str(keep))
-    assert process.returncode == 0, process.stderr
+    _prune(root, keep)
     assert _left(root) == left | {"examples/begun"}  # what is not complete may be somebody's work
     assert storage.exists(f"{root}/data/raw/x/images/a_red.png")
-    assert f"{len(_MADE) - len(left)} of {len(_MADE)} outputs removed" in process.stdout
-
-
-def test_a_dry_run_says_what_would_go_and_removes_nothing(root: str) -> None:
-    process = _prune(root, "--keep", "0", "--dry-run")
-    assert process.stdout.count("would remove") == len(_MADE)
-    assert _left(root) == {*_MADE, "examples/begun"}
 
 
 def test_an_object_store_is_pruned_too(emulated_root: str) -> None:
     _make(emulated_root)
-    process = _prune(emulated_root, "--keep", "0")
-    assert process.returncode == 0, process.stderr
+    _prune(emulated_root, 0)
     assert _left(emulated_root) == {"examples/begun"}
 
 
-def test_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
-    process = _prune("s3://bucket", "--keep", "1")
-    assert (process.returncode, "data_root: expected a folder, or gs://" in process.stderr) == (1, True)
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"inputs": {"examples": "e1"}}'])
+def test_a_damaged_manifest_is_named(root: str, content: str) -> None:
+    path = Path(root, "data", "evaluation", "v1", "manifest.json")
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"{path}: expected a manifest that names its examples and model"):
+        find_outputs(f"{root}/data")

@@ -1,5 +1,6 @@
-"""The checks of where data is, asked of real processes."""
+"""The checks of where data is."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -7,15 +8,24 @@ from pathlib import Path
 import pytest
 
 from components import storage
-from components.runtime.exit_status import UNKNOWN
-from pipeline.modules import ask_module
-from pipeline.preflight.cluster import Cluster, Node
-from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, survey_source
+from components.ingest.archive import retry
+from components.storage import gcs as gcs_storage
+from pipeline.preflight.data import (
+    SourceSize,
+    check_data_fits,
+    check_places,
+    check_source,
+    measure_source,
+    survey_source,
+    write_probes,
+)
 from pipeline.preflight.finding import CouldNotLookError, FailedError, begin
+from pipeline.preflight.kubernetes_api import Cluster, Node
 from tests.components.ingest.competition import signed_in
-from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
+from tests.components.ingest.kaggle_server import COMPETITION, Answer, KaggleServer
 from tests.components.ingest.zip_files import make_zip
-from tests.pipeline.preflight.conftest import NODES_PATH, MakeSubmission, gpu_node, node, nodes
+from tests.gcs_servers import Faults, answer
+from tests.pipeline.conftest import NODES_PATH, MakeSubmission, gpu_node, node, nodes
 from tests.pipeline.preflight.loopback import Loopback
 
 LONG_S = 300.0
@@ -92,20 +102,60 @@ def test_a_competition_is_told_with_its_size(make_submission: MakeSubmission, ka
     assert "what counts for the run is the secret on the cluster" in said
 
     kaggle.rules_accepted = False
-    with pytest.raises(FailedError, match=r"accept the competition's rules at .*the secret on the cluster"):
+    with pytest.raises(FailedError, match=r"accept the competition's rules at .*the secret on the cluster") as failed:
         survey_source(submission, LONG_S)
+    assert not [secret for secret in kaggle.secrets if secret in str(failed.value)]
 
 
-def test_a_process_that_says_nothing_is_given_up() -> None:
-    status, said = ask_module("http.server", "0", "--bind", "127.0.0.1", timeout_s=1)
-    assert status == UNKNOWN
-    assert said.startswith("no answer within 1 s")
+@pytest.mark.xdist_group("kaggle")
+def test_a_source_without_credentials_or_without_an_answer_is_not_known(
+    kaggle: KaggleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0.01)
+    kaggle.api_answers.extend([Answer(503)] * retry.TRIES)
+    with pytest.raises(CouldNotLookError, match="Kaggle cannot give the files"):
+        measure_source(f"kaggle:{COMPETITION}")
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    with pytest.raises(CouldNotLookError, match="There are no credentials for Kaggle"):
+        measure_source(f"kaggle:{COMPETITION}")
 
 
-def test_a_module_that_is_not_installed_is_named() -> None:
-    assert ask_module("components.none_of_this_name", timeout_s=LONG_S)[0] == UNKNOWN
-    status, said = ask_module("tests.pipeline.preflight.needs_more", timeout_s=LONG_S)
-    assert (status, said) == (UNKNOWN, "No module named 'none_of_this_name', which `make setup` installs")
+@pytest.mark.parametrize("source", ["cells", "dir:none-of-this-name", "synthetic:1"])
+def test_a_source_that_ingest_would_refuse_fails(source: str) -> None:
+    with pytest.raises(FailedError, match="expected"):
+        measure_source(source)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_place_that_may_not_be_written_to_or_not_cleared_fails(
+    emulated_root: str, monkeypatch: pytest.MonkeyPatch, position: int
+) -> None:
+    with Faults(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.address)
+        gcs_storage.close()
+        proxy.planned = [lambda _: False] * position + [answer(403)] * 2
+        with pytest.raises(
+            FailedError, match=r"access denied\. Give the account that runs this step the role Storage Object User"
+        ):
+            write_probes([emulated_root])
+        gcs_storage.close()
+        proxy.shutdown()
+
+
+def test_without_google_credentials_a_bucket_is_not_known(
+    make_submission: MakeSubmission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    for name, value in {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(CouldNotLookError, match=r"^gs://cells/x/preflight-.* there are no Google Cloud credentials"):
+        check_places(make_submission("data_root=gs://cells/x"), LONG_S)
+
+
+def test_a_source_that_does_not_answer_in_time_is_not_known(make_submission: MakeSubmission) -> None:
+    with pytest.raises(CouldNotLookError, match=r"^no answer within 0\.01 s"):
+        survey_source(make_submission("source=synthetic:40"), 0.01)
 
 
 def test_examples_that_fit_are_told_with_an_estimate(

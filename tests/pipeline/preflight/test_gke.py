@@ -8,11 +8,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pipeline.preflight.cluster import Cluster
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.gke import find_growing_pools
-from pipeline.preflight.placement import check_gpu_nodes
-from tests.pipeline.preflight.conftest import NODES_PATH, MakeSubmission, node, nodes
+from pipeline.preflight.kubernetes_api import Cluster
+from pipeline.preflight.pods import check_gpu_nodes
+from tests.pipeline.conftest import NODES_PATH, MakeSubmission, node, nodes
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
 CLUSTER_PATH = "/v1/projects/my-project/locations/europe-west4-b/clusters/hpa"

@@ -11,7 +11,7 @@ import pytest
 from pipeline.compiled import load_steps
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.registry import Image, check_images, parse_image
-from tests.pipeline.preflight.conftest import MakeSubmission
+from tests.pipeline.conftest import MakeSubmission
 from tests.pipeline.preflight.loopback import Answer, Loopback, Request
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

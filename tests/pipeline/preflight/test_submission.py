@@ -7,7 +7,7 @@ import pytest
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.placement import GKE_T4_NODES, GPU_RESOURCE, NUM_GPUS, RESOURCES
 from pipeline.preflight.submission import SecretUse, Step, read_submission
-from tests.pipeline.preflight.conftest import KAGGLE_KEYS, MakeSubmission, with_kaggle_secret
+from tests.pipeline.conftest import KAGGLE_KEYS, MakeSubmission, with_kaggle_secret
 
 
 def _steps(steps: tuple[Step, ...]) -> dict[str, Step]:

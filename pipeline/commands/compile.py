@@ -1,0 +1,35 @@
+"""`compile`: the pipeline as a file that a cluster runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.output import console, fail, reported
+from pipeline.compiled import PIPELINE_YAML, compile_pipeline
+from pipeline.container_images import read_digests, with_images
+from pipeline.named_files import refuse_folder, refuse_missing_folder
+
+
+def compile_command(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not up to date.")] = False,
+    output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
+    registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
+    tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
+    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
+) -> None:
+    """Compiles the pipeline to pipeline.yaml.
+
+    Example: python -m pipeline compile --registry registry.example.com/hpa --digests digests.txt --output cluster.yaml
+    """
+    with reported():
+        refuse_folder(output, "--output")
+        refuse_missing_folder(output, "--output")
+        pinned = read_digests(digests) if digests else None  # before what takes seconds
+        text = with_images(compile_pipeline(), registry, tag, pinned)
+        is_current = output.is_file() and output.read_text(encoding="utf-8") == text
+        if check and not is_current:
+            fail(f"{output.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")
+        if not is_current:
+            output.write_text(text, encoding="utf-8")
+    console.print(f"{output.name} is {'up to date' if is_current else 'written'}.")

@@ -1,0 +1,30 @@
+"""`example`: a folder of synthetic images to try the pipeline with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.artifacts.parameters import MIN_SYNTHETIC_SAMPLES
+from pipeline.commands.output import reported
+from pipeline.local import absolute
+
+
+def example(
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    samples: Annotated[int, typer.Option(min=MIN_SYNTHETIC_SAMPLES, help="How many samples to draw.")] = 96,
+) -> None:
+    """Draws a small folder of images as your own may be: with its own classes, stains and file names.
+
+    docs/own-data.md shows what to do with it.
+
+    Example: python -m pipeline example my_images
+    """
+    folder = Path(absolute(str(folder)))
+    with reported(f"Stopped. Remove {folder} before the next try."):
+        from components.runtime.progress import command_log
+        from components.synthetic.example import write_example
+
+        with command_log("example"):
+            write_example(folder, samples)
+    print(f"{samples} samples are in {folder}.")

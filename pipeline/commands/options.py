@@ -1,0 +1,77 @@
+"""The arguments and options that several commands share, and what some of them stand for."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.compiled import PIPELINE_YAML
+from pipeline.local import default_locations
+
+HOST_VARIABLES = ["KFP_HOST", "KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"]
+
+Arguments = Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")]
+
+FilePattern = Annotated[
+    str, typer.Option(help="How the images are named: {id} stands for the sample, {filter} for the stain, * for anything.")
+]
+Filters = Annotated[str, typer.Option(help="What the files call the stains, such as red=tubulin,green=antibody,blue=DAPI.")]
+
+DataRoot = Annotated[str, typer.Option(help="The parameter data_root, if it is not below --pipeline-root.")]
+ServingRoot = Annotated[str, typer.Option(help="The parameter serving_root, if it is not below --pipeline-root.")]
+
+Host = Annotated[
+    str,
+    typer.Option(
+        envvar=HOST_VARIABLES,
+        help="The address of Kubeflow Pipelines; by default where this runs, or the current kubectl context's cluster.",
+        show_default=False,
+    ),
+]
+Namespace = Annotated[str, typer.Option(envvar="KFP_NAMESPACE", help="Yours, where users have their own.", show_default=False)]
+Experiment = Annotated[str, typer.Option(help="The experiment that runs are listed under; made if there is none.")]
+ServiceAccount = Annotated[
+    str, typer.Option(help="The Kubernetes service account of the pods; by default the cluster's.", show_default=False)
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the run, and fail if it fails.")]
+
+File = Annotated[Path, typer.Option(help="The compiled pipeline.", show_default=PIPELINE_YAML.name)]
+Registry = Annotated[str, typer.Option(help="As of `compile`: where the images are.", show_default=False)]
+Tag = Annotated[str, typer.Option(help="As of `compile`: the images' tag.", show_default=False)]
+Digests = Annotated[Path | None, typer.Option(help="As of `compile`: pins the images.", show_default=False)]
+
+
+def pipeline_root_option(meaning: str) -> Any:
+    """The option --pipeline-root, a folder of this machine."""
+    return typer.Option(parser=_read_local_folder, metavar="<path>", help=meaning)
+
+
+def _read_local_folder(text: str | Path) -> Path:
+    if "://" in str(text):
+        raise typer.BadParameter(
+            f"expected a folder of this machine, as runs leave their pages and logs there. Received: {text}. Data and models "
+            "may be elsewhere: data_root=gs://... serving_root=gs://... of a run, --data-root and --serving-root of the rest"
+        )
+    return Path(text).expanduser().resolve()
+
+
+def existing_roots(pipeline_root: Path, *wanted: str, **given: str) -> list[str]:
+    """Finds where runs have put data or models, and refuses a folder that does not exist: it may be mistyped.
+
+    Args:
+        pipeline_root: The folder that they are below by default.
+        *wanted: Which of `data_root` and `serving_root`.
+        **given: Those given by an option; an empty one is not.
+
+    Raises:
+        ValueError: If a folder does not exist.
+    """
+    named = {name: root for name, root in given.items() if root}
+    located = default_locations(named, pipeline_root)
+    for name in wanted:
+        folder, option = (located[name], name) if name in named else (str(pipeline_root), "pipeline_root")
+        if "://" not in folder and not Path(folder).is_dir():
+            raise ValueError(
+                f"--{option.replace('_', '-')}: expected the folder that a run has written to. There is no folder {folder}"
+            )
+    return [located[name] for name in wanted]

@@ -1,0 +1,60 @@
+"""`predict`: a served model on a folder of images."""
+
+import re
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.parameters import check_parameters
+from pipeline.commands.options import FilePattern, Filters
+from pipeline.commands.output import fail, reported
+from pipeline.isolated import call_isolated
+from pipeline.local import absolute
+
+# How TensorFlow greets a machine without a GPU, whatever TF_CPP_MIN_LOG_LEVEL says: lines that read like errors and are none.
+_GREETING = re.compile(r"WARNING: All log messages before absl::|[IWE]\d{4} [\d:.]+ +\d+ \w*(port|cuda\w*)\.cc:\d+\]")
+
+
+def predict(
+    model: Annotated[str, typer.Option(help="A version's folder or gs://..., or <serving_root>/<model_name>: its champion.")],
+    images: Annotated[str, typer.Option(help="The folder or gs://... with the images.")],
+    out: Annotated[str, typer.Option(help="The CSV file to write: a path or gs://...")] = "predictions.csv",
+    file_pattern: FilePattern = DEFAULT_PATTERN,
+    filters: Filters = "",
+) -> None:
+    """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
+
+    Images that cannot be used are listed with the reason in predictions.bad.csv, and stop nothing.
+
+    Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
+    """
+    with reported("Stopped. Nothing was written."):
+        check_parameters(file_pattern=file_pattern, filters=filters)
+        image_names = ImageNames(file_pattern, filters)
+        # A process of its own, as TensorFlow greets on standard error from C++. A filter within this one would lose the last
+        # words of a TensorFlow that crashes.
+        try:
+            call_isolated(
+                partial(_predict, absolute(model), absolute(images), absolute(out), image_names),
+                on_error_line=_show_unless_greeting,
+            )
+        except BrokenProcessPool:
+            fail("A process that predicts was killed, most likely because memory ran out. Nothing was written.")
+
+
+def _predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames) -> None:
+    from components.runtime.progress import step_log
+    from components.serving.predict.prediction import predict
+
+    with step_log("predict"):
+        predict(model_uri, images_uri, out_uri, image_names)
+
+
+def _show_unless_greeting(line: str) -> None:
+    if not _GREETING.match(line):
+        sys.stderr.write(line)
+        sys.stderr.flush()

@@ -1,0 +1,44 @@
+"""`preview`: a contact sheet of a source before a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.parameters import check_parameters
+from pipeline.commands.options import FilePattern, Filters
+from pipeline.commands.output import reported
+from pipeline.local import default_locations
+from pipeline.named_files import refuse_folder
+
+
+def preview(
+    source: Annotated[str, typer.Argument(help="As the pipeline's parameter source, such as dir:<folder> or synthetic:28.")],
+    out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
+    by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
+    classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
+    file_pattern: FilePattern = DEFAULT_PATTERN,
+    filters: Filters = "",
+) -> None:
+    """Draws a contact sheet of a source's samples with their labels, and lists what a run would leave out.
+
+    Example: python -m pipeline preview synthetic:28 --by-class --out sheet.png
+    """
+    with reported("Stopped. Nothing was written."):
+        refuse_folder(out, "--out")
+        located = default_locations({"source": source, "classes": classes}, Path())
+        from components import storage
+        from components.ingest.sources.classes_csv import class_names_of
+        from components.ingest.sources.open_source import open_source
+        from components.preview.preview import preview
+
+        source, classes, out = located["source"], located["classes"], out.resolve()
+        check_parameters(source=source, seed=seed, classes=classes, file_pattern=file_pattern, filters=filters)
+        class_names = class_names_of(classes)
+        opened = open_source(source, seed, class_names, image_names=ImageNames(file_pattern, filters))
+        found = preview(opened, class_names, by_class)
+        out.unlink(missing_ok=True)
+        storage.write_bytes(str(out), found.page)
+    print("\n".join([f"{out} is written.", *found.findings]))

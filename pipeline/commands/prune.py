@@ -1,0 +1,39 @@
+"""`prune`: makes room by removing old outputs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.artifacts.parameters import check_parameters
+from pipeline.commands.options import DataRoot, ServingRoot, existing_roots, pipeline_root_option
+from pipeline.commands.output import reported
+
+
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings stay.")],
+    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data and models are by default.")] = Path(
+        "outputs"
+    ),
+    data_root: DataRoot = "",
+    serving_root: ServingRoot = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+) -> None:
+    """Removes old examples, trainings and evaluations, but nothing that a served champion came from, and no raw images.
+
+    Example: python -m pipeline prune --keep 3 --dry-run
+    """
+    with reported("Stopped. What is left is whole."):
+        data_root, serving_root = existing_roots(
+            pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root
+        )
+        check_parameters(data_root=data_root, serving_root=serving_root)
+        from components.serving.prune import champions, choose, find_outputs, remove
+
+        outputs = find_outputs(data_root)
+        goes = choose(outputs, champions(serving_root), keep)
+        for output in goes:
+            print(f"{'would remove' if dry_run else 'removing'} {output.uri}")
+            if not dry_run:
+                remove(output)
+    print(f"{len(goes)} of {len(outputs)} outputs {'would be ' if dry_run else ''}removed")

@@ -1,0 +1,106 @@
+"""`run`: the whole pipeline on this machine."""
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components.artifacts.counting import count_of
+from pipeline.commands.options import Arguments, pipeline_root_option
+from pipeline.commands.output import reported
+from pipeline.compiled import load_parameters, load_steps, parse_arguments
+from pipeline.local import default_locations, default_weights, run_pipeline
+from pipeline.local_run import RUN_PAGE, LocalRun
+
+# Packages of each step, in the order of the steps: without one of the last, the run would fail after hours.
+_NEEDED = ("numpy", "PIL", "google_crc32c", "tqdm", "cv2", "apache_beam", "tensorflow_transform", "tensorflow", "sklearn")
+
+
+def run(
+    arguments: Arguments,
+    pipeline_root: Annotated[Path, pipeline_root_option("Where artifacts, data and models go.")] = Path("outputs"),
+) -> None:
+    """Runs the pipeline on this machine, with no cluster and no Docker.
+
+    The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
+    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
+
+    What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
+    data it says so in a minute. Each run writes a page, run.html, with all that it did.
+
+    Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
+    """
+    # Bound to the terminal now: a run puts a transcript in place of standard output.
+    console = Console(file=sys.stdout, highlight=False)
+    with reported("Stopped. The same command carries on from here."):
+        given = parse_arguments(arguments, load_parameters())
+        if "source" not in given:
+            raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
+        located = default_locations(given, pipeline_root)
+        _check_installed()
+        if "weights" not in located:
+            located["weights"], reason = default_weights()
+            if reason:
+                console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
+        with _StepView(console) as view:
+            finished = run_pipeline(located, pipeline_root, view.show)
+        _summarise(finished, console)
+
+
+def _check_installed() -> None:
+    for package in _NEEDED:
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
+
+
+class _StepView:
+    """Shows what steps say: their progress in one line that is redrawn, in a terminal; as plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._step, self._started_s = "", time.monotonic()
+        self._status = console.status("starting") if console.is_terminal else None
+
+    def __enter__(self) -> "_StepView":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, step: str, text: str) -> None:
+        if step != self._step:
+            self._step = step
+            elapsed_s = time.monotonic() - self._started_s
+            steps = load_steps()
+            self._console.print(f"[bold]step {steps.index(step) + 1}/{len(steps)}: {step}[/] [dim]({elapsed_s:.0f} s)[/]")
+            if self._status:
+                self._status.update(step)
+        elif self._status and ", ETA " in text:
+            self._status.update(f"{step}: {escape(text)}")
+        else:
+            self._console.print(f"  {escape(text)}", soft_wrap=True)
+
+
+def _summarise(finished: LocalRun, console: Console) -> None:
+    verdict = finished.read_json("evaluate", "blessing")
+    judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
+    table = Table("Metric", judged_on, "floor", "the floor is", box=None)  # what 80 columns hold
+    for figure in finished.figures():
+        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.floor:.3f}", figure.floor_title)
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(escape(finished.outcome()), soft_wrap=True)
+    if reused := finished.reused_steps():
+        console.print(f"Found again, as nothing changed that they depend on: {', '.join(reused)}", soft_wrap=True)
+    for page in ("evaluation_report", "training_report", "data_report"):
+        console.print(f"{page.replace('_', ' ').capitalize()}: {finished.folder / page}.html", soft_wrap=True)
+    console.print(f"The page of this run: {finished.folder / RUN_PAGE}", soft_wrap=True)

@@ -1,0 +1,148 @@
+"""The cluster as its Kubernetes API shows it: its nodes, and the secrets in a namespace."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pipeline.preflight.finding import CouldNotLookError
+from pipeline.preflight.submission import Step
+
+_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that pods can be placed on.
+
+    Attributes:
+        name: Its name.
+        labels: Its labels.
+        taints: Those that keep pods away, as Kubernetes writes them.
+        allocatable: What it has for pods, by resource, in cores, bytes and pieces.
+    """
+
+    name: str
+    labels: dict[str, str]
+    taints: tuple[dict[str, str], ...]
+    allocatable: dict[str, Decimal]
+
+    def has_labels(self, wanted: dict[str, str]) -> bool:
+        """Whether it bears all of these labels."""
+        return all(self.labels.get(key) == value for key, value in wanted.items())
+
+    def has(self, resource: str) -> Decimal:
+        """How much of a resource it has for pods."""
+        return self.allocatable.get(resource, Decimal(0))
+
+    def repelling(self, step: Step) -> list[str]:
+        """The taints of this node that a step does not tolerate, as kubectl writes them."""
+        return [
+            f"{taint['key']}{'=' + taint['value'] if taint.get('value') else ''}:{taint['effect']}"
+            for taint in self.taints
+            if not any(_tolerates(toleration, taint) for toleration in step.tolerations)
+        ]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster's API, by a context of the kubeconfig. `name` is what that calls the cluster."""
+
+    name: str
+    api: Any
+
+    def nodes(self) -> list[Node]:
+        """The nodes that are ready and not cordoned off."""
+        with _explained(self.name, "list nodes"):
+            listed = self.api.list_node(_request_timeout=_TIMEOUT_S).items
+        return [_read_node(node) for node in listed if _is_open(node)]
+
+    def secret_keys(self, name: str, namespace: str) -> set[str] | None:
+        """The keys of a secret, without their values; None where there is no such secret."""
+        from kubernetes.client import ApiException  # noqa: PLC0415
+
+        with _explained(self.name, f"read secrets in the namespace {namespace}"):
+            try:
+                secret = self.api.read_namespaced_secret(name, namespace, _request_timeout=_TIMEOUT_S)
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+        return set(secret.data or {})
+
+
+def open_cluster(context: str) -> Cluster:
+    """Opens the cluster of a context of the kubeconfig; of the current one where none is named.
+
+    Raises:
+        CouldNotLookError: If there is no kubeconfig, or no such context in it.
+    """
+    from kubernetes import client, config  # noqa: PLC0415 (takes a second, which --help should not)
+
+    configuration = client.Configuration()
+    configuration.retries = 1
+    try:
+        if not context and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+            return Cluster("this cluster", client.CoreV1Api(client.ApiClient(configuration)))
+        contexts, current = config.list_kube_config_contexts()
+        config.load_kube_config(context=context or None, client_configuration=configuration, persist_config=False)
+    except config.ConfigException:
+        what = f"no context {context}" if context else "nothing to be read"
+        raise CouldNotLookError(
+            f"there is {what} in the kubeconfig. "
+            "`gcloud container clusters get-credentials <cluster> --location <location>` writes it"
+        ) from None
+    chosen = next((known for known in contexts if known["name"] == context), current)
+    return Cluster(chosen["context"]["cluster"], client.CoreV1Api(client.ApiClient(configuration)))
+
+
+def quantity(text: str) -> Decimal:
+    """A quantity as Kubernetes writes it, such as 500m or 16G, in cores or bytes; 0 where nothing is written."""
+    from kubernetes.utils import parse_quantity  # noqa: PLC0415
+
+    return Decimal(parse_quantity(text)) if text else Decimal(0)
+
+
+@contextlib.contextmanager
+def _explained(cluster: str, wanted: str) -> Iterator[None]:
+    import urllib3  # noqa: PLC0415
+    from kubernetes.client import ApiException  # noqa: PLC0415
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == 401:
+            raise CouldNotLookError(f"{cluster} does not accept the kubeconfig's credentials: sign in again") from None
+        if error.status == 403:
+            raise CouldNotLookError(f"you may not {wanted} on {cluster}. Somebody who may can run this") from None
+        raise CouldNotLookError(f"{cluster} answers with status {error.status}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise CouldNotLookError(f"{cluster} cannot be reached ({type(reason).__name__})") from None
+
+
+def _is_open(node: Any) -> bool:
+    ready = [condition.status for condition in node.status.conditions or [] if condition.type == "Ready"]
+    return "True" in ready and not node.spec.unschedulable
+
+
+def _read_node(node: Any) -> Node:
+    taints = [taint for taint in node.spec.taints or [] if taint.effect in ("NoSchedule", "NoExecute")]
+    return Node(
+        name=node.metadata.name,
+        labels=node.metadata.labels or {},
+        taints=tuple({"key": taint.key, "value": taint.value or "", "effect": taint.effect} for taint in taints),
+        allocatable={name: quantity(text) for name, text in (node.status.allocatable or {}).items()},
+    )
+
+
+def _tolerates(toleration: dict[str, str], taint: dict[str, str]) -> bool:
+    """As Kubernetes matches them: no key means every taint, and no effect every effect."""
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("key") not in (None, "", taint["key"]):
+        return False
+    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint["value"]

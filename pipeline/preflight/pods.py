@@ -1,0 +1,129 @@
+"""Whether the cluster has nodes that the pods fit on, and the secrets that they get."""
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.gke import find_growing_pools
+from pipeline.preflight.kubernetes_api import Cluster, Node, quantity
+from pipeline.preflight.submission import Step, Submission
+
+
+def check_gpu_nodes(submission: Submission, cluster: Cluster) -> str:
+    """Looks for nodes that the steps with a GPU can be placed on, or for pools that would make them."""
+    nodes = cluster.nodes()
+    said = [_check_gpu_nodes(step, nodes, cluster.name) for step in submission.steps if step.accelerators]
+    return "; ".join(said) or "no step asks for a GPU"
+
+
+def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
+    if there := _with_gpus(step, nodes):
+        return f"{_count(_check_usable(step, there), 'node')} for {step.name}{_check_kept_free(step, there)}"
+    labels = _labels(step)
+    absent = f"no node of {cluster} has {f'the labels {labels}' if labels else 'a GPU'} at present"
+    advice = "make the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
+    try:
+        growing = _with_gpus(step, find_growing_pools(cluster))
+    except CouldNotLookError as error:
+        raise CouldNotLookError(f"{absent}, and {error}. Right if its pool grows from none; else {advice}") from None
+    if not growing:
+        raise FailedError(f"{absent}, and no pool may grow by one that has: {advice}")
+    usable = _check_usable(step, growing)
+    return f"none at present, but {usable[0].name} grows by one for {step.name}{_check_kept_free(step, growing)}"
+
+
+def _with_gpus(step: Step, nodes: list[Node]) -> list[Node]:
+    """The nodes that are meant: those with the labels, or, where none are asked for, those with GPUs."""
+    (resource,) = step.accelerators
+    return [node for node in nodes if node.has_labels(step.node_selector) and (step.node_selector or node.has(resource))]
+
+
+def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
+    """Those that offer enough GPUs and have no taint that keeps the step away."""
+    ((resource, count),) = step.accelerators.items()
+    able = [node for node in nodes if node.has(resource) >= count]
+    if not able:
+        raise FailedError(
+            f"{step.name} asks for {count} {resource}, and {nodes[0].name} offers {max(node.has(resource) for node in nodes)}. "
+            "If it is 0, its driver is not installed: make the pool with gpu-driver-version=default"
+        )
+    usable = [node for node in able if not node.repelling(step)]
+    if not usable:
+        raise FailedError(
+            f"{able[0].name} has the taint {', '.join(able[0].repelling(step))}, which {step.name} does not tolerate. "
+            f"Give the pool the taint {_tolerated(step) or 'of no kind'} alone"
+        )
+    return usable
+
+
+def _check_kept_free(step: Step, nodes: list[Node]) -> str:
+    if any(node.taints for node in nodes):
+        return ""
+    return f"; without a taint: pods that need no GPU may take its place ({_tolerated(step)} keeps them away)"
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
+
+
+def _labels(step: Step) -> str:
+    return ", ".join(f"{key}={value}" for key, value in step.node_selector.items())
+
+
+def _tolerated(step: Step) -> str:
+    return ", ".join(f"{t['key']}={t.get('value') or 'present'}:{t.get('effect', 'NoSchedule')}" for t in step.tolerations)
+
+
+def check_room(submission: Submission, cluster: Cluster) -> str:
+    """Looks, for each step, for one node with as much CPU and memory as it asks for, running pods not counted."""
+    nodes = cluster.nodes()
+    if not nodes:
+        raise FailedError(f"{cluster.name} has no node that is ready")
+    problems, unknown = [], []
+    for step in submission.steps:
+        candidates = [node for node in nodes if node.has_labels(step.node_selector) and not node.repelling(step)]
+        wanted = {"cpu": step.cpu, "memory": step.memory}
+        if not candidates:
+            unknown.append(step.name)
+        elif not any(_fits(wanted, node) for node in candidates):
+            largest = max(candidates, key=lambda node: (node.has("memory"), node.has("cpu")))
+            problems.append(
+                f"{step.name} asks for {step.cpu} CPUs and {step.memory} of memory; {largest.name}, the largest node that it "
+                f"may use, has {largest.has('cpu'):.1f} and {largest.has('memory') / 10**9:.1f}G"
+            )
+    if problems:
+        raise FailedError("\n".join([*problems, "Give the pool larger machines"]))
+    if unknown:
+        raise CouldNotLookError(f"there is no node at present that {', '.join(unknown)} may use; the other steps fit")
+    return f"each step fits on one of {len(nodes)} nodes, if it is free"
+
+
+def _fits(wanted: Mapping[str, str], node: Node) -> bool:
+    return all(node.has(name) >= quantity(text) for name, text in wanted.items())
+
+
+def check_secrets(submission: Submission, cluster: Cluster, namespace: str) -> str:
+    """Looks whether the secrets are there that pods get, with their keys. Values are never looked at."""
+    is_kaggle = str(submission.values.get("source", "")).startswith("kaggle:")
+    seen, absent = [], []
+    for use in sorted({use for step in submission.steps for use in step.secrets}, key=lambda use: use.name):
+        keys = cluster.secret_keys(use.name, namespace)
+        if keys is None:
+            absent.append(use)
+        elif is_kaggle and use.is_optional and not set(use.keys) & keys:
+            raise FailedError(f"the secret {use.name} has none of the keys {', '.join(use.keys)}")
+        elif not use.is_optional and not set(use.keys) <= keys:
+            raise FailedError(f"the secret {use.name} lacks {', '.join(sorted(set(use.keys) - keys))}")
+        else:
+            seen.append(use.name)
+    for use in absent:
+        if is_kaggle or not use.is_optional:
+            literals = " ".join(f"--from-literal={key}=..." for key in use.keys[:1])
+            raise FailedError(
+                f"there is no secret {use.name} in the namespace {namespace}. "
+                f"`kubectl -n {namespace} create secret generic {use.name} {literals}` (docs/cluster.md)"
+            )
+    if absent:
+        return f"{', '.join(use.name for use in absent)} is not there, and this source needs none"
+    if not seen and is_kaggle:
+        raise FailedError("no step gets a secret, and the source is Kaggle: compile the pipeline anew")
+    return f"{', '.join(seen)} in {namespace}" if seen else "no step gets one"

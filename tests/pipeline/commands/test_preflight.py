@@ -1,0 +1,139 @@
+import io
+import os
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import Result
+
+from pipeline.commands.preflight import _show
+from pipeline.compiled import ROOT, load_steps
+from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, Verdict, run_checks
+from tests.pipeline.commands.conftest import invoke
+from tests.pipeline.conftest import NODES_PATH, SECRET_PATH, MakeFile, gpu_node, node, nodes, with_kaggle_secret
+from tests.pipeline.preflight.loopback import Answer, Loopback
+
+CHECKS = [
+    "parameters",
+    "API server",
+    "images",
+    "GPU nodes",
+    "room on nodes",
+    "secrets",
+    "source",
+    "data and models",
+    "disk",
+]
+
+
+def _preflight(*words: str, **environment: str) -> Result:
+    return invoke("preflight", "--timeout", "300", *words, **environment)
+
+
+def _lines(done: Result) -> dict[str, str]:
+    """What is said of each check, the verdict first."""
+    lines = {}
+    for line in done.stdout.splitlines()[:-1]:
+        verdict, check, text = line.split(": ", 2)
+        lines[check] = f"{verdict}: {text}"
+    return lines
+
+
+def test_a_cluster_that_is_ready_passes(
+    make_file: MakeFile, loopback: Loopback, kubeconfig: Path, emulated_root: str, tmp_path: Path
+) -> None:
+    loopback.answers = {
+        "/apis/v2beta1/healthz": Answer(body={"multi_user": False}),
+        "/apis/v1beta1/healthz": Answer(body={"tag_name": "2.5.0"}),
+        "/apis/v2beta1/experiments": Answer(body={}),
+        NODES_PATH: nodes(node("cpu-1"), gpu_node()),
+        SECRET_PATH: Answer(404),
+    }
+    loopback.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in load_steps()}
+    done = _preflight(
+        "source=synthetic:450",
+        f"data_root={emulated_root}/data",
+        f"serving_root={emulated_root}/models",
+        "--file",
+        str(make_file(f"{loopback.netloc}/hpa", with_kaggle_secret())),
+        "--host",
+        loopback.url,
+        KFP_EXISTING_TOKEN="open-sesame",
+        DOCKER_CONFIG=str(tmp_path),
+    )
+    lines = _lines(done)
+    assert list(lines) == CHECKS, done.stderr
+    assert {check: line for check, line in lines.items() if not line.startswith("ok: ")} == {}
+    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md says what each line means."
+    assert "450 samples of 299 px in 3 channels are 0.1 GB of examples" in lines["disk"]
+    assert done.exit_code == 0
+    assert "sesame" not in done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kubeconfig: Path) -> None:
+    kubeconfig.unlink()
+    done = _preflight("data_root=/data", "--host", "http://127.0.0.1:9", DOCKER_CONFIG=str(tmp_path))
+    lines = _lines(done)
+    assert list(lines) == CHECKS, done.stderr
+    assert lines["parameters"] == "FAILED: serving_root, source: required, and not given. Give them as NAME=VALUE"
+    assert lines["API server"].startswith("FAILED: http://127.0.0.1:9 cannot be reached")
+    assert lines["images"].startswith("FAILED: hpa-pipeline/")
+    assert lines["GPU nodes"].startswith("could not look: there is nothing to be read in the kubeconfig")
+    assert lines["source"] == "could not look: source is not given"
+    assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
+    assert "4 FAILED, 5 could not look" in done.stdout
+    assert done.exit_code == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_invalid_arguments_and_missing_files_are_refused(tmp_path: Path) -> None:
+    done = _preflight("sourc=synthetic:40")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.strip() == "there is no parameter sourc. Did you mean source?"
+    done = _preflight("--file", str(tmp_path / "none.yaml"))
+    assert done.exit_code == 1
+    assert "none.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_check_that_does_not_end_or_breaks_leaves_the_others(loopback: Loopback) -> None:
+    def fail() -> str:
+        raise FailedError("no room")
+
+    def look_away() -> str:
+        raise CouldNotLookError("it is dark")
+
+    def break_down() -> str:
+        raise KeyError("sesame")
+
+    def read_on() -> str:
+        return input_pipe.read()
+
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end) as input_pipe:
+        checks = {"slow": read_on, "good": lambda: "seen", "bad": fail, "dark": look_away, "broken": break_down}
+        findings = run_checks(checks, timeout_s=1)
+        os.close(write_end)
+    assert findings == [
+        Finding("slow", Verdict.COULD_NOT_LOOK, "no answer within 1 s"),
+        Finding("good", Verdict.OK, "seen"),
+        Finding("bad", Verdict.FAILED, "no room"),
+        Finding("dark", Verdict.COULD_NOT_LOOK, "it is dark"),
+        Finding("broken", Verdict.COULD_NOT_LOOK, "the check itself failed with a KeyError"),
+    ]
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_terminal_shows_a_table(verdict: Verdict) -> None:
+    file = io.StringIO()
+    _show([Finding("images", verdict, "say [bold]")], Console(file=file, force_terminal=True, width=100, highlight=False))
+    said = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+    assert re.search(rf"^images +{verdict} +say \[bold\] *$", said, re.MULTILINE)
+    assert f"1 {verdict}. docs/cluster.md says what each line means." in said
+
+
+def test_the_documentation_explains_every_check() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (?!check )([\w ]+) \|", text, re.MULTILINE) == CHECKS

@@ -1,0 +1,30 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.components.conftest import make_folder, make_pixels, make_png  # noqa: F401 (fixtures)
+from tests.pipeline.commands.conftest import invoke
+
+
+def test_the_sheet_replaces_an_older_one_and_what_a_run_would_leave_out_is_listed(
+    make_folder: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+    (folder / "train" / "b_red.png").write_bytes(b"no image")
+    (tmp_path / "sheet.png").write_bytes(b"an older one")
+    monkeypatch.chdir(tmp_path)
+    done = invoke("preview", "dir:cells", "--out", "sheet.png")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"{tmp_path}/sheet.png is written.\nA run would leave out 1 of 2 samples")
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.format == "PNG"
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    refused = invoke("preview", "synthetic:28", "--filters", "red=a,green=b,blue=c", "--out", tmp_path / "sheet.png")
+    assert (refused.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert refused.stderr.startswith("file_pattern and filters: they are for a source dir:<folder>")

@@ -1,0 +1,97 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.cluster import version_name
+from pipeline.compiled import PIPELINE_YAML
+from tests.pipeline.commands.conftest import PLACES, VALUES, Ask, only
+from tests.pipeline.kfp_server import KfpServer
+
+
+def test_a_run_gets_its_version_and_its_parameters(server: KfpServer, ask: Ask) -> None:
+    done = ask(
+        "submit", *PLACES, "epochs=3", 'gpu_node_selector={"pool": "gpu"}', "--name", "first", "--service-account", "hpa"
+    )
+    assert done.exit_code == 0, done.output
+    run, version = only(server.runs), only(server.versions)
+    assert run["runtime_config"]["parameters"] == VALUES | {"epochs": 3, "gpu_node_selector": {"pool": "gpu"}}
+    assert (run["display_name"], run["service_account"]) == ("first", "hpa")
+    assert run["experiment_id"] == only(server.experiments)["experiment_id"]
+    assert only(server.experiments)["display_name"] == "hpa"
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    assert version["display_name"] == version_name(PIPELINE_YAML.read_text(encoding="utf-8"))
+    assert only(server.pipelines)["display_name"] == "hpa-pipeline"
+    assert f"Its page: {server.address}/#/runs/details/{run['run_id']}" in done.output
+    assert "the nodes must have them already" in done.output
+
+
+def test_each_version_is_uploaded_once(server: KfpServer, ask: Ask) -> None:
+    assert "is uploaded" in ask("submit", *PLACES).output
+    assert "was there already" in ask("submit", *PLACES).output
+    for tag in ("1", "2", "3"):  # more than one page of the server's lists
+        assert "is uploaded" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", tag).output
+    assert "was there already" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", "3").output
+    assert (len(server.pipelines), len(server.versions), len(server.experiments), len(server.runs)) == (1, 4, 1, 6)
+    executors = list(server.versions.values())[-1]["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    assert executors["exec-train"]["container"]["image"] == "registry.example.com/hpa/train:3"
+
+
+def test_waiting_shows_the_steps_and_fails_with_the_run(server: KfpServer, ask: Ask) -> None:
+    done = ask("submit", *PLACES, "--wait")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"ingest: succeeded\n +train: succeeded\nThe run is over: succeeded, after 2 h 2 min\.", done.output)
+    server.run_state, server.train_error = "FAILED", "no GPU"
+    failed = ask("submit", *PLACES, "--wait")
+    assert failed.exit_code == 1
+    assert failed.stderr.strip() == "train: no GPU"
+    server.run_state, server.train_error = "CANCELED", ""
+    assert ask("submit", *PLACES, "--wait").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((*PLACES, "epoch=3"), "there is no parameter epoch. Did you mean epochs?"),
+        (PLACES[:1], "required: data_root=..., serving_root=..."),
+        ((*PLACES[:2], "serving_root=models"), "serving_root: expected gs://"),
+        (("source=dir:images", *PLACES[1:]), "source: expected gs://..., as each step runs in a pod of its own"),
+        ((*PLACES, "weights=my.h5"), "weights: expected gs://"),
+        (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
+        ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),
+        ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
+        (
+            (*PLACES, "--file", "none.yaml"),
+            "There is none at none.yaml: `python -m pipeline compile --output none.yaml` writes it",
+        ),
+        ((*PLACES, "--digests", "none.txt"), "none.txt: `make push-images REGISTRY=... > none.txt` writes it"),
+    ],
+)
+def test_invalid_arguments_are_refused_before_anything_is_sent(
+    server: KfpServer, ask: Ask, words: tuple[str, ...], message: str
+) -> None:
+    for command in (("submit",), ("schedule", "create", "--every", "7d")):
+        refused = ask(*command, *words)
+        assert refused.exit_code == 1
+        assert message in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert not server.pipelines
+    assert not server.experiments
+
+
+def test_file_names_another_compiled_pipeline(server: KfpServer, ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(PIPELINE_YAML.read_text(encoding="utf-8").replace("hpa-pipeline/", "registry.example.com/hpa/"))
+    done = ask("submit", *PLACES, "--file", str(path))
+    assert done.exit_code == 0, done.output
+    assert "the nodes must have them already" not in done.output
+    assert "registry.example.com/hpa/train" in json.dumps(only(server.versions))
+
+
+def test_a_forbidden_request_says_what_to_ask_for(server: KfpServer, ask: Ask) -> None:
+    server.forbids = True
+    refused = ask("submit", *PLACES)
+    assert refused.exit_code == 1
+    assert "403, User 'someone' is not authorized. You may not do this: ask for a role" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1

@@ -1,0 +1,152 @@
+"""Servers on loopback, a cluster of nodes, and compiled pipelines."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes.config import kube_config
+
+from pipeline.compiled import PIPELINE_YAML
+from pipeline.container_images import with_images
+from pipeline.preflight.kubernetes_api import Cluster, open_cluster
+from pipeline.preflight.submission import Submission, read_submission
+from tests.pipeline.kfp_server import KfpServer, running_kfp_server
+from tests.pipeline.preflight.loopback import Answer, Loopback, serving
+
+T4 = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
+GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+KAGGLE_KEYS = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
+NODES_PATH = "/api/v1/nodes"
+SECRET_PATH = "/api/v1/namespaces/kubeflow/secrets/kaggle"
+
+MakeFile = Callable[..., Path]
+MakeSubmission = Callable[..., Submission]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
+    """A Kubeflow Pipelines server, which KFP_HOST names."""
+    for variable in (
+        "KF_PIPELINES_ENDPOINT",
+        "KF_PIPELINES_UI_ENDPOINT",
+        "KFP_NAMESPACE",
+        "KFP_EXISTING_TOKEN",
+        "KFP_ENDPOINT",
+        "KFP_HOST",
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    with running_kfp_server() as running:
+        monkeypatch.setenv("KFP_HOST", running.address)
+        yield running
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _compiled() -> list[dict[str, Any]]:
+    text = with_images(PIPELINE_YAML.read_text(encoding="utf-8"), tag="1")
+    return list(yaml.safe_load_all(text))
+
+
+@pytest.fixture
+def make_file(tmp_path: Path, _compiled: list[dict[str, Any]]) -> MakeFile:
+    """Compiles a pipeline whose images are in a registry, and whose pods are set up as is said.
+
+    `pods` are Kubernetes settings of the compiled pipeline by step, which stand in place of those that are there.
+    """
+
+    def make(registry: str = "", pods: dict[str, dict[str, Any]] | None = None) -> Path:
+        spec, platform = copy.deepcopy(_compiled)
+        for executor in spec["deploymentSpec"]["executors"].values():
+            executor["container"]["image"] = f"{registry or 'hpa-pipeline'}/{executor['container']['image'].partition('/')[2]}"
+        executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for step, settings in (pods or {}).items():
+            executors.setdefault(f"exec-{step}", {}).update(settings)
+        path = tmp_path / "cluster.yaml"
+        path.write_text("\n---\n".join(map(json.dumps, (spec, platform))))  # which is YAML too, and quick to write
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_submission(make_file: MakeFile) -> MakeSubmission:
+    """What `make_file` makes, with arguments."""
+
+    def make(*arguments: str, registry: str = "", pods: dict[str, dict[str, Any]] | None = None) -> Submission:
+        return read_submission(make_file(registry, pods), list(arguments))
+
+    return make
+
+
+def with_kaggle_secret(is_optional: bool = True) -> dict[str, dict[str, Any]]:
+    """An ingest that gets Kaggle's credentials."""
+    keys = [{"secretKey": key, "envVar": key} for key in KAGGLE_KEYS]
+    name = {"secretName": "kaggle", "secretNameParameter": {"runtimeValue": {"constant": "kaggle"}}}
+    return {"ingest": {"secretAsEnv": [{"keyToEnv": keys, "optional": is_optional, **name}]}}
+
+
+def node(
+    name: str,
+    labels: dict[str, str] | None = None,
+    taints: tuple[dict[str, str], ...] = (),
+    is_ready: bool = True,
+    is_cordoned: bool = False,
+    **allocatable: str,
+) -> dict[str, Any]:
+    """A node as Kubernetes tells of it."""
+    room = {"cpu": "7910m", "memory": "27Gi", "ephemeral-storage": "47093746742"} | {
+        key.replace("_", "-"): value for key, value in allocatable.items()
+    }
+    return {
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": {"taints": list(taints), "unschedulable": is_cordoned},
+        "status": {
+            "allocatable": {key.replace("gpu", "nvidia.com/gpu"): value for key, value in room.items()},
+            "conditions": [{"type": "Ready", "status": "True" if is_ready else "Unknown"}],
+        },
+    }
+
+
+def gpu_node(
+    name: str = "gpu-1", taints: tuple[dict[str, str], ...] = (GPU_TAINT,), gpu: str = "1", **room: str
+) -> dict[str, Any]:
+    """A node with a T4."""
+    return node(name, T4, taints, gpu=gpu, **room)
+
+
+def nodes(*listed: dict[str, Any]) -> Answer:
+    """The answer to a question for nodes."""
+    return Answer(body={"kind": "NodeList", "apiVersion": "v1", "items": list(listed)})
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kubeconfig whose current cluster is the loopback server."""
+    path = tmp_path / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "cells",
+        "contexts": [{"name": "cells", "context": {"cluster": "cells-cluster", "user": "me"}}],
+        "clusters": [{"name": "cells-cluster", "cluster": {"server": loopback.url}}],
+        "users": [{"name": "me", "user": {"token": "sesame"}}],
+    }
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))  # read from KUBECONFIG when it is imported
+    return path
+
+
+@pytest.fixture
+def cluster(kubeconfig: Path) -> Cluster:
+    return open_cluster("")

@@ -1,0 +1,181 @@
+"""The checks of nodes and secrets, by Kubernetes's own client against a server that answers as its API does."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.kubernetes_api import Cluster, open_cluster
+from pipeline.preflight.pods import check_gpu_nodes, check_room, check_secrets
+from tests.pipeline.conftest import (
+    GPU_TAINT,
+    NODES_PATH,
+    SECRET_PATH,
+    MakeSubmission,
+    gpu_node,
+    node,
+    nodes,
+    with_kaggle_secret,
+)
+from tests.pipeline.preflight.loopback import Answer, Loopback
+
+SPOT_TAINT = {"key": "cloud.google.com/gke-spot", "value": "true", "effect": "NoSchedule"}
+
+
+def test_a_node_with_the_gpu_and_its_taint_is_found(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node())
+    assert check_gpu_nodes(make_submission(), cluster) == "1 node for train"
+    assert loopback.requests[-1].authorization == "Bearer sesame"
+
+
+def test_nodes_that_take_no_pods_do_not_count(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    broken, cordoned = gpu_node(), gpu_node()
+    broken["status"]["conditions"][0]["status"] = "Unknown"
+    cordoned["spec"]["unschedulable"] = True
+    loopback.answers[NODES_PATH] = nodes(broken, cordoned)
+    with pytest.raises(CouldNotLookError):
+        check_gpu_nodes(make_submission(), cluster)
+
+
+def test_without_such_a_node_it_says_what_to_do(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
+    words = "no node of cells-cluster has the labels cloud.google.com/gke-accelerator=nvidia-tesla-t4 at present"
+    with pytest.raises(CouldNotLookError, match=words):
+        check_gpu_nodes(make_submission(), cluster)
+    with pytest.raises(CouldNotLookError, match="has a GPU at present"):
+        check_gpu_nodes(make_submission("gpu_node_selector={}"), cluster)
+
+
+def test_other_labels_may_be_chosen(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("mine", {"gpu": "yes"}, gpu="2"), node("cpu-1"))
+    for selector in ("{}", '{"gpu": "yes"}'):
+        said = check_gpu_nodes(make_submission(f"gpu_node_selector={selector}"), cluster)
+        assert said.startswith("1 node for train; without a taint: pods that need no GPU may")
+
+
+def test_a_node_without_its_driver_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(gpu_node(gpu="0"))
+    words = r"train asks for 1 nvidia\.com/gpu, and gpu-1 offers 0\. .* driver is not installed: .*gpu-driver-version=default"
+    with pytest.raises(FailedError, match=words):
+        check_gpu_nodes(make_submission(), cluster)
+
+
+def test_a_taint_that_is_not_tolerated_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(gpu_node(taints=(GPU_TAINT, SPOT_TAINT)))
+    words = r"gpu-1 has the taint cloud\.google\.com/gke-spot=true:NoSchedule, which train does not tolerate"
+    with pytest.raises(FailedError, match=words):
+        check_gpu_nodes(make_submission(), cluster)
+
+
+@pytest.mark.parametrize(
+    ("toleration", "is_enough"),
+    [
+        ({"operator": "Exists"}, True),
+        ({"key": "nvidia.com/gpu", "value": "present"}, True),
+        ({"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"}, True),
+        ({"key": "nvidia.com/gpu", "value": "absent"}, False),
+        ({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+    ],
+)
+def test_tolerations_are_matched_as_kubernetes_does(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback, toleration: dict[str, str], is_enough: bool
+) -> None:
+    loopback.answers[NODES_PATH] = nodes(gpu_node())
+    submission = make_submission(pods={"train": {"tolerations": [toleration]}})
+    if is_enough:
+        assert "1 node for train" in check_gpu_nodes(submission, cluster)
+    else:
+        with pytest.raises(FailedError, match="does not tolerate"):
+            check_gpu_nodes(submission, cluster)
+
+
+def test_every_step_has_room(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node())
+    assert check_room(make_submission(), cluster) == "each step fits on one of 2 nodes, if it is free"
+
+
+def test_a_step_that_fits_on_no_node_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node(memory="12Gi"))
+    with pytest.raises(FailedError, match=r"train asks for 4 CPUs and 16G of memory; gpu-1, .* has 7\.9 and 12\.9G\nGive"):
+        check_room(make_submission(), cluster)
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1", cpu="3920m"), gpu_node())
+    with pytest.raises(FailedError, match=r"convert asks for 4 CPUs"):
+        check_room(make_submission(), cluster)
+
+
+def test_a_pool_that_grows_from_none_leaves_room_unknown(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
+    with pytest.raises(CouldNotLookError, match="no node at present that train may use; the other steps fit"):
+        check_room(make_submission(), cluster)
+    loopback.answers[NODES_PATH] = nodes()
+    with pytest.raises(FailedError, match="cells-cluster has no node that is ready"):
+        check_room(make_submission(), cluster)
+
+
+def _secret(*keys: str) -> Answer:
+    return Answer(
+        body={"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "kaggle"}, "data": dict.fromkeys(keys, "c2VzYW1l")}
+    )
+
+
+def test_the_secret_is_seen_and_its_values_are_not_told(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    loopback.answers[SECRET_PATH] = _secret("KAGGLE_API_TOKEN")
+    said = check_secrets(make_submission("source=kaggle:cells", pods=with_kaggle_secret()), cluster, "kubeflow")
+    assert said == "kaggle in kubeflow"
+
+
+def test_kaggle_needs_the_secret_and_other_sources_do_not(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    words = "no secret kaggle in the namespace kubeflow. `kubectl -n kubeflow create secret generic kaggle "
+    with pytest.raises(FailedError, match=words):
+        check_secrets(make_submission("source=kaggle:cells", pods=with_kaggle_secret()), cluster, "kubeflow")
+    other = make_submission("source=synthetic:40", pods=with_kaggle_secret())
+    assert check_secrets(other, cluster, "kubeflow") == "kaggle is not there, and this source needs none"
+    with pytest.raises(FailedError, match="no secret kaggle"):
+        check_secrets(make_submission(pods=with_kaggle_secret(is_optional=False)), cluster, "kubeflow")
+
+
+def test_a_secret_with_other_keys_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[SECRET_PATH] = _secret("token")
+    with pytest.raises(FailedError, match="the secret kaggle has none of the keys KAGGLE_API_TOKEN, KAGGLE_USERNAME"):
+        check_secrets(make_submission("source=kaggle:cells", pods=with_kaggle_secret()), cluster, "kubeflow")
+    with pytest.raises(FailedError, match="the secret kaggle lacks KAGGLE_API_TOKEN, KAGGLE_KEY, KAGGLE_USERNAME"):
+        check_secrets(make_submission(pods=with_kaggle_secret(is_optional=False)), cluster, "kubeflow")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "does not accept the kubeconfig's credentials"), (403, "you may not list nodes"), (500, "answers with status 500")],
+)
+def test_a_cluster_that_does_not_tell_is_none_of_a_failure(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback, status: int, words: str
+) -> None:
+    loopback.answers[NODES_PATH] = Answer(status)
+    with pytest.raises(CouldNotLookError, match=words):
+        check_gpu_nodes(make_submission(), cluster)
+
+
+def test_a_cluster_that_is_not_there_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.server_close()
+    with pytest.raises(CouldNotLookError, match=r"cells-cluster cannot be reached \(\w+\)"):
+        check_gpu_nodes(make_submission(), cluster)
+
+
+def test_a_kubeconfig_that_is_none_is_told(kubeconfig: Path) -> None:
+    with pytest.raises(CouldNotLookError, match="there is no context other in the kubeconfig"):
+        open_cluster("other")
+    kubeconfig.write_text(yaml.safe_dump({"clusters": []}))
+    with pytest.raises(CouldNotLookError, match=r"nothing to be read in the kubeconfig\. `gcloud container clusters get-c"):
+        open_cluster("")
+    kubeconfig.unlink()
+    with pytest.raises(CouldNotLookError, match="there is nothing to be read in the kubeconfig"):
+        open_cluster("")

@@ -1,0 +1,48 @@
+import os
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+
+import pytest
+
+from pipeline.isolated import call_isolated
+
+
+def _write_errors(*lines: str) -> int:
+    sys.stderr.writelines(lines)
+    return os.getpid()
+
+
+def _fail(message: str) -> None:
+    raise FileNotFoundError(message)
+
+
+def _import_something_missing() -> None:
+    import none_of_this_name  # noqa: F401, PLC0415
+
+
+def test_the_result_and_the_error_lines_come_from_another_process() -> None:
+    lines: list[str] = []
+    assert call_isolated(partial(_write_errors, "one\n", "two"), on_error_line=lines.append) != os.getpid()
+    assert lines == ["one\n", "two"]
+
+
+def test_an_error_is_raised_here() -> None:
+    with pytest.raises(FileNotFoundError, match="no images"):
+        call_isolated(partial(_fail, "no images"))
+    with pytest.raises(ModuleNotFoundError) as missing:
+        call_isolated(_import_something_missing)
+    assert missing.value.name == "none_of_this_name"
+
+
+def test_a_process_that_takes_too_long_is_killed() -> None:
+    started_s = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.5 s"):
+        call_isolated(partial(time.sleep, 600), timeout_s=0.5)
+    assert time.monotonic() - started_s < 30
+
+
+def test_a_process_that_is_killed_is_broken() -> None:
+    with pytest.raises(BrokenProcessPool):
+        call_isolated(partial(os._exit, 9), timeout_s=60)
