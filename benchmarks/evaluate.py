@@ -105,7 +105,7 @@ def main() -> None:
 
     fast = timed("all figures in all resamples", resample)
     timed(
-        "the whole scoreboard: that, floors, classes",
+        "the whole scoreboard: that, baselines, classes",
         lambda: measure_performance(Scores(ids, y_true, new), thresholds, groups, NAMES, 0),
     )
     timed("thresholds of both kinds, on folds, with the interval", lambda: fit_thresholds(y_true, new, groups, 0))

@@ -1,4 +1,4 @@
-"""What InceptionResNetV2 learns from scratch on synthetic images, with this pipeline: figures beside their floors.
+"""What InceptionResNetV2 learns from scratch on synthetic images, with this pipeline: figures beside their baselines.
 
     python -m benchmarks.learning --samples 1300 --epochs 12 --seeds 3
     python -m benchmarks.learning --recipes paper strong "strong loss=focal"
@@ -61,7 +61,7 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
     return Result(
         evaluation["metrics"],
         evaluation["validation_metrics"],
-        linear_baseline(moments, len(examples["class_names"])),
+        linear_model(moments, len(examples["class_names"])),
         _read_json(newest, "evaluate/class_metrics")["classes"],
     )
 
@@ -72,7 +72,7 @@ def _read_json(run: Path, output: str) -> dict:  # type: ignore[type-arg]
     return content
 
 
-def linear_baseline(samples_csv: Path, num_classes: int) -> dict[str, float]:
+def linear_model(samples_csv: Path, num_classes: int) -> dict[str, float]:
     """Fits a logistic regression a class to the channels' means and deviations, and judges it on the test split."""
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(samples_csv.read_bytes()).decode())))
     names = [name.removeprefix("mean_square_") for name in rows[0] if name.startswith("mean_square_")]
@@ -105,12 +105,12 @@ def print_tables(results: Sequence[Result]) -> None:
     for name, title in METRICS.items():
         _print_row(f"**{title}, test**", [result.test[name] for result in results])
         _print_row("linear model on moments", [result.linear[name] for result in results])
-        _print_row("floor", [result.test[f"{name}_floor"] for result in results])
+        _print_row("baseline", [result.test[f"{name}_baseline"] for result in results])
         _print_row(f"{title}, validation", [result.validation[name] for result in results])
-        _print_row("floor", [result.validation[f"{name}_floor"] for result in results])
-    print("\n| Class | positives in test | F1 | floor |\n|---|---:|---:|---:|")
+        _print_row("baseline", [result.validation[f"{name}_baseline"] for result in results])
+    print("\n| Class | positives in test | F1 | baseline |\n|---|---:|---:|---:|")
     for scores in zip(*(result.classes for result in results), strict=True):
-        means = [statistics.mean(float(score[name]) for score in scores) for name in ("support", "f1", "f1_floor")]
+        means = [statistics.mean(float(score[name]) for score in scores) for name in ("support", "f1", "f1_baseline")]
         print(f"| {scores[0]['name']} | {means[0]:.1f} | {means[1]:.2f} | {means[2]:.2f} |")
 
 

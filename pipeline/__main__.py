@@ -215,9 +215,9 @@ class _StepView:
 def _summarise(finished: LocalRun) -> None:
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
-    table = Table("Metric", judged_on, "floor", "the floor is", box=None)  # what 80 columns hold
+    table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # what 80 columns hold
     for figure in finished.figures():
-        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.floor:.3f}", figure.floor_title)
+        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.baseline:.3f}", figure.baseline_title)
     _console.print()
     _console.print(table)
     _console.print()

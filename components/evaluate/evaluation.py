@@ -38,12 +38,12 @@ def evaluate_model(
 ) -> Evaluation:
     """Fits thresholds on validation, judges on test, and publishes the result.
 
-    Where there is no test split, validation is judged on, and the model is not blessed.
+    Without a test split, the model is judged on validation, and not blessed.
 
     Args:
         model_dir: The SavedModel.
         trained: Its manifest.
-        examples: Records of all sides of the split.
+        examples: The records of all splits.
         champion: What it has to stand up to, if anything. Where it is this very model, only other thresholds have to.
         data_root: The folder above `evaluation/`.
         settings: How to judge.
@@ -74,7 +74,7 @@ def evaluate_model(
         num_samples=len(judged.ids),
         num_groups=int(numbers.max()) + 1,
         f1_macro=performance.metrics["f1_macro"],
-        floors=performance.floor_gains,
+        baselines=performance.baseline_gains,
         calibration_error=performance.metrics["calibration_error"],
         num_invalid=validation.num_invalid + (judged.num_invalid if judged is not validation else 0),
         comparison=comparison,
@@ -100,7 +100,8 @@ def evaluate_model(
         champion_generation=champion.generation if champion else "",
         metrics=performance.metrics,
         validation_metrics=scoreboard(validation.y_true, validation.y_score, fitted.thresholds),
-        floors=performance.floors,
+        baselines=performance.baselines,
+        references=performance.references,
     )
     page = ReportData(
         evaluation=manifest,

@@ -27,7 +27,7 @@ _HEAT_OPACITY = 0.7
 
 @dataclass(frozen=True)
 class Choice:
-    """A sample to show for a class, by its position on the side of the split."""
+    """A sample to show for a class, by its position in the split."""
 
     label: int
     kind: str

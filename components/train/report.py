@@ -41,8 +41,8 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
         [
             Section(
                 "The chosen epoch",
-                table(["", "training", "validation", "always answering no"], rows),
-                "Training figures are averages over the epoch, on augmented images. Accuracy means little beside its floor: "
+                table(["", "training", "validation", "predicting nothing"], rows),
+                "Training figures are averages over the epoch, on augmented images. Accuracy means little beside its baseline: "
                 "most classes are absent from most images.",
             ),
             Section(
@@ -90,8 +90,8 @@ def _curves(model: TrainedModel, history: History) -> Figure:
         axes.plot(epochs, history.curves[f"val_{name}"], label="validation", marker=".")
         axes.axvline(model.best_epoch, color="grey", linewidth=0.8, linestyle=":", label="chosen epoch")
         if name == "accuracy":
-            floor = model.metrics["val_accuracy_all_negative"]
-            axes.axhline(floor, color="firebrick", linewidth=0.8, linestyle="--", label="always answering no")
+            baseline = model.metrics["val_accuracy_all_negative"]
+            axes.axhline(baseline, color="firebrick", linewidth=0.8, linestyle="--", label="predicting nothing")
         _label(axes, name)
         axes.legend()
     return plot

@@ -33,7 +33,7 @@ def train(
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
         model: A SavedModel that takes the filters' PNG files, or pixels.
-        training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of always answering no.
+        training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of predicting nothing.
         training_report: A page with the curves, and images as the network sees them.
         recipe: How to train: paper, strong, or plateau.
         weights: imagenet (downloaded by Keras), none, or the path or gs:// address of a file of Keras weights.

@@ -172,7 +172,7 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
 
 
 def all_negative_accuracy(examples: Examples, split: str) -> float:
-    """The element-wise accuracy on a side of the split of answering "no" to every class: the floor under any accuracy."""
+    """The element-wise accuracy of predicting nothing on a split: the baseline of any accuracy."""
     labels = np.concatenate([labels for _, labels in evaluation_batches(examples, split, 256).as_numpy_iterator()])
     return float(1.0 - labels.mean())
 

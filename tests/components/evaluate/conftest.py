@@ -19,7 +19,7 @@ from components.serving.champion import Champion
 from components.serving.versions import RECORD, Record
 
 SIDE_PX = 8
-CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome"]
+CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome", "Mitochondria"]
 SIZES = {"train": 20, "validation": 60, "test": 60}
 
 MakeExamples = Callable[..., Examples]

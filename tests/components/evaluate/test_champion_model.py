@@ -24,9 +24,9 @@ def read(tmp_path: Path) -> Read:
 def test_the_champion_brings_its_thresholds_and_the_ids_that_it_was_trained_on(
     make_champion: MakeChampion, tmp_path: Path, read: Read
 ) -> None:
-    served = read(make_champion(tmp_path, thresholds=(0.1, 0.2, 0.3, 0.4, 0.5), training_ids=("a b", "c")))
+    served = read(make_champion(tmp_path, thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), training_ids=("a b", "c")))
     assert (served.version, served.trained.fingerprint, served.is_verified) == (3, "champion0", True)
-    assert served.thresholds.tolist() == np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32).tolist()
+    assert served.thresholds.tolist() == np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], np.float32).tolist()
     assert served.training_ids == {"a b", "c"}
     assert (served.folder / "saved_model.pb").is_file()
 
@@ -38,8 +38,8 @@ def test_a_champion_for_other_examples_says_what_differs(
     assert read(make_champion(tmp_path / "same")).obstacle(examples) == ""
     other = read(make_champion(tmp_path / "other", class_names=["Nucleus", "Cytosol"], image_size_px=75, thresholds=(0.5, 0.5)))
     assert other.obstacle(examples) == (
-        "its classes are Nucleus, Cytosol, and those of the examples Nucleus, Cytosol, Vesicles, Rods & rings, Aggresome; "
-        "its pixels a side are 75, and those of the examples 8"
+        "its classes are Nucleus, Cytosol, and those of the examples Nucleus, Cytosol, Vesicles, Rods & rings, Aggresome, "
+        "Mitochondria; its pixels a side are 75, and those of the examples 8"
     )
     grey = examples.model_copy(update={"channels": ["green"]})
     words = read(make_champion(tmp_path / "grey")).obstacle(grey)
@@ -93,5 +93,5 @@ def test_answers_that_are_no_numbers_are_told(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
     examples = make_examples(tmp_path)
-    with pytest.raises(DamagedChampionError, match=r"\d+ of its 300 answers are no numbers from 0 to 1"):
+    with pytest.raises(DamagedChampionError, match=r"\d+ of its 360 answers are no numbers from 0 to 1"):
         read(make_champion(tmp_path, says_nan=True)).score(examples, "test")
