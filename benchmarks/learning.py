@@ -3,10 +3,10 @@
     python -m benchmarks.learning --samples 1300 --epochs 12 --seeds 3
     python -m benchmarks.learning --recipes paper strong "strong loss=focal"
 
-Each seed is a whole run of the pipeline, on samples, a split and initial weights of its own: the same for each recipe that is
-compared. The test split is large, as that of a few samples would say little. Beside the network stands a
+Each seed is a whole run of the pipeline, with a series of samples, a split and initial weights of its own: the same for each
+recipe that is compared. The test split is large, as a few samples would say little. The network stands beside a reference: a
 logistic regression on the mean and the standard deviation of each channel, on the same split, with its threshold fitted in the
-same way: what a model knows that sees no pattern, only how bright an image is.
+same way, which sees no pattern, only how bright an image is.
 """
 
 import argparse
@@ -49,7 +49,8 @@ class Result:
 
 def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> Result:
     """Runs the pipeline once, and reads what it found. `recipe` is a name, and parameters that override the recipe's."""
-    arguments = [f"source=synthetic:{samples}", f"image_size_px={image_size_px}", f"epochs={epochs}", f"seed={seed}"]
+    arguments = [f"source=synthetic:{samples}@{seed}", f"image_size_px={image_size_px}", f"epochs={epochs}"]
+    arguments += [f"seed={seed}", f"split_seed={seed}"]
     arguments += [f"{name}={share}" for name, share in SIDES.items()]
     arguments += f"recipe={recipe}".split()
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]

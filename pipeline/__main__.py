@@ -94,7 +94,7 @@ def run(
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
-    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
+    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>[@<series>].
 
     What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
     data it says so in a minute. Each run writes a page, run.html, with all that it did.
@@ -124,7 +124,6 @@ def preview(
     source: Annotated[str, typer.Argument(help="As the pipeline's parameter source, such as dir:<folder> or synthetic:28.")],
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
     classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
     file_pattern: Annotated[str, typer.Option(help=FILE_PATTERN_HELP)] = DEFAULT_PATTERN,
     filters: Annotated[str, typer.Option(help=FILTERS_HELP)] = "",
@@ -138,7 +137,7 @@ def preview(
         located = default_locations({"source": source, "classes": classes}, Path())
     except ValueError as error:
         _fail(str(error))
-    options = ["--out", str(out.resolve()), "--seed", str(seed), *(["--by-class"] if by_class else [])]
+    options = ["--out", str(out.resolve()), *(["--by-class"] if by_class else [])]
     own = [f"--classes={located['classes']}", f"--file-pattern={file_pattern}", f"--filters={filters}"]
     run_module("components.preview", located["source"], *options, *own)
 

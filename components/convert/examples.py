@@ -112,11 +112,11 @@ def _convert(
 
     def plan(sides: Mapping[str, str]) -> list[ShardTask]:
         size = settings.image_size_px
-        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, settings.seed)
+        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, settings.split_seed)
 
     def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
         labels = {sample_id: samples[sample_id].labels for sample_id in ids}
-        return split_samples(labels, settings.split, fractions, settings.seed, batches, links)
+        return split_samples(labels, settings.split, fractions, settings.split_seed, batches, links)
 
     if settings.split == "random":
         conversion = write_sides(plan(split(samples)), engine)
@@ -138,7 +138,7 @@ def _link(samples: Iterable[ConvertedSample], batches: Mapping[str, int]) -> lis
 def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None:
     for side, fraction in fractions.items():
         if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[side]):
-            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another seed")
+            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another split_seed")
 
 
 def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link]) -> bytes:

@@ -24,14 +24,14 @@ QUARANTINE = "quarantine.csv"
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """What the examples shall be like."""
+    """What the examples should be like."""
 
     image_size_px: int
     channels: str
     split: str
     validation_fraction: float
     test_fraction: float
-    seed: int
+    split_seed: int
 
     @property
     def filters(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def evaluate(
         blessing_min_gain: How far the macro F1 must be above the champion's on the same samples, and above the baselines with
             all of the gain's 95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
         blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band.
-        seed: Of the bootstrap and of the folds that thresholds are compared on.
+        seed: Seeds the bootstrap and the folds that thresholds are compared on.
     """
     import json
     import logging

@@ -46,7 +46,7 @@ def train(
         warm_start: Start from the champion's weights, if one is served, fits the examples, and was trained on none of those
             that the new model is judged on; else as weights says.
         model_name: The folder of the model's versions.
-        seed: Of the initial weights, the order of the data and the augmentation.
+        seed: Seeds the initial weights, the order of the data and the augmentation.
     """
     import logging
     from pathlib import Path

@@ -92,7 +92,7 @@ def test_what_was_converted_is_found_by_the_same_request_only(converted: Convert
         replace(_SETTINGS, split="random"),
         replace(_SETTINGS, validation_fraction=0.1),
         replace(_SETTINGS, test_fraction=0.1),
-        replace(_SETTINGS, seed=1),
+        replace(_SETTINGS, split_seed=1),
     ]
     assert [other.find(converted.raw, converted.data_root) for other in others] == [None] * len(others)
     assert _SETTINGS.find(converted.raw.model_copy(update={"fingerprint": "other"}), converted.data_root) is None
@@ -195,7 +195,7 @@ def test_a_random_split_that_leaves_a_side_only_bad_images_is_refused(tmp_path: 
     raw = _ingest(cells, tmp_path / "data")
     settings = replace(_SETTINGS, split="random")
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
-    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.seed)
+    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.split_seed)
     for sample_id, side in sides.items():
         if side == "test":
             (cells / "train" / f"{sample_id}_blue.png").unlink()
