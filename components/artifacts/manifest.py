@@ -162,7 +162,8 @@ class RawImages(Manifest):
         return self.model_dump(mode="json", exclude={"class_names"})
 
 
-# Published with examples: the split, the shard, the near-duplicate group and more of each sample.
+# Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, near-duplicate group,
+# labels, and moments of each channel.
 SAMPLES = "samples.csv.gz"
 
 

@@ -144,11 +144,12 @@ def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None
 def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link]) -> bytes:
     groups = group_samples([sample.sample_id for sample in samples], links)
     rows = [
-        [s.sample_id, s.split, s.shard, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square] for s in samples
+        [s.sample_id, s.split, s.shard, s.start, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square]
+        for s in samples
     ]
     num_channels = len(samples[0].mean)
     moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
-    return gzip.compress(_csv(["id", "split", "shard", "group", "labels", *moments], rows), mtime=0)
+    return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments], rows), mtime=0)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

@@ -14,7 +14,7 @@ from components.artifacts.labels import FILTERS
 from components.artifacts.manifest import Examples, RawImages
 
 # Raised when the same images and parameters give other records.
-FORMAT = 3
+FORMAT = 4
 
 # The files that are published with the manifest.
 TRANSFORM_GRAPH = "transform_graph"

@@ -45,6 +45,23 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What a model says of one split.
+
+    Attributes:
+        ids: The samples.
+        y_true: bool, shape (samples, classes).
+        y_score: Probabilities: float32, the same shape. Values out of range are clipped to 0 or 1, and NaN is 0.
+        num_invalid: How many of them were not numbers from 0 to 1.
+    """
+
+    ids: list[str]
+    y_true: np.ndarray
+    y_score: np.ndarray
+    num_invalid: int = 0
+
+
+@dataclass(frozen=True)
 class ClassScore:
     """The metrics of one class on one split.
 

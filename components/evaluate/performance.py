@@ -10,13 +10,13 @@ from components.evaluate.metrics import (
     BASELINE_TITLES,
     Answers,
     ClassScore,
+    Scores,
     baseline_answers,
     beside_baselines,
     class_scores,
     figures,
     reference_answers,
 )
-from components.evaluate.scores import Scores
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import pytest
 from sklearn.metrics import f1_score
 
 from components import storage
+from components.artifacts.examples import open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
 from components.evaluate.evaluation import evaluate_model
 from components.evaluate.inference import ExportedModel
+from components.evaluate.metrics import Scores
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_global_threshold
 from components.serving.champion import Champion, crown, find_champion
@@ -48,6 +50,11 @@ def _evaluate(
     return evaluate_model(model, trained, examples, champion, str(data_root), wanted)
 
 
+def _score_test(model: Path, examples: Examples) -> Scores:
+    with open_splits(examples, ["test"]) as splits:
+        return ExportedModel(model).score(splits["test"])
+
+
 def _page(evaluation: Evaluation) -> str:
     return Path(evaluation.file_uri(EVALUATION_REPORT)).read_text()
 
@@ -74,7 +81,7 @@ class TestFirstModel:
     def test_the_figures_are_those_of_the_exported_model_at_the_thresholds_that_ship(
         self, first: Evaluation, good: Path, examples: Examples
     ) -> None:
-        scores = ExportedModel(good).score(examples, ["test"])["test"]
+        scores = _score_test(good, examples)
         fitted = json.loads(Path(first.file_uri(THRESHOLDS)).read_text())
         assert fitted == {"method": first.threshold_method, "thresholds": first.thresholds}
         y_pred = scores.y_score >= np.array(first.thresholds, np.float32)
@@ -247,7 +254,7 @@ class TestChampion:
         worse = _evaluate(good, examples, tmp_path / "b", make_champion(tmp_path / "b", thresholds=(0.9999,) * 6, **own))
         assert worse.verdict == "yes"
         assert any("against the champion (version 3) on the same 60 samples" in reason for reason in worse.reasons)
-        tests = ExportedModel(good).score(examples, ["test"])["test"]
+        tests = _score_test(good, examples)
         best = [fit_global_threshold(tests.y_true[:, [k]], tests.y_score[:, [k]]) for k in range(6)]
         better = _evaluate(good, examples, tmp_path / "c", make_champion(tmp_path / "c", thresholds=best, **own))
         assert better.verdict in ("no", "not enough evidence")
