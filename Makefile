@@ -39,7 +39,7 @@ $(READY): requirements/all.txt requirements/uv.txt
 	@touch $@
 
 .PHONY: run
-run: $(READY) ## Run the whole pipeline on drawn images, on this machine
+run: $(READY) ## Run the whole pipeline on synthetic images, on this machine
 	$(BIN)/python -m pipeline run $(DEMO)
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup

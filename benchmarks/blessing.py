@@ -14,8 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.evaluate import draw_groups, draw_scores, draw_truth
-from components.artifacts.f1 import f1_macro
-from components.artifacts.labels import NUM_PUBLISHED_SAMPLES
+from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, f1_macro
 from components.evaluate.bootstrap import Resamples, interval, resample_class_f1
 
 _TEST_SAMPLES = NUM_PUBLISHED_SAMPLES // 10

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from components.artifacts.index import Sample
-from components.artifacts.record_writer import RecordWriter, encode_example, frame_record
+from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ShardTask, pack_histograms
 from components.convert.shards.writer import convert_sample
 from components.convert.split.perceptual_hash import perceptual_hash

@@ -20,9 +20,8 @@ from benchmarks.machine import describe_machine
 from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.evaluate.bootstrap import NUM_RESAMPLES, Resamples, interval, resample_class_f1, resample_figures
 from components.evaluate.comparison import Contender, compare
-from components.evaluate.metrics import Answers, figures
+from components.evaluate.metrics import Answers, Scores, figures
 from components.evaluate.performance import measure_performance
-from components.evaluate.scores import Scores
 from components.evaluate.thresholds import fit_thresholds
 
 NAMES = list(PUBLISHED_COUNTS)
@@ -105,7 +104,7 @@ def main() -> None:
 
     fast = timed("all figures in all resamples", resample)
     timed(
-        "the whole scoreboard: that, floors, classes",
+        "the whole scoreboard: that, baselines, classes",
         lambda: measure_performance(Scores(ids, y_true, new), thresholds, groups, NAMES, 0),
     )
     timed("thresholds of both kinds, on folds, with the interval", lambda: fit_thresholds(y_true, new, groups, 0))

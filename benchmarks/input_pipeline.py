@@ -18,6 +18,7 @@ ratios are theirs.
 """
 
 import argparse
+import gzip
 import os
 import statistics
 import subprocess
@@ -36,8 +37,8 @@ import numpy as np
 from benchmarks.machine import describe_machine, image_path, make_images
 from components import storage
 from components.artifacts.labels import CLASS_NAMES
-from components.artifacts.manifest import Examples, Shard
-from components.artifacts.record_writer import RecordWriter, encode_example, frame_record
+from components.artifacts.manifest import SAMPLES, Examples, Shard
+from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 from components.images.decode import decode_filters, stack_filters
 
 _CHANNELS = ("red", "green", "blue")
@@ -63,9 +64,11 @@ def make_files(folder: Path, num_images: int, image_size_px: int) -> None:
 
 def _write_raw(folder: Path, pixels: list[np.ndarray], image_size_px: int) -> None:
     path = folder / "raw.tfrecord"
+    table = ["id,split,shard,offset,labels"]
     with RecordWriter(path) as writer:
         for number, image in enumerate(pixels):
-            writer.write(frame_record(encode_example(str(number), image, (0, 25))))
+            offset = writer.write(frame_record(encode_example(str(number), image, (0, 25))))
+            table.append(f"{number},train,{path.name},{offset},0 25")
     shard = Shard(name=path.name, num_records=len(pixels), num_bytes=path.stat().st_size, crc32c=storage.file_crc32c(path))
     examples = Examples(
         fingerprint="0" * 16,
@@ -81,6 +84,7 @@ def _write_raw(folder: Path, pixels: list[np.ndarray], image_size_px: int) -> No
         num_quarantined=0,
     )
     (folder / "examples.json").write_text(examples.model_dump_json())
+    storage.write_bytes(examples.file_uri(SAMPLES), gzip.compress("\n".join(table).encode()))
 
 
 def _write_png(folder: Path, pixels: list[np.ndarray]) -> None:
@@ -102,14 +106,14 @@ def _write_array_record(folder: Path, pixels: list[np.ndarray]) -> None:
 
 def raw_records(folder: Path, image_size_px: int) -> Iterator[Any]:
     """This pipeline."""
-    from components.train.inputs import plan_epoch, training_batches  # noqa: PLC0415 (each way has a process of its own)
+    from components.artifacts.examples import open_splits  # noqa: PLC0415 (each way has a process of its own)
+    from components.train.inputs import plan_epoch, training_batches  # noqa: PLC0415
     from components.train.recipes import RECIPES  # noqa: PLC0415
-    from components.train.record_files import open_records  # noqa: PLC0415
 
     examples = Examples.model_validate_json((folder / "examples.json").read_text())
-    records = open_records(examples, "train")
-    plan = lru_cache(maxsize=2)(partial(plan_epoch, records, RECIPES["paper"], 0))
-    yield from training_batches(records, plan, range(1_000_000))
+    with open_splits(examples, ["train"]) as splits:
+        plan = lru_cache(maxsize=2)(partial(plan_epoch, splits["train"], RECIPES["paper"], 0))
+        yield from training_batches(splits["train"], plan, range(1_000_000))
 
 
 def png_records(folder: Path, image_size_px: int) -> Iterator[Any]:

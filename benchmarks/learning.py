@@ -1,12 +1,12 @@
-"""What InceptionResNetV2 learns from scratch on synthetic images, with this pipeline: figures beside their floors.
+"""What InceptionResNetV2 learns from scratch on synthetic images, with this pipeline: figures beside their baselines.
 
     python -m benchmarks.learning --samples 1300 --epochs 12 --seeds 3
     python -m benchmarks.learning --recipes paper strong "strong loss=focal"
 
-Each seed is a whole run of the pipeline, on samples, a split and initial weights of its own: the same for each recipe that is
-compared. The test split is large, as that of a few samples would say little. Beside the network stands a
+Each seed is a whole run of the pipeline, with a series of samples, a split and initial weights of its own: the same for each
+recipe that is compared. The test split is large, as a few samples would say little. The network stands beside a reference: a
 logistic regression on the mean and the standard deviation of each channel, on the same split, with its threshold fitted in the
-same way: what a model knows that sees no pattern, only how bright an image is.
+same way, which sees no pattern, only how bright an image is.
 """
 
 import argparse
@@ -49,7 +49,8 @@ class Result:
 
 def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> Result:
     """Runs the pipeline once, and reads what it found. `recipe` is a name, and parameters that override the recipe's."""
-    arguments = [f"source=synthetic:{samples}", f"image_size_px={image_size_px}", f"epochs={epochs}", f"seed={seed}"]
+    arguments = [f"source=synthetic:{samples}@{seed}", f"image_size_px={image_size_px}", f"epochs={epochs}"]
+    arguments += [f"seed={seed}", f"split_seed={seed}"]
     arguments += [f"{name}={share}" for name, share in SIDES.items()]
     arguments += f"recipe={recipe}".split()
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
@@ -61,7 +62,7 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
     return Result(
         evaluation["metrics"],
         evaluation["validation_metrics"],
-        linear_baseline(moments, len(examples["class_names"])),
+        linear_model(moments, len(examples["class_names"])),
         _read_json(newest, "evaluate/class_metrics")["classes"],
     )
 
@@ -72,7 +73,7 @@ def _read_json(run: Path, output: str) -> dict:  # type: ignore[type-arg]
     return content
 
 
-def linear_baseline(samples_csv: Path, num_classes: int) -> dict[str, float]:
+def linear_model(samples_csv: Path, num_classes: int) -> dict[str, float]:
     """Fits a logistic regression a class to the channels' means and deviations, and judges it on the test split."""
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(samples_csv.read_bytes()).decode())))
     names = [name.removeprefix("mean_square_") for name in rows[0] if name.startswith("mean_square_")]
@@ -105,12 +106,12 @@ def print_tables(results: Sequence[Result]) -> None:
     for name, title in METRICS.items():
         _print_row(f"**{title}, test**", [result.test[name] for result in results])
         _print_row("linear model on moments", [result.linear[name] for result in results])
-        _print_row("floor", [result.test[f"{name}_floor"] for result in results])
+        _print_row("baseline", [result.test[f"{name}_baseline"] for result in results])
         _print_row(f"{title}, validation", [result.validation[name] for result in results])
-        _print_row("floor", [result.validation[f"{name}_floor"] for result in results])
-    print("\n| Class | positives in test | F1 | floor |\n|---|---:|---:|---:|")
+        _print_row("baseline", [result.validation[f"{name}_baseline"] for result in results])
+    print("\n| Class | positives in test | F1 | baseline |\n|---|---:|---:|---:|")
     for scores in zip(*(result.classes for result in results), strict=True):
-        means = [statistics.mean(float(score[name]) for score in scores) for name in ("support", "f1", "f1_floor")]
+        means = [statistics.mean(float(score[name]) for score in scores) for name in ("support", "f1", "f1_baseline")]
         print(f"| {scores[0]['name']} | {means[0]:.1f} | {means[1]:.2f} | {means[2]:.2f} |")
 
 

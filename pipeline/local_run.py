@@ -8,23 +8,19 @@ from typing import Any
 from pipeline.compiled import load_steps
 
 RUN_PAGE = "run.html"
-# The figures that are told of a model, and what evaluate calls the classifiers that look at no image.
+# The metrics in the summary of a run, and evaluate's titles of the baselines.
 _FIGURES = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "accuracy": "Accuracy at 0.5"}
-FLOOR_TITLES = {
-    "always_no": "always answering no",
-    "class_prior": "class prior",
-    "three_commonest": "perfect on the 3 commonest classes",
-}
+BASELINE_TITLES = {"always_no": "predicting nothing", "class_prior": "class frequencies"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How good a model is: `value`, beside the highest floor, which is the one that the verdict asks it to beat."""
+    """A metric of the model, and the highest baseline, which is the one that the verdict asks it to beat."""
 
     title: str
     value: float
-    floor: float
-    floor_title: str
+    baseline: float
+    baseline_title: str
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,12 @@ class LocalRun:
         return content
 
     def figures(self) -> list[Figure]:
-        """What evaluate measured, in short."""
-        metrics, floors = self.read_json("evaluate", "metrics"), self.read_json("evaluate", "blessing")["floors"]
+        """The metrics that sum up the evaluation."""
+        metrics, baselines = self.read_json("evaluate", "metrics"), self.read_json("evaluate", "blessing")["baselines"]
         figures = []
         for name, title in _FIGURES.items():
-            highest = max(floors, key=lambda floor: floors[floor][name])
-            figures.append(Figure(title, metrics[name], floors[highest][name], FLOOR_TITLES[highest]))
+            highest = max(baselines, key=lambda baseline: baselines[baseline][name])
+            figures.append(Figure(title, metrics[name], baselines[highest][name], BASELINE_TITLES[highest]))
         return figures
 
     def outcome(self) -> str:

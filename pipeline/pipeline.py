@@ -30,7 +30,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     split: str = "grouped",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
-    seed: int = 0,
+    split_seed: int = 0,
     include_test: bool = False,
     parallel_transfers: int = 16,
     classes: str = "",
@@ -48,6 +48,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     loss: str = "",
     precision: str = "auto",
     warm_start: bool = False,
+    seed: int = 0,
     gpu_node_selector: dict = GKE_T4_NODES,  # type: ignore[type-arg] # KFP wants the plain type
     blessing_min_gain: float = 0.0,
     blessing_max_class_drop: float = 0.05,
@@ -55,7 +56,8 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     """Wires the steps. What the other parameters mean is said by the steps that take them.
 
     Args:
-        seed: Of all that is drawn: synthetic samples, the split, initial weights, augmentation, the intervals' resamples.
+        seed: Seeds the random draws of training and evaluation: initial weights, order of the data, augmentation, dropout,
+            and the intervals' resamples. The data and the split do not depend on it: see source and split_seed.
         gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
     """
     concluded = conclude(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, data_root=data_root)
@@ -63,7 +65,6 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
         ingested = ingest(
             source=source,
             data_root=data_root,
-            seed=seed,
             include_test=include_test,
             parallel_transfers=parallel_transfers,
             classes=classes,
@@ -78,7 +79,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
             split=split,
             validation_fraction=validation_fraction,
             test_fraction=test_fraction,
-            seed=seed,
+            split_seed=split_seed,
             max_bad_fraction=max_bad_fraction,
             beam_runner=beam_runner,
             beam_options=beam_options,

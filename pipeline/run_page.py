@@ -127,8 +127,8 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
             parts.append(Markup("<pre>{}</pre>").format(record.error))
         parts.append(Markup("<p>The same command carries on: what was finished is found again.</p>"))
     if any(artifact.name == "metrics" for step in steps for artifact in step.artifacts):
-        rows = [[one.title, one.value, one.floor, one.floor_title] for one in LocalRun(folder).figures()]
-        parts.append(table(["Metric", "value", "floor", "the floor is"], rows))
+        rows = [[one.title, one.value, one.baseline, one.baseline_title] for one in LocalRun(folder).figures()]
+        parts.append(table(["Metric", "value", "baseline", "scored by"], rows))
     links = [*_report_links(folder, steps), ("run.log", "whole output")]
     joined = Markup(" · ").join(Markup('<a href="{}">{}</a>').format(*link) for link in links)
     parts.append(Markup("<p>{}</p>").format(joined))

@@ -1,8 +1,12 @@
-"""The 28 protein locations of the Human Protein Atlas competition, and how labels are written and read."""
+"""The 28 protein locations of the Human Protein Atlas competition, how labels are written and read, and the metric."""
 
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Class names and published counts: the competition's data page and its train.csv (31072 samples). The position in the tuple
 # is the class index of train.csv's `Target` column.
@@ -103,3 +107,14 @@ def _numbered(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
 def format_target(labels: Iterable[int]) -> str:
     """Writes class indices as a `Target` cell: the inverse of `parse_target`."""
     return " ".join(str(label) for label in labels)
+
+
+def f1_macro(y_true: "np.ndarray", y_pred: "np.ndarray") -> float:
+    """The competition's metric, the mean F1 of the classes: as scikit-learn's with `zero_division=0`, and many times faster.
+
+    Args:
+        y_true: bool, shape (samples, classes).
+        y_pred: bool, the same shape.
+    """
+    hits, cases = (y_true & y_pred).sum(axis=0), y_true.sum(axis=0) + y_pred.sum(axis=0)
+    return float((2 * hits / cases.clip(1)).mean())

@@ -1,10 +1,11 @@
 """What artifacts hold: small descriptions of bulk data under `data_root`, and the done-marks beside that data."""
 
+import re
 import secrets
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from components import __version__, storage
 from components.artifacts.counting import count_of
@@ -161,7 +162,8 @@ class RawImages(Manifest):
         return self.model_dump(mode="json", exclude={"class_names"})
 
 
-# Published with examples: the side, the shard, the near-duplicate group and more of each sample.
+# Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, near-duplicate group,
+# labels, and moments of each channel.
 SAMPLES = "samples.csv.gz"
 
 
@@ -186,11 +188,11 @@ class Examples(Manifest):
     num_quarantined: int
 
     def num_records(self, split: str) -> int:
-        """The number of examples on one side of the split."""
+        """The number of examples in a split."""
         return sum(shard.num_records for shard in self.shards[split])
 
     def shard_uris(self, split: str) -> list[str]:
-        """The files of one side of the split, in order."""
+        """The files of a split, in order."""
         return [storage.join(self.uri, shard.name) for shard in self.shards[split]]
 
     def missing_shards(self) -> list[str]:
@@ -240,18 +242,19 @@ class Evaluation(Manifest):
     """How a model did, and whether it may be served.
 
     Attributes:
-        judged_on: The side of the split that `metrics` are of.
-        num_samples: How many samples that side has.
-        num_groups: How many groups of near-duplicates these are.
+        judged_on: The split that `metrics` are of.
+        num_samples: The number of samples in that split.
+        num_groups: The number of near-duplicate groups among them.
         threshold_method: How the thresholds were fitted, in words.
         thresholds: From where on a probability is a yes: one a class.
         blessed: Whether it may be pushed: only with the verdict `yes`.
         reasons: What each rule found, in words.
         champion_version: The served version that it was compared with, or is itself; None where none is served.
         champion_generation: The champion's pointer as it was found: see `components.serving.champion`.
-        metrics: Each figure by its name, its interval as `_low` and `_high`, its floor as `_floor`.
+        metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`.
         validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
-        floors: Figures by name, for each classifier that looks at no image.
+        baselines: The metrics of each trivial classifier, by its name.
+        references: The metrics of what else the model's stand beside, which has no part in the verdict.
     """
 
     model_fingerprint: str
@@ -267,8 +270,22 @@ class Evaluation(Manifest):
     champion_generation: str = ""
     metrics: dict[str, float]
     validation_metrics: dict[str, float]
-    floors: dict[str, dict[str, float]]
+    baselines: dict[str, dict[str, float]]
+    references: dict[str, dict[str, float]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, data: Any) -> Any:
+        """Reads a manifest of an earlier version, which called baselines and references alike floors."""
+        if not isinstance(data, dict) or "floors" not in data:
+            return data
+        data = dict(data)
+        data["baselines"] = data.pop("floors")
+        data["references"] = {name: data["baselines"].pop(name) for name in ("three_commonest",) if name in data["baselines"]}
+        for name in {"metrics", "validation_metrics"} & data.keys():
+            data[name] = {re.sub("_floor$", "_baseline", metric): value for metric, value in data[name].items()}
+        return data
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without what is long."""
-        return self.model_dump(mode="json", exclude={"thresholds", "floors"}, exclude_none=True)
+        return self.model_dump(mode="json", exclude={"thresholds", "baselines", "references"}, exclude_none=True)

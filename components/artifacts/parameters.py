@@ -1,5 +1,6 @@
 """What values the pipeline's parameters may have: checked on submission for all of them, and by each step for its own."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,18 +27,31 @@ def _not_empty(value: str) -> str:
 
 
 MIN_SYNTHETIC_SAMPLES = 10  # one each for validation and test, by default
+_MAX_SEED = 2**31 - 1
+
+
+def parse_synthetic(written: str) -> tuple[int, int]:
+    """Parses what follows `synthetic:`, such as `450` or `450@3`, into the number of samples and the series, 0 by default.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    parts = re.fullmatch("([0-9]+)(?:@([0-9]+))?", written)
+    num_samples, series = (int(part or 0) for part in parts.groups()) if parts else (0, 0)
+    if num_samples < MIN_SYNTHETIC_SAMPLES or series > _MAX_SEED:
+        raise ValueError(
+            f"expected synthetic:<number of samples, at least {MIN_SYNTHETIC_SAMPLES}>[@<series, at most {_MAX_SEED}>]"
+        )
+    return num_samples, series
 
 
 def _source(value: str) -> str:
     kind, _, rest = value.partition(":")
     if (kind == "dir" and rest) or (kind == "kaggle" and not _plain_name(rest)):
         return ""
-    if kind == "synthetic" and rest.isascii() and rest.isdigit() and int(rest) >= MIN_SYNTHETIC_SAMPLES:
-        return ""
-    return (
-        "expected kaggle:<competition>, dir:<folder with train.csv> or "
-        f"synthetic:<number of samples, at least {MIN_SYNTHETIC_SAMPLES}>"
-    )
+    if kind == "synthetic":
+        return _readable(parse_synthetic)(rest)
+    return "expected kaggle:<competition>, dir:<folder with train.csv> or synthetic:<number of samples>[@<series>]"
 
 
 def _place(value: str) -> str:
@@ -112,7 +126,8 @@ RULES: dict[str, Rule] = {
     "split": _one_of(("grouped", "random")),
     "validation_fraction": _between(0.01, 0.5),
     "test_fraction": _between(0.0, 0.5),
-    "seed": _between(0, 2**31 - 1),
+    "split_seed": _between(0, _MAX_SEED),
+    "seed": _between(0, _MAX_SEED),
     "max_bad_fraction": _between(0.0, 1.0),
     "beam_runner": _readable(parse_runner),
     "recipe": _one_of(("paper", "strong", "plateau")),
@@ -147,11 +162,11 @@ def check_parameters(**values: Any) -> None:
 
 
 def _needless(values: Mapping[str, Any]) -> list[str]:
-    """What is given of a source that has no use for it: nobody shall believe that it was heeded."""
+    """Parameters that the source would ignore, so that none is mistaken for one that took effect."""
     kind = values.get("source", "").partition(":")[0]
     problems = []
     if kind == "synthetic" and values.get("classes"):
-        problems.append("classes: drawn samples have the competition's 28 classes. Leave it out, or give another source")
+        problems.append("classes: synthetic samples have the competition's 28 classes. Leave it out, or give another source")
     if kind in ("synthetic", "kaggle") and (
         values.get("file_pattern", DEFAULT_PATTERN) != DEFAULT_PATTERN or values.get("filters")
     ):

@@ -112,11 +112,11 @@ def _convert(
 
     def plan(sides: Mapping[str, str]) -> list[ShardTask]:
         size = settings.image_size_px
-        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, settings.seed)
+        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, settings.split_seed)
 
     def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
         labels = {sample_id: samples[sample_id].labels for sample_id in ids}
-        return split_samples(labels, settings.split, fractions, settings.seed, batches, links)
+        return split_samples(labels, settings.split, fractions, settings.split_seed, batches, links)
 
     if settings.split == "random":
         conversion = write_sides(plan(split(samples)), engine)
@@ -138,17 +138,18 @@ def _link(samples: Iterable[ConvertedSample], batches: Mapping[str, int]) -> lis
 def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None:
     for side, fraction in fractions.items():
         if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[side]):
-            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another seed")
+            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another split_seed")
 
 
 def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link]) -> bytes:
     groups = group_samples([sample.sample_id for sample in samples], links)
     rows = [
-        [s.sample_id, s.split, s.shard, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square] for s in samples
+        [s.sample_id, s.split, s.shard, s.start, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square]
+        for s in samples
     ]
     num_channels = len(samples[0].mean)
     moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
-    return gzip.compress(_csv(["id", "split", "shard", "group", "labels", *moments], rows), mtime=0)
+    return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments], rows), mtime=0)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

@@ -14,7 +14,7 @@ from components.artifacts.labels import FILTERS
 from components.artifacts.manifest import Examples, RawImages
 
 # Raised when the same images and parameters give other records.
-FORMAT = 3
+FORMAT = 4
 
 # The files that are published with the manifest.
 TRANSFORM_GRAPH = "transform_graph"
@@ -24,14 +24,14 @@ QUARANTINE = "quarantine.csv"
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """What the examples shall be like."""
+    """What the examples should be like."""
 
     image_size_px: int
     channels: str
     split: str
     validation_fraction: float
     test_fraction: float
-    seed: int
+    split_seed: int
 
     @property
     def filters(self) -> tuple[str, ...]:

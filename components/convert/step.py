@@ -15,7 +15,7 @@ def convert(
     split: str = "grouped",
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
-    seed: int = 0,
+    split_seed: int = 0,
     max_bad_fraction: float = 0.01,
     beam_runner: str = "local",
     beam_options: str = "",
@@ -33,11 +33,11 @@ def convert(
         quarantine: The samples that could not be used, each with its reason (CSV).
         image_size_px: The side of the square images, from 75.
         channels: rgb for the red, green and blue filters; rgby for yellow too.
-        split: grouped keeps near-duplicate images on one side and gives every side its share of each class; random is the
+        split: grouped keeps near-duplicate images in one split and gives every split its share of each class; random is the
             paper's.
         validation_fraction: The share that early stopping and thresholds are judged on.
         test_fraction: The share that only the final evaluation sees.
-        seed: Another seed gives another split.
+        split_seed: Seeds the split and the order of the samples in the shards.
         max_bad_fraction: The step fails if more than this share of the samples (and more than one) cannot be used.
         beam_runner: local, or a Beam runner's name such as DataflowRunner.
         beam_options: More options for Beam, as on a command line.
@@ -52,7 +52,7 @@ def convert(
     from components.runtime.progress import step_log
 
     with step_log("convert"):
-        wanted = settings.ConvertSettings(image_size_px, channels, split, validation_fraction, test_fraction, seed)
+        wanted = settings.ConvertSettings(image_size_px, channels, split, validation_fraction, test_fraction, split_seed)
         check_parameters(**vars(wanted), max_bad_fraction=max_bad_fraction, beam_runner=beam_runner)
         raw = RawImages.read(raw_images.path)
         found = done = wanted.find(raw, data_root)

@@ -1,10 +1,10 @@
 """Whether a model may be served, and why: yes, no, or not enough evidence.
 
-The floors must be beaten for sure: with all of the interval. Against the champion, that would be asking too much: the noise of
-a test split is larger than what a month's new images bring, and the champion would stay for ever. To replace it by whatever is
-not surely worse would be asking too little: an equal model would be pushed each time, and many small losses would add up. So
-the challenger must have measured more on the same samples, and no class may be worse beyond its noise band. As each champion
-has beaten the one before on these samples, equal models seldom do, and the bar only rises: see benchmarks/blessing.py.
+A model must beat the baselines with all of the gain's interval. Against the champion, that would ask too much: the noise of a
+test split exceeds what a month of new images brings, and the champion would stay forever. To push whatever is not clearly worse
+would ask too little: an equal model would be pushed each time, and small losses would add up. So the challenger must score
+higher on the same samples, and no class may be worse beyond its noise band. As each champion has beaten its predecessor on
+these samples, equal models seldom win, and the bar only rises: see benchmarks/blessing.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,11 +35,11 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class FloorGain:
-    """How far the macro F1 is above that of a floor: `gain` is the interval of the difference on the same samples."""
+class BaselineGain:
+    """How far the macro F1 is above a baseline: `gain` is the interval of the difference on the same samples."""
 
     title: str
-    floor: float
+    baseline: float
     gain: Interval
 
 
@@ -48,11 +48,11 @@ class Evidence:
     """What is judged.
 
     Attributes:
-        judged_on: The side of the split that all of it is from.
-        num_samples: How many samples that side has.
-        num_groups: How many groups of near-duplicates these are.
+        judged_on: The split that all of it is from.
+        num_samples: The number of samples in that split.
+        num_groups: The number of near-duplicate groups among them.
         f1_macro: The model's macro F1.
-        floors: The macro F1 of classifiers that look at no image.
+        baselines: The gain over each trivial classifier.
         calibration_error: The model's.
         num_invalid: How many of the model's answers are no probabilities.
         comparison: Champion against challenger; None where there is no champion, or the model is it.
@@ -62,7 +62,7 @@ class Evidence:
     num_samples: int
     num_groups: int
     f1_macro: float
-    floors: Sequence[FloorGain]
+    baselines: Sequence[BaselineGain]
     calibration_error: float
     num_invalid: int = 0
     comparison: Comparison | None = None
@@ -110,7 +110,7 @@ def bless(evidence: Evidence, rules: Rules) -> Verdict:
 
     Macro F1 decides: accuracy says little where most classes are absent from most images.
     """
-    findings = [*_split(evidence), *_answers(evidence), _floors(evidence, rules), _calibration(evidence, rules)]
+    findings = [*_split(evidence), *_answers(evidence), _baselines(evidence, rules), _calibration(evidence, rules)]
     if evidence.comparison:
         findings += _champion(evidence.comparison, rules)
     return Verdict(findings)
@@ -128,19 +128,19 @@ def _answers(evidence: Evidence) -> Iterable[Finding]:
         yield Finding("every answer is a probability", "no", reason)
 
 
-def _floors(evidence: Evidence, rules: Rules) -> Finding:
-    hardest = min(evidence.floors, key=lambda floor: floor.gain.low)
+def _baselines(evidence: Evidence, rules: Rules) -> Finding:
+    hardest = min(evidence.baselines, key=lambda baseline: baseline.gain.low)
     measured = (
         f"macro F1 on {evidence.num_samples} {evidence.judged_on} samples is {evidence.f1_macro:.3f}, "
-        f"and that of the nearest floor ({hardest.title}) {hardest.floor:.3f}"
+        f"that of the nearest baseline ({hardest.title}) {hardest.baseline:.3f}"
     )
     gain = hardest.gain if evidence.num_groups >= MIN_GROUPS else None
-    rule = "better than the floors"
+    rule = "better than the baselines"
     if rules.min_gain <= _ANY_GAIN or gain is None:
         outcome, words = _without_interval(gain, evidence.num_groups, rules)
         return Finding(rule, outcome, f"{measured}; the gain {words}")
     is_sure = gain.low > rules.min_gain
-    # A model that says the same as a floor differs from it by nothing in every resample.
+    # The gain over a baseline with the same predictions is 0 in every resample.
     is_lost = gain.high < rules.min_gain or gain.low == gain.high
     outcome = "yes" if is_sure else "no" if is_lost else "not enough evidence"
     return Finding(rule, outcome, f"{measured}; the gain is {_span(gain)}; all of that must be more than {rules.min_gain:+.3f}")

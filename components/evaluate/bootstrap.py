@@ -11,6 +11,7 @@ are too narrow: on drawn splits of 44 to 3100 samples, 82 to 87 % of them held t
 shows scatter less in its resamples than from split to split.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,17 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
+    """The near-duplicate group of each sample id as a number from 0 on without gaps: int, shape (samples,).
+
+    Raises:
+        ValueError: If a sample has no group.
+    """
+    if missing := [sample_id for sample_id in ids if sample_id not in groups]:
+        raise ValueError(f"{len(missing)} samples are in no near-duplicate group, such as {missing[0]}: expected all of them")
+    return np.unique([groups[sample_id] for sample_id in ids], return_inverse=True)[1]
 
 
 class Resamples:

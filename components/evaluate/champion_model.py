@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from components import storage
+from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.evaluate.inference import ExportedModel
-from components.evaluate.scores import Scores
+from components.evaluate.metrics import Scores
 from components.serving.champion import Champion
 from components.serving.versions import DONE_MARK, RECORD, Record, describe, find_damage
 
@@ -61,14 +62,14 @@ class ServedChampion:
         ]
         return "; ".join(differing)
 
-    def score(self, examples: Examples, split: str) -> Scores:
-        """Asks it about one side of the split.
+    def score(self, examples: ExampleReader) -> Scores:
+        """Scores all examples of a split.
 
         Raises:
             DamagedChampionError: If it cannot be loaded, or what it answers are no probabilities.
         """
         try:
-            said = ExportedModel(self.folder).score(examples, [split])[split]
+            said = ExportedModel(self.folder).score(examples)
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise DamagedChampionError(f"it cannot be run: {_short(error)}") from None
         if said.num_invalid:

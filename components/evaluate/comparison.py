@@ -13,9 +13,9 @@ from components.evaluate.bootstrap import (
     Resamples,
     are_common,
     interval,
+    number_groups,
     resample_class_f1,
 )
-from components.evaluate.groups import number_groups
 from components.evaluate.metrics import Answers, class_scores, figures
 
 

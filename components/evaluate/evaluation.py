@@ -8,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from components.artifacts.examples import ExampleReader, open_splits, read_column
 from components.artifacts.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
-from components.artifacts.staging import staged
 from components.evaluate.blessing import Evidence, Rules, bless
+from components.evaluate.bootstrap import number_groups
 from components.evaluate.champion_model import DamagedChampionError, read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
-from components.evaluate.groups import number_groups, read_groups
 from components.evaluate.inference import ExportedModel
-from components.evaluate.metrics import confusion, micro_roc, scoreboard
+from components.evaluate.metrics import Scores, confusion, micro_roc, scoreboard
 from components.evaluate.performance import measure_performance
 from components.evaluate.pictures import draw_pictures
 from components.evaluate.report import evaluation_report
 from components.evaluate.report_data import ReportData
-from components.evaluate.scores import Scores
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_thresholds
 from components.serving.champion import Champion
@@ -38,21 +37,21 @@ def evaluate_model(
 ) -> Evaluation:
     """Fits thresholds on validation, judges on test, and publishes the result.
 
-    Where there is no test split, validation is judged on, and the model is not blessed.
+    Without a test split, the model is judged on validation, and not blessed.
 
     Args:
         model_dir: The SavedModel.
         trained: Its manifest.
-        examples: Records of all sides of the split.
+        examples: The records of all splits.
         champion: What it has to stand up to, if anything. Where it is this very model, only other thresholds have to.
         data_root: The folder above `evaluation/`.
         settings: How to judge.
     """
     judged_on = "test" if examples.num_records("test") else "validation"
-    groups = read_groups(examples)
-    with staged(examples, sorted({"validation", judged_on})) as local:
+    groups = read_column(examples, "group")
+    with open_splits(examples, sorted({"validation", judged_on})) as readers:
         model = ExportedModel(model_dir)
-        scores = model.score(local, sorted({"validation", judged_on}))
+        scores = {split: model.score(reader) for split, reader in readers.items()}
         validation, judged = scores["validation"], scores[judged_on]
         fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), settings.seed)
         ids = (model_dir / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
@@ -60,13 +59,13 @@ def evaluate_model(
         comparison = Comparison(None, settings.obstacle) if settings.obstacle else None
         if champion:
             try:
-                comparison = _compare(champion, challenger, judged, local, judged_on, groups, settings.seed)
+                comparison = _compare(champion, challenger, judged, examples, readers[judged_on], groups, settings.seed)
             except DamagedChampionError as error:
                 # If it is this very model, pushing it again puts its files right.
                 if champion.model_fingerprint != trained.fingerprint:
                     comparison = Comparison(champion.version, str(error))
                     settings = replace(settings, obstacle=str(error))
-        pictures = draw_pictures(model, local, judged_on, judged)
+        pictures = draw_pictures(model, readers[judged_on], judged)
     numbers = number_groups(judged.ids, groups)
     performance = measure_performance(judged, fitted.thresholds, numbers, examples.class_names, settings.seed)
     evidence = Evidence(
@@ -74,7 +73,7 @@ def evaluate_model(
         num_samples=len(judged.ids),
         num_groups=int(numbers.max()) + 1,
         f1_macro=performance.metrics["f1_macro"],
-        floors=performance.floor_gains,
+        baselines=performance.baseline_gains,
         calibration_error=performance.metrics["calibration_error"],
         num_invalid=validation.num_invalid + (judged.num_invalid if judged is not validation else 0),
         comparison=comparison,
@@ -100,7 +99,8 @@ def evaluate_model(
         champion_generation=champion.generation if champion else "",
         metrics=performance.metrics,
         validation_metrics=scoreboard(validation.y_true, validation.y_score, fitted.thresholds),
-        floors=performance.floors,
+        baselines=performance.baselines,
+        references=performance.references,
     )
     page = ReportData(
         evaluation=manifest,
@@ -126,7 +126,7 @@ def _compare(
     challenger: Contender,
     judged: Scores,
     examples: Examples,
-    judged_on: str,
+    reader: ExampleReader,
     groups: dict[str, str],
     seed: int,
 ) -> Comparison | None:
@@ -138,7 +138,7 @@ def _compare(
         if obstacle := served.obstacle(examples):
             return Comparison(champion.version, obstacle)
         _log.info("asking the champion (version %d) about the same images", champion.version)
-        said = served.score(examples, judged_on)
+        said = served.score(reader)
     rival = Contender(said.y_score, served.thresholds, served.training_ids)
     found = compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names, seed)
     return replace(found, is_verified=served.is_verified)

@@ -1,14 +1,12 @@
-"""Runs exported models, which is what is served, over the examples."""
+"""Runs exported models, which are what is served, over the examples."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.manifest import Examples
-from components.artifacts.records import read_split
-from components.evaluate.scores import Scores
+from components.artifacts.examples import ExampleReader
+from components.evaluate.metrics import Scores
 from components.runtime.progress import progress_bar
 
 _BATCH_SIZE = 32
@@ -21,24 +19,17 @@ class ExportedModel:
     def __init__(self, folder: Path) -> None:
         self._model = tf.saved_model.load(str(folder))
 
-    def score(self, examples: Examples, splits: Sequence[str]) -> dict[str, Scores]:
-        """Scores all examples of some sides of the split."""
-        with progress_bar(sum(examples.num_records(split) for split in splits), "images") as progress:
-            return {split: self._score_split(examples, split, progress.update) for split in splits}
-
-    def _score_split(self, examples: Examples, split: str, report: Callable[[int], object]) -> Scores:
-        num_classes = len(examples.class_names)
-        ids: list[str] = []
-        y_true, y_score = [np.zeros((0, num_classes), bool)], [np.zeros((0, num_classes), np.float32)]
-        for batch in read_split(examples, split).batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE):
-            ids += [sample_id.decode() for sample_id in batch["id"].numpy()]
-            y_true.append(batch["labels"].numpy() > 0)
-            y_score.append(self._model.signatures["pixels"](pixels=batch["pixels"])["probabilities"].numpy())
-            report(len(batch["id"]))
-        answers = np.concatenate(y_score)
-        # Not a number is never above a threshold: it is served as a no, and counts as one.
-        probabilities = np.clip(np.nan_to_num(answers, nan=0.0), 0, 1)
-        return Scores(ids, np.concatenate(y_true), probabilities, int((answers != probabilities).sum()))
+    def score(self, examples: ExampleReader) -> Scores:
+        """Scores all examples of a split."""
+        answers = [np.zeros(examples.labels.shape, np.float32)[:0]]
+        with progress_bar(len(examples), "images") as progress:
+            for pixels in examples.batches(_BATCH_SIZE):
+                answers.append(self._model.signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy())
+                progress.update(len(pixels))
+        given = np.concatenate(answers)
+        # NaN is never above a threshold: it is served as a no, and counts as one.
+        y_score = np.clip(np.nan_to_num(given, nan=0.0), 0, 1)
+        return Scores(examples.ids, examples.labels, y_score, int((given != y_score).sum()))
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.

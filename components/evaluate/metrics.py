@@ -1,9 +1,9 @@
-"""The figures of a multi-label classifier, each beside what classifiers get that look at no image.
+"""Metrics of a multi-label classifier, each beside its baseline: what a trivial classifier scores, which sees no image.
 
-Conventions. F1 is scikit-learn's with `zero_division=0`, as in the competition, whose metric is the macro F1: a class that no
-sample shows counts as 0 there, for the model and for every floor alike; so does one that is never predicted. Average precision
-and ROC AUC have no value for a class that all samples show or none: their macro averages are over the other classes, and are
-left out where there is none. Accuracy is the paper's: of all pairs of sample and class, at a threshold of 0.5.
+Conventions. F1 is scikit-learn's with `zero_division=0`, as in the competition, whose metric is the macro F1: a class that is
+absent from all samples, or never predicted, counts as 0 there, for the model and the baselines alike. Average precision and ROC
+AUC are undefined for a class that all samples show or none: macro averages skip such classes, and are left out if no other is
+left. Accuracy is element-wise at a threshold of 0.5, as in the paper.
 """
 
 from dataclasses import dataclass
@@ -29,31 +29,45 @@ TITLES = {
 }
 
 ALWAYS_NO, CLASS_PRIOR, THREE_COMMONEST = "always_no", "class_prior", "three_commonest"
-# The floors by name, and what they are.
-FLOOR_TITLES = {
-    ALWAYS_NO: "always answering no",
-    CLASS_PRIOR: "class prior",
-    THREE_COMMONEST: "perfect on the 3 commonest classes",
-}
-# Which of the floors that know nothing is the higher one, or the natural one. The class prior's decisions are always yes.
-_HIGHER_FLOOR = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}
+BASELINE_TITLES = {ALWAYS_NO: "predicting nothing", CLASS_PRIOR: "class frequencies"}
+# What else scores stand beside. It knows labels, so it is no baseline, and has no part in the verdict.
+REFERENCE_TITLES = {THREE_COMMONEST: "perfect on the 3 commonest classes"}
+# A metric's baseline is that of the class frequencies, which predict everything, except where predicting nothing scores higher.
+_METRIC_BASELINES = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a classifier says: `y_score`, probabilities, and `y_pred`, bool, both of shape (samples, classes)."""
+    """A classifier's `y_score` (probabilities) and `y_pred` (bool), both of shape (samples, classes)."""
 
     y_score: np.ndarray
     y_pred: np.ndarray
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What a model says of one split.
+
+    Attributes:
+        ids: The samples.
+        y_true: bool, shape (samples, classes).
+        y_score: Probabilities: float32, the same shape. Values out of range are clipped to 0 or 1, and NaN is 0.
+        num_invalid: How many of them were not numbers from 0 to 1.
+    """
+
+    ids: list[str]
+    y_true: np.ndarray
+    y_score: np.ndarray
+    num_invalid: int = 0
+
+
+@dataclass(frozen=True)
 class ClassScore:
-    """How one class is recognised on one split.
+    """The metrics of one class on one split.
 
     Attributes:
         support: The number of samples that show it. Where it is 0, F1 counts as 0 in the macro average and says nothing else.
-        f1_floor: That of always answering yes.
+        f1_baseline: F1 of predicting the class for every sample.
         average_precision: None where no sample shows the class, or all do.
         f1_low: The interval of F1, where it has one.
     """
@@ -63,7 +77,7 @@ class ClassScore:
     precision: float
     recall: float
     f1: float
-    f1_floor: float
+    f1_baseline: float
     average_precision: float | None
     threshold: float
     f1_low: float | None = None
@@ -101,50 +115,62 @@ def has_both_answers(y_true: np.ndarray) -> np.ndarray:
     return np.asarray(y_true.any(axis=0) & ~y_true.all(axis=0))
 
 
-def floor_answers(y_true: np.ndarray) -> dict[str, Answers]:
-    """What the classifiers say that look at no image, and one that knows only what is common.
+def baseline_answers(y_true: np.ndarray) -> dict[str, Answers]:
+    """The answers of trivial classifiers, by name.
 
-    `always_no` says no to everything. `class_prior` gives each class its own share of these samples as its probability, the
-    best constant there is, and decides for yes, the best constant decision as far as F1 goes. `three_commonest` knows all about
-    the three commonest classes and says no to the others; where these are more than half of the classes, that is no floor.
+    `always_no` predicts nothing. `class_prior` scores each class with its frequency in these samples, the best constant score,
+    and predicts everything, the best constant prediction in terms of F1.
+
+    Args:
+        y_true: bool, shape (samples, classes).
     """
     nothing = np.zeros(y_true.shape, np.float32)
     prior = np.broadcast_to(y_true.mean(axis=0, dtype=np.float32), y_true.shape)
+    return {ALWAYS_NO: Answers(nothing, nothing > 0), CLASS_PRIOR: Answers(prior, np.ones_like(y_true))}
+
+
+def reference_answers(y_true: np.ndarray) -> dict[str, Answers]:
+    """The answers of a classifier that is perfect on the three commonest classes and never predicts another, by name.
+
+    Empty if these are more than half of the classes, or the only ones in the samples: it would say nothing.
+
+    Args:
+        y_true: bool, shape (samples, classes).
+    """
     commonest = np.argsort(-y_true.sum(axis=0), kind="stable")[:3]
     three = np.zeros_like(y_true)
     three[:, commonest] = y_true[:, commonest]
-    floors = {ALWAYS_NO: Answers(nothing, nothing > 0), CLASS_PRIOR: Answers(prior, np.ones_like(y_true))}
-    if 2 * len(commonest) <= y_true.shape[1] and (three != y_true).any():
-        floors[THREE_COMMONEST] = Answers(three.astype(np.float32), three)
-    return floors
+    if 2 * len(commonest) > y_true.shape[1] or (three == y_true).all():
+        return {}
+    return {THREE_COMMONEST: Answers(three.astype(np.float32), three)}
 
 
 def scoreboard(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray | float) -> dict[str, float]:
-    """The figures over all classes, each beside its floor.
+    """The metrics over all classes, each beside its baseline.
 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
-        thresholds: From where on a probability is a yes: one, or one a class.
+        thresholds: A class is predicted from this probability on: one threshold, or one per class.
 
     Returns:
-        Each figure by its name, and as `<name>_floor` the class prior's, whose decisions are always yes; for the accuracies
-        that of always answering no.
+        Each metric by its name, and its baseline as `<name>_baseline`: that of the class frequencies, or for accuracies that of
+        predicting nothing.
     """
-    floors = {name: figures(y_true, answers) for name, answers in floor_answers(y_true).items()}
-    return beside_floors(figures(y_true, Answers(y_score, y_score >= thresholds)), floors)
+    baselines = {name: figures(y_true, answers) for name, answers in baseline_answers(y_true).items()}
+    return beside_baselines(figures(y_true, Answers(y_score, y_score >= thresholds)), baselines)
 
 
-def beside_floors(found: dict[str, float], floors: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Adds to figures their floors, as `scoreboard` does: `floors` has the figures of each of `floor_answers`."""
-    return found | {f"{name}_floor": floors[_HIGHER_FLOOR.get(name, CLASS_PRIOR)][name] for name in found}
+def beside_baselines(found: dict[str, float], baselines: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Adds to metrics their baselines, as in `scoreboard`, from the metrics of each of `baseline_answers`."""
+    return found | {f"{name}_baseline": baselines[_METRIC_BASELINES.get(name, CLASS_PRIOR)][name] for name in found}
 
 
 def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray, names: list[str]) -> list[ClassScore]:
     """The figures of each class."""
     y_pred = y_score >= thresholds
     precision, recall, f1, support = metrics.precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
-    floor = metrics.f1_score(y_true, np.ones_like(y_true), average=None, zero_division=0)
+    baseline = metrics.f1_score(y_true, np.ones_like(y_true), average=None, zero_division=0)
     ranked = has_both_answers(y_true)
     return [
         ClassScore(
@@ -153,7 +179,7 @@ def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray
             precision=float(precision[k]),
             recall=float(recall[k]),
             f1=float(f1[k]),
-            f1_floor=float(floor[k]),
+            f1_baseline=float(baseline[k]),
             average_precision=float(metrics.average_precision_score(y_true[:, k], y_score[:, k])) if ranked[k] else None,
             threshold=float(thresholds[k]),
         )

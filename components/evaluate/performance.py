@@ -1,56 +1,59 @@
-"""The figures of one model on one side of the split, each with its interval."""
+"""The metrics of one model on one split, each with its interval."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.evaluate.blessing import FloorGain
+from components.evaluate.blessing import BaselineGain
 from components.evaluate.bootstrap import Floats, Resamples, are_common, interval, resample_class_f1, resample_figures
 from components.evaluate.metrics import (
-    FLOOR_TITLES,
+    BASELINE_TITLES,
     Answers,
     ClassScore,
-    beside_floors,
+    Scores,
+    baseline_answers,
+    beside_baselines,
     class_scores,
     figures,
-    floor_answers,
+    reference_answers,
 )
-from components.evaluate.scores import Scores
 
 
 @dataclass(frozen=True)
 class Performance:
-    """What a model got.
+    """The metrics of a model.
 
     Attributes:
-        metrics: Each figure by its name, its interval as `_low` and `_high`, its floor as `_floor`.
-        floors: The figures of each floor, by its name.
-        classes: The figures of each class.
-        floor_gains: How far its macro F1 is above each floor's.
+        metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`.
+        baselines: The metrics of each trivial classifier, by its name.
+        references: The metrics of what else they stand beside, by its name.
+        classes: The metrics of each class.
+        baseline_gains: How far the macro F1 is above each baseline's.
     """
 
     metrics: dict[str, float]
-    floors: dict[str, dict[str, float]]
+    baselines: dict[str, dict[str, float]]
+    references: dict[str, dict[str, float]]
     classes: list[ClassScore]
-    floor_gains: list[FloorGain]
+    baseline_gains: list[BaselineGain]
 
 
 def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarray, names: list[str], seed: int) -> Performance:
-    """Judges a model.
+    """Measures a model.
 
     Args:
-        scores: What it says of some samples.
+        scores: The model's probabilities for some samples.
         thresholds: float32, shape (classes,).
         groups: The near-duplicate group of each sample, as numbers from 0 on without gaps.
-        names: Of the classes.
-        seed: Of the resamples.
+        names: The class names.
+        seed: Seeds the resamples.
     """
     y_true = scores.y_true
     answers = Answers(scores.y_score, scores.y_score >= thresholds)
     resamples = Resamples(groups, seed)
-    blind = floor_answers(y_true)
-    floors = {name: figures(y_true, floor) for name, floor in blind.items()}
-    metrics = beside_floors(figures(y_true, answers), floors)
+    trivial = baseline_answers(y_true)
+    baselines = {name: figures(y_true, baseline) for name, baseline in trivial.items()}
+    metrics = beside_baselines(figures(y_true, answers), baselines)
     class_f1 = resample_class_f1(y_true, answers.y_pred, resamples)
     for name, values in resample_figures(y_true, answers, class_f1, resamples).items():
         band = interval(metrics[name], values)
@@ -61,14 +64,20 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
         classes[k] = replace(classes[k], f1_low=max(0.0, band.low), f1_high=min(1.0, band.high))
     return Performance(
         metrics=metrics,
-        floors=floors,
+        baselines=baselines,
+        references={name: figures(y_true, reference) for name, reference in reference_answers(y_true).items()},
         classes=classes,
-        floor_gains=[
-            _floor_gain(FLOOR_TITLES[name], metrics["f1_macro"], floors[name]["f1_macro"], class_f1 - of_floor)
-            for name, of_floor in ((name, resample_class_f1(y_true, floor.y_pred, resamples)) for name, floor in blind.items())
+        baseline_gains=[
+            _baseline_gain(
+                BASELINE_TITLES[name],
+                metrics["f1_macro"],
+                baselines[name]["f1_macro"],
+                class_f1 - resample_class_f1(y_true, baseline.y_pred, resamples),
+            )
+            for name, baseline in trivial.items()
         ],
     )
 
 
-def _floor_gain(title: str, f1_macro: float, floor: float, differences: Floats) -> FloorGain:
-    return FloorGain(title, floor, interval(f1_macro - floor, differences.mean(axis=1)))
+def _baseline_gain(title: str, f1_macro: float, baseline: float, differences: Floats) -> BaselineGain:
+    return BaselineGain(title, baseline, interval(f1_macro - baseline, differences.mean(axis=1)))

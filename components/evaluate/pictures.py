@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.manifest import Examples
-from components.artifacts.records import read_split
+from components.artifacts.examples import ExampleReader
 from components.evaluate.inference import ExportedModel
+from components.evaluate.metrics import Scores
 from components.evaluate.report_data import Picture, Pictures
-from components.evaluate.scores import Scores
 
 # Of the images that show a class, the one with the highest probability and the one with the lowest; of the others, the highest.
 BEST, WORST, OTHER = "best", "worst", "other"
@@ -27,7 +26,7 @@ _HEAT_OPACITY = 0.7
 
 @dataclass(frozen=True)
 class Choice:
-    """A sample to show for a class, by its position on the side of the split."""
+    """A sample to show for a class, by its position in the split."""
 
     label: int
     kind: str
@@ -53,13 +52,13 @@ def choose_pictures(y_true: np.ndarray, y_score: np.ndarray) -> list[Choice]:
     return chosen
 
 
-def draw_pictures(model: ExportedModel, examples: Examples, split: str, judged: Scores) -> Pictures:
-    """Draws the chosen images, with activation maps where the model gives maps of more than one place."""
+def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores) -> Pictures:
+    """Draws the chosen images of a split, with activation maps where the model gives maps of more than one place."""
     chosen = choose_pictures(judged.y_true, judged.y_score)
     if not chosen:
         return Pictures([], "")
     positions = sorted({choice.position for choice in chosen})
-    pixels = _read_pixels(examples, split, positions)
+    pixels = {position: examples.pixels(position) for position in positions}
     maps = model.activation_maps(np.stack([pixels[position] for position in positions]))
     if maps is None or maps.shape[1] * maps.shape[2] == 1:  # small images leave the network one place: nothing to see
         return Pictures([_picture(choice, pixels[choice.position], None) for choice in chosen], "")
@@ -74,15 +73,6 @@ def draw_pictures(model: ExportedModel, examples: Examples, split: str, judged: 
 
 def _by_label(chosen: Sequence[Choice]) -> Iterable[tuple[int, list[Choice]]]:
     return [(label, [c for c in chosen if c.label == label]) for label in {c.label for c in chosen}]
-
-
-def _read_pixels(examples: Examples, split: str, positions: Sequence[int]) -> dict[int, np.ndarray]:
-    wanted = set(positions)
-    return {
-        position: example["pixels"]
-        for position, example in enumerate(read_split(examples, split).take(max(wanted) + 1).as_numpy_iterator())
-        if position in wanted
-    }
 
 
 def _picture(choice: Choice, pixels: np.ndarray, heat: np.ndarray | None) -> Picture:

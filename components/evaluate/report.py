@@ -1,4 +1,4 @@
-"""The evaluation report: what the model can do, beside what a blind classifier gets, and where it errs."""
+"""The evaluation report: how good the model is, beside its baselines, and where it errs."""
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.calibration import calibration_section

@@ -25,16 +25,16 @@ def evaluate(
         model: The SavedModel that would be served.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
-        metrics: Each figure with its interval and with what a classifier that looks at no image gets; F1 of each class.
+        metrics: Each metric with its interval and its baseline, the score of a trivial classifier; F1 of each class.
         class_metrics: ROC curve and confusion matrix over all pairs of sample and class.
         thresholds: The fitted thresholds (JSON).
         blessing: The verdict with its reasons (JSON).
         evaluation_report: A page on all of it.
         model_name: The folder of the model's versions.
-        blessing_min_gain: How much more macro F1 than the champion a model must have on the same samples; and than the floors,
-            with all of the gain's 95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
+        blessing_min_gain: How far the macro F1 must be above the champion's on the same samples, and above the baselines with
+            all of the gain's 95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
         blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band.
-        seed: Of the bootstrap and of the folds that thresholds are compared on.
+        seed: Seeds the bootstrap and the folds that thresholds are compared on.
     """
     import json
     import logging

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.artifacts.f1 import f1_macro
+from components.artifacts.labels import f1_macro
 from components.evaluate.bootstrap import MIN_GROUPS, Interval, Resamples, interval, resample_class_f1
 
 # How many positives a class needs to be half as far from the common threshold as its own best one is.

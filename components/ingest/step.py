@@ -7,7 +7,6 @@ def ingest(
     source: str,
     data_root: str,
     raw_images: Output[Dataset],
-    seed: int = 0,
     include_test: bool = False,
     parallel_transfers: int = 16,
     classes: str = "",
@@ -20,11 +19,10 @@ def ingest(
 
     Args:
         source: kaggle:<competition>, dir:<folder or gs://...> with train.csv and images (<Id>_<filter>.png or file_pattern), or
-            synthetic:<number of samples>. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or
-            kaggle.json.
+            synthetic:<number of samples>[@<series>]; the series is 0 by default, and another one has other samples. Kaggle's
+            credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         raw_images: Points at the index and the images, with counts, licence and fingerprint.
-        seed: The series that synthetic samples are drawn from.
         include_test: Also bring the samples of the source's test set, which have no labels.
         parallel_transfers: How many transfers are in flight at once.
         classes: Your own classes: a CSV file (a path or gs://...) with the columns index,name. Empty: the competition's 28.
@@ -47,14 +45,13 @@ def ingest(
         check_parameters(
             source=source,
             data_root=data_root,
-            seed=seed,
             parallel_transfers=parallel_transfers,
             classes=classes,
             file_pattern=file_pattern,
             filters=filters,
         )
         class_names = class_names_of(classes)
-        opened = open_source(source, seed, class_names, include_test, ImageNames(file_pattern, filters))
+        opened = open_source(source, class_names, include_test, ImageNames(file_pattern, filters))
         known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
         version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
         version.save(raw_images)

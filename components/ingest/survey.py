@@ -34,7 +34,7 @@ def survey(source: str, include_test: bool = False, classes: str = "", image_nam
     kind, _, name = source.partition(":")
     if kind == "kaggle":
         return _survey_archive(RemoteFile(partial(find_archive, name)), include_test)
-    opened = open_source(source, 0, class_names_of(classes), include_test, image_names)
+    opened = open_source(source, class_names_of(classes), include_test, image_names)
     num_samples = sum(not listed.reason for listed in opened.listed())
     if opened.is_drawn:
         return Survey(num_samples, None)

@@ -47,7 +47,7 @@ def preview(source: Source, class_names: Sequence[str], by_class: bool) -> Previ
         ValueError: If not one sample can be drawn, with the reasons.
     """
     if by_class and isinstance(source, Synthetic):
-        return Preview(_small(contact_sheet(class_examples(source.seed), class_names)), [])
+        return Preview(_small(contact_sheet(class_examples(source.series), class_names)), [])
     images: dict[str, list[SourceImage]] = defaultdict(list)
     for image in (image for chunk in source.chunks() for image in chunk):
         images[image.sample_id].append(image)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.artifacts.manifest import Examples
+from components.artifacts.examples import ExampleReader
 from components.runtime.progress import progress_bar
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.devices import Devices
@@ -21,7 +21,6 @@ from components.train.inputs import Epoch, images_per_step, plan_epoch, steps_pe
 from components.train.learner import Learner
 from components.train.model import follow_short_epochs
 from components.train.recipes import Recipe
-from components.train.record_files import RecordFiles
 from components.train.schedule import learning_rate
 from components.train.validation import Validation
 
@@ -34,8 +33,8 @@ _SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 60.0
 
 def train(
     network: keras.Model,
-    examples: Examples,
-    records: RecordFiles,
+    examples: ExampleReader,
+    validation_examples: ExampleReader,
     recipe: Recipe,
     seed: int,
     checkpoints: Checkpoints,
@@ -46,8 +45,8 @@ def train(
 
     Args:
         network: From float32 pixels to logits, as `model.build_model` makes it.
-        examples: What to train and to validate on, on local disk.
-        records: Those to train on.
+        examples: What to train on.
+        validation_examples: What to validate on.
         recipe: How.
         seed: Of the order of the data and of the augmentation.
         checkpoints: Where to carry on from, and to save to.
@@ -60,17 +59,17 @@ def train(
     Raises:
         FloatingPointError: If the loss is no number any more.
     """
-    _log.info("%d examples to train on", len(records.descriptions[0]))  # read once with their checksums: damage shows now
-    num_steps = steps_per_epoch(records, recipe.batch_size)
+    _log.info("%d examples to train on", len(examples))
+    num_steps = steps_per_epoch(examples, recipe.batch_size)
     follow_short_epochs(network, num_steps)
     with devices.strategy.scope():
         learner = Learner(network, recipe, num_steps, devices.strategy)
     training = _Training(learner, recipe, checkpoints, devices)
     training.restore()
-    history, validation = training.history, Validation(network, examples, recipe)
-    plan = lru_cache(maxsize=2)(partial(plan_epoch, records, recipe, seed))  # at the end of an epoch the next is read already
-    batches = _batches(records, plan, range(learner.num_steps, recipe.epochs * num_steps), devices)
-    size = images_per_step(records, recipe.batch_size)
+    history, validation = training.history, Validation(network, validation_examples, recipe)
+    plan = lru_cache(maxsize=2)(partial(plan_epoch, examples, recipe, seed))  # at the end of an epoch the next is read already
+    batches = _batches(examples, plan, range(learner.num_steps, recipe.epochs * num_steps), devices)
+    size = images_per_step(examples, recipe.batch_size)
     with training.saved_when_stopped(), progress_bar(recipe.epochs * num_steps * size, "images") as progress:
         progress.update(learner.num_steps * size)
         progress.unpause()
@@ -168,10 +167,10 @@ def _weights(network: keras.Model, weights: list[np.ndarray]) -> Iterator[None]:
         network.set_weights(own)
 
 
-def _batches(records: RecordFiles, plan: Callable[[int], Epoch], steps: range, devices: Devices) -> Iterator[Any]:
+def _batches(examples: ExampleReader, plan: Callable[[int], Epoch], steps: range, devices: Devices) -> Iterator[Any]:
     """The batches of these steps, distributed to the devices."""
     rows = devices.rows(plan(0).numbers.shape[1])
-    return map(devices.distribute, training_batches(records, plan, steps, rows))
+    return map(devices.distribute, training_batches(examples, plan, steps, rows))
 
 
 def _check_finite(value: float, name: str, place: str, rate: float) -> None:

@@ -1,4 +1,4 @@
-"""The input pipeline: from TFRecords to batches, in an order that depends on nothing but the seed and the epoch."""
+"""The input pipeline: from examples to batches, in an order that depends on nothing but the seed and the epoch."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -6,12 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
-from components.artifacts.manifest import Examples
-from components.artifacts.records import read_split
+from components.artifacts.examples import ExampleReader
 from components.train.recipes import Recipe
-from components.train.record_files import RecordFiles
 
 # Pixels, uint8 of shape (batch, height, width, channels); draws, float32 of shape (batch, 2): see `Epoch`; labels, float32 of
 # shape (batch, classes).
@@ -42,18 +39,18 @@ class Epoch:
         return len(self.numbers)
 
 
-def plan_epoch(records: RecordFiles, recipe: Recipe, seed: int, epoch: int) -> Epoch:
+def plan_epoch(examples: ExampleReader, recipe: Recipe, seed: int, epoch: int) -> Epoch:
     """Draws an epoch: as many images as there are, in whole batches.
 
     Without oversampling each image comes once; what does not fill a batch is left out, unless there is no other.
     """
     random = np.random.default_rng([seed, epoch])
-    size = images_per_step(records, recipe.batch_size)
-    num_steps = len(records) // size
+    size = images_per_step(examples, recipe.batch_size)
+    num_steps = len(examples) // size
     if recipe.oversampling:
-        numbers = random.permutation(_resample(class_balance(records.descriptions[1], recipe.oversampling), random))
+        numbers = random.permutation(_resample(class_balance(examples.labels, recipe.oversampling), random))
     else:
-        numbers = random.permutation(len(records))
+        numbers = random.permutation(len(examples))
     shape = num_steps, size
     return Epoch(
         numbers[: num_steps * size].reshape(shape),
@@ -62,14 +59,14 @@ def plan_epoch(records: RecordFiles, recipe: Recipe, seed: int, epoch: int) -> E
     )
 
 
-def images_per_step(records: RecordFiles, batch_size: int) -> int:
+def images_per_step(examples: ExampleReader, batch_size: int) -> int:
     """How many images a step has: fewer than asked for only where there are not as many."""
-    return min(batch_size, len(records))
+    return min(batch_size, len(examples))
 
 
-def steps_per_epoch(records: RecordFiles, batch_size: int) -> int:
+def steps_per_epoch(examples: ExampleReader, batch_size: int) -> int:
     """How many batches an epoch has."""
-    return len(records) // images_per_step(records, batch_size)
+    return len(examples) // images_per_step(examples, batch_size)
 
 
 def class_balance(labels: np.ndarray, strength: float) -> np.ndarray:
@@ -95,7 +92,7 @@ def _resample(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def training_batches(
-    records: RecordFiles, plan: Callable[[int], Epoch], steps: range, rows: slice = slice(None)
+    examples: ExampleReader, plan: Callable[[int], Epoch], steps: range, rows: slice = slice(None)
 ) -> Iterator[Batch]:
     """The batches of some steps, of as many epochs as they go over: at the end of one the next is read already.
 
@@ -104,7 +101,7 @@ def training_batches(
     takes to be copied.
 
     Args:
-        records: What to read.
+        examples: What to read.
         plan: Gives an epoch by its number, from 0. All have the same number of steps.
         steps: Which, counted from the beginning of the training.
         rows: Which images of each step, for one worker of several.
@@ -114,7 +111,7 @@ def training_batches(
     def read(step: int) -> Batch:
         epoch, number = divmod(step, steps_per_epoch)
         planned = plan(epoch)
-        pixels, labels = read_batch(records, planned.numbers[number, rows], planned.symmetries[number, rows])
+        pixels, labels = read_batch(examples, planned.numbers[number, rows], planned.symmetries[number, rows])
         return pixels, planned.draws[number, rows], labels
 
     readers = ThreadPoolExecutor(_NUM_READERS, "reader")
@@ -130,19 +127,12 @@ def training_batches(
         readers.shutdown(wait=False, cancel_futures=True)
 
 
-def read_batch(records: RecordFiles, numbers: np.ndarray, symmetries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def read_batch(examples: ExampleReader, numbers: np.ndarray, symmetries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images of these numbers, turned and mirrored, and their labels: as `training_batches` has them."""
-    pixels = np.empty((len(numbers), *records.shape), np.uint8)
+    pixels = np.empty((len(numbers), *examples.shape), np.uint8)
     for place, number, symmetry in zip(pixels, numbers, symmetries, strict=True):
-        _copy_turned(records.pixels(number), symmetry, place)
-    return pixels, records.descriptions[1][numbers].astype(np.float32)
-
-
-def evaluation_batches(examples: Examples, split: str, batch_size: int) -> tf.data.Dataset:
-    """All examples of one side of the split once, in order and as they are: (pixels, labels), as in `training_batches`."""
-    parsed = read_split(examples, split).map(lambda example: (example["pixels"], example["labels"]))
-    batches = parsed.apply(tf.data.experimental.assert_cardinality(examples.num_records(split))).batch(batch_size)
-    return batches.prefetch(tf.data.AUTOTUNE)
+        _copy_turned(examples.pixels(number), symmetry, place)
+    return pixels, examples.labels[numbers].astype(np.float32)
 
 
 def _copy_turned(pixels: np.ndarray, symmetry: int, to: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -29,7 +29,6 @@ class Learner:
         recipe: Recipe,
         steps_per_epoch: int,
         strategy: tf.distribute.Strategy,
-        is_compiled: bool = False,
     ) -> None:
         """Makes the optimiser.
 
@@ -38,7 +37,6 @@ class Learner:
             recipe: How it learns.
             steps_per_epoch: Running sums start anew after so many.
             strategy: On which devices.
-            is_compiled: Whether XLA compiles the forward and the backward pass, which takes a while at first.
 
         Raises:
             ValueError: If several devices are to compute in float16: see `precision.best_precision`.
@@ -46,7 +44,6 @@ class Learner:
         if strategy.num_replicas_in_sync > 1 and _is_float16(network):
             raise ValueError("precision: several devices cannot compute in float16: expected float32, bfloat16 or auto")
         self.network = network
-        self._is_compiled = is_compiled
         self._recipe, self._strategy, self._steps_per_epoch = recipe, strategy, steps_per_epoch
         self._learning = network.trainable_variables
         with strategy.scope():
@@ -166,10 +163,7 @@ class Learner:
         """What one device does. Returns its part of the mean loss and of the mean accuracy."""
         pixels, draws, labels = batch
         images = augment(pixels, draws, self._recipe.rotation_turns, self._recipe.brightness)
-        differentiate = partial(self._differentiate, learning)
-        if self._is_compiled:  # all but the rotation, which XLA does not have
-            differentiate = tf.function(differentiate, jit_compile=True)
-        logits, loss, gradients = differentiate(images, labels)
+        logits, loss, gradients = self._differentiate(learning, images, labels)
         self._optimizer.apply_gradients(zip(gradients, learning, strict=True))  # which adds up those of all devices
         for average, variable in zip(self._averages, self._learning, strict=False):
             average.assign(average * self._decay() + variable.value * (1 - self._decay()))

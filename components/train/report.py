@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import TrainedModel
 from components.reports.page import Section, figure, render_page, table
 from components.train.augmentation import augment
 from components.train.history import History
 from components.train.inputs import plan_epoch, read_batch
 from components.train.recipes import Recipe
-from components.train.record_files import RecordFiles
 
 _NUM_AUGMENTED = 4
 _NUM_VERSIONS = 4
@@ -41,8 +41,8 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
         [
             Section(
                 "The chosen epoch",
-                table(["", "training", "validation", "always answering no"], rows),
-                "Training figures are averages over the epoch, on augmented images. Accuracy means little beside its floor: "
+                table(["", "training", "validation", "predicting nothing"], rows),
+                "Training figures are averages over the epoch, on augmented images. Accuracy means little beside its baseline: "
                 "most classes are absent from most images.",
             ),
             Section(
@@ -63,19 +63,19 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
     )
 
 
-def augmented_pairs(records: RecordFiles, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
+def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
     """Some training images as they are stored, and as they are augmented in the first epochs."""
-    chosen = np.arange(min(_NUM_AUGMENTED, len(records)))
+    chosen = np.arange(min(_NUM_AUGMENTED, len(examples)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
     for epoch in range(_NUM_VERSIONS + 1):
-        plan = plan_epoch(records, recipe, seed, max(0, epoch - 1))
+        plan = plan_epoch(examples, recipe, seed, max(0, epoch - 1))
         order = plan.numbers.ravel()
         # Where these images come in the epoch; those that an epoch leaves out are augmented as its first are.
         places = [int(np.flatnonzero(order == number)[0]) if number in order else int(number) % order.size for number in chosen]
         symmetries, draws = plan.symmetries.ravel()[places], plan.draws.reshape(-1, 2)[places]
         if epoch == 0:
             symmetries, draws = np.zeros_like(symmetries), np.zeros_like(draws)
-        pixels, _ = read_batch(records, chosen, symmetries)
+        pixels, _ = read_batch(examples, chosen, symmetries)
         images = augment(tf.convert_to_tensor(pixels), draws, recipe.rotation_turns, recipe.brightness)
         for versions, image in zip(shown, np.asarray(images), strict=True):
             versions.append(image[:, :, :3])
@@ -90,8 +90,8 @@ def _curves(model: TrainedModel, history: History) -> Figure:
         axes.plot(epochs, history.curves[f"val_{name}"], label="validation", marker=".")
         axes.axvline(model.best_epoch, color="grey", linewidth=0.8, linestyle=":", label="chosen epoch")
         if name == "accuracy":
-            floor = model.metrics["val_accuracy_all_negative"]
-            axes.axhline(floor, color="firebrick", linewidth=0.8, linestyle="--", label="always answering no")
+            baseline = model.metrics["val_accuracy_all_negative"]
+            axes.axhline(baseline, color="firebrick", linewidth=0.8, linestyle="--", label="predicting nothing")
         _label(axes, name)
         axes.legend()
     return plot

@@ -33,7 +33,7 @@ def train(
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
         model: A SavedModel that takes the filters' PNG files, or pixels.
-        training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of always answering no.
+        training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of predicting nothing.
         training_report: A page with the curves, and images as the network sees them.
         recipe: How to train: paper, strong, or plateau.
         weights: imagenet (downloaded by Keras), none, or the path or gs:// address of a file of Keras weights.
@@ -46,7 +46,7 @@ def train(
         warm_start: Start from the champion's weights, if one is served, fits the examples, and was trained on none of those
             that the new model is judged on; else as weights says.
         model_name: The folder of the model's versions.
-        seed: Of the initial weights, the order of the data and the augmentation.
+        seed: Seeds the initial weights, the order of the data and the augmentation.
     """
     import logging
     from pathlib import Path

@@ -12,19 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from components import storage
+from components.artifacts.examples import ExampleReader, open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
-from components.artifacts.staging import staged
 from components.serving.champion import Champion
 from components.train.checkpoint import Checkpoints
 from components.train.devices import open_devices
 from components.train.export import check_export, export_model
 from components.train.fit import train
 from components.train.history import History
-from components.train.inputs import evaluation_batches
 from components.train.logs import TensorBoardLogs
 from components.train.model import build_backbone, build_model
 from components.train.precision import computing_in
-from components.train.record_files import RecordFiles, open_records
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
@@ -54,11 +52,18 @@ def train_model(
     uri = settings.uri(examples, data_root)
     start = Start.choose(settings.weights, settings.warm_start, champion, examples, uri)
     _log.info("training starts from %s", start.words)
-    with staged(examples, ("train", "validation")) as local:
-        return _train_staged(local, transform_graph, uri, settings, start)
+    with open_splits(examples, ("train", "validation")) as splits:
+        return _train(examples, splits, transform_graph, uri, settings, start)
 
 
-def _train_staged(examples: Examples, transform_graph: Path, uri: str, settings: TrainSettings, start: Start) -> TrainedModel:
+def _train(
+    examples: Examples,
+    splits: dict[str, ExampleReader],
+    transform_graph: Path,
+    uri: str,
+    settings: TrainSettings,
+    start: Start,
+) -> TrainedModel:
     devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
     logs = TensorBoardLogs(storage.join(uri, "logs"))
@@ -67,9 +72,8 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, settings:
     weights = NONE if start.champion_uri else settings.weights
     recipe = settings.recipe if weights != NONE else replace(settings.recipe, warmup_epochs=0)
     constants = read_constants(transform_graph)
-    records = open_records(examples, "train")
     # What the model has seen, in all its trainings. Read now: an old version may be removed while this one trains.
-    ids = sorted({*records.descriptions[0], *start.training_ids()})
+    ids = sorted({*splits["train"].ids, *start.training_ids()})
 
     def build(weights: str) -> keras.Model:
         backbone = build_backbone(recipe.backbone, examples.image_size_px, len(examples.channels), weights)
@@ -82,13 +86,13 @@ def _train_staged(examples: Examples, transform_graph: Path, uri: str, settings:
             if start.champion_uri:
                 start.give_weights(network)
         on_epoch = logs.write if devices.is_chief else lambda _: None
-        history = train(network, examples, records, recipe, settings.seed, checkpoints, devices, on_epoch)
+        history = train(network, splits["train"], splits["validation"], recipe, settings.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
         return _wait_for_chief(uri)
     # What is served computes in float32 everywhere, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())
-    published = _publish(exact, examples, records, ids, uri, settings, start, history, precision)
+    published = _publish(exact, examples, splits, ids, uri, settings, start, history, precision)
     checkpoints.clear()
     return published
 
@@ -108,7 +112,7 @@ def _wait_for_chief(uri: str) -> TrainedModel:
 def _publish(
     network: keras.Model,
     examples: Examples,
-    records: RecordFiles,
+    splits: dict[str, ExampleReader],
     ids: list[str],
     uri: str,
     settings: TrainSettings,
@@ -131,7 +135,7 @@ def _publish(
         started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,
-        metrics=history.at_best() | {"val_accuracy_all_negative": all_negative_accuracy(examples, "validation")},
+        metrics=history.at_best() | {"val_accuracy_all_negative": 1 - float(splits["validation"].labels.mean())},
     )
     views = settings.recipe.views
     with tempfile.TemporaryDirectory() as temp_dir:
@@ -139,10 +143,10 @@ def _publish(
         folder.mkdir()
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
         export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, views)
-        _check_export(folder / MODEL, network, examples, views)
+        _check_export(folder / MODEL, network, splits["validation"], views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        augmented = augmented_pairs(records, settings.recipe, settings.seed)
+        augmented = augmented_pairs(splits["train"], settings.recipe, settings.seed)
         page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)
@@ -171,14 +175,8 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
     return {name: outputs[name][0].numpy() for name in ("channel_mean", "channel_std", "class_counts")}
 
 
-def all_negative_accuracy(examples: Examples, split: str) -> float:
-    """The element-wise accuracy on a side of the split of answering "no" to every class: the floor under any accuracy."""
-    labels = np.concatenate([labels for _, labels in evaluation_batches(examples, split, 256).as_numpy_iterator()])
-    return float(1.0 - labels.mean())
-
-
-def _check_export(folder: Path, network: keras.Model, examples: Examples, num_views: int) -> None:
-    pixels, _ = next(evaluation_batches(examples, "validation", 8).as_numpy_iterator())
+def _check_export(folder: Path, network: keras.Model, examples: ExampleReader, num_views: int) -> None:
+    pixels = next(examples.batches(8))
     difference = check_export(folder, network, pixels, num_views)
     if not difference <= _EXPORT_TOLERANCE:
         raise RuntimeError(f"The exported model's probabilities differ from the network's by {difference}: not published")

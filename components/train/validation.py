@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.f1 import f1_macro
-from components.artifacts.manifest import Examples
-from components.train.inputs import evaluation_batches
+from components.artifacts.examples import ExampleReader
+from components.artifacts.labels import f1_macro
 from components.train.losses import LOSSES
 from components.train.recipes import Recipe
 
@@ -18,10 +17,10 @@ _NUM_THRESHOLDS = 50
 class Validation:
     """Judges a network on images as they are."""
 
-    def __init__(self, network: keras.Model, examples: Examples, recipe: Recipe) -> None:
+    def __init__(self, network: keras.Model, examples: ExampleReader, recipe: Recipe) -> None:
         """Prepares to judge by the recipe's loss, in its batches."""
         self._loss = LOSSES[recipe.loss]
-        self._batches = evaluation_batches(examples, "validation", recipe.batch_size)
+        self._examples, self._batch_size = examples, recipe.batch_size
 
         @tf.function(reduce_retracing=True)
         def answer(pixels: tf.Tensor) -> Any:
@@ -31,12 +30,12 @@ class Validation:
 
     def judge(self) -> dict[str, float]:
         """`val_loss` (over the split as one batch), `val_accuracy` at 0.5, and `val_f1_macro`."""
-        answers = [(self._answer(pixels), labels) for pixels, labels in self._batches]
-        logits, labels = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+        y_true = self._examples.labels
+        logits = np.concatenate([self._answer(tf.constant(pixels)) for pixels in self._examples.batches(self._batch_size)])
         return {
-            "val_loss": float(tf.reduce_mean(self._loss(labels, logits))),
-            "val_accuracy": float(((logits > 0) == (labels > 0.5)).mean()),
-            "val_f1_macro": best_f1_macro(labels > 0.5, logits),
+            "val_loss": float(tf.reduce_mean(self._loss(y_true.astype(np.float32), logits))),
+            "val_accuracy": float(((logits > 0) == y_true).mean()),
+            "val_f1_macro": best_f1_macro(y_true, logits),
         }
 
 

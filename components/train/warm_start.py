@@ -11,8 +11,8 @@ import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
 from components import storage
+from components.artifacts.examples import read_column
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
-from components.artifacts.samples import read_column
 from components.serving.champion import Champion
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def _obstacle(champion: Champion | None, examples: Examples) -> str:
     if seen := held_back & _training_ids(champion.uri):
         return (
             f"version {champion.version} was trained on {len(seen)} of the {len(held_back)} samples that the new model is "
-            "judged on (it is of another split, or another seed)"
+            "judged on (it is of another split or split_seed)"
         )
     return ""
 

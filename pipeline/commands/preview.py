@@ -17,7 +17,6 @@ def preview(
     source: Annotated[str, typer.Argument(help="As the pipeline's parameter source, such as dir:<folder> or synthetic:28.")],
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="The series of synthetic samples.")] = 0,
     classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
     file_pattern: FilePattern = DEFAULT_PATTERN,
     filters: Filters = "",
@@ -35,9 +34,9 @@ def preview(
         from components.preview.preview import preview
 
         source, classes, out = located["source"], located["classes"], out.resolve()
-        check_parameters(source=source, seed=seed, classes=classes, file_pattern=file_pattern, filters=filters)
+        check_parameters(source=source, classes=classes, file_pattern=file_pattern, filters=filters)
         class_names = class_names_of(classes)
-        opened = open_source(source, seed, class_names, image_names=ImageNames(file_pattern, filters))
+        opened = open_source(source, class_names, image_names=ImageNames(file_pattern, filters))
         found = preview(opened, class_names, by_class)
         out.unlink(missing_ok=True)
         storage.write_bytes(str(out), found.page)

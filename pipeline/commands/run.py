@@ -28,7 +28,7 @@ def run(
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
-    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>.
+    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>[@<series>].
 
     What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
     data it says so in a minute. Each run writes a page, run.html, with all that it did.
@@ -92,9 +92,9 @@ class _StepView:
 def _summarise(finished: LocalRun, console: Console) -> None:
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
-    table = Table("Metric", judged_on, "floor", "the floor is", box=None)  # what 80 columns hold
+    table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # what 80 columns hold
     for figure in finished.figures():
-        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.floor:.3f}", figure.floor_title)
+        table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.baseline:.3f}", figure.baseline_title)
     console.print()
     console.print(table)
     console.print()

@@ -1,5 +1,8 @@
 """Small real files for the tests of the steps."""
 
+import csv
+import gzip
+import io
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +13,10 @@ import hypothesis
 import numpy as np
 import pytest
 
+from components import storage
 from components.artifacts.labels import FILTERS
-from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
+from components.artifacts.manifest import MODEL_MANIFEST, SAMPLES, Examples, Shard, TrainedModel
+from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 
 # How long an example takes depends on the machine, and says nothing about the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -21,6 +26,53 @@ MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
 MakeFolder = Callable[..., Path]
 MakeModel = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def publish_examples() -> Callable[..., Examples]:
+    """Publishes TFRecords with their table: `shards` has the samples of each shard of each split, as (id, pixels, labels)."""
+
+    def publish(
+        folder: Path,
+        shards: Mapping[str, Sequence[Sequence[tuple[str, np.ndarray, list[int]]]]],
+        class_names: Sequence[str],
+        groups: Mapping[str, str] | None = None,
+        **fields: object,
+    ) -> Examples:
+        folder.mkdir(parents=True)
+        written: dict[str, list[Shard]] = {split: [] for split in shards}
+        side_px = 0
+        table: list[list[object]] = [["id", "split", "shard", "offset", "group", "labels"]]
+        for split, of_split in shards.items():
+            for number, samples in enumerate(of_split):
+                name = f"{split}-{number:05d}-of-{len(of_split):05d}.tfrecord"
+                with RecordWriter(folder / name) as writer:
+                    for sample_id, pixels, labels in samples:
+                        side_px = len(pixels)
+                        offset = writer.write(frame_record(encode_example(sample_id, pixels, labels)))
+                        group = (groups or {}).get(sample_id, sample_id)
+                        table.append([sample_id, split, name, offset, group, " ".join(map(str, labels))])
+                shard = Shard(name=name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
+                written[split].append(shard)
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(table)
+        content: dict[str, object] = {
+            "fingerprint": "examples0",
+            "inputs": {},
+            "parameters": {},
+            "source": "dir:cells",
+            "licence": "none",
+            "image_size_px": side_px,
+            "channels": ["red", "green", "blue"],
+            "class_names": list(class_names),
+            "shards": written,
+            "num_quarantined": 0,
+        }
+        examples = Examples.model_validate(content | {"uri": str(folder), "attempt": "0"} | fields)
+        storage.write_bytes(examples.file_uri(SAMPLES), gzip.compress(text.getvalue().encode()))
+        return examples
+
+    return publish
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,15 @@ def test_a_parameter_has_one_default_in_the_step_and_in_the_pipeline(step: str) 
         assert definition["description"], name
 
 
+def test_seed_reaches_neither_the_data_nor_the_split() -> None:
+    def takes(name: str) -> set[str]:
+        inputs = {step: SPEC["components"][f"comp-{step}"].get("inputDefinitions", {}) for step in load_steps()}
+        return {step for step, definitions in inputs.items() if name in definitions.get("parameters", {})}
+
+    assert takes("seed") == {"train", "evaluate"}
+    assert takes("split_seed") == {"convert"}
+
+
 def test_arguments_are_read_as_the_parameters_types() -> None:
     words = ["epochs=3", "learning_rate=1e-4", "source=dir:/a=b", 'gpu_node_selector={"pool": "gpu"}']
     expected: dict[str, Any] = {
@@ -62,7 +71,7 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("image_size_px=74", "image_size_px: expected a number from 75 to 3072"),
         ("split=sorted", "split: expected one of grouped, random"),
         ("source=ftp:x", "source: expected kaggle:"),
-        ("source=synthetic:many", "source: expected kaggle:"),
+        ("source=synthetic:many", "source: expected synthetic:"),
         ("model_name=../x", "model_name: expected letters"),
         ("validation_fraction=0.5 test_fraction=0.5", "expected a sum below 1"),
     ],

@@ -15,7 +15,7 @@ import yaml
 from components.artifacts.labels import format_target
 from components.synthetic.samples import render_sample
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
-from pipeline.local_run import FLOOR_TITLES
+from pipeline.local_run import BASELINE_TITLES
 
 # Of a run, below the test's folder: where its images are, and how many there are at first.
 IMAGES, NUM_DRAWN = "cells", 24
@@ -96,7 +96,7 @@ class TestDrawn:
         assert process.returncode == 0, process.stdout + process.stderr
         _assert_every_declared_output_is_there(_runs(folder)[0])
 
-    def test_it_shows_each_step_its_progress_and_the_metrics_beside_their_floors(
+    def test_it_shows_each_step_its_progress_and_the_metrics_beside_their_baselines(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         shown = finished[1].stdout
@@ -104,7 +104,7 @@ class TestDrawn:
             assert f"step {number}/5: {step}" in shown
         assert re.search(rf"{NUM_DRAWN}/{NUM_DRAWN} samples, 100 %, .* ETA 00:00", shown)
         for title in ("F1, macro average", "Accuracy at 0.5"):
-            assert re.search(rf"{title} +0\.\d{{3}} +0\.\d{{3}} +({'|'.join(FLOOR_TITLES.values())})", shown)
+            assert re.search(rf"{title} +0\.\d{{3}} +0\.\d{{3}} +({'|'.join(BASELINE_TITLES.values())})", shown)
         (page,) = re.findall(r"Evaluation report: (.*\.html)", shown)
         assert "<h1>Evaluation report</h1>" in Path(page).read_text()
 

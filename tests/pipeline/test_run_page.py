@@ -12,7 +12,7 @@ import yaml
 from components.evaluate import metrics as evaluate
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.graph import step_tasks
-from pipeline.local_run import FLOOR_TITLES, Figure, LocalRun
+from pipeline.local_run import BASELINE_TITLES, Figure, LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord
 
@@ -31,11 +31,11 @@ OWN: dict[str, dict[str, Any]] = {
     "model": {"epochs_trained": 12, "best_epoch": 9, "metrics": {"loss": 0.1}},
     "metrics": {"f1_macro": 0.4512, "f1_micro": 0.6, "accuracy": 0.97},
     "blessing": {
-        "floors": {
+        "baselines": {
             "always_no": {"f1_macro": 0.0, "f1_micro": 0.0, "accuracy": 0.942},
-            "class_prior": {"f1_macro": 0.096, "f1_micro": 0.105, "accuracy": 0.942},
-            "three_commonest": {"f1_macro": 0.107, "f1_micro": 0.101, "accuracy": 0.961},
-        }
+            "class_prior": {"f1_macro": 0.096, "f1_micro": 0.105, "accuracy": 0.938},
+        },
+        "references": {"three_commonest": {"f1_macro": 0.107, "f1_micro": 0.101, "accuracy": 0.961}},
     },
     "class_metrics": {"confidenceMetrics": [{"confidenceThreshold": 0.5}] * 100, "confusionMatrix": {"rows": []}},
     "pushed_model": {"pushed": True, "version": 2, "version_uri": "/serving/hpa/2"},
@@ -73,21 +73,22 @@ def _looks(page: str) -> list[str]:
     return re.findall(r'<g class="step (\w+)">', page)
 
 
-def test_each_figure_stands_beside_the_highest_floor_which_is_the_one_of_the_verdict(tmp_path: Path) -> None:
+def test_each_metric_stands_beside_its_highest_baseline(tmp_path: Path) -> None:
     record = make_run(tmp_path, load_steps())
     record.end("done")
     assert LocalRun(tmp_path).figures() == [
-        Figure("F1, macro average", 0.4512, 0.107, "perfect on the 3 commonest classes"),
-        Figure("F1, micro average", 0.6, 0.105, "class prior"),
-        Figure("Accuracy at 0.5", 0.97, 0.961, "perfect on the 3 commonest classes"),
+        Figure("F1, macro average", 0.4512, 0.096, "class frequencies"),
+        Figure("F1, micro average", 0.6, 0.105, "class frequencies"),
+        Figure("Accuracy at 0.5", 0.97, 0.942, "predicting nothing"),
     ]
     page = _write(tmp_path, record)
-    for text in ("0.107", "class prior", "perfect on the 3 commonest classes"):
+    for text in ("0.096", "class frequencies", "predicting nothing"):
         assert text in page
+    assert "3 commonest" not in page
 
 
-def test_the_floors_are_called_as_the_verdict_calls_them() -> None:
-    assert evaluate.FLOOR_TITLES == FLOOR_TITLES
+def test_the_baselines_have_the_titles_of_the_verdict() -> None:
+    assert evaluate.BASELINE_TITLES == BASELINE_TITLES
 
 
 def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:

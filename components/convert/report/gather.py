@@ -62,7 +62,7 @@ def _num_torn_by_chance(samples: Sequence[ReportSample], groups: Mapping[str, st
     labels = {sample.sample_id: sample.labels for sample in samples}
     batches = {sample.sample_id: sample.batch for sample in samples}
     with contextlib.suppress(ValueError):  # of very few samples, a random split leaves a side without any: it tears none
-        return len(torn_groups(groups, split_samples(labels, "random", fractions, parameters["seed"], batches)))
+        return len(torn_groups(groups, split_samples(labels, "random", fractions, parameters["split_seed"], batches)))
     return 0
 
 

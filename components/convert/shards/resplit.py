@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from components import storage
 from components.artifacts.manifest import Shard
-from components.artifacts.record_writer import RecordWriter, is_whole_record
+from components.artifacts.tfrecord import RecordWriter, is_whole_record
 from components.convert.shards.tasks import MAX_SHARD_SAMPLES, SHARD_BYTES, ConvertedSample, ShardPart, part_uri, shard_names
 from components.convert.split.sides import SPLITS
 from components.storage.read_ahead import read_ahead

@@ -7,7 +7,7 @@ from dataclasses import replace
 from components import storage
 from components.artifacts.index import ImageFile, Sample
 from components.artifacts.manifest import Shard
-from components.artifacts.record_writer import RecordWriter, encode_example, frame_record
+from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
 from components.convert.split.perceptual_hash import perceptual_hash
 from components.images.decode import decode_filters, stack_filters

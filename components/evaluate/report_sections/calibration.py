@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from components.evaluate.blessing import MAX_CALIBRATION_ERROR
 from components.evaluate.calibration import NUM_BINS, Reliability, reliability
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import FLOOR_COLOUR, MODEL_COLOUR, bare
+from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare
 from components.reports.page import Section, figure
 
 
@@ -26,7 +26,7 @@ def _diagram(found: Reliability) -> Figure:
     filled = found.counts > 0
     plot = Figure(figsize=(10.5, 3.8), layout="constrained")
     left, right = plot.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color=FLOOR_COLOUR, linewidth=1, linestyle="--")
+    left.plot([0, 1], [0, 1], color=BASELINE_COLOUR, linewidth=1, linestyle="--")
     sizes = 20 + 60 * np.sqrt(found.counts[filled] / found.counts.max())
     left.plot(found.mean_score[filled], found.positive_share[filled], color=MODEL_COLOUR, linewidth=1)
     left.scatter(found.mean_score[filled], found.positive_share[filled], s=sizes, color=MODEL_COLOUR)

@@ -1,4 +1,4 @@
-"""The model that is served now beside the new one."""
+"""The champion beside the challenger."""
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def champion_section(data: ReportData) -> Section:
     found = data.comparison
     if not found:
         served = data.evaluation.champion_version
-        words = f"Version {served} is the champion." if served else "There is no champion yet: the floors alone decide."
+        words = f"Version {served} is the champion." if served else "There is no champion yet: only the baselines count."
         return Section(_TITLE, paragraphs(words))
     if found.obstacle:
         words = f"{found.rival.capitalize()} cannot be asked about these samples: {found.obstacle}."

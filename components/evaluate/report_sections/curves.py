@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from components.evaluate.metrics import has_both_answers
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import CLASS_COLOUR, FLOOR_COLOUR, MODEL_COLOUR, bare, decimal, paragraphs
+from components.evaluate.report_sections.look import BASELINE_COLOUR, CLASS_COLOUR, MODEL_COLOUR, bare, decimal, paragraphs
 from components.reports.page import Section, figure
 
 _MAX_POINTS = 200
@@ -27,8 +27,8 @@ def curves_section(data: ReportData) -> Section:
         title,
         plots,
         "Whatever the threshold. Green: all pairs of sample and class; grey: each class. Below: the precision-recall curve of "
-        "each class, with its average precision (AP) and the number of samples that show it; the red line is chance, the dot "
-        "where the threshold is.",
+        "each class, with its average precision (AP) and the number of samples that show it; the red line is the baseline, and "
+        "the dot is the threshold.",
     )
 
 
@@ -41,8 +41,8 @@ def _overview(data: ReportData, ranked: np.ndarray) -> Figure:
     y_true, y_score = data.y_true.ravel(), data.y_score.ravel()
     left.plot(*_precision_recall(y_true, y_score), color=MODEL_COLOUR, linewidth=2.2)
     right.plot(*_roc(y_true, y_score), color=MODEL_COLOUR, linewidth=2.2)
-    left.axhline(y_true.mean(), color=FLOOR_COLOUR, linewidth=1, linestyle="--")
-    right.plot([0, 1], [0, 1], color=FLOOR_COLOUR, linewidth=1, linestyle="--")
+    left.axhline(y_true.mean(), color=BASELINE_COLOUR, linewidth=1, linestyle="--")
+    right.plot([0, 1], [0, 1], color=BASELINE_COLOUR, linewidth=1, linestyle="--")
     for axes, x, y in ((left, "recall", "precision"), (right, "false positive rate", "true positive rate")):
         axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1.02))
         bare(axes)
@@ -56,7 +56,7 @@ def _by_class(data: ReportData, ranked: np.ndarray) -> Figure:
     for axes, k in zip(panels, ranked, strict=False):
         score = data.classes[k]
         axes.plot(*_precision_recall(data.y_true[:, k], data.y_score[:, k]), color=MODEL_COLOUR, linewidth=1.3)
-        axes.axhline(data.y_true[:, k].mean(), color=FLOOR_COLOUR, linewidth=0.8, linestyle="--")
+        axes.axhline(data.y_true[:, k].mean(), color=BASELINE_COLOUR, linewidth=0.8, linestyle="--")
         if data.y_pred[:, k].any():
             axes.plot(score.recall, score.precision, "o", color="#1b2733", markersize=4)
         axes.set_title(f"{score.name}\nAP {decimal(score.average_precision)} ({score.support})", fontsize=7.5)

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-MODEL_COLOUR, FLOOR_COLOUR, CLASS_COLOUR, CHAMPION_COLOUR = "#0f766e", "#b91c1c", "#94a3b8", "#c2660c"
+MODEL_COLOUR, BASELINE_COLOUR, CLASS_COLOUR, CHAMPION_COLOUR = "#0f766e", "#b91c1c", "#94a3b8", "#c2660c"
 
 
 def numbers(*values: str | float | None) -> list[Markup]:

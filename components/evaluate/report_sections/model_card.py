@@ -23,14 +23,14 @@ def model_card_section(data: ReportData) -> Section:
     """The model card."""
     trained, found, examples = data.trained, data.evaluation, data.examples
     size = f"{trained.image_size_px} x {trained.image_size_px} pixels of {', '.join(trained.channels)}"
-    sides = ", ".join(f"{examples.num_records(side):,} {side}" for side in examples.shards)
+    splits = ", ".join(f"{examples.num_records(name):,} {name}" for name in examples.shards)
     split = examples.parameters.get("split", "")
     recipe = ", ".join(f"{name} {value}" for name, value in sorted(trained.parameters.items()))
     f1 = f"{found.metrics['f1_macro']:.3f} ({span(found.metrics.get('f1_macro_low'), found.metrics.get('f1_macro_high'))})"
     rows: list[list[object]] = [
         ["Model", f"InceptionResNetV2 with one sigmoid for each of {len(trained.class_names)} classes; {size}"],
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
-        ["Data", f"{trained.source}; samples: {sides} (split: {split}); {examples.num_quarantined:,} left out as unusable"],
+        ["Data", f"{trained.source}; samples: {splits} (split: {split}); {examples.num_quarantined:,} left out as unusable"],
         ["Licence and credit of the data", trained.licence],
         ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
         ["Decisions", found.threshold_method],

@@ -1,32 +1,36 @@
-"""Every figure beside its floors."""
+"""Every metric beside its baselines and references."""
 
 from markupsafe import Markup
 
-from components.evaluate.metrics import FLOOR_TITLES, TITLES
+from components.evaluate.metrics import BASELINE_TITLES, REFERENCE_TITLES, TITLES
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import numbers, paragraphs, span, wide
 from components.reports.page import Section, table
 
 
 def scoreboard_section(data: ReportData) -> Section:
-    """The figures over all classes, with intervals and floors, and how the thresholds were chosen."""
+    """The metrics over all classes, with intervals and baselines, and how the thresholds were chosen."""
     found = data.evaluation
+    beside = found.baselines | found.references
     rows = [
         [
             title,
             *numbers(found.metrics[name], span(found.metrics.get(f"{name}_low"), found.metrics.get(f"{name}_high"))),
-            *numbers(*(figures.get(name) for figures in found.floors.values())),
+            *numbers(*(figures.get(name) for figures in beside.values())),
             *numbers(found.validation_metrics.get(name)),
         ]
         for name, title in TITLES.items()
         if name in found.metrics
     ]
-    header = ["Metric", "model", "95 % interval", *(FLOOR_TITLES[floor] for floor in found.floors), "model, on validation"]
+    titles = [f"baseline: {BASELINE_TITLES[name]}" for name in found.baselines]
+    titles += [f"reference: {REFERENCE_TITLES[name]}" for name in found.references]
+    header = ["Metric", "model", "95 % interval", *titles, "model, on validation"]
     return Section(
         "Scoreboard",
         wide(table(header, rows)) + paragraphs(_conventions(data), _thresholds(data)) + _ways(data),
         f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups of near-duplicates. A "
-        "figure is worth only what it is above the floors, which see no image.",
+        "baseline is what a trivial classifier scores: only what a metric gains over its baselines counts. A reference knows "
+        "labels, and has no part in the verdict.",
     )
 
 
@@ -34,10 +38,10 @@ def _conventions(data: ReportData) -> str:
     absent = [score.name for score in data.classes if not score.support]
     words = (
         "Conventions: a class that no sample shows, or that is never predicted, counts as 0 in the macro F1, for the model and "
-        "the floors alike, as in the competition (scikit-learn with zero_division=0). Macro averages of average precision and "
-        "ROC AUC are over the classes that some samples show and some do not. The class prior gives each class its share of "
-        "these samples as its probability, and decides for yes. Where classes are as rare as the published ones, intervals of "
-        "the macro F1 are somewhat too narrow: 82 to 87 of 100 hold the mean figure."
+        "the baselines alike, as in the competition (scikit-learn with zero_division=0). Macro averages of average precision "
+        "and ROC AUC are over the classes that some samples show and some do not. Class frequencies score each class with its "
+        "frequency in these samples, and predict everything. With classes as rare as the published ones, intervals of the "
+        "macro F1 are somewhat too narrow: 82 to 87 of 100 contain the mean."
     )
     return f"{words} No sample shows {', '.join(absent)}." if absent else words
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.parameters import parse_synthetic
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.source import Source
@@ -10,12 +11,12 @@ from components.ingest.sources.synthetic import Synthetic
 
 
 def open_source(
-    source: str, seed: int, class_names: Sequence[str], include_test: bool = False, image_names: ImageNames = COMPETITION_NAMES
+    source: str, class_names: Sequence[str], include_test: bool = False, image_names: ImageNames = COMPETITION_NAMES
 ) -> Source:
-    """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450` names.
+    """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450@3` names.
 
     Raises:
-        ValueError: If there is no such kind of source.
+        ValueError: If there is no such kind of source, or no such series.
         OSError: If it is not there, or cannot be reached.
     """
     kind, _, rest = source.partition(":")
@@ -24,7 +25,8 @@ def open_source(
     if kind == "dir":
         return Folder(rest, class_names, include_test, image_names)
     if kind == "synthetic":
-        return Synthetic(int(rest), seed)
+        return Synthetic(*parse_synthetic(rest))
     raise ValueError(
-        f"Expected the source kaggle:<competition>, dir:<folder> or synthetic:<number of samples>. Received: source={source}"
+        "Expected the source kaggle:<competition>, dir:<folder> or synthetic:<number of samples>[@<series>]. "
+        f"Received: source={source}"
     )

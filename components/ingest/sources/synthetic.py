@@ -1,4 +1,4 @@
-"""The source `synthetic:<n>`: the first n of an endless series of drawn samples."""
+"""The source `synthetic:<n>@<series>`: the first n samples of an endless series."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from components.synthetic import samples
 
 @dataclass(frozen=True)
 class Synthetic:
-    """The samples 0 to n-1 of a seed's series. Sample k is the same whatever n is, so that a larger n only adds samples."""
+    """The samples 0 to n-1 of a series. Sample k does not depend on n, so that a larger n only adds samples."""
 
     num_samples: int
-    seed: int
+    series: int = 0
     num_without_files: int = 0
     num_unlabelled: int = 0
     is_drawn: bool = True
@@ -23,8 +23,8 @@ class Synthetic:
 
     @property
     def name(self) -> str:
-        """One folder a series."""
-        return f"synthetic-v{samples.FORMAT}-seed{self.seed}"
+        """One folder per series, which seeds its samples."""
+        return f"synthetic-v{samples.FORMAT}-seed{self.series}"
 
     def validator(self) -> str:
         """The series and how much of it."""
@@ -32,7 +32,9 @@ class Synthetic:
 
     def listed(self) -> list[Listed]:
         """All samples, in the series' order."""
-        return [Listed(samples.sample_id(self.seed, k), samples.sample_labels(self.seed, k)) for k in range(self.num_samples)]
+        return [
+            Listed(samples.sample_id(self.series, k), samples.sample_labels(self.series, k)) for k in range(self.num_samples)
+        ]
 
     def chunks(self) -> Iterator[list[SourceImage]]:
         """One sample at a time: its four filters are drawn together."""
@@ -49,9 +51,9 @@ class Synthetic:
         for image in images:
             wanted[image.sample_id].append(image)
         for sample_id, of_sample in wanted.items():
-            pngs = samples.render_sample(self.seed, self._positions[sample_id]).pngs
+            pngs = samples.render_sample(self.series, self._positions[sample_id]).pngs
             yield from ((image, pngs[image.filter]) for image in of_sample)
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {samples.sample_id(self.seed, k): k for k in range(self.num_samples)}
+        return {samples.sample_id(self.series, k): k for k in range(self.num_samples)}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from components import __version__, storage
-from components.artifacts.manifest import Examples, Manifest, RawImages, Shard
+from components.artifacts.manifest import Evaluation, Examples, Manifest, RawImages, Shard
 
 
 def _manifest(**changes: str) -> Manifest:
@@ -97,6 +97,32 @@ def test_a_file_that_is_no_json_object_is_refused_with_its_name(tmp_path: Path, 
     (tmp_path / "manifest.json").write_bytes(data)
     with pytest.raises(ValueError, match=str(tmp_path / "manifest.json")):
         Manifest.find(str(tmp_path))
+
+
+def test_an_evaluation_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "blessing"
+    content = _manifest().model_dump(exclude={"uri"}) | {
+        "model_fingerprint": "m",
+        "judged_on": "test",
+        "num_samples": 45,
+        "num_groups": 44,
+        "threshold_method": "one threshold for all classes",
+        "thresholds": [0.25],
+        "blessed": True,
+        "verdict": "yes",
+        "reasons": ["macro F1 is high"],
+        "metrics": {"f1_macro": 0.3, "f1_macro_low": 0.2, "f1_macro_floor": 0.1},
+        "validation_metrics": {"f1_macro": 0.4, "f1_macro_floor": 0.1},
+        "floors": {"always_no": {"f1_macro": 0.0}, "class_prior": {"f1_macro": 0.1}, "three_commonest": {"f1_macro": 0.2}},
+    }
+    path.write_text(json.dumps(content))
+    found = Evaluation.read(str(path))
+    assert found.metrics == {"f1_macro": 0.3, "f1_macro_low": 0.2, "f1_macro_baseline": 0.1}
+    assert found.validation_metrics == {"f1_macro": 0.4, "f1_macro_baseline": 0.1}
+    assert found.baselines == {"always_no": {"f1_macro": 0.0}, "class_prior": {"f1_macro": 0.1}}
+    assert found.references == {"three_commonest": {"f1_macro": 0.2}}
+    path.write_bytes(found.to_json())
+    assert Evaluation.read(str(path)) == found
 
 
 def test_an_artifact_holds_the_manifest_and_shows_what_a_person_reads_of_it(tmp_path: Path) -> None:

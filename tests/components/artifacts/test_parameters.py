@@ -7,7 +7,7 @@ from components.artifacts.parameters import RULES, check_parameters
 # For every rule: values at the edge of what fits, and values just beyond it.
 _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "source": (
-        ["dir:/cells", "dir:cells", "dir:gs://cells/hpa", "synthetic:10", "synthetic:450", "kaggle:human-protein-atlas"],
+        ["dir:/cells", "dir:cells", "dir:gs://cells/hpa", "synthetic:10", "synthetic:450@3", "kaggle:human-protein-atlas"],
         [
             "",
             "kaggle:",
@@ -18,6 +18,10 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
             "synthetic:-9",
             "synthetic:",
             "synthetic:\u0663",
+            "synthetic:450@",
+            "synthetic:450@-1",
+            "synthetic:450@2147483648",
+            "synthetic:9@3",
             "s3:cells",
             "/cells",
         ],
@@ -36,6 +40,7 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "split": (["grouped", "random"], ["", "Random", "stratified"]),
     "validation_fraction": ([0.01, 0.5], [0.0, 0.51, -0.1, float("nan")]),
     "test_fraction": ([0.0, 0.5], [-0.01, 0.51, float("nan")]),
+    "split_seed": ([0, 2**31 - 1], [-1, 2**31]),
     "seed": ([0, 2**31 - 1], [-1, 2**31]),
     "max_bad_fraction": ([0.0, 1.0], [-0.01, 1.01, float("nan")]),
     "beam_runner": (

@@ -1,6 +1,7 @@
 import csv
 import gzip
 import io
+import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,15 +13,16 @@ import pytest
 import tensorflow as tf
 
 from components import storage
+from components.artifacts.examples import open_splits, read_column
 from components.artifacts.index import read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
-from components.artifacts.records import parse_example
 from components.convert.examples import convert_images
 from components.convert.settings import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, ConvertSettings
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
+from tests.components.tf_examples import parse_example
 
 MakeFolder = Callable[..., Path]
 _SETTINGS = ConvertSettings(75, "rgb", "grouped", 0.2, 0.2, 0)
@@ -92,7 +94,7 @@ def test_what_was_converted_is_found_by_the_same_request_only(converted: Convert
         replace(_SETTINGS, split="random"),
         replace(_SETTINGS, validation_fraction=0.1),
         replace(_SETTINGS, test_fraction=0.1),
-        replace(_SETTINGS, seed=1),
+        replace(_SETTINGS, split_seed=1),
     ]
     assert [other.find(converted.raw, converted.data_root) for other in others] == [None] * len(others)
     assert _SETTINGS.find(converted.raw.model_copy(update={"fingerprint": "other"}), converted.data_root) is None
@@ -117,6 +119,9 @@ def test_the_table_of_samples_says_where_each_is_and_what_it_is_like(converted: 
             row = rows[record["id"].decode()]
             assert row["split"] == split
             assert row["shard"] in [shard.name for shard in converted.examples.shards[split]]
+            shard = Path(converted.examples.uri, row["shard"]).read_bytes()[int(row["offset"]) :]
+            example = shard[12 : 12 + struct.unpack("<Q", shard[:8])[0]]
+            np.testing.assert_array_equal(parse_example(tf.constant(example), (75, 75, 3), 28)["pixels"], record["pixels"])
             assert row["labels"] == " ".join(map(str, np.flatnonzero(record["labels"])))
             pixels = record["pixels"].astype(float)
             np.testing.assert_allclose(
@@ -195,7 +200,7 @@ def test_a_random_split_that_leaves_a_side_only_bad_images_is_refused(tmp_path: 
     raw = _ingest(cells, tmp_path / "data")
     settings = replace(_SETTINGS, split="random")
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
-    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.seed)
+    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.split_seed)
     for sample_id, side in sides.items():
         if side == "test":
             (cells / "train" / f"{sample_id}_blue.png").unlink()
@@ -217,6 +222,10 @@ def test_near_duplicates_are_on_one_side_unless_the_split_is_random(tmp_path: Pa
         sides = {row["id"]: row["split"] for row in _rows(gzip.decompress(storage.read_bytes(examples.file_uri(SAMPLES))))}
         together[split] = sum(sides[f"s{k:02d}"] == sides[f"s{k + 1:02d}"] for k in range(0, 24, 2))
         assert len(sides) == 24
+        with open_splits(examples, SPLITS) as readers:
+            assert {sample_id: side for side, reader in readers.items() for sample_id in reader.ids} == sides
+        groups = read_column(examples, "group")
+        assert groups == {f"s{k:02d}": f"s{k - k % 2:02d}" for k in range(24)}
         assert set(storage.list_names(examples.uri)) == {
             "manifest.json",
             "parts",

@@ -1,11 +1,9 @@
 """Examples that a hand-made model reads from the pixels, and such models: good ones, bad ones, ones that lack something."""
 
-import csv
-import gzip
-import io
 import json
 import tempfile
 from collections.abc import Callable, Collection, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +11,12 @@ import pytest
 import tensorflow as tf
 
 from components import storage
-from components.artifacts.manifest import MODEL_MANIFEST, Examples, Shard, TrainedModel
-from components.artifacts.record_writer import encode_example
+from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.serving.champion import Champion
 from components.serving.versions import RECORD, Record
 
 SIDE_PX = 8
-CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome"]
+CLASS_NAMES = ["Nucleus", "Cytosol", "Vesicles", "Rods & rings", "Aggresome", "Mitochondria"]
 SIZES = {"train": 20, "validation": 60, "test": 60}
 
 MakeExamples = Callable[..., Examples]
@@ -37,45 +34,27 @@ def draw(number: int, num_classes: int) -> tuple[np.ndarray, list[int]]:
 
 
 @pytest.fixture(scope="session")
-def make_examples() -> MakeExamples:
-    """Publishes real TFRecords and the table of samples."""
+def make_examples(publish_examples: MakeExamples) -> MakeExamples:
+    """Publishes examples in one shard for each split."""
 
     def make(
         folder: Path, sizes: dict[str, int] | None = None, groups: dict[str, str] | None = None, image_size_px: int = SIDE_PX
     ) -> Examples:
-        uri = folder / "examples" / "e"
-        uri.mkdir(parents=True)
-        shards: dict[str, list[Shard]] = {}
-        rows = []
-        for split, size in (sizes or SIZES).items():
-            shards[split] = []
-            if not size:
-                continue
-            path = uri / f"{split}-00000-of-00001.tfrecord"
-            with tf.io.TFRecordWriter(str(path)) as writer:
-                for number in range(size):
-                    sample_id = f"{split}-{number:03d}"
-                    writer.write(encode_example(sample_id, *draw(len(rows), len(CLASS_NAMES))))
-                    rows.append([sample_id, split, (groups or {}).get(sample_id, sample_id)])
-            crc32c = storage.file_crc32c(path)
-            shards[split].append(Shard(name=path.name, num_records=size, num_bytes=path.stat().st_size, crc32c=crc32c))
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([["id", "split", "group"], *rows])
-        files = folder / "files"
-        files.mkdir()
-        (files / "samples.csv.gz").write_bytes(gzip.compress(text.getvalue().encode()))
-        return Examples(
-            fingerprint="examples0",
-            inputs={},
+        numbers = count()
+        samples = {
+            split: [(f"{split}-{number:03d}", *draw(next(numbers), len(CLASS_NAMES))) for number in range(size)]
+            for split, size in (sizes or SIZES).items()
+        }
+        return publish_examples(
+            folder / "examples" / "e",
+            {split: [of_split] if of_split else [] for split, of_split in samples.items()},
+            CLASS_NAMES,
+            groups,
             parameters={"split": "grouped"},
-            source="dir:cells",
             licence="CC BY-SA. Image credit: Human Protein Atlas",
             image_size_px=image_size_px,
-            channels=["red", "green", "blue"],
-            class_names=CLASS_NAMES,
-            shards=shards,
             num_quarantined=3,
-        ).publish(str(uri), files)
+        )
 
     return make
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.evaluate.blessing import MAX_CALIBRATION_ERROR, Evidence, FloorGain, Rules, bless
+from components.evaluate.blessing import MAX_CALIBRATION_ERROR, BaselineGain, Evidence, Rules, bless
 from components.evaluate.bootstrap import Interval
 from components.evaluate.comparison import ClassChange, Comparison
 
@@ -12,13 +12,16 @@ _GOOD = Evidence(
     num_samples=50,
     num_groups=44,
     f1_macro=0.2,
-    floors=[FloorGain("class prior", 0.1, Interval(0.06, 0.14)), FloorGain("always answering no", 0.0, Interval(0.1, 0.3))],
+    baselines=[
+        BaselineGain("class frequencies", 0.1, Interval(0.06, 0.14)),
+        BaselineGain("predicting nothing", 0.0, Interval(0.1, 0.3)),
+    ],
     calibration_error=0.02,
 )
 
 
-def _floor(low: float, high: float) -> Evidence:
-    return replace(_GOOD, floors=[*_GOOD.floors, FloorGain("perfect on three", 0.107, Interval(low, high))])
+def _baseline(low: float, high: float) -> Evidence:
+    return replace(_GOOD, baselines=[*_GOOD.baselines, BaselineGain("another", 0.107, Interval(low, high))])
 
 
 def _against(low: float, high: float, *classes: ClassChange, **changes: object) -> Evidence:
@@ -29,11 +32,11 @@ def _against(low: float, high: float, *classes: ClassChange, **changes: object) 
     return replace(_GOOD, comparison=replace(comparison, **changes))
 
 
-def test_a_first_model_is_judged_by_the_floors() -> None:
+def test_a_first_model_is_judged_by_the_baselines() -> None:
     verdict = bless(_GOOD, _RULES)
     assert (verdict.outcome, verdict.blessed) == ("yes", True)
     assert "macro F1 on 50 test samples is 0.200" in verdict.reasons[0]
-    assert "nearest floor (class prior) 0.100" in verdict.reasons[0]
+    assert "nearest baseline (class frequencies) 0.100" in verdict.reasons[0]
     assert "+0.060 to +0.140" in verdict.reasons[0]
 
 
@@ -47,8 +50,8 @@ def test_a_first_model_is_judged_by_the_floors() -> None:
         (0.0, 0.0, "no"),
     ],
 )
-def test_all_of_the_interval_over_every_floor_must_be_a_gain(low: float, high: float, outcome: str) -> None:
-    verdict = bless(_floor(low, high), _RULES)
+def test_the_whole_interval_over_every_baseline_must_be_a_gain(low: float, high: float, outcome: str) -> None:
+    verdict = bless(_baseline(low, high), _RULES)
     assert verdict.outcome == outcome
     assert verdict.blessed == (outcome == "yes")
 
@@ -56,7 +59,7 @@ def test_all_of_the_interval_over_every_floor_must_be_a_gain(low: float, high: f
 def test_the_gain_that_is_asked_for_may_be_more_or_nothing() -> None:
     assert bless(_GOOD, replace(_RULES, min_gain=0.1)).outcome == "not enough evidence"
     assert bless(_GOOD, replace(_RULES, min_gain=0.15)).outcome == "no"
-    verdict = bless(_floor(-0.4, -0.3), replace(_RULES, min_gain=-1.0))
+    verdict = bless(_baseline(-0.4, -0.3), replace(_RULES, min_gain=-1.0))
     assert verdict.blessed
     assert "blessing_min_gain=-1 asks for nothing" in verdict.reasons[0]
 

@@ -8,6 +8,7 @@ from components.evaluate.bootstrap import (
     Resamples,
     are_common,
     interval,
+    number_groups,
     resample_class_f1,
     resample_figures,
 )
@@ -105,3 +106,13 @@ def test_classes_that_few_groups_show_have_no_interval() -> None:
     y_true[:5, 0] = True  # five samples of one group
     y_true[4:, 1] = True
     assert are_common(y_true, groups).tolist() == [False, True, False]
+
+
+def test_groups_are_numbered_without_gaps() -> None:
+    groups = {"a": "pair", "b": "alone", "c": "pair", "d": "of another split"}
+    assert number_groups(["c", "b", "a"], groups).tolist() == [1, 0, 1]
+
+
+def test_a_sample_without_a_group_is_named() -> None:
+    with pytest.raises(ValueError, match=r"1 samples are in no near-duplicate group, such as b: expected all of them"):
+        number_groups(["a", "b"], {"a": "a"})

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from components import storage
+from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
 from components.evaluate.champion_model import DamagedChampionError, ServedChampion, read_champion
 from components.serving.champion import Champion
@@ -24,9 +25,9 @@ def read(tmp_path: Path) -> Read:
 def test_the_champion_brings_its_thresholds_and_the_ids_that_it_was_trained_on(
     make_champion: MakeChampion, tmp_path: Path, read: Read
 ) -> None:
-    served = read(make_champion(tmp_path, thresholds=(0.1, 0.2, 0.3, 0.4, 0.5), training_ids=("a b", "c")))
+    served = read(make_champion(tmp_path, thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), training_ids=("a b", "c")))
     assert (served.version, served.trained.fingerprint, served.is_verified) == (3, "champion0", True)
-    assert served.thresholds.tolist() == np.array([0.1, 0.2, 0.3, 0.4, 0.5], np.float32).tolist()
+    assert served.thresholds.tolist() == np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], np.float32).tolist()
     assert served.training_ids == {"a b", "c"}
     assert (served.folder / "saved_model.pb").is_file()
 
@@ -38,8 +39,8 @@ def test_a_champion_for_other_examples_says_what_differs(
     assert read(make_champion(tmp_path / "same")).obstacle(examples) == ""
     other = read(make_champion(tmp_path / "other", class_names=["Nucleus", "Cytosol"], image_size_px=75, thresholds=(0.5, 0.5)))
     assert other.obstacle(examples) == (
-        "its classes are Nucleus, Cytosol, and those of the examples Nucleus, Cytosol, Vesicles, Rods & rings, Aggresome; "
-        "its pixels a side are 75, and those of the examples 8"
+        "its classes are Nucleus, Cytosol, and those of the examples Nucleus, Cytosol, Vesicles, Rods & rings, Aggresome, "
+        "Mitochondria; its pixels a side are 75, and those of the examples 8"
     )
     grey = examples.model_copy(update={"channels": ["green"]})
     words = read(make_champion(tmp_path / "grey")).obstacle(grey)
@@ -79,8 +80,8 @@ def test_a_champion_without_a_record_is_taken_as_it_is_as_far_as_it_can_be(
     assert not read(champion).is_verified
     Path(champion.uri, "saved_model.pb").write_bytes(b"no model")
     examples = make_examples(tmp_path, {"train": 1, "validation": 1, "test": 1})
-    with pytest.raises(DamagedChampionError, match="it cannot be run: "):
-        read(champion).score(examples, "test")
+    with open_splits(examples, ["test"]) as splits, pytest.raises(DamagedChampionError, match="it cannot be run: "):
+        read(champion).score(splits["test"])
     Path(champion.uri, "assets", "thresholds.csv").write_text("0.5\nnan\n")
     with pytest.raises(DamagedChampionError, match=r"its thresholds are 0.5, nan, not one number for each of its classes"):
         read(champion)
@@ -92,6 +93,9 @@ def test_a_champion_without_a_record_is_taken_as_it_is_as_far_as_it_can_be(
 def test_answers_that_are_no_numbers_are_told(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
-    examples = make_examples(tmp_path)
-    with pytest.raises(DamagedChampionError, match=r"\d+ of its 300 answers are no numbers from 0 to 1"):
-        read(make_champion(tmp_path, says_nan=True)).score(examples, "test")
+    champion = read(make_champion(tmp_path, says_nan=True))
+    with (
+        open_splits(make_examples(tmp_path), ["test"]) as splits,
+        pytest.raises(DamagedChampionError, match=r"\d+ of its 360 answers are no numbers from 0 to 1"),
+    ):
+        champion.score(splits["test"])

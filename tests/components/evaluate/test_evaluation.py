@@ -12,9 +12,11 @@ import pytest
 from sklearn.metrics import f1_score
 
 from components import storage
+from components.artifacts.examples import open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
 from components.evaluate.evaluation import evaluate_model
 from components.evaluate.inference import ExportedModel
+from components.evaluate.metrics import Scores
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_global_threshold
 from components.serving.champion import Champion, crown, find_champion
@@ -48,6 +50,11 @@ def _evaluate(
     return evaluate_model(model, trained, examples, champion, str(data_root), wanted)
 
 
+def _score_test(model: Path, examples: Examples) -> Scores:
+    with open_splits(examples, ["test"]) as splits:
+        return ExportedModel(model).score(splits["test"])
+
+
 def _page(evaluation: Evaluation) -> str:
     return Path(evaluation.file_uri(EVALUATION_REPORT)).read_text()
 
@@ -65,7 +72,7 @@ def first(good: Path, examples: Examples, tmp_path_factory: pytest.TempPathFacto
 class TestFirstModel:
     """A model that knows every class, and no champion."""
 
-    def test_it_is_blessed_for_being_above_the_floors(self, first: Evaluation) -> None:
+    def test_it_is_blessed_for_beating_the_baselines(self, first: Evaluation) -> None:
         assert (first.verdict, first.blessed) == ("yes", True)
         assert (first.judged_on, first.num_samples, first.num_groups) == ("test", 60, 59)
         assert (first.champion_version, first.champion_generation) == (None, "")
@@ -74,7 +81,7 @@ class TestFirstModel:
     def test_the_figures_are_those_of_the_exported_model_at_the_thresholds_that_ship(
         self, first: Evaluation, good: Path, examples: Examples
     ) -> None:
-        scores = ExportedModel(good).score(examples, ["test"])["test"]
+        scores = _score_test(good, examples)
         fitted = json.loads(Path(first.file_uri(THRESHOLDS)).read_text())
         assert fitted == {"method": first.threshold_method, "thresholds": first.thresholds}
         y_pred = scores.y_score >= np.array(first.thresholds, np.float32)
@@ -82,16 +89,20 @@ class TestFirstModel:
         assert first.metrics["f1_macro"] == pytest.approx(expected.mean())
         curves = json.loads(Path(first.file_uri(CLASS_METRICS)).read_text())
         assert [score["f1"] for score in curves["classes"]] == pytest.approx(expected.tolist())
-        assert np.sum(curves["confusion"]) == 60 * 5
+        assert np.sum(curves["confusion"]) == 60 * 6
 
-    def test_every_figure_has_its_interval_and_its_floors(self, first: Evaluation) -> None:
-        names = [name for name in first.metrics if not name.endswith(("_low", "_high", "_floor"))]
+    def test_every_figure_has_its_interval_and_its_baselines(self, first: Evaluation) -> None:
+        names = [name for name in first.metrics if not name.endswith(("_low", "_high", "_baseline"))]
         assert len(names) == 9
         for name in names:
             assert first.metrics[f"{name}_low"] <= first.metrics[name] <= first.metrics[f"{name}_high"]
-            assert {name, f"{name}_floor"} <= first.metrics.keys()
-            assert set(first.floors) == {"always_no", "class_prior"}  # with five classes, three are no floor
-            assert all(name in figures for figures in first.floors.values())
+            assert {name, f"{name}_baseline"} <= first.metrics.keys()
+            assert all(name in figures for figures in first.baselines.values())
+        assert set(first.baselines) == {"always_no", "class_prior"}
+        assert set(first.references) == {"three_commonest"}
+        assert "the nearest baseline (class frequencies)" in first.reasons[0]  # the reference is nearer
+        assert first.references["three_commonest"]["f1_macro"] > first.metrics["f1_macro_baseline"]
+        assert "reference: perfect on the 3 commonest classes" in _words(_page(first), "Scoreboard")
 
     def test_it_is_found_again_by_the_same_request_only(self, first: Evaluation, examples: Examples) -> None:
         data_root = first.uri.split("/evaluation/")[0]
@@ -187,7 +198,7 @@ class TestChampion:
     def test_a_model_that_has_unlearnt_classes_does_not_replace_it(
         self, make_champion: MakeChampion, make_model: MakeModel, examples: Examples, tmp_path: Path
     ) -> None:
-        model = make_model(tmp_path / "model", known=[0, 1, 2, 3])
+        model = make_model(tmp_path / "model", known=[0, 1, 2, 3, 5])
         found = _evaluate(model, examples, tmp_path, make_champion(tmp_path / "serving"))
         assert found.verdict == "no"
         assert any("beyond their noise band: Aggresome (" in reason for reason in found.reasons)
@@ -204,7 +215,7 @@ class TestChampion:
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         """The same network with thresholds that nothing reaches is a bad champion."""
-        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, thresholds=(0.9999,) * 5))
+        found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, thresholds=(0.9999,) * 6))
         assert found.verdict == "yes"
         (reason,) = [reason for reason in found.reasons if "against the champion" in reason]
         assert float(re.findall(r"macro F1 is \d\.\d+ to (\d\.\d+)", reason)[0]) < 0.3
@@ -240,11 +251,11 @@ class TestChampion:
         own = {"fingerprint": "model0"}
         same = _evaluate(good, examples, tmp_path / "a", make_champion(tmp_path / "a", thresholds=first.thresholds, **own))
         assert (same.verdict, same.reasons) == ("yes", first.reasons)
-        worse = _evaluate(good, examples, tmp_path / "b", make_champion(tmp_path / "b", thresholds=(0.9999,) * 5, **own))
+        worse = _evaluate(good, examples, tmp_path / "b", make_champion(tmp_path / "b", thresholds=(0.9999,) * 6, **own))
         assert worse.verdict == "yes"
         assert any("against the champion (version 3) on the same 60 samples" in reason for reason in worse.reasons)
-        tests = ExportedModel(good).score(examples, ["test"])["test"]
-        best = [fit_global_threshold(tests.y_true[:, [k]], tests.y_score[:, [k]]) for k in range(5)]
+        tests = _score_test(good, examples)
+        best = [fit_global_threshold(tests.y_true[:, [k]], tests.y_score[:, [k]]) for k in range(6)]
         better = _evaluate(good, examples, tmp_path / "c", make_champion(tmp_path / "c", thresholds=best, **own))
         assert better.verdict in ("no", "not enough evidence")
 
@@ -277,7 +288,7 @@ class TestChampion:
     ) -> None:
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, says_nan=True))
         assert found.verdict == "not enough evidence"
-        assert "of its 300 answers are no numbers from 0 to 1" in found.reasons[0]
+        assert "of its 360 answers are no numbers from 0 to 1" in found.reasons[0]
 
     @pytest.mark.gcs
     def test_a_champion_in_an_object_store_is_asked_and_verified(
@@ -292,7 +303,7 @@ class TestChampion:
         assert found.verdict == "yes"
         assert found.champion_generation == champion.generation
         assert any("against the champion (version 3) on the same 60 samples" in reason for reason in found.reasons)
-        storage.replace_bytes(f"{champion.uri}/assets/thresholds.csv", b"0.5\n" * 5 + b"\n")
+        storage.replace_bytes(f"{champion.uri}/assets/thresholds.csv", b"0.5\n" * 6 + b"\n")
         spoilt = _evaluate(good, examples, f"{gcs_root}/data", champion)
         assert spoilt.verdict == "not enough evidence"
         assert f"in {champion.uri}, assets/thresholds.csv has other content" in spoilt.reasons[0]

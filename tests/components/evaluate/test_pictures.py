@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
 from components.evaluate.inference import ExportedModel
 from components.evaluate.pictures import BEST, OTHER, WORST, Choice, choose_pictures, draw, draw_pictures, encode_jpeg
@@ -48,8 +49,9 @@ def test_the_chosen_images_are_drawn_with_the_maps_that_the_model_gives(
 ) -> None:
     examples = make_examples(tmp_path, {"train": 0, "validation": 0, "test": 12})
     model = ExportedModel(make_model(tmp_path / "model", with_maps=with_maps))
-    judged = model.score(examples, ["test"])["test"]
-    found = draw_pictures(model, examples, "test", judged)
+    with open_splits(examples, ["test"]) as splits:
+        judged = model.score(splits["test"])
+        found = draw_pictures(model, splits["test"], judged)
     assert found.map_size == ("8 x 8" if with_maps else "")
     assert [(p.label, p.kind, p.position) for p in found.pictures] == [
         (c.label, c.kind, c.position) for c in choose_pictures(judged.y_true, judged.y_score)

@@ -75,7 +75,7 @@ def test_every_output_is_written_and_the_second_time_found_again(
     )
     assert logged["f1 Rods & rings"] > 0.5
     assert first["class_metrics"].metadata["confusion"][0] == ["absent", "present"]
-    assert len(json.loads(Path(first["thresholds"].path).read_text())["thresholds"]) == 5
+    assert len(json.loads(Path(first["thresholds"].path).read_text())["thresholds"]) == 6
 
 
 def test_the_champion_is_found_and_its_pointer_is_that_of_now(
@@ -112,7 +112,7 @@ def test_a_model_that_is_the_champion_finds_the_evaluation_that_made_it_so(
     assert again.champion_version == 4
     # By another evaluation, with other thresholds: it has to stand up to those that are served.
     storage.remove_tree(str(tmp_path / "serving"))
-    make_champion(tmp_path / "serving", fingerprint="model0", version=4, thresholds=(0.9999,) * 5)
+    make_champion(tmp_path / "serving", fingerprint="model0", version=4, thresholds=(0.9999,) * 6)
     third = Evaluation.read(_run(inputs, tmp_path, "3")["blessing"].path)
     assert third.fingerprint != first.fingerprint
     assert any("against the champion (version 4)" in reason for reason in third.reasons)

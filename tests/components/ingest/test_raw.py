@@ -212,7 +212,7 @@ def test_an_image_that_was_cut_off_is_named(tmp_path: Path, make_folder: MakeFol
 
 def test_a_source_that_is_what_it_was_two_versions_ago_is_found_at_once(tmp_path: Path) -> None:
     names = list(CLASS_NAMES)
-    versions = [ingest_images(Synthetic(n, seed=0), f"synthetic:{n}", str(tmp_path), names) for n in (4, 3, 4)]
+    versions = [ingest_images(Synthetic(n, series=0), f"synthetic:{n}", str(tmp_path), names) for n in (4, 3, 4)]
     assert versions[2] == versions[0]
 
 

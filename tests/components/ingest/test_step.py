@@ -36,6 +36,6 @@ def test_the_artifact_points_at_what_was_ingested(
 
 def test_wrong_parameters_are_refused_before_anything_is_stored(tmp_path: Path) -> None:
     artifact = SimpleNamespace(path=str(tmp_path / "artifact"), metadata={})
-    with pytest.raises(ValueError, match=r"source: expected kaggle:[\s\S]*seed: expected"):
-        ingest("cells", str(tmp_path / "data"), artifact, seed=-1)
+    with pytest.raises(ValueError, match=r"source: expected kaggle:[\s\S]*parallel_transfers: expected"):
+        ingest("cells", str(tmp_path / "data"), artifact, parallel_transfers=0)
     assert list(tmp_path.iterdir()) == []

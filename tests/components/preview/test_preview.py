@@ -23,7 +23,7 @@ def _num_tiles(page: bytes) -> tuple[int, int]:
 
 
 def test_the_first_samples_are_shown() -> None:
-    assert _num_tiles(preview(Synthetic(5, seed=0), class_names=CLASS_NAMES, by_class=False).page) == (5, 1)
+    assert _num_tiles(preview(Synthetic(5, series=0), class_names=CLASS_NAMES, by_class=False).page) == (5, 1)
 
 
 def test_each_class_of_a_folder_is_shown_by_its_purest_sample(tmp_path: Path, make_folder: Callable[..., Path]) -> None:

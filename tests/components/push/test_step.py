@@ -40,11 +40,12 @@ def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
         thresholds=[0.25, 0.75],
         blessed=True,
         verdict="yes",
-        reasons=["better than the floor"],
+        reasons=["better than the baseline"],
         champion_generation=champion.generation if champion else "",
         metrics={},
         validation_metrics={},
-        floors={},
+        baselines={},
+        references={},
     ).model_copy(update=changed)
     artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("blessing", "thresholds", "pushed")]
     blessing, thresholds, pushed = artifacts
@@ -72,8 +73,8 @@ def test_a_blessed_model_is_pushed_once_with_its_thresholds(
 
 
 def test_a_model_that_is_not_blessed_is_not_pushed(make_model: MakeModel, tmp_path: Path) -> None:
-    result = _push(make_model("f1"), tmp_path, blessed=False, verdict="no", reasons=["worse than the floor"])
-    assert result == {"pushed": False, "reasons": ["worse than the floor"], "model_fingerprint": "f1"}
+    result = _push(make_model("f1"), tmp_path, blessed=False, verdict="no", reasons=["worse than the baseline"])
+    assert result == {"pushed": False, "reasons": ["worse than the baseline"], "model_fingerprint": "f1"}
     assert not (tmp_path / "serving").exists()
 
 

@@ -1,17 +1,14 @@
 """A small set of examples that a small network learns in seconds."""
 
-import gzip
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from itertools import count, islice
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from components import storage
-from components.artifacts.manifest import SAMPLES, Examples, Shard
-from components.artifacts.record_writer import encode_example
+from components.artifacts.examples import ExampleReader, open_splits
+from components.artifacts.manifest import Examples
 
 SIDE_PX = 16
 CLASS_NAMES = ["bright", "striped", "spotted"]
@@ -29,39 +26,22 @@ def draw(number: int) -> tuple[np.ndarray, list[int]]:
 
 
 @pytest.fixture(scope="session")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Real TFRecords: 96 to train on in three shards, 24 each to validate and to test; and the table of all samples."""
-    folder = tmp_path_factory.mktemp("examples")
-    shards: dict[str, list[Shard]] = {}
-    table = ["id,split"]
-    number = 0
-    for split, sizes in {"train": [40, 40, 16], "validation": [24], "test": [24]}.items():
-        shards[split] = []
-        for position, size in enumerate(sizes):
-            path = folder / f"{split}-{position:05d}-of-{len(sizes):05d}.tfrecord"
-            with tf.io.TFRecordWriter(str(path)) as writer:
-                for _ in range(size):
-                    writer.write(encode_example(f"sample-{number:03d}", *draw(number)))
-                    table.append(f"sample-{number:03d},{split}")
-                    number += 1
-            shard = Shard(name=path.name, num_records=size, num_bytes=path.stat().st_size, crc32c=storage.file_crc32c(path))
-            shards[split].append(shard)
-    found = Examples(
-        fingerprint="0123456789abcdef",
-        inputs={},
-        parameters={},
-        source="test",
-        licence="none",
-        uri=str(folder),
-        image_size_px=SIDE_PX,
-        channels=["red", "green", "blue"],
-        class_names=CLASS_NAMES,
-        shards=shards,
-        num_quarantined=0,
-    )
-    Path(found.file_uri(SAMPLES)).parent.mkdir()
-    Path(found.file_uri(SAMPLES)).write_bytes(gzip.compress("\n".join(table).encode()))
-    return found
+def examples(publish_examples: Callable[..., Examples], tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    """Real TFRecords: 96 to train on in three shards, 24 each to validate and to test."""
+    numbers = count()
+    sizes = {"train": [40, 40, 16], "validation": [24], "test": [24]}
+    shards = {
+        split: [[(f"sample-{number:03d}", *draw(number)) for number in islice(numbers, size)] for size in of_split]
+        for split, of_split in sizes.items()
+    }
+    return publish_examples(tmp_path_factory.mktemp("examples") / "e", shards, CLASS_NAMES, fingerprint="0123456789abcdef")
+
+
+@pytest.fixture(scope="session")
+def splits(examples: Examples) -> Iterator[dict[str, ExampleReader]]:
+    """All splits, open."""
+    with open_splits(examples, ["train", "validation", "test"]) as readers:
+        yield readers
 
 
 @pytest.fixture(scope="session")

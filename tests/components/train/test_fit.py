@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.artifacts.manifest import Examples
+from components.artifacts.examples import ExampleReader
 from components.train import fit
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
@@ -17,8 +17,6 @@ from components.train.history import History
 from components.train.model import build_model
 from components.train.precision import computing_in
 from components.train.recipes import RECIPES, Recipe
-from components.train.record_files import open_records
-from components.train.validation import Validation
 
 RECIPE = replace(RECIPES["paper"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
 # With what no recipe has beside the rest.
@@ -40,11 +38,12 @@ def _network(backbone: keras.Model) -> keras.Model:
     return build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), num_classes=3, dropout=0.1)
 
 
-def _train(backbone: keras.Model, examples: Examples, recipe: Any, folder: Path, **options: Any) -> tuple[History, list[Any]]:
+def _train(
+    backbone: keras.Model, splits: dict[str, ExampleReader], recipe: Any, folder: Path, **options: Any
+) -> tuple[History, list[Any]]:
     network = _network(backbone)
     devices = Devices(tf.distribute.get_strategy())
-    records = open_records(examples, "train")
-    history = fit.train(network, examples, records, recipe, 0, Checkpoints(str(folder)), devices, **options)
+    history = fit.train(network, splits["train"], splits["validation"], recipe, 0, Checkpoints(str(folder)), devices, **options)
     return history, network.get_weights()
 
 
@@ -59,42 +58,48 @@ def eager_saving(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_learns_and_is_left_with_its_best_epochs_weights(
-    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     network = _network(make_backbone())
     devices = Devices(tf.distribute.get_strategy())
-    records = open_records(examples, "train")
-    history = fit.train(network, examples, records, replace(RECIPE, epochs=12), 0, Checkpoints(str(tmp_path)), devices)
+    history = fit.train(
+        network, splits["train"], splits["validation"], replace(RECIPE, epochs=12), 0, Checkpoints(str(tmp_path)), devices
+    )
     losses = history.val_losses
     assert min(losses) < 0.6 * losses[0]
     assert max(history.curves["val_f1_macro"]) > 0.9
-    pixels, labels = next(Validation(network, examples, replace(RECIPE, batch_size=24))._batches.as_numpy_iterator())
+    (pixels,) = splits["validation"].batches(24)
+    labels = splits["validation"].labels.astype(np.float32)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)(labels, network(pixels.astype(np.float32), training=False))
     assert float(loss) == pytest.approx(min(losses), rel=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_the_strong_recipe_learns_in_every_precision(
-    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path, precision: str
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path, precision: str
 ) -> None:
     with computing_in(precision):
-        history, weights = _train(make_backbone(), examples, STRONG, tmp_path)
+        history, weights = _train(make_backbone(), splits, STRONG, tmp_path)
     assert history.curves["val_f1_macro"][-1] > 0.8
     assert {weight.dtype.name for weight in weights} <= {"float32", "uint32", "int64"}
 
 
-def test_only_the_head_learns_in_the_warmup(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+def test_only_the_head_learns_in_the_warmup(
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
+) -> None:
     backbone = make_backbone()
     before = [weight.copy() for weight in backbone.get_weights()]
-    _train(backbone, examples, replace(STRONG, epochs=1, average_decay=0.0), tmp_path)
+    _train(backbone, splits, replace(STRONG, epochs=1, average_decay=0.0), tmp_path)
     assert _alike(before, backbone.get_weights())
-    _train(backbone, examples, replace(STRONG, epochs=2, average_decay=0.0), tmp_path / "longer")
+    _train(backbone, splits, replace(STRONG, epochs=2, average_decay=0.0), tmp_path / "longer")
     assert not _alike(before, backbone.get_weights())
 
 
-def test_training_stops_when_validation_gets_no_better(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+def test_training_stops_when_validation_gets_no_better(
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
+) -> None:
     recipe = replace(RECIPE, epochs=30, learning_rate=1e-12, patience=2)
-    assert _train(make_backbone(), examples, recipe, tmp_path)[0].num_epochs < 30
+    assert _train(make_backbone(), splits, recipe, tmp_path)[0].num_epochs < 30
 
 
 class _KilledError(Exception):
@@ -107,11 +112,14 @@ _QUICK_SAVES, _ALL_SAVES = (1, 7, 8), range(1, 22)
 
 @pytest.fixture(scope="module", params=[RECIPE, STRONG], ids=["paper", "strong"])
 def uninterrupted(
-    request: pytest.FixtureRequest, examples: Examples, make_backbone: MakeBackbone, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    splits: dict[str, ExampleReader],
+    make_backbone: MakeBackbone,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Recipe, History, list[np.ndarray]]:
     """A recipe, and what a training by it that nobody interrupts ends with."""
     recipe = replace(request.param, epochs=3)
-    return recipe, *_train(make_backbone(), examples, recipe, tmp_path_factory.mktemp("whole"))
+    return recipe, *_train(make_backbone(), splits, recipe, tmp_path_factory.mktemp("whole"))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ def uninterrupted(
 @pytest.mark.usefixtures("eager_saving")
 def test_a_killed_training_resumes_bit_for_bit(
     uninterrupted: tuple[Recipe, History, list[np.ndarray]],
-    examples: Examples,
+    splits: dict[str, ExampleReader],
     make_backbone: MakeBackbone,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -139,19 +147,19 @@ def test_a_killed_training_resumes_bit_for_bit(
     with monkeypatch.context() as patch:
         patch.setattr(fit._Training, "_save", save_and_die)
         with pytest.raises(_KilledError):
-            _train(make_backbone(), examples, recipe, tmp_path / "killed")
-    again, found = _train(make_backbone(), examples, recipe, tmp_path / "killed")
+            _train(make_backbone(), splits, recipe, tmp_path / "killed")
+    again, found = _train(make_backbone(), splits, recipe, tmp_path / "killed")
     assert again.curves == history.curves
     assert _alike(found, weights)
 
 
 @pytest.mark.usefixtures("eager_saving")
-def test_a_finished_training_does_not_train_again(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
-    first, weights = _train(make_backbone(), examples, RECIPE, tmp_path)
+def test_a_finished_training_does_not_train_again(
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
+) -> None:
+    first, weights = _train(make_backbone(), splits, RECIPE, tmp_path)
     epochs: list[int] = []
-    again, found = _train(
-        make_backbone(), examples, RECIPE, tmp_path, on_epoch=lambda history: epochs.append(history.num_epochs)
-    )
+    again, found = _train(make_backbone(), splits, RECIPE, tmp_path, on_epoch=lambda history: epochs.append(history.num_epochs))
     assert again == first
     assert _alike(found, weights)
     assert epochs == []
@@ -160,27 +168,27 @@ def test_a_finished_training_does_not_train_again(examples: Examples, make_backb
 @pytest.mark.parametrize(("before", "after"), [("float16", "float32"), ("float32", "float16")])
 @pytest.mark.usefixtures("eager_saving")
 def test_a_training_carries_on_where_auto_means_another_precision(
-    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path, before: str, after: str
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path, before: str, after: str
 ) -> None:
     with computing_in(before):
-        first, _ = _train(make_backbone(), examples, replace(RECIPE, epochs=2), tmp_path)
+        first, _ = _train(make_backbone(), splits, replace(RECIPE, epochs=2), tmp_path)
     with computing_in(after):
-        history, _ = _train(make_backbone(), examples, replace(RECIPE, epochs=3), tmp_path)
+        history, _ = _train(make_backbone(), splits, replace(RECIPE, epochs=3), tmp_path)
     assert {name: curve[:2] for name, curve in history.curves.items()} == first.curves
     assert history.val_losses[2] < history.val_losses[0]
 
 
 @pytest.mark.usefixtures("eager_saving")
 def test_the_state_of_another_network_is_refused(
-    examples: Examples, make_backbone: MakeBackbone, small_backbone: keras.Model, tmp_path: Path
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, small_backbone: keras.Model, tmp_path: Path
 ) -> None:
-    _train(make_backbone(), examples, replace(RECIPE, epochs=1), tmp_path)
+    _train(make_backbone(), splits, replace(RECIPE, epochs=1), tmp_path)
     deeper = keras.Model(small_backbone.input, keras.layers.Conv2D(4, 1)(small_backbone.output))
     with pytest.raises(ValueError, match="it is the state of another training"):
-        _train(deeper, examples, replace(RECIPE, epochs=2), tmp_path)
+        _train(deeper, splits, replace(RECIPE, epochs=2), tmp_path)
 
 
-def test_sigterm_saves(examples: Examples, make_backbone: MakeBackbone, tmp_path: Path) -> None:
+def test_sigterm_saves(splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path) -> None:
     def stop(_history: History) -> None:
         signal.raise_signal(signal.SIGTERM)
 
@@ -190,7 +198,7 @@ def test_sigterm_saves(examples: Examples, make_backbone: MakeBackbone, tmp_path
     before = signal.signal(signal.SIGTERM, leave)
     try:
         with pytest.raises(SystemExit):
-            _train(make_backbone(), examples, RECIPE, tmp_path, on_epoch=stop)
+            _train(make_backbone(), splits, RECIPE, tmp_path, on_epoch=stop)
     finally:
         signal.signal(signal.SIGTERM, before)
     found = Checkpoints(str(tmp_path)).newest()
@@ -199,8 +207,8 @@ def test_sigterm_saves(examples: Examples, make_backbone: MakeBackbone, tmp_path
 
 
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_try(
-    examples: Examples, make_backbone: MakeBackbone, tmp_path: Path
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     recipe = replace(RECIPE, learning_rate=1e30)
     with pytest.raises(FloatingPointError, match=r"of epoch 1, with a learning rate of 1e\+30\. Try a smaller learning_rate"):
-        _train(make_backbone(), examples, recipe, tmp_path)
+        _train(make_backbone(), splits, recipe, tmp_path)

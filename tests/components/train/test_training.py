@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.convert.transform import ImageMoments, write_transform_graph
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion
 from components.synthetic.samples import render_sample
 from components.train import training
-from components.train.inputs import evaluation_batches
 from components.train.model import BACKBONES
 from components.train.recipes import RECIPES
 from components.train.settings import MODEL, TrainSettings
@@ -37,13 +37,13 @@ def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, 
 
 
 @pytest.fixture(scope="module")
-def transform_graph(examples: Examples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def transform_graph(examples: Examples, splits: dict[str, ExampleReader], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transform") / "graph"
     moments = []
-    for pixels, labels in evaluation_batches(examples, "train", 1).as_numpy_iterator():
-        image = pixels[0].astype(float)
+    for number, labels in enumerate(splits["train"].labels):
+        image = splits["train"].pixels(number).astype(float)
         mean, mean_square = image.mean(axis=(0, 1)), np.square(image).mean(axis=(0, 1))
-        moments.append(ImageMoments(tuple(mean), tuple(mean_square), tuple(np.flatnonzero(labels[0]).tolist())))
+        moments.append(ImageMoments(tuple(mean), tuple(mean_square), tuple(np.flatnonzero(labels).tolist())))
     write_transform_graph(moments, len(examples.class_names), folder)
     return folder
 
@@ -60,13 +60,13 @@ def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.
 
 
 def test_the_constants_of_the_transform_graph_are_those_of_the_training_images(
-    examples: Examples, transform_graph: Path
+    splits: dict[str, ExampleReader], transform_graph: Path
 ) -> None:
-    pixels, labels = next(evaluation_batches(examples, "train", 1000).as_numpy_iterator())
+    (pixels,) = splits["train"].batches(1000)
     constants = training.read_constants(transform_graph)
     assert np.allclose(constants["channel_mean"], pixels.mean(axis=(0, 1, 2)), rtol=1e-5)
     assert np.allclose(constants["channel_std"], pixels.std(axis=(0, 1, 2)), rtol=1e-4)
-    assert np.array_equal(constants["class_counts"], labels.sum(axis=0))
+    assert np.array_equal(constants["class_counts"], splits["train"].labels.sum(axis=0))
 
 
 def test_a_finished_training_is_published_with_its_curves_and_ids(trained: TrainedModel) -> None:
@@ -84,7 +84,12 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(trained: Train
 
 
 def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen(
-    trained: TrainedModel, examples: Examples, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: TrainedModel,
+    examples: Examples,
+    splits: dict[str, ExampleReader],
+    transform_graph: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(BACKBONES, RECIPE.backbone, _small)
     folder = tmp_path / "serving" / "hpa" / "4"
@@ -99,7 +104,7 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     assert model.started_from == "version 4 of the served model"
     ids = Path(model.file_uri(MODEL, MODEL_TRAINING_IDS)).read_text().split()
     assert ids == ["of-an-earlier-training", *(f"sample-{number:03d}" for number in range(96))]
-    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    (pixels,) = splits["test"].batches(24)
     before, after = (tf.saved_model.load(one.file_uri(MODEL)).signatures["pixels"] for one in (trained, model))
     given, learned = (answer(pixels=tf.constant(pixels))["probabilities"] for answer in (before, after))
     assert np.allclose(given, learned, atol=1e-4)
@@ -107,9 +112,11 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     assert settings.find(examples, str(tmp_path)) == model
 
 
-def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(trained: TrainedModel, examples: Examples) -> None:
+def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(
+    trained: TrainedModel, examples: Examples, splits: dict[str, ExampleReader]
+) -> None:
     model = tf.saved_model.load(trained.file_uri(MODEL))
-    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    (pixels,) = splits["test"].batches(24)
     from_pixels = model.signatures["pixels"](pixels=tf.constant(pixels))
     for margins in (((0, 0), (0, 0)), ((0, 0), (3, 4)), ((2, 2), (0, 0))):  # as convert does, it takes the middle square
         files = {
@@ -141,17 +148,17 @@ def test_the_exported_model_decides_alike_from_whole_files_and_from_the_records_
     assert (from_pixels["decisions"].numpy() == from_png["decisions"].numpy()).mean() >= 0.999
 
 
-def test_the_exported_model_answers_for_all_symmetries_alike(trained: TrainedModel, examples: Examples) -> None:
-    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+def test_the_exported_model_answers_for_all_symmetries_alike(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
+    (pixels,) = splits["test"].batches(24)
     answer = tf.saved_model.load(trained.file_uri(MODEL)).signatures["pixels"]
     expected = answer(pixels=tf.constant(pixels))["probabilities"]
     for turned in (np.rot90(pixels, axes=(1, 2)), pixels[:, ::-1], pixels[:, :, ::-1]):
         assert np.allclose(answer(pixels=tf.constant(turned.copy()))["probabilities"], expected, atol=1e-5)
 
 
-def test_an_activation_map_says_where_a_class_is_seen(trained: TrainedModel, examples: Examples) -> None:
+def test_an_activation_map_says_where_a_class_is_seen(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
     model = tf.saved_model.load(trained.file_uri(MODEL))
-    pixels, _ = next(evaluation_batches(examples, "test", 24).as_numpy_iterator())
+    (pixels,) = splits["test"].batches(24)
     symmetries = [np.rot90(side, turns, (1, 2)) for side in (pixels, pixels[:, :, ::-1]) for turns in range(4)]
     maps = [model.signatures["activation_maps"](pixels=tf.constant(image.copy()))["maps"].numpy() for image in symmetries]
     assert maps[0].shape == (24, 7, 7, 3)

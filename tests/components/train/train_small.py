@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
 from components.runtime.termination import ended_by_sigterm
 from components.train import fit
@@ -20,7 +21,6 @@ from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, open_devices
 from components.train.model import build_model
 from components.train.recipes import RECIPES
-from components.train.record_files import open_records
 
 
 def main() -> None:
@@ -43,7 +43,8 @@ def main() -> None:
         backbone = keras.Model(pixels, features)
         network = build_model(backbone, np.full(3, 60.0), np.full(3, 50.0), len(examples.class_names), dropout=0.0)
     recipe = replace(RECIPES["strong"], epochs=int(num_epochs), batch_size=16, learning_rate=0.01, oversampling=0.5)
-    history = fit.train(network, examples, open_records(examples, "train"), recipe, 0, Checkpoints(checkpoints), devices)
+    with open_splits(examples, ["train", "validation"]) as splits:
+        history = fit.train(network, splits["train"], splits["validation"], recipe, 0, Checkpoints(checkpoints), devices)
     np.savez(weights_path, *network.get_weights())
     Path(weights_path).with_suffix(".json").write_text(json.dumps(history.curves), encoding="utf-8")
 

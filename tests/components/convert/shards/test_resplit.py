@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components import storage
-from components.artifacts.record_writer import RecordWriter, frame_record
+from components.artifacts.tfrecord import RecordWriter, frame_record
 from components.convert.shards import resplit
 from components.convert.shards.resplit import CopyTask, RecordRun, copy_shard, plan_copies
 from components.convert.shards.tasks import ConvertedSample, read_part

@@ -13,10 +13,10 @@ import tensorflow as tf
 from components import storage
 from components.artifacts.index import ImageFile, Sample
 from components.artifacts.labels import FILTERS
-from components.artifacts.records import parse_example
 from components.convert.shards.tasks import ShardTask, read_part
 from components.convert.shards.writer import write_shard
 from components.convert.split.perceptual_hash import HASH_BITS
+from tests.components.tf_examples import parse_example
 
 MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
@@ -166,7 +166,7 @@ def _drawn(seed: int) -> np.ndarray:
 def test_the_form_of_the_records_has_not_changed(
     tmp_path: Path, plan_tasks: PlanTasks, make_stored_png: MakePng, readers: ThreadPoolExecutor
 ) -> None:
-    """If this fails because the records of the same images are meant to be others: raise FORMAT in request.py, update it."""
+    """If the records of the same images are meant to change: raise FORMAT in settings.py, and update the digest here."""
     samples = []
     for number in range(3):
         files = {}

@@ -11,22 +11,22 @@ from components.ingest.sources.synthetic import Synthetic
 
 
 def test_a_longer_series_begins_with_the_shorter_one() -> None:
-    shorter, longer = Synthetic(5, seed=1), Synthetic(9, seed=1)
+    shorter, longer = Synthetic(5, series=1), Synthetic(9, series=1)
     assert longer.listed()[:5] == shorter.listed()
     assert len(longer.listed()) == 9
     assert shorter.name == longer.name
     assert shorter.validator() != longer.validator()
 
 
-def test_another_seed_is_another_source() -> None:
-    assert Synthetic(5, seed=1).name != Synthetic(5, seed=2).name
-    assert Synthetic(5, seed=1).listed() != Synthetic(5, seed=2).listed()
+def test_another_series_is_another_source() -> None:
+    assert Synthetic(5, series=1).name != Synthetic(5, series=2).name
+    assert Synthetic(5, series=1).listed() != Synthetic(5, series=2).listed()
 
 
 def test_a_series_is_ingested_and_grows(tmp_path: Path) -> None:
     classes = list(CLASS_NAMES)
-    first = ingest_images(Synthetic(3, seed=0), "synthetic:3", str(tmp_path), classes)
-    second = ingest_images(Synthetic(4, seed=0), "synthetic:4", str(tmp_path), classes)
+    first = ingest_images(Synthetic(3, series=0), "synthetic:3", str(tmp_path), classes)
+    second = ingest_images(Synthetic(4, series=0), "synthetic:4", str(tmp_path), classes)
     samples = read_index(second.index_uri)
     assert (first.num_samples, second.num_samples, second.num_bad, second.num_incomplete) == (3, 4, 0, 0)
     assert sorted(sample.batch for sample in samples) == [0, 0, 0, 1]

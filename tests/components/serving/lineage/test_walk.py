@@ -71,10 +71,11 @@ def _publish_all(data_root: str) -> TrainedModel:
         thresholds=[0.5, 0.5],
         blessed=True,
         verdict="yes",
-        reasons=["better than the floor"],
+        reasons=["better than the baseline"],
         metrics={"f1_macro": 0.4, "f1_macro_low": 0.3, "f1_macro_high": 0.5},
         validation_metrics={},
-        floors={},
+        baselines={},
+        references={},
     )
     judged.publish(storage.join(data_root, "evaluation", "e1"))
     return trained
@@ -237,7 +238,7 @@ def test_a_run_whose_model_was_refused_leads_by_its_evaluation(pushed: Path) -> 
     (run / "push" / "pushed_model").write_text(json.dumps({"pushed": False, "reasons": ["too few samples"]}))
     links = _walk(pushed, "runs/1")
     assert [link.title for link in links] == ["run", *TITLES[1:]]
-    assert links[0].facts["not pushed"] == "better than the floor"
+    assert links[0].facts["not pushed"] == "better than the baseline"
 
 
 def test_a_run_with_a_damaged_artifact_says_which(pushed: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import storage
-from components.artifacts.record_writer import RecordWriter, encode_example, frame_record, is_whole_record
+from components.artifacts.tfrecord import RecordWriter, encode_example, example_parts, frame_record, is_whole_record
+from tests.components.tf_examples import parse_example
 
 
 def _tensorflow_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
@@ -39,7 +40,32 @@ def _tensorflow_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int
 )
 def test_an_example_is_the_bytes_that_tensorflow_writes(sample_id: str, labels: list[int], shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(len(labels)).integers(0, 256, shape, dtype=np.uint8)
-    assert encode_example(sample_id, pixels, labels) == _tensorflow_example(sample_id, pixels, labels)
+    example = encode_example(sample_id, pixels, labels)
+    assert example == _tensorflow_example(sample_id, pixels, labels)
+    before, after = example_parts(sample_id, shape, labels)
+    assert example == before + pixels.tobytes() + after
+
+
+@pytest.mark.parametrize(("shape", "labels"), [((5, 5, 3), (0, 4)), ((4, 7, 4), ())])
+def test_an_example_comes_back_from_tensorflow_as_it_was_written(shape: tuple[int, int, int], labels: Sequence[int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    parsed = parse_example(tf.constant(encode_example("a-1", pixels, labels)), shape, 6)
+    np.testing.assert_array_equal(parsed["pixels"], pixels)
+    assert parsed["pixels"].dtype == tf.uint8
+    assert np.flatnonzero(parsed["labels"]).tolist() == list(labels)
+    assert parsed["id"].numpy() == b"a-1"
+
+
+def test_an_example_names_its_features_as_documented() -> None:
+    example = tf.train.Example.FromString(encode_example("a", np.full((2, 3, 4), 9, np.uint8), (1, 5)))
+    features = example.features.feature
+    assert features["image/raw"].bytes_list.value == [b"\x09" * 24]
+    assert features["image/height"].int64_list.value == [2]
+    assert features["image/width"].int64_list.value == [3]
+    assert features["image/channels"].int64_list.value == [4]
+    assert features["image/filename"].bytes_list.value == [b"a"]
+    assert features["image/class/label"].int64_list.value == [1, 5]
+    assert len(features) == 6
 
 
 def test_a_file_is_the_bytes_that_tensorflow_writes_and_says_where_its_records_are(tmp_path: Path) -> None:

@@ -1,24 +1,34 @@
-"""Writes TFRecord files of `tf.train.Example` without TensorFlow, so that workers which write them start fast and stay small.
+"""The TFRecord files of examples: how they are written, without TensorFlow, so that workers start fast and stay small.
 
-What an example holds is described in `components.artifacts.records`, which reads them. The bytes are those that TensorFlow
-writes: TFRecord's framing (tensorflow/core/lib/io/record_writer.h), and the protocol buffers of
-tensorflow/core/example/example.proto with the features sorted by name.
+Each record is a `tf.train.Example`:
+
+| feature | type | content |
+|---|---|---|
+| image/raw | bytes | uint8 pixels, height x width x channels, row by row |
+| image/height, image/width, image/channels | int64 | the shape |
+| image/filename | bytes | the sample's id |
+| image/class/label | int64 list | class indices, sorted |
+
+The bytes are those that TensorFlow writes: TFRecord's framing (tensorflow/core/lib/io/record_writer.h), and the protocol
+buffers of tensorflow/core/example/example.proto with the features sorted by name.
 """
 
+import math
 import struct
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
-_HEADER_BYTES = _LENGTH.size + _CHECKSUM.size
-_PIXELS = "image/raw"
+# What frames the content of a record.
+HEADER_BYTES = _LENGTH.size + _CHECKSUM.size
+FOOTER_BYTES = _CHECKSUM.size
 
 
 class RecordWriter:
@@ -57,23 +67,27 @@ class RecordWriter:
 
 
 def encode_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
-    """Serialises one example. `pixels` is uint8, height x width x channels."""
-    height, width, channels = pixels.shape
+    """Serialises one example. `pixels` is uint8, of shape (height, width, channels)."""
+    before, after = example_parts(sample_id, pixels.shape, labels)
+    return b"".join((before, pixels.tobytes(), after))
+
+
+def example_parts(sample_id: str, shape: tuple[int, ...], labels: Sequence[int]) -> tuple[bytes, bytes]:
+    """The bytes of a serialised example before and after its pixels, whose shape is (height, width, channels)."""
+    height, width, channels = shape
+    pixels = range(math.prod(shape))  # in their place: as long as they are, without their memory
     features = {
         "image/channels": _integers([channels]),
         "image/class/label": _integers(labels),
         "image/filename": _content(sample_id.encode()),
         "image/height": _integers([height]),
-        _PIXELS: _content(pixels.tobytes()),
+        "image/raw": _content(pixels),
         "image/width": _integers([width]),
     }
     entries = [_field(1, _field(1, [name.encode()]) + _field(2, feature)) for name, feature in features.items()]
-    return b"".join(_field(1, list(chain.from_iterable(entries))))
-
-
-def before_pixels(num_bytes: int) -> bytes:
-    """What stands in an example right before pixels of so many bytes: where it is found, they can be read in place."""
-    return b"".join([*_field(1, [_PIXELS.encode()]), *_field(2, _content(bytes(num_bytes)))[:-1]])
+    pieces = _field(1, list(chain.from_iterable(entries)))
+    place = pieces.index(pixels)
+    return b"".join(pieces[:place]), b"".join(pieces[place + 1 :])
 
 
 def frame_record(example: bytes) -> bytes:
@@ -84,8 +98,8 @@ def frame_record(example: bytes) -> bytes:
 
 def is_whole_record(record: bytes) -> bool:
     """Whether a record is what was written, by its own length and checksums."""
-    length, content = record[: _LENGTH.size], record[_HEADER_BYTES : -_CHECKSUM.size]
-    checksums = record[_LENGTH.size : _HEADER_BYTES] + record[-_CHECKSUM.size :]
+    length, content = record[: _LENGTH.size], record[HEADER_BYTES : -_CHECKSUM.size]
+    checksums = record[_LENGTH.size : HEADER_BYTES] + record[-_CHECKSUM.size :]
     expected = _CHECKSUM.pack(_masked_crc32c(length)) + _CHECKSUM.pack(_masked_crc32c(content))
     return length == _LENGTH.pack(len(content)) and checksums == expected
 
@@ -96,21 +110,21 @@ def _masked_crc32c(data: bytes) -> int:
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _integers(values: Sequence[int]) -> list[bytes]:
+def _integers(values: Sequence[int]) -> list[Any]:
     """A Feature that is an Int64List."""
     packed = [_varint(value) for value in values]
     return _field(3, _field(1, packed) if packed else [])
 
 
-def _content(value: bytes) -> list[bytes]:
+def _content(value: bytes | range) -> list[Any]:
     """A Feature that is a BytesList of one value."""
     return _field(1, _field(1, [value]))
 
 
-def _field(number: int, content: list[bytes]) -> list[bytes]:
+def _field(number: int, content: list[Any]) -> list[Any]:
     """A field of a protocol buffer whose content has a length: bytes, a message or packed numbers.
 
-    All is in pieces that are joined once, as most of an example is one large piece.
+    All is in pieces, of which only the length matters here: bytes, and a range for the pixels.
     """
     return [bytes([number << 3 | 2]), _varint(sum(map(len, content))), *content]
 
