@@ -10,8 +10,10 @@ import gzip
 import io
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from components.artifacts.manifest import SAMPLES, Examples, Shard
 from components.artifacts.tfrecord import FOOTER_BYTES, HEADER_BYTES, example_parts
 from components.runtime.progress import progress_bar
 
+_COLUMNS = ("id", "split", "shard", "offset", "labels")
 # Where a record begins in its shard, the sample's id, and its labels.
 _Record = tuple[int, str, list[int]]
 
@@ -30,7 +33,7 @@ def read_column(examples: Examples, column: str) -> dict[str, str]:
     Raises:
         ValueError: If the table has no such column.
     """
-    return {row["id"]: row[column] for row in _read_table(examples, "id", column)}
+    return dict(_read_table(examples, "id", column))
 
 
 @contextlib.contextmanager
@@ -49,7 +52,7 @@ def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str,
         raise FileNotFoundError(
             f"{examples.uri}: {len(missing)} shards are missing or cut off, such as {missing[0]}. Run again"
         )
-    rows = list(_read_table(examples, "id", "split", "shard", "offset", "labels"))
+    rows = list(_read_table(examples, *_COLUMNS))
     shards = [shard for split in splits for shard in examples.shards[split]]
     with contextlib.ExitStack() as stack:
         folder = examples.uri
@@ -78,14 +81,14 @@ class ExampleReader:
         shape: Height, width and channels of each image.
     """
 
-    def __init__(self, examples: Examples, split: str, folder: Path, rows: Iterable[Mapping[str, str]]) -> None:
+    def __init__(self, examples: Examples, split: str, folder: Path, rows: Iterable[tuple[str, ...]]) -> None:
         """Maps the shards of a split and finds the pixels of each example.
 
         Args:
             examples: The manifest.
             split: `train`, `validation` or `test`.
             folder: The local folder of the shards.
-            rows: The table of samples, with the columns id, split, shard, offset and labels.
+            rows: The table of samples: id, split, shard, offset and labels of each.
 
         Raises:
             ValueError: If the table does not fit the shards.
@@ -94,10 +97,10 @@ class ExampleReader:
         self.ids: list[str] = []
         self._places: list[tuple[np.ndarray, int]] = []
         in_shard: dict[str, list[_Record]] = {shard.name: [] for shard in examples.shards[split]}
-        for row in rows:
-            if row["split"] == split:
-                record = int(row["offset"]), row["id"], [int(label) for label in row["labels"].split()]
-                in_shard.setdefault(row["shard"], []).append(record)
+        for sample_id, its_split, shard_name, offset, target in rows:
+            if its_split == split:
+                record = int(offset), sample_id, [int(label) for label in target.split()]
+                in_shard.setdefault(shard_name, []).append(record)
         labels: list[list[int]] = []
         for name, records in in_shard.items():
             records.sort()
@@ -129,15 +132,19 @@ class ExampleReader:
             yield np.stack([self.pixels(number) for number in range(start, min(start + size, len(self)))])
 
 
-def _read_table(examples: Examples, *columns: str) -> Iterator[dict[str, str]]:
+def _read_table(examples: Examples, *columns: str) -> Iterator[Any]:
+    """Rows as tuples of these columns."""
     uri = examples.file_uri(SAMPLES)
-    rows = csv.DictReader(io.StringIO(gzip.decompress(storage.read_bytes(uri)).decode(), newline=""))
-    if not set(columns) <= set(rows.fieldnames or ()):
-        raise ValueError(
-            f"{uri}: expected the columns {', '.join(columns)}. Received: {rows.fieldnames}. These examples are of an older "
-            f"version: delete {examples.uri} and run again"
-        )
-    yield from rows
+    # In pieces, and only these columns: as a whole, a large table takes much memory.
+    with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
+        rows = csv.reader(text)
+        header = next(rows, [])
+        if not set(columns) <= set(header):
+            raise ValueError(
+                f"{uri}: expected the columns {', '.join(columns)}. Received: {', '.join(header)}. These examples are of an "
+                f"older version: delete {examples.uri} and run again"
+            )
+        yield from map(itemgetter(*map(header.index, columns)), rows)
 
 
 def _map(path: Path) -> np.ndarray:

@@ -105,7 +105,7 @@ class Quarantine:
 def _convert(
     index: Sequence[Sample], images_uri: str, uri: str, settings: ConvertSettings, quarantine: Quarantine, engine: Engine
 ) -> tuple[Conversion, list[Link]]:
-    """Writes the shards of all sides, and finds the near-duplicates."""
+    """Writes the shards of all splits, and finds the near-duplicates."""
     samples = {sample.sample_id: sample for sample in index if not sample.reason}
     batches = {sample_id: sample.batch for sample_id, sample in samples.items()}
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)

@@ -1,6 +1,6 @@
-"""Copies finished records into the shards of their side, once the sides are decided.
+"""Copies finished records into the shards of their split, once the split is decided.
 
-Which side a sample is on follows from the hashes of all samples, so that shards are written before it is known: unsplit ones.
+The split of a sample follows from the hashes of all samples, so shards are written before it is known: unsplit ones.
 Their records are copied as they are, unparsed, each run of neighbours in one piece.
 """
 
@@ -33,7 +33,7 @@ class RecordRun:
 
 @dataclass(frozen=True)
 class CopyTask:
-    """A shard of one side to write: what it is put together from, and where."""
+    """A shard of a split to write: its sources and its place."""
 
     name: str
     split: str
@@ -65,11 +65,11 @@ class CopyTask:
 def plan_copies(
     samples: Iterable[ConvertedSample], sides: Mapping[str, str], unsplit_uri: str, examples_uri: str
 ) -> tuple[list[CopyTask], list[ConvertedSample]]:
-    """Cuts the records of each side into shards of at most 64 MB, in the order in which they lie: it is random already.
+    """Cuts the records of each split into shards of at most 64 MB, in their order, which is random already.
 
     Args:
         samples: Those of the unsplit shards.
-        sides: The side of each sample that is not bad.
+        sides: The split of each sample that is not bad.
         unsplit_uri: The folder of the unsplit shards.
         examples_uri: The folder of the examples.
 
@@ -107,7 +107,7 @@ def _run(samples: Sequence[ConvertedSample]) -> RecordRun:
 
 
 def copy_shard(task: CopyTask, readers: Executor) -> None:
-    """Writes a shard of one side; then describes it, which marks it as done.
+    """Writes a shard of a split, then describes it, which marks it as done.
 
     Args:
         task: The shard.
