@@ -1,6 +1,8 @@
 """What artifacts hold: small descriptions of bulk data under `data_root`, and the done-marks beside that data."""
 
+import contextlib
 import secrets
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -8,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components import __version__, storage
 from components.artifacts.counting import count_of
+from components.storage.local_copy import local_copy
 
 MANIFEST_NAME = "manifest.json"
 
@@ -198,6 +201,23 @@ class Examples(Manifest):
         stored = storage.list_files(self.uri)
         shards = [shard for split in self.shards.values() for shard in split]
         return [s.name for s in shards if s.name not in stored or stored[s.name].num_bytes != s.num_bytes]
+
+    @contextlib.contextmanager
+    def local_copy(self, splits: Sequence[str]) -> Iterator["Examples"]:
+        """Gives the same examples with the shards of some splits on local disk, as `storage.local_copy` does.
+
+        Raises:
+            FileNotFoundError: If shards of any split are missing or truncated.
+            OSError: If a shard is damaged, or the disk is full.
+        """
+        if missing := self.missing_shards():
+            raise FileNotFoundError(
+                f"{self.uri}: {len(missing)} shards are missing or cut off, such as {missing[0]}. Run again"
+            )
+        shards = [shard for split in splits for shard in self.shards[split]]
+        files = {shard.name: storage.StoredFile(shard.num_bytes, shard.crc32c) for shard in shards}
+        with local_copy(self.uri, files) as folder:
+            yield self.model_copy(update={"uri": folder})
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, with counts instead of the lists of files and names."""

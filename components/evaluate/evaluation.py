@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from components.artifacts.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
-from components.artifacts.staging import staged
 from components.evaluate.blessing import Evidence, Rules, bless
 from components.evaluate.champion_model import DamagedChampionError, read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
@@ -50,7 +49,7 @@ def evaluate_model(
     """
     judged_on = "test" if examples.num_records("test") else "validation"
     groups = read_groups(examples)
-    with staged(examples, sorted({"validation", judged_on})) as local:
+    with examples.local_copy(sorted({"validation", judged_on})) as local:
         model = ExportedModel(model_dir)
         scores = model.score(local, sorted({"validation", judged_on}))
         validation, judged = scores["validation"], scores[judged_on]

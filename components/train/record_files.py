@@ -76,7 +76,7 @@ class RecordFiles:
 
 
 def open_records(examples: Examples, split: str) -> RecordFiles:
-    """The records of one side of the split, which must be on local disk: see `components.artifacts.staging`."""
+    """The records of one side of the split, which must be on local disk: see `Examples.local_copy`."""
     shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
     return RecordFiles(examples.shard_uris(split), shape, len(examples.class_names))
 

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from components import storage
 from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
-from components.artifacts.staging import staged
 from components.serving.champion import Champion
 from components.train.checkpoint import Checkpoints
 from components.train.devices import open_devices
@@ -54,11 +53,11 @@ def train_model(
     uri = settings.uri(examples, data_root)
     start = Start.choose(settings.weights, settings.warm_start, champion, examples, uri)
     _log.info("training starts from %s", start.words)
-    with staged(examples, ("train", "validation")) as local:
-        return _train_staged(local, transform_graph, uri, settings, start)
+    with examples.local_copy(("train", "validation")) as local:
+        return _train_locally(local, transform_graph, uri, settings, start)
 
 
-def _train_staged(examples: Examples, transform_graph: Path, uri: str, settings: TrainSettings, start: Start) -> TrainedModel:
+def _train_locally(examples: Examples, transform_graph: Path, uri: str, settings: TrainSettings, start: Start) -> TrainedModel:
     devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
     logs = TensorBoardLogs(storage.join(uri, "logs"))

@@ -1,0 +1,41 @@
+"""Brings files of an object store to local disk, for libraries that read only local files."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from components import storage
+from components.runtime.progress import progress_bar
+from components.storage.store import StoredFile
+
+
+@contextlib.contextmanager
+def local_copy(uri: str, files: Mapping[str, StoredFile]) -> Iterator[str]:
+    """Gives a local folder that holds some files of a folder.
+
+    A folder of this machine is given as it is. Files of an object store are downloaded to a temporary folder (below TMPDIR),
+    verified by their checksums, and removed at the end.
+
+    Args:
+        uri: The folder.
+        files: The size and the CRC-32C of each file, by relative path.
+
+    Raises:
+        OSError: If a file is missing or damaged, or the disk is full.
+    """
+    if storage.is_local(uri):
+        yield uri
+        return
+    with tempfile.TemporaryDirectory(prefix="copy-") as folder:
+        with progress_bar(sum(file.num_bytes for file in files.values()), "B") as progress:
+
+            def fetch(name: str) -> None:
+                file_uri, path = storage.join(uri, name), Path(folder, name)
+                storage.fetch(file_uri, path)
+                if storage.file_crc32c(path) != files[name].crc32c:
+                    raise OSError(f"{file_uri} is damaged: expected the CRC-32C {files[name].crc32c}. Delete it and run again")
+                progress.update(files[name].num_bytes)
+
+            storage.for_each(fetch, files)
+        yield folder
