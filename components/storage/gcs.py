@@ -135,8 +135,17 @@ def _upload(uri: str, content: bytes | Path, generation: int | None, crc32: str 
         upload, expected = functools.partial(blob.upload_from_string, content), crc32c(content)
     # Images are stored as they are: the client must not guess a type.
     options = {"content_type": "application/octet-stream", "checksum": "crc32c", "if_generation_match": generation}
-    with _explained(uri):
+
+    def send() -> None:
         _undamaged(lambda: upload(**options, timeout=TIMEOUT_S, retry=_patient()))
+
+    with _explained(uri):
+        try:
+            send()
+        except exceptions.GoogleAPICallError as error:
+            if error.code not in (404, 410):
+                raise
+            send()  # the session of a large upload is gone, and Google's advice is to start over
         stored = _hex(blob.crc32c)
         if stored != expected:
             raise OSError(f"{uri}: the server stored other content than was sent (CRC-32C {stored}, expected {expected})")
