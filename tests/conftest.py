@@ -45,6 +45,12 @@ def _use(monkeypatch: pytest.MonkeyPatch, address: str) -> str:
 
 
 @pytest.fixture
+def local_root(tmp_path: Path) -> str:
+    """A folder of this machine that does not exist yet."""
+    return str(tmp_path / "root")
+
+
+@pytest.fixture
 def emulated_root(monkeypatch: pytest.MonkeyPatch, _emulator: str) -> str:
     """An empty place in an object store that ignores preconditions and ranges."""
     return _use(monkeypatch, _emulator)
@@ -67,3 +73,10 @@ def faults(monkeypatch: pytest.MonkeyPatch, gcs_root: str, _fake_server: str) ->
     with warnings.catch_warnings():  # the client leaves connections that failed to the garbage collector
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries within moments what `faults` disturbs."""
+    monkeypatch.setattr(gcs_storage, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(gcs_storage, "_patient", lambda: gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10))

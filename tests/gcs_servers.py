@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 BUCKET = "cells"
 _BIN = Path(sys.executable).parent
 _STALL_S = 30.0
+_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
 
 def find_fake_gcs_server() -> str | None:
@@ -100,6 +101,20 @@ class Faults(ThreadingHTTPServer):
         with self._lock:
             return self.planned.pop(0) if self.planned else None
 
+    def lose_each_answer(self, act: Callable[[int], None], methods: Sequence[str] = _METHODS) -> None:
+        """Calls `act` with 0, 1 and so on, and loses the answer to the request of that number, until there is none.
+
+        Only requests of these methods are counted.
+        """
+        for number in range(1000):
+            self.planned = [_only(methods, fault) for fault in (*[lambda _: False] * number, reset_after_it_is_done)]
+            act(number)
+            if self.planned:
+                self.planned = []
+                assert number > 0
+                return
+        raise AssertionError("it never ends")
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hung up is what these tests are about."""
 
@@ -125,7 +140,8 @@ class _Proxy(BaseHTTPRequestHandler):
     def upstream_answer(self) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(self.server.upstream)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "content-length")}
-        connection.request(self.command, self.path, self.body, headers | {"Content-Length": str(len(self.body))})
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has read everything
+            connection.request(self.command, self.path, self.body, headers | {"Content-Length": str(len(self.body))})
         response = connection.getresponse()
         content = response.read()
         connection.close()
@@ -162,6 +178,18 @@ def reset_after_it_is_done(proxy: _Proxy) -> bool:
     """Passes the request on, and hangs up instead of giving the answer back."""
     proxy.upstream_answer()
     return reset(proxy)
+
+
+def _only(methods: Sequence[str], fault: Fault) -> Fault:
+    """Waits for a request of one of these methods."""
+
+    def wait(proxy: _Proxy) -> bool:
+        if proxy.command in methods:
+            return fault(proxy)
+        proxy.server.planned.insert(0, wait)
+        return False
+
+    return wait
 
 
 def truncate(proxy: _Proxy) -> bool:

@@ -9,7 +9,6 @@ import csv
 import gzip
 import io
 import math
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from components import storage
-from components.artifacts.manifest import SAMPLES, Examples, Shard
+from components.artifacts.manifest import SAMPLES, Examples
 from components.artifacts.tfrecord import FOOTER_BYTES, HEADER_BYTES, example_parts
-from components.runtime.progress import progress_bar
+from components.storage.local_copy import local_copy
 
 _COLUMNS = ("id", "split", "shard", "offset", "labels")
 # Where a record begins in its shard, the sample's id, and its labels.
@@ -54,21 +53,8 @@ def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str,
         )
     rows = list(_read_table(examples, *_COLUMNS))
     shards = [shard for split in splits for shard in examples.shards[split]]
-    with contextlib.ExitStack() as stack:
-        folder = examples.uri
-        if not storage.is_local(folder):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="examples-"))
-        with progress_bar(sum(shard.num_bytes for shard in shards), "B") as progress:
-
-            def bring(shard: Shard) -> None:
-                uri, path = storage.join(examples.uri, shard.name), Path(folder) / shard.name
-                if folder != examples.uri:
-                    storage.fetch(uri, path)
-                if storage.file_crc32c(path) != shard.crc32c:
-                    raise OSError(f"{uri} is damaged: expected the CRC-32C {shard.crc32c}. Delete it and run again")
-                progress.update(shard.num_bytes)
-
-            storage.for_each(bring, shards)
+    files = {shard.name: storage.StoredFile(shard.num_bytes, shard.crc32c) for shard in shards}
+    with local_copy(examples.uri, files) as folder:
         yield {split: ExampleReader(examples, split, Path(folder), rows) for split in splits}
 
 

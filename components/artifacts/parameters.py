@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from components import storage
 from components.artifacts.image_names import DEFAULT_PATTERN, check_pattern, parse_filters
 
 # Each rule returns what was expected when a value does not fit, and an empty string when it does.
@@ -56,8 +57,9 @@ def _source(value: str) -> str:
 
 def _place(value: str) -> str:
     scheme, separator, rest = value.partition("://")
-    is_known = scheme == "gs" and rest.strip("/") if separator else value.strip()
-    return "" if is_known else "expected a folder, or gs://<bucket>/<prefix>"
+    is_known = scheme in storage.SCHEMES and rest.strip("/") if separator else value.strip()
+    known = ", or ".join(f"{name}://<bucket>/<prefix>" for name in storage.SCHEMES)
+    return "" if is_known else f"expected a folder, or {known}"
 
 
 def _plain_name(value: str) -> str:

@@ -29,7 +29,7 @@ from components.serving.versions import (
     is_served,
     remove_versions,
 )
-from components.storage import SwappedMeanwhileError, folders
+from components.storage import SwappedMeanwhileError
 
 _log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def _find_begun(files: Mapping[str, Path], record: Record, place: _Place) -> int
 def _publish(files: Mapping[str, Path], record: Record, place: _Place) -> int:
     """Copies files to where no server looks, verifies them there, and gives the folder the next free number."""
     _wanted_pointer(record, place)
-    with folders.incoming(place.uri) as incoming:
+    with storage.incoming_folder(place.uri) as incoming:
         try:
             storage.write_bytes(storage.join(incoming, RECORD), record.to_json())
             _complete(files, incoming, record, record.files)
@@ -228,7 +228,7 @@ def _publish(files: Mapping[str, Path], record: Record, place: _Place) -> int:
             while True:
                 number += 1
                 with contextlib.suppress(FileExistsError):  # another push has taken the number in the meantime
-                    folders.move(incoming, storage.join(place.uri, str(number)), RECORD, DONE_MARK)
+                    storage.move_folder(incoming, storage.join(place.uri, str(number)), RECORD, DONE_MARK)
                     return number
         except OSError:
             _wanted_pointer(record, place)  # who has won may have tidied up already

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict
 
 from components import storage
 from components.artifacts.manifest import MODEL_THRESHOLDS
-from components.storage import folders
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def find_versions(model_uri: str) -> list[Version]:
 
 def find_incoming(model_uri: str) -> list[Version]:
     """What an object store holds of pushes that have not copied all of it yet; they have the number 0."""
-    uris = [storage.join(model_uri, name) for name in storage.list_names(model_uri) if name.startswith(folders.INCOMING)]
+    uris = [storage.join(model_uri, name) for name in storage.list_names(model_uri) if name.startswith(storage.INCOMING)]
     return [Version(0, uri, is_complete=False, record=_read_record(storage.join(uri, RECORD))) for uri in uris]
 
 
@@ -143,4 +142,4 @@ def describe(damage: dict[str, str]) -> str:
 def remove_versions(versions: Iterable[Version]) -> None:
     """Removes versions, so that none is ever taken for complete while it goes."""
     for version in versions:
-        folders.remove(version.uri, DONE_MARK)
+        storage.remove_folder(version.uri, DONE_MARK)

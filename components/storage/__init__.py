@@ -1,43 +1,41 @@
-"""The one way in which steps read and write bulk data: whole files, published under their final name only when complete.
+"""Bulk data by URI: whole files, published under their final names only when complete.
 
-A URI is a path on this machine, or `gs://<bucket>/<name>` in Google Cloud Storage. What is published is never overwritten, save
-by `replace_bytes` and `swap`.
+A URI is a path on this machine, or `gs://<bucket>/<name>` in Google Cloud Storage. What is published is never overwritten,
+except by `replace_bytes` and `swap`. A write that is repeated because its answer was lost counts as done if the file has the
+content that was to be written: see `Store.write_if`.
 """
 
 import contextlib
-import importlib
-import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
-import google_crc32c
+from components.storage.checksums import crc32, crc32c, file_crc32c
+from components.storage.store import (
+    INCOMING,
+    SCHEMES,
+    NoCredentialsError,
+    Store,
+    StoredFile,
+    SwappedMeanwhileError,
+    for_each,
+    join,
+    open_store,
+)
 
-from components.storage.store import Store, StoredFile
-
-_IN_FLIGHT = 16
-
-_CHUNK_BYTES = 1 << 20
-
-_Item = TypeVar("_Item")
-
-
-class SwappedMeanwhileError(OSError):
-    """Somebody else has changed a pointer file since it was read."""
-
-
-class NoCredentialsError(PermissionError):
-    """There are no credentials at all, which says nothing of what another machine may do."""
-
-
-def _store(uri: str) -> Store:
-    scheme = uri.partition("://")[0] if "://" in uri else ""
-    if scheme not in ("", "gs"):
-        raise ValueError(f"Expected a path, or gs://<bucket>/<name>. Received: {uri}")
-    # Who works on local files need not wait until the client of the object store is loaded.
-    store: Store = importlib.import_module(f"components.storage.{'gcs' if scheme else 'local'}")
-    return store
+__all__ = [
+    "INCOMING",
+    "SCHEMES",
+    "NoCredentialsError",
+    "Store",
+    "StoredFile",
+    "SwappedMeanwhileError",
+    "crc32",
+    "crc32c",
+    "file_crc32c",
+    "for_each",
+    "join",
+    "open_store",
+]
 
 
 def is_local(uri: str) -> bool:
@@ -45,60 +43,27 @@ def is_local(uri: str) -> bool:
     return "://" not in uri
 
 
-def join(uri: str, *parts: str) -> str:
-    """Appends path parts to a URI."""
-    return "/".join((uri.rstrip("/"), *parts))
-
-
-def crc32c(data: bytes) -> str:
-    """The CRC-32C of some bytes, as 8 hexadecimal digits: the checksum that Google Cloud Storage keeps of every object."""
-    return f"{google_crc32c.value(data):08x}"
-
-
-def crc32(data: bytes) -> str:
-    """The CRC-32 of some bytes, as 8 hexadecimal digits: the checksum that ZIP archives keep of their members."""
-    return f"{zlib.crc32(data):08x}"
-
-
-def file_crc32c(path: Path) -> str:
-    """The CRC-32C of a local file, read in pieces."""
-    checksum = google_crc32c.Checksum()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            checksum.update(chunk)
-    return checksum.digest().hex()
-
-
 def exists(uri: str) -> bool:
-    """Says whether a complete file has this name."""
-    return _store(uri).stat(uri) is not None
-
-
-def size_bytes(uri: str) -> int | None:
-    """The size of a complete file; None where there is none."""
-    stat = _store(uri).stat(uri)
-    return stat.num_bytes if stat else None
+    """Whether a complete file has this name."""
+    return stat(uri) is not None
 
 
 def stat(uri: str) -> StoredFile | None:
-    """A complete file's size, and the checksums that are known without reading it; None where there is no file."""
-    return _store(uri).stat(uri)
+    """A complete file's size, and the checksums that are known without reading it; None if there is no file."""
+    return open_store(uri).stat(uri)
 
 
 def stored_crc32c(uri: str) -> str:
-    """The CRC-32C of a complete file: read where nothing else knows it.
+    """The CRC-32C of a complete file, computed from its content if the store does not keep it.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is no file.
     """
-    stat = _store(uri).stat(uri)
-    if stat and stat.crc32c:
-        return stat.crc32c
-    return file_crc32c(Path(uri)) if is_local(uri) else crc32c(read_bytes(uri))
+    return open_store(uri).crc32c(uri)
 
 
 def with_checksums(uri: str, file: StoredFile) -> StoredFile:
-    """Both checksums of a stored file: read where they are not known."""
+    """A stored file with both checksums, computed from its content if one is not known."""
     if file.crc32c and file.crc32:
         return file
     data = read_bytes(uri)
@@ -109,75 +74,78 @@ def modified_s(uri: str) -> float:
     """When a file was published, in seconds since 1970.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If there is no file.
     """
-    return _store(uri).modified_s(uri)
+    return open_store(uri).modified_s(uri)
 
 
 def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
-    """The complete files directly below a folder, by name: one question for many `stat`s.
+    """The complete files of a folder by name, in one request instead of many `stat`s; empty if there is no folder.
 
     Args:
         uri: The folder.
-        is_deep: List the files in folders below it too, by their paths from there.
+        is_deep: Also list the files in folders below it, by relative path.
     """
-    return _store(uri).list_files(uri, is_deep)
+    return open_store(uri).list_files(uri, is_deep)
 
 
 def list_names(uri: str) -> list[str]:
-    """Lists the names directly below a folder, sorted; none where the folder does not exist. Unfinished files are left out."""
-    return _store(uri).list_names(uri)
+    """The names of files and folders directly below a folder, sorted; empty if there is no folder."""
+    return open_store(uri).list_names(uri)
 
 
 def list_tree(uri: str) -> list[str]:
-    """Lists the files anywhere below a folder, relative to it, sorted. Unfinished files are left out."""
-    return _store(uri).list_tree(uri)
+    """The relative paths of the complete files anywhere below a folder, sorted."""
+    return sorted(list_files(uri, is_deep=True))
 
 
 def read_bytes(uri: str) -> bytes:
     """Reads a whole file."""
-    return _store(uri).read(uri, 0, None)
+    return open_store(uri).read(uri)
 
 
 def read_range(uri: str, start: int, length: int) -> bytes:
-    """Reads a part of a file: `length` bytes, or what there is."""
-    return _store(uri).read(uri, start, length)
+    """Reads `length` bytes of a file, or what there is."""
+    return open_store(uri).read(uri, start, length)
 
 
-def create(uri: str) -> contextlib.AbstractContextManager[Path]:
-    """Gives a local path to write, and publishes what was written there as `uri` on a clean exit.
+@contextlib.contextmanager
+def create(uri: str) -> Iterator[Path]:
+    """Gives a local path to write to, and publishes the file as `uri` on a clean exit.
 
-    The file appears under its final name at once and whole, or not at all: also after a kill or on a full disk.
-
-    Raises:
-        FileExistsError: If `uri` exists already. What exists is never overwritten.
-    """
-    return _store(uri).create(uri)
-
-
-def write_bytes(uri: str, data: bytes, crc32: str = "", sync: bool = True) -> bool:
-    """Publishes a small file, create-only, and says whether it was this call that wrote it.
-
-    Args:
-        uri: Its name.
-        data: Its content.
-        crc32: Its CRC-32, if known: an object store keeps it beside the file, and `stat` gives it back.
-        sync: Whether it must survive a power cut from now on; or else only after `sync`, and may be found cut off before.
+    The file appears under its final name at once and whole, or not at all, even after a kill or on a full disk.
 
     Raises:
         FileExistsError: If `uri` exists already with other content.
     """
-    try:
-        _store(uri).write(uri, data, crc32, sync)
-    except FileExistsError:
-        _refuse_other_content(uri, crc32c(data))
-        return False
-    return True
+    store = open_store(uri)
+    with store.unfinished(uri) as path:
+        yield path
+        store.write_if(uri, lambda: store.upload(path, uri, may_move=True), lambda: file_crc32c(path))
+
+
+def write_bytes(uri: str, data: bytes, crc32: str = "", sync: bool = True) -> bool:
+    """Publishes a small file, create-only.
+
+    Args:
+        uri: Its name.
+        data: Its content.
+        crc32: Its CRC-32, if known: an object store keeps it beside the file for `stat`.
+        sync: Whether it must survive a power cut from now on, or only after `sync`.
+
+    Returns:
+        Whether it was written; False if it was there already.
+
+    Raises:
+        FileExistsError: If `uri` exists already with other content.
+    """
+    store = open_store(uri)
+    return store.write_if(uri, lambda: store.write(uri, data, crc32, sync), lambda: crc32c(data))
 
 
 def sync(uri: str) -> None:
-    """Returns when all that was written to the store of `uri` would survive a power cut."""
-    _store(uri).sync()
+    """Returns when everything written to the store of `uri` would survive a power cut."""
+    open_store(uri).sync()
 
 
 def store(path: Path, uri: str) -> None:
@@ -186,89 +154,109 @@ def store(path: Path, uri: str) -> None:
     Raises:
         FileExistsError: If `uri` exists already with other content.
     """
-    try:
-        _store(uri).store(path, uri)
-    except FileExistsError:
-        _refuse_other_content(uri, file_crc32c(path))
-
-
-def _refuse_other_content(uri: str, expected_crc32c: str) -> None:
-    if stored_crc32c(uri) != expected_crc32c:
-        raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
+    store = open_store(uri)
+    store.write_if(uri, lambda: store.upload(path, uri, may_move=False), lambda: file_crc32c(path))
 
 
 def replace_bytes(uri: str, data: bytes) -> None:
-    """Swaps the content of a pointer file: a reader sees the old content or the new, never a mixture."""
-    _store(uri).replace(uri, data)
+    """Replaces the content of a pointer file: a reader sees the old content or the new, never a mixture."""
+    open_store(uri).replace(uri, data)
 
 
 def read_with_generation(uri: str) -> tuple[bytes, str] | None:
-    """Reads a pointer file, and its generation: opaque text that identifies its present content. None where there is none."""
-    return _store(uri).read_with_generation(uri)
+    """Reads a pointer file and its generation, opaque text that identifies its present content; None if there is no file."""
+    return open_store(uri).read_with_generation(uri)
 
 
 def swap(uri: str, data: bytes, generation: str) -> None:
-    """Swaps the content of a pointer file if nobody else has done so since it was read: compare-and-swap.
+    """Replaces the content of a pointer file if nobody else has done so since it was read (compare-and-swap).
 
     Args:
         uri: The file.
-        data: Its new content. It must not be one that the file has had before, which on a local disk has the same generation.
-        generation: As `read_with_generation` gave it; empty where there was no file.
+        data: Its new content. It must never have had this content before, as local generations are hashes of the content.
+        generation: As `read_with_generation` gave it; empty if there was no file.
 
     Raises:
         SwappedMeanwhileError: If the file has other content by now. It is left as it is.
     """
-    if _store(uri).swap(uri, data, generation):
-        return
-    found, now = read_with_generation(uri) or (b"", "")
-    if found != data:  # else it was done, but the answer was lost and the same was asked again
+    store = open_store(uri)
+    try:
+        store.write_if(uri, lambda: store.swap(uri, data, generation), lambda: crc32c(data))
+    except FileExistsError:
+        _, now = store.read_with_generation(uri) or (b"", "")
         raise SwappedMeanwhileError(
             f"{uri}: somebody else has swapped it meanwhile: expected generation {generation or 'of no file'}. "
             f"Received: {now or 'no file'}"
-        )
+        ) from None
+
+
+def sweep(uri: str) -> None:
+    """Removes what killed processes have left unfinished in a folder. So does the first write to the folder."""
+    open_store(uri).sweep(uri)
+
+
+def remove(uri: str) -> None:
+    """Removes a file, if it exists."""
+    open_store(uri).remove(uri)
+
+
+def remove_tree(uri: str) -> None:
+    """Removes everything below `uri`, if there is anything."""
+    open_store(uri).remove_tree(uri)
+
+
+def fetch(uri: str, path: Path) -> None:
+    """Copies a file to a local path, and creates its folder."""
+    _fetch(uri, path, may_link=False)
+
+
+def fetch_tree(uri: str, folder: Path) -> None:
+    """Copies or links everything below `uri` to a local folder that may exist already. Do not write to these files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for_each(lambda name: _fetch(join(uri, name), folder / name, may_link=True), list_tree(uri))
+
+
+def _fetch(uri: str, path: Path, may_link: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    open_store(uri).fetch(uri, path, may_link)
 
 
 def create_tree(folder: Path, uri: str) -> None:
     """Publishes every file below a local folder under `uri`, which nobody else writes to.
 
-    There is no done-mark among them: publish what refers to the tree afterwards.
+    The files appear in any order: publish the file that marks the tree as complete afterwards.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for_each(lambda path: store(path, join(uri, path.relative_to(folder).as_posix())), files)
 
 
-def sweep(uri: str) -> None:
-    """Removes what killed processes have left unfinished in a folder; so does the first file that is written there."""
-    _store(uri).sweep(uri)
+def incoming_folder(uri: str) -> contextlib.AbstractContextManager[str]:
+    """Gives an empty folder below `uri` whose name is not a number, for `move_folder` to rename when it is complete.
+
+    What has not been moved is removed at the end.
+    """
+    return open_store(uri).incoming_folder(uri)
 
 
-def remove(uri: str) -> None:
-    """Removes a file, if it is there."""
-    _store(uri).remove(uri)
+def move_folder(incoming_uri: str, uri: str, first: str, last: str) -> None:
+    """Gives a folder of `incoming_folder` its final name, create-only.
+
+    TensorFlow Serving takes the folder with the highest number, complete or not. A local folder appears at once and whole. An
+    object store cannot rename folders: it copies one file after the other, within a second or two, and a kill in between leaves
+    a part.
+
+    Args:
+        incoming_uri: The folder.
+        uri: Its final name.
+        first: The file that an object store copies first, which claims the name.
+        last: The file that it copies last: without it, the folder is incomplete.
+
+    Raises:
+        FileExistsError: If the name is taken: locally by any folder, in an object store by one with another file `first`.
+    """
+    open_store(uri).move_folder(incoming_uri, uri, first, last)
 
 
-def remove_tree(uri: str) -> None:
-    """Removes everything below `uri`; nothing happens where there is nothing."""
-    _store(uri).remove_tree(uri)
-
-
-def fetch_tree(uri: str, folder: Path) -> None:
-    """Gives everything below `uri` to a local folder that may exist already. What lies there is not to be written to."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for_each(lambda name: _fetch(join(uri, name), folder / name, may_link=True), _store(uri).list_tree(uri))
-
-
-def fetch(uri: str, path: Path) -> None:
-    """Copies one file to a local path whose folder may not exist yet."""
-    _fetch(uri, path, may_link=False)
-
-
-def _fetch(uri: str, path: Path, may_link: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _store(uri).fetch(uri, path, may_link)
-
-
-def for_each(act: Callable[[_Item], None], items: Sequence[_Item]) -> None:
-    """Does something with many files at once, to hide the time that an object store takes to answer."""
-    with ThreadPoolExecutor(_IN_FLIGHT) as pool:
-        list(pool.map(act, items))
+def remove_folder(uri: str, first: str) -> None:
+    """Removes a folder: at once on a local disk, the file `first` before all others in an object store."""
+    open_store(uri).remove_folder(uri, first)

@@ -1,4 +1,4 @@
-"""Bulk data in folders of this machine: see `components.storage`."""
+"""Files in folders of this machine."""
 
 import contextlib
 import errno
@@ -12,34 +12,168 @@ from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from components.storage.store import StoredFile
+from components.storage.checksums import file_crc32c
+from components.storage.store import Store, StoredFile, local_name
 
 _PARTIAL = ".partial"
 # How file systems say that they have no hard links.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 _LOCK = "lock"
-# Writing a file that the disk need not have yet is a core's work: more threads than cores would only get in each other's way.
+# Writing a file without waiting for the disk keeps a core busy: more threads than cores would only contend.
 _unsynced_writers = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
-def stat(uri: str) -> StoredFile | None:
-    """A complete file's size; None where there is no file. Its checksums are known to nobody."""
-    path = Path(uri)
-    return StoredFile(path.stat().st_size) if path.is_file() else None
+class LocalStore(Store):
+    """Files in folders of this machine. Unfinished files lie in `.partial` beside the final names, and are never listed."""
 
+    def stat(self, uri: str) -> StoredFile | None:
+        """A file system keeps no checksums."""
+        path = Path(uri)
+        return StoredFile(path.stat().st_size) if path.is_file() else None
 
-def modified_s(uri: str) -> float:
-    """When a file was published, in seconds since 1970."""
-    return Path(uri).stat().st_mtime
+    def modified_s(self, uri: str) -> float:
+        return Path(uri).stat().st_mtime
 
+    def list_files(self, uri: str, is_deep: bool) -> dict[str, StoredFile]:
+        found: dict[str, StoredFile] = {}
+        if is_deep:
+            for folder, folders, names in os.walk(uri):  # it skips what is removed at this moment
+                folders[:] = [name for name in folders if name != _PARTIAL]
+                files = [path for name in names if (path := Path(folder, name)).is_file()]
+                found |= {path.relative_to(uri).as_posix(): StoredFile(path.stat().st_size) for path in files}
+        else:
+            with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
+                found = {entry.name: StoredFile(entry.stat().st_size) for entry in entries if _is_file(entry)}
+        return dict(sorted(found.items()))
 
-def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
-    """The files directly below a folder, by name; or anywhere below it, by their paths from there."""
-    if is_deep:
-        return {name: StoredFile(Path(uri, name).stat().st_size) for name in list_tree(uri) if Path(uri, name).is_file()}
-    with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
-        return {entry.name: StoredFile(entry.stat().st_size) for entry in entries if _is_file(entry)}
-    return {}
+    def list_names(self, uri: str) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(path.name for path in Path(uri).iterdir() if path.name != _PARTIAL)
+        return []
+
+    def read(self, uri: str, start: int = 0, length: int | None = None) -> bytes:
+        with Path(uri).open("rb") as file:
+            file.seek(start)
+            return file.read() if length is None else file.read(length)
+
+    def read_with_generation(self, uri: str) -> tuple[bytes, str] | None:
+        """The generation is the hash of the content."""
+        try:
+            content = Path(uri).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):  # there is no file below a file, as in an object store
+            return None
+        return content, hashlib.sha256(content).hexdigest()
+
+    def crc32c(self, uri: str) -> str:
+        return file_crc32c(Path(uri))
+
+    def fetch(self, uri: str, path: Path, may_link: bool) -> None:
+        path.unlink(missing_ok=True)
+        if may_link:
+            with contextlib.suppress(OSError):  # another file system, or one without hard links
+                os.link(uri, path)
+                return
+        shutil.copyfile(uri, path)
+
+    @contextlib.contextmanager
+    def unfinished(self, uri: str) -> Iterator[Path]:
+        """The file is in the final folder's file system; after a kill it is deleted later."""
+        final = Path(uri)
+        partial = _own_place(final.parent) / f"{secrets.token_hex(4)}.{local_name(uri)}"
+        try:
+            yield partial
+        except OSError as error:
+            if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
+                error.filename = str(final)
+            raise
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def write(self, uri: str, data: bytes, crc32: str, sync: bool) -> None:
+        if not sync:  # one of very many files
+            with _unsynced_writers:
+                if _write_unnamed(Path(uri), data):
+                    return
+        with self.unfinished(uri) as partial:
+            partial.write_bytes(data)
+            if sync:
+                _sync(partial)
+            _link(partial, Path(uri))
+
+    def upload(self, path: Path, uri: str, may_move: bool) -> None:
+        if may_move:
+            _sync(path)
+            _link(path, Path(uri))
+            return
+        with self.unfinished(uri) as partial:
+            shutil.copyfile(path, partial)
+            self.upload(partial, uri, may_move=True)
+
+    def copy(self, source_uri: str, uri: str) -> None:
+        self.upload(Path(source_uri), uri, may_move=False)
+
+    def swap(self, uri: str, data: bytes, generation: str) -> None:
+        final = Path(uri)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        # The lock file stays: removing it could pull it from under a process that has just opened it.
+        with final.with_name(f".{final.name}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _, found = self.read_with_generation(uri) or (b"", "")
+            if found != generation:
+                raise FileExistsError(f"{uri} has another generation; nothing was overwritten")
+            partial = final.with_name(f".{final.name}.new")  # one name for all: what a kill leaves is overwritten
+            partial.write_bytes(data)
+            _sync(partial)
+            partial.replace(final)
+
+    def replace(self, uri: str, data: bytes) -> None:
+        final = Path(uri)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = final.with_name(f".{secrets.token_hex(4)}.{final.name}")
+        try:
+            partial.write_bytes(data)
+            _sync(partial)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def remove(self, uri: str) -> None:
+        Path(uri).unlink(missing_ok=True)
+
+    def remove_tree(self, uri: str) -> None:
+        shutil.rmtree(uri, ignore_errors=True)
+
+    def sync(self) -> None:
+        os.sync()
+
+    def sweep(self, uri: str) -> None:
+        _sweep(Path(uri) / _PARTIAL)
+        with contextlib.suppress(OSError):  # there is no such folder, or a process is at work in it
+            (Path(uri) / _PARTIAL).rmdir()
+
+    @contextlib.contextmanager
+    def incoming_folder(self, uri: str) -> Iterator[str]:
+        """After a kill the folder is swept."""
+        folder = _own_place(Path(uri)) / secrets.token_hex(4)
+        folder.mkdir()
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def move_folder(self, incoming_uri: str, uri: str, first: str, last: str) -> None:
+        """A rename, which fails if the name is taken by anything but an empty folder."""
+        try:
+            os.rename(incoming_uri, uri)  # noqa: PTH104
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri) from None
+
+    def remove_folder(self, uri: str, first: str) -> None:
+        """The folder is renamed to where nobody looks, and removed there."""
+        with self.incoming_folder(str(Path(uri).parent)) as folder, contextlib.suppress(FileNotFoundError):
+            os.rename(uri, folder)  # noqa: PTH104
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -47,73 +181,6 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:  # a link that leads in circles
         return False
-
-
-def list_names(uri: str) -> list[str]:
-    """The names directly below a folder, sorted; none where the folder does not exist. Unfinished files are left out."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(path.name for path in Path(uri).iterdir() if path.name != _PARTIAL)
-    return []
-
-
-def list_tree(uri: str) -> list[str]:
-    """The files anywhere below a folder, relative to it, sorted. Unfinished files are left out."""
-    found: list[str] = []
-    for folder, folders, names in os.walk(uri):  # it leaves out what somebody removes at this moment
-        folders[:] = [name for name in folders if name != _PARTIAL]
-        found += [Path(folder, name).relative_to(uri).as_posix() for name in names]
-    return sorted(found)
-
-
-def read(uri: str, start: int, length: int | None) -> bytes:
-    """Reads a part of a file: all from `start` on where `length` is None."""
-    with Path(uri).open("rb") as file:
-        file.seek(start)
-        return file.read() if length is None else file.read(length)
-
-
-def create(uri: str) -> contextlib.AbstractContextManager[Path]:
-    """Gives a local path to write, and publishes what was written there as `uri` on a clean exit.
-
-    The file appears under its final name at once and whole, or not at all: also after a kill or on a full disk.
-
-    Raises:
-        FileExistsError: If `uri` exists already. What exists is never overwritten.
-    """
-    return _creating(uri, sync=True)
-
-
-@contextlib.contextmanager
-def _creating(uri: str, sync: bool) -> Iterator[Path]:
-    final = Path(uri)
-    # The end of the name is kept, as some writers choose the format by it; a file system may allow no more than 255 bytes.
-    partial = own_place(final.parent) / f"{secrets.token_hex(4)}.{final.name[-40:]}"
-    try:
-        yield partial
-        if sync:
-            _sync(partial)
-        _link(partial, final)
-    except OSError as error:
-        if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
-            error.filename = str(final)
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write(uri: str, data: bytes, crc32: str, sync: bool) -> None:
-    """Publishes a file, create-only.
-
-    Raises:
-        FileExistsError: If `uri` exists already.
-    """
-    # What need not be safe yet is one of very many files.
-    if not sync:
-        with _unsynced_writers:
-            if _write_unnamed(Path(uri), data):
-                return
-    with _creating(uri, sync) as path:
-        path.write_bytes(data)
 
 
 def _write_unnamed(final: Path, data: bytes) -> bool:
@@ -143,89 +210,6 @@ def _write_unnamed(final: Path, data: bytes) -> bool:
     return True
 
 
-def sync() -> None:
-    """Returns when all that was written would survive a power cut."""
-    os.sync()
-
-
-def store(path: Path, uri: str) -> None:
-    """Publishes a copy of a local file, create-only.
-
-    Raises:
-        FileExistsError: If `uri` exists already.
-    """
-    with create(uri) as partial:
-        shutil.copyfile(path, partial)
-
-
-def replace(uri: str, data: bytes) -> None:
-    """Swaps the content of a pointer file: a reader sees the old content or the new, never a mixture."""
-    final = Path(uri)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{secrets.token_hex(4)}.{final.name}")
-    try:
-        partial.write_bytes(data)
-        _sync(partial)
-        partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def read_with_generation(uri: str) -> tuple[bytes, str] | None:
-    """Reads a pointer file, and the hash of its content; None where there is no file."""
-    try:
-        content = Path(uri).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):  # below a file there is no file, as on an object store
-        return None
-    return content, hashlib.sha256(content).hexdigest()
-
-
-def swap(uri: str, data: bytes, generation: str) -> bool:
-    """Swaps a pointer file's content if its generation is still this one, and says whether it was."""
-    final = Path(uri)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    # The lock stays: who removed it could take it away from somebody who has just opened it.
-    with final.with_name(f".{final.name}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        _, found = read_with_generation(uri) or (b"", "")
-        if found != generation:
-            return False
-        partial = final.with_name(f".{final.name}.new")  # one name for all: what a kill leaves is overwritten
-        partial.write_bytes(data)
-        _sync(partial)
-        partial.replace(final)
-    return True
-
-
-def sweep(uri: str) -> None:
-    """Removes what killed processes have left unfinished in a folder."""
-    places = Path(uri) / _PARTIAL
-    for name in list_names(str(places)):
-        _remove_if_abandoned(places / name)
-    with contextlib.suppress(OSError):  # there is none, or a process is at work
-        places.rmdir()
-
-
-def remove(uri: str) -> None:
-    """Removes a file, if it is there."""
-    Path(uri).unlink(missing_ok=True)
-
-
-def remove_tree(uri: str) -> None:
-    """Removes everything below `uri`; nothing happens where there is nothing."""
-    shutil.rmtree(uri, ignore_errors=True)
-
-
-def fetch(uri: str, path: Path, may_link: bool) -> None:
-    """Puts a copy of a file in place of a local path; or another name for it, if `may_link`: a model is large."""
-    path.unlink(missing_ok=True)
-    if may_link:
-        with contextlib.suppress(OSError):  # another file system, or one that has no hard links
-            os.link(uri, path)
-            return
-    shutil.copyfile(uri, path)
-
-
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -250,7 +234,7 @@ _own_places: dict[Path, Path] = {}
 _own_places_lock = threading.Lock()
 
 
-def own_place(folder: Path) -> Path:
+def _own_place(folder: Path) -> Path:
     """This process's place for what is unfinished, beside the final names; a kill leaves it to be swept."""
     if own := next((parent for parent in folder.parents if parent.parent.name == _PARTIAL), None):
         folder.mkdir(parents=True, exist_ok=True)  # a part of what is unfinished itself
@@ -267,8 +251,7 @@ def _make_own_place(places: Path) -> Path:
 
     Another process's place whose lock is free was left by a kill: it is removed.
     """
-    for name in list_names(str(places)):
-        _remove_if_abandoned(places / name)
+    _sweep(places)
     while True:
         own = places / f"{os.getpid()}-{secrets.token_hex(4)}"
         # Until the lock is held, another process may take the new place for an abandoned one: then there is another try.
@@ -282,6 +265,12 @@ def _make_own_place(places: Path) -> Path:
     # Unlike atexit, this also runs at the end of multiprocessing's worker processes.
     Finalize(None, _remove_own_place, (own,), exitpriority=0)
     return own
+
+
+def _sweep(places: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for place in list(places.iterdir()):
+            _remove_if_abandoned(place)
 
 
 def _remove_if_abandoned(place: Path) -> None:

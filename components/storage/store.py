@@ -1,9 +1,44 @@
-"""What a back end of `components.storage` does."""
+"""The interface of a storage backend, the table of backends, and what all of them share.
+
+A new backend is a subclass of `Store` in a module of its own and an entry in `_BACKENDS`.
+"""
 
 import contextlib
+import functools
+import importlib
+import secrets
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
+
+from components.storage.checksums import crc32c
+
+# The module and the class of each backend, by scheme; paths have none. Imported lazily, so that local runs skip the GCS client.
+_BACKENDS = {
+    "": ("components.storage.local", "LocalStore"),
+    "gs": ("components.storage.gcs", "GcsStore"),
+}
+# The schemes of object stores.
+SCHEMES = tuple(filter(None, _BACKENDS))
+
+# Object stores have no hidden place for unfinished folders: they get such names beside the finished ones.
+INCOMING = ".incoming-"
+
+_IN_FLIGHT = 16
+
+_Item = TypeVar("_Item")
+
+
+class SwappedMeanwhileError(OSError):
+    """Another process has changed a pointer file since it was read."""
+
+
+class NoCredentialsError(PermissionError):
+    """This machine has no credentials, which says nothing about what another machine may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +47,8 @@ class StoredFile:
 
     Attributes:
         num_bytes: Its size.
-        crc32c: The checksum that Google Cloud Storage keeps of every object; empty where only reading the file can tell.
-        crc32: The checksum that ZIP archives keep of their members; empty likewise.
+        crc32c: The checksum that Google Cloud Storage keeps of every object; empty if only reading the file can tell.
+        crc32: The checksum that ZIP archives keep of their members; likewise.
     """
 
     num_bytes: int
@@ -21,56 +56,171 @@ class StoredFile:
     crc32: str = ""
 
 
-class Store(Protocol):
-    """What a back end does. Every URI is one of its own."""
+class Store(ABC):
+    """A storage backend. It knows nothing of URIs with other schemes.
 
+    `write`, `upload`, `copy` and `swap` are conditional: they raise FileExistsError where their condition does not hold, and
+    callers go through `write_if`. The defaults suit object stores, where an object appears whole or not at all.
+    """
+
+    @abstractmethod
     def stat(self, uri: str) -> StoredFile | None:
-        """A complete file's size, and the checksums that are known without reading it; None where there is no file."""
+        """A complete file's size, and the checksums that are known without reading it; None if there is no file."""
 
+    @abstractmethod
     def modified_s(self, uri: str) -> float:
         """When a file was published, in seconds since 1970."""
 
+    @abstractmethod
     def list_files(self, uri: str, is_deep: bool) -> dict[str, StoredFile]:
-        """The files directly below a folder, by name; or anywhere below it, by their paths from there."""
+        """The complete files directly below a folder by name, or anywhere below it by relative path, sorted."""
 
+    @abstractmethod
     def list_names(self, uri: str) -> list[str]:
         """The names of files and folders directly below a folder, sorted."""
 
-    def list_tree(self, uri: str) -> list[str]:
-        """The files anywhere below a folder, relative to it, sorted."""
+    @abstractmethod
+    def read(self, uri: str, start: int = 0, length: int | None = None) -> bytes:
+        """Reads `length` bytes of a file, or what there is; None reads to the end."""
 
-    def read(self, uri: str, start: int, length: int | None) -> bytes:
-        """Reads a part of a file: all from `start` on where `length` is None."""
-
-    def write(self, uri: str, data: bytes, crc32: str, sync: bool) -> None:
-        """Publishes a file, create-only."""
-
-    def sync(self) -> None:
-        """Returns when all that was written would survive a power cut."""
-
-    def create(self, uri: str) -> contextlib.AbstractContextManager[Path]:
-        """Gives a local path to write, and publishes it on a clean exit, create-only."""
-
-    def store(self, path: Path, uri: str) -> None:
-        """Publishes a copy of a local file, create-only."""
-
-    def fetch(self, uri: str, path: Path, may_link: bool) -> None:
-        """Puts a copy of a file in place of a local path; or another name for it, if `may_link`."""
-
-    def replace(self, uri: str, data: bytes) -> None:
-        """Swaps the content of a pointer file."""
-
+    @abstractmethod
     def read_with_generation(self, uri: str) -> tuple[bytes, str] | None:
-        """Reads a pointer file, and what identifies its present content; None where there is no file."""
+        """Reads a file and what identifies its present content; None if there is no file."""
 
-    def swap(self, uri: str, data: bytes, generation: str) -> bool:
-        """Swaps a pointer file's content if its generation is still this one, and says whether it was."""
+    @abstractmethod
+    def fetch(self, uri: str, path: Path, may_link: bool) -> None:
+        """Replaces a local path by a copy of a file, or by a hard link to it if `may_link`."""
 
-    def sweep(self, uri: str) -> None:
-        """Removes what killed processes have left unfinished in a folder."""
+    @abstractmethod
+    def write(self, uri: str, data: bytes, crc32: str, sync: bool) -> None:
+        """Publishes bytes, create-only."""
 
+    @abstractmethod
+    def upload(self, path: Path, uri: str, may_move: bool) -> None:
+        """Publishes a local file, create-only; `may_move` if its path came from `unfinished`."""
+
+    @abstractmethod
+    def copy(self, source_uri: str, uri: str) -> None:
+        """Copies a file within the store, create-only."""
+
+    @abstractmethod
+    def swap(self, uri: str, data: bytes, generation: str) -> None:
+        """Replaces a file's content if its generation is still this one; empty for no file."""
+
+    @abstractmethod
+    def replace(self, uri: str, data: bytes) -> None:
+        """Replaces a file's content, whatever it is."""
+
+    @abstractmethod
     def remove(self, uri: str) -> None:
-        """Removes a file, if it is there."""
+        """Removes a file, if it exists."""
+
+    def write_if(self, uri: str, write: Callable[[], None], content_crc32c: Callable[[], str]) -> bool:
+        """Makes a conditional write, and lets the content decide if it was refused.
+
+        When the answer to a request is lost, the client repeats the request, and the store refuses it because of what the first
+        one wrote. So a refused write has succeeded if the file has the content that was to be written.
+
+        Args:
+            uri: The file.
+            write: Writes it, or raises FileExistsError.
+            content_crc32c: Gives the CRC-32C of what `write` writes.
+
+        Returns:
+            Whether `write` went through; False if the content was there already.
+
+        Raises:
+            FileExistsError: If the file has other content.
+        """
+        try:
+            write()
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):  # removed in the meantime
+                if self.crc32c(uri) == content_crc32c():
+                    return False
+            raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
+        return True
+
+    def crc32c(self, uri: str) -> str:
+        """The CRC-32C of a file, computed from its content if the store does not keep it."""
+        file = self.stat(uri)
+        return file.crc32c if file and file.crc32c else crc32c(self.read(uri))
+
+    @contextlib.contextmanager
+    def unfinished(self, uri: str) -> Iterator[Path]:
+        """Gives a local path for what `upload` will publish as `uri`. The file is removed at the end."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / local_name(uri)
+
+    def sync(self) -> None:  # noqa: B027 (an uploaded object is safe)
+        """Returns when everything written would survive a power cut."""
+
+    def sweep(self, uri: str) -> None:  # noqa: B027 (there are no unfinished objects)
+        """Removes what killed processes have left unfinished in a folder."""
 
     def remove_tree(self, uri: str) -> None:
         """Removes everything below a folder."""
+        for_each(lambda name: self.remove(join(uri, name)), list(self.list_files(uri, is_deep=True)))
+
+    @contextlib.contextmanager
+    def incoming_folder(self, uri: str) -> Iterator[str]:
+        """Gives an empty folder below `uri` for `move_folder`. What has not been moved is removed at the end."""
+        folder = join(uri, f"{INCOMING}{secrets.token_hex(4)}")
+        try:
+            yield folder
+        finally:
+            self.remove_tree(folder)
+
+    def move_folder(self, incoming_uri: str, uri: str, first: str, last: str) -> None:
+        """Gives an incoming folder its final name, create-only."""
+
+        def copy(name: str) -> None:
+            source, target = join(incoming_uri, name), join(uri, name)
+            self.write_if(target, lambda: self.copy(source, target), lambda: self.crc32c(source))
+
+        # Every store honours the condition of a write, but not every one that of a copy.
+        claim, claimed = self.read(join(incoming_uri, first)), join(uri, first)
+        self.write_if(claimed, lambda: self.write(claimed, claim, crc32="", sync=True), lambda: crc32c(claim))
+        for_each(copy, [name for name in self.list_files(incoming_uri, is_deep=True) if name not in (first, last)])
+        copy(last)
+
+    def remove_folder(self, uri: str, first: str) -> None:
+        """Removes a folder, the file `first` before all others."""
+        self.remove(join(uri, first))
+        self.remove_tree(uri)
+
+
+def open_store(uri: str) -> Store:
+    """The backend of a URI, chosen by its scheme.
+
+    Raises:
+        ValueError: If there is no such backend.
+    """
+    scheme = uri.partition("://")[0] if "://" in uri else ""
+    if scheme not in _BACKENDS:
+        known = ", or ".join(f"{name}://<bucket>/<name>" for name in SCHEMES)
+        raise ValueError(f"Expected a path, or {known}. Received: {uri}")
+    return _open(scheme)
+
+
+@functools.cache
+def _open(scheme: str) -> Store:
+    module, name = _BACKENDS[scheme]
+    store: Store = getattr(importlib.import_module(module), name)()
+    return store
+
+
+def join(uri: str, *parts: str) -> str:
+    """Appends path parts to a URI."""
+    return "/".join((uri.rstrip("/"), *parts))
+
+
+def local_name(uri: str) -> str:
+    """The end of a file's name: writers may choose the format by it, and file systems allow no more than 255 bytes."""
+    return uri.rpartition("/")[2][-40:]
+
+
+def for_each(act: Callable[[_Item], None], items: Iterable[_Item]) -> None:
+    """Calls a function with many items at a time, to hide the latency of an object store."""
+    with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        list(pool.map(act, items))

@@ -118,18 +118,14 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
         OSError: If an unsplit shard is damaged.
     """
     try:
-        with storage.create(task.uri) as path:
-            with RecordWriter(path) as writer:
-                for run, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
-                    _write_run(writer, run, records, task.unsplit_uri)
-            shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
-    except FileExistsError:  # killed between the shard and its description, or two runs at once
-        if storage.stored_crc32c(task.uri) != shard.crc32c:
-            raise
+        with storage.create(task.uri) as path, RecordWriter(path) as writer:
+            for run, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
+                _write_run(writer, run, records, task.unsplit_uri)
     except FileNotFoundError:  # another run of the same has finished, and removed what nobody needs any more
         if not storage.exists(task.part_uri):
             raise
         return
+    shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
     part = ShardPart(shard=shard, split=task.split)
     storage.write_bytes(task.part_uri, part.model_dump_json().encode())
 

@@ -28,16 +28,11 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
         OSError: If an image is not what was ingested.
     """
     converted = []
-    try:
-        with storage.create(task.uri) as path:
-            with RecordWriter(path) as writer:
-                for sample, pngs in _read_samples(task, readers):
-                    result, record = convert_sample(task, sample, pngs)
-                    converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
-            shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
-    except FileExistsError:  # killed between the shard and its description, or two runs at once
-        if storage.stored_crc32c(task.uri) != shard.crc32c:
-            raise
+    with storage.create(task.uri) as path, RecordWriter(path) as writer:
+        for sample, pngs in _read_samples(task, readers):
+            result, record = convert_sample(task, sample, pngs)
+            converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
+    shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
     part = ShardPart(shard=shard, split=task.split, samples=converted)
     storage.write_bytes(task.part_uri, part.model_dump_json().encode())
 

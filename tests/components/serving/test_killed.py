@@ -14,7 +14,7 @@ from components import storage
 from components.serving.champion import find_champion
 from components.serving.promotion import KEPT_VERSIONS, push_model, rollback
 from components.serving.versions import find_damage, find_versions
-from components.storage import gcs as gcs_storage
+from components.storage.gcs import GcsStore
 from pipeline.compiled import ROOT
 from tests.components.conftest import MakeModel
 
@@ -109,7 +109,7 @@ def _die_at_write(number: int) -> None:
     writes = 0
 
     def count(name: str) -> None:
-        write = getattr(gcs_storage, name)
+        write = getattr(GcsStore, name)
 
         def counted(*arguments: object, **options: object) -> object:
             nonlocal writes
@@ -118,9 +118,9 @@ def _die_at_write(number: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return write(*arguments, **options)
 
-        setattr(gcs_storage, name, counted)
+        setattr(GcsStore, name, counted)
 
-    for name in ("write", "store", "copy", "remove", "remove_tree", "swap"):
+    for name in ("write", "upload", "copy", "remove", "swap"):
         count(name)
 
 

@@ -15,6 +15,7 @@ from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError,
 from components.serving.versions import RECORD, find_versions
 from components.storage import SwappedMeanwhileError
 from tests.components.conftest import MakeModel
+from tests.gcs_servers import Faults
 
 
 def _generation(serving: str) -> str:
@@ -382,6 +383,27 @@ class TestCloudStorage:
 
     def test_of_two_pushes_at_once_one_wins(self, make_model: MakeModel, gcs_root: str) -> None:
         _of_two_at_once_one_wins(make_model, gcs_root, rounds=3)
+
+    def test_the_same_push_twice_at_once_makes_one_version(self, make_model: MakeModel, gcs_root: str) -> None:
+        for number in range(1, 4):
+            model = make_model(f"f{number}")
+            outcomes = _push_at_once([model, model], gcs_root)
+            assert {type(outcome) for outcome in outcomes} == {Pushed}, outcomes
+            _assert_served(gcs_root, _champion(gcs_root).version, model)
+            assert len(find_versions(f"{gcs_root}/hpa")) == number
+
+    @pytest.mark.usefixtures("quick_retries")
+    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+    def test_no_number_is_skipped_if_an_answer_is_lost(self, make_model: MakeModel, gcs_root: str, faults: Faults) -> None:
+        model = make_model("f1")
+
+        def push(number: int) -> None:
+            serving = f"{gcs_root}/{number}"
+            assert _push(model, serving) == Pushed(1, f"{serving}/hpa/1", is_new=True)
+            _assert_served(serving, 1, model)
+            assert storage.list_names(f"{serving}/hpa") == ["1", "champion.json"]
+
+        faults.lose_each_answer(push, methods=("POST", "PUT", "DELETE"))
 
     def test_damage_is_found_and_repaired(self, make_model: MakeModel, gcs_root: str) -> None:
         for name in ("f1", "f2"):

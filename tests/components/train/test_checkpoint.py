@@ -5,6 +5,7 @@ import pytest
 
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.history import History
+from tests.gcs_servers import Faults
 
 
 def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
@@ -30,6 +31,17 @@ def test_what_is_saved_comes_back(tmp_path: Path, place: str, request: pytest.Fi
     saved = _checkpoint(7, num_epochs=2)
     Checkpoints(f"{root}/checkpoints").save(saved)
     assert _equal(Checkpoints(f"{root}/checkpoints").newest(), saved)
+
+
+@pytest.mark.gcs
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+def test_checkpoint_is_saved_though_an_answer_is_lost(gcs_root: str, faults: Faults) -> None:
+    def save(number: int) -> None:
+        Checkpoints(f"{gcs_root}/{number}").save(_checkpoint(7, num_epochs=2))
+        assert _equal(Checkpoints(f"{gcs_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
+
+    faults.lose_each_answer(save)
 
 
 def test_the_judged_epoch_comes_after_its_last_step(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+import pytest
+
+from components import storage
+from components.serving.predict.outputs import open_outputs, output_uris
+from tests.gcs_servers import Faults
+
+
+@pytest.mark.gcs
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+def test_outputs_are_published_though_an_answer_is_lost(gcs_root: str, faults: Faults) -> None:
+    def predict(number: int) -> None:
+        uri = f"{gcs_root}/{number}/predictions.csv"
+        with open_outputs(uri, ["Nucleoplasm"]):
+            pass
+        contents = [storage.read_bytes(output) for output in output_uris(uri)]
+        assert contents == [b"Id,Decisions,Nucleoplasm\n", b"Id,Predicted\n", b"Id,Reason\n"]
+
+    faults.lose_each_answer(predict)
+
+
+@pytest.mark.parametrize("root", ["local_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+def test_other_predictions_are_not_overwritten(root: str, request: pytest.FixtureRequest) -> None:
+    uri = storage.join(request.getfixturevalue(root), "predictions.csv")
+
+    def predict() -> None:
+        with open_outputs(uri, ["Nucleoplasm"]):
+            storage.write_bytes(uri, b"of another process")
+
+    with pytest.raises(FileExistsError, match=f"{uri} exists already with other content"):
+        predict()
+    with pytest.raises(FileExistsError, match=f"{uri} exists already, and is not overwritten"):
+        predict()
+    assert storage.read_bytes(uri) == b"of another process"
