@@ -12,7 +12,7 @@ def read_column(examples: Examples, column: str) -> dict[str, str]:
     """What the table says of each sample id: its `split`, or its `group` of near-duplicates, say.
 
     Args:
-        examples: The manifest as it was published: where examples are staged, there is no table of samples.
+        examples: The manifest as it was published: a local copy has no table of samples.
         column: The column's name.
 
     Raises:
