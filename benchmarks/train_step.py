@@ -70,7 +70,7 @@ def _step_of(way: str, image_size_px: int) -> Callable[[], object]:
         class CompiledLearner(Learner):
             def _differentiate(self, learning: Any, images: Any, labels: Any) -> Any:
                 # All but the rotation, which XLA does not have.
-                return tf.function(partial(super()._differentiate, learning), jit_compile=True)(images, labels)
+                return tf.function(partial(Learner._differentiate, self, learning), jit_compile=True)(images, labels)
 
         learner = (CompiledLearner if compiler == "xla" else Learner)(network, recipe, 1000, strategy)
     tensors: Any = tuple(tf.constant(part) for part in batch)
