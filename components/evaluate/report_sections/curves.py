@@ -27,8 +27,8 @@ def curves_section(data: ReportData) -> Section:
         title,
         plots,
         "Whatever the threshold. Green: all pairs of sample and class; grey: each class. Below: the precision-recall curve of "
-        "each class, with its average precision (AP) and the number of samples that show it; the red line is the baseline, the dot "
-        "where the threshold is.",
+        "each class, with its average precision (AP) and the number of samples that show it; the red line is the baseline, the "
+        "dot where the threshold is.",
     )
 
 

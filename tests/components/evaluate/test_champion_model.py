@@ -93,5 +93,5 @@ def test_answers_that_are_no_numbers_are_told(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
     examples = make_examples(tmp_path)
-    with pytest.raises(DamagedChampionError, match=r"\d+ of its 360 answers are no numbers from 0 to 1"):
+    with pytest.raises(DamagedChampionError, match=r"\d+ of its 720 answers are no numbers from 0 to 1"):
         read(make_champion(tmp_path, says_nan=True)).score(examples, "test")
