@@ -139,6 +139,8 @@ def _baselines(evidence: Evidence, rules: Rules) -> Finding:
     where = f"{evidence.num_samples} {evidence.judged_on} samples"
     if evidence.f1_macro is None:
         lacking = f"none of {evidence.num_classes} classes is in at least {MIN_CLASS_GROUPS} groups of the {where}"
+        if evidence.num_groups < MIN_GROUPS:
+            lacking += f"; {_too_few(evidence.num_groups)}"
         return Finding(rule, *_without_gain(lacking, rules))
     nearest = max(evidence.baselines, key=lambda one: one.baseline or 0)
     measured = (
