@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 # What the README and docs/ quote is from these, in this order.
 BENCHMARKS = {
-    "evaluate": "--samples 31072 --splits 200",
+    "evaluate": "--samples 31072 --splits 500",
     "thresholds": "--seeds 20",
-    "blessing": "--rounds 40 --seeds 5",
+    "blessing": "--rounds 40 --seeds 20",
     "near_duplicates": "--samples 400 --seeds 4",
     "synthetic_realism": "--samples 128",
     "predict": "--samples 320 --repeats 3",

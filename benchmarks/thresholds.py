@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import f1_score
 
-from benchmarks.evaluate import draw_groups, draw_scores, draw_truth
+from benchmarks.simulation import draw_groups, draw_scores, draw_truth
 from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.evaluate.thresholds import SHRINKAGE, fit_class_thresholds, fit_global_threshold, fit_thresholds
 

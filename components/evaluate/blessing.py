@@ -1,29 +1,29 @@
 """Whether a model may be served, and why: yes, no, or not enough evidence.
 
-A model must beat the baselines with all of the gain's interval. Against the champion, that would ask too much: the noise of a
+Macro F1 over the common classes decides (see `f1_intervals`). A model must beat the baselines with all of the gain's interval.
+Against the champion, that would ask too much: the noise of a
 test split exceeds what a month of new images brings, and the champion would stay forever. To push whatever is not clearly worse
 would ask too little: an equal model would be pushed each time, and small losses would add up. So the challenger must score
 higher on the same samples, and no class may be worse beyond its noise band. As each champion has beaten its predecessor on
 these samples, equal models seldom win, and the bar only rises: see benchmarks/blessing.py.
+
+Calibration has no part in the verdict. Decisions go by fitted thresholds, so whatever distorts probabilities without changing
+their order leaves them as they are, and a calibration error says nothing about them. The report shows it.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from components.evaluate.bootstrap import MIN_CLASS_GROUPS, MIN_GROUPS, Interval
 from components.evaluate.comparison import Comparison
+from components.evaluate.f1_intervals import MIN_CLASS_GROUPS, MIN_GROUPS, Interval
 
+# What a verdict says, and what a rule finds. A rule is not asked where its parameter allows for anything.
 Outcome = Literal["yes", "no", "not enough evidence"]
+RuleOutcome = Literal["no", "not enough evidence", "yes", "not asked"]
 
-# The largest expected calibration error that a model may have, over all pairs of sample and class. Generous: decisions go by
-# fitted thresholds, so it only stops answers that nobody could read as probabilities. Cross-entropy comes to 0.01 to 0.05.
-# Focal loss overstates what is rare: its best constant answer, at the published class frequencies, is 0.2 too high. To answer
-# one half throughout comes to 0.44.
-MAX_CALIBRATION_ERROR = 0.25
-
-# With this value of blessing_min_gain nothing is asked for: no F1 can be further below another. It is for trying things out.
-_ANY_GAIN = -1.0
+# No F1 can be further below another: blessing_min_gain=-1 and blessing_max_class_drop=1 ask for nothing.
+_ANY_GAIN, _ANY_DROP = -1.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,17 @@ class Rules:
 
 @dataclass(frozen=True)
 class BaselineGain:
-    """How far the macro F1 is above a baseline: `gain` is the interval of the difference on the same samples."""
+    """How far the macro F1 over the common classes is above a baseline's.
+
+    Attributes:
+        title: What the baseline is called.
+        baseline: Its macro F1. None where no class is common.
+        gain: The interval of the difference on the same samples. None likewise, or where there are too few groups.
+    """
 
     title: str
-    baseline: float
-    gain: Interval
+    baseline: float | None
+    gain: Interval | None
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,10 @@ class Evidence:
         judged_on: The split that all of it is from.
         num_samples: The number of samples in that split.
         num_groups: The number of near-duplicate groups among them.
-        f1_macro: The model's macro F1.
+        num_classes: The number of classes.
+        num_common: The number of common classes: those that `f1_macro` is over.
+        f1_macro: The model's macro F1. None where no class is common.
         baselines: The gain over each trivial classifier.
-        calibration_error: The model's.
         num_invalid: How many of the model's answers are no probabilities.
         comparison: Champion against challenger; None where there is no champion, or the model is it.
     """
@@ -61,9 +68,10 @@ class Evidence:
     judged_on: str
     num_samples: int
     num_groups: int
-    f1_macro: float
+    num_classes: int
+    num_common: int
+    f1_macro: float | None
     baselines: Sequence[BaselineGain]
-    calibration_error: float
     num_invalid: int = 0
     comparison: Comparison | None = None
 
@@ -73,7 +81,7 @@ class Finding:
     """What one rule says, and why."""
 
     rule: str
-    outcome: Outcome
+    outcome: RuleOutcome
     reason: str
 
 
@@ -87,7 +95,7 @@ class Verdict:
     def outcome(self) -> Outcome:
         """No if any rule says no; else not enough evidence if any lacks it; else yes."""
         found = {finding.outcome for finding in self.findings}
-        return next((outcome for outcome in ("no", "not enough evidence") if outcome in found), "yes")
+        return "no" if "no" in found else "not enough evidence" if "not enough evidence" in found else "yes"
 
     @property
     def blessed(self) -> bool:
@@ -97,20 +105,18 @@ class Verdict:
     @property
     def title(self) -> str:
         """The outcome as a heading."""
-        return {"yes": "blessed", "no": "not blessed"}.get(self.outcome, "not blessed, for there is not enough evidence")
+        titles = {"yes": "blessed", "no": "not blessed", "not enough evidence": "not blessed, for lack of evidence"}
+        return titles[self.outcome]
 
     @property
     def reasons(self) -> list[str]:
         """Those that speak against the model come first."""
-        return [f.reason for f in sorted(self.findings, key=lambda f: ("no", "not enough evidence", "yes").index(f.outcome))]
+        return [finding.reason for finding in sorted(self.findings, key=lambda f: get_args(RuleOutcome).index(f.outcome))]
 
 
 def bless(evidence: Evidence, rules: Rules) -> Verdict:
-    """Judges a model by all rules.
-
-    Macro F1 decides: accuracy says little where most classes are absent from most images.
-    """
-    findings = [*_split(evidence), *_answers(evidence), _baselines(evidence, rules), _calibration(evidence, rules)]
+    """Judges a model by all rules."""
+    findings = [*_split(evidence), *_answers(evidence), _baselines(evidence, rules)]
     if evidence.comparison:
         findings += _champion(evidence.comparison, rules)
     return Verdict(findings)
@@ -129,30 +135,29 @@ def _answers(evidence: Evidence) -> Iterable[Finding]:
 
 
 def _baselines(evidence: Evidence, rules: Rules) -> Finding:
-    hardest = min(evidence.baselines, key=lambda baseline: baseline.gain.low)
-    measured = (
-        f"macro F1 on {evidence.num_samples} {evidence.judged_on} samples is {evidence.f1_macro:.3f}, "
-        f"that of the nearest baseline ({hardest.title}) {hardest.baseline:.3f}"
-    )
-    gain = hardest.gain if evidence.num_groups >= MIN_GROUPS else None
     rule = "better than the baselines"
-    if rules.min_gain <= _ANY_GAIN or gain is None:
-        outcome, words = _without_interval(gain, evidence.num_groups, rules)
-        return Finding(rule, outcome, f"{measured}; the gain {words}")
-    is_sure = gain.low > rules.min_gain
-    # The gain over a baseline with the same predictions is 0 in every resample.
-    is_lost = gain.high < rules.min_gain or gain.low == gain.high
-    outcome = "yes" if is_sure else "no" if is_lost else "not enough evidence"
-    return Finding(rule, outcome, f"{measured}; the gain is {_span(gain)}; all of that must be more than {rules.min_gain:+.3f}")
-
-
-def _calibration(evidence: Evidence, rules: Rules) -> Finding:
-    error = evidence.calibration_error
-    found = f"the expected calibration error is {error:.3f}"
+    where = f"{evidence.num_samples} {evidence.judged_on} samples"
+    if evidence.f1_macro is None:
+        lacking = f"none of {evidence.num_classes} classes is in at least {MIN_CLASS_GROUPS} groups of the {where}"
+        if evidence.num_groups < MIN_GROUPS:
+            lacking += f"; {_too_few(evidence.num_groups)}"
+        return Finding(rule, *_without_gain(lacking, rules))
+    nearest = max(evidence.baselines, key=lambda one: one.baseline or 0)
+    measured = (
+        f"macro F1 on {where} is {evidence.f1_macro:.3f} over {_classes(evidence.num_common, evidence.num_classes)}, "
+        f"that of the nearest baseline ({nearest.title}) {nearest.baseline:.3f}"
+    )
+    gains = [one.gain for one in evidence.baselines if one.gain]
+    if not gains:
+        return Finding(rule, *_without_gain(f"{measured}; {_too_few(evidence.num_groups)}", rules))
+    gain = min(gains)
+    measured += f"; the gain is {_span(gain)}"
     if rules.min_gain <= _ANY_GAIN:
-        return Finding("calibrated", "yes", f"{found}; {_asks_for_nothing(rules)}")
-    outcome: Outcome = "yes" if error <= MAX_CALIBRATION_ERROR else "no"
-    return Finding("calibrated", outcome, f"{found}; at most {MAX_CALIBRATION_ERROR} is allowed")
+        return Finding(rule, *_without_gain(measured, rules))
+    # The gain over a baseline with the same predictions is 0 whichever group is left out.
+    is_lost = gain.high < rules.min_gain or gain.low == gain.high
+    outcome: Outcome = "yes" if gain.low > rules.min_gain else "no" if is_lost else "not enough evidence"
+    return Finding(rule, outcome, f"{measured}; all of that must be more than {rules.min_gain:+.3f}")
 
 
 def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
@@ -162,7 +167,7 @@ def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
             f"{comparison.rival} cannot be asked about these samples, for {comparison.obstacle}: whether the new model is "
             "worse is not known. Another model_name starts without it"
         )
-        yield Finding(rule, "yes" if rules.min_gain <= _ANY_GAIN else "not enough evidence", reason)
+        yield Finding(rule, *_without_gain(reason, rules))
         return
     where = f"the same {comparison.num_samples} samples"
     if comparison.num_seen:
@@ -173,20 +178,25 @@ def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
     measured = f"against {comparison.rival} on {where}"
     if not comparison.is_verified:
         measured += ", whose files have no record to be verified by"
-    if comparison.champion and comparison.challenger:
-        f1 = [f"{figures['f1_macro']:.3f}" for figures in (comparison.challenger, comparison.champion)]
-        measured += f", macro F1 is {f1[0]} to {f1[1]}"
-    outcome, words = _judge_gain(comparison, rules)
-    yield Finding(rule, outcome, f"{measured}; the gain {words}")
+    if comparison.challenger and comparison.champion and comparison.num_common:
+        f1 = [figures["f1_macro_common"] for figures in (comparison.challenger, comparison.champion)]
+        measured += f", macro F1 is {f1[0]:.3f} to {f1[1]:.3f} over {_classes(comparison.num_common, len(comparison.classes))}"
+        if comparison.gain:
+            outcome, words = _judge_gain(f1[0] - f1[1], comparison.gain, rules)
+            yield Finding(rule, outcome, f"{measured}; {words}")
+        else:
+            yield Finding(rule, *_without_gain(f"{measured}; {_too_few(comparison.num_groups)}", rules))
+    else:
+        yield Finding(rule, *_without_gain(f"{measured}; no class is in at least {MIN_CLASS_GROUPS} groups of these", rules))
     yield _class_drops(comparison, rules)
 
 
-def _judge_gain(comparison: Comparison, rules: Rules) -> tuple[Outcome, str]:
-    gain, asked = comparison.gain, rules.min_gain
-    if asked <= _ANY_GAIN or gain is None or not comparison.challenger or not comparison.champion:
-        return _without_interval(gain, comparison.num_groups, rules)
-    found = comparison.challenger["f1_macro"] - comparison.champion["f1_macro"]
-    told = f"is {found:+.3f}, with {_span(gain)}; blessing_min_gain asks for more than {asked:+.3f}"
+def _judge_gain(found: float, gain: Interval, rules: Rules) -> tuple[RuleOutcome, str]:
+    asked = rules.min_gain
+    told = f"the gain is {found:+.3f}, with {_span(gain)}"
+    if asked <= _ANY_GAIN:
+        return _without_gain(told, rules)
+    told += f"; blessing_min_gain asks for more than {asked:+.3f}"
     if found > asked:
         return "yes", told
     if gain.high < asked:
@@ -197,6 +207,9 @@ def _judge_gain(comparison: Comparison, rules: Rules) -> tuple[Outcome, str]:
 
 
 def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
+    rule = "no class worse than the champion's"
+    if rules.max_class_drop >= _ANY_DROP:
+        return Finding(rule, "not asked", f"blessing_max_class_drop={rules.max_class_drop:g} asks for nothing")
     judged = [(change, change.band) for change in comparison.classes if change.band]
     dropped = [change for change, band in judged if band.high < -rules.max_class_drop]
     told = f"of {len(judged)} classes in at least {MIN_CLASS_GROUPS} groups"
@@ -204,22 +217,27 @@ def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
     if dropped:
         named = ", ".join(f"{c.name} ({c.champion_f1:.3f} to {c.challenger_f1:.3f})" for c in dropped)
         reason = f"{told}, these have a lower F1 than the champion's beyond their noise band: {named}; {allowed}"
-        return Finding("no class worse than the champion's", "no", reason)
+        return Finding(rule, "no", reason)
     reason = f"{told}, none has a lower F1 than the champion's beyond its noise band; {allowed}"
-    return Finding("no class worse than the champion's", "yes", reason)
+    return Finding(rule, "yes", reason)
 
 
-def _without_interval(gain: Interval | None, num_groups: int, rules: Rules) -> tuple[Outcome, str]:
-    """The outcome where no gain is asked for, or none is known."""
-    found = f"is {_span(gain)}" if gain else "is not known"
+def _without_gain(reason: str, rules: Rules) -> tuple[RuleOutcome, str]:
+    """The outcome of a rule about a gain where none is asked for, or none can be measured."""
     if rules.min_gain <= _ANY_GAIN:
-        return "yes", f"{found}; {_asks_for_nothing(rules)}"
-    return "not enough evidence", f"{found}: {num_groups} groups of samples are too few, at least {MIN_GROUPS} are needed"
+        return "not asked", f"{reason}; blessing_min_gain={rules.min_gain:g} asks for nothing"
+    return "not enough evidence", reason
+
+
+def _too_few(num_groups: int) -> str:
+    return f"the gain is not known: {num_groups} groups of samples are too few, at least {MIN_GROUPS} are needed"
+
+
+def _classes(num_common: int, num_classes: int) -> str:
+    if num_common == num_classes:
+        return f"all {num_classes} classes"
+    return f"the {num_common} of {num_classes} classes that at least {MIN_CLASS_GROUPS} groups show"
 
 
 def _span(gain: Interval) -> str:
     return f"{gain.low:+.3f} to {gain.high:+.3f} (95 % interval)"
-
-
-def _asks_for_nothing(rules: Rules) -> str:
-    return f"blessing_min_gain={rules.min_gain:g} asks for nothing"

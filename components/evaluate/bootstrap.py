@@ -1,41 +1,24 @@
-"""How far figures would scatter on other samples: the bootstrap over groups of near-duplicates.
+"""How far metrics other than F1 of classes would scatter on other samples: the bootstrap over groups of near-duplicates.
 
 A resample draws as many groups as there are, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993;
-whole groups, because near-duplicates are no independent evidence: Field and Welsh, JRSS B 2007). Resamples of one seed are the
-same for every classifier, so that the difference of two is that on the same samples: a paired comparison.
+whole groups, because near-duplicates are not independent evidence: Field and Welsh, JRSS B 2007).
 
-Resampled values are moved as a whole so that their mean is the figure: a resample lacks some samples and repeats others, which
-shifts the figures of rare classes one way (those that it misses count as 0 in the macro F1, for one). What an interval says is
-how far the figure scatters from one split of this size to the next. With the published class frequencies those of the macro F1
-are too narrow: on drawn splits of 44 to 3100 samples, 82 to 87 % of them held the mean figure. Classes that a split hardly
-shows scatter less in its resamples than from split to split.
+Resampled values are shifted so that their mean is the measured value: a resample lacks some samples and repeats others, which
+biases it. An interval says how far the metric scatters from one split of this size to the next. Those of macro averages are too
+narrow where a split hardly shows some classes. So macro F1, which the verdict goes by, has another method: see `f1_intervals`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.evaluate.calibration import calibration_errors, calibration_sums
+from components.evaluate.f1_intervals import CONFIDENCE, Floats, Interval
 from components.evaluate.metrics import PAPER_THRESHOLD, Answers
 from components.evaluate.ranking import ranking_resamples
 
+# Each tail of a 95 % interval holds 25 of these.
 NUM_RESAMPLES = 1000
-CONFIDENCE = 0.95
-# With fewer groups, resamples repeat so few samples that their scatter says nothing of that of other samples.
-MIN_GROUPS = 20
-# Likewise the classes that fewer groups show, each by itself.
-MIN_CLASS_GROUPS = 5
-
-Floats = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """Between which values a figure lies."""
-
-    low: float
-    high: float
 
 
 def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
@@ -92,27 +75,15 @@ def interval(figure: float, resampled: np.ndarray, confidence: float = CONFIDENC
     return Interval(float(low), float(high))
 
 
-def are_common(y_true: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Which classes enough groups show for an interval of their own: bool, shape (classes,)."""
-    return np.array([len(np.unique(groups[shown])) >= MIN_CLASS_GROUPS for shown in y_true.T])
-
-
-def resample_class_f1(y_true: np.ndarray, y_pred: np.ndarray, resamples: Resamples) -> Floats:
-    """The F1 of each class in each resample: shape (resamples, classes)."""
-    hits, actual, predicted = np.split(resamples.sums(np.hstack([y_true & y_pred, y_true, y_pred])), 3, axis=1)
-    return 2 * hits / np.maximum(actual + predicted, 1)
-
-
-def resample_figures(y_true: np.ndarray, answers: Answers, class_f1: Floats, resamples: Resamples) -> dict[str, Floats]:
-    """Every figure of `metrics.figures` in each resample: shape (resamples,). Those without any value are left out.
+def resample_figures(y_true: np.ndarray, answers: Answers, resamples: Resamples) -> dict[str, Floats]:
+    """The metrics of `metrics.figures` in each resample, shape (resamples,), but for macro F1 and those without a value.
 
     31072 samples of 28 classes take less than 10 s on two cores: see benchmarks/evaluate.py.
 
     Args:
         y_true: bool, shape (samples, classes).
         answers: What the classifier says of the same samples.
-        class_f1: Its `resample_class_f1`.
-        resamples: What is drawn.
+        resamples: The resamples.
     """
     y_score, y_pred = answers.y_score, answers.y_pred
     hits, actual, predicted = (part.sum(axis=1) for part in (y_true & y_pred, y_true, y_pred))
@@ -133,7 +104,6 @@ def resample_figures(y_true: np.ndarray, answers: Answers, class_f1: Floats, res
     found = {
         "accuracy": sums[:, 1] / num_samples,
         "subset_accuracy": sums[:, 2] / num_samples,
-        "f1_macro": class_f1.mean(axis=1),
         "f1_micro": 2 * sums[:, 5] / np.maximum(sums[:, 6], 1),
         "f1_samples": sums[:, 3] / num_samples,
         "log_loss": sums[:, 4] / num_samples,

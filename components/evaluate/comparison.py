@@ -5,17 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from components.evaluate.bootstrap import (
-    CONFIDENCE,
-    MIN_GROUPS,
-    Floats,
-    Interval,
-    Resamples,
-    are_common,
-    interval,
-    number_groups,
-    resample_class_f1,
-)
+from components.evaluate.bootstrap import number_groups
+from components.evaluate.f1_intervals import CONFIDENCE, ClassF1, Interval, class_f1
 from components.evaluate.metrics import Answers, class_scores, figures
 
 
@@ -52,9 +43,11 @@ class Comparison:
         num_groups: How many groups these are.
         num_seen: How many samples of the split one of them was trained on.
         num_related: How many further samples are near-duplicates of such.
-        champion: Its figures by name.
+        num_common: How many classes are common on these samples: those that the macro F1 is compared over.
+        champion: Its metrics by name.
         challenger: The same of the new model.
-        gain: Where the difference in macro F1 lies: challenger minus champion. None where the groups are too few to tell.
+        gain: The interval of the difference in macro F1 over the common classes: challenger minus champion. None where there
+            are too few groups, or no common class.
         classes: Each class.
     """
 
@@ -65,6 +58,7 @@ class Comparison:
     num_groups: int = 0
     num_seen: int = 0
     num_related: int = 0
+    num_common: int = 0
     champion: dict[str, float] | None = None
     challenger: dict[str, float] | None = None
     gain: Interval | None = None
@@ -103,9 +97,8 @@ def compare(
     ids: Sequence[str],
     groups: dict[str, str],
     names: Sequence[str],
-    seed: int,
 ) -> Comparison:
-    """Compares two models by a paired bootstrap, on those samples of a split that neither has seen in training.
+    """Compares two models on those samples of a split that neither has seen in training.
 
     A sample counts as seen if a near-duplicate of it was trained on.
 
@@ -117,7 +110,6 @@ def compare(
         ids: The samples.
         groups: The near-duplicate group of each sample id.
         names: Of the classes.
-        seed: Of the resamples.
     """
     trained_on = {*challenger.training_ids, *champion.training_ids}
     seen_groups = {groups[sample_id] for sample_id in trained_on if sample_id in groups}
@@ -128,27 +120,21 @@ def compare(
         return samples
     truth, new, old = y_true[kept], challenger.on(kept), champion.on(kept)
     numbers = number_groups([sample_id for sample_id, stays in zip(ids, kept, strict=True) if stays], groups)
-    num_groups = int(numbers.max()) + 1
-    resamples = Resamples(numbers, seed)
-    changes = np.subtract(*(resample_class_f1(truth, one.answers.y_pred, resamples) for one in (new, old)))
-    theirs, mine = figures(truth, old.answers), figures(truth, new.answers)
-    gain = interval(mine["f1_macro"] - theirs["f1_macro"], changes.mean(axis=1))
+    change = class_f1(truth, new.answers.y_pred, numbers) - class_f1(truth, old.answers.y_pred, numbers)
     return replace(
         samples,
-        num_groups=num_groups,
-        champion=theirs,
-        challenger=mine,
-        gain=gain if num_groups >= MIN_GROUPS else None,
-        classes=_class_changes(truth, new, old, list(names), numbers, changes),
+        num_groups=int(numbers.max()) + 1,
+        num_common=int(change.is_common.sum()),
+        champion=figures(truth, old.answers, change.is_common),
+        challenger=figures(truth, new.answers, change.is_common),
+        gain=change.macro_interval(),
+        classes=_class_changes(truth, new, old, list(names), change),
     )
 
 
-def _class_changes(
-    y_true: np.ndarray, new: Contender, old: Contender, names: list[str], groups: np.ndarray, changes: Floats
-) -> list[ClassChange]:
-    is_judged = are_common(y_true, groups)
+def _class_changes(y_true: np.ndarray, new: Contender, old: Contender, names: list[str], change: ClassF1) -> list[ClassChange]:
     # Bonferroni: of many classes that have not changed, one or another leaves a band of 95 % of its own nearly always.
-    confidence = 1 - (1 - CONFIDENCE) / max(1, int(is_judged.sum()))
+    bands = change.class_intervals(1 - (1 - CONFIDENCE) / max(1, int(change.is_common.sum())))
     scores = zip(*(class_scores(y_true, one.y_score, one.thresholds, names) for one in (new, old)), strict=True)
     return [
         ClassChange(
@@ -156,7 +142,7 @@ def _class_changes(
             support=mine.support,
             champion_f1=theirs.f1,
             challenger_f1=mine.f1,
-            band=interval(mine.f1 - theirs.f1, changes[:, k], confidence) if is_judged[k] else None,
+            band=band,
         )
-        for k, (mine, theirs) in enumerate(scores)
+        for band, (mine, theirs) in zip(bands, scores, strict=True)
     ]

@@ -59,7 +59,7 @@ def evaluate_model(
         comparison = Comparison(None, settings.obstacle) if settings.obstacle else None
         if champion:
             try:
-                comparison = _compare(champion, challenger, judged, examples, readers[judged_on], groups, settings.seed)
+                comparison = _compare(champion, challenger, judged, examples, readers[judged_on], groups)
             except DamagedChampionError as error:
                 # If it is this very model, pushing it again puts its files right.
                 if champion.model_fingerprint != trained.fingerprint:
@@ -72,9 +72,10 @@ def evaluate_model(
         judged_on=judged_on,
         num_samples=len(judged.ids),
         num_groups=int(numbers.max()) + 1,
-        f1_macro=performance.metrics["f1_macro"],
+        num_classes=len(examples.class_names),
+        num_common=int(performance.f1.is_common.sum()),
+        f1_macro=performance.f1.macro(),
         baselines=performance.baseline_gains,
-        calibration_error=performance.metrics["calibration_error"],
         num_invalid=validation.num_invalid + (judged.num_invalid if judged is not validation else 0),
         comparison=comparison,
     )
@@ -128,7 +129,6 @@ def _compare(
     examples: Examples,
     reader: ExampleReader,
     groups: dict[str, str],
-    seed: int,
 ) -> Comparison | None:
     """Champion against challenger; None where they are the same, thresholds and all."""
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +140,7 @@ def _compare(
         _log.info("asking the champion (version %d) about the same images", champion.version)
         said = served.score(reader)
     rival = Contender(said.y_score, served.thresholds, served.training_ids)
-    found = compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names, seed)
+    found = compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names)
     return replace(found, is_verified=served.is_verified)
 
 

@@ -1,7 +1,8 @@
 """Metrics of a multi-label classifier, each beside its baseline: what a trivial classifier scores, which sees no image.
 
 Conventions. F1 is scikit-learn's with `zero_division=0`, as in the competition, whose metric is the macro F1: a class that is
-absent from all samples, or never predicted, counts as 0 there, for the model and the baselines alike. Average precision and ROC
+absent from all samples, or never predicted, counts as 0 there, for the model and the baselines alike. The macro F1 that the
+verdict goes by is over the common classes alone: see `f1_intervals`. Average precision and ROC
 AUC are undefined for a class that all samples show or none: macro averages skip such classes, and are left out if no other is
 left. Accuracy is element-wise at a threshold of 0.5, as in the paper.
 """
@@ -11,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics
 
+from components.artifacts.labels import f1_macro
 from components.evaluate.calibration import reliability
 
 PAPER_THRESHOLD = 0.5
 
 # The figures by name, and what they are called.
 TITLES = {
-    "f1_macro": "F1, macro average",
+    "f1_macro_common": "F1, macro average over common classes",
+    "f1_macro": "F1, macro average over all classes",
     "f1_micro": "F1, micro average",
     "f1_samples": "F1, average over samples",
     "average_precision_macro": "Average precision, macro average",
@@ -84,12 +87,13 @@ class ClassScore:
     f1_high: float | None = None
 
 
-def figures(y_true: np.ndarray, answers: Answers) -> dict[str, float]:
-    """The figures over all classes, by name. Those that have no value are left out.
+def figures(y_true: np.ndarray, answers: Answers, common: np.ndarray | None = None) -> dict[str, float]:
+    """The metrics over all classes by name, and macro F1 over the common ones. Those that have no value are left out.
 
     Args:
         y_true: bool, shape (samples, classes).
         answers: What the classifier says of the same samples.
+        common: The classes that `f1_macro_common` is over, if any: bool, shape (classes,).
     """
     y_score, y_pred = answers.y_score, answers.y_pred
     found = {
@@ -101,6 +105,8 @@ def figures(y_true: np.ndarray, answers: Answers) -> dict[str, float]:
         "log_loss": float(metrics.log_loss(y_true.ravel(), y_score.ravel(), labels=[False, True])),
         "calibration_error": reliability(y_true, y_score).error,
     }
+    if common is not None and common.any():
+        found["f1_macro_common"] = f1_macro(y_true[:, common], y_pred[:, common])
     ranked = has_both_answers(y_true)
     if ranked.any():
         found["average_precision_macro"] = float(

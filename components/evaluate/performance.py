@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from components.evaluate.blessing import BaselineGain
-from components.evaluate.bootstrap import Floats, Resamples, are_common, interval, resample_class_f1, resample_figures
+from components.evaluate.bootstrap import Resamples, interval, resample_figures
+from components.evaluate.f1_intervals import ClassF1, class_f1
 from components.evaluate.metrics import (
     BASELINE_TITLES,
     Answers,
@@ -24,17 +25,20 @@ class Performance:
     """The metrics of a model.
 
     Attributes:
-        metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`.
+        metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`. `f1_macro` has an
+            interval only where every class is common, `f1_macro_common` where there are enough groups.
         baselines: The metrics of each trivial classifier, by its name.
         references: The metrics of what else they stand beside, by its name.
         classes: The metrics of each class.
-        baseline_gains: How far the macro F1 is above each baseline's.
+        f1: F1 of each class, from which the macro F1 over the common classes and its interval follow.
+        baseline_gains: How far that is above each baseline's.
     """
 
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
     references: dict[str, dict[str, float]]
     classes: list[ClassScore]
+    f1: ClassF1
     baseline_gains: list[BaselineGain]
 
 
@@ -50,34 +54,29 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
     """
     y_true = scores.y_true
     answers = Answers(scores.y_score, scores.y_score >= thresholds)
-    resamples = Resamples(groups, seed)
+    f1 = class_f1(y_true, answers.y_pred, groups)
     trivial = baseline_answers(y_true)
-    baselines = {name: figures(y_true, baseline) for name, baseline in trivial.items()}
-    metrics = beside_baselines(figures(y_true, answers), baselines)
-    class_f1 = resample_class_f1(y_true, answers.y_pred, resamples)
-    for name, values in resample_figures(y_true, answers, class_f1, resamples).items():
-        band = interval(metrics[name], values)
-        metrics |= {f"{name}_low": max(0.0, band.low), f"{name}_high": band.high if name == "log_loss" else min(1.0, band.high)}
-    classes = class_scores(y_true, scores.y_score, thresholds, names)
-    for k in np.flatnonzero(are_common(y_true, groups)):
-        band = interval(classes[k].f1, class_f1[:, k])
-        classes[k] = replace(classes[k], f1_low=max(0.0, band.low), f1_high=min(1.0, band.high))
+    baselines = {name: figures(y_true, baseline, f1.is_common) for name, baseline in trivial.items()}
+    metrics = beside_baselines(figures(y_true, answers, f1.is_common), baselines)
+    resampled = resample_figures(y_true, answers, Resamples(groups, seed))
+    intervals = {name: interval(metrics[name], values) for name, values in resampled.items()}
+    if of_macro := f1.macro_interval():
+        intervals |= {"f1_macro_common": of_macro} | ({"f1_macro": of_macro} if f1.is_common.all() else {})
+    for name, (low, high) in intervals.items():
+        metrics |= {f"{name}_low": max(0.0, low), f"{name}_high": high if name == "log_loss" else min(1.0, high)}
+    classes = [
+        replace(score, f1_low=max(0.0, band.low), f1_high=min(1.0, band.high)) if band and band.low < band.high else score
+        for score, band in zip(class_scores(y_true, scores.y_score, thresholds, names), f1.class_intervals(), strict=True)
+    ]
     return Performance(
         metrics=metrics,
         baselines=baselines,
-        references={name: figures(y_true, reference) for name, reference in reference_answers(y_true).items()},
+        references={name: figures(y_true, reference, f1.is_common) for name, reference in reference_answers(y_true).items()},
         classes=classes,
-        baseline_gains=[
-            _baseline_gain(
-                BASELINE_TITLES[name],
-                metrics["f1_macro"],
-                baselines[name]["f1_macro"],
-                class_f1 - resample_class_f1(y_true, baseline.y_pred, resamples),
-            )
-            for name, baseline in trivial.items()
-        ],
+        f1=f1,
+        baseline_gains=[_gain(BASELINE_TITLES[name], f1, class_f1(y_true, y.y_pred, groups)) for name, y in trivial.items()],
     )
 
 
-def _baseline_gain(title: str, f1_macro: float, baseline: float, differences: Floats) -> BaselineGain:
-    return BaselineGain(title, baseline, interval(f1_macro - baseline, differences.mean(axis=1)))
+def _gain(title: str, f1: ClassF1, baseline: ClassF1) -> BaselineGain:
+    return BaselineGain(title, baseline.macro(), (f1 - baseline).macro_interval())

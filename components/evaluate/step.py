@@ -32,8 +32,9 @@ def evaluate(
         evaluation_report: A page on all of it.
         model_name: The folder of the model's versions.
         blessing_min_gain: How far the macro F1 must be above the champion's on the same samples, and above the baselines with
-            all of the gain's 95 % interval. -1 asks for nothing, nor for calibration: for trying things out.
-        blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band.
+            all of the gain's 95 % interval. -1 asks for nothing: for trying things out.
+        blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band. 1 asks for
+            nothing.
         seed: Seeds the bootstrap and the folds that thresholds are compared on.
     """
     import json

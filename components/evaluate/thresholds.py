@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.artifacts.labels import f1_macro
-from components.evaluate.bootstrap import MIN_GROUPS, Interval, Resamples, interval, resample_class_f1
+from components.evaluate.f1_intervals import MIN_GROUPS, Interval, class_f1
 
 # How many positives a class needs to be half as far from the common threshold as its own best one is.
 SHRINKAGE = 10.0
@@ -28,17 +28,18 @@ class FittedThresholds:
     Attributes:
         method: Their kind, in words.
         thresholds: float32, shape (classes,): from there on a probability is a yes.
-        f1_global: Macro F1 on validation of the one threshold, each fold decided with what the others gave.
-        f1_per_class: The same of thresholds for each class.
-        gain: The interval of the difference: per class minus global. None where validation is too small to tell.
+        f1_global: Macro F1 over the common classes of validation with one threshold, each fold decided with the one fitted on
+            the others. None where validation has too few groups, or no common class.
+        f1_per_class: The same with a threshold for each class.
+        gain: The interval of the difference: per class minus global. None likewise.
         ways: What each way of fitting promises and keeps, the one that ships among them.
     """
 
     method: str
     thresholds: np.ndarray
-    f1_global: float
-    f1_per_class: float
-    gain: Interval | None
+    f1_global: float | None = None
+    f1_per_class: float | None = None
+    gain: Interval | None = None
     ways: Sequence["Way"] = ()
 
 
@@ -64,31 +65,27 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
         groups: The near-duplicate group of each sample, as numbers from 0 on without gaps.
-        seed: Of the folds and the resamples.
+        seed: Of the folds.
     """
     one = np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)
     num_groups = int(groups.max()) + 1
     if num_groups < MIN_GROUPS:
-        f1 = f1_macro(y_true, y_score >= one)
-        return FittedThresholds(GLOBAL, one, f1, f1, None)
+        return FittedThresholds(GLOBAL, one)
     folds = (np.random.default_rng(seed).permutation(num_groups) % _NUM_FOLDS)[groups]
     decided = np.zeros((len(_WAYS), *y_true.shape), bool)
     for fold in range(_NUM_FOLDS):
         held, rest = folds == fold, folds != fold
         for way, fit in enumerate(_WAYS.values()):
             decided[way, held] = y_score[held] >= fit(y_true[rest], y_score[rest])
-    resamples = Resamples(groups, seed)
     fitted = [fit(y_true, y_score) for fit in _WAYS.values()]
     ways = [
         Way(title, f1_macro(y_true, y_score >= thresholds), f1_macro(y_true, y_pred))
         for title, thresholds, y_pred in zip(_WAYS, fitted, decided, strict=True)
     ]
-    f1_global, f1_per_class = ways[0].kept, ways[1].kept
-    by_resample = [resample_class_f1(y_true, y_pred, resamples).mean(axis=1) for y_pred in decided[:2]]
-    gain = interval(f1_per_class - f1_global, by_resample[1] - by_resample[0])
-    if gain.low > 0:
-        return FittedThresholds(PER_CLASS, fitted[1], f1_global, f1_per_class, gain, ways)
-    return FittedThresholds(GLOBAL, one, f1_global, f1_per_class, gain, ways)
+    common, per_class = (class_f1(y_true, y_pred, groups) for y_pred in decided[:2])
+    gain = (per_class - common).macro_interval()
+    method, thresholds = (PER_CLASS, fitted[1]) if gain and gain.low > 0 else (GLOBAL, one)
+    return FittedThresholds(method, thresholds, common.macro(), per_class.macro(), gain, ways)
 
 
 def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:

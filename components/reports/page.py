@@ -38,9 +38,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
 
 
 def figure(plot: Any, alt: str) -> Markup:
-    """A matplotlib figure as an image inside the page."""
+    """A matplotlib figure as an image inside the page. The same figure gives the same bytes."""
+    import matplotlib  # noqa: PLC0415  (not installed where pages have no figures)
+
     buffer = io.BytesIO()
-    plot.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "report"}):  # by default, ids inside an SVG are random
+        plot.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return image(buffer.getvalue(), "svg+xml", alt)
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from components.evaluate.blessing import MAX_CALIBRATION_ERROR
 from components.evaluate.calibration import NUM_BINS, Reliability, reliability
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare
@@ -18,7 +17,7 @@ def calibration_section(data: ReportData) -> Section:
         figure(_diagram(found), "Reliability diagram: share of positives by probability"),
         f"Of the answers with a probability of 30 %, three in ten should be right: then the dots lie on the line. Above it the "
         f"network is too cautious, below it too bold. The expected calibration error is {found.error:.3f}, over all pairs of "
-        f"sample and class in {NUM_BINS} bins; more than {MAX_CALIBRATION_ERROR} would stop the model.",
+        f"sample and class in {NUM_BINS} bins. It has no part in the verdict: decisions go by fitted thresholds.",
     )
 
 

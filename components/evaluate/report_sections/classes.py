@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import ClassScore
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare, numbers, span, wide
@@ -20,7 +21,9 @@ def classes_section(data: ReportData) -> Section:
         "Classes",
         plot + wide(table(header, rows)),
         "Support: how many samples show the class. Without any, nothing is known of it (-). The lines are 95 % intervals: with "
-        "few positives they are wide, and the F1 says little. The baseline is to predict the class for every sample.",
+        f"few positives they are wide, and the F1 says little. Classes in fewer than {MIN_CLASS_GROUPS} groups have none, nor "
+        "have those whose F1 is 0 or 1: nothing scatters there, which says little about other samples. The baseline is to "
+        "predict the class for every sample.",
     )
 
 

@@ -4,8 +4,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from components.artifacts.counting import count_of
-from components.evaluate.bootstrap import MIN_CLASS_GROUPS
 from components.evaluate.comparison import Comparison
+from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import TITLES
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import (
@@ -39,7 +39,9 @@ def champion_section(data: ReportData) -> Section:
         for name, title in TITLES.items()
         if name in found.challenger
     ]
-    gain = f"Macro F1, challenger minus champion: {span(*found.gain)} (95 % interval)." if found.gain else ""
+    gain = (
+        f"Macro F1 over common classes, challenger minus champion: {span(*found.gain)} (95 % interval)." if found.gain else ""
+    )
     shown = [change for change in found.classes if change.support]
     return Section(
         _TITLE,
@@ -49,7 +51,8 @@ def champion_section(data: ReportData) -> Section:
             figure(_bands(found), "Change of F1 of each class with its noise band") if shown else "",
             wide(_class_table(found)),
         ),
-        "Both on the same samples, each with the thresholds that it ships with.",
+        "Both on the same samples, each with the thresholds that it ships with. The champion was selected for its score on "
+        "this test split. So that score is optimistic (docs/evaluation.md says by how much), and a challenger has to beat it.",
     )
 
 

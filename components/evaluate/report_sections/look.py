@@ -26,8 +26,8 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def outcome(words: str) -> Markup:
-    """A rule's outcome in its colour."""
-    kind = {"yes": "yes", "no": "no"}.get(words, "")
+    """A rule's outcome: green, red, grey for a rule that is not asked, or plain."""
+    kind = {"yes": "yes", "no": "no", "not asked": "faint"}.get(words, "")
     return Markup('<span class="{}" style="white-space:nowrap;font-weight:600">{}</span>').format(kind, words)
 
 

@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from components.evaluate.f1_intervals import MIN_CLASS_GROUPS, MIN_GROUPS
 from components.evaluate.metrics import BASELINE_TITLES, REFERENCE_TITLES, TITLES
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import numbers, paragraphs, span, wide
@@ -37,11 +38,13 @@ def scoreboard_section(data: ReportData) -> Section:
 def _conventions(data: ReportData) -> str:
     absent = [score.name for score in data.classes if not score.support]
     words = (
-        "Conventions: a class that no sample shows, or that is never predicted, counts as 0 in the macro F1, for the model and "
-        "the baselines alike, as in the competition (scikit-learn with zero_division=0). Macro averages of average precision "
-        "and ROC AUC are over the classes that some samples show and some do not. Class frequencies score each class with its "
-        "frequency in these samples, and predict everything. With classes as rare as the published ones, intervals of the "
-        "macro F1 are somewhat too narrow: 82 to 87 of 100 contain the mean."
+        f"Conventions: common classes are those that at least {MIN_CLASS_GROUPS} groups show. The verdict goes by the macro F1 "
+        f"over these, which has an interval from {MIN_GROUPS} groups on. Over all classes it has one only if all are common: "
+        "no interval accounts for what a split lacks. A class that no sample shows, or that is never predicted, counts as 0 "
+        "there, for the model and the baselines alike, as in the competition (scikit-learn with zero_division=0). Macro "
+        "averages of average precision and ROC AUC are over the classes that some samples show and some do not, and their "
+        "intervals are too narrow where some of these are rare. Class frequencies score each class with its frequency in "
+        "these samples, and predict everything."
     )
     return f"{words} No sample shows {', '.join(absent)}." if absent else words
 
@@ -59,7 +62,7 @@ def _thresholds(data: ReportData) -> str:
     if fitted.gain is None:
         return f"{words} Validation has too few samples to tell whether a threshold for each class would be better."
     return (
-        f"{words} On folds of validation that they were not fitted on, one threshold gets a macro F1 of "
+        f"{words} On folds of validation that they were not fitted on, one threshold gets a macro F1 over common classes of "
         f"{fitted.f1_global:.3f}, and one for each class {fitted.f1_per_class:.3f}: a difference of {fitted.gain.low:+.3f} to "
         f"{fitted.gain.high:+.3f} (95 % interval). One for each class is taken only where all of that is above 0."
     )

@@ -23,6 +23,6 @@ def verdict_section(data: ReportData) -> Section:
     return Section(
         "Verdict",
         heading + table(["Rule", "holds", "why"], rows),
-        f"Judged on the {data.evaluation.judged_on} split alone. All rules must hold. Intervals are over groups of "
-        "near-duplicate images.",
+        f"Judged on the {data.evaluation.judged_on} split alone. All rules that are asked must hold. Intervals are over groups "
+        "of near-duplicate images.",
     )

@@ -140,10 +140,14 @@ def _from_evaluation(
     link = Link(f"evaluation {fingerprint}", problem=problem)
     if found:
         metrics = found.metrics
-        interval = f" ({metrics['f1_macro_low']:.3f} to {metrics['f1_macro_high']:.3f})" if "f1_macro_low" in metrics else ""
+        name = (
+            "f1_macro_common" if "f1_macro_common" in metrics else "f1_macro"
+        )  # evaluations of earlier versions have no other
+        interval = f" ({metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f})" if f"{name}_low" in metrics else ""
+        over = " over common classes" if name == "f1_macro_common" else ""
         link.facts |= {
             "verdict": "blessed" if found.blessed else f"not blessed: {found.verdict}",
-            "macro F1": f"{metrics['f1_macro']:.3f}{interval} on {found.num_samples} {found.judged_on} samples",
+            "macro F1": f"{metrics[name]:.3f}{interval}{over} on {found.num_samples} {found.judged_on} samples",
             "compared with": f"training {found.inputs['champion']}" if "champion" in found.inputs else "no champion",
             "reasons": "; ".join(found.reasons),
         } | _common(found)

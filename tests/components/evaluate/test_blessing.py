@@ -2,21 +2,22 @@ from dataclasses import replace
 
 import pytest
 
-from components.evaluate.blessing import MAX_CALIBRATION_ERROR, BaselineGain, Evidence, Rules, bless
-from components.evaluate.bootstrap import Interval
+from components.evaluate.blessing import BaselineGain, Evidence, Rules, bless
 from components.evaluate.comparison import ClassChange, Comparison
+from components.evaluate.f1_intervals import Interval
 
 _RULES = Rules(min_gain=0.0, max_class_drop=0.05)
 _GOOD = Evidence(
     judged_on="test",
-    num_samples=50,
-    num_groups=44,
+    num_samples=150,
+    num_groups=144,
+    num_classes=28,
+    num_common=24,
     f1_macro=0.2,
     baselines=[
         BaselineGain("class frequencies", 0.1, Interval(0.06, 0.14)),
         BaselineGain("predicting nothing", 0.0, Interval(0.1, 0.3)),
     ],
-    calibration_error=0.02,
 )
 
 
@@ -25,9 +26,15 @@ def _baseline(low: float, high: float) -> Evidence:
 
 
 def _against(low: float, high: float, *classes: ClassChange, **changes: object) -> Evidence:
-    champion, challenger = {"f1_macro": 0.2}, {"f1_macro": 0.2 + (low + high) / 2}
     comparison = Comparison(
-        7, num_samples=50, num_groups=44, champion=champion, challenger=challenger, gain=Interval(low, high), classes=classes
+        7,
+        num_samples=150,
+        num_groups=144,
+        num_common=24,
+        champion={"f1_macro_common": 0.2},
+        challenger={"f1_macro_common": 0.2 + (low + high) / 2},
+        gain=Interval(low, high),
+        classes=classes,
     )
     return replace(_GOOD, comparison=replace(comparison, **changes))
 
@@ -35,7 +42,7 @@ def _against(low: float, high: float, *classes: ClassChange, **changes: object) 
 def test_a_first_model_is_judged_by_the_baselines() -> None:
     verdict = bless(_GOOD, _RULES)
     assert (verdict.outcome, verdict.blessed) == ("yes", True)
-    assert "macro F1 on 50 test samples is 0.200" in verdict.reasons[0]
+    assert "macro F1 on 150 test samples is 0.200 over the 24 of 28 classes that at least 5 groups show" in verdict.reasons[0]
     assert "nearest baseline (class frequencies) 0.100" in verdict.reasons[0]
     assert "+0.060 to +0.140" in verdict.reasons[0]
 
@@ -61,28 +68,44 @@ def test_the_gain_that_is_asked_for_may_be_more_or_nothing() -> None:
     assert bless(_GOOD, replace(_RULES, min_gain=0.15)).outcome == "no"
     verdict = bless(_baseline(-0.4, -0.3), replace(_RULES, min_gain=-1.0))
     assert verdict.blessed
-    assert "blessing_min_gain=-1 asks for nothing" in verdict.reasons[0]
+    assert "the gain is -0.400 to -0.300 (95 % interval); blessing_min_gain=-1 asks for nothing" in verdict.reasons[0]
+
+
+def test_rules_that_are_not_asked_say_so_and_a_model_passes_them() -> None:
+    not_asked = Rules(min_gain=-1.0, max_class_drop=1.0)
+    evidence = replace(_against(-0.2, -0.1, ClassChange("Nucleoli", 30, 0.8, 0.2, Interval(-0.8, -0.3))))
+    verdict = bless(evidence, not_asked)
+    assert [finding.outcome for finding in verdict.findings] == ["not asked"] * 3
+    assert (verdict.outcome, verdict.blessed, verdict.title) == ("yes", True, "blessed")
+    unknown = bless(replace(_GOOD, comparison=Comparison(7, obstacle="its files are damaged")), not_asked)
+    assert [finding.outcome for finding in unknown.findings] == ["not asked"] * 2
+    spoilt = bless(replace(evidence, num_invalid=1), not_asked)
+    assert [finding.outcome for finding in spoilt.findings] == ["no", *["not asked"] * 3]
+    assert spoilt.reasons[0].startswith("1 of its answers")
 
 
 def test_few_groups_of_samples_are_not_enough_evidence() -> None:
-    verdict = bless(replace(_GOOD, num_groups=19), _RULES)
+    few = replace(_GOOD, num_groups=99, baselines=[replace(baseline, gain=None) for baseline in _GOOD.baselines])
+    verdict = bless(few, _RULES)
     assert verdict.outcome == "not enough evidence"
-    assert "19 groups of samples are too few, at least 20 are needed" in verdict.reasons[0]
-    assert bless(replace(_GOOD, num_groups=4), replace(_RULES, min_gain=-1.0)).blessed
+    assert "99 groups of samples are too few, at least 100 are needed" in verdict.reasons[0]
+    assert bless(few, replace(_RULES, min_gain=-1.0)).blessed
+
+
+def test_no_common_class_is_not_enough_evidence() -> None:
+    rare = replace(_GOOD, num_common=0, f1_macro=None, baselines=[BaselineGain("class frequencies", None, None)])
+    verdict = bless(rare, _RULES)
+    assert verdict.outcome == "not enough evidence"
+    assert verdict.reasons[0] == "none of 28 classes is in at least 5 groups of the 150 test samples"
+    against = bless(_against(0.1, 0.2, num_common=0, gain=None), _RULES)
+    assert against.outcome == "not enough evidence"
+    assert "no class is in at least 5 groups of these" in against.reasons[0]
 
 
 def test_what_was_chosen_by_validation_is_not_judged_by_validation() -> None:
     verdict = bless(replace(_GOOD, judged_on="validation"), replace(_RULES, min_gain=-1.0))
     assert verdict.outcome == "no"
     assert "no test split" in verdict.reasons[0]
-
-
-def test_answers_that_nobody_can_read_as_probabilities_are_not_served() -> None:
-    assert bless(replace(_GOOD, calibration_error=MAX_CALIBRATION_ERROR), _RULES).blessed
-    verdict = bless(replace(_GOOD, calibration_error=0.44), _RULES)
-    assert verdict.outcome == "no"
-    assert verdict.reasons[0] == "the expected calibration error is 0.440; at most 0.25 is allowed"
-    assert bless(replace(_GOOD, calibration_error=0.44), replace(_RULES, min_gain=-1.0)).blessed
 
 
 @pytest.mark.parametrize(
@@ -151,7 +174,8 @@ def test_a_champion_that_cannot_be_asked_leaves_the_question_open() -> None:
 
 
 def test_no_weighs_more_than_missing_evidence_and_comes_first() -> None:
-    verdict = bless(replace(_against(-0.1, 0.05), calibration_error=0.4), _RULES)
+    verdict = bless(replace(_against(-0.1, 0.05), num_invalid=3), _RULES)
     assert verdict.outcome == "no"
-    assert verdict.reasons[0].startswith("the expected calibration error")
+    assert verdict.reasons[0].startswith("3 of its answers")
+    assert "nothing speaks for a change" in verdict.reasons[1]
     assert len(verdict.reasons) == len(verdict.findings) == 4

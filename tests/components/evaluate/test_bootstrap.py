@@ -2,16 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from components.evaluate.bootstrap import (
-    Resamples,
-    are_common,
-    interval,
-    number_groups,
-    resample_class_f1,
-    resample_figures,
-)
+from components.evaluate.bootstrap import Resamples, interval, number_groups, resample_figures
 from components.evaluate.metrics import Answers, figures, has_both_answers
 from components.evaluate.ranking import ranking_resamples
 
@@ -31,21 +24,20 @@ def _case(seed: int, num_samples: int = 40, num_classes: int = 5) -> tuple[np.nd
 def test_each_resample_has_the_figures_that_scikit_learn_gives_its_rows(seed: int) -> None:
     y_true, answers, groups = _case(seed)
     resamples = Resamples(groups, seed, num_resamples=4)
-    class_f1 = resample_class_f1(y_true, answers.y_pred, resamples)
-    found = resample_figures(y_true, answers, class_f1, resamples)
-    assert set(found) == set(figures(y_true, answers))
+    found = resample_figures(y_true, answers, resamples)
+    assert set(found) == set(figures(y_true, answers)) - {"f1_macro"}
     precision, area = ranking_resamples(y_true, answers.y_score, groups, resamples.counts)
     for k, counts in enumerate(resamples.counts.astype(int)):
         rows = np.repeat(np.arange(len(groups)), counts[groups])
         truth, said = y_true[rows], Answers(answers.y_score[rows], answers.y_pred[rows])
-        for name, value in figures(truth, said).items():
-            assert found[name][k] == pytest.approx(value, abs=1e-5), name
-        assert class_f1[k] == pytest.approx(f1_score(truth, said.y_pred, average=None, zero_division=0))
+        expected = figures(truth, said)
+        for name, values in found.items():
+            assert values[k] == pytest.approx(expected[name], abs=1e-5), name
         ranked = has_both_answers(truth)
         for values, function in ((precision, average_precision_score), (area, roc_auc_score)):
             assert np.isnan(values[k]).tolist() == (~ranked).tolist()
-            expected = function(truth[:, ranked], said.y_score[:, ranked], average=None)
-            assert values[k, ranked] == pytest.approx(expected, abs=1e-5)
+            by_class = function(truth[:, ranked], said.y_score[:, ranked], average=None)
+            assert values[k, ranked] == pytest.approx(by_class, abs=1e-5)
 
 
 def test_near_duplicates_are_drawn_together_and_as_many_groups_as_there_are() -> None:
@@ -64,8 +56,8 @@ def test_one_seed_gives_one_interval_and_duplicates_make_it_wider() -> None:
     repeated = (np.repeat(y_true[:20], 3, axis=0), Answers(*(np.repeat(a[:20], 3, axis=0) for a in vars(answers).values())))
 
     def width(groups: np.ndarray, seed: int) -> float:
-        class_f1 = resample_class_f1(repeated[0], repeated[1].y_pred, Resamples(groups, seed))
-        return float(np.subtract(*reversed(interval(0.5, class_f1.mean(axis=1)))))
+        values = resample_figures(*repeated, Resamples(groups, seed))["f1_micro"]
+        return float(np.subtract(*reversed(interval(0.5, values))))
 
     assert width(alone, 3) == width(alone, 3) != width(alone, 4)
     assert width(in_threes, 3) > 1.3 * width(alone, 3)
@@ -78,17 +70,6 @@ def test_an_interval_holds_its_figure_and_leaves_out_what_has_no_value() -> None
     assert interval(0.4, values, confidence=0.5) == pytest.approx((0.3, 0.5))
 
 
-def test_the_interval_of_a_difference_is_that_of_a_paired_comparison() -> None:
-    """Two classifiers that err on the same samples differ less than their own intervals say."""
-    y_true, answers, groups = _case(5, num_samples=400)
-    other = answers.y_pred.copy()
-    other[:3] = ~other[:3]
-    resamples = Resamples(groups, 0)
-    one, two = (resample_class_f1(y_true, y_pred, resamples).mean(axis=1) for y_pred in (answers.y_pred, other))
-    paired, single = interval(0.0, one - two), interval(0.0, one)
-    assert paired.high - paired.low < 0.5 * (single.high - single.low)
-
-
 def test_an_interval_holds_the_mean_figure_in_about_95_of_100_splits() -> None:
     random = np.random.default_rng(0)
     held = 0
@@ -98,14 +79,6 @@ def test_an_interval_holds_the_mean_figure_in_about_95_of_100_splits() -> None:
         low, high = interval(float(right.mean()), values)
         held += low <= 0.7 <= high
     assert 180 <= held <= 198
-
-
-def test_classes_that_few_groups_show_have_no_interval() -> None:
-    groups = np.array([0, 0, 0, 0, 0, 1, 2, 3, 4])
-    y_true = np.zeros((9, 3), bool)
-    y_true[:5, 0] = True  # five samples of one group
-    y_true[4:, 1] = True
-    assert are_common(y_true, groups).tolist() == [False, True, False]
 
 
 def test_groups_are_numbered_without_gaps() -> None:

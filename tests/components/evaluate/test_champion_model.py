@@ -96,6 +96,6 @@ def test_answers_that_are_no_numbers_are_told(
     champion = read(make_champion(tmp_path, says_nan=True))
     with (
         open_splits(make_examples(tmp_path), ["test"]) as splits,
-        pytest.raises(DamagedChampionError, match=r"\d+ of its 360 answers are no numbers from 0 to 1"),
+        pytest.raises(DamagedChampionError, match=r"\d+ of its 720 answers are no numbers from 0 to 1"),
     ):
         champion.score(splits["test"])

@@ -1,5 +1,6 @@
 """Whole evaluations of hand-made models, against hand-made champions."""
 
+import hashlib
 import html
 import json
 import re
@@ -17,7 +18,7 @@ from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, 
 from components.evaluate.evaluation import evaluate_model
 from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
-from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
+from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, FORMAT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_global_threshold
 from components.serving.champion import Champion, crown, find_champion
 
@@ -74,7 +75,7 @@ class TestFirstModel:
 
     def test_it_is_blessed_for_beating_the_baselines(self, first: Evaluation) -> None:
         assert (first.verdict, first.blessed) == ("yes", True)
-        assert (first.judged_on, first.num_samples, first.num_groups) == ("test", 60, 59)
+        assert (first.judged_on, first.num_samples, first.num_groups) == ("test", 120, 119)
         assert (first.champion_version, first.champion_generation) == (None, "")
         assert first.inputs == {"model": "model0", "examples": "examples0"}
 
@@ -89,11 +90,12 @@ class TestFirstModel:
         assert first.metrics["f1_macro"] == pytest.approx(expected.mean())
         curves = json.loads(Path(first.file_uri(CLASS_METRICS)).read_text())
         assert [score["f1"] for score in curves["classes"]] == pytest.approx(expected.tolist())
-        assert np.sum(curves["confusion"]) == 60 * 6
+        assert np.sum(curves["confusion"]) == 120 * 6
 
     def test_every_figure_has_its_interval_and_its_baselines(self, first: Evaluation) -> None:
         names = [name for name in first.metrics if not name.endswith(("_low", "_high", "_baseline"))]
-        assert len(names) == 9
+        assert len(names) == 10
+        assert first.metrics["f1_macro_common"] == pytest.approx(first.metrics["f1_macro"])  # every class is common
         for name in names:
             assert first.metrics[f"{name}_low"] <= first.metrics[name] <= first.metrics[f"{name}_high"]
             assert {name, f"{name}_baseline"} <= first.metrics.keys()
@@ -140,7 +142,7 @@ class TestFirstModel:
             "Image credit: Human Protein Atlas",
             "recipe paper",
             "Not for diagnosis",
-            "20 train, 60 validation, 60 test",
+            "20 train, 120 validation, 120 test",
         ):
             assert words in _words(page, "Model card")
         assert "class activation map, 8 x 8 places" in _words(page, "The best and the worst images of each class")
@@ -149,8 +151,29 @@ class TestFirstModel:
 def test_two_evaluations_of_one_seed_are_the_same(first: Evaluation, good: Path, examples: Examples, tmp_path: Path) -> None:
     again = _evaluate(good, examples, tmp_path)
     assert again.model_copy(update={"uri": first.uri, "attempt": first.attempt}) == first
-    for name in (THRESHOLDS, CLASS_METRICS):
+    for name in (THRESHOLDS, CLASS_METRICS, EVALUATION_REPORT):
         assert Path(again.file_uri(name)).read_bytes() == Path(first.file_uri(name)).read_bytes()
+
+
+def _rounded(data: bytes) -> str:
+    """JSON whose numbers do not show by which instructions a processor has added them up."""
+    return json.dumps(json.loads(data, parse_float=lambda text: f"{float(text):.9g}"))
+
+
+def test_what_is_written_changes_only_with_format(
+    make_model: MakeModel, make_champion: MakeChampion, examples: Examples, tmp_path: Path
+) -> None:
+    """If this fails because an evaluation is meant to say something else: raise FORMAT in settings.py, and update it here."""
+    champion = make_champion(tmp_path / "serving", known=[0, 1], is_coarse=True)
+    found = _evaluate(make_model(tmp_path / "model", known=range(1, 6), is_coarse=True), examples, tmp_path, champion)
+    manifest = found.model_copy(update={"uri": "", "attempt": "", "code_version": ""})
+    parts = [
+        _rounded(manifest.to_json()),
+        *(_rounded(Path(found.file_uri(name)).read_bytes()) for name in (THRESHOLDS, CLASS_METRICS)),
+    ]
+    parts.append(_page(found).replace(f"by code version {found.code_version}", ""))
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    assert (FORMAT, digest) == (5, "3faa783e10f272c621b85fa5dc1e37776a7d5c1e47c53184c9b9cbb309bc6521")
 
 
 def test_a_model_that_sees_nothing_is_not_blessed(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
@@ -179,6 +202,8 @@ def test_four_samples_are_not_enough_evidence_for_the_best_model(
     assert "4 groups of samples are too few" in found.reasons[0]
     relaxed = _evaluate(good, examples, tmp_path / "relaxed", settings=replace(_SETTINGS, blessing_min_gain=-1.0))
     assert relaxed.blessed
+    assert "Better than the baselines not asked" in _words(_page(relaxed), "Verdict")
+    assert '<span class="faint" style="white-space:nowrap;font-weight:600">not asked</span>' in _page(relaxed)
 
 
 class TestChampion:
@@ -192,7 +217,7 @@ class TestChampion:
         assert found.verdict == "yes"
         assert (found.champion_version, found.champion_generation) == (3, "g")
         assert found.inputs["champion"] == "champion0"
-        assert any("against the champion (version 3) on the same 60 samples" in reason for reason in found.reasons)
+        assert any("against the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
         assert "challenger minus champion" in _words(_page(found), "Champion against challenger")
 
     def test_a_model_that_has_unlearnt_classes_does_not_replace_it(
@@ -226,13 +251,13 @@ class TestChampion:
         seen = ["test-000", *(f"test-{number:03d}" for number in range(10, 20)), "validation-003", "of long ago"]
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0, 1], training_ids=seen))
         (reason,) = [reason for reason in found.reasons if "neither has seen" in reason]
-        assert "on the 48 samples that neither has seen (11 of this split were trained on, and 1 are near-duplicates" in reason
-        assert found.num_samples == 60  # the model's own figures are on all
+        assert "on the 108 samples that neither has seen (11 of this split were trained on, and 1 are near-duplicates" in reason
+        assert found.num_samples == 120  # the model's own figures are on all
 
     def test_a_champion_that_has_seen_the_whole_split_cannot_be_compared_with(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
-        seen = [f"test-{number:03d}" for number in range(60)]
+        seen = [f"test-{number:03d}" for number in range(120)]
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0], training_ids=seen))
         assert found.verdict == "not enough evidence"
         assert "Not one sample of the split is left" in _words(_page(found), "Champion against challenger")
@@ -253,7 +278,7 @@ class TestChampion:
         assert (same.verdict, same.reasons) == ("yes", first.reasons)
         worse = _evaluate(good, examples, tmp_path / "b", make_champion(tmp_path / "b", thresholds=(0.9999,) * 6, **own))
         assert worse.verdict == "yes"
-        assert any("against the champion (version 3) on the same 60 samples" in reason for reason in worse.reasons)
+        assert any("against the champion (version 3) on the same 120 samples" in reason for reason in worse.reasons)
         tests = _score_test(good, examples)
         best = [fit_global_threshold(tests.y_true[:, [k]], tests.y_score[:, [k]]) for k in range(6)]
         better = _evaluate(good, examples, tmp_path / "c", make_champion(tmp_path / "c", thresholds=best, **own))
@@ -288,7 +313,7 @@ class TestChampion:
     ) -> None:
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, says_nan=True))
         assert found.verdict == "not enough evidence"
-        assert "of its 360 answers are no numbers from 0 to 1" in found.reasons[0]
+        assert "of its 720 answers are no numbers from 0 to 1" in found.reasons[0]
 
     @pytest.mark.gcs
     def test_a_champion_in_an_object_store_is_asked_and_verified(
@@ -302,7 +327,7 @@ class TestChampion:
         found = _evaluate(good, examples, f"{gcs_root}/data", champion)
         assert found.verdict == "yes"
         assert found.champion_generation == champion.generation
-        assert any("against the champion (version 3) on the same 60 samples" in reason for reason in found.reasons)
+        assert any("against the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
         storage.replace_bytes(f"{champion.uri}/assets/thresholds.csv", b"0.5\n" * 6 + b"\n")
         spoilt = _evaluate(good, examples, f"{gcs_root}/data", champion)
         assert spoilt.verdict == "not enough evidence"

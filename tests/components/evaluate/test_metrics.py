@@ -93,7 +93,15 @@ def test_class_scores_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> 
 
 def test_every_figure_has_a_title() -> None:
     y_true = np.array([[True, False], [False, True]])
-    assert set(figures(y_true, Answers(y_true.astype(np.float32), y_true))) == set(TITLES)
+    assert set(figures(y_true, Answers(y_true.astype(np.float32), y_true), common=np.array([True, False]))) == set(TITLES)
+
+
+def test_macro_f1_over_common_classes_leaves_out_the_others() -> None:
+    y_true = np.array([[True, False], [True, True]])
+    answers = Answers(np.zeros((2, 2), np.float32), np.array([[True, True], [False, True]]))
+    assert figures(y_true, answers, np.array([True, False]))["f1_macro_common"] == pytest.approx(2 / 3)
+    assert "f1_macro_common" not in figures(y_true, answers, np.array([False, False]))
+    assert "f1_macro_common" not in figures(y_true, answers)
 
 
 def test_the_baselines_on_the_published_labels() -> None:

@@ -72,7 +72,7 @@ def _publish_all(data_root: str) -> TrainedModel:
         blessed=True,
         verdict="yes",
         reasons=["better than the baseline"],
-        metrics={"f1_macro": 0.4, "f1_macro_low": 0.3, "f1_macro_high": 0.5},
+        metrics={"f1_macro": 0.2, "f1_macro_common": 0.4, "f1_macro_common_low": 0.3, "f1_macro_common_high": 0.5},
         validation_metrics={},
         baselines={},
         references={},
@@ -109,7 +109,7 @@ def test_from_a_version_or_the_champion_to_the_source(pushed: Path, target: str)
     assert version["champion"] == "yes"
     assert version["files"].startswith("3, ")
     assert evaluation["verdict"] == "blessed"
-    assert evaluation["macro F1"] == "0.400 (0.300 to 0.500) on 45 test samples"
+    assert evaluation["macro F1"] == "0.400 (0.300 to 0.500) over common classes on 45 test samples"
     assert training["started from"] == "version 3 of the served model (training t0)"
     assert examples["samples"] == "9 train, 0 validation, 0 test; 1 left out"
     assert raw["samples"] == "1,234, 1 of them bad"
