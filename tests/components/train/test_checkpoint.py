@@ -14,7 +14,7 @@ def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
         np.array(num_steps, np.int64),
         np.array([1, 2], np.uint32),
     ]
-    return Checkpoint(num_steps, state, [np.arange(4.0)], history)
+    return Checkpoint(num_steps, state, [np.full(4, num_epochs, np.float32)] if num_epochs else [], history)
 
 
 def _equal(some: Checkpoint | None, other: Checkpoint) -> bool:
@@ -39,15 +39,15 @@ def test_the_judged_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(6, num_epochs=1))
 
 
-@pytest.mark.parametrize("name", ["state.npz", "best.npz", "checkpoint.json"])
+@pytest.mark.parametrize("name", ["000000002-00001/state.npz", "best-00001/weights.npz", "000000002-00001/checkpoint.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "braces"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: str
 ) -> None:
     checkpoints = Checkpoints(str(tmp_path))
-    for num_steps in (1, 2):
-        checkpoints.save(_checkpoint(num_steps))
-    (newest,) = tmp_path.glob(f"*/000000002-00000/{name}")
+    checkpoints.save(_checkpoint(1))
+    checkpoints.save(_checkpoint(2, num_epochs=1))
+    (newest,) = tmp_path.glob(f"*/{name}")
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 0xFF
     newest.write_bytes({"flipped": bytes(content), "cut": bytes(content[:100]), "empty": b"", "braces": b"{}"}[damage])
@@ -60,6 +60,29 @@ def test_without_its_mark_there_is_no_checkpoint(tmp_path: Path) -> None:
     (mark,) = tmp_path.glob("*/*/checkpoint.json")
     mark.unlink()
     assert Checkpoints(str(tmp_path)).newest() is None
+
+
+def test_the_best_weights_are_written_once_and_kept_as_long_as_a_checkpoint_needs_them(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(_checkpoint(1, num_epochs=1))
+    (best,) = tmp_path.glob("*/best-00001/weights.npz")
+    written = best.stat()
+    checkpoints.save(_checkpoint(2, num_epochs=1))
+    assert best.stat() == written
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(2, num_epochs=1))
+    checkpoints.save(_checkpoint(3, num_epochs=2))
+    assert sorted(path.name for path in tmp_path.glob("*/best-*")) == ["best-00001", "best-00002"]
+    checkpoints.save(_checkpoint(4, num_epochs=2))
+    assert [path.name for path in tmp_path.glob("*/best-*")] == ["best-00002"]
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(4, num_epochs=2))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_left_alone_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "0a1b2c3d" / "000000002-00000"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.json").write_text('{"num_steps": 2, "history": {}, "crc32c": {"state.npz": "", "best.npz": ""}}')
+    assert Checkpoints(str(tmp_path)).newest() is None
+    assert "000000002-00000 cannot be read (it is none of this version)" in caplog.text
 
 
 def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_a_killed_training_resumes_bit_for_bit(
 
     def save_and_die(training: fit._Training) -> None:
         really_save(training)
+        training._writer.wait()
         saves.append(training.learner.num_steps)
         if len(saves) == save:
             raise _KilledError
