@@ -102,12 +102,13 @@ def run(
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
     try:
-        given = parse_arguments(arguments, load_parameters())
+        parameters = load_parameters()
+        given = parse_arguments(arguments, parameters)
         if "source" not in given:
             raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
         located = default_locations(given, pipeline_root)
         if "weights" not in located:
-            located["weights"], reason = default_weights()
+            located["weights"], reason = default_weights(located.get("recipe", parameters["recipe"].default))
             if reason:
                 _console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         with _StepView() as view:

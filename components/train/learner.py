@@ -45,7 +45,7 @@ class Learner:
             is_compiled: Whether XLA compiles the forward and the backward pass, which takes a while at first.
 
         Raises:
-            ValueError: If several devices are to compute in float16: see `precision.best_precision`.
+            ValueError: If several devices are to compute in float16: see `precision.resolve_precision`.
         """
         if strategy.num_replicas_in_sync > 1 and _is_float16(network):
             raise ValueError("precision: several devices cannot compute in float16: expected float32, bfloat16 or auto")

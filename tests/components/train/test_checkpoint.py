@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from components.train.checkpoint import Checkpoint, Checkpoints
+from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
 
 
@@ -98,3 +99,26 @@ def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_p
     assert len(list(tmp_path.iterdir())) == 1  # nobody will start from what did not come as far
     first.clear()
     assert Checkpoints(str(tmp_path)).newest() is None
+
+
+def test_a_writer_saves_one_checkpoint_after_the_other(tmp_path: Path) -> None:
+    writer = CheckpointWriter(Checkpoints(str(tmp_path)))
+    for num_steps in (1, 2, 3):
+        writer.save(_checkpoint(num_steps))
+    writer.close()
+    assert writer.is_idle
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
+
+
+def test_what_a_writer_could_not_save_is_raised_once(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    Path(checkpoints._attempt_uri).touch()  # where a folder should be
+    writer = CheckpointWriter(checkpoints)
+    writer.save(_checkpoint(1))
+    with pytest.raises(OSError, match=r"\[Errno"):
+        writer.wait()
+    assert writer.is_idle
+    writer.save(_checkpoint(1))
+    writer.close()
+    with pytest.raises(OSError, match=r"\[Errno"):
+        _ = writer.is_idle

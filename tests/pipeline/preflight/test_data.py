@@ -10,7 +10,7 @@ from components import storage
 from components.runtime.exit_status import UNKNOWN
 from pipeline.modules import ask_module
 from pipeline.preflight.cluster import Cluster, Node
-from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, survey_source
+from pipeline.preflight.data import SourceSize, check_data_fits, check_places, check_source, check_weights, survey_source
 from pipeline.preflight.finding import CouldNotLookError, FailedError, begin
 from tests.components.ingest.competition import signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
@@ -66,6 +66,13 @@ def test_a_folder_on_a_volume_cannot_be_seen_from_here(make_submission: MakeSubm
         check_places(submission, LONG_S)
     with pytest.raises(CouldNotLookError, match="dir:/data/in is a folder of the cluster, which cannot be seen from here"):
         survey_source(submission, LONG_S)
+
+
+def test_weights_that_the_pod_downloads_cannot_be_seen_from_here(make_submission: MakeSubmission) -> None:
+    with pytest.raises(CouldNotLookError, match=r"downloaded in train's pod, .* give weights=gs://"):
+        check_weights(make_submission())
+    for weights in ("none", "gs://cells/start.h5"):
+        assert check_weights(make_submission(f"weights={weights}")) == f"weights={weights}: nothing to download from the internet"
 
 
 @pytest.mark.parametrize(("file", "step"), [("weights=/data/start.h5", "train"), ("classes=/data/classes.csv", "ingest")])
