@@ -41,10 +41,10 @@ def build_model(
     of the backbone's feature maps (Zhou et al., CVPR 2016).
 
     ImageNet's weights expect pixels scaled to [-1, 1], which on photographs have a mean near 0 and a deviation of about 0.5.
-    Stained cells are bright on black: scaled so, nearly all pixels would be near -1. Each channel is standardised by the training
-    split instead, to mean 0 and deviation 1. The factor of two in the deviation has no effect where batch normalisation behind
-    the first convolution normalises by the batch, as it does in every training step; its moving averages, by which it normalises
-    otherwise, still fit ImageNet until training has updated them.
+    Stained cells are bright on black: scaled so, nearly all pixels would be near -1. Instead, each channel is standardised by
+    the training split, to mean 0 and deviation 1. Twice the deviation makes no difference where batch normalisation after the
+    first convolution normalises by the batch, as it does in every training step. Its moving averages, by which it normalises
+    otherwise, fit ImageNet until training has updated them.
 
     Args:
         backbone: Maps float32 images to feature maps, height x width x features.

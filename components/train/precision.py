@@ -12,8 +12,8 @@ _POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixe
 # NVIDIA's compute capability from which on tensor cores take a type: Volta and Turing (T4) float16, Ampere bfloat16 too.
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
-# Processor flags of units that multiply in bfloat16, and the image size from which on they are faster: by benchmarks.train_step,
-# InceptionResNetV2 trains faster in float32 at 75 px, and in bfloat16 at 149 and 299 px.
+# Processor flags of units that multiply in bfloat16, and the image size from which on they are faster: InceptionResNetV2
+# trains faster in float32 at 75 px, and in bfloat16 at 149 and 299 px (docs/benchmarks.md, train_step).
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _BFLOAT16_MIN_SIZE_PX = 149
 

@@ -126,9 +126,9 @@ def _download(build: Build) -> keras.Model:
         return build(_RGB, True)
     except Exception as error:  # Keras raises plain Exception where it has no network
         raise ConnectionError(
-            f"The ImageNet weights of {build(_RGB, False).name} could not be downloaded ({error}). Download Keras Applications' "
-            "file for it without the classifier (its name contains notop or no_top) on a machine with network access, and give "
-            "its path or gs:// address as weights=<path>; or train from scratch with weights=none."
+            f"The ImageNet weights of {build(_RGB, False).name} could not be downloaded ({error}). On a machine with network "
+            "access, get Keras Applications' file for it without the classifier (its name contains notop or no_top), and give "
+            "its path or gs:// address here as weights=<path>; or train from scratch with weights=none."
         ) from error
 
 

@@ -96,9 +96,9 @@ def check_weights(submission: Submission) -> str:
     """
     weights = submission.values.get("weights", "none")
     if weights != "imagenet":
-        return f"weights={weights}: nothing to download from the internet"
+        return f"weights={weights}: nothing is downloaded for it"
     raise CouldNotLookError(
-        "weights=imagenet is downloaded in train's pod, from storage.googleapis.com, and whether that has access to the internet "
+        "weights=imagenet is downloaded in train's pod, from storage.googleapis.com. Whether that has access to the internet "
         "cannot be seen from here. Without access: copy the file that Keras keeps in ~/.keras/models (its name contains notop) "
         "into a bucket, and give weights=gs://<bucket>/<file>"
     )
