@@ -33,6 +33,7 @@ BENCHMARKS = {
     "train_step": "",
     "convert": "--samples 12000 --repeats 3",
     "learning": "--samples 1300 --epochs 12 --seeds 3 --recipes paper strong",
+    "transfer": "",
     # These look at what `make run` and `make images` have made.
     "served_png": "--model outputs/serving/hpa/1 --images outputs/data/raw/synthetic-v1-seed0/images",
     "image_sizes": "",

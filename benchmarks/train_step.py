@@ -7,7 +7,9 @@
 The network is InceptionResNetV2 with random weights, all its layers learn, in batches of 16 with the paper's recipe. The images
 are noise, in memory: reading them is `benchmarks.input_pipeline`. Each choice has a process of its own; the time to the first
 step is that from the call to its end, in which graphs are made; the median step after it makes the rate. Plain `fit` augments
-as the paper does, by Keras's layers.
+as the paper does, by Keras's layers. The last column is the share of the training loop's time that passes outside the step's
+graph: batches to tensors, learning rates, reading losses. On a GPU, which works on while the host prepares the next step, it
+includes the time that the host waits.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -38,12 +41,14 @@ def _batch(image_size_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pixels, random.uniform(-1, 1, (_BATCH, 2)).astype(np.float32), labels
 
 
-def _step_of(way: str, image_size_px: int) -> Callable[[], object]:
-    """A function that takes one training step."""
+def _step_of(way: str, image_size_px: int) -> tuple[Callable[[], object], Callable[[int], float] | None]:
+    """A function that takes one training step, and one that gives the share outside of so many steps of the training loop."""
     import keras  # noqa: PLC0415 (each choice has a process of its own)
     import tensorflow as tf  # noqa: PLC0415
 
-    from components.train.devices import open_devices  # noqa: PLC0415
+    from components.train import fit  # noqa: PLC0415
+    from components.train.checkpoint import Checkpoints  # noqa: PLC0415
+    from components.train.devices import Devices, open_devices  # noqa: PLC0415
     from components.train.learner import Learner  # noqa: PLC0415
     from components.train.model import build_backbone, build_model  # noqa: PLC0415
     from components.train.precision import computing_in  # noqa: PLC0415
@@ -65,7 +70,7 @@ def _step_of(way: str, image_size_px: int) -> Callable[[], object]:
             model = keras.Sequential([keras.Input((image_size_px, image_size_px, 3)), *layers, network])
             loss = keras.losses.BinaryCrossentropy(from_logits=True)
             model.compile(keras.optimizers.Adam(recipe.learning_rate), loss, jit_compile=False)
-            return lambda: model.train_on_batch(batch[0].astype(np.float32), batch[2])
+            return lambda: model.train_on_batch(batch[0].astype(np.float32), batch[2]), None
 
         class CompiledLearner(Learner):
             def _differentiate(self, learning: Any, images: Any, labels: Any) -> Any:
@@ -74,13 +79,33 @@ def _step_of(way: str, image_size_px: int) -> Callable[[], object]:
 
         learner = (CompiledLearner if compiler == "xla" else Learner)(network, recipe, 1000, strategy)
     tensors: Any = tuple(tf.constant(part) for part in batch)
-    return lambda: learner.step(tensors, recipe.learning_rate)
+
+    def share_outside(num_steps: int) -> float:
+        graph, taken_s = learner._whole_step, [0.0]
+
+        def timed(*arguments: object) -> object:
+            started_s = time.perf_counter()
+            loss = graph(*arguments)
+            taken_s[0] += time.perf_counter() - started_s
+            return loss
+
+        learner._whole_step = timed
+        devices = Devices(strategy)
+        with tempfile.TemporaryDirectory() as folder:
+            training = fit._Training(learner, recipe, Checkpoints(folder), devices)
+            started_s = time.perf_counter()
+            for _ in range(num_steps):
+                training.step(devices.distribute(batch), 1000)
+            training.check_losses()
+        return 1 - taken_s[0] / (time.perf_counter() - started_s)
+
+    return lambda: float(learner.step(tensors, recipe.learning_rate)), share_outside
 
 
 def child() -> None:
-    """What a fresh process does: it prints seconds to the first step, images a second, and its peak memory in MB."""
+    """What a fresh process does: it prints seconds to the first step, images a second, peak memory in MB, and the share."""
     way, image_size_px, num_steps = sys.argv[1:]
-    step = _step_of(way, int(image_size_px))
+    step, share_outside = _step_of(way, int(image_size_px))
     started_s = time.perf_counter()
     step()
     first_s = time.perf_counter() - started_s
@@ -89,7 +114,8 @@ def child() -> None:
         started_s = time.perf_counter()
         step()
         taken_s.append(time.perf_counter() - started_s)
-    print(json.dumps([first_s, _BATCH / statistics.median(taken_s), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+    rate, memory_mb = _BATCH / statistics.median(taken_s), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps([first_s, rate, memory_mb, share_outside(int(num_steps)) if share_outside else None]))
 
 
 def main() -> None:
@@ -100,18 +126,18 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=_WAYS, default=_USUAL_WAYS)
     options = parser.parse_args()
     print(f"Batches of {_BATCH}, all layers; {describe_machine()}.\n")
-    print("| px | | images/s | of plain fit | s to the first step | MB |\n|---:|---|---:|---:|---:|---:|")
+    print("| px | | images/s | of plain fit | s to the first step | MB | outside the step |")
+    print("|---:|---|---:|---:|---:|---:|---:|")
     for image_size_px in options.image_sizes_px:
         plain = None
         for way in options.ways:
             command = [sys.executable, "-c", "from benchmarks.train_step import child; child()"]
             arguments = [way, str(image_size_px), str(options.steps)]
             output = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
-            first_s, rate, memory_mb = json.loads(output.splitlines()[-1])
+            first_s, rate, memory_mb, share = json.loads(output.splitlines()[-1])
             plain = plain or rate
-            print(
-                f"| {image_size_px} | {way} | {rate:.1f} | {rate / plain:.2f} | {first_s:.0f} | {memory_mb:.0f} |", flush=True
-            )
+            cells = [image_size_px, way, f"{rate:.1f}", f"{rate / plain:.2f}", f"{first_s:.0f}", f"{memory_mb:.0f}"]
+            print(f"| {' | '.join(map(str, cells))} | {'' if share is None else f'{share:.1%}'} |", flush=True)
 
 
 if __name__ == "__main__":

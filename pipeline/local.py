@@ -14,16 +14,17 @@ from typing import Any
 
 import yaml
 
+from components.train.recipes import RECIPES
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
 from pipeline.traceback_text import last_exception
 
-# Where Keras Applications downloads the weights from that the pipeline starts from by default.
-_IMAGENET_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
+# Where Keras Applications downloads weights from, by network.
+_IMAGENET_URLS = {
+    "inception_resnet_v2": "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
     "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
-)
+}
 # As components.runtime.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(r"^\s*(\w+) \| (.*)$")
@@ -61,20 +62,27 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     return located
 
 
-def default_weights() -> tuple[str, str]:
-    """The weights of a local run that names none: ImageNet's where they can be had, and none elsewhere.
+def default_weights(recipe: str) -> tuple[str, str]:
+    """The weights of a local run that names none: ImageNet's where they can be downloaded, and none elsewhere.
+
+    Of a network whose address is not known here, ImageNet's are taken to be available: the step says so if they are not.
+
+    Args:
+        recipe: The name of the recipe, whose network it is.
 
     Returns:
         The parameter's value, and the reason if it is not the pipeline's default.
     """
-    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / Path(_IMAGENET_URL).name
-    if cache.is_file():
+    backbone = RECIPES[recipe].backbone if recipe in RECIPES else ""
+    url = _IMAGENET_URLS.get(backbone, "")
+    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / Path(url).name
+    if not url or cache.is_file():
         return "imagenet", ""
     try:
-        with urllib.request.urlopen(urllib.request.Request(_IMAGENET_URL, method="HEAD"), timeout=5):
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
             return "imagenet", ""
     except OSError as error:
-        return "none", f"the ImageNet weights cannot be downloaded here ({error})"
+        return "none", f"the ImageNet weights of {backbone} cannot be downloaded here ({error})"
 
 
 def absolute(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The part of the augmentation that runs inside the training step: arbitrary rotation, and brightness."""
+"""The part of the augmentation that runs inside the training step: arbitrary rotation, and exposure."""
 
 import math
 from typing import Any
@@ -7,13 +7,15 @@ from keras import ops
 
 
 def augment(pixels: Any, draws: Any, rotation_turns: float, brightness: float) -> Any:
-    """Rotates images about their centres and makes them brighter or darker.
+    """Rotates images about their centres and changes their exposure.
+
+    An exposure multiplies what the camera counts: the black background stays black, and what exceeds the scale saturates.
 
     Args:
         pixels: Grey levels in [0, 255], any dtype, of shape (batch, height, width, channels).
-        draws: What chance said, in [-1, 1], of shape (batch, 2): for the rotation and for the brightness.
+        draws: Random draws in [-1, 1], of shape (batch, 2): for the rotation and for the brightness.
         rotation_turns: At most this many turns either way; the corners are filled by reflection.
-        brightness: At most this share of the range of 255 grey levels up or down.
+        brightness: An image is multiplied by exp(brightness * draw), the same for all its channels.
 
     Returns:
         float32 grey levels in [0, 255].
@@ -23,7 +25,7 @@ def augment(pixels: Any, draws: Any, rotation_turns: float, brightness: float) -
         height, width = images.shape[1:3]
         transforms = _rotations(2 * math.pi * rotation_turns * draws[:, 0], height, width)
         images = ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="reflect")
-    return ops.clip(images + 255.0 * brightness * draws[:, 1, None, None, None], 0.0, 255.0)
+    return ops.clip(images * ops.exp(brightness * draws[:, 1, None, None, None]), 0.0, 255.0)
 
 
 def _rotations(angles: Any, height: int, width: int) -> Any:

@@ -17,9 +17,10 @@ from components.train.history import History
 _log = logging.getLogger(__name__)
 
 _STATE = "state.npz"
-_BEST = "best.npz"
+_WEIGHTS = "weights.npz"
 _MARK = "checkpoint.json"
 _NUM_KEPT = 2
+_NAME = re.compile(r"\d{9}-\d{5}")  # steps and epochs
 
 
 @dataclass(frozen=True)
@@ -39,43 +40,72 @@ class Checkpoint:
     history: History
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A checkpoint's folder, and that of the weights that it shares with others, with their checksum."""
+
+    name: str
+    best: str = ""
+    best_crc32c: str = ""
+
+
 class Checkpoints:
     """The checkpoints of one training, kept by number of steps and epochs below `<uri>/<attempt>/`.
 
     Each attempt (each process) writes to its own folder and starts from the newest checkpoint of any, so that two processes
     never write to one place. The file that marks a checkpoint is written last: without it there is none.
+
+    The best epoch's weights have a folder of their own in the attempt's, `best-<epoch>/`. They are written once, and shared by
+    the checkpoints until another epoch is better.
     """
 
     def __init__(self, uri: str) -> None:
         """Looks at what is there and opens a new attempt."""
         self._uri = uri
         self._attempt_uri = storage.join(uri, secrets.token_hex(4))
-        self._written: list[str] = []
+        self._written: list[_Written] = []
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint, and removes this attempt's older ones.
 
         Raises:
-            OSError: If the disk is full, say. The checkpoints before it stay.
+            OSError: If the disk is full, for example. The checkpoints before it stay.
         """
         # Before and after an epoch is judged, there are as many steps.
-        uri = storage.join(self._attempt_uri, f"{checkpoint.num_steps:09d}-{checkpoint.history.num_epochs:05d}")
-        if self._written[-1:] == [uri]:
+        name = f"{checkpoint.num_steps:09d}-{checkpoint.history.num_epochs:05d}"
+        before = self._written[-1] if self._written else _Written("")
+        if before.name == name:
             return
-        storage.remove_tree(uri)  # what an earlier call has begun and not finished
-        # NumPy's files have no strong checksums of their own: what was damaged would be trained on.
-        checksums = {}
-        for name, arrays in ((_STATE, checkpoint.state), (_BEST, checkpoint.best_weights)):
-            with storage.create(storage.join(uri, name)) as path:
-                with path.open("wb") as file:
-                    np.savez(file, *arrays)
-                checksums[name] = storage.file_crc32c(path)
-        mark = {"num_steps": checkpoint.num_steps, "history": vars(checkpoint.history), "crc32c": checksums}
+        uri = storage.join(self._attempt_uri, name)
+        best, best_crc32c = "", ""
+        if checkpoint.history.num_epochs:
+            best = f"best-{checkpoint.history.best_epoch + 1:05d}"
+            best_crc32c = before.best_crc32c if best == before.best else self._write(best, _WEIGHTS, checkpoint.best_weights)
+        state_crc32c = self._write(name, _STATE, checkpoint.state)
+        mark = {
+            "num_steps": checkpoint.num_steps,
+            "history": vars(checkpoint.history),
+            "state_crc32c": state_crc32c,
+            "best": best,
+            "best_crc32c": best_crc32c,
+        }
         storage.write_bytes(storage.join(uri, _MARK), json.dumps(mark).encode())
-        self._written.append(uri)
+        self._written.append(_Written(name, best, best_crc32c))
         while len(self._written) > _NUM_KEPT:
-            storage.remove_tree(self._written.pop(0))
+            removed = self._written.pop(0)
+            storage.remove_tree(storage.join(self._attempt_uri, removed.name))
+            if removed.best and removed.best not in [kept.best for kept in self._written]:
+                storage.remove_tree(storage.join(self._attempt_uri, removed.best))
             self._remove_older_attempts()
+
+    def _write(self, folder: str, name: str, arrays: Sequence[np.ndarray]) -> str:
+        """Writes arrays into a folder of the attempt, and returns the file's CRC-32C, as NumPy's own checksums are weak."""
+        uri = storage.join(self._attempt_uri, folder, name)
+        storage.remove_tree(storage.join(self._attempt_uri, folder))  # what an earlier call has begun and not finished
+        with storage.create(uri) as path:
+            with path.open("wb") as file:
+                np.savez(file, *arrays)
+            return storage.file_crc32c(path)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint of any attempt that is whole; None where there is none.
@@ -95,18 +125,17 @@ class Checkpoints:
 
     def _remove_older_attempts(self) -> None:
         """Removes what attempts have left that did not come as far as the checkpoints that are kept."""
-        oldest_kept = self._written[0].rpartition("/")[2]
         for attempt in storage.list_names(self._uri):
             uri = storage.join(self._uri, attempt)
-            if uri != self._attempt_uri and max(storage.list_names(uri), default="") < oldest_kept:
+            if uri != self._attempt_uri and max(_names(uri), default="") < self._written[0].name:
                 storage.remove_tree(uri)
 
     def _newest_first(self) -> list[str]:
         found = []
         for attempt in storage.list_names(self._uri):
-            for name in storage.list_names(storage.join(self._uri, attempt)):
+            for name in _names(storage.join(self._uri, attempt)):
                 uri = storage.join(self._uri, attempt, name)
-                if re.fullmatch(r"\d{9}-\d{5}", name) and storage.exists(storage.join(uri, _MARK)):
+                if storage.exists(storage.join(uri, _MARK)):
                     found.append((name, uri))
         return [uri for _, uri in sorted(found, reverse=True)]
 
@@ -115,10 +144,19 @@ class Checkpoints:
         storage.remove_tree(self._uri)
 
 
+def _names(attempt_uri: str) -> list[str]:
+    """The names of an attempt's checkpoints, whole or not."""
+    return [name for name in storage.list_names(attempt_uri) if _NAME.fullmatch(name)]
+
+
 def _read(uri: str) -> Checkpoint:
     mark = json.loads(storage.read_bytes(storage.join(uri, _MARK)))
-    arrays = {name: _read_arrays(storage.join(uri, name), mark["crc32c"][name]) for name in (_STATE, _BEST)}
-    return Checkpoint(int(mark["num_steps"]), arrays[_STATE], arrays[_BEST], History(**mark["history"]))
+    if "best" not in mark:
+        raise ValueError("it is none of this version")
+    state = _read_arrays(storage.join(uri, _STATE), mark["state_crc32c"])
+    attempt_uri = uri.rpartition("/")[0]
+    best = _read_arrays(storage.join(attempt_uri, mark["best"], _WEIGHTS), mark["best_crc32c"]) if mark["best"] else []
+    return Checkpoint(int(mark["num_steps"]), state, best, History(**mark["history"]))
 
 
 def _read_arrays(uri: str, crc32c: str) -> list[np.ndarray]:

@@ -1,20 +1,22 @@
 """The training loop: steps and epochs, with curves, early stopping, checkpoints and progress around them."""
 
+import copy
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from components.artifacts.examples import ExampleReader
 from components.runtime.progress import progress_bar
 from components.train.checkpoint import Checkpoint, Checkpoints
+from components.train.checkpoint_writer import CheckpointWriter
 from components.train.devices import Devices
 from components.train.history import History
 from components.train.inputs import Epoch, images_per_step, plan_epoch, steps_per_epoch, training_batches
@@ -29,6 +31,8 @@ _log = logging.getLogger(__name__)
 # A checkpoint is written when this long has passed since the last one; and after an epoch when the shorter time has.
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 _SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 60.0
+# Losses are read from the device together, after this many steps. In between, the host does not wait for it.
+_STEPS_BETWEEN_CHECKS = 20
 
 
 def train(
@@ -57,7 +61,7 @@ def train(
         The curves.
 
     Raises:
-        FloatingPointError: If the loss is no number any more.
+        FloatingPointError: If a loss is not finite: within 20 steps, and before anything of it is saved.
     """
     _log.info("%d examples to train on", len(examples))
     num_steps = steps_per_epoch(examples, recipe.batch_size)
@@ -65,12 +69,11 @@ def train(
     with devices.strategy.scope():
         learner = Learner(network, recipe, num_steps, devices.strategy)
     training = _Training(learner, recipe, checkpoints, devices)
-    training.restore()
     history, validation = training.history, Validation(network, validation_examples, recipe)
     plan = lru_cache(maxsize=2)(partial(plan_epoch, examples, recipe, seed))  # at the end of an epoch the next is read already
     batches = _batches(examples, plan, range(learner.num_steps, recipe.epochs * num_steps), devices)
     size = images_per_step(examples, recipe.batch_size)
-    with training.saved_when_stopped(), progress_bar(recipe.epochs * num_steps * size, "images") as progress:
+    with training.saved(), progress_bar(recipe.epochs * num_steps * size, "images") as progress:
         progress.update(learner.num_steps * size)
         progress.unpause()
         while history.num_epochs < recipe.epochs and not history.is_exhausted(recipe.patience):
@@ -81,6 +84,7 @@ def train(
                     # The first step, in which TensorFlow builds the graph, says nothing about the time that the others take.
                     progress.unpause()
                 progress.update(size)
+            training.check_losses()
             training.finish_epoch(validation, (num_steps - first_step) * size / (time.monotonic() - started_s))
             _log.info("%s", history.describe_last(recipe.epochs))
             on_epoch(history)
@@ -90,43 +94,39 @@ def train(
     return history
 
 
-@dataclass
 class _Training:
-    """A learner with its history. It is not whole while its network has other weights than its own."""
+    """A learner with its history. It is not whole while its network has weights other than its own."""
 
-    learner: Learner
-    recipe: Recipe
-    checkpoints: Checkpoints
-    devices: Devices
-    history: History = field(default_factory=History)
-    best_weights: list[np.ndarray] = field(default_factory=list)
-    saved_s: float = field(default_factory=time.monotonic)
-    is_whole: bool = True
-
-    def restore(self) -> None:
+    def __init__(self, learner: Learner, recipe: Recipe, checkpoints: Checkpoints, devices: Devices) -> None:
         """Carries on from the newest checkpoint, if there is one."""
-        if found := self.checkpoints.newest():
-            self.learner.restore(found.state)
+        self.learner, self._recipe, self._devices = learner, recipe, devices
+        self.history, self.best_weights = History(), list[np.ndarray]()
+        if found := checkpoints.newest():
+            learner.restore(found.state)
             self.history, self.best_weights = found.history, list(found.best_weights)
+        self._writer = CheckpointWriter(checkpoints)
+        self._saved_s = time.monotonic()
+        self._is_whole = True
+        self._unread: list[tuple[tf.Tensor, str, float]] = []  # losses, with their places and learning rates
 
     def step(self, batch: Any, steps_per_epoch: int) -> None:
         """Takes a step, and saves every few minutes."""
-        rate = learning_rate(self.recipe, self.learner.num_steps / steps_per_epoch, self.history.val_losses)
-        loss = self.learner.step(batch, rate)
-        place = (
-            f"step {self.learner.num_steps - self.history.num_epochs * steps_per_epoch} of epoch {self.history.num_epochs + 1}"
-        )
-        _check_finite(loss, "loss", place, rate)
+        num_before, epoch = self.learner.num_steps, self.history.num_epochs
+        rate = learning_rate(self._recipe, num_before / steps_per_epoch, self.history.val_losses)
+        place = f"step {num_before + 1 - epoch * steps_per_epoch} of epoch {epoch + 1}"
+        self._unread.append((self.learner.step(batch, rate), place, rate))
+        if len(self._unread) >= _STEPS_BETWEEN_CHECKS:
+            self.check_losses()
         self._save_after(SECONDS_BETWEEN_CHECKPOINTS)
 
     def finish_epoch(self, validation: Validation, images_per_s: float) -> None:
         """Judges what was learned, and keeps it if it is the best so far."""
         self.learner.synchronise()
         learned = self.learner.learned_weights()
-        self.is_whole = False
+        self._is_whole = False
         with _weights(self.learner.network, learned):
             figures = validation.judge()
-        self.is_whole = True
+        self._is_whole = True
         rate = self.learner.learning_rate
         _check_finite(figures["val_loss"], "validation loss", f"epoch {self.history.num_epochs + 1}", rate)
         if figures["val_loss"] < min(self.history.val_losses, default=math.inf):
@@ -136,24 +136,44 @@ class _Training:
         self._save_after(min(_SECONDS_BETWEEN_EPOCH_CHECKPOINTS, SECONDS_BETWEEN_CHECKPOINTS))
 
     @contextmanager
-    def saved_when_stopped(self) -> Iterator[None]:
-        """Saves where SIGTERM arrives. Nothing relies on it: it may not arrive, or leave too little time."""
+    def saved(self) -> Iterator[None]:
+        """Waits at the end until everything is saved, and saves where SIGTERM arrives.
+
+        Nothing relies on SIGTERM: it may not arrive, or leave too little time.
+        """
         try:
             yield
+            self._writer.wait()
         except SystemExit:
-            if self.devices.is_chief and self.is_whole:
-                with suppress(OSError):
+            with suppress(OSError):
+                if self._devices.is_chief and self._is_whole:
                     self._save()
+                self._writer.wait()
             raise
+        finally:
+            self._writer.close()
 
     def _save_after(self, seconds: float) -> None:
-        if self.devices.is_chief and time.monotonic() - self.saved_s >= seconds:
+        """Saves if so many seconds have passed since the last time, unless that checkpoint is still being written."""
+        if self._devices.is_chief and time.monotonic() - self._saved_s >= seconds and self._writer.is_idle:
             self._save()
 
     def _save(self) -> None:
+        self.check_losses()
         state = self.learner.state()
-        self.checkpoints.save(Checkpoint(self.learner.num_steps, state, self.best_weights, self.history))
-        self.saved_s = time.monotonic()
+        num_steps = self.learner.num_steps_in(state)
+        self._writer.save(Checkpoint(num_steps, state, self.best_weights, copy.deepcopy(self.history)))
+        self._saved_s = time.monotonic()
+
+    def check_losses(self) -> None:
+        """Waits for the steps since the last time, and reads their losses.
+
+        Raises:
+            FloatingPointError: If one is not finite.
+        """
+        unread, self._unread = self._unread, []
+        for loss, place, rate in unread:
+            _check_finite(float(loss), "loss", place, rate)
 
 
 @contextmanager

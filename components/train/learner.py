@@ -1,4 +1,4 @@
-"""A network with all that changes while it learns: weights, optimiser, averages, and how far it has come."""
+"""A network with everything that changes while it learns: weights, optimiser, averages, and the number of steps."""
 
 import logging
 from collections.abc import Sequence
@@ -18,9 +18,13 @@ _log = logging.getLogger(__name__)
 
 
 class Learner:
-    """Takes training steps, on one device or on several alike.
+    """Takes training steps, on one device or on several.
 
-    All its state is in variables, which a step changes together: so whatever interrupts it, what `state` gives fits together.
+    All its state is in variables, which a step changes together: whatever interrupts it, the arrays of `state` fit together.
+    A step does not wait for the device.
+
+    Attributes:
+        num_steps: How many steps it has been asked to take, counted on the host.
     """
 
     def __init__(
@@ -35,11 +39,11 @@ class Learner:
         Args:
             network: From float32 pixels to logits, made in the strategy's scope; see `model.build_model`.
             recipe: How it learns.
-            steps_per_epoch: Running sums start anew after so many.
-            strategy: On which devices.
+            steps_per_epoch: The steps after which the running sums of loss and accuracy start again.
+            strategy: Distributes the steps to the devices.
 
         Raises:
-            ValueError: If several devices are to compute in float16: see `precision.best_precision`.
+            ValueError: If several devices are to compute in float16: see `precision.resolve_precision`.
         """
         if strategy.num_replicas_in_sync > 1 and _is_float16(network):
             raise ValueError("precision: several devices cannot compute in float16: expected float32, bfloat16 or auto")
@@ -51,29 +55,32 @@ class Learner:
             # Loss scaling has state of its own, which only float16 has.
             self._adam = getattr(self._optimizer, "inner_optimizer", self._optimizer)
             self._averages = [tf.Variable(variable.value) for variable in self._learning] if recipe.average_decay else []
+        self.num_steps = 0
+        self._num_warmup_steps = recipe.warmup_epochs * steps_per_epoch
         self._steps = tf.Variable(0, dtype=tf.int64)
         self._sums = tf.Variable([0.0, 0.0], dtype=tf.float64)  # of losses and of accuracies, over the steps of this epoch
         self._loss = LOSSES[recipe.loss]
 
-    @property
-    def num_steps(self) -> int:
-        """How many steps it has taken."""
-        return int(self._steps.numpy())
-
-    def step(self, batch: Any, learning_rate: float) -> float:
-        """Takes a step, and returns its loss.
+    def step(self, batch: Any, learning_rate: float) -> tf.Tensor:
+        """Takes a step.
 
         Args:
             batch: (pixels, draws, labels), as `inputs.training_batches` has them, distributed by the strategy.
-            learning_rate: Of this step.
+            learning_rate: The learning rate of this step.
+
+        Returns:
+            The loss, a float32 scalar. Reading it waits for the device.
         """
-        self._optimizer.learning_rate = learning_rate
-        is_warming_up = self._recipe.warmup_epochs * self._steps_per_epoch > self.num_steps
-        return float((self._warming_step if is_warming_up else self._whole_step)(batch))
+        if self._num_warmup_steps and self.num_steps == self._num_warmup_steps:
+            self._restart_optimizer()
+        step = self._warmup_step if self.num_steps < self._num_warmup_steps else self._whole_step
+        loss = step(batch, tf.constant(learning_rate))
+        self.num_steps += 1
+        return loss
 
     @property
     def learning_rate(self) -> float:
-        """Of the last step."""
+        """The learning rate of the last step."""
         return float(self._optimizer.learning_rate.numpy())
 
     def synchronise(self) -> None:
@@ -94,6 +101,11 @@ class Learner:
         """All that a training needs to go on as if it had never stopped."""
         return [variable.numpy() for variable in self._variables]
 
+    def num_steps_in(self, state: Sequence[np.ndarray]) -> int:
+        """How many steps a state has taken: `num_steps`, or one more where a signal arrived between the two counters."""
+        (position,) = (number for number, variable in enumerate(self._variables) if variable is self._steps)
+        return int(state[position])
+
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Takes a state, which may come from a machine where `precision=auto` meant another precision.
 
@@ -109,6 +121,7 @@ class Learner:
         # Loss scaling that the state does not know of begins anew; that which nobody needs any more is left out.
         for variable, value in zip(self._variables, state, strict=False):
             variable.assign(value)
+        self.num_steps = self.num_steps_in(state)
 
     def learned_weights(self) -> list[np.ndarray]:
         """The weights that are judged, in the order of the network's weights: the averages, where there are any."""
@@ -126,8 +139,13 @@ class Learner:
         return [variable for variable in self._optimizer.variables if id(variable) not in in_adam]
 
     @cached_property
-    def _warming_step(self) -> Any:
-        """A step in which only the head learns."""
+    def _warmup_step(self) -> Any:
+        """A step in which only the head learns.
+
+        Batch normalisation in the backbone works as in every other step: it normalises by the batch and updates its averages.
+        So the head is fitted to the features that it will see afterwards, and the averages are those of these images and
+        not of the images that the weights come from.
+        """
         in_backbone = {id(variable) for variable in backbone_of(self.network).trainable_variables}
         return self._step_of([variable for variable in self._learning if id(variable) not in in_backbone])
 
@@ -139,11 +157,9 @@ class Learner:
         """A step in which these variables learn."""
 
         @tf.function(reduce_retracing=True)
-        def step(batch: Any) -> tf.Tensor:
-            # Looked at while the graph is made: batch normalisation stands still in a backbone that does not learn.
-            backbone_of(self.network).trainable = len(learning) == len(self._learning)
+        def step(batch: Any, learning_rate: tf.Tensor) -> tf.Tensor:
+            self._optimizer.learning_rate.assign(learning_rate)
             parts = self._strategy.run(self._replica_step, (batch, learning))
-            backbone_of(self.network).trainable = True
             means = [self._strategy.reduce("SUM", part, axis=None) for part in parts]
             sums = tf.where(self._steps % self._steps_per_epoch == 0, tf.zeros_like(self._sums), self._sums)
             self._sums.assign(sums + tf.cast(tf.stack(means), tf.float64))
@@ -151,6 +167,16 @@ class Learner:
             return means[0]
 
         return step
+
+    def _restart_optimizer(self) -> None:
+        """Gives Adam the state of a new one.
+
+        It counts its steps once for all variables. Moments that start from 0 late, those of an unfrozen backbone, would hardly
+        be corrected for that, and the first updates would be several times too large.
+        """
+        for variable in self._adam.variables:
+            if variable is not self._adam.learning_rate:
+                variable.assign(tf.zeros_like(variable))
 
     @tf.function
     def _synchronised(self) -> None:

@@ -40,10 +40,11 @@ def build_model(
     The head is global average pooling, dropout and one dense layer: so a class's activation map is exactly its weighted sum
     of the backbone's feature maps (Zhou et al., CVPR 2016).
 
-    The ImageNet weights were made for pixels scaled to [-1, 1], which has a mean near 0 and a deviation of about 0.5 on
-    photographs. Stained cells are bright on black: scaled so, nearly all pixels would be -1. Standardising each channel by the
-    training split gives the first convolution the mean that it knows and twice the deviation, which the batch normalisation
-    behind it takes out again.
+    ImageNet's weights expect pixels scaled to [-1, 1], which on photographs have a mean near 0 and a deviation of about 0.5.
+    Stained cells are bright on black: scaled so, nearly all pixels would be near -1. Instead, each channel is standardised by
+    the training split, to mean 0 and deviation 1. Twice the deviation makes no difference where batch normalisation after the
+    first convolution normalises by the batch, as it does in every training step. Its moving averages, by which it normalises
+    otherwise, fit ImageNet until training has updated them.
 
     Args:
         backbone: Maps float32 images to feature maps, height x width x features.

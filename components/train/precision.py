@@ -1,4 +1,4 @@
-"""How exactly a network computes while it is trained: what the device is fast at."""
+"""The number format in which a network computes while it is trained."""
 
 import logging
 from collections.abc import Iterator
@@ -12,17 +12,26 @@ _POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixe
 # NVIDIA's compute capability from which on tensor cores take a type: Volta and Turing (T4) float16, Ampere bfloat16 too.
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
-# Processor flags of units that multiply in bfloat16.
+# Processor flags of units that multiply in bfloat16, and the image size from which on they are faster: InceptionResNetV2
+# trains faster in float32 at 75 px, and in bfloat16 at 149 and 299 px (docs/benchmarks.md, train_step).
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_BFLOAT16_MIN_SIZE_PX = 149
 
 _log = logging.getLogger(__name__)
 
 
-def best_precision() -> str:
-    """What suits this machine: `float16`, `bfloat16` or `float32`."""
+def resolve_precision(precision: str, image_size_px: int) -> str:
+    """The precision to train in: what was asked for, or for `auto` the fastest on this machine.
+
+    Args:
+        precision: `float16`, `bfloat16`, `float32` or `auto`.
+        image_size_px: The side of the images.
+    """
+    if precision != "auto":
+        return precision
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
-        return "bfloat16" if _cpu_flags() & _BFLOAT16_FLAGS else "float32"
+        return "bfloat16" if _cpu_flags() & _BFLOAT16_FLAGS and image_size_px >= _BFLOAT16_MIN_SIZE_PX else "float32"
     capability = min(tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0)) for device in devices)
     if capability >= _BFLOAT16_CAPABILITY:
         return "bfloat16"
@@ -31,21 +40,13 @@ def best_precision() -> str:
 
 
 @contextmanager
-def computing_in(precision: str) -> Iterator[str]:
-    """Lets layers that are made meanwhile compute in a precision; their weights stay float32.
-
-    Args:
-        precision: `float16`, `bfloat16`, `float32`, or `auto` for what suits the machine.
-
-    Yields:
-        The precision, which is not `auto`.
-    """
-    chosen = best_precision() if precision == "auto" else precision
+def computing_in(precision: str) -> Iterator[None]:
+    """Lets layers that are made meanwhile compute in `float16`, `bfloat16` or `float32`; their weights stay float32."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(_POLICIES[chosen])
-    _log.info("computing in %s", chosen)
+    keras.config.set_dtype_policy(_POLICIES[precision])
+    _log.info("computing in %s", precision)
     try:
-        yield chosen
+        yield
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -1,4 +1,4 @@
-"""Recipes: the ways of training, each with the source of its choices."""
+"""Recipes: the ways of training, each with the sources of its choices."""
 
 from dataclasses import dataclass, replace
 
@@ -14,12 +14,12 @@ class Recipe:
         patience: Epochs without a better validation loss after which training stops.
         dropout: The share of features that the head drops while training.
         rotation_turns: Images are rotated by up to this many turns either way.
-        brightness: Images get up to this share of the grey scale brighter or darker.
+        brightness: Images are multiplied by up to exp(brightness), or by down to its inverse: another exposure.
         loss: See `components.train.losses`.
         label_smoothing: A present class counts as 1 - smoothing/2, an absent one as smoothing/2.
         oversampling: How much more often images of rare classes are seen: 0 as they come, 1 all classes alike.
         schedule: How the learning rate goes: `constant`, `cosine` or `plateau`. See `components.train.schedule`.
-        warmup_epochs: So many epochs train the head alone, before all layers. Only from weights that know something.
+        warmup_epochs: So many epochs train the head alone, before all layers. Only from pretrained weights.
         average_decay: The decay per step of an exponential moving average of the weights, which is what is validated and
             exported; 0 for the weights themselves.
         views: Over how many of the 8 symmetries of the square the exported model averages its probabilities.
@@ -58,7 +58,7 @@ class Recipe:
 
 # "Human Protein Atlas Image Classification Using Deep Learning": Adam at 1e-3, batches of 16, 150 epochs, early stopping on
 # the validation loss, and random rotation, flips and brightness on training images. The paper gives neither the patience,
-# nor the head's dropout, nor the ranges: those here are ours.
+# nor the head's dropout, nor the ranges: those here are ours. A brightness of 0.25 is a gain of 0.78 to 1.28.
 _PAPER = Recipe(
     epochs=150,
     batch_size=16,
@@ -66,16 +66,16 @@ _PAPER = Recipe(
     patience=10,
     dropout=0.2,
     rotation_turns=0.5,
-    brightness=0.1,
+    brightness=0.25,
 )
 
-# What the best solutions of the competition share, as far as it fits one network on one GPU and helped here:
+# What the best solutions of the competition share, as far as it fits one network on one GPU:
 # - a cosine schedule after a short rise (Loshchilov and Hutter, ICLR 2017; Goyal et al., 2017);
 # - one epoch for the head alone, so that its random start does not spoil pretrained layers (Howard and Ruder, ACL 2018);
-# - an average of the last weights (Polyak and Juditsky, 1992), and of the answers to all 8 symmetries of an image: cells
-#   have no up and no left.
-# Neither focal loss, which learns more slowly and whose scores are no probabilities, nor images of rare classes more often: of
-# few samples, those are learnt by heart. See docs/recipes.md.
+# - an average of the last weights (Polyak and Juditsky, 1992), and of the predictions on all 8 symmetries of an image: cells
+#   have no orientation.
+# It has neither focal loss, which learns more slowly and whose scores are not probabilities, nor oversampling, which memorises
+# the few images of rare classes. See docs/recipes.md.
 _STRONG = replace(
     _PAPER,
     schedule="cosine",
@@ -85,11 +85,10 @@ _STRONG = replace(
     patience=20,
 )
 
-# For whom the number of epochs is open, of which a cosine has to know, and whose data are many: as `strong`, but
-# - images of rare classes more often, by the square root of how rare they are (Mahajan et al., ECCV 2018);
-# - a learning rate that falls when the validation loss stands still (as the paper of ResNet has it: He et al., CVPR 2016);
-# - smoothed labels (Szegedy et al., CVPR 2016), as the atlas's labels are not sure: people gave them, and
-#   a weak stain is there for one and absent for another.
+# For large data sets, and trainings whose number of epochs is open, which a cosine has to know. As `strong`, but
+# - images of rare classes are seen more often, by the square root of how rare they are (Mahajan et al., ECCV 2018);
+# - the learning rate falls when the validation loss stops falling (as for ResNet: He et al., CVPR 2016);
+# - labels are smoothed (Szegedy et al., CVPR 2016), as annotators disagree about weak stains.
 _PLATEAU = replace(_STRONG, oversampling=0.5, label_smoothing=0.05, schedule="plateau")
 
 RECIPES = {"paper": _PAPER, "strong": _STRONG, "plateau": _PLATEAU}

@@ -23,7 +23,7 @@ def train(
     model_name: str = "hpa",
     seed: int = 0,
 ) -> None:
-    """Trains InceptionResNetV2 with one sigmoid a class, and exports it with its normalisation inside.
+    """Trains the recipe's network with one sigmoid a class, and exports it with its normalisation inside.
 
     A training that was killed carries on from its checkpoint; one that is finished is found again by its content.
 

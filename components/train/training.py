@@ -22,7 +22,7 @@ from components.train.fit import train
 from components.train.history import History
 from components.train.logs import TensorBoardLogs
 from components.train.model import build_backbone, build_model
-from components.train.precision import computing_in
+from components.train.precision import computing_in, resolve_precision
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
@@ -80,7 +80,8 @@ def _train(
         moments = constants["channel_mean"], constants["channel_std"]
         return build_model(backbone, *moments, len(examples.class_names), recipe.dropout)
 
-    with computing_in(settings.precision) as precision:
+    precision = resolve_precision(settings.precision, examples.image_size_px)
+    with computing_in(precision):
         with devices.strategy.scope():
             network = build(weights)
             if start.champion_uri:

@@ -15,8 +15,6 @@ from keras.src.utils.naming import to_snake_case
 from components import storage
 from components.train.settings import IMAGENET, NONE
 
-# What Keras Applications calls its file without the classifier.
-_IMAGENET_FILE = "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _RGB = 3
 
 # Makes a network for so many channels: with Keras's ImageNet weights if the flag says so, or else with random ones.
@@ -128,9 +126,9 @@ def _download(build: Build) -> keras.Model:
         return build(_RGB, True)
     except Exception as error:  # Keras raises plain Exception where it has no network
         raise ConnectionError(
-            f"The ImageNet weights could not be downloaded ({error}). On a machine with network, get Keras Applications' "
-            f"{_IMAGENET_FILE}, and give its path or gs:// address here as weights=<path>; or train from scratch with "
-            "weights=none."
+            f"The ImageNet weights of {build(_RGB, False).name} could not be downloaded ({error}). On a machine with network "
+            "access, get Keras Applications' file for it without the classifier (its name contains notop or no_top), and give "
+            "its path or gs:// address here as weights=<path>; or train from scratch with weights=none."
         ) from error
 
 

@@ -81,6 +81,7 @@ def _checks(submission: Submission, host: str, namespace: str, context: str, tim
         "room on nodes": lambda: pods.check_room(submission, cluster.result()),
         "secrets": lambda: pods.check_secrets(submission, cluster.result(), namespace),
         "source": lambda: data.check_source(submission, size),
+        "weights": lambda: data.check_weights(submission),
         "data and models": lambda: data.check_places(submission, ask_timeout_s),
         "disk": lambda: data.check_data_fits(submission, size, lambda: cluster.result().nodes()),
     }

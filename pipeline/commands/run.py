@@ -38,13 +38,14 @@ def run(
     # Bound to the terminal now: a run puts a transcript in place of standard output.
     console = Console(file=sys.stdout, highlight=False)
     with reported("Stopped. The same command carries on from here."):
-        given = parse_arguments(arguments, load_parameters())
+        parameters = load_parameters()
+        given = parse_arguments(arguments, parameters)
         if "source" not in given:
             raise ValueError("source is required, such as source=dir:<folder> or source=synthetic:450")
         located = default_locations(given, pipeline_root)
         _check_installed()
         if "weights" not in located:
-            located["weights"], reason = default_weights()
+            located["weights"], reason = default_weights(located.get("recipe", parameters["recipe"].default))
             if reason:
                 console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         with _StepView(console) as view:

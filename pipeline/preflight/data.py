@@ -154,6 +154,22 @@ def write_probes(places: list[str]) -> None:
         raise CouldNotLookError("\n".join(unknown))
 
 
+def check_weights(submission: Submission) -> str:
+    """Says what the training starts from, and what its pod downloads for that.
+
+    Raises:
+        CouldNotLookError: If the pod downloads ImageNet's weights.
+    """
+    weights = submission.values.get("weights", "none")
+    if weights != "imagenet":
+        return f"weights={weights}: nothing is downloaded for it"
+    raise CouldNotLookError(
+        "weights=imagenet is downloaded in train's pod, from storage.googleapis.com. Whether that has access to the internet "
+        "cannot be seen from here. Without access: copy the file that Keras keeps in ~/.keras/models (its name contains notop) "
+        "into a bucket, and give weights=gs://<bucket>/<file>"
+    )
+
+
 def _check_mounted(submission: Submission, name: str, path: str) -> None:
     """Refuses a path that the pods that need it would look for on disks of their own."""
     if without := [step for step in submission.steps_without(path) if step == _FILES.get(name, step)]:

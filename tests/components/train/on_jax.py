@@ -25,7 +25,7 @@ def small_network() -> keras.Model:
 
 
 def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images, what chance said of each, and labels."""
+    """Images, random draws for each, and labels."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (8, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     return pixels, random.uniform(-1, 1, (8, 2)).astype(np.float32), random.integers(0, 2, (8, 4)).astype(np.float32)

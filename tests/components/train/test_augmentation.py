@@ -36,8 +36,8 @@ def test_images_are_rotated_about_their_centres(angle_degrees: float) -> None:
     assert found.shape == image.shape
 
 
-def test_each_image_has_its_own_brightness_within_the_grey_scale() -> None:
-    images = np.stack([np.full((4, 4, 1), level, np.uint8) for level in (100, 100, 250, 3)])
-    draws = np.array([[0, 0.5], [0, -1], [0, 1], [0, -1]], np.float32)
-    found = np.asarray(augment(images, draws, rotation_turns=0.0, brightness=0.1))[:, 0, 0, 0]
-    assert found.tolist() == pytest.approx([112.75, 74.5, 255.0, 0.0])
+def test_each_image_has_its_own_exposure_and_black_stays_black() -> None:
+    images = np.stack([np.full((4, 4, 1), level, np.uint8) for level in (100, 100, 250, 0)])
+    draws = np.array([[0, 0.5], [0, -1], [0, 1], [0, 1]], np.float32)
+    found = np.asarray(augment(images, draws, rotation_turns=0.0, brightness=0.2))[:, 0, 0, 0]
+    assert found.tolist() == pytest.approx([100 * np.exp(0.1), 100 * np.exp(-0.2), 255.0, 0.0])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from components.train.checkpoint import Checkpoint, Checkpoints
+from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
 from tests.gcs_servers import Faults
 
@@ -15,7 +16,7 @@ def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
         np.array(num_steps, np.int64),
         np.array([1, 2], np.uint32),
     ]
-    return Checkpoint(num_steps, state, [np.arange(4.0)], history)
+    return Checkpoint(num_steps, state, [np.full(4, num_epochs, np.float32)] if num_epochs else [], history)
 
 
 def _equal(some: Checkpoint | None, other: Checkpoint) -> bool:
@@ -51,15 +52,15 @@ def test_the_judged_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(6, num_epochs=1))
 
 
-@pytest.mark.parametrize("name", ["state.npz", "best.npz", "checkpoint.json"])
+@pytest.mark.parametrize("name", ["000000002-00001/state.npz", "best-00001/weights.npz", "000000002-00001/checkpoint.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "braces"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: str
 ) -> None:
     checkpoints = Checkpoints(str(tmp_path))
-    for num_steps in (1, 2):
-        checkpoints.save(_checkpoint(num_steps))
-    (newest,) = tmp_path.glob(f"*/000000002-00000/{name}")
+    checkpoints.save(_checkpoint(1))
+    checkpoints.save(_checkpoint(2, num_epochs=1))
+    (newest,) = tmp_path.glob(f"*/{name}")
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 0xFF
     newest.write_bytes({"flipped": bytes(content), "cut": bytes(content[:100]), "empty": b"", "braces": b"{}"}[damage])
@@ -72,6 +73,29 @@ def test_without_its_mark_there_is_no_checkpoint(tmp_path: Path) -> None:
     (mark,) = tmp_path.glob("*/*/checkpoint.json")
     mark.unlink()
     assert Checkpoints(str(tmp_path)).newest() is None
+
+
+def test_the_best_weights_are_written_once_and_kept_as_long_as_a_checkpoint_needs_them(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(_checkpoint(1, num_epochs=1))
+    (best,) = tmp_path.glob("*/best-00001/weights.npz")
+    written = best.stat()
+    checkpoints.save(_checkpoint(2, num_epochs=1))
+    assert best.stat() == written
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(2, num_epochs=1))
+    checkpoints.save(_checkpoint(3, num_epochs=2))
+    assert sorted(path.name for path in tmp_path.glob("*/best-*")) == ["best-00001", "best-00002"]
+    checkpoints.save(_checkpoint(4, num_epochs=2))
+    assert [path.name for path in tmp_path.glob("*/best-*")] == ["best-00002"]
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(4, num_epochs=2))
+
+
+def test_a_checkpoint_of_an_earlier_version_is_left_alone_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "0a1b2c3d" / "000000002-00000"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.json").write_text('{"num_steps": 2, "history": {}, "crc32c": {"state.npz": "", "best.npz": ""}}')
+    assert Checkpoints(str(tmp_path)).newest() is None
+    assert "000000002-00000 cannot be read (it is none of this version)" in caplog.text
 
 
 def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_path: Path) -> None:
@@ -87,3 +111,26 @@ def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_p
     assert len(list(tmp_path.iterdir())) == 1  # nobody will start from what did not come as far
     first.clear()
     assert Checkpoints(str(tmp_path)).newest() is None
+
+
+def test_a_writer_saves_one_checkpoint_after_the_other(tmp_path: Path) -> None:
+    writer = CheckpointWriter(Checkpoints(str(tmp_path)))
+    for num_steps in (1, 2, 3):
+        writer.save(_checkpoint(num_steps))
+    writer.close()
+    assert writer.is_idle
+    assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
+
+
+def test_what_a_writer_could_not_save_is_raised_once(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    Path(checkpoints._attempt_uri).touch()  # where a folder should be
+    writer = CheckpointWriter(checkpoints)
+    writer.save(_checkpoint(1))
+    with pytest.raises(OSError, match=r"\[Errno"):
+        writer.wait()
+    assert writer.is_idle
+    writer.save(_checkpoint(1))
+    writer.close()
+    with pytest.raises(OSError, match=r"\[Errno"):
+        _ = writer.is_idle

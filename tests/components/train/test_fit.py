@@ -1,6 +1,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from components.train import fit
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
 from components.train.history import History
+from components.train.inputs import plan_epoch, training_batches
+from components.train.learner import Learner
 from components.train.model import build_model
 from components.train.precision import computing_in
 from components.train.recipes import RECIPES, Recipe
@@ -88,11 +91,34 @@ def test_only_the_head_learns_in_the_warmup(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     backbone = make_backbone()
-    before = [weight.copy() for weight in backbone.get_weights()]
+    before = [variable.numpy() for variable in backbone.trainable_variables]
+    statistics = [variable.numpy() for variable in backbone.non_trainable_variables]
     _train(backbone, splits, replace(STRONG, epochs=1, average_decay=0.0), tmp_path)
-    assert _alike(before, backbone.get_weights())
+    assert _alike(before, [variable.numpy() for variable in backbone.trainable_variables])
+    # Batch normalisation's averages become those of the new images.
+    assert not _alike(statistics, [variable.numpy() for variable in backbone.non_trainable_variables])
     _train(backbone, splits, replace(STRONG, epochs=2, average_decay=0.0), tmp_path / "longer")
-    assert not _alike(before, backbone.get_weights())
+    assert not _alike(before, [variable.numpy() for variable in backbone.trainable_variables])
+
+
+def test_the_backbone_starts_with_the_updates_of_a_new_optimiser(
+    splits: dict[str, ExampleReader], make_backbone: MakeBackbone
+) -> None:
+    plan = partial(plan_epoch, splits["train"], STRONG, 0)
+    batches = list(training_batches(splits["train"], plan, range(9)))
+
+    def learner(warmup_epochs: int) -> Learner:
+        network = build_model(make_backbone(), np.full(3, 60.0), np.full(3, 50.0), num_classes=3, dropout=0.0)
+        return Learner(network, replace(STRONG, warmup_epochs=warmup_epochs), 6, tf.distribute.get_strategy())
+
+    warmed_up, new = learner(warmup_epochs=1), learner(warmup_epochs=0)
+    for batch in batches[:6]:
+        warmed_up.step(batch, 0.01)
+    new.network.set_weights(warmed_up.network.get_weights())
+    for batch in batches[6:]:
+        for one in (warmed_up, new):
+            one.step(batch, 0.01)
+        assert _alike(warmed_up.network.get_weights(), new.network.get_weights())
 
 
 def test_training_stops_when_validation_gets_no_better(
@@ -140,6 +166,7 @@ def test_a_killed_training_resumes_bit_for_bit(
 
     def save_and_die(training: fit._Training) -> None:
         really_save(training)
+        training._writer.wait()
         saves.append(training.learner.num_steps)
         if len(saves) == save:
             raise _KilledError
@@ -206,9 +233,19 @@ def test_sigterm_saves(splits: dict[str, ExampleReader], make_backbone: MakeBack
     assert (found.num_steps, found.history.num_epochs) == (6, 1)
 
 
+@pytest.mark.parametrize("seconds_between_checkpoints", [0.0, 120.0])
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_try(
-    splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
+    splits: dict[str, ExampleReader],
+    make_backbone: MakeBackbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds_between_checkpoints: float,
 ) -> None:
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", seconds_between_checkpoints)
     recipe = replace(RECIPE, learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match=r"of epoch 1, with a learning rate of 1e\+30\. Try a smaller learning_rate"):
+    message = r"at step \d of epoch 1, with a learning rate of 1e\+30\. Try a smaller learning_rate"
+    with pytest.raises(FloatingPointError, match=message):
         _train(make_backbone(), splits, recipe, tmp_path)
+    # Nothing of it is saved.
+    found = Checkpoints(str(tmp_path)).newest()
+    assert found is None or found.num_steps < 3

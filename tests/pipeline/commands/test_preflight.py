@@ -22,6 +22,7 @@ CHECKS = [
     "room on nodes",
     "secrets",
     "source",
+    "weights",
     "data and models",
     "disk",
 ]
@@ -55,6 +56,7 @@ def test_a_cluster_that_is_ready_passes(
         "source=synthetic:450",
         f"data_root={emulated_root}/data",
         f"serving_root={emulated_root}/models",
+        "weights=none",
         "--file",
         str(make_file(f"{loopback.netloc}/hpa", with_kaggle_secret())),
         "--host",
@@ -83,7 +85,7 @@ def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kube
     assert lines["GPU nodes"].startswith("could not look: there is nothing to be read in the kubeconfig")
     assert lines["source"] == "could not look: source is not given"
     assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
-    assert "4 FAILED, 5 could not look" in done.stdout
+    assert "4 FAILED, 6 could not look" in done.stdout
     assert done.exit_code == 1
     assert "Traceback" not in done.stdout + done.stderr
 

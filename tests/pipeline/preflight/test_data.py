@@ -15,6 +15,7 @@ from pipeline.preflight.data import (
     check_data_fits,
     check_places,
     check_source,
+    check_weights,
     measure_source,
     survey_source,
     write_probes,
@@ -76,6 +77,13 @@ def test_a_folder_on_a_volume_cannot_be_seen_from_here(make_submission: MakeSubm
         check_places(submission, LONG_S)
     with pytest.raises(CouldNotLookError, match="dir:/data/in is a folder of the cluster, which cannot be seen from here"):
         survey_source(submission, LONG_S)
+
+
+def test_weights_that_the_pod_downloads_cannot_be_seen_from_here(make_submission: MakeSubmission) -> None:
+    with pytest.raises(CouldNotLookError, match=r"downloaded in train's pod, .* give weights=gs://"):
+        check_weights(make_submission())
+    for weights in ("none", "gs://cells/start.h5"):
+        assert check_weights(make_submission(f"weights={weights}")) == f"weights={weights}: nothing is downloaded for it"
 
 
 @pytest.mark.parametrize(("file", "step"), [("weights=/data/start.h5", "train"), ("classes=/data/classes.csv", "ingest")])

@@ -1,0 +1,60 @@
+"""Ties `FORMAT` to what a training gives: each recipe's plan of an epoch, bit for bit, and its curves on a small network."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from components.train.record_files import open_records
+
+from components.artifacts.manifest import Examples
+from components.train import fit
+from components.train.checkpoint import Checkpoints
+from components.train.devices import Devices
+from components.train.inputs import plan_epoch
+from components.train.model import build_model
+from components.train.recipes import RECIPES
+from components.train.settings import FORMAT
+
+GOLDEN_FORMAT = 5
+# The beginning of the SHA-256 of the second epoch's image numbers, symmetries and draws.
+GOLDEN_PLANS = {"paper": "1a759f6982c85dad", "strong": "1a759f6982c85dad", "plateau": "cb059b2282b0f6da"}
+GOLDEN_CURVES = {
+    "paper": {
+        "loss": [0.719682, 0.555482, 0.45547],
+        "val_loss": [0.608344, 0.45409, 0.346502],
+        "learning_rate": [0.001, 0.001, 0.001],
+    },
+    "strong": {
+        "loss": [0.801616, 0.74114, 0.657905],
+        "val_loss": [0.766234, 0.7127, 0.67643],
+        "learning_rate": [0.000864736, 0.000359534, 8.41445e-06],
+    },
+    "plateau": {
+        "loss": [0.829004, 0.720114, 0.568275],
+        "val_loss": [0.764906, 0.647604, 0.503494],
+        "learning_rate": [0.001, 0.001, 0.001],
+    },
+}
+# Processors round differently: by far less than this. Few changes of the code move no figure by more.
+_TOLERANCE = 5e-4
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_change_of_what_a_training_gives_raises_the_format(
+    examples: Examples, make_backbone: Callable[[], keras.Model], tmp_path: Path, name: str
+) -> None:
+    """If this fails because a training is meant to give something else: raise FORMAT in settings.py, and update it here."""
+    recipe, records = replace(RECIPES[name], epochs=3), open_records(examples, "train")
+    plan = plan_epoch(records, recipe, 0, 1)
+    planned = hashlib.sha256(plan.numbers.tobytes() + plan.symmetries.tobytes() + plan.draws.tobytes()).hexdigest()
+    network = build_model(make_backbone(), np.full(3, 60.0), np.full(3, 50.0), num_classes=3, dropout=recipe.dropout)
+    devices = Devices(tf.distribute.get_strategy())
+    history = fit.train(network, examples, records, recipe, 0, Checkpoints(str(tmp_path)), devices)
+    curves = {curve: history.curves[curve] for curve in ("loss", "val_loss", "learning_rate")}
+    assert (FORMAT, planned[:16]) == (GOLDEN_FORMAT, GOLDEN_PLANS[name])
+    assert curves == {curve: pytest.approx(values, rel=_TOLERANCE) for curve, values in GOLDEN_CURVES[name].items()}
