@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from components.artifacts.counting import count_of
 from components.reports.page import Section, render_page, table
+from components.runtime.wording import count_of
 from pipeline.compiled import step_tasks
 from pipeline.graph import Graph, Look, draw
 from pipeline.local_run import RUN_PAGE, LocalRun

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.__main__ import describe_commit, with_section
 from benchmarks.machine import describe_machine
-from components.artifacts.counting import count_of
+from components.runtime.wording import count_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 # Where pytest's cache keeps the tests that have passed, by their ids.

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from components import __version__, storage
-from components.artifacts.counting import count_of
+from components.runtime.wording import count_of
 
 MANIFEST_NAME = "manifest.json"
 

@@ -15,6 +15,7 @@ from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
+from components.runtime.wording import shorten
 from components.serving.champion import Champion
 from components.serving.versions import DONE_MARK, RECORD, Record, describe, find_damage
 
@@ -52,7 +53,7 @@ class ServedChampion:
     def obstacle(self, examples: Examples) -> str:
         """What keeps it from being asked about these examples, in words; empty where nothing does."""
         differing = [
-            f"its {words} are {_short(theirs)}, and those of the examples {_short(ours)}"
+            f"its {words} are {shorten(theirs)}, and those of the examples {shorten(ours)}"
             for words, theirs, ours in (
                 ("classes", self.trained.class_names, examples.class_names),
                 ("channels", self.trained.channels, examples.channels),
@@ -71,7 +72,7 @@ class ServedChampion:
         try:
             said = ExportedModel(self.folder).score(examples)
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise DamagedChampionError(f"it cannot be run: {_short(error)}") from None
+            raise DamagedChampionError(f"it cannot be run: {shorten(error)}") from None
         if said.num_invalid:
             raise DamagedChampionError(f"{said.num_invalid} of its {said.y_score.size} answers are no numbers from 0 to 1")
         return said
@@ -99,9 +100,9 @@ def read_champion(champion: Champion, folder: Path) -> ServedChampion:
         thresholds = np.array([float(text) for text in texts], np.float32)
         ids = (folder / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
     except ValueError as error:
-        raise DamagedChampionError(f"in {champion.uri}, {_short(error)}") from None
+        raise DamagedChampionError(f"in {champion.uri}, {shorten(error)}") from None
     if thresholds.shape != (len(trained.class_names),) or not np.isfinite(thresholds).all():
-        raise DamagedChampionError(f"its thresholds are {_short(texts)}, not one number for each of its classes")
+        raise DamagedChampionError(f"its thresholds are {shorten(texts)}, not one number for each of its classes")
     return ServedChampion(champion.version, folder, trained, thresholds, frozenset(ids), record is not None)
 
 
@@ -113,8 +114,3 @@ def _read_record(folder: Path) -> Record | None:
         return Record.model_validate(json.loads(path.read_bytes()))
     except ValueError:
         raise DamagedChampionError("its record of checksums is damaged") from None
-
-
-def _short(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from components import storage
 from components.artifacts.examples import read_column
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.runtime.wording import shorten
 from components.serving.champion import Champion
 
 _log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def _obstacle(champion: Champion | None, examples: Examples) -> str:
         ("channels", served.channels, examples.channels),
     ):
         if theirs != ours:
-            return f"the {words} of version {champion.version} are {_short(theirs)}, and those of the examples {_short(ours)}"
+            return f"the {words} of version {champion.version} are {shorten(theirs)}, and those of the examples {shorten(ours)}"
     held_back = {sample_id for sample_id, side in read_column(examples, "split").items() if side != "train"}
     if seen := held_back & _training_ids(champion.uri):
         return (
@@ -139,8 +140,3 @@ def _read_variables(prefix: str) -> list[np.ndarray]:
         if kind == "variables_":
             names[int(rest.partition("/")[0])] = name
     return [reader.get_tensor(names[number]) for number in sorted(names)]
-
-
-def _short(names: list[str]) -> str:
-    text = ", ".join(names)
-    return text if len(text) <= 80 else f"{text[:77]}..."

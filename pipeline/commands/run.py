@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.artifacts.counting import count_of
+from components.runtime.wording import count_of
 from pipeline.commands.options import Arguments, pipeline_root_option
 from pipeline.commands.output import reported
 from pipeline.compiled import load_parameters, load_steps, parse_arguments

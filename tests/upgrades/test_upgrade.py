@@ -1,9 +1,7 @@
 """What an earlier version pushed still predicts, serves, rolls back and is compared with (see make_fixture.py)."""
 
 import csv
-import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +20,6 @@ from tests.upgrades.make_fixture import Artifacts, evaluate_model, make_examples
 RELEASES = sorted(path for path in Path(__file__).parent.iterdir() if (path / "serving").is_dir())
 
 pytestmark = pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    logger = logging.getLogger("components")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture

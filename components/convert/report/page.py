@@ -1,6 +1,5 @@
 """The data report: what was converted, how it was split, what it looks like, and what was left out."""
 
-from components.artifacts.counting import count_of
 from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts, classes_section, count_classes, labels_section
@@ -13,6 +12,7 @@ from components.convert.report.sections.left_out import left_out_section
 from components.convert.report.sections.look import paragraphs
 from components.convert.report.thumbnails import plan_thumbnails
 from components.reports.page import Section, render_page
+from components.runtime.wording import count_of
 
 
 def data_report(data: ReportData) -> str:

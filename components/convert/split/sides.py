@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from components.artifacts.counting import count_of
 from components.convert.split.near_duplicates import Link, group_samples
 from components.convert.split.stratify import Counts, stratify
+from components.runtime.wording import count_of
 
 SPLITS = ("train", "validation", "test")
 

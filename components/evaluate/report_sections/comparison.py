@@ -3,7 +3,6 @@
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from components.artifacts.counting import count_of
 from components.evaluate.comparison import Comparison
 from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import TITLES
@@ -18,6 +17,7 @@ from components.evaluate.report_sections.look import (
     wide,
 )
 from components.reports.page import Section, figure, table
+from components.runtime.wording import count_of
 
 _TITLE = "Champion against challenger"
 

@@ -4,10 +4,10 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from components.artifacts.counting import count_of
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import paragraphs
 from components.reports.page import Section, figure, table
+from components.runtime.wording import count_of
 
 _NUM_LISTED = 8
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from components.artifacts.counting import count_of
 from components.evaluate.pictures import BEST, OTHER, WORST
 from components.evaluate.report_data import Picture, ReportData
 from components.reports.page import Section, image
+from components.runtime.wording import count_of
 
 _KINDS = {BEST: "shows it, most probable", WORST: "shows it, least probable", OTHER: "does not show it, most probable"}
 _NUM_OTHER_SCORES = 3

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-from components.artifacts.counting import count_of
 from components.artifacts.image_names import ImageNames
 from components.ingest.sources.labels_csv import LABELS, PLAIN_ID
 from components.ingest.sources.source import Listed
+from components.runtime.wording import count_of
 
 _log = logging.getLogger(__name__)
 

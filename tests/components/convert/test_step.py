@@ -1,5 +1,4 @@
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,14 +11,6 @@ from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 
 _OUTPUTS = ("examples", "transform_graph", "data_report", "quarantine")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    logger = logging.getLogger("components")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def _artifacts(folder: Path) -> dict[str, SimpleNamespace]:

@@ -1,8 +1,7 @@
 """The step as KFP calls it."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,14 +26,6 @@ class _Metrics(SimpleNamespace):
 
     def log_roc_curve(self, fpr: list[float], tpr: list[float], threshold: list[float]) -> None:
         self.metadata["roc"] = (fpr, tpr, threshold)
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    logger = logging.getLogger("components")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture(scope="module")

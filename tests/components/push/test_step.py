@@ -1,6 +1,4 @@
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +10,6 @@ from components.push.step import push
 from components.serving.champion import find_champion
 from components.storage import SwappedMeanwhileError
 from tests.components.conftest import MakeModel
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    logger = logging.getLogger("components")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:

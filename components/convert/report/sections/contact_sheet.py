@@ -2,12 +2,12 @@
 
 from markupsafe import Markup
 
-from components.artifacts.counting import count_of
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.look import TILE_GRID, class_words, paragraphs, picture
 from components.convert.report.thumbnails import ThumbnailPlan
 from components.reports.page import Section, tiles
+from components.runtime.wording import count_of
 
 _HEADING = "margin:0 0 .35rem;font-size:.95rem"
 

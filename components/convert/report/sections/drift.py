@@ -9,10 +9,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from scipy import stats  # type: ignore[import-untyped]
 
-from components.artifacts.counting import count_of
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import EARLIER_COLOUR, NEWEST_COLOUR, STAINS, figures, paragraphs, share
 from components.reports.page import Section, figure, table
+from components.runtime.wording import count_of
 
 # The chance of naming anything at all changed where nothing is, over all comparisons of a page together.
 _SIGNIFICANCE = 0.01

@@ -4,11 +4,11 @@ from collections import Counter
 
 from markupsafe import Markup
 
-from components.artifacts.counting import count_of
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import TILE_GRID, class_words, paragraphs, picture, share
 from components.convert.report.thumbnails import ThumbnailPlan
 from components.reports.page import Section, table, tiles
+from components.runtime.wording import count_of
 
 
 def duplicates_section(data: ReportData, plan: ThumbnailPlan) -> Section:

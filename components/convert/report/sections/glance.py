@@ -2,12 +2,12 @@
 
 from markupsafe import Markup
 
-from components.artifacts.counting import count_of
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.drift import Drift
 from components.convert.report.sections.look import share
 from components.reports.page import Section
+from components.runtime.wording import count_of
 
 _NUM_NAMED = 5
 

@@ -6,11 +6,11 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from components.artifacts.counting import count_of
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import SPLIT_COLOURS, STAINS, figures
 from components.convert.split.sides import SPLITS
 from components.reports.page import Section, figure, table
+from components.runtime.wording import count_of
 
 _NUM_LEVELS = 256
 

@@ -4,12 +4,12 @@ from collections import Counter
 
 from markupsafe import Markup
 
-from components.artifacts.counting import count_of
 from components.artifacts.index import kind_of
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import paragraphs, picture, share
 from components.convert.report.thumbnails import ThumbnailPlan
 from components.reports.page import Section, table, tiles
+from components.runtime.wording import count_of
 
 _MAX_REASONS = 20
 _MAX_ROWS = 200

@@ -1,7 +1,6 @@
 """A small served model, and folders of images."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -50,11 +49,3 @@ def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cells_dir(tmp_path_factory: pytest.TempPathFactory, make_folder: Callable[..., Path]) -> Path:
     """Images of 70 samples, so three batches."""
     return make_folder(tmp_path_factory.mktemp("images") / "cells", {f"s{number:02d}": "0" for number in range(70)}, side_px=48)
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    logger = logging.getLogger("components")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before

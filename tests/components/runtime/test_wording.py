@@ -1,6 +1,11 @@
-from components.artifacts.counting import count_of
+from components.runtime.wording import count_of, shorten
 
 
 def test_one_is_singular_and_thousands_are_set_apart() -> None:
     assert [count_of(number, "image") for number in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
     assert [count_of(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
+
+
+def test_long_lists_are_cut_off() -> None:
+    assert shorten([1, 2]) == "1, 2"
+    assert shorten(["a" * 50, "b" * 50]) == f"{'a' * 50}, {'b' * 25}..."

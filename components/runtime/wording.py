@@ -1,0 +1,12 @@
+"""Small pieces of text in messages and reports."""
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: `1 image`, `2,000 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def shorten(value: object) -> str:
+    """A value in at most 80 characters; the items of a list are separated by commas."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
