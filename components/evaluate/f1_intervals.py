@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-# The coverage is measured from some 240 groups on (benchmarks/evaluate.py). With 40, it fell below 90 % for some classifiers.
+# Coverage is measured from some 240 groups on (benchmarks/evaluate.py). With 40, some classifiers had less than 90 % in trials.
 MIN_GROUPS = 100
 # A class is common if at least as many groups show it.
 MIN_CLASS_GROUPS = 5
