@@ -78,8 +78,8 @@ def commands_page() -> str:
         _NOTE,
         "# Commands",
         "",
-        f"Run `make setup` once, then `source .venv/bin/activate`. `{PROGRAM}`, or `hpa-pipeline` for short, "
-        "then works in any folder.",
+        "Run `make setup` once, then `source .venv/bin/activate`. The commands then work in any folder, and "
+        "`hpa-pipeline` is short for their first three words.",
         "",
     ]
     for words, command in _walk(typer.main.get_command(app), ()):

@@ -117,7 +117,9 @@ class _Training:
         self._unread.append((self.learner.step(batch, rate), place, rate))
         if len(self._unread) >= _STEPS_BETWEEN_CHECKS:
             self.check_losses()
-        self._save_after(SECONDS_BETWEEN_CHECKPOINTS)
+        # A checkpoint that is still being written delays the next one, not the step.
+        if self._is_due(SECONDS_BETWEEN_CHECKPOINTS) and self._writer.is_idle:
+            self._save()
 
     def finish_epoch(self, validation: Validation, images_per_s: float) -> None:
         """Judges what was learned, and keeps it if it is the best so far."""
@@ -133,7 +135,8 @@ class _Training:
             self.best_weights = learned
         loss, accuracy = self.learner.epoch_means()
         self.history.append({"loss": loss, "accuracy": accuracy, **figures, "learning_rate": rate}, images_per_s)
-        self._save_after(min(_SECONDS_BETWEEN_EPOCH_CHECKPOINTS, SECONDS_BETWEEN_CHECKPOINTS))
+        if self._is_due(min(_SECONDS_BETWEEN_EPOCH_CHECKPOINTS, SECONDS_BETWEEN_CHECKPOINTS)):
+            self._save()
 
     @contextmanager
     def saved(self) -> Iterator[None]:
@@ -153,10 +156,9 @@ class _Training:
         finally:
             self._writer.close()
 
-    def _save_after(self, seconds: float) -> None:
-        """Saves if so many seconds have passed since the last time, unless that checkpoint is still being written."""
-        if self._devices.is_chief and time.monotonic() - self._saved_s >= seconds and self._writer.is_idle:
-            self._save()
+    def _is_due(self, seconds: float) -> bool:
+        """Whether so many seconds have passed since the last checkpoint, which the chief alone writes."""
+        return self._devices.is_chief and time.monotonic() - self._saved_s >= seconds
 
     def _save(self) -> None:
         self.check_losses()

@@ -27,9 +27,9 @@ def prune(
         data_root, serving_root = existing_roots(
             pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root
         )
-        check_parameters(data_root=data_root, serving_root=serving_root)
         from components.serving.prune import champions, choose, find_outputs, remove
 
+        check_parameters(data_root=data_root, serving_root=serving_root)
         outputs = find_outputs(data_root)
         goes = choose(outputs, champions(serving_root), keep)
         for output in goes:

@@ -104,12 +104,7 @@ def test_a_command_that_needs_more_says_what_installs_it(environment: dict[str, 
         ["run", "source=synthetic:40", "weights=none"],
         ["preview", "synthetic:28"],
         ["example", "my_images"],
-        ["prune", "--keep", "1", "--pipeline-root", "."],
         ["predict", "--model", "model", "--images", "images"],
-        ["lineage", "model"],
-        ["models", "list", "--pipeline-root", "."],
-        ["models", "verify", "--pipeline-root", "."],
-        ["models", "rollback", "1", "--pipeline-root", "."],
     ]
     needs = re.compile(
         rf"This needs the package ([\w.]+), which is not installed for {re.escape(sys.executable)}: run `make setup`\.\n"

@@ -37,7 +37,7 @@ from components.synthetic.samples import (
 # Bytes of all files of samples 0 to 3 of seed 0, and of one sample of each class alone. When these change, raise FORMAT in
 # components/ingest/synthetic/samples.py and put the new ones here: data that was rendered before is then not taken for the new.
 GOLDEN = {"format": 1, "digest": "05732430188354db970e2001fb949b05c4f22c79e1b2fd4b5d1b9cc2471b027a"}
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def pixels(sample: SyntheticSample, name: str) -> NDArray[np.int64]:

@@ -9,9 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from components.train.record_files import open_records
 
-from components.artifacts.manifest import Examples
+from components.artifacts.examples import ExampleReader
 from components.train import fit
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
@@ -46,15 +45,16 @@ _TOLERANCE = 5e-4
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_change_of_what_a_training_gives_raises_the_format(
-    examples: Examples, make_backbone: Callable[[], keras.Model], tmp_path: Path, name: str
+    splits: dict[str, ExampleReader], make_backbone: Callable[[], keras.Model], tmp_path: Path, name: str
 ) -> None:
     """If this fails because a training is meant to give something else: raise FORMAT in settings.py, and update it here."""
-    recipe, records = replace(RECIPES[name], epochs=3), open_records(examples, "train")
-    plan = plan_epoch(records, recipe, 0, 1)
+    recipe = replace(RECIPES[name], epochs=3)
+    plan = plan_epoch(splits["train"], recipe, 0, 1)
     planned = hashlib.sha256(plan.numbers.tobytes() + plan.symmetries.tobytes() + plan.draws.tobytes()).hexdigest()
     network = build_model(make_backbone(), np.full(3, 60.0), np.full(3, 50.0), num_classes=3, dropout=recipe.dropout)
     devices = Devices(tf.distribute.get_strategy())
-    history = fit.train(network, examples, records, recipe, 0, Checkpoints(str(tmp_path)), devices)
+    checkpoints = Checkpoints(str(tmp_path))
+    history = fit.train(network, splits["train"], splits["validation"], recipe, 0, checkpoints, devices)
     curves = {curve: history.curves[curve] for curve in ("loss", "val_loss", "learning_rate")}
     assert (FORMAT, planned[:16]) == (GOLDEN_FORMAT, GOLDEN_PLANS[name])
     assert curves == {curve: pytest.approx(values, rel=_TOLERANCE) for curve, values in GOLDEN_CURVES[name].items()}

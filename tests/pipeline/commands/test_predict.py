@@ -90,8 +90,8 @@ def test_stopping_or_killing_it_leaves_no_predictions_and_no_process(
             time.sleep(0.02)
         end(process.pid, working[0])
     assert process.returncode == status
-    lines = (tmp_path / "errors").read_text().splitlines()
-    assert not said or lines[-1] == said  # what is stopped as it starts may have left a traceback before
+    lines = (tmp_path / "errors").read_text().splitlines()  # Python may warn of what the killed process has left
+    assert not said or said in lines
     while any(Path(f"/proc/{one}").exists() for one in working) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert not [one for one in working if Path(f"/proc/{one}").exists()]
