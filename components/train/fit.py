@@ -123,7 +123,6 @@ class _Training:
 
     def finish_epoch(self, validation: Validation, images_per_s: float) -> None:
         """Judges what was learned, and keeps it if it is the best so far."""
-        self.learner.synchronise()
         learned = self.learner.learned_weights()
         self._is_whole = False
         with _weights(self.learner.network, learned):

@@ -1,6 +1,7 @@
 """A network with everything that changes while it learns: weights, optimiser, averages, and the number of steps."""
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -83,14 +84,6 @@ class Learner:
         """The learning rate of the last step."""
         return float(self._optimizer.learning_rate.numpy())
 
-    def synchronise(self) -> None:
-        """Gives all devices the same moving averages of batch normalisation, which each makes of its own images.
-
-        Otherwise several workers would judge an epoch differently, and not all stop after the same one.
-        """
-        if self._strategy.num_replicas_in_sync > 1:
-            self._synchronised()
-
     def epoch_means(self) -> tuple[float, float]:
         """The mean loss and the mean accuracy of the steps of this epoch so far."""
         steps = (self.num_steps - 1) % self._steps_per_epoch + 1
@@ -160,6 +153,8 @@ class Learner:
         def step(batch: Any, learning_rate: tf.Tensor) -> tf.Tensor:
             self._optimizer.learning_rate.assign(learning_rate)
             parts = self._strategy.run(self._replica_step, (batch, learning))
+            if self._strategy.num_replicas_in_sync > 1:
+                self._share_statistics()
             means = [self._strategy.reduce("SUM", part, axis=None) for part in parts]
             sums = tf.where(self._steps % self._steps_per_epoch == 0, tf.zeros_like(self._sums), self._sums)
             self._sums.assign(sums + tf.cast(tf.stack(means), tf.float64))
@@ -178,12 +173,16 @@ class Learner:
             if variable is not self._adam.learning_rate:
                 variable.assign(tf.zeros_like(variable))
 
-    @tf.function
-    def _synchronised(self) -> None:
+    def _share_statistics(self) -> None:
+        """Gives all devices the same moving averages of batch normalisation, of which each updates its own by its own images.
+
+        So a checkpoint, which holds those of one device, is the state of all.
+        """
         averages = [variable for variable in self.network.non_trainable_variables if variable.dtype == "float32"]
-        parts = self._strategy.run(lambda: [tf.identity(variable.value) for variable in averages])
-        for variable, of_devices in zip(averages, parts, strict=True):
-            variable.assign(self._strategy.reduce("MEAN", of_devices, axis=None))
+        of_devices = self._strategy.run(lambda: tf.concat([tf.reshape(variable.value, [-1]) for variable in averages], axis=0))
+        shared = self._strategy.reduce("MEAN", of_devices, axis=None)  # in one piece: there are hundreds
+        for variable, part in zip(averages, tf.split(shared, [math.prod(each.shape) for each in averages]), strict=True):
+            variable.assign(tf.reshape(part, variable.shape))
 
     def _replica_step(self, batch: Any, learning: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         """What one device does. Returns its part of the mean loss and of the mean accuracy."""
