@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import pickle
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -64,8 +66,13 @@ def _answer(function: Callable[[], Any], answer_to: Connection, errors_to: Conne
     try:
         answer = function(), None
     except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, ValueError | OSError):  # unexpected: its traceback would be lost on the way
+            error.add_note("".join(traceback.format_exception(error)))
         answer = None, error
-    answer_to.send(answer)
+    try:
+        answer_to.send(answer)
+    except (TypeError, AttributeError, pickle.PicklingError):
+        answer_to.send((None, RuntimeError(f"{type(answer[1]).__name__}: {answer[1]}")))
 
 
 def _read_lines(errors: Connection, on_error_line: Callable[[str], None]) -> None:

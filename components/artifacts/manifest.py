@@ -277,13 +277,14 @@ class Evaluation(Manifest):
     @classmethod
     def _upgrade(cls, data: Any) -> Any:
         """Reads a manifest of an earlier version, which called baselines and references alike floors."""
-        if not isinstance(data, dict) or "floors" not in data:
+        if not isinstance(data, dict) or not isinstance(data.get("floors"), dict):
             return data
         data = dict(data)
         data["baselines"] = data.pop("floors")
         data["references"] = {name: data["baselines"].pop(name) for name in ("three_commonest",) if name in data["baselines"]}
-        for name in {"metrics", "validation_metrics"} & data.keys():
-            data[name] = {re.sub("_floor$", "_baseline", metric): value for metric, value in data[name].items()}
+        for name in ("metrics", "validation_metrics"):
+            if isinstance(data.get(name), dict):
+                data[name] = {re.sub("_floor$", "_baseline", metric): value for metric, value in data[name].items()}
         return data
 
     def metadata(self) -> dict[str, Any]:

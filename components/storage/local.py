@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from multiprocessing.util import Finalize
@@ -39,8 +40,10 @@ class LocalStore(Store):
         if is_deep:
             for folder, folders, names in os.walk(uri):  # it skips what is removed at this moment
                 folders[:] = [name for name in folders if name != _PARTIAL]
-                files = [path for name in names if (path := Path(folder, name)).is_file()]
-                found |= {path.relative_to(uri).as_posix(): StoredFile(path.stat().st_size) for path in files}
+                for path in (Path(folder, name) for name in names):
+                    with contextlib.suppress(OSError):  # removed at this moment, or a link that leads nowhere
+                        if stat.S_ISREG((status := path.stat()).st_mode):
+                            found[path.relative_to(uri).as_posix()] = StoredFile(status.st_size)
         else:
             with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
                 found = {entry.name: StoredFile(entry.stat().st_size) for entry in entries if _is_file(entry)}

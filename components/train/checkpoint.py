@@ -80,7 +80,9 @@ class Checkpoints:
         best, best_crc32c = "", ""
         if checkpoint.history.num_epochs:
             best = f"best-{checkpoint.history.best_epoch + 1:05d}"
-            best_crc32c = before.best_crc32c if best == before.best else self._write(best, _WEIGHTS, checkpoint.best_weights)
+            # Another attempt may have removed what this one wrote.
+            is_written = best == before.best and storage.exists(storage.join(self._attempt_uri, best, _WEIGHTS))
+            best_crc32c = before.best_crc32c if is_written else self._write(best, _WEIGHTS, checkpoint.best_weights)
         state_crc32c = self._write(name, _STATE, checkpoint.state)
         mark = {
             "num_steps": checkpoint.num_steps,

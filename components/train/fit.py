@@ -172,9 +172,10 @@ class _Training:
         Raises:
             FloatingPointError: If one is not finite.
         """
-        unread, self._unread = self._unread, []
-        for loss, place, rate in unread:
+        while self._unread:  # SIGTERM leaves what is not checked yet
+            loss, place, rate = self._unread[0]
             _check_finite(float(loss), "loss", place, rate)
+            del self._unread[0]
 
 
 @contextmanager

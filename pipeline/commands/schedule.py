@@ -81,7 +81,11 @@ def list_schedules(host: Host = "", namespace: Namespace = "") -> None:
         for found in Cluster(host, namespace).schedules():
             state = "active" if found.status == "ENABLED" else "paused"
             table.add_row(
-                found.display_name, _frequency(found.trigger), state, minute(found.created_at), found.recurring_run_id
+                escape(found.display_name),
+                escape(_frequency(found.trigger)),
+                state,
+                minute(found.created_at),
+                found.recurring_run_id,
             )
         print_table(table, "There are no schedules.")
 

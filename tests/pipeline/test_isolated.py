@@ -22,6 +22,17 @@ def _import_something_missing() -> None:
     import none_of_this_name  # noqa: F401, PLC0415
 
 
+def _look_up_nothing() -> None:
+    {}["nothing"]
+
+
+def _raise_local_error() -> None:
+    class _LocalError(Exception):
+        pass
+
+    raise _LocalError("no way back")
+
+
 def test_the_result_and_the_error_lines_come_from_another_process() -> None:
     lines: list[str] = []
     assert call_isolated(partial(_write_errors, "one\n", "two"), on_error_line=lines.append) != os.getpid()
@@ -34,6 +45,17 @@ def test_an_error_is_raised_here() -> None:
     with pytest.raises(ModuleNotFoundError) as missing:
         call_isolated(_import_something_missing)
     assert missing.value.name == "none_of_this_name"
+
+
+def test_an_unexpected_error_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError) as unexpected:
+        call_isolated(_look_up_nothing)
+    assert "in _look_up_nothing" in unexpected.value.__notes__[0]
+
+
+def test_an_error_that_cannot_be_pickled_is_named() -> None:
+    with pytest.raises(RuntimeError, match="_LocalError: no way back"):
+        call_isolated(_raise_local_error)
 
 
 def test_a_process_that_takes_too_long_is_killed() -> None:

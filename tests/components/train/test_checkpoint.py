@@ -90,6 +90,18 @@ def test_the_best_weights_are_written_once_and_kept_as_long_as_a_checkpoint_need
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(4, num_epochs=2))
 
 
+def test_weights_that_another_attempt_removed_are_written_again(tmp_path: Path) -> None:
+    slow, fast = Checkpoints(str(tmp_path)), Checkpoints(str(tmp_path))
+    slow.save(_checkpoint(10, 1))
+    for num_steps in (20, 30, 40):
+        fast.save(_checkpoint(num_steps, 1))
+    for num_steps in (50, 60, 70):
+        slow.save(_checkpoint(num_steps, 1))
+    found = Checkpoints(str(tmp_path)).newest()
+    assert found
+    assert found.num_steps == 70
+
+
 def test_a_checkpoint_of_an_earlier_version_is_left_alone_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "0a1b2c3d" / "000000002-00000"
     folder.mkdir(parents=True)
