@@ -60,7 +60,7 @@ servers: $(READY) # The object store that the tests start; without it they are s
 	fi
 
 .PHONY: test-long
-test-long: $(READY) servers ## Run the tests that take hours, and write docs/reliability.md; interrupted, it carries on
+test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; interrupted, it carries on
 	$(PYTEST) -m long -p tests.reliability
 
 .PHONY: check
