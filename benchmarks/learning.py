@@ -4,7 +4,7 @@
     python -m benchmarks.learning --recipes paper strong "strong loss=focal"
 
 Each seed is a whole run of the pipeline, with a series of samples, a split and initial weights of its own: the same for each
-recipe that is compared. The test split is large, as a few samples would say little. The network stands beside a reference: a
+recipe that is compared. The test split is large, as a few samples would say little. The network is compared with a reference: a
 logistic regression on the mean and the standard deviation of each channel, on the same split, with its threshold fitted in the
 same way, which sees no pattern, only how bright an image is.
 """

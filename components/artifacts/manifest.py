@@ -254,7 +254,7 @@ class Evaluation(Manifest):
         metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`.
         validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
         baselines: The metrics of each trivial classifier, by its name.
-        references: The metrics of what else the model's stand beside, which has no part in the verdict.
+        references: The metrics of each reference, by its name. References take no part in the verdict.
     """
 
     model_fingerprint: str

@@ -33,7 +33,7 @@ TITLES = {
 
 ALWAYS_NO, CLASS_PRIOR, THREE_COMMONEST = "always_no", "class_prior", "three_commonest"
 BASELINE_TITLES = {ALWAYS_NO: "predicting nothing", CLASS_PRIOR: "class frequencies"}
-# What else scores stand beside. It knows labels, so it is no baseline, and has no part in the verdict.
+# Other scores to compare with. A reference knows labels, so it is not a baseline and takes no part in the verdict.
 REFERENCE_TITLES = {THREE_COMMONEST: "perfect on the 3 commonest classes"}
 # A metric's baseline is that of the class frequencies, which predict everything, except where predicting nothing scores higher.
 _METRIC_BASELINES = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}

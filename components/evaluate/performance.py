@@ -28,7 +28,7 @@ class Performance:
         metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`. `f1_macro` has an
             interval only where every class is common, `f1_macro_common` where there are enough groups.
         baselines: The metrics of each trivial classifier, by its name.
-        references: The metrics of what else they stand beside, by its name.
+        references: The metrics of each reference, by its name.
         classes: The metrics of each class.
         f1: F1 of each class, from which the macro F1 over the common classes and its interval follow.
         baseline_gains: How far that is above each baseline's.

@@ -19,6 +19,8 @@ from components.storage.store import Store, StoredFile, local_name
 _PARTIAL = ".partial"
 # How file systems say that they have no hard links.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+# How the system says that there is no file of a name.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _LOCK = "lock"
 # Writing a file without waiting for the disk keeps a core busy: more threads than cores would only contend.
 _unsynced_writers = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -29,8 +31,7 @@ class LocalStore(Store):
 
     def stat(self, uri: str) -> StoredFile | None:
         """A file system keeps no checksums."""
-        path = Path(uri)
-        return StoredFile(path.stat().st_size) if path.is_file() else None
+        return _stored_file(uri)
 
     def modified_s(self, uri: str) -> float:
         return Path(uri).stat().st_mtime
@@ -41,12 +42,11 @@ class LocalStore(Store):
             for folder, folders, names in os.walk(uri):  # it skips what is removed at this moment
                 folders[:] = [name for name in folders if name != _PARTIAL]
                 for path in (Path(folder, name) for name in names):
-                    with contextlib.suppress(OSError):  # removed at this moment, or a link that leads nowhere
-                        if stat.S_ISREG((status := path.stat()).st_mode):
-                            found[path.relative_to(uri).as_posix()] = StoredFile(status.st_size)
+                    if file := _stored_file(path):
+                        found[path.relative_to(uri).as_posix()] = file
         else:
             with contextlib.suppress(FileNotFoundError), os.scandir(uri) as entries:
-                found = {entry.name: StoredFile(entry.stat().st_size) for entry in entries if _is_file(entry)}
+                found = {entry.name: file for entry in entries if (file := _stored_file(entry.path))}
         return dict(sorted(found.items()))
 
     def list_names(self, uri: str) -> list[str]:
@@ -179,11 +179,15 @@ class LocalStore(Store):
             os.rename(uri, folder)  # noqa: PTH104
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _stored_file(path: str | Path) -> StoredFile | None:
+    """A file's size; None for a folder, a link that leads nowhere or in circles, and what is removed at this moment."""
     try:
-        return entry.is_file()
-    except OSError:  # a link that leads in circles
-        return False
+        status = os.stat(path)  # noqa: PTH116 (for strings too: a folder may hold hundreds of thousands of files)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        return None
+    return StoredFile(status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def _write_unnamed(final: Path, data: bytes) -> bool:

@@ -57,7 +57,7 @@ class StoredFile:
 
 
 class Store(ABC):
-    """A storage backend. It knows nothing of URIs with other schemes.
+    """A storage backend, for the URIs of one scheme.
 
     `write`, `upload`, `copy` and `swap` are conditional: they raise FileExistsError where their condition does not hold, and
     callers go through `write_if`. The defaults suit object stores, where an object appears whole or not at all.

@@ -172,7 +172,7 @@ class _Training:
         Raises:
             FloatingPointError: If one is not finite.
         """
-        while self._unread:  # SIGTERM leaves what is not checked yet
+        while self._unread:  # a loss is dropped only after its check, in case SIGTERM arrives in between
             loss, place, rate = self._unread[0]
             _check_finite(float(loss), "loss", place, rate)
             del self._unread[0]

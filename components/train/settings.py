@@ -21,7 +21,7 @@ IMAGENET, NONE = "imagenet", "none"
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What the model shall be.
+    """The requested model.
 
     With `warm_start`, training starts from the champion's weights. Which champion that is has no part in the fingerprint: a run
     that is repeated after the model itself was made the champion, say, is to find the training, not to train once more.

@@ -46,7 +46,7 @@ def train_model(
         examples: What to train and to validate on.
         transform_graph: The folder that convert's tensorflow-transform wrote.
         data_root: The folder above `training/`.
-        settings: What the model shall be.
+        settings: The requested model.
         champion: The version that is served now: a warm start is from its weights.
     """
     uri = settings.uri(examples, data_root)
