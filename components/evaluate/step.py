@@ -45,6 +45,7 @@ def evaluate(
     from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
     from components.artifacts.parameters import check_parameters
     from components.evaluate import settings
+    from components.runtime.mlflow_run import MlflowRun
     from components.runtime.progress import step_log
     from components.serving.champion import find_pointer
 
@@ -88,9 +89,10 @@ def evaluate(
         if curves["roc"]["fpr"]:
             class_metrics.log_roc_curve(curves["roc"]["fpr"], curves["roc"]["tpr"], curves["roc"]["threshold"])
         Path(metrics.path).write_text(json.dumps(done.metrics), encoding="utf-8")
-        for name, value in done.metrics.items():
+        figures = done.metrics | {f"f1 {score['name']}": score["f1"] for score in curves["classes"] if score["support"]}
+        for name, value in figures.items():
             metrics.log_metric(name, value)
-        for score in curves["classes"]:
-            if score["support"]:
-                metrics.log_metric(f"f1 {score['name']}", score["f1"])
+        mlflow_run = MlflowRun()
+        mlflow_run.log_metrics(figures)
+        mlflow_run.log_text(Path(evaluation_report.path).read_text(encoding="utf-8"), settings.EVALUATION_REPORT)
         done.describe(metrics, class_metrics, thresholds, blessing, evaluation_report, reused=bool(found))

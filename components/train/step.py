@@ -48,12 +48,14 @@ def train(
         model_name: The folder of the model's versions.
         seed: Seeds the initial weights, the order of the data and the augmentation.
     """
+    import json
     import logging
     from pathlib import Path
 
     from components import storage
     from components.artifacts.manifest import Examples
     from components.artifacts.parameters import check_parameters
+    from components.runtime.mlflow_run import MlflowRun
     from components.runtime.progress import step_log
     from components.serving.champion import find_champion
     from components.train import settings
@@ -79,6 +81,7 @@ def train(
         found = done = wanted.find(records, data_root)
         if done:
             logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
+            MlflowRun().log_curves(json.loads(storage.read_bytes(done.file_uri(settings.HISTORY)))["curves"])
             storage.remove_tree(storage.join(done.uri, "checkpoints"))  # of a process that was killed after it had published
         else:
             from components.train.training import train_model

@@ -14,6 +14,7 @@ import tensorflow as tf
 from components import storage
 from components.artifacts.examples import ExampleReader, open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.runtime.mlflow_run import MlflowRun
 from components.serving.champion import Champion
 from components.train.checkpoint import Checkpoints
 from components.train.devices import open_devices
@@ -66,7 +67,7 @@ def _train(
 ) -> TrainedModel:
     devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
-    logs = TensorBoardLogs(storage.join(uri, "logs"))
+    logs, mlflow_run = TensorBoardLogs(storage.join(uri, "logs")), MlflowRun()
     keras.utils.set_random_seed(settings.seed)
     # The head alone warms up where only the backbone has learned something.
     weights = NONE if start.champion_uri else settings.weights
@@ -74,6 +75,11 @@ def _train(
     constants = read_constants(transform_graph)
     # What the model has seen, in all its trainings. Read now: an old version may be removed while this one trains.
     ids = sorted({*splits["train"].ids, *start.training_ids()})
+
+    def on_epoch(history: History) -> None:
+        if devices.is_chief:
+            logs.write(history)
+            mlflow_run.log_curves(history.curves)
 
     def build(weights: str) -> keras.Model:
         backbone = build_backbone(recipe.backbone, examples.image_size_px, len(examples.channels), weights)
@@ -86,10 +92,10 @@ def _train(
             network = build(weights)
             if start.champion_uri:
                 start.give_weights(network)
-        on_epoch = logs.write if devices.is_chief else lambda _: None
         history = train(network, splits["train"], splits["validation"], recipe, settings.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
         return _wait_for_chief(uri)
+    mlflow_run.log_curves(history.curves)  # after a resume there may have been no epoch left
     # What is served computes in float32 everywhere, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())

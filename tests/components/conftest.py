@@ -28,6 +28,19 @@ MakeFolder = Callable[..., Path]
 MakeModel = Callable[[str], Path]
 
 
+@pytest.fixture
+def mlflow_run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of an MLflow run in a folder, which the environment names."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlruns")
+    from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds, which other tests should not)
+
+    client = MlflowClient()
+    run_id: str = client.create_run(client.create_experiment("cells")).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    return run_id
+
+
 @pytest.fixture(scope="session")
 def publish_examples() -> Callable[..., Examples]:
     """Publishes TFRecords with their table: `shards` has the samples of each shard of each split, as (id, pixels, labels)."""

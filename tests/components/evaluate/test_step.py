@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflow import MlflowClient
 
 from components import storage
 from components.artifacts.manifest import Evaluation, Examples
@@ -67,6 +68,18 @@ def test_every_output_is_written_and_the_second_time_found_again(
     assert logged["f1 Rods & rings"] > 0.5
     assert first["class_metrics"].metadata["confusion"][0] == ["absent", "present"]
     assert len(json.loads(Path(first["thresholds"].path).read_text())["thresholds"]) == 6
+
+
+def test_figures_and_report_are_logged_to_mlflow(
+    inputs: dict[str, SimpleNamespace], tmp_path: Path, mlflow_run_id: str
+) -> None:
+    outputs = _run(inputs, tmp_path, "1")
+    figures = outputs["metrics"].metadata
+    logged = MlflowClient().get_run(mlflow_run_id).data.metrics
+    assert logged["f1_macro"] == figures["f1_macro"]
+    assert logged["f1 Rods _ rings"] == figures["f1 Rods & rings"]
+    report = MlflowClient().download_artifacts(mlflow_run_id, "evaluation_report.html", str(tmp_path))
+    assert Path(report).read_bytes() == Path(outputs["evaluation_report"].path).read_bytes()
 
 
 def test_the_champion_is_found_and_its_pointer_is_that_of_now(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from mlflow import MlflowClient
 
 from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
@@ -90,6 +91,7 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     transform_graph: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    mlflow_run_id: str,
 ) -> None:
     monkeypatch.setitem(BACKBONES, RECIPE.backbone, _small)
     folder = tmp_path / "serving" / "hpa" / "4"
@@ -102,6 +104,8 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     model = training.train_model(examples, transform_graph, str(tmp_path), settings, champion)
     assert model.inputs == {"examples": examples.fingerprint, "champion": trained.fingerprint}
     assert model.started_from == "version 4 of the served model"
+    logged = MlflowClient().get_run(mlflow_run_id).data.metrics
+    assert logged["training/val_loss"] == model.metrics["val_loss"]
     ids = Path(model.file_uri(MODEL, MODEL_TRAINING_IDS)).read_text().split()
     assert ids == ["of-an-earlier-training", *(f"sample-{number:03d}" for number in range(96))]
     (pixels,) = splits["test"].batches(24)
