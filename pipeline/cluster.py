@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import yaml
 
 from components import __version__
-from pipeline.compiled import PIPELINE_YAML
+from pipeline.compiled import PIPELINE_YAML, ROOT
 from pipeline.kfp_client import ClusterError, explained, open_client
 
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
@@ -35,6 +36,16 @@ class Version:
 def version_name(pipeline_yaml: str) -> str:
     """The name of a compiled pipeline's version: the code's version, and what tells it from any other content."""
     return f"{__version__}-{hashlib.sha256(pipeline_yaml.encode()).hexdigest()[:10]}"
+
+
+def version_tags() -> dict[str, str]:
+    """The tags of a pipeline version: the code's version, and its commit where this is a clone."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = ""
+    return {"code_version": __version__} | ({"commit": commit} if commit else {})
 
 
 @dataclass
@@ -90,7 +101,9 @@ class Cluster:
                 return Version(pipeline_id, versions[0].pipeline_version_id, wanted, is_new=False)
             path = Path(folder) / PIPELINE_YAML.name
             path.write_text(pipeline_yaml, encoding="utf-8")
-            uploaded = self._client.upload_pipeline_version(str(path), wanted, pipeline_id=pipeline_id)
+            # KFP's own method passes no tags. Servers before 2.17 ignore them.
+            upload = self._client.pipeline_uploads.upload_pipeline_version
+            uploaded = upload(str(path), name=wanted, pipelineid=pipeline_id, tags=json.dumps(version_tags()))
             return Version(pipeline_id, uploaded.pipeline_version_id, wanted, is_new=True)
 
     def start(self, version: Version, name: str, experiment: str, arguments: dict[str, Any], service_account: str = "") -> Any:

@@ -180,7 +180,8 @@ class KfpServer:
         spec, *platform = yaml.load_all(part.get_payload(decode=True), yaml.CSafeLoader)
         content = {"pipeline_spec": spec, "platform_spec": platform[0] if platform else {}}
         self._parameters_of(content)
-        version = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "pipeline_spec": content}
+        tags = json.loads(query.get("tags", "{}"))
+        version = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "pipeline_spec": content, "tags": tags}
         return self._new(self.versions, "pipeline_version_id", version)
 
     def _list_versions(self, pipeline_id: str, query: dict[str, str]) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """Runs on a cluster by the real KFP client, against a server that knows KFP's published definition."""
 
+from pathlib import Path
+
 import pytest
 
+from components import __version__
 from pipeline import cluster
 from pipeline.compiled import PIPELINE_YAML
 from tests.pipeline.kfp_server import KfpServer, Refused, check_model
@@ -32,3 +35,12 @@ def test_waiting_renews_an_expired_token(server: KfpServer, monkeypatch: pytest.
 
     assert connected.wait(run.run_id, show).state == "SUCCEEDED"
     assert seen == ["RUNNING", "SUCCEEDED"]
+
+
+def test_pipeline_version_is_tagged_with_code_version_and_commit(server: KfpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.Cluster(server.address).upload(PIPELINE_YAML.read_text(encoding="utf-8"))
+    (version,) = server.versions.values()
+    assert version["tags"] == cluster.version_tags()
+    assert version["tags"]["code_version"] == __version__
+    monkeypatch.setattr(cluster, "ROOT", Path("/"))  # code without a repository
+    assert cluster.version_tags() == {"code_version": __version__}
