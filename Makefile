@@ -46,7 +46,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: test
 test: $(READY) ## Run the quick tests: some five minutes on two cores
-	$(PYTEST) -m "not (slow or gcs or flink or workers or containers or long)"
+	$(PYTEST) -m "not (slow or gcs or flink or workers or containers or kubernetes or long)"
 
 .PHONY: test-slow
 test-slow: $(READY) servers ## Run whole pipelines with the real network, an object store (needs Go), Flink (needs Java) and several workers
@@ -136,6 +136,10 @@ export CONTAINER_ENGINE
 test-containers: $(READY) ## Build the images, and run the whole pipeline and each step in them (needs Docker)
 	@if [ -n "$$CONTAINER_ENGINE" ]; then source "$$CONTAINER_ENGINE" || exit 1; fi; \
 	$(BIN)/python -m pytest -m containers
+
+.PHONY: test-kubernetes
+test-kubernetes: $(READY) ## Run preflight and apply deploy/ against a real API server (needs KUBEBUILDER_ASSETS, see setup-envtest)
+	$(BIN)/python -m pytest -m kubernetes
 
 .PHONY: lock
 lock: $(READY) ## Resolve all requirements anew, to requirements/*.txt
