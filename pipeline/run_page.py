@@ -192,7 +192,7 @@ def _artifacts(step: Step) -> Markup:
     shared = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
     parts = [_metadata(shared)]
     for artifact in step.artifacts:
-        own = {name: value for name, value in artifact.metadata.items() if name not in shared}
+        own = {name: value for name, value in artifact.metadata.items() if name not in {*shared, "display_name"}}
         path = f"{artifact.name}.html" if artifact.kind == _HTML else artifact.path
         kind = artifact.kind.removeprefix("system.")
         title = Markup('<a href="{}">{}</a> <span class="faint">{}</span>').format(path, artifact.name, kind)

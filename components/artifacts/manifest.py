@@ -103,11 +103,13 @@ class Manifest(BaseModel):
     def describe(self, *artifacts: Artifact, reused: bool) -> None:
         """Says in artifacts' metadata what they are, where they come from, and whether this run made or found them.
 
-        Metrics get no counts and figures: KFP's page takes each entry of theirs for one.
+        Metrics get no counts and figures, because KFP's page takes each entry of theirs for one. Its artifact list shows the
+        display name, so that `inputs` can be found there by their fingerprints.
         """
         for artifact in artifacts:
             said = self.lineage() if hasattr(artifact, "log_metric") else self.metadata()
-            artifact.metadata.update(said | {"reused": reused})
+            name = f"{Path(artifact.path).stem} {self.fingerprint[:8]} of {self.source}"
+            artifact.metadata.update(said | {"display_name": name, "reused": reused})
 
     def lineage(self) -> dict[str, Any]:
         """Where an output comes from."""

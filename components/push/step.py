@@ -61,6 +61,7 @@ def push(
         own = {
             "inputs": {"model": verdict.model_fingerprint, "evaluation": verdict.fingerprint},
             "parameters": {"model_name": model_name},
+            "display_name": f"{model_name} version {result['version']}" if "version" in result else "nothing pushed",
             "reused": not result["pushed"] and "version" in result,
         }
         pushed_model.metadata.update(verdict.lineage() | result | own)

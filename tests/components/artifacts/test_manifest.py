@@ -138,11 +138,13 @@ def test_an_artifact_holds_the_manifest_and_shows_what_a_person_reads_of_it(tmp_
 
 
 def test_artifacts_say_where_they_come_from_and_whether_they_were_found_again() -> None:
-    report, metrics = SimpleNamespace(metadata={}), SimpleNamespace(metadata={"f1": 0.5}, log_metric=None)
+    report = SimpleNamespace(path="/run/data_report", metadata={})
+    metrics = SimpleNamespace(path="/run/metrics", metadata={"f1": 0.5}, log_metric=None)
     _examples().describe(report, metrics, reused=True)
-    assert report.metadata == _examples().metadata() | {"reused": True}
+    name = f"data_report 01234567 of {_examples().source}"
+    assert report.metadata == _examples().metadata() | {"display_name": name, "reused": True}
     lineage = {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
-    assert metrics.metadata.keys() == lineage | {"f1", "reused"}
+    assert metrics.metadata.keys() == lineage | {"f1", "display_name", "reused"}
 
 
 def test_raw_images_do_not_show_class_names() -> None:

@@ -45,6 +45,7 @@ def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
     assert pushed.metadata["inputs"] == {"model": model.name, "evaluation": f"e-{model.name}"}
     result = json.loads(Path(pushed.path).read_text())
     assert result.items() <= pushed.metadata.items()
+    assert pushed.metadata["display_name"] == (f"hpa version {result['version']}" if "version" in result else "nothing pushed")
     assert pushed.metadata["reused"] == (not result["pushed"] and "version" in result)
     return result
 
