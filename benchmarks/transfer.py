@@ -225,12 +225,15 @@ def judge(network: keras.Model, examples: Examples, num_views: int) -> dict[str,
     """The scoreboard of the test split, at the threshold that suits validation best."""
 
     @tf.function(reduce_retracing=True)
-    def classify(pixels: tf.Tensor) -> tf.Tensor:
-        views = [network(symmetric(tf.cast(pixels, tf.float32), number), training=False) for number in range(num_views)]
-        return tf.add_n([tf.sigmoid(view) for view in views]) / num_views
+    def classify_view(pixels: tf.Tensor) -> tf.Tensor:
+        return tf.sigmoid(network(pixels, training=False))
+
+    def classify(pixels: np.ndarray) -> np.ndarray:
+        views = [classify_view(symmetric(tf.constant(pixels, tf.float32), number)) for number in range(num_views)]
+        return np.mean(views, axis=0)
 
     def answer(reader: ExampleReader) -> tuple[np.ndarray, np.ndarray]:
-        return reader.labels, np.concatenate([classify(tf.constant(pixels)).numpy() for pixels in reader.batches(50)])
+        return reader.labels, np.concatenate([classify(pixels) for pixels in reader.batches(50)])
 
     with open_splits(examples, ["validation", "test"]) as splits:
         threshold = fit_global_threshold(*answer(splits["validation"]))
