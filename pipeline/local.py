@@ -161,14 +161,13 @@ def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> It
 
 
 def _for_this_machine(pipeline_yaml: str) -> str:
-    """Takes out of a compiled pipeline what is for a cluster alone: retries, and the record of how the run ended.
+    """Removes the retries from a compiled pipeline.
 
-    On a cluster retries are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
+    On a cluster they are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
     """
     spec, *platform = yaml.safe_load_all(pipeline_yaml)
     for task in step_tasks(spec).values():
         task.pop("retryPolicy", None)
-    del spec["root"]["dag"]["tasks"]["conclude"]
     return yaml.safe_dump_all([spec, *platform], sort_keys=False)
 
 

@@ -50,7 +50,6 @@ RESOURCES = {
     "train": Resources(cpu=4, memory="16G", temporary="30Gi", hours=72, num_retries=8),
     "evaluate": Resources(cpu=4, memory="8G", temporary="30Gi", hours=6, num_retries=2),
     "push": Resources(cpu=1, memory="1G", temporary="4Gi", hours=2, num_retries=2),
-    "conclude": Resources(cpu=1, memory="1G", temporary="1Gi", hours=0.25, num_retries=2),
 }
 
 
