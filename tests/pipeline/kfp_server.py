@@ -95,7 +95,7 @@ def _is_cron(text: str) -> bool:
     return len(fields) == 6 and "7" not in fields[5] and croniter.is_valid(text, second_at_beginning=True)
 
 
-def _recorded(state: str) -> dict[str, Any]:
+def recorded_run(state: str) -> dict[str, Any]:
     """How the real server describes a run that has succeeded or failed; one that is running waits for train's node."""
     recorded = copy.deepcopy(_RECORDED["SUCCEEDED" if state == "RUNNING" else "FAILED" if state == "CANCELED" else state])
     told = {"state": state, **{name: recorded[name] for name in ("created_at", "finished_at", "run_details")}}
@@ -152,6 +152,7 @@ class KfpServer:
             f"GET {root}/runs": lambda query: self._page("runs", self.runs, query),
             f"POST {root}/runs": self._create_run,
             rf"GET {root}/runs/([^/:]+)": lambda run_id, query: self._get(self.runs, run_id),
+            rf"POST {root}/runs/([^/:]+):terminate": self._terminate,
             f"GET {root}/recurringruns": lambda query: self._page("recurringRuns", self.recurring_runs, query),
             f"POST {root}/recurringruns": self._create_recurring_run,
             rf"GET {root}/recurringruns/([^/:]+)": lambda number, query: self._get(self.recurring_runs, number),
@@ -239,7 +240,11 @@ class KfpServer:
     def _create_run(self, body: dict[str, Any]) -> dict[str, Any]:
         check_model("V2beta1Run", body)
         self._check_start(body)
-        return self._new(self.runs, "run_id", body | _recorded(self.run_state))
+        return self._new(self.runs, "run_id", body | recorded_run(self.run_state))
+
+    def _terminate(self, run_id: str, *_: Any) -> dict[str, Any]:
+        self._get(self.runs, run_id)["state"] = "CANCELED"
+        return {}
 
     def _create_recurring_run(self, body: dict[str, Any]) -> dict[str, Any]:
         check_model("V2beta1RecurringRun", body)
