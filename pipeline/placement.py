@@ -32,7 +32,7 @@ class Resources:
         memory: Kept for it, and its limit.
         temporary: What it may write to /tmp, the one place that it can write to: shards on their way, an archive that cannot
             be read in place, a model.
-        hours: How long one attempt may take.
+        hours: How long one attempt may take, from the time that its pod has a node: Kubernetes does not count the wait for one.
         num_retries: How often it is tried again.
     """
 
