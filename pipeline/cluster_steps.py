@@ -3,7 +3,7 @@
 The API lists every node of the workflow as a task. A step `train` has a node `train`; within its time there is a node
 `executor`, whose children are the pods of its attempts: `executor(0)`, `executor(1)` and so on. Nodes name their children by
 id and have no id themselves, so a step's attempts are those that start while the step runs: the steps run one after another.
-A step that was skipped has no state. No task has an error.
+A step that was skipped has no state. A step whose driver, `train-driver`, failed has no pod. No task has an error.
 """
 
 import datetime
@@ -45,7 +45,8 @@ class Step:
         started: When its first attempt was created; None if it has not run.
         ended: When it ended; None while it goes on.
         attempts: Its pods, in order.
-        node_id: The Argo node of its last pod: the workflow's name, and the number that the pod's name ends with.
+        node_id: The Argo node of its last pod: the workflow's name, and the number that the pod's name ends with. Empty if it
+            has had none.
     """
 
     name: str
@@ -64,7 +65,12 @@ def read_steps(run: Any, names: Iterable[str]) -> list[Step]:
     """Reads the steps of a run, in the order of their names."""
     tasks = (run.run_details and run.run_details.task_details) or []
     by_name = {task.display_name: task for task in tasks}
-    return [_read_step(name, by_name.get(name), tasks) for name in names]
+    return [
+        Step(name, "FAILED", driver.start_time, driver.end_time)
+        if (driver := by_name.get(f"{name}-driver")) and driver.state == "FAILED"
+        else _read_step(name, by_name.get(name), tasks)
+        for name in names
+    ]
 
 
 def failed_step(steps: Iterable[Step]) -> Step | None:

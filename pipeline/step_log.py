@@ -28,6 +28,10 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
     Raises:
         CouldNotLookError: If this machine reaches neither. The message gives the command that shows the log.
     """
+    if not step.node_id:
+        raise CouldNotLookError(
+            f"{step.name} has had no pod: its driver failed, whose log is on the run's page, at {step.name}-driver."
+        )
     workflow, _, number = step.node_id.rpartition("-")
     root = (run.runtime_config and run.runtime_config.pipeline_root) or ""
     try:

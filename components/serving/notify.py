@@ -1,4 +1,4 @@
-"""Tells a webhook of scheduled runs that failed or wait for a node, and of new champions.
+"""Tells a webhook of scheduled runs that failed or cannot start a pod, and of new champions.
 
 Usage: `python -m components.serving.notify --help`. deploy/notify.yaml runs it every ten minutes, in push's image. A file keeps
 what was told, so that nothing is told twice.
@@ -118,8 +118,8 @@ def notify(
         state_uri: The file that keeps what was told.
         serving_root: Where models are served from.
         model_name: Which of them.
-        tell_after: How long a scheduled run may wait for a node before that is told.
-        end_after: How long it may wait before it is terminated: it would keep the next one from starting.
+        tell_after: How long a pod of a scheduled run may wait for a node or its image before that is told.
+        end_after: How long it may wait before the run is terminated: it would keep the next one from starting.
 
     Returns:
         How many events were told.
@@ -162,10 +162,12 @@ def _run_events(runs: list[dict[str, Any]], tell_after: datetime.timedelta, end_
             text = f"{named} {'failed' if run['state'] == 'FAILED' else 'was canceled'}"
             yield Event(f"run-failed/{run_id}", "run failed", text, details, is_past=True)
         elif waited >= end_after:
-            text = f"{named} was terminated: it had waited for a node for {hours}"
+            text = f"{named} was terminated: a pod had waited for {hours} to start"
             yield Event(f"run-failed/{run_id}", "run failed", text, details, ends=run_id)
         elif waited >= tell_after:
-            yield Event(f"run-waiting/{run_id}", "run waiting", f"{named} has waited for a node for {hours}", details)
+            yield Event(
+                f"run-waiting/{run_id}", "run waiting", f"{named} waits: a pod has waited for {hours} to start", details
+            )
 
 
 def _waited(run: dict[str, Any]) -> datetime.timedelta:
@@ -230,8 +232,8 @@ def main() -> None:
     parser.add_argument("--state", required=True, help="the file that keeps what was told: a path or gs://<bucket>/<name>")
     parser.add_argument("--serving-root", required=True, help="as the parameter serving_root")
     parser.add_argument("--model-name", default="hpa", help="as the parameter model_name")
-    parser.add_argument("--tell-after-hours", type=float, default=2, help="tell of a run that waits so long for a node")
-    parser.add_argument("--end-after-hours", type=float, default=24, help="terminate a run that waits so long for a node")
+    parser.add_argument("--tell-after-hours", type=float, default=2, help="tell of a run whose pod waits so long")
+    parser.add_argument("--end-after-hours", type=float, default=24, help="terminate a run whose pod waits so long")
     options = parser.parse_args()
     webhook = os.environ.get(WEBHOOK_VARIABLE, "")
     if not webhook.startswith(("https://", "http://")):

@@ -3,7 +3,7 @@
 import datetime
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -53,7 +53,7 @@ def list_runs(
 
 def _state(run: RunSummary) -> str:
     if run.waiting_s:
-        return f"{run.step} has waited {duration(datetime.timedelta(seconds=run.waiting_s))} for a node"
+        return f"{run.step} has waited {duration(datetime.timedelta(seconds=run.waiting_s))} to start"
     return f"{coloured(run.state)}{f' in {run.step}' if run.step else ''}"
 
 
@@ -107,7 +107,7 @@ def _row(step: Step, is_over: bool) -> tuple[str, ...]:
     )
 
 
-def _say_why_it_waits(step: Any, namespace: str) -> None:
+def _say_why_it_waits(step: Step, namespace: str) -> None:
     console.print(
         f"{step.name} waits for a node, or for its image. If no node has room for it, this says why:\n"
         f"  kubectl -n {namespace} get events --field-selector reason=FailedScheduling",

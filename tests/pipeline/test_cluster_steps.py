@@ -58,6 +58,18 @@ def test_skipped_steps_have_no_state_and_no_times() -> None:
     assert (steps["evaluate"], steps["push"]) == (Step("evaluate"), Step("push"))
 
 
+def test_a_step_whose_driver_failed_has_failed_without_a_pod() -> None:
+    run = json.loads(json.dumps(RUNS[1]))
+    for task in run["run_details"]["task_details"]:
+        if task["display_name"] == "evaluate-driver":
+            task["state"] = "FAILED"
+        if task["display_name"] == "train":
+            task["state"] = "SUCCEEDED"
+    failed = failed_step(_steps(run).values())
+    assert failed
+    assert (failed.name, failed.attempts, failed.node_id) == ("evaluate", (), "")
+
+
 def test_attempts_are_found_where_only_tasks_with_retries_have_them(succeeded: dict[str, Any]) -> None:
     """As with Argo's own defaults, under which no other template is tried again."""
     tasks = succeeded["run_details"]["task_details"]

@@ -157,12 +157,12 @@ def test_a_run_that_waits_for_a_node_is_told_and_then_terminated(server: KfpServ
     _schedule(server, "1", "RUNNING")
     assert tell(tell_after=10**6 * HOUR) == 0
     assert tell() == 1
-    assert webhook.take()[0].startswith("the scheduled run weekly 1 (1) has waited for a node for ")
+    assert webhook.take()[0].startswith("the scheduled run weekly 1 (1) waits: a pod has waited for ")
     assert tell() == 0
     assert server.runs["1"]["state"] == "RUNNING"
     assert tell(end_after=HOUR) == 1
     assert server.runs["1"]["state"] == "CANCELED"
-    assert webhook.take()[0].startswith("the scheduled run weekly 1 (1) was terminated: it had waited for a node for ")
+    assert webhook.take()[0].startswith("the scheduled run weekly 1 (1) was terminated: a pod had waited for ")
     assert tell() == 0
 
 

@@ -45,7 +45,7 @@ def test_runs_are_listed_newest_first_with_how_they_ended(server: KfpServer, ask
     assert [row[-1] for row in (newest, newer, old)] == list(server.runs)[::-1]
     assert old[:4] == ["old", "succeeded", "2026-11-28 19:50", "6 min 25 s"]
     assert newer[:5] == ["newer", "failed in train", "2026-11-28 19:42", "7 min 34 s", "weekly"]
-    assert re.fullmatch(r"train has waited \d+ h \d+ min for a node", newest[1])
+    assert re.fullmatch(r"train has waited \d+ h \d+ min to start", newest[1])
 
 
 def test_a_program_reads_how_runs_ended(server: KfpServer, ask: Ask) -> None:
@@ -136,6 +136,14 @@ def test_a_log_that_cannot_be_read_comes_with_the_command_that_shows_it(
     assert COMMAND in gone
     loopback.answers[PODS] = Answer(403, {"message": "no"})
     assert "you may not read pods and their logs in the namespace kubeflow on cells-cluster" in ask("runs", "show").output
+
+
+def test_a_step_without_a_pod_has_its_drivers_log_on_the_page(server: KfpServer, ask: Ask) -> None:
+    server.run_state = "FAILED"
+    ask("submit", *PLACES)
+    tasks = only(server.runs)["run_details"]["task_details"]
+    next(task for task in tasks if task["display_name"] == "ingest-driver")["state"] = "FAILED"
+    assert "ingest has had no pod: its driver failed, whose log is on the run's page" in ask("runs", "show").output
 
 
 def test_without_a_kubeconfig_the_command_is_printed(server: KfpServer, ask: Ask) -> None:
