@@ -72,6 +72,11 @@ class Cluster:
             self._client, _ = open_client(self.host, self.namespace)
         self._namespace = self.namespace or self._client.get_user_namespace() or None
 
+    @property
+    def pod_namespace(self) -> str:
+        """Where the pods of runs are."""
+        return self._namespace or "kubeflow"
+
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """Keeps kfp from printing, and says in one line what went wrong."""

@@ -32,9 +32,8 @@ def compile_pipeline() -> str:
 
 
 def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The tasks of the steps in a compiled pipeline, by name: a group, so that one task can follow however they end."""
-    (group,) = (component["dag"] for component in spec["components"].values() if "dag" in component)
-    tasks: dict[str, Any] = group["tasks"]
+    """The tasks of a compiled pipeline by step."""
+    tasks: dict[str, Any] = spec["root"]["dag"]["tasks"]
     return tasks
 
 

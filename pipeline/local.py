@@ -108,7 +108,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
     _check_paths([str(folder), *map(str, arguments.values())])
     folder.mkdir(parents=True)
     log_path = folder / _RUN_LOG
-    pipeline_yaml = _for_this_machine(PIPELINE_YAML.read_text(encoding="utf-8"))
+    pipeline_yaml = without_retries(PIPELINE_YAML.read_text(encoding="utf-8"))
     with (
         _recorded(folder, arguments, pipeline_yaml) as record,
         log_path.open("w", encoding="utf-8") as log,
@@ -160,15 +160,14 @@ def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> It
             write_run_page(folder, next(yaml.safe_load_all(pipeline_yaml)), record)
 
 
-def _for_this_machine(pipeline_yaml: str) -> str:
-    """Takes out of a compiled pipeline what is for a cluster alone: retries, and the record of how the run ended.
+def without_retries(pipeline_yaml: str) -> str:
+    """Removes the retries from a compiled pipeline.
 
-    On a cluster retries are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
+    On a cluster they are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
     """
     spec, *platform = yaml.safe_load_all(pipeline_yaml)
     for task in step_tasks(spec).values():
         task.pop("retryPolicy", None)
-    del spec["root"]["dag"]["tasks"]["conclude"]
     return yaml.safe_dump_all([spec, *platform], sort_keys=False)
 
 

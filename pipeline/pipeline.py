@@ -3,7 +3,6 @@
 from kfp import dsl
 
 from components.artifacts.image_names import DEFAULT_PATTERN
-from components.conclude.component import conclude
 from components.convert.component import convert
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
@@ -60,64 +59,62 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
             and the intervals' resamples. The data and the split do not depend on it: see source and split_seed.
         gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
     """
-    concluded = conclude(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, data_root=data_root)
-    with dsl.ExitHandler(concluded, name="steps"):
-        ingested = ingest(
-            source=source,
-            data_root=data_root,
-            include_test=include_test,
-            parallel_transfers=parallel_transfers,
-            classes=classes,
-            file_pattern=file_pattern,
-            filters=filters,
-        )
-        converted = convert(
-            raw_images=ingested.outputs["raw_images"],
-            data_root=data_root,
-            image_size_px=image_size_px,
-            channels=channels,
-            split=split,
-            validation_fraction=validation_fraction,
-            test_fraction=test_fraction,
-            split_seed=split_seed,
-            max_bad_fraction=max_bad_fraction,
-            beam_runner=beam_runner,
-            beam_options=beam_options,
-        )
-        trained = train(
-            examples=converted.outputs["examples"],
-            transform_graph=converted.outputs["transform_graph"],
-            data_root=data_root,
-            serving_root=serving_root,
-            model_name=model_name,
-            recipe=recipe,
-            weights=weights,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            patience=patience,
-            loss=loss,
-            precision=precision,
-            warm_start=warm_start,
-            seed=seed,
-        )
-        evaluated = evaluate(
-            examples=converted.outputs["examples"],
-            model=trained.outputs["model"],
-            data_root=data_root,
-            serving_root=serving_root,
-            model_name=model_name,
-            blessing_min_gain=blessing_min_gain,
-            blessing_max_class_drop=blessing_max_class_drop,
-            seed=seed,
-        )
-        pushed = push(
-            model=trained.outputs["model"],
-            thresholds=evaluated.outputs["thresholds"],
-            blessing=evaluated.outputs["blessing"],
-            serving_root=serving_root,
-            model_name=model_name,
-        )
+    ingested = ingest(
+        source=source,
+        data_root=data_root,
+        include_test=include_test,
+        parallel_transfers=parallel_transfers,
+        classes=classes,
+        file_pattern=file_pattern,
+        filters=filters,
+    )
+    converted = convert(
+        raw_images=ingested.outputs["raw_images"],
+        data_root=data_root,
+        image_size_px=image_size_px,
+        channels=channels,
+        split=split,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        max_bad_fraction=max_bad_fraction,
+        beam_runner=beam_runner,
+        beam_options=beam_options,
+    )
+    trained = train(
+        examples=converted.outputs["examples"],
+        transform_graph=converted.outputs["transform_graph"],
+        data_root=data_root,
+        serving_root=serving_root,
+        model_name=model_name,
+        recipe=recipe,
+        weights=weights,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        loss=loss,
+        precision=precision,
+        warm_start=warm_start,
+        seed=seed,
+    )
+    evaluated = evaluate(
+        examples=converted.outputs["examples"],
+        model=trained.outputs["model"],
+        data_root=data_root,
+        serving_root=serving_root,
+        model_name=model_name,
+        blessing_min_gain=blessing_min_gain,
+        blessing_max_class_drop=blessing_max_class_drop,
+        seed=seed,
+    )
+    pushed = push(
+        model=trained.outputs["model"],
+        thresholds=evaluated.outputs["thresholds"],
+        blessing=evaluated.outputs["blessing"],
+        serving_root=serving_root,
+        model_name=model_name,
+    )
     place(
         gpu_node_selector,
         ingest=ingested,
@@ -125,5 +122,4 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
         train=trained,
         evaluate=evaluated,
         push=pushed,
-        conclude=concluded,
     )

@@ -32,7 +32,7 @@ class Resources:
         memory: Kept for it, and its limit.
         temporary: What it may write to /tmp, the one place that it can write to: shards on their way, an archive that cannot
             be read in place, a model.
-        hours: How long one attempt may take.
+        hours: How long one attempt may take, from the time that its pod has a node: Kubernetes does not count the wait for one.
         num_retries: How often it is tried again.
     """
 
@@ -50,7 +50,6 @@ RESOURCES = {
     "train": Resources(cpu=4, memory="16G", temporary="30Gi", hours=72, num_retries=8),
     "evaluate": Resources(cpu=4, memory="8G", temporary="30Gi", hours=6, num_retries=2),
     "push": Resources(cpu=1, memory="1G", temporary="4Gi", hours=2, num_retries=2),
-    "conclude": Resources(cpu=1, memory="1G", temporary="1Gi", hours=0.25, num_retries=2),
 }
 
 

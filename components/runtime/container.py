@@ -18,7 +18,7 @@ def image(step: str) -> str:
     return f"{REGISTRY}/{step}:{TAG}"
 
 
-def container_component(step: Callable[..., None], image_of: str = "") -> Any:
+def container_component(step: Callable[..., None]) -> Any:
     """Makes a container component whose interface and documentation are those of a step function.
 
     The command is KFP's own executor on `components/<step>/step.py`: it reads the artifacts, calls the function, and writes
@@ -27,13 +27,12 @@ def container_component(step: Callable[..., None], image_of: str = "") -> Any:
 
     Args:
         step: The function, named as its step. Its parameters are plain values, `Input[...]` and `Output[...]`.
-        image_of: The step whose image has its code, if it has no image of its own.
     """
     name = step.__name__
 
     def container(*_args: object, **_kwargs: object) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
-            image=image(image_of or name),
+            image=image(name),
             command=[
                 "python3",
                 "-u",

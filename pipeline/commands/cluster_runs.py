@@ -1,17 +1,81 @@
 """Runs on a cluster, as several commands show them and wait for them."""
 
+import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.cluster import Cluster
+from pipeline.cluster import FINISHED, Cluster
+from pipeline.cluster_steps import Step, failed_step, read_steps
 from pipeline.commands.output import console
 from pipeline.compiled import load_steps
 from pipeline.kfp_client import ClusterError
+from pipeline.preflight.finding import CouldNotLookError
+from pipeline.step_log import read_log_end
 
 STOPPED = "Stopped here. What runs on the cluster goes on."
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run stands, as `runs list` says it.
+
+    Attributes:
+        id: Its id.
+        name: Its name.
+        state: As Kubeflow Pipelines calls it.
+        step: The step that it is in, or failed in; empty if in none.
+        attempts: How often that step has been tried.
+        waiting_s: For how long the pod of that step has been waiting for a node or its image; 0 if it is not waiting.
+        started: When it was created: ISO 8601, UTC.
+        finished: When it ended; empty while it goes on.
+        duration_s: How long it took, or has been going on.
+        schedule: The schedule that started it, by name, or by id if that is deleted; empty if none did.
+        page: The address of its page.
+    """
+
+    id: str
+    name: str
+    state: str
+    step: str
+    attempts: int
+    waiting_s: int
+    started: str
+    finished: str
+    duration_s: int
+    schedule: str
+    page: str
+
+
+def summarise(cluster: Cluster, runs: list[Any]) -> list[RunSummary]:
+    """Sums up runs."""
+    is_scheduled = any(run.recurring_run_id for run in runs)
+    names = {found.recurring_run_id: found.display_name for found in cluster.schedules()} if is_scheduled else {}
+    return [_summary(run, names.get(run.recurring_run_id, run.recurring_run_id or ""), cluster.page(run)) for run in runs]
+
+
+def _summary(run: Any, schedule: str, page: str) -> RunSummary:
+    steps = read_steps(run, load_steps())
+    at = failed_step(steps) or next((step for step in steps if step.state in ("PENDING", "RUNNING")), None)
+    now = datetime.datetime.now(datetime.UTC)
+    is_over = run.state in FINISHED
+    waiting = at.attempts[-1].waited(now) if at and at.state == "PENDING" and not is_over else datetime.timedelta()
+    return RunSummary(
+        id=run.run_id,
+        name=run.display_name,
+        state=run.state or "PENDING",
+        step=at.name if at else "",
+        attempts=len(at.attempts) if at else 0,
+        waiting_s=int(waiting.total_seconds()),
+        started=run.created_at.isoformat(),
+        finished=run.finished_at.isoformat() if is_over and run.finished_at else "",
+        duration_s=int(((run.finished_at if is_over and run.finished_at else now) - run.created_at).total_seconds()),
+        schedule=schedule,
+        page=page,
+    )
 
 
 def say_started(cluster: Cluster, run: Any) -> None:
@@ -25,23 +89,29 @@ def wait_for(cluster: Cluster, run_id: str) -> None:
     shown: dict[str, str] = {}
 
     def show_changes(run: Any) -> None:
-        for task in tasks_of(run):
-            if task.state and shown.get(task.display_name) != task.state:
-                shown[task.display_name] = task.state
-                console.print(f"  {task.display_name}: {coloured(task.state)}")
+        for step in read_steps(run, load_steps()):
+            if step.state and shown.get(step.name) != step.state:
+                shown[step.name] = step.state
+                console.print(f"  {step.name}: {coloured(step.state)}")
 
     run = cluster.wait(run_id, show_changes)
-    console.print(f"The run is over: {coloured(run.state)}, after {duration(run.created_at, run.finished_at)}.")
+    console.print(f"The run is over: {coloured(run.state)}, after {duration(run.finished_at - run.created_at)}.")
     if run.state != "SUCCEEDED":
-        errors = [f"{task.display_name}: {task.error.message}" for task in tasks_of(run) if task.error and task.error.message]
-        raise ClusterError("; ".join(errors) or f"No step says why; its page does: {cluster.page(run)}")
+        step = say_failure(cluster, run)
+        raise ClusterError(f"{step.name} failed." if step else f"No step has failed: see {cluster.page(run)}")
 
 
-def tasks_of(run: Any) -> list[Any]:
-    """A run's steps in their order, without what KFP runs around them."""
-    details = (run.run_details and run.run_details.task_details) or []
-    by_name = {task.display_name: task for task in details}
-    return [by_name[name] for name in (*load_steps(), "conclude") if name in by_name]
+def say_failure(cluster: Cluster, run: Any) -> Step | None:
+    """Shows the end of the log of the step that a run failed in, or says where it is; gives the step, if there is one."""
+    step = failed_step(read_steps(run, load_steps()))
+    if step:
+        try:
+            log = read_log_end(run, step, cluster.pod_namespace)
+            console.print(f"The end of the log of {step.name}, attempt {len(step.attempts)}:")
+            console.print(log.rstrip(), markup=False)
+        except CouldNotLookError as error:
+            console.print(str(error), markup=False)
+    return step
 
 
 def print_table(table: Table, if_empty: str) -> None:
@@ -64,9 +134,9 @@ def minute(time_: Any) -> str:
     return f"{time_:%Y-%m-%d %H:%M}" if time_ else ""
 
 
-def duration(start: Any, end: Any) -> str:
-    """From one time to another; empty while it goes on: KFP then gives the year 1970."""
-    if not start or not end or end < start:
-        return ""
-    minutes, seconds = divmod(int((end - start).total_seconds()), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
+def duration(span: datetime.timedelta) -> str:
+    """A time span in words."""
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

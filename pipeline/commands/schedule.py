@@ -57,7 +57,8 @@ def create_schedule(
 ) -> None:
     """Makes a schedule. No run starts before the last one is over, and what was missed is not made up for.
 
-    A run on unchanged data finds all of it by its content, and is over in minutes.
+    A run on unchanged data finds all of it by its content, and is over in minutes once train has its node: `runs show` tells
+    how long that takes.
 
     Example: python -m pipeline schedule create --every 7d source=dir:gs://b/images data_root=gs://b/hpa serving_root=gs://b/models
     """

@@ -1,4 +1,4 @@
-"""The cluster as its Kubernetes API shows it: its nodes, and the secrets in a namespace."""
+"""The cluster as its Kubernetes API shows it: its nodes, and the secrets, settings and pods in a namespace."""
 
 import contextlib
 import os
@@ -71,6 +71,34 @@ class Cluster:
                     return None
                 raise
         return set(secret.data or {})
+
+    def config_value(self, name: str, key: str, namespace: str) -> str:
+        """A value of a ConfigMap; empty where there is no such ConfigMap or key."""
+        with _explained(self.name, f"list ConfigMaps in the namespace {namespace}"):
+            listed = self.api.list_namespaced_config_map(
+                namespace, field_selector=f"metadata.name={name}", _request_timeout=_TIMEOUT_S
+            )
+        return next((found.data.get(key, "") for found in listed.items if found.data), "")
+
+    def pod_log(self, namespace: str, workflow: str, number: str, num_lines: int) -> str:
+        """The end of the log of a workflow's pod; empty where there is no such pod.
+
+        Args:
+            namespace: Where the pod is.
+            workflow: The Argo workflow.
+            number: What the pod's name ends with, after a dash.
+            num_lines: How many lines.
+        """
+        with _explained(self.name, f"read pods and their logs in the namespace {namespace}"):
+            selector = f"workflows.argoproj.io/workflow={workflow}"
+            pods = self.api.list_namespaced_pod(namespace, label_selector=selector, _request_timeout=_TIMEOUT_S).items
+            names = [pod.metadata.name for pod in pods if pod.metadata.name.endswith(f"-{number}")]
+            return "".join(
+                self.api.read_namespaced_pod_log(
+                    name, namespace, container="main", tail_lines=num_lines, _request_timeout=_TIMEOUT_S
+                )
+                for name in names
+            )
 
 
 def open_cluster(context: str) -> Cluster:

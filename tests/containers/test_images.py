@@ -83,7 +83,7 @@ def test_its_packages_fit_together(inside: dict[str, Any]) -> None:
 
 def test_it_has_the_code_of_its_step_as_a_package_and_of_no_other(inside: dict[str, Any], step: str) -> None:
     assert inside["packages"]["hpa-pipeline"] == __version__
-    assert inside["steps"] == (["conclude", "push"] if step == "push" else [step])
+    assert inside["steps"] == [step]
     has_reports = step in ("convert", "train", "evaluate")
     assert inside["templates"] == (["components/reports/page.html.jinja"] if has_reports else [])
 

@@ -39,6 +39,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
         "KFP_HOST",
     ):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", "/no/kubeconfig")
     with running_kfp_server() as running:
         monkeypatch.setenv("KFP_HOST", running.address)
         yield running

@@ -2,9 +2,11 @@
 
 Paths and models are those of KFP's published definition, as `kfp_server_api` has them: a request with a field that the
 definition does not know, or with a value of another type, is refused. So is what the real server refuses beyond that: a
-pipeline that is none, and parameters that are missing, unknown, or not of the pipeline's types.
+pipeline that is none, and parameters that are missing, unknown, or not of the pipeline's types. What it says of a run's steps
+was recorded from a real server: see kfp_runs.json.
 """
 
+import copy
 import datetime
 import email
 import json
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +28,10 @@ from croniter import croniter
 from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
+_RECORDED = {
+    run["state"]: run for run in json.loads(Path(__file__).with_name("kfp_runs.json").read_text(encoding="utf-8"))["runs"]
+}
+_NO_TIME = "1970-01-01T00:00:00Z"  # which the real server gives as the end of what goes on
 # Whole numbers of 64 bits, which the definition calls strings, as JSON does not have them; the server takes both.
 _INT64_FIELDS = ("max_concurrency", "interval_second")
 _KINDS: dict[str, Callable[[Any], bool]] = {
@@ -88,6 +95,23 @@ def _is_cron(text: str) -> bool:
     return len(fields) == 6 and "7" not in fields[5] and croniter.is_valid(text, second_at_beginning=True)
 
 
+def recorded_run(state: str) -> dict[str, Any]:
+    """How the real server describes a run that has succeeded or failed; one that is running waits for train's node."""
+    recorded = copy.deepcopy(_RECORDED["SUCCEEDED" if state == "RUNNING" else "FAILED" if state == "CANCELED" else state])
+    told = {"state": state, **{name: recorded[name] for name in ("created_at", "finished_at", "run_details")}}
+    if state == "RUNNING":
+        told["finished_at"] = _NO_TIME
+        tasks = told["run_details"]["task_details"]
+        since = next(task["start_time"] for task in tasks if task["display_name"] == "train")
+        tasks[:] = [task for task in tasks if task["start_time"] <= since]
+        for task in tasks:
+            if task["start_time"] == since and "driver" not in task["display_name"]:
+                is_pod = task["display_name"] == "executor(0)"
+                task |= {"state": "PENDING" if is_pod else "RUNNING", "end_time": _NO_TIME}
+                task["state_history"] = task["state_history"][:1]
+    return told
+
+
 @dataclass
 class KfpServer:
     """What the server knows. `token` is asked for if there is one; `forbids` refuses whoever has it."""
@@ -96,9 +120,8 @@ class KfpServer:
     token: str = ""
     forbids: bool = False
     page_size: int = 2
-    # How each new run ends, and the error of the step that failed.
+    # How each new run ends: SUCCEEDED, FAILED or CANCELED; or RUNNING, until a test says otherwise.
     run_state: str = "SUCCEEDED"
-    train_error: str = ""
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -129,6 +152,7 @@ class KfpServer:
             f"GET {root}/runs": lambda query: self._page("runs", self.runs, query),
             f"POST {root}/runs": self._create_run,
             rf"GET {root}/runs/([^/:]+)": lambda run_id, query: self._get(self.runs, run_id),
+            rf"POST {root}/runs/([^/:]+):terminate": self._terminate,
             f"GET {root}/recurringruns": lambda query: self._page("recurringRuns", self.recurring_runs, query),
             f"POST {root}/recurringruns": self._create_recurring_run,
             rf"GET {root}/recurringruns/([^/:]+)": lambda number, query: self._get(self.recurring_runs, number),
@@ -159,7 +183,7 @@ class KfpServer:
         return page | ({"next_page_token": str(end)} if end < len(found) else {})
 
     def _new(self, items: dict[str, dict[str, Any]], id_field: str, content: dict[str, Any]) -> dict[str, Any]:
-        created = content | {id_field: str(uuid.uuid4()), "created_at": "2026-01-02T03:04:05Z"}
+        created = {"created_at": "2026-01-02T03:04:05Z"} | content | {id_field: str(uuid.uuid4())}
         items[created[id_field]] = created
         return created
 
@@ -217,22 +241,11 @@ class KfpServer:
     def _create_run(self, body: dict[str, Any]) -> dict[str, Any]:
         check_model("V2beta1Run", body)
         self._check_start(body)
-        state = "FAILED" if self.train_error else "SUCCEEDED"
-        train = {
-            "display_name": "train",
-            "state": state,
-            "start_time": "2026-01-02T03:04:05Z",
-            "end_time": "2026-01-02T04:05:06Z",
-        }
-        if self.train_error:
-            train["error"] = {"message": self.train_error}
-        tasks = [
-            {"display_name": "train-driver", "state": "SUCCEEDED"},
-            train,
-            {"display_name": "ingest", "state": "SUCCEEDED"},
-        ]
-        ended = {"state": self.run_state, "finished_at": "2026-01-02T05:06:07Z", "run_details": {"task_details": tasks}}
-        return self._new(self.runs, "run_id", body | ended)
+        return self._new(self.runs, "run_id", body | recorded_run(self.run_state))
+
+    def _terminate(self, run_id: str, *_: Any) -> dict[str, Any]:
+        self._get(self.runs, run_id)["state"] = "CANCELED"
+        return {}
 
     def _create_recurring_run(self, body: dict[str, Any]) -> dict[str, Any]:
         check_model("V2beta1RecurringRun", body)

@@ -9,8 +9,6 @@ from pipeline.container_images import read_digests, with_images
 
 REGISTRY = "registry.example.com/hpa"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-# The image of each task: the last one has none of its own.
-IMAGES = {step: step for step in load_steps()} | {"conclude": "push"}
 COMMITTED = PIPELINE_YAML.read_text(encoding="utf-8")
 
 
@@ -31,9 +29,9 @@ def test_without_a_word_on_images_they_stay() -> None:
 
 def test_registry_and_tag_are_put_into_every_image_and_into_nothing_else() -> None:
     renamed = with_images(COMMITTED, registry=REGISTRY, tag="1.2")
-    assert _images(renamed) == {task: f"{REGISTRY}/{step}:1.2" for task, step in IMAGES.items()}
+    assert _images(renamed) == {step: f"{REGISTRY}/{step}:1.2" for step in load_steps()}
     changed = [line for line, before in zip(renamed.splitlines(), COMMITTED.splitlines(), strict=True) if line != before]
-    assert len(changed) == len(IMAGES)
+    assert len(changed) == len(load_steps())
 
 
 def test_one_of_them_leaves_the_other_as_it_is() -> None:
@@ -45,12 +43,12 @@ def test_one_of_them_leaves_the_other_as_it_is() -> None:
 
 def test_digests_pin_every_image(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
-    assert _images(pinned) == {task: f"{REGISTRY}/{step}:1.2@{DIGEST}" for task, step in IMAGES.items()}
+    assert _images(pinned) == {step: f"{REGISTRY}/{step}:1.2@{DIGEST}" for step in load_steps()}
 
 
 def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
     digests = read_digests(_digests(tmp_path, tag="1.1"))
-    found = f"expected one of {REGISTRY}/push:1.2. Received: those of {REGISTRY}/"
+    found = f"expected one of {REGISTRY}/convert:1.2. Received: those of {REGISTRY}/"
     with pytest.raises(ValueError, match=rf"{re.escape(found)}.* Run make push-images REGISTRY={re.escape(REGISTRY)} again"):
         with_images(COMMITTED, REGISTRY, "1.2", digests)
 
@@ -70,14 +68,14 @@ def test_images_that_are_pinned_are_pinned_anew(tmp_path: Path) -> None:
     digest = DIGEST[:-1] + "0"
     digests = dict.fromkeys(read_digests(_digests(tmp_path)), digest)
     anew = with_images(pinned, REGISTRY, "1.2", digests)
-    assert _images(anew) == {task: f"{REGISTRY}/{step}:1.2@{digest}" for task, step in IMAGES.items()}
+    assert _images(anew) == {step: f"{REGISTRY}/{step}:1.2@{digest}" for step in load_steps()}
     assert with_images(pinned) == pinned
     assert with_images(pinned, "old.example.com/x", "1") == pinned
 
 
 def test_pinned_images_get_no_other_name_without_its_digest(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
-    for registry, tag, name in (("", "1.3", f"{REGISTRY}/push:1.3"), ("example.org/x", "", "example.org/x/push:1.2")):
+    for registry, tag, name in (("", "1.3", f"{REGISTRY}/convert:1.3"), ("example.org/x", "", "example.org/x/convert:1.2")):
         with pytest.raises(ValueError, match=re.escape(f"digests: expected that of {name}, as the compiled pipeline pins")):
             with_images(pinned, registry, tag)
 

@@ -12,7 +12,7 @@ from pipeline.compiled import PIPELINE_YAML, load_steps, step_tasks
 
 SPEC, PLATFORM = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
 PODS = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-TASKS = step_tasks(SPEC) | {"conclude": SPEC["root"]["dag"]["tasks"]["conclude"]}
+TASKS = step_tasks(SPEC)
 HOUR_S = 3600
 
 
@@ -31,7 +31,7 @@ def test_kubeflow_knows_every_field_of_it() -> None:
 
 
 def test_every_task_is_placed() -> None:
-    assert set(TASKS) == {*load_steps(), "conclude"} == {name.removeprefix("exec-") for name in PODS}
+    assert set(TASKS) == set(load_steps()) == {name.removeprefix("exec-") for name in PODS}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -79,9 +79,7 @@ def test_training_gets_one_gpu_on_the_nodes_that_the_parameter_selects() -> None
     accelerator = _resources("train")["accelerator"]
     assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
     assert not [task for task in TASKS if task != "train" and "accelerator" in _resources(task)]
-    selected = PODS["exec-train"]["nodeSelector"]["nodeSelectorJson"]["componentInputParameter"]
-    group = SPEC["root"]["dag"]["tasks"]["exit-handler-1"]
-    assert group["inputs"]["parameters"][selected] == {"componentInputParameter": "gpu_node_selector"}
+    assert PODS["exec-train"]["nodeSelector"]["nodeSelectorJson"] == {"componentInputParameter": "gpu_node_selector"}
     assert SPEC["root"]["inputDefinitions"]["parameters"]["gpu_node_selector"]["parameterType"] == "STRUCT"
     assert PODS["exec-train"]["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
     (memory,) = (mount for mount in PODS["exec-train"]["emptyDirMounts"] if mount["mountPath"] == "/dev/shm")
@@ -94,12 +92,3 @@ def test_ingest_alone_gets_kaggles_credentials_from_a_secret_that_need_not_exist
     names = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
     assert secret["keyToEnv"] == [{"envVar": name, "secretKey": name} for name in names]
     assert not [name for name, pod in PODS.items() if name != "exec-ingest" and "secretAsEnv" in pod]
-
-
-def test_however_the_steps_end_the_last_task_is_told_how() -> None:
-    conclude = TASKS["conclude"]
-    assert conclude["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
-    assert conclude["dependentTasks"] == ["exit-handler-1"]
-    parameters = conclude["inputs"]["parameters"]
-    assert parameters["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
-    assert parameters["run_id"] == {"runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}}

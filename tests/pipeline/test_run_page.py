@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from components.evaluate import metrics as evaluate
-from pipeline.compiled import PIPELINE_YAML, load_steps
-from pipeline.graph import step_tasks
+from pipeline.compiled import PIPELINE_YAML, load_steps, step_tasks
 from pipeline.local_run import BASELINE_TITLES, Figure, LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord

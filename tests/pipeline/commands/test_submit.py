@@ -41,12 +41,15 @@ def test_each_version_is_uploaded_once(server: KfpServer, ask: Ask) -> None:
 def test_waiting_shows_the_steps_and_fails_with_the_run(server: KfpServer, ask: Ask) -> None:
     done = ask("submit", *PLACES, "--wait")
     assert done.exit_code == 0, done.output
-    assert re.search(r"ingest: succeeded\n +train: succeeded\nThe run is over: succeeded, after 2 h 2 min\.", done.output)
-    server.run_state, server.train_error = "FAILED", "no GPU"
+    assert re.search(r"evaluate: succeeded\n +push: succeeded\nThe run is over: succeeded, after 6 min 25 s\.", done.output)
+    server.run_state = "FAILED"
     failed = ask("submit", *PLACES, "--wait")
     assert failed.exit_code == 1
-    assert failed.stderr.strip() == "train: no GPU"
-    server.run_state, server.train_error = "CANCELED", ""
+    assert re.search(
+        r"train: failed\nThe run is over: failed, after 7 min 34 s\.\nThe log of train cannot be read", failed.output
+    )
+    assert failed.stderr.strip() == "train failed."
+    server.run_state = "CANCELED"
     assert ask("submit", *PLACES, "--wait").exit_code == 1
 
 

@@ -27,6 +27,7 @@ class Request:
     query: str
     authorization: str
     accept: str
+    body: bytes
 
 
 class Loopback(ThreadingHTTPServer):
@@ -55,22 +56,22 @@ class _Handler(BaseHTTPRequestHandler):
     server: Loopback
 
     def do_any(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
-        request = Request(url.path, url.query, self.headers.get("Authorization", ""), self.headers.get("Accept", ""))
+        request = Request(url.path, url.query, self.headers.get("Authorization", ""), self.headers.get("Accept", ""), body)
         self.server.requests.append(request)
         answer = self.server.answers.get(url.path, Answer(404, {"message": "there is no such thing"}))
         if callable(answer):
             answer = answer(request)
         is_text = isinstance(answer.body, str)
-        body = answer.body.encode() if is_text else json.dumps(answer.body or {}).encode()
+        content = answer.body.encode() if is_text else json.dumps(answer.body or {}).encode()
         self.send_response_only(answer.status)
-        headers = {"Content-Type": "text/html" if is_text else "application/json", "Content-Length": str(len(body))}
+        headers = {"Content-Type": "text/html" if is_text else "application/json", "Content-Length": str(len(content))}
         for name, value in (headers | answer.headers).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(content)
 
     do_GET = do_HEAD = do_POST = do_any  # noqa: N815 (the names that http.server asks for)
 

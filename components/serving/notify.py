@@ -1,0 +1,255 @@
+"""Tells a webhook of scheduled runs that failed or cannot start a pod, and of new champions.
+
+Usage: `python -m components.serving.notify --help`. deploy/notify.yaml runs it every ten minutes, in push's image. A file keeps
+what was told, so that nothing is told twice.
+"""
+
+import argparse
+import datetime
+import json
+import logging
+import os
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components import storage
+from components.runtime.progress import command_log
+from components.serving.champion import find_champion
+
+# The variable with the webhook's address, which is often a secret in itself: it appears in no message.
+WEBHOOK_VARIABLE = "WEBHOOK_URL"
+# The variable with the file of a service account's token, as KFP's own client reads it: for a Kubeflow of several users.
+TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
+_NUM_RUNS = 100
+# More than the events that the newest runs can make: of older ones nothing is told.
+_NUM_TOLD = 1000
+_TIMEOUT_S = 30.0
+_ATTEMPT = re.compile(r"executor\(\d+\)")
+_LOG = logging.getLogger("components.serving")
+
+
+class State(BaseModel):
+    """What was told, by the ids of the events; `updated` makes each content of the file unique."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    told: tuple[str, ...]
+    updated: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell.
+
+    Attributes:
+        id: Identifies it: what has the same id is told once.
+        event: Its kind.
+        text: It in words.
+        details: More fields for the webhook.
+        is_past: Whether it may have been so for long when this program is run for the first time.
+        ends: The run that is terminated before this is told; empty for none.
+    """
+
+    id: str
+    event: str
+    text: str
+    details: dict[str, Any]
+    is_past: bool = False
+    ends: str = ""
+
+    def to_json(self) -> bytes:
+        """What the webhook gets."""
+        return json.dumps({"id": self.id, "event": self.event, "text": self.text} | self.details).encode()
+
+
+@dataclass(frozen=True)
+class Pipelines:
+    """Kubeflow Pipelines' API, at an address; the namespace is empty where there are not several users."""
+
+    host: str
+    namespace: str = ""
+
+    def scheduled_runs(self) -> list[dict[str, Any]]:
+        """The newest runs that a schedule has started."""
+        runs: list[dict[str, Any]] = []
+        query = {"page_size": str(_NUM_RUNS), "sort_by": "created_at desc", "namespace": self.namespace, "page_token": ""}
+        while len(runs) < _NUM_RUNS:
+            page = json.loads(self._ask("GET", f"runs?{urllib.parse.urlencode(query)}"))
+            runs += page.get("runs", [])
+            query["page_token"] = page.get("next_page_token", "")
+            if not query["page_token"]:
+                break
+        return [run for run in runs if run.get("recurring_run_id")]
+
+    def terminate(self, run_id: str) -> None:
+        """Ends a run."""
+        self._ask("POST", f"runs/{run_id}:terminate")
+
+    def _ask(self, method: str, path: str) -> bytes:
+        token = os.environ.get(TOKEN_VARIABLE)
+        headers = {"Authorization": f"Bearer {Path(token).read_text(encoding='utf-8').strip()}"} if token else {}
+        return _send(f"{self.host.rstrip('/')}/apis/v2beta1/{path}", method, headers, b"", self.host)
+
+
+def notify(
+    pipelines: Pipelines,
+    webhook: str,
+    state_uri: str,
+    serving_root: str,
+    model_name: str,
+    tell_after: datetime.timedelta,
+    end_after: datetime.timedelta,
+) -> int:
+    """Tells a webhook what has happened since the last call; the first call takes note of failures and of the champion.
+
+    Each event is noted as told after the webhook has taken it: a failure repeats what was not, under the same id.
+
+    Args:
+        pipelines: Kubeflow Pipelines.
+        webhook: The address that gets each event as JSON.
+        state_uri: The file that keeps what was told.
+        serving_root: Where models are served from.
+        model_name: Which of them.
+        tell_after: How long a pod of a scheduled run may wait for a node or its image before that is told.
+        end_after: How long it may wait before the run is terminated: it would keep the next one from starting.
+
+    Returns:
+        How many events were told.
+
+    Raises:
+        OSError: If the API, the webhook or the object store fails.
+        SwappedMeanwhileError: If another process tells the same events.
+        ValueError: If the file or the champion's pointer is damaged.
+    """
+    found, generation = storage.read_with_generation(state_uri) or (b"", "")
+    events = [*_run_events(pipelines.scheduled_runs(), tell_after, end_after), *_champion_events(serving_root, model_name)]
+    if generation:
+        told = _read_state(state_uri, found).told
+    else:
+        told = tuple(event.id for event in events if event.is_past)
+        generation = _write_state(state_uri, told, "")
+    new = [event for event in events if event.id not in told]
+    for event in new:
+        if event.ends:
+            pipelines.terminate(event.ends)
+        _send(webhook, "POST", {"Content-Type": "application/json"}, event.to_json(), "the webhook")
+        _LOG.info("told: %s", event.text)
+        told = (*told, event.id)[-_NUM_TOLD:]
+        generation = _write_state(state_uri, told, generation)
+    return len(new)
+
+
+def _run_events(runs: list[dict[str, Any]], tell_after: datetime.timedelta, end_after: datetime.timedelta) -> Iterator[Event]:
+    for run in runs:
+        details = {
+            "run_id": run["run_id"],
+            "run": run["display_name"],
+            "schedule_id": run["recurring_run_id"],
+            "state": run.get("state", ""),
+            "started": run["created_at"],
+        }
+        named, run_id, waited = f"the scheduled run {run['display_name']} ({run['run_id']})", run["run_id"], _waited(run)
+        hours = f"{waited.total_seconds() / 3600:.1f} h"
+        if run.get("state") in ("FAILED", "CANCELED"):
+            text = f"{named} {'failed' if run['state'] == 'FAILED' else 'was canceled'}"
+            yield Event(f"run-failed/{run_id}", "run failed", text, details, is_past=True)
+        elif waited >= end_after:
+            text = f"{named} was terminated: a pod had waited for {hours} to start"
+            yield Event(f"run-failed/{run_id}", "run failed", text, details, ends=run_id)
+        elif waited >= tell_after:
+            yield Event(
+                f"run-waiting/{run_id}", "run waiting", f"{named} waits: a pod has waited for {hours} to start", details
+            )
+
+
+def _waited(run: dict[str, Any]) -> datetime.timedelta:
+    """How long a step's pod has been waiting; nothing if none is."""
+    if run.get("state") not in ("PENDING", "RUNNING"):
+        return datetime.timedelta()
+    since = [
+        datetime.datetime.fromisoformat(task["start_time"])
+        for task in run.get("run_details", {}).get("task_details", [])
+        if _ATTEMPT.fullmatch(task["display_name"]) and task.get("state") == "PENDING"
+    ]
+    now = datetime.datetime.now(datetime.UTC)
+    return max((now - start for start in since), default=datetime.timedelta())
+
+
+def _champion_events(serving_root: str, model_name: str) -> Iterator[Event]:
+    if champion := find_champion(serving_root, model_name):
+        details = {"model": model_name, "version": champion.version, "version_uri": champion.uri}
+        text = f"version {champion.version} of {model_name} is the champion: {champion.uri}"
+        yield Event(f"champion/{model_name}/{champion.version}", "new champion", text, details, is_past=True)
+
+
+def _read_state(uri: str, content: bytes) -> State:
+    try:
+        return State.model_validate_json(content)
+    except ValidationError:
+        raise ValueError(
+            f"{uri} is damaged: expected JSON with told and updated. Received: {content[:80]!r}. Remove it to begin anew"
+        ) from None
+
+
+def _write_state(uri: str, told: tuple[str, ...], generation: str) -> str:
+    """Writes what was told, unless another process has meanwhile, and gives the file's new generation."""
+    state = State(told=told, updated=datetime.datetime.now(datetime.UTC).isoformat())
+    storage.swap(uri, state.model_dump_json().encode() + b"\n", generation)
+    _, generation = storage.read_with_generation(uri) or (b"", "")
+    return generation
+
+
+def _send(url: str, method: str, headers: dict[str, str], body: bytes, receiver: str) -> bytes:
+    """Sends a request. What goes wrong names the receiver, and not the address.
+
+    Raises:
+        OSError: If there is no answer, or one that is no success.
+    """
+    request = urllib.request.Request(url, body or None, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            raise OSError(f"{receiver} answers with status {error.code}") from None
+    except OSError as error:
+        raise OSError(f"{receiver} cannot be reached: {getattr(error, 'reason', error)}") from None
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", required=True, help="the API of Kubeflow Pipelines")
+    parser.add_argument("--namespace", default="", help="yours, where users have their own")
+    parser.add_argument("--state", required=True, help="the file that keeps what was told: a path or gs://<bucket>/<name>")
+    parser.add_argument("--serving-root", required=True, help="as the parameter serving_root")
+    parser.add_argument("--model-name", default="hpa", help="as the parameter model_name")
+    parser.add_argument("--tell-after-hours", type=float, default=2, help="tell of a run whose pod waits so long")
+    parser.add_argument("--end-after-hours", type=float, default=24, help="terminate a run whose pod waits so long")
+    options = parser.parse_args()
+    webhook = os.environ.get(WEBHOOK_VARIABLE, "")
+    if not webhook.startswith(("https://", "http://")):
+        parser.error(f"expected the webhook's address, http(s)://..., in the variable {WEBHOOK_VARIABLE}")
+    tell_after, end_after = (datetime.timedelta(hours=hours) for hours in (options.tell_after_hours, options.end_after_hours))
+    with command_log("notify"):
+        notify(
+            Pipelines(options.host, options.namespace),
+            webhook,
+            options.state,
+            options.serving_root,
+            options.model_name,
+            tell_after,
+            end_after,
+        )
+
+
+if __name__ == "__main__":
+    main()
