@@ -72,13 +72,13 @@ class Needs:
         if not self.settings:
             raise ValueError(f"{problem}: ask for an upgrade of the server")
         problem += (
-            f" for {', '.join(self.settings)}: this server would drop that, if not all settings of pods (GPU, node pool, secrets), "
+            f" for {', '.join(self.settings)}: this server would drop that, or all settings of pods (GPU, node pool, secrets), "
             "and run the steps without"
         )
         if found >= Release.OLDEST.version and all(setting.startswith("pipelineConfig.") for setting in self.settings):
             raise ValueError(
-                f"{problem}. Run `python -m pipeline compile --output cluster.yaml` (without --kfp {Release.NEWEST}, and with the "
-                "--registry, --digests and --s3-endpoint that it had), and give --file cluster.yaml"
+                f"{problem}. Run `python -m pipeline compile --output cluster.yaml` (without --kfp {Release.NEWEST}, but with "
+                "the --registry, --digests and --s3-endpoint that it had), and give --file cluster.yaml"
             )
         raise ValueError(f"{problem}. Take it out of pipeline/placement.py and compile, or ask for an upgrade of the server")
 

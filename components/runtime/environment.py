@@ -1,8 +1,9 @@
 """The environment variables that a cluster gives to a step.
 
-They are no variables of the pod, where they would also reach Kubeflow's launcher, which stores artifacts from the same container
-with credentials of its own: Secrets and ConfigMaps are mounted as files, and `compile --s3-endpoint` writes `HPA_AWS_...`. Besides,
-a volume may be optional on every release since 2.14, a variable only since 2.15.
+These are not variables of the pod: there they would also reach Kubeflow's launcher, which stores artifacts from the same
+container, and would outrank its own credentials. Instead, Secrets and ConfigMaps are mounted as files, and
+`compile --s3-endpoint` writes `HPA_AWS_...`. Besides, volumes can be optional on every release since 2.14, and variables only
+since 2.15.
 """
 
 import os

@@ -21,8 +21,8 @@ def compile_command(
     kfp: Annotated[
         Release,
         typer.Option(
-            help="The oldest Kubeflow Pipelines that runs the file: 2.17 adds a deadline for runs, keeps finished ones for a week "
-            "and refuses images that run as root."
+            help="The oldest Kubeflow Pipelines that the file is for. 2.17 adds a deadline for runs, keeps finished runs for a "
+            "week, and refuses images that run as root."
         ),
     ] = Release.OLDEST,
     s3_endpoint: Annotated[

@@ -53,7 +53,6 @@ class Step:
         volumes: The folders that are mounted for longer than the pod lives.
         disk_limits: The most that its temporary folders on the node's disk may hold, by folder.
         objects: The Secrets and ConfigMaps that it gets.
-        s3_endpoint: The S3 endpoint that the compiled pipeline names; empty without.
     """
 
     name: str
@@ -66,7 +65,6 @@ class Step:
     volumes: tuple[str, ...]
     disk_limits: dict[str, str]
     objects: tuple[ObjectUse, ...]
-    s3_endpoint: str
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,14 @@ class Submission:
         values: The values by parameter.
         missing: The parameters without a value.
         needs: The release of Kubeflow Pipelines that it needs.
+        s3_endpoint: The S3 endpoint that it names; empty without.
     """
 
     steps: tuple[Step, ...]
     values: dict[str, Any]
     missing: tuple[str, ...]
     needs: Needs
+    s3_endpoint: str
 
     def steps_without(self, folder: str) -> list[str]:
         """The steps whose pods mount no volume that holds a folder, so that each would see an empty one of its own."""
@@ -129,13 +129,16 @@ def read_submission(
     with _as_compiled(path):
         spec, *others = yaml.safe_load_all(text)
         pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
+        executors = spec["deploymentSpec"]["executors"]
+        containers = {name: executor["container"] for name, executor in executors.items() if "container" in executor}
         steps = tuple(
-            _read_step(name.removeprefix("exec-"), executor["container"], pods.get(name, {}), values)
-            for name, executor in spec["deploymentSpec"]["executors"].items()
-            if "container" in executor
+            _read_step(name.removeprefix("exec-"), container, pods.get(name, {}), values)
+            for name, container in containers.items()
         )
+        variables = (variable for container in containers.values() for variable in container.get("env", []))
+        s3_endpoint = next((one["value"] for one in variables if one["name"] == _S3_ENDPOINT), "")
         needs = read_needs(text)
-    return Submission(steps, values, tuple(name for name in parameters if name not in values), needs)
+    return Submission(steps, values, tuple(name for name in parameters if name not in values), needs, s3_endpoint)
 
 
 @contextlib.contextmanager
@@ -164,7 +167,6 @@ def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values
         volumes=tuple(volumes),
         disk_limits={limit["mountPath"]: limit.get("sizeLimit", "") for limit in limits},
         objects=tuple(_read_objects(pod)),
-        s3_endpoint=next((one["value"] for one in container.get("env", []) if one["name"] == _S3_ENDPOINT), ""),
     )
 
 

@@ -96,9 +96,7 @@ def test_every_release_understands_the_whole_committed_file(definitions: Definit
 @pytest.mark.slow
 @pytest.mark.xdist_group("releases")
 @pytest.mark.parametrize("release", PUBLISHED)
-def test_only_the_newest_release_understands_the_newest_form(
-    definitions: Definitions, newest_form: str, release: str
-) -> None:
+def test_only_the_newest_release_understands_the_newest_form(definitions: Definitions, newest_form: str, release: str) -> None:
     understood = definitions.read(release, newest_form)
     if release.startswith(Release.NEWEST):
         assert understood["kept"] == list(yaml.safe_load_all(newest_form))
