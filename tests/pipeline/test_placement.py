@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.cluster_objects import s3_keys_for
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline, load_steps, step_tasks
 from pipeline.placement import RUN_DEADLINE_S
 from pipeline.releases import Release
@@ -15,7 +14,6 @@ PODS = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 TASKS = step_tasks(SPEC) | {"conclude": SPEC["root"]["dag"]["tasks"]["conclude"]}
 HOUR_S = 3600
 STORE = "https://s3.example.com"
-KFP_STORES = ("http://seaweedfs.kubeflow:9000", "http://minio-service.kubeflow.svc.cluster.local:9000/")
 
 
 def _pods(platform: dict[str, Any]) -> dict[str, Any]:
@@ -117,23 +115,6 @@ def test_a_compiled_s3_store_is_named_in_every_task() -> None:
         [expected] * len(PODS)
     )
     assert [spec, platform] == [SPEC, PLATFORM]  # and nothing else
-
-
-@pytest.mark.parametrize("store", KFP_STORES)
-def test_kubeflows_own_keys_are_mounted_for_its_own_store(store: str) -> None:
-    _, platform = yaml.safe_load_all(compile_pipeline(s3_endpoint=store))
-    for name, pod in _pods(platform).items():
-        mounted = _mounted(pod)
-        assert mounted.pop("mlpipeline-minio-artifact") == "/etc/hpa-pipeline/mlpipeline-minio-artifact"
-        assert set(mounted) == ({"kaggle"} if name == "exec-ingest" else set())
-
-
-@pytest.mark.parametrize(
-    "store",
-    ["", STORE, "http://seaweedfs.kubeflow.example.com:9000", "http://seaweedfs.other:9000", "http://seaweedfs.kubeflow:80"],
-)
-def test_kubeflows_own_keys_go_to_no_other_store(store: str) -> None:
-    assert s3_keys_for(store).name == "hpa-pipeline-s3-keys"
 
 
 def test_however_the_steps_end_the_last_task_is_told_how() -> None:
