@@ -17,8 +17,8 @@ _CONFIG_MAP = "workflow-controller-configmap"
 # Where Kubeflow Pipelines is installed, if not in the namespace of the pods.
 _KFP_NAMESPACE = "kubeflow"
 # How Argo counts faults. A spot node that is taken away ends its pods in the first way or in the second one.
-_DELETED = "a pod that is deleted, as on a drained or lost node"
-_FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill and a crash"
+_DELETED = "a deleted pod (a drained or lost node)"
+_FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill or a crash"
 _RETRIED = {"Always": (_DELETED, _FAILED), "OnError": (_DELETED,), "OnFailure": (_FAILED,), "OnTransientError": ()}
 # Of templates that name no limit, such as groups of tasks: they must not be tried again too, as all in them would be.
 _WANTED = {"limit": "0", "retryPolicy": "Always"}
@@ -43,45 +43,44 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
     else:
         raise CouldNotLookError(f"there is no ConfigMap {_CONFIG_MAP} in {_KFP_NAMESPACE}: ask who runs Argo (docs/cluster.md)")
     try:
-        strategy = _strategy(_read_defaults(data))
-        if "expression" in strategy:
-            raise CouldNotLookError(f"Argo decides by an expression: {strategy['expression']}")
-        command = f"kubectl -n {installed_in} patch configmap {_CONFIG_MAP} --type merge -p {shlex.quote(_patch(data))}"
+        settings = _read(data)
+        defaults = _template_defaults(settings)
+        strategy = dict(defaults.get("retryStrategy") or {})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):
         raise CouldNotLookError(f"{_CONFIG_MAP} in {installed_in} is not as Argo reads it") from None
+    if "expression" in strategy:
+        raise CouldNotLookError(f"Argo decides by an expression: {strategy['expression']}")
     policy = strategy.get("retryPolicy", "OnFailure")
     retried = _RETRIED.get(policy, ())
     problems = [f"{fault} would end the run" for fault in (_DELETED, _FAILED) if fault not in retried]
     if strategy and str(strategy.get("limit")) != "0":
         problems.append("groups of tasks are tried again too, and a step more often than the pipeline says")
     if problems:
+        defaults["retryStrategy"] = strategy | _WANTED
+        patch = shlex.quote(json.dumps({"data": _write(settings, data)}))
+        command = f"kubectl -n {installed_in} patch configmap {_CONFIG_MAP} --type merge -p {patch}"
         raise FailedError(f"Argo retries by {policy}: {'; '.join(problems)}. `{command}`")
     return "after every fault, and no step more often than the pipeline says"
 
 
-def _read_defaults(data: dict[str, str]) -> dict[str, Any]:
-    """What Argo merges into every workflow. Its configuration is one text, or a text for each key."""
+def _read(data: dict[str, str]) -> dict[str, Any]:
+    """Argo's settings, or of them what it merges into workflows: the ConfigMap has one text, or one for each setting."""
     if "config" in data:
-        defaults = (yaml.safe_load(data["config"]) or {}).get("workflowDefaults")
-    else:
-        defaults = yaml.safe_load(data.get("workflowDefaults", ""))
-    return defaults or {}
+        return yaml.safe_load(data["config"]) or {}
+    return {"workflowDefaults": yaml.safe_load(data.get("workflowDefaults", ""))}
 
 
-def _strategy(defaults: dict[str, Any]) -> dict[str, Any]:
-    strategy: dict[str, Any] = defaults
-    for key in ("spec", "templateDefaults", "retryStrategy"):
-        strategy = strategy.get(key) or {}
-    return strategy
-
-
-def _patch(data: dict[str, str]) -> str:
-    """A merge patch of the ConfigMap with the wanted retries, as JSON. All else stays as it is."""
-    defaults = _read_defaults(data)
-    inner = defaults
-    for key in ("spec", "templateDefaults"):
-        inner[key] = inner = inner.get(key) or {}
-    inner["retryStrategy"] = _strategy(defaults) | _WANTED
+def _write(settings: dict[str, Any], data: dict[str, str]) -> dict[str, str]:
+    """What `_read` has read from `data`, as the ConfigMap has it."""
     if "config" in data:
-        return json.dumps({"data": {"config": yaml.safe_dump(yaml.safe_load(data["config"]) | {"workflowDefaults": defaults})}})
-    return json.dumps({"data": {"workflowDefaults": yaml.safe_dump(defaults)}})
+        return {"config": yaml.safe_dump(settings)}
+    return {name: yaml.safe_dump(value) for name, value in settings.items()}
+
+
+def _template_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part of the settings that Argo merges into each template, made where there is none."""
+    inner = settings
+    for key in ("workflowDefaults", "spec", "templateDefaults"):
+        inner[key] = inner.get(key) or {}
+        inner = inner[key]
+    return inner

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from components.runtime.environment import MOUNTS, load_environment
-from pipeline.cluster_objects import s3_keys_for
-from pipeline.compiled import compile_pipeline, load_steps
+from pipeline.cluster_objects import KAGGLE, KFP_S3_KEYS, S3_KEYS, S3_SETTINGS, s3_keys_for
+from pipeline.compiled import ROOT, compile_pipeline, load_steps
 
 OWN_KEYS = {"AWS_ACCESS_KEY_ID": "own", "AWS_SECRET_ACCESS_KEY": "sesame"}
 NAMESPACE = {
@@ -100,3 +100,11 @@ def test_ingest_alone_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytes
 )
 def test_kubeflows_own_keys_are_for_its_own_store_alone(endpoint: str, is_kubeflows: bool) -> None:
     assert (s3_keys_for(endpoint).name == "mlpipeline-minio-artifact") is is_kubeflows
+
+
+def test_preflights_reader_may_read_every_object() -> None:
+    roles = yaml.safe_load_all((ROOT / "deploy" / "preflight-reader.yaml").read_text(encoding="utf-8"))
+    rules = [rule for role in roles for rule in role["rules"]]
+    allowed = {(rule["resources"][0], name) for rule in rules for name in rule.get("resourceNames", ())}
+    objects = {(f"{known.kind.lower()}s", known.name) for known in (KAGGLE, S3_KEYS, S3_SETTINGS, KFP_S3_KEYS)}
+    assert allowed == objects | {("configmaps", "workflow-controller-configmap")}

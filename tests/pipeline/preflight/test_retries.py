@@ -20,8 +20,8 @@ spec:
   templateDefaults:
     retryStrategy: {limit: '2', retryPolicy: OnError}
 """
-DELETED = "a pod that is deleted, as on a drained or lost node would end the run"
-FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill and a crash would end the run"
+DELETED = "a deleted pod (a drained or lost node) would end the run"
+FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill or a crash would end the run"
 TWICE = "groups of tasks are tried again too"
 
 
@@ -63,6 +63,7 @@ def test_a_fault_that_would_end_the_run_is_told(
         {"artifactRepository": "archiveLogs: true\n", "workflowDefaults": DEFAULTS_2_17},
         {"config": yaml.safe_dump({"instanceID": "cells", "workflowDefaults": yaml.safe_load(DEFAULTS_2_17)})},
         {"config": "instanceID: cells\n"},
+        {"config": "# nothing\n"},
     ],
 )
 def test_the_command_that_it_gives_mends_it_and_changes_nothing_else(
@@ -83,7 +84,7 @@ def test_the_command_that_it_gives_mends_it_and_changes_nothing_else(
 
 def _settings(data: dict[str, str]) -> dict[str, Any]:
     if "config" in data:
-        return dict(yaml.safe_load(data["config"]))
+        return dict(yaml.safe_load(data["config"]) or {})
     return {key: yaml.safe_load(text) for key, text in data.items()}
 
 
