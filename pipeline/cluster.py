@@ -17,7 +17,8 @@ import yaml
 
 from components import __version__
 from pipeline.compiled import PIPELINE_YAML, ROOT
-from pipeline.kfp_client import ClusterError, explained, open_client
+from pipeline.kfp_client import ClusterError, address_of, ask_for_release, explained, open_client
+from pipeline.releases import read_needs
 
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _POLL_S = 5.0
@@ -61,6 +62,7 @@ class Cluster:
     host: str = ""
     namespace: str = ""
     _client: Any = field(init=False, repr=False)
+    _health: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.host and "://" not in self.host:
@@ -69,7 +71,7 @@ class Cluster:
 
     def _connect(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
-            self._client, _ = open_client(self.host, self.namespace)
+            self._client, self._health = open_client(self.host, self.namespace)
         self._namespace = self.namespace or self._client.get_user_namespace() or None
 
     @property
@@ -87,6 +89,17 @@ class Cluster:
         """The address of a run's page."""
         root = os.environ.get("KF_PIPELINES_UI_ENDPOINT") or self.host or os.environ.get("KF_PIPELINES_ENDPOINT") or "/pipeline"
         return f"{root.rstrip('/')}/#/runs/details/{run.run_id}"
+
+    def check_release(self, pipeline_yaml: str) -> str:
+        """Compares the server's release with the one that a compiled pipeline needs.
+
+        Returns:
+            A warning if the server does not tell its release, else nothing.
+
+        Raises:
+            ValueError: If the server is too old.
+        """
+        return read_needs(pipeline_yaml).check(ask_for_release(self._client, self.host, self._health), address_of(self.host))
 
     def upload(self, pipeline_yaml: str) -> Version:
         """Uploads a compiled pipeline as a version of its own, if the server has not got it yet."""

@@ -3,8 +3,10 @@
 import difflib
 import functools
 import graphlib
+import itertools
 import json
 import math
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,21 +16,47 @@ from typing import Any
 import yaml
 
 from components.artifacts.parameters import check_parameters
+from pipeline.releases import Release
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE_YAML = ROOT / "pipeline.yaml"
+_ENDPOINT = re.compile(r"https?://[\w.-]+(:\d+)?/?")
+_REGION = re.compile(r"[a-z0-9-]+")
 
 
-def compile_pipeline() -> str:
-    """Compiles the pipeline. The same code gives the same text."""
+def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s3_region: str = "") -> str:
+    """Compiles the pipeline. The same code and arguments give the same text.
+
+    Args:
+        release: The oldest release of Kubeflow Pipelines that will run it.
+        s3_endpoint: Where s3:// addresses are, as a URL; empty leaves it to the cluster's ConfigMap, as does s3_region.
+        s3_region: Its region.
+
+    Raises:
+        ValueError: If the endpoint is no URL, or the region is none.
+    """
+    if s3_endpoint and not _ENDPOINT.fullmatch(s3_endpoint):
+        raise ValueError(f"--s3-endpoint: expected a URL such as https://s3.example.com:9000. Received: {s3_endpoint}")
+    if s3_region and not _REGION.fullmatch(s3_region):
+        raise ValueError(f"--s3-region: expected a region such as eu-west-1. Received: {s3_region}")
     from kfp import compiler  # noqa: PLC0415 (takes seconds, which --help should not)
 
     from pipeline.pipeline import hpa_pipeline  # noqa: PLC0415
+    from pipeline.placement import add_newest_settings, set_s3  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+    if release == Release.OLDEST and not s3_endpoint and not s3_region:
+        return text
+    comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+    spec, platform = yaml.safe_load_all(text)
+    if release == Release.NEWEST:
+        add_newest_settings(platform)
+    if s3_endpoint or s3_region:
+        set_s3(spec, platform, s3_endpoint, s3_region)
+    return comment + yaml.safe_dump_all([spec, platform])
 
 
 def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 # An access token for the server, in the variable that the kfp command reads, too. Never an option: all can read those.
 TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"
 HEALTH_PATH = "/apis/v2beta1/healthz"
+# The API server tells its release here only, and the web page in front of it tells it by another name.
+_RELEASE_PATH = "/apis/v1beta1/healthz"
+_RELEASE_NAMES = ("tag_name", "apiServerTagName")
 _PORT_FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, and --host http://localhost:8080"
 # What the server's answers mean for who asked.
 _ADVICE = {
@@ -92,6 +95,27 @@ def ask_for_health(client: Any, path: str) -> dict[str, Any]:
         _request_timeout=_ANSWER_TIMEOUT_S,
     )
     return said if isinstance(said, dict) else {}
+
+
+def ask_for_release(client: Any, host: str, health: dict[str, Any]) -> str:
+    """The server's release, such as 2.17.0; empty if it tells none.
+
+    Args:
+        client: From `open_client`, as is health.
+        host: The server's address.
+        health: What it says of its health.
+
+    Raises:
+        ClusterError: If it does not answer.
+    """
+    try:
+        with explained(host):
+            health = health | ask_for_health(client, _RELEASE_PATH)
+    except ClusterError as error:
+        if error.status != 404:
+            raise
+    told = next((str(health[name]) for name in _RELEASE_NAMES if health.get(name)), "")
+    return "" if told == "unknown" else told
 
 
 def _knock(host: str) -> None:

@@ -8,7 +8,7 @@ from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
 from components.train.component import train
-from pipeline.placement import GKE_T4_NODES, pipeline_config, place
+from pipeline.placement import GKE_T4_NODES, place
 
 PIPELINE_NAME = "hpa-pipeline"
 
@@ -17,7 +17,6 @@ PIPELINE_NAME = "hpa-pipeline"
     name=PIPELINE_NAME,
     display_name="Human Protein Atlas image classification",
     description="Learns which of 28 protein locations a four-filter confocal image of cells shows.",
-    pipeline_config=pipeline_config(),
 )
 def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     source: str,

@@ -4,23 +4,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from kfp import kubernetes
-from kfp.dsl import PipelineConfig, PipelineTask
+from kfp.dsl import PipelineTask
+
+from components.runtime.environment import POD_PREFIX
+from pipeline.cluster_objects import KAGGLE, S3_KEYS, S3_SETTINGS, ClusterObject, s3_keys_for
 
 # A constant: the backend silently drops a GPU count that is a pipeline parameter, and training would run on the CPU.
 NUM_GPUS = 1
 GPU_RESOURCE = "nvidia.com/gpu"
 # The labels of the nodes that have the GPU, by default: T4 nodes as Google Kubernetes Engine labels them.
 GKE_T4_NODES = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
-# The Kubernetes secret with Kaggle's credentials, each key named as its environment variable. Without it, sources that ask for
-# no credentials still work.
-KAGGLE_SECRET = "kaggle"
-KAGGLE_KEYS = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
 
 _HOUR_S = 3600
-# No run takes longer: one that waits for a GPU node that never comes would keep scheduled runs from starting.
+# The longest that a run takes, waits for nodes included: it would keep scheduled runs from starting.
 RUN_DEADLINE_S = 7 * 24 * _HOUR_S
-# How long the pods of a finished run stay, and their logs with them.
-KEPT_S = 7 * 24 * _HOUR_S
+# How long the pods of a finished run stay, and their logs with them. All three: what the server sets by default for runs that
+# succeed or fail wins over what a file says for both.
+_KEPT = dict.fromkeys(("resourceTtlOnCompletion", "resourceTtlOnSuccess", "resourceTtlOnFailure"), 7 * 24 * _HOUR_S)
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,10 @@ RESOURCES = {
 }
 
 
-def pipeline_config() -> PipelineConfig:
-    """How long a run may take, and how long what it leaves on the cluster stays."""
-    return PipelineConfig(active_deadline_seconds=RUN_DEADLINE_S, ttl_seconds_after_finished=KEPT_S)
-
-
 def place(gpu_node_selector: Any, **tasks: PipelineTask) -> None:
-    """Gives each task its resources, training its GPU, and ingest Kaggle's credentials.
+    """Gives each task its resources and what the namespace has for S3, training its GPU, and ingest Kaggle's credentials.
 
-    The object store needs no secret: on Google Cloud the run's service account has access by workload identity.
+    Only settings that every release since the oldest knows; `add_newest_settings` adds the others.
 
     Args:
         gpu_node_selector: The pipeline's parameter: labels of the GPU nodes.
@@ -72,15 +67,52 @@ def place(gpu_node_selector: Any, **tasks: PipelineTask) -> None:
         # KFP's cache goes by artifact ids and would return stale verdicts; steps find their own outputs by content.
         task.set_caching_options(enable_caching=False)
         task.set_display_name(name)
-        # The images name a user that is a number and not root. None is named here: some clusters give each namespace its own.
-        kubernetes.set_security_context(task, run_as_non_root=True)
+        _mount(task, S3_SETTINGS)
+        _mount(task, S3_KEYS)
     train = tasks["train"]
     train.set_accelerator_type(GPU_RESOURCE).set_accelerator_limit(NUM_GPUS)
     kubernetes.add_node_selector_json(train, gpu_node_selector)
     kubernetes.add_toleration(train, key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")
     # What libraries of several GPUs exchange data through: a container has 64 MB of it by default.
     kubernetes.empty_dir_mount(train, "shared-memory", "/dev/shm", medium="Memory", size_limit="2Gi")
-    kubernetes.use_secret_as_env(tasks["ingest"], KAGGLE_SECRET, {key: key for key in KAGGLE_KEYS}, optional=True)
+    _mount(tasks["ingest"], KAGGLE)
+
+
+def add_newest_settings(platform: dict[str, Any]) -> None:
+    """Adds what the newest release alone knows to the second document of a compiled pipeline.
+
+    The run gets a deadline, finished runs stay for longer than the server's default, and Kubernetes refuses to start a step as
+    root. (The images name a user that is not root anyway. None is named here: some clusters give each namespace its own.)
+    """
+    kubernetes_platform = platform["platforms"]["kubernetes"]
+    kubernetes_platform["pipelineConfig"] = {"activeDeadlineSeconds": RUN_DEADLINE_S, **_KEPT}
+    for pod in kubernetes_platform["deploymentSpec"]["executors"].values():
+        pod["securityContext"] = {"runAsNonRoot": True}
+
+
+def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region: str) -> None:
+    """Names the S3 endpoint and region in the two documents of a compiled pipeline; empty ones are left to the ConfigMap.
+
+    Kubeflow Pipelines' own keys are mounted instead of those for S3 where the endpoint is its own store.
+    """
+    settings = {f"{POD_PREFIX}AWS_ENDPOINT_URL": endpoint, f"{POD_PREFIX}AWS_REGION": region}
+    for executor in spec["deploymentSpec"]["executors"].values():
+        executor["container"]["env"] = [{"name": name, "value": value} for name, value in settings.items() if value]
+    keys = s3_keys_for(endpoint)
+    for pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        for volume in pod["secretAsVolume"]:
+            if volume["secretName"] == S3_KEYS.name:
+                volume |= {
+                    "secretName": keys.name,
+                    "secretNameParameter": {"runtimeValue": {"constant": keys.name}},
+                    "mountPath": keys.mount_path,
+                }
+
+
+def _mount(task: PipelineTask, wanted: ClusterObject) -> None:
+    """Mounts a Secret or a ConfigMap, without which the task starts too."""
+    mount = {"Secret": kubernetes.use_secret_as_volume, "ConfigMap": kubernetes.use_config_map_as_volume}[wanted.kind]
+    mount(task, wanted.name, wanted.mount_path, optional=True)
 
 
 def _limit(task: PipelineTask, wanted: Resources) -> None:

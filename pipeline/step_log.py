@@ -39,7 +39,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         if log := cluster.pod_log(namespace, workflow, number, _NUM_LINES):
             return log
         reason = f"{cluster.name} has no pod of it in the namespace {namespace}"
-        root = root or cluster.config_value("kfp-launcher", "defaultPipelineRoot", namespace)
+        root = root or (cluster.config_map("kfp-launcher", namespace) or {}).get("defaultPipelineRoot", "")
     except CouldNotLookError as error:
         reason = str(error)
     if "://" in root:

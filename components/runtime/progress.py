@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
+from components.runtime.environment import load_environment
 from components.runtime.termination import ended_by_sigterm
 
 # The environment variable in which a local runner gives its process id.
@@ -26,12 +27,13 @@ _LOGGER = logging.getLogger("components")
 
 @contextlib.contextmanager
 def step_log(step: str) -> Iterator[None]:
-    """Logs a step as `command_log` does, and ends this process when its parent is gone.
+    """Logs a step as `command_log` does, with the environment variables that the cluster gives to it.
 
-    A runner that was killed must not leave a training behind.
+    Also ends this process when its parent is gone: a runner that was killed must not leave a training behind.
     """
     # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
     exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
+    load_environment()
     with command_log(step):
         yield
 

@@ -9,6 +9,7 @@ from pipeline.commands.output import console, fail, reported
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline
 from pipeline.container_images import read_digests, with_images
 from pipeline.named_files import refuse_folder, refuse_missing_folder
+from pipeline.releases import Release
 
 
 def compile_command(
@@ -17,6 +18,17 @@ def compile_command(
     registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
     digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
+    kfp: Annotated[
+        Release,
+        typer.Option(
+            help="The oldest Kubeflow Pipelines that the file is for. 2.17 adds a deadline for runs, keeps finished runs for a "
+            "week, and refuses images that run as root."
+        ),
+    ] = Release.OLDEST,
+    s3_endpoint: Annotated[
+        str, typer.Option(help="The URL that s3:// addresses are on; empty leaves it to the cluster's ConfigMap.")
+    ] = "",
+    s3_region: Annotated[str, typer.Option(help="Its region; empty leaves it to the ConfigMap.")] = "",
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
@@ -26,7 +38,7 @@ def compile_command(
         refuse_folder(output, "--output")
         refuse_missing_folder(output, "--output")
         pinned = read_digests(digests) if digests else None  # before what takes seconds
-        text = with_images(compile_pipeline(), registry, tag, pinned)
+        text = with_images(compile_pipeline(kfp, s3_endpoint, s3_region), registry, tag, pinned)
         is_current = output.is_file() and output.read_text(encoding="utf-8") == text
         if check and not is_current:
             fail(f"{output.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")

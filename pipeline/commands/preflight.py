@@ -16,7 +16,7 @@ from pipeline.commands.options import HOST_VARIABLES, Digests, File, Registry, T
 from pipeline.commands.output import reported
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.container_images import read_digests
-from pipeline.preflight import data, pods, registry, server
+from pipeline.preflight import data, objects, pods, registry, retries, server
 from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, begin, run_checks
 from pipeline.preflight.kubernetes_api import open_cluster
 from pipeline.preflight.submission import Submission, read_submission
@@ -75,11 +75,12 @@ def _checks(submission: Submission, host: str, namespace: str, context: str, tim
     cluster = begin(lambda: open_cluster(context))
     return {
         "parameters": lambda: _check_parameters(submission),
-        "API server": lambda: server.check_server(host, namespace),
+        "API server": lambda: server.check_server(submission, host, namespace),
         "images": lambda: registry.check_images(submission),
         "GPU nodes": lambda: pods.check_gpu_nodes(submission, cluster.result()),
         "room on nodes": lambda: pods.check_room(submission, cluster.result()),
-        "secrets": lambda: pods.check_secrets(submission, cluster.result(), namespace),
+        "retries": lambda: retries.check_retries(cluster.result(), namespace),
+        "secrets": lambda: objects.check_objects(submission, cluster.result(), namespace),
         "source": lambda: data.check_source(submission, size),
         "weights": lambda: data.check_weights(submission),
         "data and models": lambda: data.check_places(submission, ask_timeout_s),

@@ -71,7 +71,13 @@ def read_given(arguments: list[str], file: Path, registry: str, tag: str, digest
 
 
 def uploaded(cluster: Cluster, text: str) -> Version:
-    """Uploads the compiled pipeline, and says whether the server had it already."""
+    """Uploads the compiled pipeline, and says whether the server had it already.
+
+    Raises:
+        ValueError: If the server is older than the pipeline needs.
+    """
+    if warning := cluster.check_release(text):
+        console.print(warning, style="yellow")
     version = cluster.upload(text)
     console.print(f"Version {version.name} of the pipeline {'is uploaded' if version.is_new else 'was there already'}.")
     return version

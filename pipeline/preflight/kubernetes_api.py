@@ -1,4 +1,4 @@
-"""The cluster as its Kubernetes API shows it: its nodes, and the secrets, settings and pods in a namespace."""
+"""The cluster as its Kubernetes API shows it: its nodes, and the Secrets, ConfigMaps and pods in a namespace."""
 
 import contextlib
 import os
@@ -59,26 +59,26 @@ class Cluster:
             listed = self.api.list_node(_request_timeout=_TIMEOUT_S).items
         return [_read_node(node) for node in listed if _is_open(node)]
 
-    def secret_keys(self, name: str, namespace: str) -> set[str] | None:
-        """The keys of a secret, without their values; None where there is no such secret."""
+    def keys(self, kind: str, name: str, namespace: str) -> set[str] | None:
+        """The keys of a Secret or a ConfigMap, without their values; None where there is no such object."""
+        data = self._data(kind, name, namespace)
+        return None if data is None else set(data)
+
+    def config_map(self, name: str, namespace: str) -> dict[str, str] | None:
+        """A ConfigMap's values by key; None where there is no such ConfigMap."""
+        return self._data("ConfigMap", name, namespace)
+
+    def _data(self, kind: str, name: str, namespace: str) -> dict[str, str] | None:
         from kubernetes.client import ApiException  # noqa: PLC0415
 
-        with _explained(self.name, f"read secrets in the namespace {namespace}"):
+        read = {"Secret": self.api.read_namespaced_secret, "ConfigMap": self.api.read_namespaced_config_map}[kind]
+        with _explained(self.name, f"read the {kind} {name} in the namespace {namespace}"):
             try:
-                secret = self.api.read_namespaced_secret(name, namespace, _request_timeout=_TIMEOUT_S)
+                return read(name, namespace, _request_timeout=_TIMEOUT_S).data or {}
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
-        return set(secret.data or {})
-
-    def config_value(self, name: str, key: str, namespace: str) -> str:
-        """A value of a ConfigMap; empty where there is no such ConfigMap or key."""
-        with _explained(self.name, f"list ConfigMaps in the namespace {namespace}"):
-            listed = self.api.list_namespaced_config_map(
-                namespace, field_selector=f"metadata.name={name}", _request_timeout=_TIMEOUT_S
-            )
-        return next((found.data.get(key, "") for found in listed.items if found.data), "")
 
     def pod_log(self, namespace: str, workflow: str, number: str, num_lines: int) -> str:
         """The end of the log of a workflow's pod; empty where there is no such pod.

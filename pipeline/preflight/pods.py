@@ -1,4 +1,4 @@
-"""Whether the cluster has nodes that the pods fit on, and the secrets that they get."""
+"""Whether the cluster has nodes that the pods fit on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -99,31 +99,3 @@ def check_room(submission: Submission, cluster: Cluster) -> str:
 
 def _fits(wanted: Mapping[str, str], node: Node) -> bool:
     return all(node.has(name) >= quantity(text) for name, text in wanted.items())
-
-
-def check_secrets(submission: Submission, cluster: Cluster, namespace: str) -> str:
-    """Looks whether the secrets are there that pods get, with their keys. Values are never looked at."""
-    is_kaggle = str(submission.values.get("source", "")).startswith("kaggle:")
-    seen, absent = [], []
-    for use in sorted({use for step in submission.steps for use in step.secrets}, key=lambda use: use.name):
-        keys = cluster.secret_keys(use.name, namespace)
-        if keys is None:
-            absent.append(use)
-        elif is_kaggle and use.is_optional and not set(use.keys) & keys:
-            raise FailedError(f"the secret {use.name} has none of the keys {', '.join(use.keys)}")
-        elif not use.is_optional and not set(use.keys) <= keys:
-            raise FailedError(f"the secret {use.name} lacks {', '.join(sorted(set(use.keys) - keys))}")
-        else:
-            seen.append(use.name)
-    for use in absent:
-        if is_kaggle or not use.is_optional:
-            literals = " ".join(f"--from-literal={key}=..." for key in use.keys[:1])
-            raise FailedError(
-                f"there is no secret {use.name} in the namespace {namespace}. "
-                f"`kubectl -n {namespace} create secret generic {use.name} {literals}` (docs/cluster.md)"
-            )
-    if absent:
-        return f"{', '.join(use.name for use in absent)} is not there, and this source needs none"
-    if not seen and is_kaggle:
-        raise FailedError("no step gets a secret, and the source is Kaggle: compile the pipeline anew")
-    return f"{', '.join(seen)} in {namespace}" if seen else "no step gets one"

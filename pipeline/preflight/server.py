@@ -1,18 +1,14 @@
-"""Whether the pipelines' own server is there, and is one that can run the pipeline."""
+"""Whether Kubeflow Pipelines' own server is there, and is one that can run the pipeline."""
 
-from typing import Any
-
-from pipeline.kfp_client import ClusterError, ask_for_health, explained, open_client
+from pipeline.kfp_client import ClusterError, address_of, ask_for_release, explained, open_client
 from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.submission import Submission
 
 _TIMEOUT_S = 15.0
-# The server says its version here only, and the web page before it by another name.
-_VERSION_PATH = "/apis/v1beta1/healthz"
-_VERSION_NAMES = ("tag_name", "apiServerTagName")
 
 
-def check_server(host: str, namespace: str) -> str:
-    """Asks the Kubeflow Pipelines API for its health, its version, and for something that needs to be signed in."""
+def check_server(submission: Submission, host: str, namespace: str) -> str:
+    """Asks the Kubeflow Pipelines API for its health and its release, and for something that needs to be signed in."""
     if not host:
         raise CouldNotLookError(
             "no address is given. Say --host, such as --host http://localhost:8080 with "
@@ -25,20 +21,13 @@ def check_server(host: str, namespace: str) -> str:
                 f"{host} is the web page, and the API server behind it does not answer: "
                 f"see `kubectl -n {namespace} get pods -l app=ml-pipeline`"
             )
-        version = _version(client, host, health)
+        release = ask_for_release(client, host, health)
         with explained(host):
             where = {"namespace": namespace} if health.get("multi_user") else {}
             client.experiments.experiment_service_list_experiments(page_size=1, _request_timeout=_TIMEOUT_S, **where)
-    except ClusterError as error:
+        warning = submission.needs.check(release, address_of(host))
+    except (ClusterError, ValueError) as error:
         raise FailedError(str(error)) from None
-    return f"{host} answers: Kubeflow Pipelines {version or 'that does not say its version'}"
-
-
-def _version(client: Any, host: str, health: dict[str, Any]) -> str:
-    try:
-        with explained(host):
-            health = health | ask_for_health(client, _VERSION_PATH)
-    except ClusterError as error:
-        if error.status != 404:
-            raise
-    return next((health[name] for name in _VERSION_NAMES if health.get(name)), "")
+    if warning:
+        raise CouldNotLookError(warning)
+    return f"{host} answers: Kubeflow Pipelines {release}"

@@ -8,15 +8,31 @@ from typing import Any
 
 import yaml
 
+from components.runtime.environment import POD_PREFIX
+from pipeline.cluster_objects import KAGGLE, KFP_S3_KEYS, S3_KEYS, S3_SETTINGS
 from pipeline.compiled import load_parameters, parse_arguments
 from pipeline.container_images import with_images
 from pipeline.named_files import read_compiled
+from pipeline.releases import Needs, read_needs
+
+# How a pod gets a Secret or a ConfigMap, and how the fields of that begin.
+_OBJECT_FIELDS = {
+    "secretAsEnv": "secret",
+    "secretAsVolume": "secret",
+    "imagePullSecret": "secret",
+    "configMapAsEnv": "configMap",
+    "configMapAsVolume": "configMap",
+}
+_KINDS = {"secret": "Secret", "configMap": "ConfigMap"}
+_KEYS = {known.name: known.keys for known in (KAGGLE, S3_KEYS, S3_SETTINGS, KFP_S3_KEYS)}
+_S3_ENDPOINT = f"{POD_PREFIX}AWS_ENDPOINT_URL"
 
 
 @dataclass(frozen=True)
-class SecretUse:
-    """A Kubernetes secret that a pod gets, and the keys that it must have. A pod starts without an optional one."""
+class ObjectUse:
+    """A Secret or a ConfigMap that a pod gets, and the keys that the step reads. A pod starts without an optional one."""
 
+    kind: str
     name: str
     keys: tuple[str, ...]
     is_optional: bool
@@ -36,7 +52,7 @@ class Step:
         tolerations: The taints that it tolerates, as Kubernetes writes them.
         volumes: The folders that are mounted for longer than the pod lives.
         disk_limits: The most that its temporary folders on the node's disk may hold, by folder.
-        secrets: The secrets that it gets.
+        objects: The Secrets and ConfigMaps that it gets.
     """
 
     name: str
@@ -48,16 +64,26 @@ class Step:
     tolerations: tuple[dict[str, str], ...]
     volumes: tuple[str, ...]
     disk_limits: dict[str, str]
-    secrets: tuple[SecretUse, ...]
+    objects: tuple[ObjectUse, ...]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A compiled pipeline with the values of its parameters, given or by default. `missing` are those without a value."""
+    """A compiled pipeline with the values of its parameters, given or by default.
+
+    Attributes:
+        steps: What each step's pod asks for.
+        values: The values by parameter.
+        missing: The parameters without a value.
+        needs: The release of Kubeflow Pipelines that it needs.
+        s3_endpoint: The S3 endpoint that it names; empty without.
+    """
 
     steps: tuple[Step, ...]
     values: dict[str, Any]
     missing: tuple[str, ...]
+    needs: Needs
+    s3_endpoint: str
 
     def steps_without(self, folder: str) -> list[str]:
         """The steps whose pods mount no volume that holds a folder, so that each would see an empty one of its own."""
@@ -103,12 +129,16 @@ def read_submission(
     with _as_compiled(path):
         spec, *others = yaml.safe_load_all(text)
         pods = others[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if others else {}
+        executors = spec["deploymentSpec"]["executors"]
+        containers = {name: executor["container"] for name, executor in executors.items() if "container" in executor}
         steps = tuple(
-            _read_step(name.removeprefix("exec-"), executor["container"], pods.get(name, {}), values)
-            for name, executor in spec["deploymentSpec"]["executors"].items()
-            if "container" in executor
+            _read_step(name.removeprefix("exec-"), container, pods.get(name, {}), values)
+            for name, container in containers.items()
         )
-    return Submission(steps, values, tuple(name for name in parameters if name not in values))
+        variables = (variable for container in containers.values() for variable in container.get("env", []))
+        s3_endpoint = next((one["value"] for one in variables if one["name"] == _S3_ENDPOINT), "")
+        needs = read_needs(text)
+    return Submission(steps, values, tuple(name for name in parameters if name not in values), needs, s3_endpoint)
 
 
 @contextlib.contextmanager
@@ -136,7 +166,7 @@ def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values
         tolerations=tuple(pod.get("tolerations", [])),
         volumes=tuple(volumes),
         disk_limits={limit["mountPath"]: limit.get("sizeLimit", "") for limit in limits},
-        secrets=tuple(_read_secrets(pod)),
+        objects=tuple(_read_objects(pod)),
     )
 
 
@@ -148,14 +178,12 @@ def _read_node_selector(selector: dict[str, Any], values: dict[str, Any]) -> dic
     return labels | (values.get(parameter) or given.get("runtimeValue", {}).get("constant") or {})
 
 
-def _read_secrets(pod: dict[str, Any]) -> list[SecretUse]:
-    uses = []
-    for kind in ("secretAsEnv", "secretAsVolume", "imagePullSecret"):
-        for use in pod.get(kind, []):
-            name = use.get("secretName") or _constant(use["secretNameParameter"])
-            keys = tuple(key["secretKey"] for key in use.get("keyToEnv", []))
-            uses.append(SecretUse(name, keys, use.get("optional", False)))
-    return uses
+def _read_objects(pod: dict[str, Any]) -> Iterator[ObjectUse]:
+    for field, kind in _OBJECT_FIELDS.items():
+        for use in pod.get(field, []):
+            name = use.get(f"{kind}Name") or _constant(use[f"{kind}NameParameter"])
+            keys = tuple(key[f"{kind}Key"] for key in use.get("keyToEnv", []))  # a volume has all keys
+            yield ObjectUse(_KINDS[kind], name, keys or _KEYS.get(name, ()), use.get("optional", False))
 
 
 def _constant(value: dict[str, Any]) -> str:

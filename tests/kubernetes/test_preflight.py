@@ -7,7 +7,9 @@ import pytest
 from pipeline.compiled import PIPELINE_YAML, ROOT
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Cluster
-from pipeline.preflight.pods import check_gpu_nodes, check_room, check_secrets
+from pipeline.preflight.objects import check_objects
+from pipeline.preflight.pods import check_gpu_nodes, check_room
+from pipeline.preflight.retries import check_retries
 from pipeline.preflight.submission import Submission, read_submission
 from tests.kubernetes.control_plane import ADMIN, READER, ControlPlane
 from tests.pipeline.conftest import GPU_TAINT, T4, gpu_node, node
@@ -89,13 +91,13 @@ def test_small_nodes_have_no_room(add_nodes: AddNodes, open_as: OpenAs) -> None:
 
 def test_kaggle_secret_is_looked_for(plane: ControlPlane, open_as: OpenAs) -> None:
     submission, cluster = _submission("source=kaggle:cells"), open_as(ADMIN)
-    with pytest.raises(FailedError, match="there is no secret kaggle in the namespace kubeflow"):
-        check_secrets(submission, cluster, "kubeflow")
+    with pytest.raises(FailedError, match="there is no Secret kaggle in the namespace kubeflow"):
+        check_objects(submission, cluster, "kubeflow")
     plane.apply({**KAGGLE_SECRET, "stringData": {"token": "sesame"}})
-    with pytest.raises(FailedError, match="the secret kaggle has none of the keys KAGGLE_API_TOKEN"):
-        check_secrets(submission, cluster, "kubeflow")
+    with pytest.raises(FailedError, match="the Secret kaggle lacks KAGGLE_API_TOKEN"):
+        check_objects(submission, cluster, "kubeflow")
     plane.apply({**KAGGLE_SECRET, "stringData": {"KAGGLE_API_TOKEN": "sesame"}})
-    assert check_secrets(submission, cluster, "kubeflow") == "kaggle in kubeflow"
+    assert check_objects(submission, cluster, "kubeflow") == "kaggle in kubeflow"
     plane.run("-n", "kubeflow", "delete", "secret", "kaggle")
 
 
@@ -104,7 +106,7 @@ def test_user_without_rights_is_told_which_are_missing(open_as: OpenAs) -> None:
     with pytest.raises(CouldNotLookError, match="you may not list nodes on test-cluster"):
         check_gpu_nodes(_submission("source=synthetic:40"), cluster)
     with pytest.raises(CouldNotLookError, match="you may not read secrets in the namespace kubeflow on test-cluster"):
-        check_secrets(_submission("source=kaggle:cells"), cluster, "kubeflow")
+        check_objects(_submission("source=kaggle:cells"), cluster, "kubeflow")
 
 
 @pytest.mark.usefixtures("read_as_reader")
@@ -113,5 +115,5 @@ def test_preflight_reader_role_is_enough(plane: ControlPlane, add_nodes: AddNode
     plane.apply({**KAGGLE_SECRET, "stringData": {"KAGGLE_API_TOKEN": "sesame"}})
     cluster = open_as(READER)
     assert check_gpu_nodes(_submission("source=synthetic:40"), cluster) == "1 node for train"
-    assert check_secrets(_submission("source=kaggle:cells"), cluster, "kubeflow") == "kaggle in kubeflow"
+    assert check_objects(_submission("source=kaggle:cells"), cluster, "kubeflow") == "kaggle in kubeflow"
     plane.run("-n", "kubeflow", "delete", "secret", "kaggle")

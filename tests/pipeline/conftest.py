@@ -12,6 +12,7 @@ from kubernetes.config import kube_config
 
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.container_images import with_images
+from pipeline.placement import set_s3
 from pipeline.preflight.kubernetes_api import Cluster, open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 from tests.pipeline.kfp_server import KfpServer, running_kfp_server
@@ -19,9 +20,9 @@ from tests.pipeline.preflight.loopback import Answer, Loopback, serving
 
 T4 = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
-KAGGLE_KEYS = ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY")
 NODES_PATH = "/api/v1/nodes"
 SECRET_PATH = "/api/v1/namespaces/kubeflow/secrets/kaggle"
+ARGO_PATH = "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configmap"
 
 MakeFile = Callable[..., Path]
 MakeSubmission = Callable[..., Submission]
@@ -64,13 +65,15 @@ def make_file(tmp_path: Path, _compiled: list[dict[str, Any]]) -> MakeFile:
     `pods` are Kubernetes settings of the compiled pipeline by step, which stand in place of those that are there.
     """
 
-    def make(registry: str = "", pods: dict[str, dict[str, Any]] | None = None) -> Path:
+    def make(registry: str = "", pods: dict[str, dict[str, Any]] | None = None, s3_endpoint: str = "") -> Path:
         spec, platform = copy.deepcopy(_compiled)
         for executor in spec["deploymentSpec"]["executors"].values():
             executor["container"]["image"] = f"{registry or 'hpa-pipeline'}/{executor['container']['image'].partition('/')[2]}"
         executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         for step, settings in (pods or {}).items():
             executors.setdefault(f"exec-{step}", {}).update(settings)
+        if s3_endpoint:
+            set_s3(spec, platform, s3_endpoint, "")
         path = tmp_path / "cluster.yaml"
         path.write_text("\n---\n".join(map(json.dumps, (spec, platform))))  # which is YAML too, and quick to write
         return path
@@ -82,17 +85,21 @@ def make_file(tmp_path: Path, _compiled: list[dict[str, Any]]) -> MakeFile:
 def make_submission(make_file: MakeFile) -> MakeSubmission:
     """What `make_file` makes, with arguments."""
 
-    def make(*arguments: str, registry: str = "", pods: dict[str, dict[str, Any]] | None = None) -> Submission:
-        return read_submission(make_file(registry, pods), list(arguments))
+    def make(*arguments: str, **settings: Any) -> Submission:
+        return read_submission(make_file(**settings), list(arguments))
 
     return make
 
 
-def with_kaggle_secret(is_optional: bool = True) -> dict[str, dict[str, Any]]:
-    """An ingest that gets Kaggle's credentials."""
-    keys = [{"secretKey": key, "envVar": key} for key in KAGGLE_KEYS]
-    name = {"secretName": "kaggle", "secretNameParameter": {"runtimeValue": {"constant": "kaggle"}}}
-    return {"ingest": {"secretAsEnv": [{"keyToEnv": keys, "optional": is_optional, **name}]}}
+def config_map(**data: str) -> Answer:
+    """The answer to a question for a ConfigMap."""
+    return Answer(body={"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "asked-for"}, "data": data})
+
+
+def secret(*keys: str) -> Answer:
+    """The answer to a question for a Secret."""
+    data = dict.fromkeys(keys, "c2VzYW1l")
+    return Answer(body={"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "asked-for"}, "data": data})
 
 
 def node(

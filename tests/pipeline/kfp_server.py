@@ -114,11 +114,12 @@ def recorded_run(state: str) -> dict[str, Any]:
 
 @dataclass
 class KfpServer:
-    """What the server knows. `token` is asked for if there is one; `forbids` refuses whoever has it."""
+    """What the server knows. `token` is asked for if there is one; `forbids` refuses whoever has it; `release` may be empty."""
 
     address: str = ""
     token: str = ""
     forbids: bool = False
+    release: str = "2.17.0"
     page_size: int = 2
     # How each new run ends: SUCCEEDED, FAILED or CANCELED; or RUNNING, until a test says otherwise.
     run_state: str = "SUCCEEDED"
@@ -143,6 +144,7 @@ class KfpServer:
         root = "/apis/v2beta1"
         return {
             f"GET {root}/healthz": lambda query: {"multi_user": False},
+            "GET /apis/v1beta1/healthz": lambda query: {"tag_name": self.release} if self.release else {},
             f"GET {root}/experiments": lambda query: self._page("experiments", self.experiments, query),
             f"POST {root}/experiments": self._create_experiment,
             f"GET {root}/pipelines": lambda query: self._page("pipelines", self.pipelines, query),

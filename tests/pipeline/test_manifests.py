@@ -1,4 +1,4 @@
-"""What Kubernetes is given, by the schemas of Kubernetes: the pods of pipeline.yaml, and the manifests of the documentation."""
+"""What Kubernetes is given, by its own schemas: pods with all that `compile` may add, and the documented manifests."""
 
 import re
 from typing import Any
@@ -7,10 +7,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.compiled import PIPELINE_YAML, ROOT
+from pipeline.compiled import ROOT, compile_pipeline
+from pipeline.releases import Release
 
 KUBERNETES = "1.34"
-SPEC, PLATFORM = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
+SPEC, PLATFORM = yaml.safe_load_all(compile_pipeline(Release.NEWEST, "https://s3.example.com", "eu-west-1"))
 PODS: dict[str, Any] = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 FILES = sorted({*ROOT.glob("docs/*.yaml"), *ROOT.glob("deploy/**/*.yaml"), *ROOT.glob("docs/*.md")})
 # A quantity as the Kubernetes API reads it: the schema knows only that it is text.
@@ -18,23 +19,23 @@ QUANTITY = re.compile(r"\d+(\.\d+)?([EPTGMk]|[EPTGM]i|Ki|m)?")
 
 
 def _pod(name: str) -> dict[str, Any]:
-    """A pod with what pipeline.yaml says of a task, put where KFP's driver puts it."""
+    """A pod with what the compiled pipeline says of a task, put where KFP's driver puts it."""
     container = SPEC["deploymentSpec"]["executors"][name]["container"]
     resources, placed = container["resources"], PODS[name]
     limits = {"cpu": resources["resourceCpuLimit"], "memory": resources["resourceMemoryLimit"]}
     if gpu := resources.get("accelerator"):
         limits[gpu["resourceType"]] = gpu["resourceCount"]
-    secrets = [
-        {
-            "name": key["envVar"],
-            "valueFrom": {
-                "secretKeyRef": {"name": secret["secretName"], "key": key["secretKey"], "optional": secret["optional"]}
-            },
-        }
-        for secret in placed.get("secretAsEnv", [])
-        for key in secret["keyToEnv"]
+    env = [{"name": one["name"], "value": one["value"]} for one in container.get("env", [])]
+    mounts = [(mount["volumeName"], mount["mountPath"]) for mount in placed["emptyDirMounts"]]
+    volumes: list[dict[str, Any]] = [
+        {"name": mount["volumeName"], "emptyDir": {key: mount[key] for key in ("medium", "sizeLimit") if key in mount}}
+        for mount in placed["emptyDirMounts"]
     ]
-    mounts = placed["emptyDirMounts"]
+    for kind, source, key in (("secret", "secret", "secretName"), ("configMap", "configMap", "name")):
+        for volume in placed.get(f"{kind}AsVolume", []):
+            name = volume[f"{kind}Name"]
+            mounts.append((name, volume["mountPath"]))
+            volumes.append({"name": name, source: {key: name, "optional": volume["optional"]}})
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -48,22 +49,16 @@ def _pod(name: str) -> dict[str, Any]:
                     "name": "main",
                     "image": container["image"],
                     "command": container["command"],
-                    "env": secrets,
+                    "env": env,
                     "resources": {
                         "requests": {"cpu": resources["resourceCpuRequest"], "memory": resources["resourceMemoryRequest"]},
                         "limits": limits,
                     },
                     "securityContext": placed["securityContext"],
-                    "volumeMounts": [{"name": mount["volumeName"], "mountPath": mount["mountPath"]} for mount in mounts],
+                    "volumeMounts": [{"name": name, "mountPath": path} for name, path in mounts],
                 }
             ],
-            "volumes": [
-                {
-                    "name": mount["volumeName"],
-                    "emptyDir": {key: mount[key] for key in ("medium", "sizeLimit") if key in mount},
-                }
-                for mount in mounts
-            ],
+            "volumes": volumes,
         },
     }
 
@@ -74,7 +69,8 @@ def test_kubernetes_takes_the_pod_of_each_task(name: str) -> None:
     kubernetes_validate.validate(pod, KUBERNETES, strict=True)
     (container,) = pod["spec"]["containers"]
     quantities = [*container["resources"]["requests"].values(), *container["resources"]["limits"].values()]
-    quantities += [volume["emptyDir"]["sizeLimit"] for volume in pod["spec"]["volumes"]]
+    quantities += [volume["emptyDir"]["sizeLimit"] for volume in pod["spec"]["volumes"] if "emptyDir" in volume]
+    assert len({volume["name"] for volume in pod["spec"]["volumes"]}) == len(pod["spec"]["volumes"])
     assert [quantity for quantity in quantities if not QUANTITY.fullmatch(quantity)] == []
     for toleration in pod["spec"]["tolerations"]:
         assert toleration["operator"] in ("Exists", "Equal")

@@ -24,6 +24,13 @@ def test_lines_name_the_step_and_the_last_one_the_time(capsys: pytest.CaptureFix
     assert "not shown" not in "".join(lines)
 
 
+def test_a_step_has_the_variables_that_the_cluster_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("HPA_AWS_REGION", "eu-west-1")
+    with step_log("ingest"):
+        assert os.environ["AWS_REGION"] == "eu-west-1"
+
+
 def test_a_step_that_fails_does_not_say_that_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError), step_log("ingest"):
         raise RuntimeError("no")

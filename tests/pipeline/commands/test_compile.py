@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.compiled import compile_pipeline, load_steps
 from pipeline.container_images import read_digests, with_images
+from pipeline.releases import Release
 from tests.pipeline.commands.conftest import invoke
 
 REGISTRY = "registry.example.com/hpa"
@@ -31,6 +32,30 @@ def test_the_written_file_names_the_images(tmp_path: Path, digests: Path) -> Non
     stale = invoke("compile", "--tag", "other", "--output", output, "--check")
     assert stale.exit_code == 1
     assert stale.stderr.startswith("cluster.yaml is not what the code compiles to: run `python -m pipeline compile`")
+
+
+def test_a_release_and_an_s3_store_are_written(tmp_path: Path) -> None:
+    output = tmp_path / "cluster.yaml"
+    store = ("--s3-endpoint", "https://s3.example.com:9000", "--s3-region", "eu-west-1")
+    written = invoke("compile", "--kfp", "2.17", *store, "--output", output)
+    assert written.exit_code == 0, written.output
+    assert output.read_text(encoding="utf-8") == compile_pipeline(Release.NEWEST, store[1], store[3])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--s3-endpoint", "s3.example.com", "--s3-endpoint: expected a URL such as https://"),
+        ("--s3-endpoint", "s3://bucket", "--s3-endpoint: expected a URL"),
+        ("--s3-endpoint", "https://key:secret@s3.example.com", "--s3-endpoint: expected a URL"),
+        ("--s3-region", "EU West", "--s3-region: expected a region such as eu-west-1. Received: EU West"),
+    ],
+)
+def test_an_s3_store_that_is_none_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
+    refused = invoke("compile", option, value, "--output", tmp_path / "cluster.yaml")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(message)
+    assert not (tmp_path / "cluster.yaml").exists()
 
 
 def test_invalid_images_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pipeline.commands.preflight import _show
 from pipeline.compiled import ROOT, load_steps
 from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, Verdict, run_checks
 from tests.pipeline.commands.conftest import invoke
-from tests.pipeline.conftest import NODES_PATH, SECRET_PATH, MakeFile, gpu_node, node, nodes, with_kaggle_secret
+from tests.pipeline.conftest import ARGO_PATH, NODES_PATH, SECRET_PATH, MakeFile, config_map, gpu_node, node, nodes
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
 CHECKS = [
@@ -20,6 +20,7 @@ CHECKS = [
     "images",
     "GPU nodes",
     "room on nodes",
+    "retries",
     "secrets",
     "source",
     "weights",
@@ -46,10 +47,13 @@ def test_a_cluster_that_is_ready_passes(
 ) -> None:
     loopback.answers = {
         "/apis/v2beta1/healthz": Answer(body={"multi_user": False}),
-        "/apis/v1beta1/healthz": Answer(body={"tag_name": "2.5.0"}),
+        "/apis/v1beta1/healthz": Answer(body={"tag_name": "2.17.0"}),
         "/apis/v2beta1/experiments": Answer(body={}),
         NODES_PATH: nodes(node("cpu-1"), gpu_node()),
         SECRET_PATH: Answer(404),
+        ARGO_PATH: config_map(
+            workflowDefaults='{"spec": {"templateDefaults": {"retryStrategy": {"limit": "0", "retryPolicy": "Always"}}}}'
+        ),
     }
     loopback.answers |= {f"/v2/hpa/{step}/manifests/1": Answer() for step in load_steps()}
     done = _preflight(
@@ -58,7 +62,7 @@ def test_a_cluster_that_is_ready_passes(
         f"serving_root={emulated_root}/models",
         "weights=none",
         "--file",
-        str(make_file(f"{loopback.netloc}/hpa", with_kaggle_secret())),
+        str(make_file(f"{loopback.netloc}/hpa")),
         "--host",
         loopback.url,
         KFP_EXISTING_TOKEN="open-sesame",
@@ -85,7 +89,7 @@ def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kube
     assert lines["GPU nodes"].startswith("could not look: there is nothing to be read in the kubeconfig")
     assert lines["source"] == "could not look: source is not given"
     assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
-    assert "4 FAILED, 6 could not look" in done.stdout
+    assert "4 FAILED, 7 could not look" in done.stdout
     assert done.exit_code == 1
     assert "Traceback" not in done.stdout + done.stderr
 

@@ -7,6 +7,7 @@ import pytest
 from components import storage
 from pipeline.compiled import load_steps
 from tests.pipeline.commands.conftest import PLACES, Ask, only
+from tests.pipeline.conftest import config_map
 from tests.pipeline.kfp_server import KfpServer
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
@@ -119,8 +120,7 @@ def test_the_log_of_a_pod_that_is_gone_is_in_the_object_store(
     storage.write_bytes(f"{folder}/2/executor-logs", b"second\n" * 50)
     storage.write_bytes(f"{folder}/2/model", b"none")
     loopback.answers[PODS] = _pods()
-    settings = {"metadata": {"name": "kfp-launcher"}, "data": {"defaultPipelineRoot": emulated_root}}
-    loopback.answers["/api/v1/namespaces/kubeflow/configmaps"] = Answer(body={"items": [settings]})
+    loopback.answers["/api/v1/namespaces/kubeflow/configmaps/kfp-launcher"] = config_map(defaultPipelineRoot=emulated_root)
     assert ask("runs", "show").output.endswith("The end of the log of train, attempt 2:\n" + "second\n" * 40)
 
 
@@ -130,7 +130,6 @@ def test_a_log_that_cannot_be_read_comes_with_the_command_that_shows_it(
     server.run_state = "FAILED"
     ask("submit", *PLACES)
     loopback.answers[PODS] = _pods(OTHER_POD)
-    loopback.answers["/api/v1/namespaces/kubeflow/configmaps"] = Answer(body={"items": []})
     gone = ask("runs", "show").output
     assert "cannot be read from here: cells-cluster has no pod of it in the namespace kubeflow." in gone
     assert COMMAND in gone

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cluster import version_name
-from pipeline.compiled import PIPELINE_YAML
+from pipeline.compiled import PIPELINE_YAML, compile_pipeline
+from pipeline.releases import Release
 from tests.pipeline.commands.conftest import PLACES, VALUES, Ask, only
 from tests.pipeline.kfp_server import KfpServer
 
@@ -98,3 +99,28 @@ def test_a_forbidden_request_says_what_to_ask_for(server: KfpServer, ask: Ask) -
     assert refused.exit_code == 1
     assert "403, User 'someone' is not authorized. You may not do this: ask for a role" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("submit",), ("schedule", "create", "--every", "7d")])
+def test_a_server_that_would_drop_settings_is_refused_before_anything_is_sent(
+    server: KfpServer, ask: Ask, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = tmp_path / "newest.yaml"
+    path.write_text(compile_pipeline(Release.NEWEST))
+    server.release = "2.16.0"
+    refused = ask(*command, *PLACES, "--file", path)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"{server.address} is Kubeflow Pipelines 2.16.0, and the pipeline needs 2.17 or newer")
+    assert "Run `python -m pipeline compile --output cluster.yaml`" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not server.pipelines
+    assert ask(*command, *PLACES).exit_code == 0  # the committed file
+    server.release = "2.17.0"
+    assert ask(*command, *PLACES, "--file", path, *(["--name", "other"] if "create" in command else [])).exit_code == 0
+
+
+def test_a_server_that_tells_no_release_is_warned_of_once(server: KfpServer, ask: Ask) -> None:
+    server.release = ""
+    done = ask("submit", *PLACES)
+    assert done.exit_code == 0, done.output
+    assert done.output.count(f"{server.address} does not tell its release: the pipeline needs Kubeflow Pipelines 2.14") == 1

@@ -1,4 +1,4 @@
-"""The checks of nodes and secrets, by Kubernetes's own client against a server that answers as its API does."""
+"""The checks of nodes, by Kubernetes's own client against a server that answers as its API does."""
 
 from pathlib import Path
 
@@ -7,16 +7,14 @@ import yaml
 
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Cluster, open_cluster
-from pipeline.preflight.pods import check_gpu_nodes, check_room, check_secrets
+from pipeline.preflight.pods import check_gpu_nodes, check_room
 from tests.pipeline.conftest import (
     GPU_TAINT,
     NODES_PATH,
-    SECRET_PATH,
     MakeSubmission,
     gpu_node,
     node,
     nodes,
-    with_kaggle_secret,
 )
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
@@ -116,40 +114,6 @@ def test_a_pool_that_grows_from_none_leaves_room_unknown(
     loopback.answers[NODES_PATH] = nodes()
     with pytest.raises(FailedError, match="cells-cluster has no node that is ready"):
         check_room(make_submission(), cluster)
-
-
-def _secret(*keys: str) -> Answer:
-    return Answer(
-        body={"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "kaggle"}, "data": dict.fromkeys(keys, "c2VzYW1l")}
-    )
-
-
-def test_the_secret_is_seen_and_its_values_are_not_told(
-    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
-) -> None:
-    loopback.answers[SECRET_PATH] = _secret("KAGGLE_API_TOKEN")
-    said = check_secrets(make_submission("source=kaggle:cells", pods=with_kaggle_secret()), cluster, "kubeflow")
-    assert said == "kaggle in kubeflow"
-
-
-def test_kaggle_needs_the_secret_and_other_sources_do_not(
-    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
-) -> None:
-    words = "no secret kaggle in the namespace kubeflow. `kubectl -n kubeflow create secret generic kaggle "
-    with pytest.raises(FailedError, match=words):
-        check_secrets(make_submission("source=kaggle:cells", pods=with_kaggle_secret()), cluster, "kubeflow")
-    other = make_submission("source=synthetic:40", pods=with_kaggle_secret())
-    assert check_secrets(other, cluster, "kubeflow") == "kaggle is not there, and this source needs none"
-    with pytest.raises(FailedError, match="no secret kaggle"):
-        check_secrets(make_submission(pods=with_kaggle_secret(is_optional=False)), cluster, "kubeflow")
-
-
-def test_a_secret_with_other_keys_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
-    loopback.answers[SECRET_PATH] = _secret("token")
-    with pytest.raises(FailedError, match="the secret kaggle has none of the keys KAGGLE_API_TOKEN, KAGGLE_USERNAME"):
-        check_secrets(make_submission("source=kaggle:cells", pods=with_kaggle_secret()), cluster, "kubeflow")
-    with pytest.raises(FailedError, match="the secret kaggle lacks KAGGLE_API_TOKEN, KAGGLE_KEY, KAGGLE_USERNAME"):
-        check_secrets(make_submission(pods=with_kaggle_secret(is_optional=False)), cluster, "kubeflow")
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cluster_objects import KAGGLE, S3_KEYS, S3_SETTINGS
 from pipeline.compiled import PIPELINE_YAML, load_steps
 from pipeline.placement import GKE_T4_NODES, GPU_RESOURCE, NUM_GPUS, RESOURCES
-from pipeline.preflight.submission import SecretUse, Step, read_submission
-from tests.pipeline.conftest import KAGGLE_KEYS, MakeSubmission, with_kaggle_secret
+from pipeline.preflight.submission import ObjectUse, Step, read_submission
+from tests.pipeline.conftest import MakeSubmission
 
 
 def _steps(steps: tuple[Step, ...]) -> dict[str, Step]:
@@ -39,18 +40,34 @@ def test_images_are_named_as_they_will_be_when_it_is_submitted() -> None:
     assert _steps(read.steps)["train"].image == "registry.example.com/hpa/train:2"
 
 
-def test_secrets_volumes_and_disks_are_read(make_submission: MakeSubmission) -> None:
+def test_objects_volumes_and_disks_are_read(make_submission: MakeSubmission) -> None:
     mounts = [
         {"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "30Gi"},
         {"volumeName": "shared-memory", "mountPath": "/dev/shm", "sizeLimit": "2Gi", "medium": "Memory"},
     ]
-    pods = with_kaggle_secret() | {
-        "train": {"emptyDirMounts": mounts, "pvcMount": [{"constant": "cells", "mountPath": "/data"}]},
-        "push": {"imagePullSecret": [{"secretName": "registry"}]},
+    variable = {"secretKey": "token", "envVar": "TOKEN"}
+    added = {
+        "imagePullSecret": [{"secretName": "registry"}],
+        "secretAsEnv": [{"secretNameParameter": {"runtimeValue": {"constant": "lab"}}, "keyToEnv": [variable]}],
+        "configMapAsEnv": [
+            {"configMapName": "names", "keyToEnv": [{"configMapKey": "one", "envVar": "ONE"}], "optional": True}
+        ],
     }
-    steps = _steps(make_submission(pods=pods).steps)
-    assert steps["ingest"].secrets == (SecretUse("kaggle", KAGGLE_KEYS, is_optional=True),)
-    assert steps["push"].secrets == (SecretUse("registry", (), is_optional=False),)
+    pods = {"train": {"emptyDirMounts": mounts, "pvcMount": [{"constant": "cells", "mountPath": "/data"}]}, "push": added}
+    read = make_submission(pods=pods, s3_endpoint="http://store:9000")
+    steps = _steps(read.steps)
+    s3 = {
+        ObjectUse("Secret", S3_KEYS.name, S3_KEYS.keys, is_optional=True),
+        ObjectUse("ConfigMap", S3_SETTINGS.name, S3_SETTINGS.keys, is_optional=True),
+    }
+    assert set(steps["ingest"].objects) == {ObjectUse("Secret", "kaggle", KAGGLE.keys, is_optional=True), *s3}
+    assert set(steps["push"].objects) == {
+        ObjectUse("Secret", "registry", (), is_optional=False),
+        ObjectUse("Secret", "lab", ("token",), is_optional=False),
+        ObjectUse("ConfigMap", "names", ("one",), is_optional=True),
+        *s3,
+    }
+    assert read.s3_endpoint == "http://store:9000"
     assert steps["train"].disk_limits == {"/tmp": "30Gi"}
     assert steps["train"].volumes == ("/data",)
 

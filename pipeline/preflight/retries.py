@@ -1,0 +1,86 @@
+"""Whether Argo, which runs the pods for Kubeflow Pipelines, tries a step again after each kind of fault.
+
+A compiled pipeline says how often a step is tried again, but not after what: Kubeflow's SDK cannot. Argo decides that by its
+default, OnFailure, unless the installation merges another one into each template.
+"""
+
+import json
+import shlex
+from typing import Any
+
+import yaml
+
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.kubernetes_api import Cluster
+
+_CONFIG_MAP = "workflow-controller-configmap"
+# Where Kubeflow Pipelines is installed, if not in the namespace of the pods.
+_KFP_NAMESPACE = "kubeflow"
+# How Argo counts faults. A spot node that is taken away ends its pods in the first way or in the second one.
+_DELETED = "a deleted pod (a drained or lost node)"
+_FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill or a crash"
+_RETRIED = {"Always": (_DELETED, _FAILED), "OnError": (_DELETED,), "OnFailure": (_FAILED,), "OnTransientError": ()}
+# Of templates that name no limit, such as groups of tasks: they must not be tried again too, as all in them would be.
+_WANTED = {"limit": "0", "retryPolicy": "Always"}
+
+
+def check_retries(cluster: Cluster, namespace: str) -> str:
+    """Reads Argo's configuration.
+
+    Args:
+        cluster: The cluster.
+        namespace: Of the pods.
+
+    Raises:
+        FailedError: If a fault would end the run, or a step could be tried more often than the compiled pipeline says. The
+            message has the command that changes that, and nothing else in the configuration.
+        CouldNotLookError: If the configuration is not there or cannot be read.
+    """
+    for installed_in in dict.fromkeys((_KFP_NAMESPACE, namespace)):
+        data = cluster.config_map(_CONFIG_MAP, installed_in)
+        if data is not None:
+            break
+    else:
+        raise CouldNotLookError(f"there is no ConfigMap {_CONFIG_MAP} in {_KFP_NAMESPACE}: ask who runs Argo (docs/cluster.md)")
+    try:
+        settings = _read(data)
+        defaults = _template_defaults(settings)
+        strategy = dict(defaults.get("retryStrategy") or {})
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError):
+        raise CouldNotLookError(f"{_CONFIG_MAP} in {installed_in} is not as Argo reads it") from None
+    if "expression" in strategy:
+        raise CouldNotLookError(f"Argo decides by an expression: {strategy['expression']}")
+    policy = strategy.get("retryPolicy", "OnFailure")
+    retried = _RETRIED.get(policy, ())
+    problems = [f"{fault} would end the run" for fault in (_DELETED, _FAILED) if fault not in retried]
+    if strategy and str(strategy.get("limit")) != "0":
+        problems.append("groups of tasks are tried again too, and a step more often than the pipeline says")
+    if problems:
+        defaults["retryStrategy"] = strategy | _WANTED
+        patch = shlex.quote(json.dumps({"data": _write(settings, data)}))
+        command = f"kubectl -n {installed_in} patch configmap {_CONFIG_MAP} --type merge -p {patch}"
+        raise FailedError(f"Argo retries by {policy}: {'; '.join(problems)}. `{command}`")
+    return "after every fault, and no step more often than the pipeline says"
+
+
+def _read(data: dict[str, str]) -> dict[str, Any]:
+    """Argo's settings, or of them what it merges into workflows: the ConfigMap has one text, or one for each setting."""
+    if "config" in data:
+        return yaml.safe_load(data["config"]) or {}
+    return {"workflowDefaults": yaml.safe_load(data.get("workflowDefaults", ""))}
+
+
+def _write(settings: dict[str, Any], data: dict[str, str]) -> dict[str, str]:
+    """What `_read` has read from `data`, as the ConfigMap has it."""
+    if "config" in data:
+        return {"config": yaml.safe_dump(settings)}
+    return {name: yaml.safe_dump(value) for name, value in settings.items()}
+
+
+def _template_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part of the settings that Argo merges into each template, made where there is none."""
+    inner = settings
+    for key in ("workflowDefaults", "spec", "templateDefaults"):
+        inner[key] = inner.get(key) or {}
+        inner = inner[key]
+    return inner

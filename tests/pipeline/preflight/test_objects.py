@@ -1,0 +1,103 @@
+"""The check of Secrets and ConfigMaps, by Kubernetes's own client against a server that answers as its API does."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.kubernetes_api import Cluster
+from pipeline.preflight.objects import check_objects
+from pipeline.preflight.submission import Submission
+from tests.pipeline.conftest import SECRET_PATH, MakeSubmission, config_map, secret
+from tests.pipeline.preflight.loopback import Answer, Loopback
+
+NAMESPACE_PATH = "/api/v1/namespaces/kubeflow"
+KEYS_PATH = f"{NAMESPACE_PATH}/secrets/hpa-pipeline-s3-keys"
+SETTINGS_PATH = f"{NAMESPACE_PATH}/configmaps/hpa-pipeline-s3"
+KFP_KEYS_PATH = f"{NAMESPACE_PATH}/secrets/mlpipeline-minio-artifact"
+S3 = {"data_root": "s3://cells/hpa"}
+
+
+def _with(submission: Submission, values: dict[str, str]) -> Submission:
+    return replace(submission, values=submission.values | values)
+
+
+def test_the_secret_is_seen_and_its_values_are_not_told(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    loopback.answers[SECRET_PATH] = secret("KAGGLE_API_TOKEN")
+    assert check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow") == "kaggle in kubeflow"
+    assert [request.path for request in loopback.requests] == [SECRET_PATH]  # without s3://, nothing else is looked at
+
+
+def test_kaggle_needs_the_secret_and_other_sources_do_not(make_submission: MakeSubmission, cluster: Cluster) -> None:
+    words = (
+        "no Secret kaggle in the namespace kubeflow. `kubectl -n kubeflow create secret generic kaggle --from-literal=KAGGLE_"
+    )
+    with pytest.raises(FailedError, match=words):
+        check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow")
+    assert check_objects(make_submission("source=synthetic:40"), cluster, "kubeflow") == "this run needs none"
+
+
+def test_a_file_without_kaggles_secret_is_told(make_submission: MakeSubmission, cluster: Cluster) -> None:
+    with pytest.raises(FailedError, match="no step gets Kaggle's secret"):
+        check_objects(make_submission("source=kaggle:cells", pods={"ingest": {"secretAsVolume": []}}), cluster, "kubeflow")
+
+
+def test_an_object_that_is_not_optional_must_be_there(
+    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
+) -> None:
+    variable = {"configMapName": "names", "keyToEnv": [{"configMapKey": "one", "envVar": "ONE"}]}
+    submission = make_submission(pods={"push": {"configMapAsEnv": [variable]}})
+    with pytest.raises(
+        FailedError, match=r"no ConfigMap names in .*`kubectl -n kubeflow create configmap names --from-literal=one"
+    ):
+        check_objects(submission, cluster, "kubeflow")
+    loopback.answers[f"{NAMESPACE_PATH}/configmaps/names"] = config_map(two="2")
+    with pytest.raises(FailedError, match="the ConfigMap names lacks one"):
+        check_objects(submission, cluster, "kubeflow")
+
+
+def test_a_secret_with_other_keys_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[SECRET_PATH] = secret("token")
+    with pytest.raises(FailedError, match="the Secret kaggle lacks KAGGLE_API_TOKEN or KAGGLE_USERNAME or KAGGLE_KEY"):
+        check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow")
+    loopback.answers[KEYS_PATH] = secret("AWS_ACCESS_KEY_ID")
+    with pytest.raises(FailedError, match="the Secret hpa-pipeline-s3-keys lacks AWS_SECRET_ACCESS_KEY"):
+        check_objects(_with(make_submission(), S3), cluster, "kubeflow")
+
+
+def test_s3_keys_and_settings_are_seen(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[KEYS_PATH] = secret("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    loopback.answers[SETTINGS_PATH] = config_map(AWS_ENDPOINT_URL="https://s3.example.com")
+    said = check_objects(_with(make_submission(), S3), cluster, "kubeflow")
+    assert said == "hpa-pipeline-s3, hpa-pipeline-s3-keys in kubeflow"
+
+
+@pytest.mark.parametrize("values", [S3, {"source": "dir:s3://cells/images"}, {"weights": "s3://cells/my.h5"}])
+def test_without_keys_it_says_which_credentials_count(
+    make_submission: MakeSubmission, cluster: Cluster, values: dict[str, str]
+) -> None:
+    said = check_objects(_with(make_submission(), values), cluster, "kubeflow")
+    assert "hpa-pipeline-s3-keys is not there: pods use web identity or the credentials of their node for s3://" in said
+    assert "hpa-pipeline-s3 is not there: s3:// is Amazon's, in the region of the pods" in said
+    said = check_objects(_with(make_submission(s3_endpoint="https://s3.example.com"), values), cluster, "kubeflow")
+    assert "hpa-pipeline-s3-keys is not there" in said
+    assert "Amazon's" not in said
+
+
+def test_kubeflows_own_store_needs_its_keys(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    submission = _with(make_submission(s3_endpoint="http://seaweedfs.kubeflow:9000"), S3)
+    with pytest.raises(FailedError, match="no Secret mlpipeline-minio-artifact in the namespace kubeflow"):
+        check_objects(submission, cluster, "kubeflow")
+    loopback.answers[KFP_KEYS_PATH] = secret("accesskey", "secretkey")
+    assert check_objects(submission, cluster, "kubeflow") == "mlpipeline-minio-artifact in kubeflow"
+    assert KEYS_PATH not in [request.path for request in loopback.requests]
+
+
+def test_who_may_not_read_them_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[SECRET_PATH] = Answer(403)
+    with pytest.raises(
+        CouldNotLookError, match="you may not read the Secret kaggle in the namespace kubeflow on cells-cluster"
+    ):
+        check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow")
