@@ -41,7 +41,12 @@ class ControlPlane:
             "kind": "Config",
             "current-context": "test",
             "contexts": [{"name": "test", "context": {"cluster": "test-cluster", "user": user}}],
-            "clusters": [{"name": "test-cluster", "cluster": {"server": self.url, "insecure-skip-tls-verify": True}}],
+            "clusters": [
+                {
+                    "name": "test-cluster",
+                    "cluster": {"server": self.url, "certificate-authority": str(_certificate(self.folder))},
+                }
+            ],
             "users": [{"name": user, "user": {"token": self.tokens[user]}}],
         }
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -62,7 +67,15 @@ class ControlPlane:
     def apply(self, *manifests: dict[str, Any], subresource: str = "") -> None:
         """Applies manifests on the server, which refuses unknown fields."""
         options = [f"--subresource={subresource}"] if subresource else []
-        self.run("apply", "--server-side", "--validate=strict", *options, "--filename=-", stdin=yaml.safe_dump_all(manifests))
+        self.run(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--validate=strict",
+            *options,
+            "--filename=-",
+            stdin=yaml.safe_dump_all(manifests),
+        )
 
 
 def find_assets() -> Path | None:
@@ -93,7 +106,7 @@ def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
     server_command = [
         assets / "kube-apiserver",
         *("--etcd-servers", etcd, "--secure-port", str(port), "--bind-address", "127.0.0.1"),
-        *("--advertise-address", "127.0.0.1", "--endpoint-reconciler-type", "none", "--cert-dir", folder / "certificates"),
+        *("--advertise-address", "127.0.0.1", "--endpoint-reconciler-type", "none", "--cert-dir", _certificate(folder).parent),
         *("--service-account-key-file", key, "--service-account-signing-key-file", key),
         *("--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16"),
         *("--authorization-mode", "RBAC", "--token-auth-file", users),
@@ -101,7 +114,7 @@ def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
         *("--disable-admission-plugins", "ServiceAccount", "--feature-gates", "WatchList=false"),
     ]
     with _running(etcd_command, folder / "etcd.log"), _running(server_command, folder / "server.log") as server:
-        _await_ready(f"{url}/readyz", tokens[ADMIN], server, folder / "server.log")
+        _await_ready(f"{url}/readyz", tokens[ADMIN], server, folder)
         yield ControlPlane(url, assets / "kubectl", folder, tokens)
 
 
@@ -120,15 +133,20 @@ def _free_ports(number: int) -> list[int]:
         return [server.getsockname()[1] for server in servers]
 
 
-def _await_ready(url: str, token: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _certificate(folder: Path) -> Path:
+    """The certificate that the API server signs itself when it starts."""
+    return folder / "certificates" / "apiserver.crt"
+
+
+def _await_ready(url: str, token: str, process: "subprocess.Popen[bytes]", folder: Path) -> None:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-    trusting = ssl._create_unverified_context()  # it signs its certificate itself
     deadline_s = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline_s:
         try:
-            urllib.request.urlopen(request, timeout=5, context=trusting).close()
+            context = ssl.create_default_context(cafile=str(_certificate(folder)))
+            urllib.request.urlopen(request, timeout=5, context=context).close()
         except OSError:
             time.sleep(0.2)
         else:
             return
-    raise AssertionError(f"the API server did not start: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+    raise AssertionError(f"the API server did not start: {(folder / 'server.log').read_text(errors='replace')[-2000:]}")

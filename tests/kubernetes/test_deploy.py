@@ -11,13 +11,11 @@ pytestmark = pytest.mark.kubernetes
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_manifest_is_applied_twice_without_a_change(plane: ControlPlane, path: Path) -> None:
-    apply = ["apply", "--validate=strict", "--filename", str(path)]
-    first, second = plane.run(*apply).splitlines(), plane.run(*apply).splitlines()
-    assert all(line.endswith((" created", " configured", " unchanged")) for line in first)
-    assert all(line.endswith(" unchanged") for line in second)
+def test_manifest_is_accepted(plane: ControlPlane, path: Path) -> None:
+    plane.run("apply", "--validate=strict", "--filename", str(path))
+    plane.run("diff", "--filename", str(path))  # which fails where the server holds anything else
 
 
 def test_misspelt_field_is_refused(plane: ControlPlane) -> None:
-    with pytest.raises(AssertionError, match="unknown field"):
+    with pytest.raises(AssertionError, match="dat: field not declared in schema"):
         plane.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}, "dat": {}})

@@ -1,8 +1,11 @@
 """Preflight's checks of the cluster, against a real API server with the rights of real users."""
 
+import shlex
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.compiled import PIPELINE_YAML, ROOT
 from pipeline.preflight.finding import CouldNotLookError, FailedError
@@ -26,30 +29,33 @@ KAGGLE_SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kag
 def add_nodes(plane: ControlPlane) -> Iterator[AddNodes]:
     """Registers nodes as their kubelets would."""
 
-    def add(*nodes: dict[str, dict[str, object]]) -> None:
+    def add(*nodes: dict[str, Any]) -> None:
         for each in nodes:
-            named = {"apiVersion": "v1", "kind": "Node", "metadata": each["metadata"]}
-            # Kubernetes taints a node that registers, until its kubelet reports it as ready.
-            plane.run("delete", "node", "--ignore-not-found", str(each["metadata"]["name"]))
-            plane.apply({**named, "spec": each["spec"]})
-            plane.apply({**named, "status": each["status"]}, subresource="status")
-            plane.run("taint", "node", str(each["metadata"]["name"]), "node.kubernetes.io/not-ready-")
+            name = str(each["metadata"]["name"])
+            kind: dict[str, Any] = {"apiVersion": "v1", "kind": "Node"}
+            plane.apply({**kind, "metadata": each["metadata"], "spec": each["spec"]})
+            plane.apply({**kind, "metadata": {"name": name}, "status": each["status"]}, subresource="status")
+            # Kubernetes taints each node that registers, and on a cluster removes that when its kubelet reports it as ready.
+            plane.run("taint", "node", name, "node.kubernetes.io/not-ready-")
 
     yield add
     plane.run("delete", "nodes", "--all")
 
 
 @pytest.fixture
-def read_as_reader(plane: ControlPlane) -> Iterator[None]:
+def reader_rights(plane: ControlPlane) -> Iterator[None]:
     """Gives the reader what deploy/preflight-reader.yaml allows."""
-    manifest = str(ROOT / "deploy" / "preflight-reader.yaml")
-    plane.run("apply", "--server-side", "--filename", manifest)
-    bind = ["create", "--save-config=false"]
-    plane.run(*bind, "clusterrolebinding", "reads-nodes", "--clusterrole=hpa-preflight-nodes", f"--user={READER}")
-    plane.run(*bind, "-n", "kubeflow", "rolebinding", "reads-secret", "--role=hpa-preflight-secret", f"--user={READER}")
+    path = ROOT / "deploy" / "preflight-reader.yaml"
+    plane.run("apply", "--filename", str(path))
+    bindings = []
+    for role in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        kind, name = role["kind"], role["metadata"]["name"]
+        bindings.append(["-n", role["metadata"].get("namespace", "default"), f"{kind.lower()}binding", name])
+        namespace, binding = bindings[-1][:2], bindings[-1][2:]
+        plane.run(*namespace, "create", *binding, f"--{kind.lower()}={name}", f"--user={READER}")
     yield
-    plane.run("delete", "clusterrolebinding", "reads-nodes")
-    plane.run("-n", "kubeflow", "delete", "rolebinding", "reads-secret")
+    for namespace_option, namespace_name, kind, name in bindings:
+        plane.run(namespace_option, namespace_name, "delete", kind, name)
 
 
 def _submission(*arguments: str) -> Submission:
@@ -70,7 +76,7 @@ def test_gpu_node_with_its_taint_and_room_is_found(add_nodes: AddNodes, open_as:
         (node("gpu-1", T4, taints=(GPU_TAINT, SPOT_TAINT), gpu="1"), "has the taint cloud.google.com/gke-spot=true:NoSchedule"),
     ],
 )
-def test_node_that_train_cannot_use_fails(add_nodes: AddNodes, open_as: OpenAs, added: dict[str, object], words: str) -> None:
+def test_node_that_train_cannot_use_fails(add_nodes: AddNodes, open_as: OpenAs, added: dict[str, Any], words: str) -> None:
     add_nodes(node("cpu-1"), added)
     with pytest.raises(FailedError, match=words):
         check_gpu_nodes(_submission("source=synthetic:40"), open_as(ADMIN))
@@ -90,6 +96,7 @@ def test_small_nodes_have_no_room(add_nodes: AddNodes, open_as: OpenAs) -> None:
 
 
 def test_kaggle_secret_is_looked_for(plane: ControlPlane, open_as: OpenAs) -> None:
+    plane.run("-n", "kubeflow", "delete", "secret", "kaggle", "--ignore-not-found")
     submission, cluster = _submission("source=kaggle:cells"), open_as(ADMIN)
     with pytest.raises(FailedError, match="there is no Secret kaggle in the namespace kubeflow"):
         check_objects(submission, cluster, "kubeflow")
@@ -98,22 +105,40 @@ def test_kaggle_secret_is_looked_for(plane: ControlPlane, open_as: OpenAs) -> No
         check_objects(submission, cluster, "kubeflow")
     plane.apply({**KAGGLE_SECRET, "stringData": {"KAGGLE_API_TOKEN": "sesame"}})
     assert check_objects(submission, cluster, "kubeflow") == "kaggle in kubeflow"
-    plane.run("-n", "kubeflow", "delete", "secret", "kaggle")
 
 
 def test_user_without_rights_is_told_which_are_missing(open_as: OpenAs) -> None:
     cluster = open_as(READER)
     with pytest.raises(CouldNotLookError, match="you may not list nodes on test-cluster"):
         check_gpu_nodes(_submission("source=synthetic:40"), cluster)
-    with pytest.raises(CouldNotLookError, match="you may not read secrets in the namespace kubeflow on test-cluster"):
+    with pytest.raises(CouldNotLookError, match="you may not read the Secret kaggle in the namespace kubeflow on test-cluster"):
         check_objects(_submission("source=kaggle:cells"), cluster, "kubeflow")
+    with pytest.raises(CouldNotLookError, match="you may not read the ConfigMap workflow-controller-configmap"):
+        check_retries(cluster, "kubeflow")
 
 
-@pytest.mark.usefixtures("read_as_reader")
+ARGO = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "workflow-controller-configmap", "namespace": "kubeflow"}}
+# As Kubeflow Pipelines 2.17.0 installs it.
+ARGO_DEFAULTS = {"spec": {"templateDefaults": {"retryStrategy": {"limit": "2", "retryPolicy": "OnError"}}}}
+
+
+def test_retries_patch_is_accepted_and_mends_argo(plane: ControlPlane, open_as: OpenAs) -> None:
+    cluster = open_as(ADMIN)
+    plane.apply({**ARGO, "data": {"workflowDefaults": yaml.safe_dump(ARGO_DEFAULTS)}})
+    with pytest.raises(FailedError, match="Argo retries by OnError") as refused:
+        check_retries(cluster, "kubeflow")
+    _, command, _ = str(refused.value).split("`")
+    plane.run(*shlex.split(command)[1:])
+    assert check_retries(cluster, "kubeflow") == "after every fault, and no step more often than the pipeline says"
+
+
+@pytest.mark.usefixtures("reader_rights")
 def test_preflight_reader_role_is_enough(plane: ControlPlane, add_nodes: AddNodes, open_as: OpenAs) -> None:
     add_nodes(node("cpu-1"), gpu_node())
     plane.apply({**KAGGLE_SECRET, "stringData": {"KAGGLE_API_TOKEN": "sesame"}})
+    plane.apply({**ARGO, "data": {"workflowDefaults": "{}"}})
     cluster = open_as(READER)
+    with pytest.raises(FailedError, match="Argo retries by OnFailure"):
+        check_retries(cluster, "kubeflow")
     assert check_gpu_nodes(_submission("source=synthetic:40"), cluster) == "1 node for train"
     assert check_objects(_submission("source=kaggle:cells"), cluster, "kubeflow") == "kaggle in kubeflow"
-    plane.run("-n", "kubeflow", "delete", "secret", "kaggle")
