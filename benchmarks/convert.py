@@ -29,7 +29,7 @@ from benchmarks.machine import describe_machine, image_path, make_images
 from components import storage
 from components.artifacts.index import ImageFile, Sample, dump_index
 from components.storage import gcs as gcs_storage
-from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
+from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gcs_emulator
 
 _NUM_DISTINCT = 240
 _SMALL = 1000
@@ -111,7 +111,7 @@ def _peak_mb(pid: int) -> int:
 
 def measure_late(folder: Path, samples: int, image_size_px: int, channels: int) -> list[Result]:
     """Converts from and to an object store: with no delay, then with one for each answer."""
-    serve = fake_gcs_server if find_fake_gcs_server() else gcs_emulator
+    serve = fake_gcs_server if find_server("fake-gcs-server") else gcs_emulator
     uri, names = storage.join(f"gs://{BUCKET}", folder.name), [path.name for path in (folder / "images").iterdir()]
     wanted = [name for name in names if int(name.partition("_")[0]) < samples]
     with serve() as address:

@@ -25,7 +25,7 @@ def source(request: pytest.FixtureRequest) -> str:
     return f"dir:{request.getfixturevalue('hpa_dir')}" if os.environ.get("HPA_SAMPLES") else "synthetic:64"
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 @pytest.mark.slow
 @pytest.mark.xdist_group("run_gcs")
 def test_a_run_on_an_object_store_succeeds_and_is_found_again(source: str, gcs_root: str, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_found_again(source: str, gcs_r
         assert f": {step}" in again.stdout
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 def test_a_source_may_lie_in_an_object_store(gcs_root: str, tmp_path: Path) -> None:
     source = f"dir:{gcs_root}/nothing"
     process = _run(tmp_path, f"source={source}", f"data_root={gcs_root}/data")

@@ -317,7 +317,7 @@ class TestChampion:
         assert found.verdict == "not enough evidence"
         assert "of its 720 answers are no numbers from 0 to 1" in found.reasons[0]
 
-    @pytest.mark.gcs
+    @pytest.mark.object_store
     def test_a_champion_in_an_object_store_is_asked_and_verified(
         self, make_champion: MakeChampion, good: Path, examples: Examples, gcs_root: str, tmp_path: Path
     ) -> None:

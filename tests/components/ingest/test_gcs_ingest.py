@@ -10,7 +10,7 @@ from components import storage
 from components.artifacts.index import read_index
 from components.storage import gcs as gcs_storage
 from components.storage.store import StoredFile
-from tests import gcs_servers
+from tests import object_stores
 from tests.components.ingest.competition import (
     PADDING,
     RAW,
@@ -24,7 +24,7 @@ from tests.components.ingest.competition import (
 )
 from tests.components.ingest.kaggle_server import KaggleServer
 from tests.components.ingest.zip_files import make_zip
-from tests.gcs_servers import BUCKET, Fault, Faults
+from tests.object_stores import BUCKET, Fault, Faults
 
 _NUM_SAMPLES = 34  # of which the images are three transfers
 _IMPATIENT = gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10)
@@ -67,7 +67,7 @@ def _generations(root: str) -> dict[str, int]:
     return {blob.name.removeprefix(prefix): blob.generation for blob in gcs_storage.client().list_blobs(BUCKET, prefix=prefix)}
 
 
-@pytest.mark.parametrize("root", ["emulated_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+@pytest.mark.parametrize("root", ["emulated_root", pytest.param("gcs_root", marks=pytest.mark.object_store)])
 def test_what_is_stored_is_what_is_stored_in_a_folder(
     root: str,
     request: pytest.FixtureRequest,
@@ -84,7 +84,7 @@ def test_what_is_stored_is_what_is_stored_in_a_folder(
     assert asked_for(server.archive, server.exchanges[num_before:]) == {"train.csv", PADDING[0]}
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 class TestStored:
     @pytest.mark.usefixtures("server")
     def test_images_have_both_checksums(self, gcs_root: str, cells: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ class TestStored:
         return take
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 class TestKilled:
     def test_again_and_again_it_goes_on_where_it_was(
         self,
@@ -182,17 +182,17 @@ def _killing(process: IngestProcess) -> Fault:
 
 
 _FAULTS: dict[str, list[Fault]] = {
-    "reset": [gcs_servers.reset],
-    "reset when it is done": [gcs_servers.reset_after_it_is_done],
-    "truncated": [gcs_servers.truncate],
-    "429": [gcs_servers.answer(429)],
-    "503": [gcs_servers.answer(503)],
-    "stalled": [gcs_servers.stall],
-    "changed on the way": [gcs_servers.corrupt_request],
+    "reset": [object_stores.reset],
+    "reset when it is done": [object_stores.reset_after_it_is_done],
+    "truncated": [object_stores.truncate],
+    "429": [object_stores.answer(429)],
+    "503": [object_stores.answer(503)],
+    "stalled": [object_stores.stall],
+    "changed on the way": [object_stores.corrupt_request],
 }
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 class TestFaults:
     @pytest.fixture(autouse=True)
@@ -226,7 +226,7 @@ class TestFaults:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT.with_timeout(0.3))
-        faults.planned = [*[lambda _: False] * 20, *[gcs_servers.answer(503)] * 10_000]
+        faults.planned = [*[lambda _: False] * 20, *[object_stores.answer(503)] * 10_000]
         with pytest.raises(OSError, match=r"Cloud Storage could not be used: .*\. The same command again carries on"):
             run_step(gcs_root, tmp_path)
         faults.planned = []

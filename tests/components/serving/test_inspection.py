@@ -59,7 +59,7 @@ def test_models_of_a_folder_are_listed_verified_and_rolled_back(make_model: Make
     _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], str(tmp_path / "serving"))
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 def test_models_of_an_object_store_are_listed_verified_and_rolled_back(make_model: MakeModel, gcs_root: str) -> None:
     _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], gcs_root)
 

@@ -152,7 +152,7 @@ def test_a_rollback_that_is_killed_leaves_the_champion_whole_and_is_completed(ma
     assert _kill("rollback", tmp_path, "-", 3) > 20
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 def test_a_push_to_an_object_store_that_is_killed_leaves_the_champion_whole(make_model: MakeModel, gcs_root: str) -> None:
     _push(make_model("f1"), gcs_root)
     assert _kill("push to gs", gcs_root, make_model("new"), 2) > 3

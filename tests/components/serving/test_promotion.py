@@ -15,7 +15,7 @@ from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError,
 from components.serving.versions import RECORD, find_versions
 from components.storage import SwappedMeanwhileError
 from tests.components.conftest import MakeModel
-from tests.gcs_servers import Faults
+from tests.object_stores import Faults
 
 
 def _generation(serving: str) -> str:
@@ -351,7 +351,7 @@ def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(mak
     _assert_served(serving, 3, after)
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 class TestCloudStorage:
     def test_what_a_killed_push_has_left_is_no_version_and_goes_with_the_next_one(
         self, make_model: MakeModel, gcs_root: str

@@ -11,14 +11,17 @@ import pytest
 from components import storage
 from components.storage import SwappedMeanwhileError
 from components.storage.local_copy import local_copy
-from tests.gcs_servers import Faults
+from tests.object_stores import Faults
 
 _DATA = bytes(range(256)) * 400
 _LARGE_BYTES = 9 << 20  # more than an object store takes in one request
 _LETTERS = "abcdefgh"
 
 
-@pytest.fixture(params=["local_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+_OBJECT_STORES = [pytest.param(name, marks=pytest.mark.object_store) for name in ("gcs_root", "s3_root")]
+
+
+@pytest.fixture(params=["local_root", *_OBJECT_STORES])
 def root(request: pytest.FixtureRequest) -> str:
     """An empty folder of each backend."""
     return request.getfixturevalue(request.param)
@@ -407,11 +410,10 @@ class TestLocalCopy:
         assert (folder == root) == storage.is_local(root) == Path(folder).exists()
 
 
-@pytest.fixture(params=[pytest.param(("gcs_root", "faults"), marks=pytest.mark.gcs)])
-def lossy(request: pytest.FixtureRequest, quick_retries: None) -> tuple[str, Faults]:
+@pytest.fixture
+def lossy(remote_root: str, quick_retries: None, faults: Faults) -> tuple[str, Faults]:
     """An empty folder of each object store, and what disturbs the requests to it."""
-    root, faults = map(request.getfixturevalue, request.param)
-    return root, faults
+    return remote_root, faults
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`

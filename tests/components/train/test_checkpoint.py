@@ -6,7 +6,7 @@ import pytest
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
-from tests.gcs_servers import Faults
+from tests.object_stores import Faults
 
 
 def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
@@ -34,7 +34,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, place: str, request: pytest.Fi
     assert _equal(Checkpoints(f"{root}/checkpoints").newest(), saved)
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 def test_checkpoint_is_saved_though_an_answer_is_lost(gcs_root: str, faults: Faults) -> None:

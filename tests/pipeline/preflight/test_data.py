@@ -25,7 +25,7 @@ from pipeline.preflight.kubernetes_api import Cluster, Node
 from tests.components.ingest.competition import signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, Answer, KaggleServer
 from tests.components.ingest.zip_files import make_zip
-from tests.gcs_servers import Faults, answer
+from tests.object_stores import Faults, answer
 from tests.pipeline.conftest import NODES_PATH, MakeSubmission, gpu_node, node, nodes
 from tests.pipeline.preflight.loopback import Loopback
 

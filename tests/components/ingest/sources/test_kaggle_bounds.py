@@ -117,7 +117,7 @@ def test_of_an_archive_of_large_images(folder: Path, server: KaggleServer, num_l
     assert disk_bytes < _MAX_DISK_BYTES
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 @pytest.mark.parametrize("num_large", [0, 3])
 def test_to_an_object_store(folder: Path, server: KaggleServer, gcs_root: str, num_large: int) -> None:
     sizes = _write_archive_with_large_images(server.archive, num_large, 140_000_000)

@@ -142,7 +142,7 @@ def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, t
             find_version(nothing)
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 def test_model_images_and_predictions_may_lie_in_an_object_store(
     version_dir: Path, cells_dir: Path, gcs_root: str, tmp_path: Path
 ) -> None:
