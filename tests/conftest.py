@@ -14,6 +14,9 @@ from components.storage import s3_requests
 from components.storage.probe import probe
 from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gcs_emulator, s3_environment, versitygw
 
+# The fixtures that give an empty place in an object store that honours conditions.
+OBJECT_STORES = [pytest.param(name, marks=pytest.mark.object_store) for name in ("gcs_root", "s3_root")]
+
 
 @pytest.fixture(scope="session")
 def hpa_dir() -> Path:
@@ -91,7 +94,7 @@ def s3_root(monkeypatch: pytest.MonkeyPatch, _s3_server: str) -> str:
     return _use_s3(monkeypatch, _s3_server)
 
 
-@pytest.fixture(params=["gcs_root", "s3_root"])
+@pytest.fixture(params=OBJECT_STORES)
 def remote_root(request: pytest.FixtureRequest) -> str:
     """An empty place in each kind of object store."""
     return request.getfixturevalue(request.param)

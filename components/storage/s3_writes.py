@@ -97,7 +97,7 @@ def require_conditional_writes(uri: str) -> None:
     place = endpoint(uri), split_uri(uri)[0]
     with _asking:
         if place not in _trusted:
-            broken = _broken_conditions(join(uri.rpartition("/")[0], f"{INCOMING}{secrets.token_hex(4)}"))
+            broken = _broken_conditions(join(uri.rpartition("/")[0], f"{INCOMING}{secrets.token_hex(4)}", "question"))
             if broken:
                 raise io.UnsupportedOperation(
                     f"s3://{place[1]}: the store at {place[0]} does not hold conditional writes ({broken}), so two runs could "

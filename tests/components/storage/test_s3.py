@@ -169,7 +169,7 @@ def test_missing_credentials_are_explained(settings: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 def test_wrong_keys_are_refused_and_not_told(settings: pytest.MonkeyPatch, name: str) -> None:
     settings.setenv(name, "wrong-and-secret")
-    with pytest.raises(OSError, match="The server said: (XAdminUserNotFound|SignatureDoesNotMatch)") as refused:
+    with pytest.raises(OSError, match=r"The server said: (XAdminUserNotFound|SignatureDoesNotMatch)") as refused:
         storage.list_names(f"s3://{BUCKET}")
     assert not [secret for secret in ("wrong-and-secret", S3_SECRET_KEY) if secret in str(refused.value)]
 

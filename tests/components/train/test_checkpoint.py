@@ -37,10 +37,10 @@ def test_what_is_saved_comes_back(tmp_path: Path, place: str, request: pytest.Fi
 @pytest.mark.object_store
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-def test_checkpoint_is_saved_though_an_answer_is_lost(gcs_root: str, faults: Faults) -> None:
+def test_checkpoint_is_saved_though_an_answer_is_lost(remote_root: str, faults: Faults) -> None:
     def save(number: int) -> None:
-        Checkpoints(f"{gcs_root}/{number}").save(_checkpoint(7, num_epochs=2))
-        assert _equal(Checkpoints(f"{gcs_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
+        Checkpoints(f"{remote_root}/{number}").save(_checkpoint(7, num_epochs=2))
+        assert _equal(Checkpoints(f"{remote_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
 
     faults.lose_each_answer(save)
 
