@@ -60,12 +60,16 @@ def _use(monkeypatch: pytest.MonkeyPatch, address: str) -> str:
     return f"gs://{BUCKET}/{uuid.uuid4().hex}"
 
 
-def _use_s3(monkeypatch: pytest.MonkeyPatch, address: str) -> str:
+def use_s3(monkeypatch: pytest.MonkeyPatch, address: str, keys: bool = True) -> str:
+    """Makes this machine know an S3 store and its keys, and no other one."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in s3_environment(address).items():
         monkeypatch.setenv(name, value)
-    if not s3_requests.is_connected(address):
+    if not keys:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    if not keys or not s3_requests.is_connected(address):
         s3_requests.close()
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
@@ -91,12 +95,18 @@ def gcs_root(monkeypatch: pytest.MonkeyPatch, _fake_server: str) -> str:
 @pytest.fixture
 def s3_root(monkeypatch: pytest.MonkeyPatch, _s3_server: str) -> str:
     """An empty place in an S3 store."""
-    return _use_s3(monkeypatch, _s3_server)
+    return use_s3(monkeypatch, _s3_server)
 
 
 @pytest.fixture(params=OBJECT_STORES)
 def remote_root(request: pytest.FixtureRequest) -> str:
     """An empty place in each kind of object store."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["emulated_root", pytest.param("s3_root", marks=pytest.mark.object_store)])
+def bucket_root(request: pytest.FixtureRequest) -> str:
+    """An empty place in a bucket of each kind, for tests without conditional writes: the quick ones need no server."""
     return request.getfixturevalue(request.param)
 
 
@@ -106,7 +116,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
     names = {"gcs_root", "s3_root", "remote_root"}.intersection(request.fixturenames)
     is_s3 = any(request.getfixturevalue(name).startswith("s3:") for name in names)
     with Faults(request.getfixturevalue("_s3_server" if is_s3 else "_fake_server")) as proxy:
-        place = (_use_s3 if is_s3 else _use)(monkeypatch, proxy.address)
+        place = (use_s3 if is_s3 else _use)(monkeypatch, proxy.address)
         if is_s3:
             probe(place)  # the store is asked now what it holds, and not in the middle of a test
         yield proxy
@@ -118,7 +128,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
 
 
 @pytest.fixture
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries within moments what `faults` disturbs."""
     monkeypatch.setattr(gcs_storage, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(gcs_storage, "_patient", lambda: gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10))

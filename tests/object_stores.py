@@ -69,6 +69,7 @@ def s3_environment(address: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": S3_SECRET_KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 

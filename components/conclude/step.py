@@ -9,7 +9,7 @@ def conclude(status: PipelineTaskFinalStatus, run_id: str, data_root: str) -> No
     Args:
         status: How the steps ended.
         run_id: The run, by its number in Kubeflow Pipelines.
-        data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
+        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
     """
     import logging
 

@@ -73,7 +73,7 @@ def _generations(root: str) -> dict[str, object]:
 
 def _is_read(request: str) -> bool:
     """Whether a request is for the content of an object."""
-    return "alt=media" in request or (request.startswith("GET ") and "list-type" not in request and "/o" not in request)
+    return "alt=media" in request or (request.startswith("GET ") and "/storage/" not in request and "list-type" not in request)
 
 
 @pytest.mark.parametrize("root", ["emulated_root", *OBJECT_STORES])
@@ -209,7 +209,7 @@ _FAULTS: dict[str, list[Fault]] = {
 
 
 @pytest.mark.object_store
-@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 class TestFaults:
     @pytest.mark.parametrize("planned", _FAULTS.values(), ids=_FAULTS)

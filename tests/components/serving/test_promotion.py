@@ -392,7 +392,7 @@ class TestObjectStores:
             _assert_served(remote_root, _champion(remote_root).version, model)
             assert len(find_versions(f"{remote_root}/hpa")) == number
 
-    @pytest.mark.usefixtures("quick_retries")
+    @pytest.mark.usefixtures("impatient_stores")
     @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
     def test_no_number_is_skipped_if_an_answer_is_lost(self, make_model: MakeModel, remote_root: str, faults: Faults) -> None:
         model = make_model("f1")

@@ -414,7 +414,7 @@ class TestLocalCopy:
 
 
 @pytest.fixture
-def lossy(remote_root: str, quick_retries: None, faults: Faults) -> tuple[str, Faults]:
+def lossy(remote_root: str, impatient_stores: None, faults: Faults) -> tuple[str, Faults]:
     """An empty folder of each object store, and what disturbs the requests to it."""
     return remote_root, faults
 

@@ -29,7 +29,7 @@ _PASSING: dict[str, list[Fault]] = {
 
 pytestmark = [
     pytest.mark.object_store,
-    pytest.mark.usefixtures("quick_retries"),
+    pytest.mark.usefixtures("impatient_stores"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # see the fixture `faults`
 ]
 

@@ -29,8 +29,7 @@ _SLOW_DOWN = object_stores.s3_error(503, "SlowDown")
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Lets a test change what the client is told about the store of `s3_root`, and where there is no other machine to ask."""
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    """Lets a test change what the client is told about the store of `s3_root`."""
     s3_requests.close()
     yield monkeypatch
     s3_requests.close()
@@ -81,7 +80,7 @@ def test_copy_keeps_checksums_and_is_create_only(s3_root: str, content: bytes) -
         open_store(source).copy(source, target)
 
 
-@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.parametrize("content", [_DATA, _LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(
     "planned",
