@@ -46,18 +46,21 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: test
 test: $(READY) ## Run the quick tests: some five minutes on two cores
-	$(PYTEST) -m "not (slow or gcs or flink or workers or containers or kubernetes or long)"
+	$(PYTEST) -m "not (slow or object_store or flink or workers or containers or kubernetes or long)"
 
 .PHONY: test-slow
-test-slow: $(READY) servers ## Run whole pipelines with the real network, an object store (needs Go), Flink (needs Java) and several workers
-	$(PYTEST) -m "(slow or gcs or flink or workers) and not (containers or long)"
+test-slow: $(READY) servers ## Run whole pipelines with the real network, object stores (need Go), Flink (needs Java) and several workers
+	$(PYTEST) -m "(slow or object_store or flink or workers) and not (containers or long)"
 
 .PHONY: servers
-servers: $(READY) # The object store that the tests start; without it they are skipped.
-	@if ! [ -x $(BIN)/fake-gcs-server ] && ! command -v fake-gcs-server >/dev/null && command -v go >/dev/null; then \
-		echo "Installing fake-gcs-server to $(BIN)."; \
-		GOBIN="$(CURDIR)/$(BIN)" go install github.com/fsouza/fake-gcs-server@v1.56.1 || true; \
-	fi
+servers: $(READY) # The object stores that the tests start; without them these tests are skipped.
+	@for server in github.com/fsouza/fake-gcs-server@v1.56.1 github.com/versity/versitygw/cmd/versitygw@v1.8.0; do \
+		name=$$(basename "$${server%@*}"); \
+		if ! [ -x "$(BIN)/$$name" ] && ! command -v "$$name" >/dev/null && command -v go >/dev/null; then \
+			echo "Installing $$name to $(BIN): it takes minutes, once."; \
+			GOBIN="$(CURDIR)/$(BIN)" go install "$$server" || true; \
+		fi; \
+	done
 
 .PHONY: test-long
 test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; interrupted, it carries on

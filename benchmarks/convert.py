@@ -7,7 +7,7 @@ The samples are hard links to some hundred synthetic ones, and the images are in
 process of its own, in turn; what is timed is its work, with the start and the end of Beam's workers. Convert waits until what
 it wrote is on disk, and the pools do not. Processor time says more than the clock where others use the machine too.
 
-At the end, some samples are converted from and to an object store on loopback, whose answers come at once or late.
+At the end, some samples are converted from and to object stores on loopback, whose answers come at once or late.
 """
 
 import argparse
@@ -29,7 +29,8 @@ from benchmarks.machine import describe_machine, image_path, make_images
 from components import storage
 from components.artifacts.index import ImageFile, Sample, dump_index
 from components.storage import gcs as gcs_storage
-from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
+from components.storage import s3_requests
+from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gcs_emulator, s3_environment, versitygw
 
 _NUM_DISTINCT = 240
 _SMALL = 1000
@@ -109,15 +110,16 @@ def _peak_mb(pid: int) -> int:
     return 0
 
 
-def measure_late(folder: Path, samples: int, image_size_px: int, channels: int) -> list[Result]:
+def measure_late(scheme: str, folder: Path, samples: int, image_size_px: int, channels: int) -> list[Result]:
     """Converts from and to an object store: with no delay, then with one for each answer."""
-    serve = fake_gcs_server if find_fake_gcs_server() else gcs_emulator
-    uri, names = storage.join(f"gs://{BUCKET}", folder.name), [path.name for path in (folder / "images").iterdir()]
+    serve = versitygw if scheme == "s3" else fake_gcs_server if find_server("fake-gcs-server") else gcs_emulator
+    uri, names = storage.join(f"{scheme}://{BUCKET}", folder.name), [path.name for path in (folder / "images").iterdir()]
     wanted = [name for name in names if int(name.partition("_")[0]) < samples]
     with serve() as address:
         proxy = Faults(address)
-        os.environ["STORAGE_EMULATOR_HOST"] = proxy.address
+        os.environ |= {"STORAGE_EMULATOR_HOST": proxy.address} | s3_environment(proxy.address)
         gcs_storage.close()  # a client of an earlier proxy would wait for it
+        s3_requests.close()
         storage.for_each(lambda name: storage.store(folder / "images" / name, f"{uri}/images/{name}"), wanted)
         storage.store(folder / "index.csv.gz", f"{uri}/index.csv.gz")
         prompt = measure("random", uri, samples, image_size_px, channels)
@@ -172,9 +174,11 @@ def main() -> None:
         print_table({way: [run[way] for run in runs] for way in ways}, options.samples)
         for way, result in small.items():
             print(f"With {_SMALL} samples, {WAYS[way].title} takes {result.runner_mb} MB in one process.", flush=True)
-        late = [measure_late(folder, min(_NUM_REMOTE, options.samples), *size) for _ in range(options.repeats)]
-    ratio = statistics.median(slow.seconds / fast.seconds for fast, slow in late)
-    print(f"From and to an object store whose answers come {1000 * _LATE_S:.0f} ms late, it takes {ratio:.2f} times as long.")
+        for scheme in ("gs", *(["s3"] if find_server("versitygw") else [])):
+            late = [measure_late(scheme, folder, min(_NUM_REMOTE, options.samples), *size) for _ in range(options.repeats)]
+            ratio = statistics.median(slow.seconds / fast.seconds for fast, slow in late)
+            delay = f"{1000 * _LATE_S:.0f} ms"
+            print(f"From and to {scheme}:// whose answers come {delay} late, it takes {ratio:.2f} times as long.")
 
 
 if __name__ == "__main__":

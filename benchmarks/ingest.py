@@ -30,7 +30,7 @@ from pathlib import Path
 from benchmarks.ingest_runs import FLUSH, LADDER, UNZIP, Act, Task, by_hand, by_step, seconds
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from tests.components.ingest.kaggle_server import KaggleServer
-from tests.gcs_servers import BUCKET, fake_gcs_server, find_fake_gcs_server, gcs_emulator
+from tests.object_stores import BUCKET, fake_gcs_server, find_server, gcs_emulator
 
 MAX_MEMORY_BYTES = 300_000_000
 MAX_TEMPORARY_BYTES = 200_000_000
@@ -222,7 +222,7 @@ def _range(ratios: Sequence[float]) -> str:
 def _to_stores(bench: Bench) -> dict[str, list[Run]]:
     """Brings the images to object stores on loopback, by hand and by the step."""
     stores: dict[str, Callable[[], AbstractContextManager[str]]] = {"gcp-storage-emulator": gcs_emulator}
-    if find_fake_gcs_server():
+    if find_server("fake-gcs-server"):
         stores["fake-gcs-server"] = fake_gcs_server
     runs: dict[str, list[Run]] = defaultdict(list)
     for title, serve in stores.items():

@@ -39,7 +39,7 @@ def read_arguments(words: list[str], file: Path) -> dict[str, Any]:
     if nowhere:
         name, without = next(iter(nowhere.items()))
         raise ValueError(
-            f"{', '.join(nowhere)}: expected gs://..., as each step runs in a pod of its own, or a folder on a volume that all "
-            f"of them mount. No volume is there in: {', '.join(without)}. Received: {name}={given[name]}"
+            f"{', '.join(nowhere)}: expected gs://... or s3://..., as each step runs in a pod of its own, or a folder on a "
+            f"volume that all of them mount. No volume is there in: {', '.join(without)}. Received: {name}={given[name]}"
         )
     return given

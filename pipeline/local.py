@@ -58,7 +58,9 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     if located.get("weights", "none") not in ("none", "imagenet"):
         located["weights"] = absolute(located["weights"])
         if "://" not in located["weights"] and not Path(located["weights"]).is_file():
-            raise ValueError(f"weights: expected imagenet, none or a file (or gs://...). There is no file {located['weights']}")
+            raise ValueError(
+                f"weights: expected imagenet, none or a file (or gs://..., s3://...). There is no file {located['weights']}"
+            )
     return located
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from components.storage import gcs as gcs_storage
-from tests.gcs_servers import BUCKET, Faults, fake_gcs_server, find_fake_gcs_server, gcs_emulator
+from components.storage import s3_requests
+from components.storage.probe import probe
+from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gcs_emulator, s3_environment, versitygw
+
+# The fixtures that give an empty place in an object store that honours conditions.
+OBJECT_STORES = [pytest.param(name, marks=pytest.mark.object_store) for name in ("gcs_root", "s3_root")]
 
 
 @pytest.fixture(scope="session")
@@ -32,16 +37,41 @@ def _emulator() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _fake_server() -> Iterator[str]:
-    if find_fake_gcs_server() is None:
-        pytest.skip("needs fake-gcs-server: make servers builds it where Go is installed")
+    _require_server("fake-gcs-server")
     with fake_gcs_server() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[str]:
+    _require_server("versitygw")
+    with versitygw() as address:
+        yield address
+
+
+def _require_server(name: str) -> None:
+    if find_server(name) is None:
+        pytest.skip(f"needs {name}: make servers builds it where Go is installed")
 
 
 def _use(monkeypatch: pytest.MonkeyPatch, address: str) -> str:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
     gcs_storage.close()  # a client of another store is of no use
     return f"gs://{BUCKET}/{uuid.uuid4().hex}"
+
+
+def use_s3(monkeypatch: pytest.MonkeyPatch, address: str, keys: bool = True) -> str:
+    """Makes this machine know an S3 store and its keys, and no other one."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_environment(address).items():
+        monkeypatch.setenv(name, value)
+    if not keys:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    if not keys or not s3_requests.is_connected(address):
+        s3_requests.close()
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
@@ -63,20 +93,46 @@ def gcs_root(monkeypatch: pytest.MonkeyPatch, _fake_server: str) -> str:
 
 
 @pytest.fixture
-def faults(monkeypatch: pytest.MonkeyPatch, gcs_root: str, _fake_server: str) -> Iterator[Faults]:
-    """Stands between the client and the store of `gcs_root`."""
-    with Faults(_fake_server) as proxy:
-        _use(monkeypatch, proxy.address)
+def s3_root(monkeypatch: pytest.MonkeyPatch, _s3_server: str) -> str:
+    """An empty place in an S3 store."""
+    return use_s3(monkeypatch, _s3_server)
+
+
+@pytest.fixture(params=OBJECT_STORES)
+def remote_root(request: pytest.FixtureRequest) -> str:
+    """An empty place in each kind of object store."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["emulated_root", pytest.param("s3_root", marks=pytest.mark.object_store)])
+def bucket_root(request: pytest.FixtureRequest) -> str:
+    """An empty place in a bucket of each kind, for tests without conditional writes: the quick ones need no server."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Faults]:
+    """Stands between the client and the store of `gcs_root`, `s3_root` or `remote_root`, whichever the test uses."""
+    names = {"gcs_root", "s3_root", "remote_root"}.intersection(request.fixturenames)
+    is_s3 = any(request.getfixturevalue(name).startswith("s3:") for name in names)
+    with Faults(request.getfixturevalue("_s3_server" if is_s3 else "_fake_server")) as proxy:
+        place = (use_s3 if is_s3 else _use)(monkeypatch, proxy.address)
+        if is_s3:
+            probe(place)  # the store is asked now what it holds, and not in the middle of a test
         yield proxy
         proxy.shutdown()
-    gcs_storage.close()
+    (s3_requests if is_s3 else gcs_storage).close()
     with warnings.catch_warnings():  # the client leaves connections that failed to the garbage collector
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
 
 @pytest.fixture
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries within moments what `faults` disturbs."""
     monkeypatch.setattr(gcs_storage, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(gcs_storage, "_patient", lambda: gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10))
+    monkeypatch.setattr(s3_requests, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(s3_requests, "RETRY_FOR_S", 10.0)
+    monkeypatch.setattr(s3_requests, "FIRST_WAIT_S", 0.01)
+    s3_requests.close()

@@ -58,8 +58,8 @@ def _source(value: str) -> str:
 def _place(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     is_known = scheme in storage.SCHEMES and rest.strip("/") if separator else value.strip()
-    known = ", or ".join(f"{name}://<bucket>/<prefix>" for name in storage.SCHEMES)
-    return "" if is_known else f"expected a folder, or {known}"
+    known = " or ".join(f"{name}://<bucket>/<prefix>" for name in storage.SCHEMES)
+    return "" if is_known else f"expected a folder, {known}"
 
 
 def _plain_name(value: str) -> str:

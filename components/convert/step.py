@@ -26,7 +26,7 @@ def convert(
 
     Args:
         raw_images: What ingest brought.
-        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
+        data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
         examples: Points at the TFRecords of train, validation and test.
         transform_graph: tensorflow-transform's output: mean and standard deviation per channel, class counts.
         data_report: A page on the data: counts, split, a contact sheet, what was left out.

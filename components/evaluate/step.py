@@ -23,8 +23,9 @@ def evaluate(
     Args:
         examples: What convert wrote.
         model: The SavedModel that would be served.
-        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
-        serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
+        data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
+        serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>. The champion is
+            found there.
         metrics: Each metric with its interval and its baseline, the score of a trivial classifier; F1 of each class.
         class_metrics: ROC curve and confusion matrix over all pairs of sample and class.
         thresholds: The fitted thresholds (JSON).

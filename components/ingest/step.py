@@ -18,14 +18,15 @@ def ingest(
     An unchanged source costs seconds. A sample that cannot be used stays in the index with its reason; convert quarantines it.
 
     Args:
-        source: kaggle:<competition>, dir:<folder or gs://...> with train.csv and images (<Id>_<filter>.png or file_pattern), or
-            synthetic:<number of samples>[@<series>]; the series is 0 by default, and another one has other samples. Kaggle's
-            credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
-        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
+        source: kaggle:<competition>, dir:<folder, gs://... or s3://...> with train.csv and images (<Id>_<filter>.png or
+            file_pattern), or synthetic:<number of samples>[@<series>]; the series is 0 by default, and another one has other
+            samples. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
+        data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
         raw_images: Points at the index and the images, with counts, licence and fingerprint.
         include_test: Also bring the samples of the source's test set, which have no labels.
         parallel_transfers: How many transfers are in flight at once.
-        classes: Your own classes: a CSV file (a path or gs://...) with the columns index,name. Empty: the competition's 28.
+        classes: Your own classes: a CSV file (a path, gs://... or s3://...) with the columns index,name. Empty: the
+            competition's 28.
         file_pattern: How a folder's images are named, from the folder on: {id} is what train.csv calls the sample, {filter} the
             stain, * anything.
         filters: What your files call the stains, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow may be absent).

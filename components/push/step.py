@@ -17,7 +17,7 @@ def push(
         model: The SavedModel.
         thresholds: Its fitted thresholds: they are served with it.
         blessing: The verdict of evaluate.
-        serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>.
+        serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
         pushed_model: Says whether the model was pushed now, where it is served if it is, and why it was not pushed (JSON).
         model_name: The folder of the model's versions.
     """

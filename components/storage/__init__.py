@@ -1,8 +1,8 @@
 """Bulk data by URI: whole files, published under their final names only when complete.
 
-A URI is a path on this machine, or `gs://<bucket>/<name>` in Google Cloud Storage. What is published is never overwritten,
-except by `replace_bytes` and `swap`. A write that is repeated because its answer was lost counts as done if the file has the
-content that was to be written: see `Store.write_if`.
+A URI is a path on this machine, `gs://<bucket>/<name>` in Google Cloud Storage, or `s3://<bucket>/<name>` in an S3 store.
+What is published is never overwritten, except by `replace_bytes` and `swap`. A write that is repeated because its answer was
+lost counts as done if the file has the content that was to be written: see `Store.write_if`.
 """
 
 import contextlib
@@ -63,7 +63,9 @@ def stored_crc32c(uri: str) -> str:
 
 
 def with_checksums(uri: str, file: StoredFile) -> StoredFile:
-    """A stored file with both checksums, computed from its content if one is not known."""
+    """A listed file with both checksums, computed from its content if the store does not keep them."""
+    if not (file.crc32c and file.crc32):
+        file = stat(uri) or file
     if file.crc32c and file.crc32:
         return file
     data = read_bytes(uri)

@@ -17,10 +17,11 @@ from typing import TypeVar
 
 from components.storage.checksums import crc32c
 
-# The module and the class of each backend, by scheme; paths have none. Imported lazily, so that local runs skip the GCS client.
+# The module and the class of each backend, by scheme; paths have none. Imported lazily: local runs skip the clients of stores.
 _BACKENDS = {
     "": ("components.storage.local", "LocalStore"),
     "gs": ("components.storage.gcs", "GcsStore"),
+    "s3": ("components.storage.s3", "S3Store"),
 }
 # The schemes of object stores.
 SCHEMES = tuple(filter(None, _BACKENDS))
@@ -47,7 +48,7 @@ class StoredFile:
 
     Attributes:
         num_bytes: Its size.
-        crc32c: The checksum that Google Cloud Storage keeps of every object; empty if only reading the file can tell.
+        crc32c: The checksum that object stores keep; empty if only `stat` or reading the file can tell.
         crc32: The checksum that ZIP archives keep of their members; likewise.
     """
 
@@ -198,8 +199,8 @@ def open_store(uri: str) -> Store:
     """
     scheme = uri.partition("://")[0] if "://" in uri else ""
     if scheme not in _BACKENDS:
-        known = ", or ".join(f"{name}://<bucket>/<name>" for name in SCHEMES)
-        raise ValueError(f"Expected a path, or {known}. Received: {uri}")
+        known = " or ".join(f"{name}://<bucket>/<name>" for name in SCHEMES)
+        raise ValueError(f"Expected a path, {known}. Received: {uri}")
     return _open(scheme)
 
 

@@ -30,13 +30,14 @@ def train(
     Args:
         examples: What convert wrote.
         transform_graph: The statistics of the training split, from convert.
-        data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
-        serving_root: Where models are served from: a folder, or gs://<bucket>/<prefix>. The champion is found there.
+        data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
+        serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>. The champion is
+            found there.
         model: A SavedModel that takes the filters' PNG files, or pixels.
         training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of predicting nothing.
         training_report: A page with the curves, and images as the network sees them.
         recipe: How to train: paper, strong, or plateau.
-        weights: imagenet (downloaded by Keras), none, or the path or gs:// address of a file of Keras weights.
+        weights: imagenet (downloaded by Keras), none, or the path, gs:// or s3:// address of a file of Keras weights.
         epochs: At most so many; 0 means as the recipe says.
         batch_size: Images per step; 0 means as the recipe says.
         learning_rate: Adam's; 0 means as the recipe says.

@@ -31,7 +31,8 @@ def with_weights(build: Build, num_channels: int, weights: str) -> keras.Model:
     Args:
         build: Makes the network.
         num_channels: Of its input.
-        weights: `imagenet` (Keras downloads them), `none` (random), or the path or gs:// address of a Keras weights file (.h5).
+        weights: `imagenet` (Keras downloads them), `none` (random), or the path, gs:// or s3:// address of a Keras
+            weights file (.h5).
 
     Raises:
         ValueError: If the file does not fit the network: with the first layer that differs.
@@ -128,7 +129,7 @@ def _download(build: Build) -> keras.Model:
         raise ConnectionError(
             f"The ImageNet weights of {build(_RGB, False).name} could not be downloaded ({error}). On a machine with network "
             "access, get Keras Applications' file for it without the classifier (its name contains notop or no_top), and give "
-            "its path or gs:// address here as weights=<path>; or train from scratch with weights=none."
+            "its path, gs:// or s3:// address here as weights=<path>; or train from scratch with weights=none."
         ) from error
 
 
@@ -136,7 +137,7 @@ def _download(build: Build) -> keras.Model:
 def _local(weights: str) -> Iterator[Path]:
     if not storage.exists(weights):
         raise FileNotFoundError(
-            f"weights: expected imagenet, none, or the path or gs:// address of a file. There is no {weights}"
+            f"weights: expected imagenet, none, or the path, gs:// or s3:// address of a file. There is no {weights}"
         )
     if storage.is_local(weights):
         yield Path(weights)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def lineage(
     target: Annotated[
         str,
-        typer.Argument(help="The folder of a run, of a version (or gs://...), or of a model: its champion."),
+        typer.Argument(help="The folder of a run, of a version (or gs://..., s3://...), or of a model: its champion."),
     ],
     data_root: Annotated[str, typer.Option(help="As the parameter data_root; a run's folder knows its own.")] = "",
     pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data is by default.")] = Path("outputs"),

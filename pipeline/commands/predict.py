@@ -20,9 +20,11 @@ _GREETING = re.compile(r"WARNING: All log messages before absl::|[IWE]\d{4} [\d:
 
 
 def predict(
-    model: Annotated[str, typer.Option(help="A version's folder or gs://..., or <serving_root>/<model_name>: its champion.")],
-    images: Annotated[str, typer.Option(help="The folder or gs://... with the images.")],
-    out: Annotated[str, typer.Option(help="The CSV file to write: a path or gs://...")] = "predictions.csv",
+    model: Annotated[
+        str, typer.Option(help="A version's folder (or gs://..., s3://...), or <serving_root>/<model_name>: its champion.")
+    ],
+    images: Annotated[str, typer.Option(help="The folder, gs://... or s3://... with the images.")],
+    out: Annotated[str, typer.Option(help="The CSV file to write: a path, gs://... or s3://...")] = "predictions.csv",
     file_pattern: FilePattern = DEFAULT_PATTERN,
     filters: Filters = "",
 ) -> None:

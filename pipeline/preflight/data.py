@@ -166,7 +166,7 @@ def check_weights(submission: Submission) -> str:
     raise CouldNotLookError(
         "weights=imagenet is downloaded in train's pod, from storage.googleapis.com. Whether that has access to the internet "
         "cannot be seen from here. Without access: copy the file that Keras keeps in ~/.keras/models (its name contains notop) "
-        "into a bucket, and give weights=gs://<bucket>/<file>"
+        "into a bucket, and give weights=gs://<bucket>/<file> or s3://<bucket>/<file>"
     )
 
 
@@ -175,7 +175,7 @@ def _check_mounted(submission: Submission, name: str, path: str) -> None:
     if without := [step for step in submission.steps_without(path) if step == _FILES.get(name, step)]:
         raise FailedError(
             f"{name}={path} is a path, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
-            "each pod would look for it on an empty disk of its own. Give a gs:// address"
+            "each pod would look for it on an empty disk of its own. Give a gs:// or s3:// address"
         )
 
 

@@ -69,13 +69,13 @@ def test_an_empty_split_has_no_examples(examples: Examples) -> None:
 
 
 def test_splits_in_an_object_store_are_downloaded_and_removed(
-    examples: Examples, emulated_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examples: Examples, bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    storage.create_tree(Path(examples.uri), emulated_root)
-    with open_splits(examples.model_copy(update={"uri": emulated_root}), ["train", "test"]) as readers:
+    storage.create_tree(Path(examples.uri), bucket_root)
+    with open_splits(examples.model_copy(update={"uri": bucket_root}), ["train", "test"]) as readers:
         assert np.array_equal(readers["train"].pixels(6), _sample(6)[1])
         assert np.array_equal(readers["test"].pixels(1), _sample(9)[1])
         assert len(list(temporary.glob("*/*.tfrecord"))) == 4
@@ -99,13 +99,13 @@ def test_a_damaged_shard_is_named(examples: Examples) -> None:
         _open(examples, "test")
 
 
-def test_a_damaged_shard_in_an_object_store_is_named(examples: Examples, emulated_root: str) -> None:
-    storage.create_tree(Path(examples.uri), emulated_root)
+def test_a_damaged_shard_in_an_object_store_is_named(examples: Examples, bucket_root: str) -> None:
+    storage.create_tree(Path(examples.uri), bucket_root)
     name = examples.shards["train"][0].name
-    data = storage.read_bytes(f"{emulated_root}/{name}")
-    storage.replace_bytes(f"{emulated_root}/{name}", b"x" + data[1:])
-    with pytest.raises(OSError, match=f"{emulated_root}/{name} is damaged"):
-        _open(examples.model_copy(update={"uri": emulated_root}), "train")
+    data = storage.read_bytes(f"{bucket_root}/{name}")
+    storage.replace_bytes(f"{bucket_root}/{name}", b"x" + data[1:])
+    with pytest.raises(OSError, match=f"{bucket_root}/{name} is damaged"):
+        _open(examples.model_copy(update={"uri": bucket_root}), "train")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,11 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
             "/cells",
         ],
     ),
-    "data_root": (["/data", "gs://bucket/data", "gs://bucket"], ["", "  ", "gs://", "s3://bucket/data"]),
-    "serving_root": (["/models", "gs://bucket/models"], ["", "  ", "gs://", "http://host/models"]),
+    "data_root": (
+        ["/data", "gs://bucket/data", "gs://bucket", "s3://bucket/data"],
+        ["", "  ", "gs://", "s3://", "s4://bucket/data"],
+    ),
+    "serving_root": (["/models", "gs://bucket/models", "s3://bucket/models"], ["", "  ", "gs://", "http://host/models"]),
     "parallel_transfers": ([1, 256], [0, 257]),
     "file_pattern": (
         ["{id}_{filter}.png", "{filter}/{id}_*.PNG"],

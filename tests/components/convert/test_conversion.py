@@ -163,14 +163,14 @@ def test_several_processes_write_what_one_writes_in_any_order(
 
 
 def test_an_object_store_gets_the_same_files(
-    tmp_path: Path, gcs_root: str, make_samples: MakeSamples, plan_tasks: PlanTasks
+    tmp_path: Path, remote_root: str, make_samples: MakeSamples, plan_tasks: PlanTasks
 ) -> None:
     samples = make_samples(20)
-    make_samples(0, images_uri=f"{gcs_root}/images")
+    make_samples(0, images_uri=f"{remote_root}/images")
     local = _split(plan_tasks(samples, UNSPLIT))
-    tasks = plan_tasks(samples, UNSPLIT, root=gcs_root)
+    tasks = plan_tasks(samples, UNSPLIT, root=remote_root)
     assert _split(tasks) == local
-    assert storage.list_names(f"{gcs_root}/examples") == storage.list_names(f"{tmp_path}/examples")
+    assert storage.list_names(f"{remote_root}/examples") == storage.list_names(f"{tmp_path}/examples")
     for shard in (shard for found in local.shards.values() for shard in found):
-        assert storage.read_bytes(f"{gcs_root}/examples/{shard.name}") == (tmp_path / "examples" / shard.name).read_bytes()
+        assert storage.read_bytes(f"{remote_root}/examples/{shard.name}") == (tmp_path / "examples" / shard.name).read_bytes()
     assert _split(tasks) == local

@@ -317,25 +317,25 @@ class TestChampion:
         assert found.verdict == "not enough evidence"
         assert "of its 720 answers are no numbers from 0 to 1" in found.reasons[0]
 
-    @pytest.mark.gcs
+    @pytest.mark.object_store
     def test_a_champion_in_an_object_store_is_asked_and_verified(
-        self, make_champion: MakeChampion, good: Path, examples: Examples, gcs_root: str, tmp_path: Path
+        self, make_champion: MakeChampion, good: Path, examples: Examples, remote_root: str, tmp_path: Path
     ) -> None:
         here = make_champion(tmp_path, known=[0, 1])
-        storage.create_tree(Path(here.uri), f"{gcs_root}/serving/hpa/3")
-        crown(replace(here, generation=""), f"{gcs_root}/serving", "hpa")
-        champion = find_champion(f"{gcs_root}/serving", "hpa")
+        storage.create_tree(Path(here.uri), f"{remote_root}/serving/hpa/3")
+        crown(replace(here, generation=""), f"{remote_root}/serving", "hpa")
+        champion = find_champion(f"{remote_root}/serving", "hpa")
         assert champion
-        found = _evaluate(good, examples, f"{gcs_root}/data", champion)
+        found = _evaluate(good, examples, f"{remote_root}/data", champion)
         assert found.verdict == "yes"
         assert found.champion_generation == champion.generation
         assert any("against the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
         storage.replace_bytes(f"{champion.uri}/assets/thresholds.csv", b"0.5\n" * 6 + b"\n")
-        spoilt = _evaluate(good, examples, f"{gcs_root}/data", champion)
+        spoilt = _evaluate(good, examples, f"{remote_root}/data", champion)
         assert spoilt.verdict == "not enough evidence"
         assert f"in {champion.uri}, assets/thresholds.csv has other content" in spoilt.reasons[0]
         storage.remove_tree(champion.uri)
-        assert "saved_model.pb is missing" in _evaluate(good, examples, f"{gcs_root}/data", champion).reasons[0]
+        assert "saved_model.pb is missing" in _evaluate(good, examples, f"{remote_root}/data", champion).reasons[0]
 
 
 def test_a_model_that_answers_no_numbers_gets_a_written_no(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:

@@ -106,7 +106,13 @@ def stored_times(folder: Path) -> dict[str, int]:
 _forks = multiprocessing.get_context("forkserver")
 # A process then takes a moment to start instead of seconds.
 _forks.set_forkserver_preload(
-    [__name__, "components.ingest.sources.open_source", "components.ingest.raw", "components.storage.gcs"]
+    [
+        __name__,
+        "components.ingest.sources.open_source",
+        "components.ingest.raw",
+        "components.storage.gcs",
+        "components.storage.s3",
+    ]
 )
 
 

@@ -40,9 +40,9 @@ def test_a_damaged_pointer_is_named(tmp_path: Path, content: str) -> None:
         find_champion(str(tmp_path), "hpa")
 
 
-@pytest.mark.gcs
-def test_a_champion_in_an_object_store_is_found_as_it_was_crowned(gcs_root: str) -> None:
-    assert find_champion(gcs_root, "hpa") is None
-    crown(Champion(3, "", "m", "e", generation=""), gcs_root, "hpa")
-    champion = find_champion(gcs_root, "hpa")
-    assert champion == Champion(3, f"{gcs_root}/hpa/3", "m", "e", champion.generation if champion else "")
+@pytest.mark.object_store
+def test_a_champion_in_an_object_store_is_found_as_it_was_crowned(remote_root: str) -> None:
+    assert find_champion(remote_root, "hpa") is None
+    crown(Champion(3, "", "m", "e", generation=""), remote_root, "hpa")
+    champion = find_champion(remote_root, "hpa")
+    assert champion == Champion(3, f"{remote_root}/hpa/3", "m", "e", champion.generation if champion else "")

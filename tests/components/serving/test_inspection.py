@@ -59,9 +59,9 @@ def test_models_of_a_folder_are_listed_verified_and_rolled_back(make_model: Make
     _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], str(tmp_path / "serving"))
 
 
-@pytest.mark.gcs
-def test_models_of_an_object_store_are_listed_verified_and_rolled_back(make_model: MakeModel, gcs_root: str) -> None:
-    _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], gcs_root)
+@pytest.mark.object_store
+def test_models_of_an_object_store_are_listed_verified_and_rolled_back(make_model: MakeModel, remote_root: str) -> None:
+    _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], remote_root)
 
 
 def test_a_champion_that_is_gone_or_a_damaged_record_is_not_well(make_model: MakeModel, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from components import storage
 from components.serving.champion import find_champion
 from components.serving.promotion import KEPT_VERSIONS, push_model, rollback
 from components.serving.versions import find_damage, find_versions
-from components.storage.gcs import GcsStore
+from components.storage.store import open_store
 from pipeline.compiled import ROOT
 from tests.components.conftest import MakeModel
 
@@ -96,7 +96,7 @@ def kill_at_some_writes(model: Path, serving: str, expected: int) -> int:
         How many times it was killed.
     """
     for number in range(1, 1000, 3):
-        status = _in_a_child(lambda number=number: (_die_at_write(number), _push(model, serving)))
+        status = _in_a_child(lambda number=number: (_die_at_write(number, serving), _push(model, serving)))
         if status == 0:
             assert _assert_whole_champion(serving) == max(one.number for one in find_versions(f"{serving}/hpa"))
             return number // 3
@@ -105,11 +105,11 @@ def kill_at_some_writes(model: Path, serving: str, expected: int) -> int:
     raise AssertionError("it never ends")
 
 
-def _die_at_write(number: int) -> None:
-    writes = 0
+def _die_at_write(number: int, uri: str) -> None:
+    writes, backend = 0, type(open_store(uri))
 
     def count(name: str) -> None:
-        write = getattr(GcsStore, name)
+        write = getattr(backend, name)
 
         def counted(*arguments: object, **options: object) -> object:
             nonlocal writes
@@ -118,14 +118,14 @@ def _die_at_write(number: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             return write(*arguments, **options)
 
-        setattr(GcsStore, name, counted)
+        setattr(backend, name, counted)
 
     for name in ("write", "upload", "copy", "remove", "swap"):
         count(name)
 
 
 def main(action: str, place: str, model: Path, expected: int) -> None:
-    if action == "push to gs":
+    if action == "push to an object store":
         print(kill_at_some_writes(model, place, expected))
         return
     folder, serving = Path(place), f"{place}/serving"
@@ -152,12 +152,12 @@ def test_a_rollback_that_is_killed_leaves_the_champion_whole_and_is_completed(ma
     assert _kill("rollback", tmp_path, "-", 3) > 20
 
 
-@pytest.mark.gcs
-def test_a_push_to_an_object_store_that_is_killed_leaves_the_champion_whole(make_model: MakeModel, gcs_root: str) -> None:
-    _push(make_model("f1"), gcs_root)
-    assert _kill("push to gs", gcs_root, make_model("new"), 2) > 3
-    assert [name for name in storage.list_names(f"{gcs_root}/hpa") if not name.isdigit()] == ["champion.json"]
-    assert all(version.is_complete for version in find_versions(f"{gcs_root}/hpa"))
+@pytest.mark.object_store
+def test_a_push_to_an_object_store_that_is_killed_leaves_the_champion_whole(make_model: MakeModel, remote_root: str) -> None:
+    _push(make_model("f1"), remote_root)
+    assert _kill("push to an object store", remote_root, make_model("new"), 2) > 3
+    assert [name for name in storage.list_names(f"{remote_root}/hpa") if not name.isdigit()] == ["champion.json"]
+    assert all(version.is_complete for version in find_versions(f"{remote_root}/hpa"))
 
 
 if __name__ == "__main__":

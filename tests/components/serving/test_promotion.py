@@ -15,7 +15,7 @@ from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError,
 from components.serving.versions import RECORD, find_versions
 from components.storage import SwappedMeanwhileError
 from tests.components.conftest import MakeModel
-from tests.gcs_servers import Faults
+from tests.object_stores import Faults
 
 
 def _generation(serving: str) -> str:
@@ -351,68 +351,68 @@ def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(mak
     _assert_served(serving, 3, after)
 
 
-@pytest.mark.gcs
-class TestCloudStorage:
+@pytest.mark.object_store
+class TestObjectStores:
     def test_what_a_killed_push_has_left_is_no_version_and_goes_with_the_next_one(
-        self, make_model: MakeModel, gcs_root: str
+        self, make_model: MakeModel, remote_root: str
     ) -> None:
         first = make_model("f1")
-        folder = _push(first, gcs_root).uri
+        folder = _push(first, remote_root).uri
         record = json.loads(storage.read_bytes(f"{folder}/{RECORD}")) | {"model_fingerprint": "killed"}
         for left in (".incoming-0123abcd", "2"):  # killed while it uploaded, and while the server copied
-            storage.write_bytes(f"{gcs_root}/hpa/{left}/{RECORD}", json.dumps(record).encode())
-        assert [version.number for version in find_versions(f"{gcs_root}/hpa") if version.is_complete] == [1]
-        assert not verify_models(gcs_root, "hpa")[-1].is_well
-        assert _push(make_model("f2"), gcs_root).number == 3
-        assert _names(gcs_root) == ["1", "3", "champion.json"]
-        assert storage.list_names(f"{gcs_root}/hpa") == ["1", "3", "champion.json"]
-        storage.write_bytes(f"{gcs_root}/hpa/4/{RECORD}", json.dumps(record).encode())
-        assert rollback(3, gcs_root, "hpa").number == 5  # the highest is what gets served
-        assert storage.list_names(f"{gcs_root}/hpa") == ["1", "3", "5", "champion.json"]
+            storage.write_bytes(f"{remote_root}/hpa/{left}/{RECORD}", json.dumps(record).encode())
+        assert [version.number for version in find_versions(f"{remote_root}/hpa") if version.is_complete] == [1]
+        assert not verify_models(remote_root, "hpa")[-1].is_well
+        assert _push(make_model("f2"), remote_root).number == 3
+        assert _names(remote_root) == ["1", "3", "champion.json"]
+        assert storage.list_names(f"{remote_root}/hpa") == ["1", "3", "champion.json"]
+        storage.write_bytes(f"{remote_root}/hpa/4/{RECORD}", json.dumps(record).encode())
+        assert rollback(3, remote_root, "hpa").number == 5  # the highest is what gets served
+        assert storage.list_names(f"{remote_root}/hpa") == ["1", "3", "5", "champion.json"]
 
-    def test_models_are_pushed_and_taken_back(self, make_model: MakeModel, gcs_root: str) -> None:
+    def test_models_are_pushed_and_taken_back(self, make_model: MakeModel, remote_root: str) -> None:
         first, second = make_model("f1"), make_model("f2")
-        assert _push(first, gcs_root) == Pushed(1, f"{gcs_root}/hpa/1", is_new=True)
-        assert _push(first, gcs_root) == Pushed(1, f"{gcs_root}/hpa/1", is_new=False)
-        _push(second, gcs_root)
-        assert rollback(1, gcs_root, "hpa").number == 3
-        _assert_served(gcs_root, 3, first)
+        assert _push(first, remote_root) == Pushed(1, f"{remote_root}/hpa/1", is_new=True)
+        assert _push(first, remote_root) == Pushed(1, f"{remote_root}/hpa/1", is_new=False)
+        _push(second, remote_root)
+        assert rollback(1, remote_root, "hpa").number == 3
+        _assert_served(remote_root, 3, first)
         for number in range(KEPT_VERSIONS):
-            _push(make_model(f"g{number}"), gcs_root)
-        assert _names(gcs_root) == ["4", "5", "6", "7", "8", "champion.json"]
+            _push(make_model(f"g{number}"), remote_root)
+        assert _names(remote_root) == ["4", "5", "6", "7", "8", "champion.json"]
 
-    def test_of_two_pushes_at_once_one_wins(self, make_model: MakeModel, gcs_root: str) -> None:
-        _of_two_at_once_one_wins(make_model, gcs_root, rounds=3)
+    def test_of_two_pushes_at_once_one_wins(self, make_model: MakeModel, remote_root: str) -> None:
+        _of_two_at_once_one_wins(make_model, remote_root, rounds=3)
 
-    def test_the_same_push_twice_at_once_makes_one_version(self, make_model: MakeModel, gcs_root: str) -> None:
+    def test_the_same_push_twice_at_once_makes_one_version(self, make_model: MakeModel, remote_root: str) -> None:
         for number in range(1, 4):
             model = make_model(f"f{number}")
-            outcomes = _push_at_once([model, model], gcs_root)
+            outcomes = _push_at_once([model, model], remote_root)
             assert {type(outcome) for outcome in outcomes} == {Pushed}, outcomes
-            _assert_served(gcs_root, _champion(gcs_root).version, model)
-            assert len(find_versions(f"{gcs_root}/hpa")) == number
+            _assert_served(remote_root, _champion(remote_root).version, model)
+            assert len(find_versions(f"{remote_root}/hpa")) == number
 
-    @pytest.mark.usefixtures("quick_retries")
+    @pytest.mark.usefixtures("impatient_stores")
     @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-    def test_no_number_is_skipped_if_an_answer_is_lost(self, make_model: MakeModel, gcs_root: str, faults: Faults) -> None:
+    def test_no_number_is_skipped_if_an_answer_is_lost(self, make_model: MakeModel, remote_root: str, faults: Faults) -> None:
         model = make_model("f1")
 
         def push(number: int) -> None:
-            serving = f"{gcs_root}/{number}"
+            serving = f"{remote_root}/{number}"
             assert _push(model, serving) == Pushed(1, f"{serving}/hpa/1", is_new=True)
             _assert_served(serving, 1, model)
             assert storage.list_names(f"{serving}/hpa") == ["1", "champion.json"]
 
         faults.lose_each_answer(push, methods=("POST", "PUT", "DELETE"))
 
-    def test_damage_is_found_and_repaired(self, make_model: MakeModel, gcs_root: str) -> None:
+    def test_damage_is_found_and_repaired(self, make_model: MakeModel, remote_root: str) -> None:
         for name in ("f1", "f2"):
-            folder = _push(make_model(name), gcs_root).uri
+            folder = _push(make_model(name), remote_root).uri
             storage.replace_bytes(f"{folder}/variables/variables.index", b"indey")
         with pytest.raises(OSError, match="hpa/1 is damaged"):
-            rollback(1, gcs_root, "hpa")
-        assert _push(make_model("f2"), gcs_root) == Pushed(2, f"{gcs_root}/hpa/2", is_new=False)
-        _assert_served(gcs_root, 2, make_model("f2"))
+            rollback(1, remote_root, "hpa")
+        assert _push(make_model("f2"), remote_root) == Pushed(2, f"{remote_root}/hpa/2", is_new=False)
+        _assert_served(remote_root, 2, make_model("f2"))
 
 
 def test_a_later_version_that_was_never_made_the_champion_is_not_served_for_good(make_model: MakeModel, serving: str) -> None:

@@ -68,10 +68,10 @@ def test_the_newest_stay_and_what_the_champion_came_from(root: str, served: str,
     assert storage.exists(f"{root}/data/raw/x/images/a_red.png")
 
 
-def test_an_object_store_is_pruned_too(emulated_root: str) -> None:
-    _make(emulated_root)
-    _prune(emulated_root, 0)
-    assert _left(emulated_root) == {"examples/begun"}
+def test_an_object_store_is_pruned_too(bucket_root: str) -> None:
+    _make(bucket_root)
+    _prune(bucket_root, 0)
+    assert _left(bucket_root) == {"examples/begun"}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"inputs": {"examples": "e1"}}'])

@@ -1,4 +1,4 @@
-"""What every storage backend does: a new one gets a fixture, and an entry in `root` and `lossy`."""
+"""What every storage backend does: a new one gets a fixture in tests/conftest.py."""
 
 import contextlib
 import os
@@ -11,14 +11,15 @@ import pytest
 from components import storage
 from components.storage import SwappedMeanwhileError
 from components.storage.local_copy import local_copy
-from tests.gcs_servers import Faults
+from tests.conftest import OBJECT_STORES
+from tests.object_stores import Faults
 
 _DATA = bytes(range(256)) * 400
 _LARGE_BYTES = 9 << 20  # more than an object store takes in one request
 _LETTERS = "abcdefgh"
 
 
-@pytest.fixture(params=["local_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+@pytest.fixture(params=["local_root", *OBJECT_STORES])
 def root(request: pytest.FixtureRequest) -> str:
     """An empty folder of each backend."""
     return request.getfixturevalue(request.param)
@@ -184,7 +185,7 @@ def test_store_copies_instead_of_linking(uri: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "a b",
+        "a b (1).tif",
         "ä é ñ",
         "細胞.png",
         "#1",
@@ -292,6 +293,11 @@ class TestList:
         missing = storage.join(root, "missing")
         assert storage.list_names(missing) == storage.list_tree(missing) == []
         assert storage.list_files(missing) == storage.list_files(missing, is_deep=True) == {}
+
+    def test_large_folder_is_listed_whole(self, root: str) -> None:
+        names = [f"{number:04d}" for number in range(1005)]  # object stores list 1000 at a time
+        storage.for_each(lambda name: storage.write_bytes(f"{root}/large/{name}", b"", sync=False), names)
+        assert storage.list_names(f"{root}/large") == storage.list_tree(f"{root}/large") == names
 
     def test_folder_is_not_a_file(self, root: str) -> None:
         assert not storage.exists(storage.join(root, "c"))
@@ -407,11 +413,10 @@ class TestLocalCopy:
         assert (folder == root) == storage.is_local(root) == Path(folder).exists()
 
 
-@pytest.fixture(params=[pytest.param(("gcs_root", "faults"), marks=pytest.mark.gcs)])
-def lossy(request: pytest.FixtureRequest, quick_retries: None) -> tuple[str, Faults]:
+@pytest.fixture
+def lossy(remote_root: str, impatient_stores: None, faults: Faults) -> tuple[str, Faults]:
     """An empty folder of each object store, and what disturbs the requests to it."""
-    root, faults = map(request.getfixturevalue, request.param)
-    return root, faults
+    return remote_root, faults
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`

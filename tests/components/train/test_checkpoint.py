@@ -6,7 +6,7 @@ import pytest
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
-from tests.gcs_servers import Faults
+from tests.object_stores import Faults
 
 
 def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
@@ -26,21 +26,21 @@ def _equal(some: Checkpoint | None, other: Checkpoint) -> bool:
     return alike and (some.num_steps, some.history) == (other.num_steps, other.history)
 
 
-@pytest.mark.parametrize("place", ["local", "gcs"])
-def test_what_is_saved_comes_back(tmp_path: Path, place: str, request: pytest.FixtureRequest) -> None:
-    root = str(tmp_path) if place == "local" else request.getfixturevalue("emulated_root")
+@pytest.mark.parametrize("place", ["local_root", "emulated_root"])
+def test_what_is_saved_comes_back(place: str, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(place)
     saved = _checkpoint(7, num_epochs=2)
     Checkpoints(f"{root}/checkpoints").save(saved)
     assert _equal(Checkpoints(f"{root}/checkpoints").newest(), saved)
 
 
-@pytest.mark.gcs
-@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.object_store
+@pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-def test_checkpoint_is_saved_though_an_answer_is_lost(gcs_root: str, faults: Faults) -> None:
+def test_checkpoint_is_saved_though_an_answer_is_lost(remote_root: str, faults: Faults) -> None:
     def save(number: int) -> None:
-        Checkpoints(f"{gcs_root}/{number}").save(_checkpoint(7, num_epochs=2))
-        assert _equal(Checkpoints(f"{gcs_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
+        Checkpoints(f"{remote_root}/{number}").save(_checkpoint(7, num_epochs=2))
+        assert _equal(Checkpoints(f"{remote_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
 
     faults.lose_each_answer(save)
 

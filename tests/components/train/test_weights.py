@@ -49,9 +49,9 @@ def test_a_file_gives_its_weights(saved: tuple[keras.Model, Path]) -> None:
     assert _same(with_weights(_build, 3, str(path)), network)
 
 
-def test_a_file_may_lie_in_an_object_store(saved: tuple[keras.Model, Path], emulated_root: str) -> None:
+def test_a_file_may_lie_in_an_object_store(saved: tuple[keras.Model, Path], bucket_root: str) -> None:
     network, path = saved
-    uri = storage.join(emulated_root, path.name)
+    uri = storage.join(bucket_root, path.name)
     storage.store(path, uri)
     assert _same(with_weights(_build, 3, uri), network)
 

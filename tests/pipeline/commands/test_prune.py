@@ -31,6 +31,6 @@ def test_what_goes_is_told_and_a_dry_run_removes_nothing(
 
 
 def test_an_unknown_kind_of_address_is_refused(root: Path) -> None:
-    refused = invoke("prune", "--keep", "1", "--pipeline-root", root, "--data-root", "s3://bucket")
+    refused = invoke("prune", "--keep", "1", "--pipeline-root", root, "--data-root", "s4://bucket")
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("data_root: expected a folder, or gs://")
+    assert refused.stderr.startswith("data_root: expected a folder, gs://")

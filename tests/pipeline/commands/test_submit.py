@@ -60,7 +60,7 @@ def test_waiting_shows_the_steps_and_fails_with_the_run(server: KfpServer, ask: 
         ((*PLACES, "epoch=3"), "there is no parameter epoch. Did you mean epochs?"),
         (PLACES[:1], "required: data_root=..., serving_root=..."),
         ((*PLACES[:2], "serving_root=models"), "serving_root: expected gs://"),
-        (("source=dir:images", *PLACES[1:]), "source: expected gs://..., as each step runs in a pod of its own"),
+        (("source=dir:images", *PLACES[1:]), "source: expected gs://... or s3://..., as each step runs in a pod of its own"),
         ((*PLACES, "weights=my.h5"), "weights: expected gs://"),
         (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
         ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),

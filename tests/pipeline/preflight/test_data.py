@@ -1,6 +1,5 @@
 """The checks of where data is."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 from components import storage
 from components.ingest.archive import retry
-from components.storage import gcs as gcs_storage
+from components.storage import s3_requests, s3_writes
 from pipeline.preflight.data import (
     SourceSize,
     check_data_fits,
@@ -25,7 +24,8 @@ from pipeline.preflight.kubernetes_api import Cluster, Node
 from tests.components.ingest.competition import signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, Answer, KaggleServer
 from tests.components.ingest.zip_files import make_zip
-from tests.gcs_servers import Faults, answer
+from tests.conftest import use_s3
+from tests.object_stores import Faults, answer, ignore_conditions
 from tests.pipeline.conftest import NODES_PATH, MakeSubmission, gpu_node, node, nodes
 from tests.pipeline.preflight.loopback import Loopback
 
@@ -46,17 +46,18 @@ def _size(num_samples: int | None) -> "Future[SourceSize]":
     return future
 
 
-def test_a_bucket_is_written_to_and_cleared_again(make_submission: MakeSubmission, emulated_root: str) -> None:
-    submission = make_submission(f"data_root={emulated_root}/data", f"serving_root={emulated_root}/models")
+def test_a_bucket_is_written_to_and_cleared_again(make_submission: MakeSubmission, bucket_root: str) -> None:
+    submission = make_submission(f"data_root={bucket_root}/data", f"serving_root={bucket_root}/models")
     said = check_places(submission, LONG_S)
-    assert said.startswith(f"{emulated_root}/data, {emulated_root}/models: written to and cleared again, with this machine's")
+    assert said.startswith(f"{bucket_root}/data, {bucket_root}/models: written to and cleared again, with this machine's")
     assert "what counts for the run is the cluster's service account" in said
-    assert storage.list_tree(emulated_root) == []
+    assert storage.list_tree(bucket_root) == []
 
 
-def test_a_bucket_that_is_not_there_fails(make_submission: MakeSubmission, emulated_root: str) -> None:
-    submission = make_submission("data_root=gs://none-of-this-name/data", f"serving_root={emulated_root}/models")
-    with pytest.raises(FailedError, match=r"no bucket gs://none-of-this-name .*\(tried with this machine's credentials"):
+def test_a_bucket_that_is_not_there_fails(make_submission: MakeSubmission, bucket_root: str) -> None:
+    missing = f"{bucket_root.partition(':')[0]}://none-of-this-name"
+    submission = make_submission(f"data_root={missing}/data", f"serving_root={bucket_root}/models")
+    with pytest.raises(FailedError, match=rf"no bucket {missing}.*\(tried with this machine's credentials"):
         check_places(submission, LONG_S)
 
 
@@ -135,20 +136,12 @@ def test_a_source_that_ingest_would_refuse_fails(source: str) -> None:
         measure_source(source)
 
 
+@pytest.mark.object_store
 @pytest.mark.parametrize("position", [0, 1])
-def test_a_place_that_may_not_be_written_to_or_not_cleared_fails(
-    emulated_root: str, monkeypatch: pytest.MonkeyPatch, position: int
-) -> None:
-    with Faults(os.environ["STORAGE_EMULATOR_HOST"]) as proxy:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.address)
-        gcs_storage.close()
-        proxy.planned = [lambda _: False] * position + [answer(403)] * 2
-        with pytest.raises(
-            FailedError, match=r"access denied\. Give the account that runs this step the role Storage Object User"
-        ):
-            write_probes([emulated_root])
-        gcs_storage.close()
-        proxy.shutdown()
+def test_a_place_that_may_not_be_written_to_or_not_cleared_fails(remote_root: str, faults: Faults, position: int) -> None:
+    faults.planned = [lambda _: False] * position + [answer(403)] * 2
+    with pytest.raises(FailedError, match=r"access denied\. Give the account that runs this step"):
+        write_probes([remote_root])
 
 
 def test_without_google_credentials_a_bucket_is_not_known(
@@ -159,6 +152,29 @@ def test_without_google_credentials_a_bucket_is_not_known(
         monkeypatch.setenv(name, value)
     with pytest.raises(CouldNotLookError, match=r"^gs://cells/x/preflight-.* there are no Google Cloud credentials"):
         check_places(make_submission("data_root=gs://cells/x"), LONG_S)
+
+
+def test_without_s3_credentials_a_bucket_is_not_known(
+    make_submission: MakeSubmission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_s3(monkeypatch, "http://127.0.0.1:9", keys=False)
+    with pytest.raises(CouldNotLookError, match=r"^s3://cells/x/preflight-.* there are no S3 credentials"):
+        check_places(make_submission("data_root=s3://cells/x"), LONG_S)
+
+
+def test_endpoint_that_nothing_answers_at_could_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, "http://127.0.0.1:9")
+    monkeypatch.setattr(s3_requests, "FIRST_ANSWER_S", 0.5)
+    with pytest.raises(CouldNotLookError, match=r"Could not connect to the endpoint URL: .*Check AWS_ENDPOINT_URL_S3"):
+        write_probes(["s3://cells/x"])
+
+
+@pytest.mark.object_store
+def test_a_store_that_ignores_conditions_fails(s3_root: str, faults: Faults) -> None:
+    s3_writes.forget()
+    faults.planned = [ignore_conditions("If-None-Match", methods=["PUT"])] * 100
+    with pytest.raises(FailedError, match="does not hold conditional writes"):
+        write_probes([s3_root])
 
 
 def test_a_source_that_does_not_answer_in_time_is_not_known(make_submission: MakeSubmission) -> None:

@@ -121,8 +121,8 @@ def test_from_a_version_or_the_champion_to_the_source(pushed: Path, target: str)
         assert facts["licence"]
 
 
-def test_from_an_object_store(emulated_root: str, tmp_path: Path) -> None:
-    data_root, serving_root = storage.join(emulated_root, "data"), storage.join(emulated_root, "serving")
+def test_from_an_object_store(bucket_root: str, tmp_path: Path) -> None:
+    data_root, serving_root = storage.join(bucket_root, "data"), storage.join(bucket_root, "serving")
     uri = _push(_publish_all(data_root), tmp_path / "model", serving_root)
     links = walk(uri, data_root)
     assert [link.title for link in links] == TITLES

@@ -2,15 +2,16 @@ import pytest
 
 from components import storage
 from components.serving.predict.outputs import open_outputs, output_uris
-from tests.gcs_servers import Faults
+from tests.conftest import OBJECT_STORES
+from tests.object_stores import Faults
 
 
-@pytest.mark.gcs
-@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.object_store
+@pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-def test_outputs_are_published_though_an_answer_is_lost(gcs_root: str, faults: Faults) -> None:
+def test_outputs_are_published_though_an_answer_is_lost(remote_root: str, faults: Faults) -> None:
     def predict(number: int) -> None:
-        uri = f"{gcs_root}/{number}/predictions.csv"
+        uri = f"{remote_root}/{number}/predictions.csv"
         with open_outputs(uri, ["Nucleoplasm"]):
             pass
         contents = [storage.read_bytes(output) for output in output_uris(uri)]
@@ -19,7 +20,7 @@ def test_outputs_are_published_though_an_answer_is_lost(gcs_root: str, faults: F
     faults.lose_each_answer(predict)
 
 
-@pytest.mark.parametrize("root", ["local_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+@pytest.mark.parametrize("root", ["local_root", *OBJECT_STORES])
 def test_other_predictions_are_not_overwritten(root: str, request: pytest.FixtureRequest) -> None:
     uri = storage.join(request.getfixturevalue(root), "predictions.csv")
 

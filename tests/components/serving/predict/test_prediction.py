@@ -142,20 +142,20 @@ def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, t
             find_version(nothing)
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 def test_model_images_and_predictions_may_lie_in_an_object_store(
-    version_dir: Path, cells_dir: Path, gcs_root: str, tmp_path: Path
+    version_dir: Path, cells_dir: Path, remote_root: str, tmp_path: Path
 ) -> None:
-    storage.create_tree(version_dir, f"{gcs_root}/serving/hpa/1")
-    crown(Champion(1, "", "f", "e", generation=""), f"{gcs_root}/serving", "hpa")
-    storage.create_tree(cells_dir, f"{gcs_root}/cells")
-    storage.remove(f"{gcs_root}/cells/train/s05_red.png")
-    predicted = predict(f"{gcs_root}/serving/hpa", f"{gcs_root}/cells", f"{gcs_root}/out/p.csv")
+    storage.create_tree(version_dir, f"{remote_root}/serving/hpa/1")
+    crown(Champion(1, "", "f", "e", generation=""), f"{remote_root}/serving", "hpa")
+    storage.create_tree(cells_dir, f"{remote_root}/cells")
+    storage.remove(f"{remote_root}/cells/train/s05_red.png")
+    predicted = predict(f"{remote_root}/serving/hpa", f"{remote_root}/cells", f"{remote_root}/out/p.csv")
     assert (predicted.num_good, predicted.num_bad) == (69, 1)
     predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
     expected = [line for line in (tmp_path / "p.csv").read_text().splitlines() if not line.startswith("s05,")]
-    assert [line.split(",")[:2] for line in storage.read_bytes(f"{gcs_root}/out/p.csv").decode().splitlines()] == [
+    assert [line.split(",")[:2] for line in storage.read_bytes(f"{remote_root}/out/p.csv").decode().splitlines()] == [
         line.split(",")[:2] for line in expected
     ]
-    assert storage.list_names(f"{gcs_root}/out") == ["p.bad.csv", "p.csv", "p.submission.csv"]
-    assert storage.read_bytes(f"{gcs_root}/out/p.bad.csv") == b"Id,Reason\ns05,the red filter is missing\n"
+    assert storage.list_names(f"{remote_root}/out") == ["p.bad.csv", "p.csv", "p.submission.csv"]
+    assert storage.read_bytes(f"{remote_root}/out/p.bad.csv") == b"Id,Reason\ns05,the red filter is missing\n"

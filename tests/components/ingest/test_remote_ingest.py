@@ -1,4 +1,4 @@
-"""The ingest step from Kaggle to an object store: what it stores there, killed, and disturbed on the way."""
+"""The ingest step from Kaggle to object stores: what it stores there, killed, and disturbed on the way."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -9,8 +9,9 @@ import pytest
 from components import storage
 from components.artifacts.index import read_index
 from components.storage import gcs as gcs_storage
+from components.storage import s3_requests
 from components.storage.store import StoredFile
-from tests import gcs_servers
+from tests import object_stores
 from tests.components.ingest.competition import (
     PADDING,
     RAW,
@@ -24,10 +25,10 @@ from tests.components.ingest.competition import (
 )
 from tests.components.ingest.kaggle_server import KaggleServer
 from tests.components.ingest.zip_files import make_zip
-from tests.gcs_servers import BUCKET, Fault, Faults
+from tests.conftest import OBJECT_STORES
+from tests.object_stores import BUCKET, Fault, Faults
 
 _NUM_SAMPLES = 34  # of which the images are three transfers
-_IMPATIENT = gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10)
 
 
 @pytest.fixture
@@ -61,13 +62,21 @@ def stored_in(tmp_path: Path) -> Callable[[str], dict[str, bytes]]:
     return fetch
 
 
-def _generations(root: str) -> dict[str, int]:
+def _generations(root: str) -> dict[str, object]:
     """Which write each object comes from."""
-    prefix = root.removeprefix(f"gs://{BUCKET}/") + "/"
+    prefix = root.partition(f"://{BUCKET}/")[2] + "/"
+    if root.startswith("s3:"):
+        listed = s3_requests.client().list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return {found["Key"].removeprefix(prefix): found["LastModified"] for found in listed}
     return {blob.name.removeprefix(prefix): blob.generation for blob in gcs_storage.client().list_blobs(BUCKET, prefix=prefix)}
 
 
-@pytest.mark.parametrize("root", ["emulated_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+def _is_read(request: str) -> bool:
+    """Whether a request is for the content of an object."""
+    return "alt=media" in request or (request.startswith("GET ") and "/storage/" not in request and "list-type" not in request)
+
+
+@pytest.mark.parametrize("root", ["emulated_root", *OBJECT_STORES])
 def test_what_is_stored_is_what_is_stored_in_a_folder(
     root: str,
     request: pytest.FixtureRequest,
@@ -84,41 +93,48 @@ def test_what_is_stored_is_what_is_stored_in_a_folder(
     assert asked_for(server.archive, server.exchanges[num_before:]) == {"train.csv", PADDING[0]}
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 class TestStored:
     @pytest.mark.usefixtures("server")
-    def test_images_have_both_checksums(self, gcs_root: str, cells: Path, tmp_path: Path) -> None:
-        version = run_step(gcs_root, tmp_path)
+    def test_images_have_both_checksums(self, remote_root: str, cells: Path, tmp_path: Path) -> None:
+        version = run_step(remote_root, tmp_path)
         files = {name.removeprefix("train/"): data for name, data in folder_files(cells) if name.endswith(".png")}
-        assert storage.list_files(version.images_uri) == {
+        stored = storage.list_files(version.images_uri)
+        assert {name: storage.stat(storage.join(version.images_uri, name)) for name in stored} == {
             name: StoredFile(len(data), storage.crc32c(data), storage.crc32(data)) for name, data in files.items()
         }
 
     def test_images_are_not_written_or_read_again_when_samples_are_added(
-        self, gcs_root: str, faults: Faults, server: KaggleServer, cells: Path, make_folder: Callable[..., Path], tmp_path: Path
+        self,
+        remote_root: str,
+        faults: Faults,
+        server: KaggleServer,
+        cells: Path,
+        make_folder: Callable[..., Path],
+        tmp_path: Path,
     ) -> None:
-        run_step(gcs_root, tmp_path)
-        generations, num_exchanges, num_requests = _generations(gcs_root), len(server.exchanges), len(faults.requests)
+        run_step(remote_root, tmp_path)
+        generations, num_exchanges, num_requests = _generations(remote_root), len(server.exchanges), len(faults.requests)
         new = make_folder(tmp_path / "new", {"a": "0", "z": "1"}, side_px=64) / "train"
         rows = (cells / "train.csv").read_bytes() + b"a,0\nz,1\n"
         images = [*folder_files(cells)[1:], *((f"train/{path.name}", path.read_bytes()) for path in new.iterdir())]
         server.archive.write_bytes(make_zip([("train.csv", rows), *images, PADDING]))
-        version = run_step(gcs_root, tmp_path)
+        version = run_step(remote_root, tmp_path)
         assert [sample.sample_id for sample in read_index(version.index_uri) if sample.batch == 1] == ["a", "z"]
         asked = asked_for(server.archive, server.exchanges[num_exchanges:])
         assert asked == {"train.csv", PADDING[0], *(f"train/{path.name}" for path in new.iterdir())}
-        read = [request for request in faults.requests[num_requests:] if "alt=media" in request]
+        read = [request for request in faults.requests[num_requests:] if _is_read(request)]
         assert read
         assert not [request for request in read if ".png" in request]
-        assert generations.items() <= _generations(gcs_root).items()
+        assert generations.items() <= _generations(remote_root).items()
 
     def test_other_content_stays_and_the_new_has_its_checksum_in_its_name(
-        self, gcs_root: str, server: KaggleServer, cells: Path, tmp_path: Path
+        self, remote_root: str, server: KaggleServer, cells: Path, tmp_path: Path
     ) -> None:
-        images_uri = storage.join(gcs_root, RAW, "images")
+        images_uri = storage.join(remote_root, RAW, "images")
         storage.write_bytes(storage.join(images_uri, "s20_green.png"), b"other content")
         server.change_body = self._taking(storage.join(images_uri, "s30_red.png"))
-        version = run_step(gcs_root, tmp_path)
+        version = run_step(remote_root, tmp_path)
         samples = {sample.sample_id: sample for sample in read_index(version.index_uri)}
         for sample_id, name in (("s20", "green"), ("s30", "red")):
             wanted = (cells / "train" / f"{sample_id}_{name}.png").read_bytes()
@@ -126,7 +142,7 @@ class TestStored:
             assert file.name == f"{sample_id}_{name}.{storage.crc32c(wanted)}.png"
             assert storage.read_bytes(storage.join(images_uri, file.name)) == wanted
             assert storage.read_bytes(storage.join(images_uri, f"{sample_id}_{name}.png")) == b"other content"
-        assert run_step(gcs_root, tmp_path) == version
+        assert run_step(remote_root, tmp_path) == version
 
     @staticmethod
     def _taking(uri: str) -> Callable[..., Iterator[bytes]]:
@@ -139,11 +155,11 @@ class TestStored:
         return take
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
 class TestKilled:
     def test_again_and_again_it_goes_on_where_it_was(
         self,
-        gcs_root: str,
+        remote_root: str,
         faults: Faults,
         server: KaggleServer,
         undisturbed: dict[str, bytes],
@@ -151,26 +167,26 @@ class TestKilled:
         tmp_path: Path,
     ) -> None:
         """Killed when its n-th request reaches the store, at random but for the seed; and then left alone."""
-        chance, generations, num_killed = random.Random(4), dict[str, int](), 0
+        chance, generations, num_killed = random.Random(4), dict[str, object](), 0
         images = dict(folder_files(tmp_path / "cells"))
         for number in [*(chance.randrange(3, 25) for _ in range(15)), *range(3, 25)]:
-            process = IngestProcess(gcs_root, tmp_path)
+            process = IngestProcess(remote_root, tmp_path)
             faults.planned = [lambda _: False] * number + [_killing(process)]
             num_exchanges = len(server.exchanges)
             if process.wait() == 0:
                 break
             num_killed += 1
-            stored_in(gcs_root)
+            stored_in(remote_root)
             check_nothing_is_wrong(tmp_path / "fetched", images)
             asked = asked_for(server.archive, server.exchanges[num_exchanges:])
             assert asked.isdisjoint(f"train/{name.rpartition('/')[2]}" for name in generations)
-            assert generations.items() <= _generations(gcs_root).items()
-            generations = _generations(gcs_root)
+            assert generations.items() <= _generations(remote_root).items()
+            generations = _generations(remote_root)
         faults.planned = []
         assert num_killed >= 15
-        run_step(gcs_root, tmp_path)
-        assert stored_in(gcs_root) == undisturbed
-        assert generations.items() <= _generations(gcs_root).items()
+        run_step(remote_root, tmp_path)
+        assert stored_in(remote_root) == undisturbed
+        assert generations.items() <= _generations(remote_root).items()
 
 
 def _killing(process: IngestProcess) -> Fault:
@@ -182,28 +198,24 @@ def _killing(process: IngestProcess) -> Fault:
 
 
 _FAULTS: dict[str, list[Fault]] = {
-    "reset": [gcs_servers.reset],
-    "reset when it is done": [gcs_servers.reset_after_it_is_done],
-    "truncated": [gcs_servers.truncate],
-    "429": [gcs_servers.answer(429)],
-    "503": [gcs_servers.answer(503)],
-    "stalled": [gcs_servers.stall],
-    "changed on the way": [gcs_servers.corrupt_request],
+    "reset": [object_stores.reset],
+    "reset when it is done": [object_stores.reset_after_it_is_done],
+    "truncated": [object_stores.truncate],
+    "429": [object_stores.answer(429)],
+    "503": [object_stores.answer(503)],
+    "stalled": [object_stores.stall],
+    "changed on the way": [object_stores.corrupt_request],
 }
 
 
-@pytest.mark.gcs
+@pytest.mark.object_store
+@pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 class TestFaults:
-    @pytest.fixture(autouse=True)
-    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(gcs_storage, "TIMEOUT_S", 1.0)
-        monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT)
-
     @pytest.mark.parametrize("planned", _FAULTS.values(), ids=_FAULTS)
     def test_that_pass_are_survived(
         self,
-        gcs_root: str,
+        remote_root: str,
         faults: Faults,
         undisturbed: dict[str, bytes],
         stored_in: Callable[[str], dict[str, bytes]],
@@ -212,27 +224,33 @@ class TestFaults:
     ) -> None:
         """A burst when the step begins, and one while it stores images."""
         faults.planned = [*planned * 2, *[lambda _: False] * 20, *planned * 4]
-        run_step(gcs_root, tmp_path)
+        run_step(remote_root, tmp_path)
         assert not faults.planned
-        assert stored_in(gcs_root) == undisturbed
+        assert stored_in(remote_root) == undisturbed
 
     def test_that_last_end_in_one_error_and_the_same_command_carries_on(
         self,
-        gcs_root: str,
+        remote_root: str,
         faults: Faults,
         undisturbed: dict[str, bytes],
         stored_in: Callable[[str], dict[str, bytes]],
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT.with_timeout(0.3))
-        faults.planned = [*[lambda _: False] * 20, *[gcs_servers.answer(503)] * 10_000]
-        with pytest.raises(OSError, match=r"Cloud Storage could not be used: .*\. The same command again carries on"):
-            run_step(gcs_root, tmp_path)
-        faults.planned = []
-        monkeypatch.setattr(gcs_storage, "_patient", lambda: _IMPATIENT)
-        stored = stored_in(gcs_root)
+        impatient = gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(0.3)
+        with monkeypatch.context() as patch:
+            patch.setattr(gcs_storage, "_patient", lambda: impatient)
+            patch.setattr(s3_requests, "RETRY_FOR_S", 0.3)
+            self._fails_once(remote_root, faults, tmp_path)
+        stored = stored_in(remote_root)
         assert stored
         assert stored.items() <= undisturbed.items()
-        run_step(gcs_root, tmp_path)
-        assert stored_in(gcs_root) == undisturbed
+        run_step(remote_root, tmp_path)
+        assert stored_in(remote_root) == undisturbed
+
+    @staticmethod
+    def _fails_once(root: str, faults: Faults, folder: Path) -> None:
+        faults.planned = [*[lambda _: False] * 20, *[object_stores.answer(503)] * 10_000]
+        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*\. The same command again carries on"):
+            run_step(root, folder)
+        faults.planned = []

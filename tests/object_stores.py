@@ -1,12 +1,14 @@
-"""Object stores on loopback that speak Cloud Storage's HTTP API, and a proxy that disturbs what passes through it."""
+"""Object stores on loopback that speak Cloud Storage's HTTP API or S3's, and a proxy that disturbs what passes through it."""
 
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,26 +16,61 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
 BUCKET = "cells"
+S3_ACCESS_KEY, S3_SECRET_KEY = "tester", "a-secret-of-these-tests"
 _BIN = Path(sys.executable).parent
 _STALL_S = 30.0
-_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
+# Google's client also asks for the bucket, in a thread of its own and whenever it likes: not what is being tested.
+_NOT_TESTED = re.compile(r"/storage/v1/b/[^/]+(\?|$)")
 
 
-def find_fake_gcs_server() -> str | None:
-    """Where the program is: beside Python, where `make servers` puts it, or on the path."""
-    return shutil.which("fake-gcs-server", path=os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]))
+def find_server(name: str) -> str | None:
+    """Where a program is: beside Python, where `make servers` puts it, or on the path."""
+    return shutil.which(name, path=os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]))
 
 
 @contextlib.contextmanager
 def fake_gcs_server() -> Iterator[str]:
     """fake-gcs-server, which honours preconditions, ranges and checksums. Gives its address."""
-    program = find_fake_gcs_server()
+    program = find_server("fake-gcs-server")
     assert program
     port = _free_port()
     command = [program, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
     with _serving([*command, "-public-host", f"127.0.0.1:{port}"], port) as address:
+        _make_gcs_bucket(port)
         yield address
+
+
+@contextlib.contextmanager
+def versitygw() -> Iterator[str]:
+    """versitygw, an S3 server that honours conditions also when they race. Gives its address."""
+    program = find_server("versitygw")
+    assert program
+    port = _free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("data/" + BUCKET, "metadata"):
+            Path(folder, name).mkdir(parents=True)
+        command = [program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", "--access", S3_ACCESS_KEY]
+        command += ["--secret", S3_SECRET_KEY, "posix", "--sidecar", f"{folder}/metadata", f"{folder}/data"]
+        with _serving(command, port) as address:
+            yield address
+
+
+def s3_environment(address: str) -> dict[str, str]:
+    """What Amazon's tools need to know to use an S3 server of these tests."""
+    return {
+        "AWS_ENDPOINT_URL_S3": address,
+        "AWS_ACCESS_KEY_ID": S3_ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": S3_SECRET_KEY,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 @contextlib.contextmanager
@@ -42,6 +79,7 @@ def gcs_emulator() -> Iterator[str]:
     port = _free_port()
     command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
     with _serving(command, port) as address:
+        _make_gcs_bucket(port)
         yield address
 
 
@@ -50,10 +88,13 @@ def _serving(command: list[str], port: int) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _await_port(port, process)
-            _request(port, "POST", f"/storage/v1/b?project=test&name={BUCKET}", b'{"name": "%s"}' % BUCKET.encode())
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
+
+
+def _make_gcs_bucket(port: int) -> None:
+    _request(port, "POST", f"/storage/v1/b?project=test&name={BUCKET}", b'{"name": "%s"}' % BUCKET.encode())
 
 
 def _free_port() -> int:
@@ -107,7 +148,7 @@ class Faults(ThreadingHTTPServer):
         Only requests of these methods are counted.
         """
         for number in range(1000):
-            self.planned = [_only(methods, fault) for fault in (*[lambda _: False] * number, reset_after_it_is_done)]
+            self.planned = [only(methods, fault) for fault in (*[lambda _: False] * number, reset_after_it_is_done)]
             act(number)
             if self.planned:
                 self.planned = []
@@ -127,15 +168,14 @@ class _Proxy(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.body = body
         self.server.requests.append(f"{self.command} {self.path}")
-        # The client also asks for the bucket, in a thread of its own and whenever it likes: not what is being tested.
-        fault = self.server.next_fault() if "/o?" in self.path or "/o/" in self.path else None
+        fault = None if _NOT_TESTED.match(self.path) else self.server.next_fault()
         if fault and fault(self):
             return
         time.sleep(self.server.delay_s)
         status, headers, answer = self.upstream_answer()
         self.send(status, headers, answer)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_any  # noqa: N815 (the names that http.server asks for)
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_any  # noqa: N815 (the names that http.server asks for)
 
     def upstream_answer(self) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(self.server.upstream)
@@ -145,7 +185,8 @@ class _Proxy(BaseHTTPRequestHandler):
         response = connection.getresponse()
         content = response.read()
         connection.close()
-        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP]
+        hidden = _HOP_BY_HOP if self.command == "HEAD" else (*_HOP_BY_HOP, "content-length")
+        kept = [(name, value) for name, value in response.getheaders() if name.lower() not in hidden]
         # Resumable uploads are told where to go on: through this proxy, too.
         own = self.server.address.removeprefix("http://")
         return response.status, [(name, value.replace(self.server.upstream, own)) for name, value in kept], content
@@ -155,7 +196,8 @@ class _Proxy(BaseHTTPRequestHandler):
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if "content-length" not in (name.lower() for name, _ in headers):
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[:num_bytes])
 
@@ -163,7 +205,7 @@ class _Proxy(BaseHTTPRequestHandler):
         """Tests have nothing to read here."""
 
 
-_HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
+_HOP_BY_HOP = ("connection", "transfer-encoding", "keep-alive")
 
 
 def reset(proxy: _Proxy) -> bool:
@@ -180,7 +222,7 @@ def reset_after_it_is_done(proxy: _Proxy) -> bool:
     return reset(proxy)
 
 
-def _only(methods: Sequence[str], fault: Fault) -> Fault:
+def only(methods: Sequence[str], fault: Fault) -> Fault:
     """Waits for a request of one of these methods."""
 
     def wait(proxy: _Proxy) -> bool:
@@ -206,8 +248,40 @@ def answer(status: int, **headers: str) -> Fault:
     """Answers with this status."""
 
     def fault(proxy: _Proxy) -> bool:
-        proxy.send(status, [(name.replace("_", "-"), value) for name, value in headers.items()], b"not now")
+        body = b"" if proxy.command == "HEAD" else b"not now"
+        proxy.send(status, [(name.replace("_", "-"), value) for name, value in headers.items()], body)
         return True
+
+    return fault
+
+
+def s3_error(status: int, code: str) -> Fault:
+    """Answers as an S3 server does that refuses a request."""
+
+    def fault(proxy: _Proxy) -> bool:
+        body = b"" if proxy.command == "HEAD" else f"<Error><Code>{code}</Code><Message>not now</Message></Error>".encode()
+        proxy.send(status, [("Content-Type", "application/xml")], body)
+        return True
+
+    return fault
+
+
+def ignore_conditions(name: str, methods: Sequence[str]) -> Fault:
+    """Leaves a header out of requests of these methods and signs them again: plays an S3 store that does not know it."""
+
+    def fault(proxy: _Proxy) -> bool:
+        if proxy.command in methods and name in proxy.headers:
+            del proxy.headers[name]
+            kept = {
+                key: value for key, value in proxy.headers.items() if key.lower() in ("host", "content-md5", "content-type")
+            }
+            meta = {key: value for key, value in proxy.headers.items() if key.lower().startswith("x-amz-meta-")}
+            request = AWSRequest(proxy.command, f"{proxy.server.address}{proxy.path}", kept | meta, proxy.body)
+            S3SigV4Auth(Credentials(S3_ACCESS_KEY, S3_SECRET_KEY), "s3", "us-east-1").add_auth(request)
+            for key, value in request.headers.items():
+                del proxy.headers[key]
+                proxy.headers[key] = value
+        return False
 
     return fault
 

@@ -1,4 +1,4 @@
-"""The committed pipeline.yaml with data and models in an object store, on real images where HPA_SAMPLES names some."""
+"""The committed pipeline.yaml with data and models in object stores, on real images where HPA_SAMPLES names some."""
 
 import csv
 import io
@@ -25,37 +25,35 @@ def source(request: pytest.FixtureRequest) -> str:
     return f"dir:{request.getfixturevalue('hpa_dir')}" if os.environ.get("HPA_SAMPLES") else "synthetic:64"
 
 
-@pytest.mark.gcs
 @pytest.mark.slow
-@pytest.mark.xdist_group("run_gcs")
-def test_a_run_on_an_object_store_succeeds_and_is_found_again(source: str, gcs_root: str, tmp_path: Path) -> None:
+@pytest.mark.xdist_group("run_remote")
+def test_a_run_on_an_object_store_succeeds_and_is_found_again(source: str, remote_root: str, tmp_path: Path) -> None:
     arguments = (f"source={source}", "image_size_px=75", "weights=none", "epochs=1", "blessing_min_gain=-1")
-    places = (f"data_root={gcs_root}/data", f"serving_root={gcs_root}/serving")
+    places = (f"data_root={remote_root}/data", f"serving_root={remote_root}/serving")
     first = _run(tmp_path, *arguments, *places)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "64 samples" in first.stdout
     assert ("31,008 rows without any image left out" in first.stdout) == source.startswith("dir:")
-    (quarantine,) = (name for name in storage.list_tree(f"{gcs_root}/data/examples") if name.endswith("quarantine.csv"))
-    text = storage.read_bytes(f"{gcs_root}/data/examples/{quarantine}").decode()
+    (quarantine,) = (name for name in storage.list_tree(f"{remote_root}/data/examples") if name.endswith("quarantine.csv"))
+    text = storage.read_bytes(f"{remote_root}/data/examples/{quarantine}").decode()
     assert list(csv.reader(io.StringIO(text))) == [["id", "reason"]]
-    assert f"Pushed model: {gcs_root}/serving/hpa/1" in first.stdout
-    assert storage.exists(f"{gcs_root}/serving/hpa/1/saved_model.pb")
-    assert json.loads(storage.read_bytes(f"{gcs_root}/serving/hpa/champion.json"))["version"] == 1
-    assert storage.list_names(f"{gcs_root}/data") == ["evaluation", "examples", "raw", "training"]
+    assert f"Pushed model: {remote_root}/serving/hpa/1" in first.stdout
+    assert storage.exists(f"{remote_root}/serving/hpa/1/saved_model.pb")
+    assert json.loads(storage.read_bytes(f"{remote_root}/serving/hpa/champion.json"))["version"] == 1
+    assert storage.list_names(f"{remote_root}/data") == ["evaluation", "examples", "raw", "training"]
 
     again = _run(tmp_path, *arguments, *places)
     assert again.returncode == 0, again.stdout + again.stderr
     for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
         assert said in again.stdout
-    assert storage.list_names(f"{gcs_root}/serving/hpa") == ["1", "champion.json"]
+    assert storage.list_names(f"{remote_root}/serving/hpa") == ["1", "champion.json"]
     assert not (tmp_path / "data").exists()
     for step in load_steps():
         assert f": {step}" in again.stdout
 
 
-@pytest.mark.gcs
-def test_a_source_may_lie_in_an_object_store(gcs_root: str, tmp_path: Path) -> None:
-    source = f"dir:{gcs_root}/nothing"
-    process = _run(tmp_path, f"source={source}", f"data_root={gcs_root}/data")
+def test_a_source_may_lie_in_an_object_store(remote_root: str, tmp_path: Path) -> None:
+    source = f"dir:{remote_root}/nothing"
+    process = _run(tmp_path, f"source={source}", f"data_root={remote_root}/data")
     assert process.returncode == 1
-    assert f"ingest failed: FileNotFoundError: {gcs_root}/nothing/train.csv: expected the label file" in process.stderr
+    assert f"ingest failed: FileNotFoundError: {remote_root}/nothing/train.csv: expected the label file" in process.stderr

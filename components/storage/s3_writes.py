@@ -1,0 +1,144 @@
+"""Conditional writes to an S3 store, whole or in parts, and whether the store holds them.
+
+Uploads carry an MD5, which every store compares with what it received, and the CRC-32C of the whole object as metadata.
+"""
+
+import base64
+import contextlib
+import hashlib
+import io
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+from components.storage.checksums import crc32c
+from components.storage.s3_requests import UploadGoneError, call, endpoint, split_uri
+from components.storage.store import INCOMING, join
+
+# Larger files are sent in parts of this size. S3 takes 10,000 parts of at least 5 MiB.
+PART_BYTES = 8 << 20
+_MAX_PARTS = 10_000
+_RESTARTS = 5
+_RACERS = 4
+# The keys in an object's metadata that hold the checksums of the file.
+CRC32C, CRC32 = "crc32c", "crc32"
+CREATE_ONLY = {"IfNoneMatch": "*"}
+
+
+def create(uri: str, file: BinaryIO, metadata: dict[str, str]) -> None:
+    """Uploads a file, create-only."""
+    require_conditional_writes(uri)
+    num_bytes = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if num_bytes <= PART_BYTES:
+        put(uri, file.read(), metadata, CREATE_ONLY)
+        return
+
+    def upload_part(start: int, length: int, **part: Any) -> str:
+        file.seek(start)
+        data = file.read(length)
+        return str(call(uri, "upload_part", Body=data, ContentMD5=_md5(data), **part)["ETag"])
+
+    create_from_parts(uri, num_bytes, metadata, upload_part)
+
+
+def put(uri: str, data: bytes, metadata: Mapping[str, str] | None = None, condition: Mapping[str, str] | None = None) -> None:
+    """Uploads bytes in one request, with its condition: `CREATE_ONLY`, `IfMatch`, or none."""
+    call(uri, "put_object", Body=data, ContentMD5=_md5(data), Metadata=metadata or {CRC32C: crc32c(data)}, **(condition or {}))
+
+
+def create_from_parts(uri: str, num_bytes: int, metadata: dict[str, str], send_part: Callable[..., str]) -> None:
+    """Makes an object of several parts, create-only.
+
+    Args:
+        uri: The object.
+        num_bytes: Its size.
+        metadata: Its metadata.
+        send_part: Sends a part by `start`, `length` and the part's own arguments, and returns its ETag.
+    """
+    part_bytes = max(PART_BYTES, -(-num_bytes // _MAX_PARTS))
+
+    def create() -> None:
+        upload = {"UploadId": call(uri, "create_multipart_upload", Metadata=metadata)["UploadId"]}
+        try:
+            parts = []
+            for number, start in enumerate(range(0, num_bytes, part_bytes), start=1):
+                etag = send_part(start, min(part_bytes, num_bytes - start), PartNumber=number, **upload)
+                parts.append({"PartNumber": number, "ETag": etag})
+            call(uri, "complete_multipart_upload", MultipartUpload={"Parts": parts}, **CREATE_ONLY, **upload)
+        except BaseException:  # parts that are left behind cost money
+            with contextlib.suppress(OSError):
+                call(uri, "abort_multipart_upload", **upload)
+            raise
+
+    for _ in range(_RESTARTS):
+        with contextlib.suppress(UploadGoneError):
+            return create()
+    return create()
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+# The buckets, by endpoint, that are known to hold conditional writes.
+_trusted: set[tuple[str, str]] = set()
+_asking = threading.Lock()
+
+
+def require_conditional_writes(uri: str) -> None:
+    """Asks a store once a bucket and process whether it holds conditional writes.
+
+    Raises:
+        io.UnsupportedOperation: If it does not.
+    """
+    place = endpoint(uri), split_uri(uri)[0]
+    with _asking:
+        if place not in _trusted:
+            broken = _broken_conditions(join(uri.rpartition("/")[0], f"{INCOMING}{secrets.token_hex(4)}", "question"))
+            if broken:
+                raise io.UnsupportedOperation(
+                    f"s3://{place[1]}: the store at {place[0]} does not hold conditional writes ({broken}), so two runs could "
+                    "overwrite each other's data. Use a newer release of it, or another store"
+                )
+            _trusted.add(place)
+
+
+def forget() -> None:
+    """Forgets which buckets hold conditional writes."""
+    _trusted.clear()
+
+
+def _broken_conditions(uri: str) -> str:
+    """Races to create an object, then tries to overwrite it in each conditional way. Says what went through and should not."""
+
+    def goes_through(act: Callable[[], None]) -> bool:
+        try:
+            act()
+        except FileExistsError:
+            return False
+        return True
+
+    def create(number: int) -> bool:
+        return goes_through(lambda: put(uri, b"%d" % number, condition=CREATE_ONLY))
+
+    def create_from_a_part() -> None:
+        def send(start: int, length: int, **part: Any) -> str:
+            return str(call(uri, "upload_part", Body=b"x", ContentMD5=_md5(b"x"), **part)["ETag"])
+
+        create_from_parts(uri, 1, {}, send)
+
+    with ThreadPoolExecutor(_RACERS) as pool:
+        num_created = sum(pool.map(create, range(_RACERS)))
+    try:
+        if num_created > 1 or create(_RACERS):
+            return "a second PutObject with If-None-Match was accepted"
+        if goes_through(lambda: put(uri, b"", condition={"IfMatch": f'"{"0" * 32}"'})):
+            return "a PutObject with another ETag in If-Match was accepted"
+        if goes_through(create_from_a_part):
+            return "a CompleteMultipartUpload with If-None-Match was accepted though the object existed"
+        return ""
+    finally:
+        call(uri, "delete_object")
