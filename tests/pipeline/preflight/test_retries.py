@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.compiled import ROOT
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.retries import check_retries
@@ -80,6 +81,13 @@ def test_the_command_that_it_gives_mends_it_and_changes_nothing_else(
     after["workflowDefaults"]["spec"]["templateDefaults"].pop("retryStrategy")
     before.setdefault("workflowDefaults", {}).setdefault("spec", {}).setdefault("templateDefaults", {}).pop("retryStrategy", 0)
     assert after == before
+
+
+def test_documented_command_is_the_one_for_an_argo_without_settings(cluster: Cluster, loopback: Loopback) -> None:
+    words = shlex.split(_refusal(cluster, loopback).partition("`")[2].removesuffix("`"))
+    lines = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8").splitlines()
+    (documented,) = [line for line in lines if line.startswith("kubectl -n kubeflow patch configmap workflow-controller")]
+    assert [*shlex.split(documented)[:-1], json.loads(shlex.split(documented)[-1])] == [*words[:-1], json.loads(words[-1])]
 
 
 def _settings(data: dict[str, str]) -> dict[str, Any]:
