@@ -118,9 +118,8 @@ class TestConditionalWrites:
             ),
         ],
     )
-    def test_store_that_ignores_them_is_refused(
-        self, s3_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch, ignored: Fault, broken: str
-    ) -> None:
+    @pytest.mark.usefixtures("unknown_store")
+    def test_store_that_ignores_them_is_refused(self, s3_root: str, faults: Faults, ignored: Fault, broken: str) -> None:
         uri = storage.join(s3_root, "file")
         storage.replace_bytes(uri, b"before")
         faults.planned = [ignored] * 100
@@ -135,9 +134,8 @@ class TestConditionalWrites:
         assert storage.list_tree(s3_root) == ["file"]
         assert storage.read_bytes(uri) == b"before"
 
-    def test_store_that_does_not_hold_them_in_a_race_is_refused(
-        self, s3_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("unknown_store")
+    def test_store_that_does_not_hold_them_in_a_race_is_refused(self, s3_root: str, faults: Faults) -> None:
         faults.planned = [object_stores.ignore_conditions("If-None-Match", methods=["PUT"])] * 2
         with pytest.raises(io.UnsupportedOperation, match="a second PutObject"):
             storage.write_bytes(storage.join(s3_root, "file"), b"")
