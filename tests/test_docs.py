@@ -27,7 +27,7 @@ QUICK = ("parameters", "compile", "preview synthetic:", "prune", "models list", 
 RUN_AS_THEY_STAND = [
     command
     for command in PIPELINE
-    if " ".join(command.words[3:]).startswith(QUICK) and not re.search(r"\$|gs://", str(command))
+    if " ".join(command.words[3:]).startswith(QUICK) and not re.search(r"\$|gs://|s3://", str(command))
 ]
 
 

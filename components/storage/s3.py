@@ -181,12 +181,13 @@ def _list(uri: str, delimiter: str) -> tuple[dict[str, int], list[str]]:
     prefix = f"{split_uri(uri)[1].strip('/')}/".lstrip("/")
     files: dict[str, int] = {}
     folders: list[str] = []
-    page: dict[str, Any] = {"NextContinuationToken": ""}
-    while "NextContinuationToken" in page:
-        token = {"ContinuationToken": page["NextContinuationToken"]} if page["NextContinuationToken"] else {}
+    token: dict[str, str] = {}
+    while True:
         page = call(uri, "list_objects_v2", Prefix=prefix, Delimiter=delimiter, **token)
         for found in page.get("Contents", []):
             if not found["Key"].endswith("/"):
                 files[found["Key"].removeprefix(prefix)] = found["Size"]
         folders += [found["Prefix"].removeprefix(prefix).rstrip("/") for found in page.get("CommonPrefixes", [])]
-    return files, folders
+        if not page.get("IsTruncated"):
+            return files, folders
+        token = {"ContinuationToken": page["NextContinuationToken"]}

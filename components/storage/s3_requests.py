@@ -17,6 +17,7 @@ from typing import Any
 import botocore.session
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from components.storage.store import NoCredentialsError
 
@@ -42,6 +43,14 @@ _NO_CREDENTIALS = (
     exceptions.TokenRetrievalError,
     exceptions.SSOError,
 )
+# Answers that did not arrive, or not whole.
+_CUT_OFF = (
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+    exceptions.ResponseStreamingError,
+    ResponseParserError,
+)
+_ERRORS = (exceptions.ClientError, exceptions.BotoCoreError, ResponseParserError)
 
 
 class UploadGoneError(OSError):
@@ -59,13 +68,8 @@ def endpoint(uri: str) -> str:
         return str(client().meta.endpoint_url)
 
 
-def is_connected(address: str) -> bool:
-    """Whether this process has a client, of this endpoint."""
-    return _client.cache_info().currsize > 0 and client().meta.endpoint_url == address
-
-
 def close() -> None:
-    """Closes this process's connections, and forgets what is known of the store. The next call opens new ones."""
+    """Closes this process's connections. The next call opens new ones."""
     if _client.cache_info().currsize:
         client().close()
         _client.cache_clear()
@@ -121,7 +125,7 @@ def call(uri: str, operation: str, **arguments: Any) -> dict[str, Any]:
                 answer: dict[str, Any] = getattr(client(), operation)(Bucket=bucket, **arguments)
                 _reached.set()
                 return answer | {"Body": answer["Body"].read()} if "Body" in answer else answer
-            except (exceptions.ClientError, exceptions.BotoCoreError) as error:
+            except _ERRORS as error:
                 if isinstance(error, exceptions.ClientError):
                     _reached.set()
                     if _code(error) == "NoSuchUpload" or (
@@ -147,7 +151,7 @@ def _is_transient(error: Exception) -> bool:
     if isinstance(error, exceptions.ClientError):
         is_overloaded = _status(error) in (408, 429) or (_status(error) >= 500 and _status(error) != 501)
         return is_overloaded or _code(error) in (*_TRANSIENT, *_CONFLICTS)
-    return isinstance(error, (exceptions.HTTPClientError, exceptions.IncompleteReadError, exceptions.ResponseStreamingError))
+    return isinstance(error, _CUT_OFF)
 
 
 @contextlib.contextmanager
@@ -179,6 +183,7 @@ def _explained(uri: str) -> Iterator[None]:
             f"{uri}: there are no S3 credentials ({error}). On a cluster, give the step's service account a role, or the step "
             "a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; elsewhere set these, or AWS_PROFILE"
         ) from None
-    except exceptions.BotoCoreError as error:
-        advice = "The same command again carries on" if _reached.is_set() else "Check AWS_ENDPOINT_URL_S3"
+    except _ERRORS as error:
+        is_passing = _reached.is_set() and _is_transient(error)
+        advice = "The same command again carries on" if is_passing else "Check AWS_ENDPOINT_URL_S3"
         raise OSError(f"{uri}: S3 could not be used: {error}. {advice}") from None

@@ -106,11 +106,6 @@ def require_conditional_writes(uri: str) -> None:
             _trusted.add(place)
 
 
-def forget() -> None:
-    """Forgets which buckets hold conditional writes."""
-    _trusted.clear()
-
-
 def _broken_conditions(uri: str) -> str:
     """Races to create an object, then tries to overwrite it in each conditional way. Says what went through and should not."""
 

@@ -102,6 +102,11 @@ def test_conflicts_and_overload_are_retried(s3_root: str, faults: Faults, planne
 
 
 class TestConditionalWrites:
+    @pytest.fixture
+    def unknown_store(self, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The store behind `faults` is asked again."""
+        monkeypatch.setattr(s3_writes, "_trusted", set())
+
     @pytest.mark.parametrize(
         ("ignored", "broken"),
         [
@@ -113,10 +118,10 @@ class TestConditionalWrites:
             ),
         ],
     )
+    @pytest.mark.usefixtures("unknown_store")
     def test_store_that_ignores_them_is_refused(self, s3_root: str, faults: Faults, ignored: Fault, broken: str) -> None:
         uri = storage.join(s3_root, "file")
-        storage.write_bytes(uri, b"before")
-        self._ask_again(faults)
+        storage.replace_bytes(uri, b"before")
         faults.planned = [ignored] * 100
         for write in (
             lambda: storage.write_bytes(uri, b"after"),
@@ -129,8 +134,8 @@ class TestConditionalWrites:
         assert storage.list_tree(s3_root) == ["file"]
         assert storage.read_bytes(uri) == b"before"
 
+    @pytest.mark.usefixtures("unknown_store")
     def test_store_that_does_not_hold_them_in_a_race_is_refused(self, s3_root: str, faults: Faults) -> None:
-        self._ask_again(faults)
         faults.planned = [object_stores.ignore_conditions("If-None-Match", methods=["PUT"])] * 2
         with pytest.raises(io.UnsupportedOperation, match="a second PutObject"):
             storage.write_bytes(storage.join(s3_root, "file"), b"")
@@ -139,11 +144,6 @@ class TestConditionalWrites:
         num_before = len(faults.requests)
         storage.for_each(lambda number: storage.write_bytes(f"{s3_root}/{number}", b""), range(20))
         assert len(faults.requests) == num_before + 20
-
-    @staticmethod
-    def _ask_again(faults: Faults) -> None:
-        s3_requests.close()
-        s3_writes.forget()
 
 
 def test_missing_object_or_bucket_is_named(s3_root: str) -> None:
