@@ -9,7 +9,7 @@ from pipeline.compiled import load_parameters, parse_arguments
 from pipeline.preflight.submission import pod_path, read_submission
 
 # The parameters that are places, or may be.
-_PLACES = ("data_root", "serving_root", "source", "weights", "classes")
+_PLACES = ("data_root", "serving_root", "source", "weights", "classes", "labels")
 
 
 def read_arguments(words: list[str], file: Path) -> dict[str, Any]:

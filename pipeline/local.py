@@ -49,12 +49,12 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     if located.get("source", "").startswith("dir:"):
         folder = absolute(located["source"].removeprefix("dir:"))
         if "://" not in folder and not Path(folder).is_dir():
-            raise ValueError(f"source: expected a folder with train.csv and the images. There is no folder {folder}")
+            raise ValueError(f"source: expected a folder with the images and a table of labels. There is no folder {folder}")
         located["source"] = f"dir:{folder}"
     if located.get("classes"):
         located["classes"] = absolute(located["classes"])
         if "://" not in located["classes"] and not Path(located["classes"]).is_file():
-            raise ValueError(f"classes: expected a CSV file with the columns index,name. There is no file {located['classes']}")
+            raise ValueError(f"classes: expected a table with the columns index,name. There is no file {located['classes']}")
     if located.get("weights", "none") not in ("none", "imagenet"):
         located["weights"] = absolute(located["weights"])
         if "://" not in located["weights"] and not Path(located["weights"]).is_file():

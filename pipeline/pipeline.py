@@ -36,6 +36,11 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     classes: str = "",
     file_pattern: str = DEFAULT_PATTERN,
     filters: str = "",
+    labels: str = "",
+    id_column: str = "",
+    label_column: str = "",
+    group_column: str = "",
+    first_class: int = 0,
     max_bad_fraction: float = 0.01,
     beam_runner: str = "local",
     beam_options: str = "",
@@ -70,6 +75,11 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
             classes=classes,
             file_pattern=file_pattern,
             filters=filters,
+            labels=labels,
+            id_column=id_column,
+            label_column=label_column,
+            group_column=group_column,
+            first_class=first_class,
         )
         converted = convert(
             raw_images=ingested.outputs["raw_images"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from components.artifacts.labels import FILTERS
+from components.artifacts.sample_ids import clean_id
 
 DEFAULT_PATTERN = "{id}_{filter}.png"
 # The folders of the competition's layout.
@@ -34,7 +35,7 @@ class ImageNames:
         found = self._expression.fullmatch(path)
         if not found or path.startswith(".") or "/." in path:
             return None
-        return plain_id(found["id"]), self._filter_of[found["filter"].casefold()]
+        return clean_id(found["id"]), self._filter_of[found["filter"].casefold()]
 
     def by_sample(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
         """Paths by sample and filter, of all files that are images'.
@@ -47,9 +48,10 @@ class ImageNames:
             if parsed := self.parse(path):
                 sample_id, name = parsed
                 if other := files[sample_id].get(name):
+                    alike = " (the same text in two Unicode forms)" if clean_id(other) == clean_id(path) else ""
                     raise ValueError(
-                        f"Two files are the {name} filter of sample {sample_id}: {other} and {path}. Rename or remove one, "
-                        f"or give a file_pattern that tells them apart. Received: file_pattern={self.pattern}"
+                        f"Two files are the {name} filter of sample {sample_id}: {other} and {path}{alike}. Rename or remove "
+                        f"one, or give a file_pattern that tells them apart. Received: file_pattern={self.pattern}"
                     )
                 files[sample_id][name] = path
         return dict(files)
@@ -72,11 +74,6 @@ class ImageNames:
 
 
 COMPETITION_NAMES = ImageNames()
-
-
-def plain_id(written: str) -> str:
-    """A sample's id as it is used from here on, also for file names: with `_` for a slash or a space."""
-    return re.sub(r"[/ ]", "_", written)
 
 
 def check_pattern(pattern: str) -> None:

@@ -4,13 +4,14 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from components import storage
 from components.artifacts.labels import FILTERS, format_target
 
-_AT_LINE = re.compile(r" \(\S+, line \d+\)$")
+# A file's name may have parentheses of its own, as in `labels (2).csv`.
+_AT_LINE = re.compile(r" \((?:[^()]|\([^()]*\))+, line \d+\)$")
 
 
 def at_line(reason: str, file_name: str, line: int) -> str:
@@ -42,6 +43,8 @@ class Sample:
         batch: Which ingest added the sample: 0 for the first.
         reason: Why the sample cannot be used; empty for a good one.
         files: The image of each filter that the source has.
+        group: The source's group of samples that stay in one split, such as those of a plate; empty for a sample of none.
+        columns: What else the source's table says of it, by column.
     """
 
     sample_id: str
@@ -49,6 +52,8 @@ class Sample:
     batch: int
     reason: str
     files: dict[str, ImageFile]
+    group: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_usable(self) -> bool:
@@ -57,24 +62,34 @@ class Sample:
 
 
 _HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FILTERS for field in ("file", "bytes", "crc32c"))]
+# After these, where there is any: the group, and each other column of the source's table under its name with this prefix.
+_GROUP, COLUMN = "group", "column:"
 
 
-def dump_index(samples: Iterable[Sample]) -> bytes:
+def dump_index(samples: Sequence[Sample]) -> bytes:
     """Writes an index as gzipped CSV: the same bytes for the same samples."""
+    columns = column_names(sample.columns for sample in samples)
+    groups = [_GROUP] if any(sample.group for sample in samples) else []
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file,
         io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(_HEADER)
+        writer.writerow([*_HEADER, *groups, *(f"{COLUMN}{name}" for name in columns)])
         for sample in samples:
             row: list[object] = [sample.sample_id, format_target(sample.labels), sample.batch, sample.reason]
             for name in FILTERS:
                 image = sample.files.get(name)
                 row += [image.name, image.num_bytes, image.crc32c] if image else ["", "", ""]
+            row += [sample.group] * len(groups) + [sample.columns.get(name, "") for name in columns]
             writer.writerow(row)
     return packed.getvalue()
+
+
+def column_names(tables: Iterable[Mapping[str, str]]) -> list[str]:
+    """The names of the columns that any sample has, in their first order."""
+    return list(dict.fromkeys(name for columns in tables for name in columns))
 
 
 def read_index(uri: str) -> list[Sample]:
@@ -86,17 +101,21 @@ def read_index(uri: str) -> list[Sample]:
     # In pieces: as a whole, the text of a large index takes more memory than its samples.
     with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
         rows = csv.reader(text)
-        header = next(rows, None)
-        if header != _HEADER:
+        header = next(rows, None) or []
+        more = header[len(_HEADER) :]
+        if header[: len(_HEADER)] != _HEADER or not all(name == _GROUP or name.startswith(COLUMN) for name in more):
             raise ValueError(f"{uri}: expected the columns {','.join(_HEADER)}. Received: {header}")
-        return [_parse_row(row) for row in rows]
+        return [_parse_row(row, more) for row in rows]
 
 
-def _parse_row(row: list[str]) -> Sample:
+def _parse_row(row: list[str], more: list[str]) -> Sample:
     sample_id, labels, batch, reason = row[:4]
     files = {}
     for position, name in enumerate(FILTERS):
         file_name, num_bytes, crc32c = row[4 + 3 * position : 7 + 3 * position]
         if file_name:
             files[name] = ImageFile(file_name, int(num_bytes), crc32c)
-    return Sample(sample_id, tuple(int(label) for label in labels.split()), int(batch), reason, files)
+    columns = dict(zip(more, row[len(_HEADER) :], strict=True))
+    group = columns.pop(_GROUP, "")
+    named = {name.removeprefix(COLUMN): value for name, value in columns.items() if value}
+    return Sample(sample_id, tuple(int(label) for label in labels.split()), int(batch), reason, files, group, named)

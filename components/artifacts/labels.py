@@ -48,11 +48,16 @@ NUM_PUBLISHED_SAMPLES = 31072
 FILTERS: tuple[str, ...] = ("red", "green", "blue", "yellow")
 
 
-def parse_target(target: str, class_names: Sequence[str]) -> tuple[int, ...]:
+def parse_target(target: str, class_names: Sequence[str], first_class: int = 0) -> tuple[int, ...]:
     """Reads a `Target` cell into sorted class indices: indices such as `"16 0"`, or names such as `"Nucleoli; Cytosol"`.
 
     Names are separated by `;` or `|`, and written in large or small letters. What holds no letter is indices, which may be
     separated by spaces too.
+
+    Args:
+        target: The cell.
+        class_names: The names of the classes, by index.
+        first_class: The number that the cell has for the first class, 0 or 1. What is returned counts from 0.
 
     Raises:
         ValueError: If it is empty, holds something that is no class, or repeats one.
@@ -64,7 +69,7 @@ def parse_target(target: str, class_names: Sequence[str]) -> tuple[int, ...]:
             "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
             "Images that show none of the classes need a class of their own"
         )
-    labels = _named(words, class_names) if is_named else _numbered(words, class_names)
+    labels = _named(words, class_names) if is_named else _numbered(words, class_names, first_class)
     if len(set(labels)) != len(labels):
         raise ValueError(f"Target repeats a class. Received: {target!r}")
     return tuple(sorted(labels))
@@ -90,17 +95,18 @@ def _hint(class_names: Sequence[str]) -> str:
     return " For classes of your own, give the parameter classes" if tuple(class_names) == CLASS_NAMES else ""
 
 
-def _numbered(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
+def _numbered(words: Iterable[str], class_names: Sequence[str], first_class: int) -> list[int]:
     labels = []
-    num_classes = len(class_names)
+    last_class = first_class + len(class_names) - 1
     for word in words:
         # No index has so many digits, and int() refuses thousands of them with a message of its own.
-        if not (word.isascii() and word.isdigit() and len(word) < 10 and int(word) < num_classes):
+        if not (word.isascii() and word.isdigit() and len(word) < 10 and first_class <= int(word) <= last_class):
+            given = f", as first_class={first_class} says" if first_class else ""
             raise ValueError(
-                f"Target names an unknown class: expected indices from 0 to {num_classes - 1}. Received: {word!r}."
-                f"{_hint(class_names)}"
+                f"Target names an unknown class: expected indices from {first_class} to {last_class}{given}. "
+                f"Received: {word!r}.{_hint(class_names)}"
             )
-        labels.append(int(word))
+        labels.append(int(word) - first_class)
     return labels
 
 

@@ -164,8 +164,9 @@ class RawImages(Manifest):
         return self.model_dump(mode="json", exclude={"class_names"})
 
 
-# Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, near-duplicate group,
-# labels, and moments of each channel.
+# Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, group of samples that
+# stay in one split (near-duplicates, and the source's groups), labels, moments of each channel, and the other columns of the
+# source's table as `column:<name>`.
 SAMPLES = "samples.csv.gz"
 
 

@@ -53,7 +53,7 @@ def _source(value: str) -> str:
         return ""
     if kind == "synthetic":
         return _readable(parse_synthetic)(rest)
-    return "expected kaggle:<competition>, dir:<folder with train.csv> or synthetic:<number of samples>[@<series>]"
+    return "expected kaggle:<competition>, dir:<folder with a table of labels> or synthetic:<number of samples>[@<series>]"
 
 
 def _place(value: str) -> str:
@@ -141,6 +141,7 @@ RULES: dict[str, Rule] = {
     "serving_root": _place,
     "file_pattern": _readable(check_pattern),
     "filters": _readable(parse_filters),
+    "first_class": _between(0, 1),
     "parallel_transfers": _between(1, 256),
     "model_name": _plain_name,
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
@@ -185,14 +186,27 @@ def check_parameters(**values: Any) -> None:
         raise ValueError("\n".join(problems))
 
 
+# What says how a folder is laid out, with the value that says nothing.
+_OF_FOLDERS = {
+    "file_pattern": DEFAULT_PATTERN,
+    "filters": "",
+    "labels": "",
+    "id_column": "",
+    "label_column": "",
+    "group_column": "",
+    "first_class": 0,
+}
+
+
 def _needless(values: Mapping[str, Any]) -> list[str]:
-    """Parameters that the source would ignore, so that none is mistaken for one that took effect."""
+    """Parameters that a run would ignore, so that none is mistaken for one that took effect."""
     kind = values.get("source", "").partition(":")[0]
     problems = []
     if kind == "synthetic" and values.get("classes"):
         problems.append("classes: synthetic samples have the competition's 28 classes. Leave it out, or give another source")
-    if kind in ("synthetic", "kaggle") and (
-        values.get("file_pattern", DEFAULT_PATTERN) != DEFAULT_PATTERN or values.get("filters")
-    ):
-        problems.append("file_pattern and filters: they are for a source dir:<folder>. Leave them out, or give such a source")
+    given = [name for name, default in _OF_FOLDERS.items() if values.get(name, default) != default]
+    if kind in ("synthetic", "kaggle") and given:
+        problems.append(f"{', '.join(given)}: only for a source dir:<folder>. Leave it out, or give such a source")
+    if values.get("split") == "random" and values.get("group_column"):
+        problems.append("group_column: split=random keeps no groups together. Leave it out, or give split=grouped")
     return problems

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components import storage
-from components.artifacts.index import Sample, read_index
+from components.artifacts.index import COLUMN, Sample, column_names, read_index
 from components.artifacts.labels import FILTERS, format_target
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
@@ -24,7 +24,7 @@ from components.convert.settings import (
 )
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask, plan_shards
-from components.convert.split.near_duplicates import Link, group_samples, link_near_duplicates
+from components.convert.split.near_duplicates import Link, group_samples, link_groups, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
 
 
@@ -35,7 +35,7 @@ def convert_images(
 
     Raises:
         ValueError: If Beam knows no such runner or option, or its workers cannot reach the data; if more samples are bad than
-            `max_bad_fraction` allows, or too few are left to split.
+            `max_bad_fraction` allows, too few are left to split, or a random split is asked for of samples in groups.
     """
     engine = Engine.named(beam_runner, beam_options)
     engine.check_data_root(data_root)
@@ -44,7 +44,7 @@ def convert_images(
     index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]
     quarantine = Quarantine(len(index), max_bad_fraction)
     quarantine.add(index)
-    conversion, links = _convert(index, raw.images_uri, uri, settings, quarantine, engine)
+    conversion, near_duplicates, of_groups = _convert(index, raw.images_uri, uri, settings, quarantine, engine)
     manifest = Examples(
         fingerprint=settings.fingerprint(raw),
         inputs={"raw_images": raw.fingerprint},
@@ -63,11 +63,11 @@ def convert_images(
 
     good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
     training = [ImageMoments(s.mean, s.mean_square, s.labels) for s in good if s.split == "train"]
-    page = gather_report_data(manifest, good, quarantine.reasons, index, links, raw.images_uri)
+    page = gather_report_data(manifest, good, quarantine.reasons, index, near_duplicates, raw.images_uri)
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
-        (folder / SAMPLES).write_bytes(_samples_csv(good, links))
+        (folder / SAMPLES).write_bytes(_samples_csv(good, near_duplicates + of_groups, index))
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
         (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
         published = manifest.publish(uri, folder)
@@ -104,8 +104,8 @@ class Quarantine:
 
 def _convert(
     index: Sequence[Sample], images_uri: str, uri: str, settings: ConvertSettings, quarantine: Quarantine, engine: Engine
-) -> tuple[Conversion, list[Link]]:
-    """Writes the shards of all splits, and finds the near-duplicates."""
+) -> tuple[Conversion, list[Link], list[Link]]:
+    """Writes the shards of all splits, and finds the links between near-duplicates and within the source's groups."""
     samples = {sample.sample_id: sample for sample in index if not sample.reason}
     batches = {sample_id: sample.batch for sample_id, sample in samples.items()}
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
@@ -119,19 +119,23 @@ def _convert(
         return split_samples(labels, settings.split, fractions, settings.split_seed, batches, links)
 
     if settings.split == "random":
+        if any(sample.group for sample in samples.values()):
+            raise ValueError("split=random keeps no groups together: give split=grouped, or leave group_column out")
         conversion = write_sides(plan(split(samples)), engine)
         quarantine.add(conversion.samples)
         _check_sides(conversion, fractions)
-        return conversion, _link(conversion.samples, batches)
+        return conversion, _link_near_duplicates(conversion.samples, batches), []
     tasks = plan(dict.fromkeys(samples, UNSPLIT))
     converted = write_unsplit(tasks, engine)
     quarantine.add(converted)
-    links = _link(converted, batches)
-    sides = split((sample.sample_id for sample in converted if not sample.reason), links)
-    return split_unsplit(tasks, converted, sides, engine), links
+    near_duplicates = _link_near_duplicates(converted, batches)
+    good = [sample.sample_id for sample in converted if not sample.reason]
+    of_groups = link_groups({sample_id: samples[sample_id].group for sample_id in good}, batches)
+    sides = split(good, near_duplicates + of_groups)
+    return split_unsplit(tasks, converted, sides, engine), near_duplicates, of_groups
 
 
-def _link(samples: Iterable[ConvertedSample], batches: Mapping[str, int]) -> list[Link]:
+def _link_near_duplicates(samples: Iterable[ConvertedSample], batches: Mapping[str, int]) -> list[Link]:
     return link_near_duplicates({s.sample_id: s.perceptual_hash for s in samples if not s.reason}, batches)
 
 
@@ -141,15 +145,19 @@ def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None
             raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another split_seed")
 
 
-def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link]) -> bytes:
+def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link], index: Iterable[Sample]) -> bytes:
     groups = group_samples([sample.sample_id for sample in samples], links)
+    columns = {sample.sample_id: sample.columns for sample in index}
+    names = column_names(columns.values())
     rows = [
         [s.sample_id, s.split, s.shard, s.start, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square]
+        + [columns[s.sample_id].get(name, "") for name in names]
         for s in samples
     ]
     num_channels = len(samples[0].mean)
     moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
-    return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments], rows), mtime=0)
+    more = [f"{COLUMN}{name}" for name in names]
+    return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments, *more], rows), mtime=0)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

@@ -97,7 +97,8 @@ def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> I
         files = {name: found[name] for name in FILTERS if name in found}
         reasons = [f"the {name} filter is {file}" for name, file in files.items() if isinstance(file, str)]
         good = {name: file for name, file in files.items() if isinstance(file, ImageFile)}
-        yield Sample(listed.sample_id, listed.labels, 0, listed.reason or "; ".join(reasons[:1]), good)
+        reason = listed.reason or "; ".join(reasons[:1])
+        yield Sample(listed.sample_id, listed.labels, 0, reason, good, listed.group, listed.columns)
 
 
 def _in_batches(samples: Iterable[Sample], batches: Mapping[str, int]) -> Iterable[Sample]:
@@ -139,6 +140,8 @@ def _content(samples: list[Sample]) -> str:
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(repr((sample.sample_id, format_target(sample.labels), sample.batch, sample.reason)).encode())
+        if sample.group or sample.columns:
+            digest.update(repr((sample.group, sample.columns)).encode())
         for name, file in sample.files.items():
             digest.update(f"{name} {file.num_bytes} {file.crc32c}\n".encode())
     return digest.hexdigest()

@@ -12,24 +12,36 @@ def ingest(
     classes: str = "",
     file_pattern: str = "{id}_{filter}.png",
     filters: str = "",
+    labels: str = "",
+    id_column: str = "",
+    label_column: str = "",
+    group_column: str = "",
+    first_class: int = 0,
 ) -> None:
     """Brings the images and labels of a source under data_root, create-only, and publishes an index of them.
 
     An unchanged source costs seconds. A sample that cannot be used stays in the index with its reason; convert quarantines it.
 
     Args:
-        source: kaggle:<competition>, dir:<folder or gs://...> with train.csv and images (<Id>_<filter>.png or file_pattern), or
-            synthetic:<number of samples>[@<series>]; the series is 0 by default, and another one has other samples. Kaggle's
-            credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
+        source: kaggle:<competition>, dir:<folder or gs://...> with a table of labels and images (<Id>_<filter>.png or
+            file_pattern), or synthetic:<number of samples>[@<series>]; the series is 0 by default, and another one has other
+            samples. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
         data_root: Where bulk data lives: a folder, or gs://<bucket>/<prefix>.
         raw_images: Points at the index and the images, with counts, licence and fingerprint.
         include_test: Also bring the samples of the source's test set, which have no labels.
         parallel_transfers: How many transfers are in flight at once.
-        classes: Your own classes: a CSV file (a path or gs://...) with the columns index,name. Empty: the competition's 28.
-        file_pattern: How a folder's images are named, from the folder on: {id} is what train.csv calls the sample, {filter} the
+        classes: Your own classes: a table (a path or gs://...) with the columns index,name. Empty: classes.csv in the source's
+            folder, or else the competition's 28.
+        file_pattern: How a folder's images are named, from the folder on: {id} is what the table calls the sample, {filter} the
             stain, * anything.
         filters: What your files call the stains, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow may be absent).
             Empty: red, green, blue and yellow.
+        labels: The table of labels, CSV or Excel: its name in the source's folder, or a full path or gs://... Empty: train.csv.
+        id_column: The table's column of ids. Empty: the one that is called like id, image, file or sample.
+        label_column: The table's column of labels. Empty: the one that is called like target, label or class, or else a column
+            of 0 and 1 for each class.
+        group_column: The table's column of what stays in one split, such as the plate, the well or the patient. Empty: none.
+        first_class: The number that stands for the first class in the labels: 0 or 1.
     """
     import logging
 
@@ -38,6 +50,7 @@ def ingest(
     from components.artifacts.parameters import check_parameters
     from components.ingest.raw import ingest_images
     from components.ingest.sources.classes_csv import class_names_of
+    from components.ingest.sources.label_table import LabelTable
     from components.ingest.sources.open_source import open_source
     from components.runtime.progress import step_log
 
@@ -49,9 +62,15 @@ def ingest(
             classes=classes,
             file_pattern=file_pattern,
             filters=filters,
+            labels=labels,
+            id_column=id_column,
+            label_column=label_column,
+            group_column=group_column,
+            first_class=first_class,
         )
-        class_names = class_names_of(classes)
-        opened = open_source(source, class_names, include_test, ImageNames(file_pattern, filters))
+        class_names = class_names_of(classes, source, first_class)
+        table = LabelTable(labels, id_column, label_column, group_column, first_class)
+        opened = open_source(source, class_names, include_test, ImageNames(file_pattern, filters), table)
         known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
         version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
         version.save(raw_images)

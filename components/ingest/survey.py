@@ -8,6 +8,7 @@ from components.ingest.archive.directory import read_directory
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.sources.classes_csv import class_names_of
 from components.ingest.sources.kaggle_access import find_archive
+from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.open_source import open_source
 
 
@@ -24,7 +25,13 @@ class Survey:
     num_bytes: int | None
 
 
-def survey(source: str, include_test: bool = False, classes: str = "", image_names: ImageNames = COMPETITION_NAMES) -> Survey:
+def survey(
+    source: str,
+    include_test: bool = False,
+    classes: str = "",
+    image_names: ImageNames = COMPETITION_NAMES,
+    table: LabelTable = LabelTable(),  # noqa: B008 (it is frozen)
+) -> Survey:
     """Looks at a source: at the directory of an archive, or the list of a folder.
 
     Raises:
@@ -34,7 +41,7 @@ def survey(source: str, include_test: bool = False, classes: str = "", image_nam
     kind, _, name = source.partition(":")
     if kind == "kaggle":
         return _survey_archive(RemoteFile(partial(find_archive, name)), include_test)
-    opened = open_source(source, class_names_of(classes), include_test, image_names)
+    opened = open_source(source, class_names_of(classes, source, table.first_class), include_test, image_names, table)
     num_samples = sum(not listed.reason for listed in opened.listed())
     if opened.is_drawn:
         return Survey(num_samples, None)

@@ -82,7 +82,7 @@ def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, 
     if bad:
         lines.append("A run stops where more of all samples are left out than max_bad_fraction allows.")
     if num_without_files:
-        lines.append(f"Rows of train.csv without any image, which are left out, too: {num_without_files}.")
+        lines.append(f"Rows without any image, which are left out, too: {num_without_files}.")
     return lines
 
 

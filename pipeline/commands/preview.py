@@ -1,5 +1,6 @@
 """`preview`: a contact sheet of a source before a run."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +18,14 @@ def preview(
     source: Annotated[str, typer.Argument(help="As the pipeline's parameter source, such as dir:<folder> or synthetic:28.")],
     out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
-    classes: Annotated[str, typer.Option(help="Your own classes: a CSV file with the columns index,name.")] = "",
+    classes: Annotated[str, typer.Option(help="As the parameter: by default classes.csv in the folder, if it is there.")] = "",
     file_pattern: FilePattern = DEFAULT_PATTERN,
     filters: Filters = "",
+    labels: Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")] = "",
+    id_column: Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")] = "",
+    label_column: Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")] = "",
+    group_column: Annotated[str, typer.Option(help="As the parameter: the table's column of groups.")] = "",
+    first_class: Annotated[int, typer.Option(help="As the parameter: the number of the first class in the labels.")] = 0,
 ) -> None:
     """Draws a contact sheet of a source's samples with their labels, and lists what a run would leave out.
 
@@ -30,14 +36,28 @@ def preview(
         located = default_locations({"source": source, "classes": classes}, Path())
         from components import storage
         from components.ingest.sources.classes_csv import class_names_of
+        from components.ingest.sources.label_table import LabelTable
         from components.ingest.sources.open_source import open_source
         from components.preview.preview import preview
+        from components.runtime.progress import log_lines
 
         source, classes, out = located["source"], located["classes"], out.resolve()
-        check_parameters(source=source, classes=classes, file_pattern=file_pattern, filters=filters)
-        class_names = class_names_of(classes)
-        opened = open_source(source, class_names, image_names=ImageNames(file_pattern, filters))
-        found = preview(opened, class_names, by_class)
+        table = LabelTable(labels, id_column, label_column, group_column, first_class)
+        check_parameters(
+            source=source,
+            classes=classes,
+            file_pattern=file_pattern,
+            filters=filters,
+            labels=labels,
+            id_column=id_column,
+            label_column=label_column,
+            group_column=group_column,
+            first_class=first_class,
+        )
+        with log_lines("%(message)s", logging.INFO):
+            class_names = class_names_of(classes, source, first_class)
+            opened = open_source(source, class_names, image_names=ImageNames(file_pattern, filters), table=table)
+            found = preview(opened, class_names, by_class)
         out.unlink(missing_ok=True)
         storage.write_bytes(str(out), found.page)
     print("\n".join([f"{out} is written.", *found.findings]))

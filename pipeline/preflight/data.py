@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
@@ -21,7 +21,10 @@ _Result = TypeVar("_Result")
 _RECORD_BYTES = 250
 _PLACES = ("data_root", "serving_root")
 # What may be a file of one's own, and the one step that reads it.
-_FILES = {"classes": "ingest", "weights": "train"}
+_FILES = {"classes": "ingest", "labels": "ingest", "weights": "train"}
+# What says how a source is laid out.
+_COLUMNS = ("id_column", "label_column", "group_column", "first_class")
+_LAYOUT = ("classes", "file_pattern", "filters", "labels", *_COLUMNS)
 # The steps that bring examples to their own disk.
 _STAGING = ("train", "evaluate")
 _TEMPORARY = "/tmp"
@@ -48,28 +51,33 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
     if folder := pod_path("source", source):
         _check_mounted(submission, "source", folder)
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
-    names = {name: submission.values.get(name, "") for name in ("classes", "file_pattern", "filters")}
-    ask = partial(measure_source, source, bool(submission.values.get("include_test")), **names)
+    layout = {name: submission.values[name] for name in _LAYOUT if name in submission.values}
+    ask = partial(measure_source, source, bool(submission.values.get("include_test")), **layout)
     return _ask(ask, timeout_s, f"({_whose(source)})")
 
 
-def measure_source(
-    source: str, include_test: bool = False, classes: str = "", file_pattern: str = "", filters: str = ""
-) -> SourceSize:
+def measure_source(source: str, include_test: bool = False, **layout: Any) -> SourceSize:
     """Asks ingest how large a source is, in this process.
+
+    Args:
+        source: The parameter of this name.
+        include_test: Likewise.
+        **layout: Those of `_LAYOUT` that are given.
 
     Raises:
         FailedError: If ingest could not read it.
         CouldNotLookError: If that cannot be known here.
     """
     from components.ingest.archive.retry import TransientError  # noqa: PLC0415
+    from components.ingest.sources.label_table import LabelTable  # noqa: PLC0415
     from components.ingest.survey import survey  # noqa: PLC0415
     from components.storage import NoCredentialsError  # noqa: PLC0415
 
     try:
-        file_pattern = file_pattern or DEFAULT_PATTERN
-        check_parameters(source=source, classes=classes, file_pattern=file_pattern, filters=filters)
-        found = survey(source, include_test, classes, ImageNames(file_pattern, filters))
+        check_parameters(source=source, **layout)
+        names = ImageNames(layout.get("file_pattern", DEFAULT_PATTERN), layout.get("filters", ""))
+        table = LabelTable(layout.get("labels", ""), **{name: layout[name] for name in _COLUMNS if name in layout})
+        found = survey(source, include_test, layout.get("classes", ""), names, table)
     except (TransientError, NoCredentialsError) as error:
         raise CouldNotLookError(str(error)) from None
     except (ValueError, OSError) as error:

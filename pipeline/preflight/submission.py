@@ -69,7 +69,7 @@ def pod_path(name: str, value: str) -> str:
     if name == "source":
         kind, _, place = value.partition(":")
         return place if kind == "dir" and "://" not in place else ""
-    is_word = name == "weights" and value in ("imagenet", "none")
+    is_word = (name == "weights" and value in ("imagenet", "none")) or (name == "labels" and not value.startswith("/"))
     return "" if is_word or "://" in value else value
 
 

@@ -1,7 +1,7 @@
 """What the data report is made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,7 @@ class ReportData:
         histograms: For each split, how many pixels have which grey level: shape (channels, bins), the bins from 0 to 255.
         num_torn_groups: How many near-duplicate groups a random split would have had on more than one side.
         thumbnails: JPEG files of the samples that `plan_thumbnails` names, as far as they can be shown.
+        table_groups: The group of each sample that the source's table puts into one.
     """
 
     examples: Examples
@@ -51,6 +52,7 @@ class ReportData:
     histograms: Mapping[str, np.ndarray]
     num_torn_groups: int
     thumbnails: Mapping[str, bytes]
+    table_groups: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> list[list[ReportSample]]:

@@ -53,6 +53,7 @@ def gather_report_data(
         quarantine=quarantine,
         histograms=histograms,
         num_torn_groups=_num_torn_by_chance(samples, groups, examples.parameters),
+        table_groups={s.sample_id: rows[s.sample_id].group for s in converted if rows[s.sample_id].group},
         thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown]),
     )
 

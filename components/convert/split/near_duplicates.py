@@ -1,7 +1,7 @@
 """Which samples show the same cells: those whose perceptual hashes differ little, directly or through others.
 
 What this cannot find: neighbouring fields of one well. They share the protein and the cell line, but not one cell, and nothing
-in the pixels tells them from fields of another well with the same protein.
+in the pixels tells them from fields of another well with the same protein. The source's table may know it: `link_groups`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -59,6 +59,27 @@ def link_near_duplicates(hashes: Mapping[str, bytes], batches: Mapping[str, int]
             if len(met):
                 first[sample] = met[0]
                 first[:sample][np.isin(first[:sample], met[1:])] = met[0]
+    return links
+
+
+def link_groups(groups: Mapping[str, str], batches: Mapping[str, int]) -> list[Link]:
+    """Links the samples that the source's table puts into one group.
+
+    Args:
+        groups: The group by sample id; empty for a sample of none.
+        batches: Which ingest added each sample.
+
+    Returns:
+        Each sample with the one before it in its group, by batch and id. So the links among the first batches connect their
+        samples as if later batches did not exist.
+    """
+    latest: dict[str, str] = {}
+    links: list[Link] = []
+    for sample_id in sorted((one for one in groups if groups[one]), key=lambda one: (batches[one], one)):
+        group = groups[sample_id]
+        if group in latest:
+            links.append((latest[group], sample_id))
+        latest[group] = sample_id
     return links
 
 

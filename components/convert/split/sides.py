@@ -42,7 +42,7 @@ def split_samples(
         fractions: The share of each side. They sum to 1.
         seed: Another seed gives another split.
         batches: Which ingest added each sample. Without, all are of the first.
-        links: Near-duplicates, as `link_near_duplicates` finds them.
+        links: Pairs that stay on one side: near-duplicates, and samples that the source puts into one group.
 
     Returns:
         The side of each sample id.
@@ -64,7 +64,7 @@ def split_samples(
     for side, fraction in fractions.items():
         if fraction > 0 and side not in sides.values():
             num_groups = len(set(group_samples(ids, links).values()))
-            of_groups = f" in {count_of(num_groups, 'group')} of near-duplicates" if num_groups < len(ids) else ""
+            of_groups = f" in {count_of(num_groups, 'group')} that stay together" if num_groups < len(ids) else ""
             raise ValueError(
                 f"{count_of(len(ids), 'sample')}{of_groups}: too few for a share of {fraction:.2f} to {side}: "
                 "give more, or another share"

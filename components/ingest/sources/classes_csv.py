@@ -1,43 +1,66 @@
 """The classes file: the names of a user's own classes."""
 
+import logging
+
 from components import storage
 from components.artifacts.labels import CLASS_NAMES
-from components.ingest.sources.csv_rows import read_rows
+from components.ingest.sources.table import read_table
 
-_COLUMNS = ["index", "name"]
+CLASSES = "classes.csv"
+_COLUMNS = ("index", "name")
 _MIN_CLASSES = 2
 
+_log = logging.getLogger(__name__)
 
-def class_names_of(uri: str) -> list[str]:
-    """The names of the classes, by index: those in a CSV file, or the competition's 28 where none is named.
+
+def class_names_of(classes: str, source: str = "", first_class: int = 0) -> list[str]:
+    """The names of the classes, by index: those in a file, or the competition's 28 where there is none.
+
+    Args:
+        classes: The file; empty for `classes.csv` in the source's folder, if there is one.
+        source: The parameter, such as `dir:<folder>`.
+        first_class: The number of the first class in the labels, 0 or 1. The file may count from it, or from 0.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it does not give each index from 0 on one name of its own.
+        ValueError: If it does not give each index one name of its own.
     """
-    if not uri:
+    kind, _, folder = source.partition(":")
+    uri = classes or (storage.join(folder, CLASSES) if kind == "dir" else "")
+    if not uri or (not classes and not storage.exists(uri)):
         return list(CLASS_NAMES)
     if not storage.exists(uri):
         raise FileNotFoundError(f"classes: there is no file {uri}")
+    names = _read(uri, first_class)
+    _log.info("%d classes from %s: %s", len(names), uri, ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))
+    return names
+
+
+def _read(uri: str, first_class: int) -> list[str]:
+    table = read_table(storage.read_bytes(uri), uri)
+    if [name.casefold() for name in table.header] != list(_COLUMNS):
+        raise table.no_such_columns(f"the columns {','.join(_COLUMNS)}")
     names: dict[int, tuple[str, int]] = {}
-    for line, row in read_rows(storage.read_bytes(uri), uri, _COLUMNS):
+    for line, row in table.rows:
         cells = [cell.strip() for cell in row]
         wrong = _problem(cells, names)
         if wrong:
             raise ValueError(f"{uri}, line {line}: {wrong}. Received: {','.join(row)}")
         names[int(cells[0])] = cells[1], line
-    missing = next(index for index in range(len(names) + 1) if index not in names)
-    if missing < len(names):
+    first = first_class if first_class in names and 0 not in names else 0
+    missing = next(index for index in range(first, first + len(names) + 1) if index not in names)
+    if missing < first + len(names):
+        advice = ". If the labels count from 1 as well, give first_class=1" if {0, *names} == set(range(len(names) + 1)) else ""
         raise ValueError(
-            f"{uri}: expected the indices 0 to {len(names) - 1} for {len(names)} classes, without a gap. "
-            f"Received: no index {missing}, but {max(names)} on line {names[max(names)][1]}"
+            f"{uri}: expected the indices {first} to {first + len(names) - 1} for {len(names)} classes, without a gap. "
+            f"Received: no index {missing}, but {max(names)} on line {names[max(names)][1]}{advice}"
         )
     if len(names) < _MIN_CLASSES:
         raise ValueError(
             f"{uri}: expected at least {_MIN_CLASSES} classes. Received: {len(names)}. "
             "Images that show none need a class of their own"
         )
-    return [names[index][0] for index in range(len(names))]
+    return [names[index][0] for index in sorted(names)]
 
 
 def _problem(cells: list[str], names: dict[int, tuple[str, int]]) -> str:

@@ -7,25 +7,28 @@ from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, parse_filters
-from components.ingest.sources.labels_csv import LABELS, read_labels
+from components.ingest.sources.classes_csv import CLASSES
+from components.ingest.sources.label_table import LABELS, LabelTable, read_labels
 from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
+from components.runtime.wording import count_of
 from components.storage.store import StoredFile
 
 
 @dataclass
 class Folder:
-    """`train.csv` with the columns Id and Target, and images beside it, in folders below it, or in the folder `train`.
+    """A table of labels, and images in the folder, in folders below it, or in its folder `train`.
 
     Raises:
-        FileNotFoundError: If the folder or train.csv does not exist.
-        ValueError: If train.csv is wrong as a whole, or no row of it has an image, or two files are one image.
+        FileNotFoundError: If the folder or the table does not exist.
+        ValueError: If the table is wrong as a whole, or no row of it has an image, or two files are one image.
     """
 
     uri: str
     class_names: Sequence[str]
     include_test: bool = False
     image_names: ImageNames = COMPETITION_NAMES
+    table: LabelTable = LabelTable()  # noqa: RUF009 (it is frozen)
     num_without_files: int = field(init=False, default=0)
     num_unlabelled: int = field(init=False, default=0)
     is_drawn: bool = field(init=False, default=False)
@@ -33,11 +36,10 @@ class Folder:
     def __post_init__(self) -> None:
         if storage.is_local(self.uri):
             self.uri = str(Path(self.uri).resolve())
-        self._labels_uri = storage.join(self.uri, LABELS)
+        file = self.table.file or LABELS
+        self._labels_uri = file if "://" in file or file.startswith("/") else storage.join(self.uri, file)
         if not storage.exists(self._labels_uri):
-            raise FileNotFoundError(
-                f"{self._labels_uri}: expected the label file, with the columns Id,Target; {self._instead()}"
-            )
+            raise FileNotFoundError(f"{self._labels_uri}: expected the table of labels. {self._instead()}")
         self._files: dict[str, StoredFile] = {}
         present = self._list(TRAIN) or self._list()
         if not present:
@@ -48,8 +50,10 @@ class Folder:
         if not self.include_test:
             unlabelled = {}
         self._uris = unlabelled | present
-        rows = read_labels(storage.read_bytes(self._labels_uri), self._labels_uri, self.class_names)
-        self._listed, self.num_without_files = join_labels(rows, present, unlabelled, self.uri, self.image_names)
+        data = storage.read_bytes(self._labels_uri)
+        rows = read_labels(data, self._labels_uri, self.class_names, self.table, self.image_names)
+        table_name = self._labels_uri.rpartition("/")[2]
+        self._listed, self.num_without_files = join_labels(rows, table_name, present, unlabelled, self.uri, self.image_names)
 
     def _list(self, *parts: str) -> dict[str, dict[str, str]]:
         """The URIs of the images in this folder or one below it, by sample and filter. The test set is listed on its own."""
@@ -61,13 +65,12 @@ class Folder:
         return found
 
     def _instead(self) -> str:
-        """What there is in place of the label file."""
-        tables = [
-            name
-            for name in storage.list_names(self.uri)
-            if name.lower().endswith((".csv", ".txt", ".xlsx")) and name != "classes.csv"
-        ]
-        return f"there is {tables[0]}: rename it, or save it as {LABELS}" if tables else "there is none"
+        """What there is in place of the table of labels."""
+        names = storage.list_names(self.uri)
+        tables = [name for name in names if name.lower().endswith((".csv", ".tsv", ".txt", ".xlsx")) and name != CLASSES]
+        if tables:
+            return f"There is {tables[0]}: if it has the labels, give labels={tables[0]}"
+        return "There is no table: put one there, or give labels=<file> with its full path or address"
 
     def _check_filters(self, present: Mapping[str, Mapping[str, str]]) -> None:
         """Refuses a stain that was named and that no file has."""
@@ -82,8 +85,9 @@ class Folder:
 
     def _no_images(self) -> str:
         """Says which files were expected, and which are there."""
-        others = [name for name in storage.list_tree(self.uri) if name != LABELS]
-        found = f"{len(others)} other files, such as {others[len(others) // 2]}" if others else "no file at all"
+        tables = (storage.join(self.uri, CLASSES), self._labels_uri)
+        others = [name for name in storage.list_tree(self.uri) if storage.join(self.uri, name) not in tables]
+        found = f"{count_of(len(others), 'other file')}, such as {others[len(others) // 2]}" if others else "no file at all"
         if self.image_names == COMPETITION_NAMES:
             how = "If yours are named otherwise, say how with file_pattern and filters"
         else:
@@ -108,20 +112,20 @@ class Folder:
 
     def validator(self) -> str:
         """Names, sizes and checksums of all files; where nobody knows their checksums, modification times stand in for them."""
-        digest = hashlib.sha256(f"{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n".encode())
+        digest = hashlib.sha256(f"{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n{self.table}\n".encode())
         for uri in sorted([self._labels_uri, *(uri for files in self._uris.values() for uri in files.values())]):
             file = self._files.get(uri) or storage.stat(uri)
             assert file is not None
             known = file.crc32c or Path(uri).stat().st_mtime_ns
-            digest.update(f"{uri.removeprefix(self.uri)}\0{file.num_bytes}\0{known}\n".encode())
+            digest.update(f"{uri.removeprefix(self.uri)}\0{file.num_bytes}\0{known}\n".encode(errors="surrogateescape"))
         return f"files:{digest.hexdigest()}"
 
     def listed(self) -> list[Listed]:
-        """The rows of train.csv that have at least one image, or that are wrong; and the test set, if it was asked for."""
+        """The rows of the table that have at least one image, or that are wrong; and the test set, if it was asked for."""
         return self._listed
 
     def chunks(self) -> Iterator[list[SourceImage]]:
-        """The images in the order of train.csv."""
+        """The images in the order of the table."""
         good = (row.sample_id for row in self._listed if not row.reason)
         return cut(SourceImage(s, name, self._files[uri]) for s in good for name, uri in self._uris[s].items())
 

@@ -11,7 +11,7 @@ from components.ingest.archive.remote import RemoteFile
 from components.ingest.archive.spool import readable
 from components.ingest.archive.zip_archive import Archive, open_archive
 from components.ingest.sources.kaggle_access import find_archive, licence
-from components.ingest.sources.labels_csv import LABELS, read_labels
+from components.ingest.sources.label_table import LABELS, read_labels
 from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.storage.store import StoredFile
@@ -51,7 +51,9 @@ class KaggleCompetition:
         self._members = contents.train | unlabelled
         ((_, data),) = self._archive.read([contents.labels])
         rows = read_labels(data, f"{self.name}/{LABELS}", class_names)
-        self._listed, self.num_without_files = join_labels(rows, contents.train, unlabelled, self.name, COMPETITION_NAMES)
+        self._listed, self.num_without_files = join_labels(
+            rows, LABELS, contents.train, unlabelled, self.name, COMPETITION_NAMES
+        )
 
     def validator(self) -> str:
         """A hash of the archive's directory, which holds the size and the checksum of every file."""

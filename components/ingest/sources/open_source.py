@@ -6,12 +6,17 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.parameters import parse_synthetic
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
+from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import Source
 from components.ingest.sources.synthetic import Synthetic
 
 
 def open_source(
-    source: str, class_names: Sequence[str], include_test: bool = False, image_names: ImageNames = COMPETITION_NAMES
+    source: str,
+    class_names: Sequence[str],
+    include_test: bool = False,
+    image_names: ImageNames = COMPETITION_NAMES,
+    table: LabelTable = LabelTable(),  # noqa: B008 (it is frozen)
 ) -> Source:
     """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450@3` names.
 
@@ -23,7 +28,7 @@ def open_source(
     if kind == "kaggle":
         return KaggleCompetition(rest, class_names, include_test)
     if kind == "dir":
-        return Folder(rest, class_names, include_test, image_names)
+        return Folder(rest, class_names, include_test, image_names, table)
     if kind == "synthetic":
         return Synthetic(*parse_synthetic(rest))
     raise ValueError(

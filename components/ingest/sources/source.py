@@ -1,9 +1,10 @@
 """What ingest asks of a source of images, whatever its kind."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from components.artifacts.sample_ids import stored_name
 from components.storage.store import StoredFile
 
 _CHUNK_BYTES = 8 << 20
@@ -12,11 +13,21 @@ _CHUNK_IMAGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A sample as the source lists it, before its images are read. `reason` says why it cannot be used; empty if it can."""
+    """A sample as the source lists it, before its images are read.
+
+    Attributes:
+        sample_id: The source's name of the sample.
+        labels: Sorted class indices.
+        reason: Why it cannot be used; empty if it can.
+        group: The samples of one group stay in one split; empty for a sample of none.
+        columns: What else the source's table says of it, by column.
+    """
 
     sample_id: str
     labels: tuple[int, ...]
     reason: str = ""
+    group: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class SourceImage:
     @property
     def stem(self) -> str:
         """The image's name under `raw/`, up to the suffix."""
-        return f"{self.sample_id}_{self.filter}"
+        return f"{stored_name(self.sample_id)}_{self.filter}"
 
 
 class Source(Protocol):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames
+from components.artifacts.sample_ids import id_problem
 from components.storage.store import StoredFile
 
 _log = logging.getLogger(__name__)
@@ -65,9 +66,7 @@ def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: s
 
 
 def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, StoredFile]) -> str:
-    try:
-        sample_id.encode()
-    except UnicodeEncodeError:  # what the file system holds is in another encoding
-        return "its file name is not in UTF-8: rename it"
+    if problem := id_problem(sample_id):
+        return f"its id {problem}"
     no_files = [name for name, file in wanted.items() if file not in files]
     return f"the {no_files[0]} filter is no file, but a folder, or a link that leads to none" if no_files else ""

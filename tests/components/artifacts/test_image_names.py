@@ -1,6 +1,6 @@
 import pytest
 
-from components.artifacts.image_names import COMPETITION_NAMES, ImageNames, check_pattern, parse_filters, plain_id
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames, check_pattern, parse_filters
 
 _OWN = "red=tubulin,green=antibody,blue=DAPI"
 
@@ -10,13 +10,14 @@ _OWN = "red=tubulin,green=antibody,blue=DAPI"
     [
         ("{id}_{filter}.png", "", "a_b_green.png", ("a_b", "green")),
         ("{id}_{filter}.png", "", "A_GREEN.PNG", ("A", "green")),
-        ("{id}_{filter}.png", "", "plate1/A01_red.png", ("plate1_A01", "red")),
+        ("{id}_{filter}.png", "", "plate1/A01_red.png", ("plate1/A01", "red")),
         ("{id}-{filter}.png", _OWN, "A01-dapi.png", ("A01", "blue")),
-        ("{id}_ch{filter}.png", "red=0,green=1,blue=2", "plate 1/A01 f1_ch2.png", ("plate_1_A01_f1", "blue")),
+        ("{id}_ch{filter}.png", "red=0,green=1,blue=2", "plate 1/A01 f1_ch2.png", ("plate 1/A01 f1", "blue")),
         ("{filter}/{id}.png", _OWN, "antibody/A01.png", ("A01", "green")),
-        ("{id}/{filter}.png", _OWN, "p1/A01/tubulin.png", ("p1_A01", "red")),
+        ("{id}/{filter}.png", _OWN, "p1/A01/tubulin.png", ("p1/A01", "red")),
         ("{id}_{filter}_*.png", _OWN, "A01_DAPI_20240103.png", ("A01", "blue")),
         ("{id}_{filter}.png", "red=er,green=my_er,blue=x", "a_my_er.png", ("a", "green")),
+        ("{id}_{filter}.png", "", "Mu\u0308ller (6)_red.png", ("Müller (6)", "red")),
         ("{id}.{filter}.png", "red=a+b,green=(c),blue=d", "s.(c).png", ("s", "green")),
     ],
 )
@@ -36,18 +37,20 @@ def test_yellow_is_unknown_where_it_was_left_out() -> None:
 
 
 def test_two_files_that_are_one_filter_of_one_sample_are_refused_with_their_names() -> None:
-    with pytest.raises(ValueError, match=r"Two files are the red filter of sample p_a: p/a_red\.png and p_a_red\.png"):
-        COMPETITION_NAMES.by_sample(["p/a_red.png", "p_a_red.png"])
+    with pytest.raises(ValueError, match=r"Two files are the red filter of sample a: a_red\.png and a_RED\.png\. Rename"):
+        COMPETITION_NAMES.by_sample(["a_red.png", "a_RED.png"])
+    with pytest.raises(ValueError, match=r"of sample ü: .* \(the same text in two Unicode forms\)\. Rename"):
+        COMPETITION_NAMES.by_sample(["\u00fc_red.png", "u\u0308_red.png"])
+
+
+def test_a_folder_and_an_underscore_make_two_ids() -> None:
+    assert COMPETITION_NAMES.by_sample(["p/a_red.png", "p_a_red.png"]).keys() == {"p/a", "p_a"}
 
 
 def test_an_example_is_a_name_that_is_understood() -> None:
     names = ImageNames("{filter}/{id}.png", _OWN)
     assert names.example("A01") == "antibody/A01.png"
     assert names.parse(names.example("A01")) == ("A01", "green")
-
-
-def test_an_id_has_no_slash_and_no_space() -> None:
-    assert plain_id("plate 1/A01") == "plate_1_A01"
 
 
 @pytest.mark.parametrize(

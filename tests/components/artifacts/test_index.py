@@ -21,6 +21,8 @@ _samples = st.builds(
     batch=st.integers(0, 1000),
     reason=_texts,
     files=st.dictionaries(st.sampled_from(FILTERS), _files),
+    group=_texts,
+    columns=st.dictionaries(_texts.filter(bool), _texts.filter(bool), max_size=3),
 )
 
 
@@ -51,6 +53,13 @@ def test_is_a_table_that_a_spreadsheet_opens() -> None:
     )
 
 
+def test_groups_and_other_columns_follow_where_there_are_any() -> None:
+    samples = [Sample("a", (1,), 0, "", {}, "P1", {"Plate": "P1"}), Sample("b", (), 0, "", {}, "", {"Note": "x"})]
+    header, *rows = gzip.decompress(dump_index(samples)).decode().splitlines()
+    assert header.endswith("yellow_crc32c,group,column:Plate,column:Note")
+    assert [row[-7:] for row in rows] == [",P1,P1,", ",,,,,,x"]
+
+
 def test_with_other_columns_is_refused_with_the_file_name(tmp_path: Path) -> None:
     path = tmp_path / "index.csv.gz"
     path.write_bytes(gzip.compress(b"id,labels\na,0\n"))
@@ -66,6 +75,6 @@ def test_that_is_empty_is_refused_with_the_file_name(tmp_path: Path) -> None:
 
 
 def test_reasons_are_of_one_kind_whatever_their_lines() -> None:
-    one, other = (at_line("Target is empty", "train.csv", line) for line in (2, 33))
-    assert one == "Target is empty (train.csv, line 2)"
-    assert kind_of(one) == kind_of(other) == kind_of("Target is empty") == "Target is empty"
+    reasons = [at_line("Target is empty", *place) for place in (("train.csv", 2), ("train.csv", 33), ("my labels (2).csv", 4))]
+    assert reasons[0] == "Target is empty (train.csv, line 2)"
+    assert {kind_of(reason) for reason in reasons} == {kind_of("Target is empty")} == {"Target is empty"}

@@ -64,6 +64,14 @@ def test_wrong_targets_are_refused_with_what_was_found(target: str, message: str
         parse_target(target, CLASS_NAMES)
 
 
+def test_targets_may_count_from_1() -> None:
+    assert parse_target("1 3", ["a", "b", "c"], first_class=1) == (0, 2)
+    assert parse_target("b", ["a", "b", "c"], first_class=1) == (1,)
+    for target in ("0", "4"):
+        with pytest.raises(ValueError, match="expected indices from 1 to 3, as first_class=1 says"):
+            parse_target(target, ["a", "b", "c"], first_class=1)
+
+
 def test_there_are_the_competitions_28_classes() -> None:
     assert len(CLASS_NAMES) == 28
     assert (CLASS_NAMES[0], CLASS_NAMES[7], CLASS_NAMES[15], CLASS_NAMES[27]) == (

@@ -34,6 +34,7 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ["", "{id}.png", "{id}_{filter}.tif", "../{id}_{filter}.png"],
     ),
     "filters": (["", "red=a,green=b,blue=c"], ["red=a", "tubulin"]),
+    "first_class": ([0, 1], [-1, 2]),
     "model_name": (["cells", "cells_2-a"], ["", "a/b", "..", "a b", "\u00e9"]),
     "image_size_px": ([75, 3072], [74, 3073, 0, -299]),
     "channels": (["rgb", "rgby"], ["", "rg", "bgr", "RGB"]),
@@ -92,11 +93,19 @@ def test_a_parameter_without_a_rule_may_have_any_value() -> None:
     ("values", "named"),
     [
         ({"source": "synthetic:10", "classes": "c.csv"}, "classes"),
-        ({"source": "synthetic:10", "filters": "red=a,green=b,blue=c"}, "file_pattern and filters"),
-        ({"source": "kaggle:cells", "file_pattern": "{filter}/{id}.png"}, "file_pattern and filters"),
+        ({"source": "synthetic:10", "filters": "red=a,green=b,blue=c"}, "filters"),
+        ({"source": "kaggle:cells", "file_pattern": "{filter}/{id}.png"}, "file_pattern"),
+        ({"source": "kaggle:cells", "labels": "a.csv", "first_class": 1}, "labels, first_class"),
     ],
 )
 def test_what_a_source_has_no_use_for_is_refused(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}: "):
         check_parameters(**values)
     check_parameters(**(values | {"source": "dir:cells"}))
+
+
+def test_a_random_split_of_groups_is_refused() -> None:
+    values = {"source": "dir:cells", "group_column": "Plate"}
+    with pytest.raises(ValueError, match=r"^group_column: .*give split=grouped"):
+        check_parameters(**values, split="random")
+    check_parameters(**values, split="grouped")

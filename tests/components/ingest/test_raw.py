@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from components.artifacts.manifest import RawImages
 from components.images.png import EXPORT_ADVICE
 from components.ingest.raw import ingest_images, newest_version
 from components.ingest.sources.folder import Folder
+from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import SourceImage
 from components.ingest.sources.synthetic import Synthetic
 
@@ -86,8 +88,30 @@ class TestIngest:
             file.write("../../escaped,1\n")
         (tmp_path / "cells" / "train" / ".." / "escaped_green.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         version = _ingest(folder, tmp_path / "data")
-        assert _samples(version)[".._.._escaped"].files == {}
+        assert _samples(version)["../../escaped"].files == {}
         assert all("escaped" not in name for name in _stored(tmp_path / "data"))
+
+    def test_stores_ids_of_any_letters_under_safe_names(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+        ids = ["Müller 6", "well A1 (2)", "plain_1"]
+        version = _ingest(make_folder(tmp_path / "cells", dict.fromkeys(ids, "0")), tmp_path / "data")
+        assert sorted(_samples(version)) == sorted(ids)
+        names = {sample.sample_id: sample.files["red"].name for sample in _samples(version).values()}
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names.values())
+        assert names["plain_1"] == "plain_1_red.png"
+        for sample_id, name in names.items():
+            received = (tmp_path / "cells" / "train" / f"{sample_id}_red.png").read_bytes()
+            assert Path(version.images_uri, name).read_bytes() == received
+
+    def test_keeps_groups_and_other_columns(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+        plain = _ingest(folder, tmp_path / "data")
+        (folder / "train.csv").write_text("Id,Plate,Target,Note\na,P1,0,good\nb,P2,1,\n")
+        source = Folder(str(folder), CLASS_NAMES, table=LabelTable(group_column="plate"))
+        grouped = ingest_images(source, "dir:x", str(tmp_path / "data"), list(CLASS_NAMES))
+        found = {name: (sample.group, sample.columns) for name, sample in _samples(grouped).items()}
+        assert found == {"a": ("P1", {"Plate": "P1", "Note": "good"}), "b": ("P2", {"Plate": "P2"})}
+        ungrouped = _ingest(folder, tmp_path / "data")
+        assert len({plain.fingerprint, grouped.fingerprint, ungrouped.fingerprint}) == 3
 
     def test_of_the_same_source_again_returns_at_once_and_stores_nothing(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})

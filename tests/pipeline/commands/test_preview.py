@@ -19,7 +19,11 @@ def test_the_sheet_replaces_an_older_one_and_what_a_run_would_leave_out_is_liste
     monkeypatch.chdir(tmp_path)
     done = invoke("preview", "dir:cells", "--out", "sheet.png")
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith(f"{tmp_path}/sheet.png is written.\nA run would leave out 1 of 2 samples")
+    assert done.stdout.splitlines()[:3] == [
+        f"{tmp_path}/cells/train.csv: 2 rows (UTF-8, separated by commas); ids in the column Id, labels in Target",
+        f"{tmp_path}/sheet.png is written.",
+        "A run would leave out 1 of 2 samples (all rows, and the images of 2 samples, were looked at):",
+    ]
     with Image.open(tmp_path / "sheet.png") as image:
         assert image.format == "PNG"
 
@@ -27,4 +31,4 @@ def test_the_sheet_replaces_an_older_one_and_what_a_run_would_leave_out_is_liste
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     refused = invoke("preview", "synthetic:28", "--filters", "red=a,green=b,blue=c", "--out", tmp_path / "sheet.png")
     assert (refused.exit_code, list(tmp_path.iterdir())) == (1, [])
-    assert refused.stderr.startswith("file_pattern and filters: they are for a source dir:<folder>")
+    assert refused.stderr.startswith("filters: only for a source dir:<folder>")

@@ -6,6 +6,7 @@ from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.drift import Drift
 from components.convert.report.sections.look import share
+from components.convert.split.near_duplicates import torn_groups
 from components.reports.page import Section
 from components.runtime.wording import count_of
 
@@ -14,7 +15,7 @@ _NUM_NAMED = 5
 
 def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -> Section:
     """Sums up the page."""
-    lines = [_rare_classes(counts), _absent_classes(counts), _duplicates(data), _left_out(data)]
+    lines = [_rare_classes(counts), _absent_classes(counts), _duplicates(data), _table_groups(data), _left_out(data)]
     if drift:
         lines.append(drift.summary())
     items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines if line)
@@ -55,6 +56,17 @@ def _duplicates(data: ReportData) -> str:
     return (
         f"{members:,} images ({share(members, len(data.samples))}) are near-duplicates of others, in "
         f"{count_of(len(data.groups), 'group')}; a random split would have torn {data.num_torn_groups:,} of them apart."
+    )
+
+
+def _table_groups(data: ReportData) -> str:
+    if not data.table_groups:
+        return ""
+    sides = {sample.sample_id: sample.split for sample in data.samples}
+    num_torn = len(torn_groups(data.table_groups, sides))
+    return (
+        f"{len(data.table_groups):,} images are in {count_of(len(set(data.table_groups.values())), 'group')} of the table "
+        f"(group_column), each within one split{f'; {num_torn:,} grew together over several splits' if num_torn else ''}."
     )
 
 

@@ -21,6 +21,7 @@ def test_without_a_file_they_are_the_competitions() -> None:
     [
         b'index,name\n0,nucleus\n1,"ER, rough"\n',
         b"\xef\xbb\xbfindex;name\r\n1;ER, rough\r\n0;nucleus\r\n",
+        b'Index,Name\n0,nucleus\n1,"ER, rough"\n',
         b"index\tname\n0\tnucleus\n\n1\t ER, rough \n",
     ],
 )
@@ -31,10 +32,13 @@ def test_they_are_read_as_spreadsheets_write_them_in_any_order(tmp_path: Path, d
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"0,nucleus\n1,cytosol\n", r"line 1: expected the columns index,name\. Received: 0,nucleus$"),
+        (b"0,nucleus\n1,cytosol\n", r"line 1: expected the columns index,name\. Received: the columns 0, nucleus$"),
         (b"", r"line 1: .* Received: an empty file$"),
         (b"index,name\n0,nucleus\n2,cytosol\n", r"expected the indices 0 to 1 .* Received: no index 1, but 2 on line 3$"),
-        (b"index,name\n1,nucleus\n2,cytosol\n", r"expected the indices 0 to 1 .* Received: no index 0, but 2 on line 3$"),
+        (
+            b"index,name\n1,nucleus\n2,cytosol\n",
+            r"expected the indices 0 to 1 .* but 2 on line 3\. If the labels count from 1 as well, give first_class=1$",
+        ),
         (b"index,name\n0,nucleus\n0,cytosol\n", r"line 3: index 0 is on line 2 already\. Received: 0,cytosol$"),
         (b"index,name\n0,nucleus\n1,Nucleus\n", r"line 3: the name nucleus is on line 2 already\. Received: 1,Nucleus$"),
         (
@@ -49,8 +53,8 @@ def test_they_are_read_as_spreadsheets_write_them_in_any_order(tmp_path: Path, d
             r"line 3: expected an index and a name; a name with a comma",
         ),
         (
-            b"index,name\n0,nucleus\n1,caf\xe9\n",
-            r"line 3: expected text in UTF-8\. .* In Excel: Save As, CSV UTF-8",
+            b"index,name\n0,nucleus\n1,caf\x81\n",
+            r"line 3: expected text in UTF-8, .* In Excel: Save As, CSV UTF-8",
         ),
         (b"index,name\n0,nucleus\n", r"expected at least 2 classes\. Received: 1\."),
         (b"index,name\n", r"expected at least 2 classes\. Received: 0\."),
@@ -59,6 +63,25 @@ def test_they_are_read_as_spreadsheets_write_them_in_any_order(tmp_path: Path, d
 def test_a_wrong_file_is_refused_with_its_name_the_line_and_what_was_found(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=rf"^{tmp_path}/classes\.csv[:,] ?{message}"):
         _read(tmp_path, data)
+
+
+def test_they_may_count_from_1_where_the_labels_do(tmp_path: Path) -> None:
+    path = tmp_path / "classes.csv"
+    for first in (0, 1):
+        path.write_text(f"index,name\n{first},nucleus\n{first + 1},cytosol\n")
+        assert class_names_of(str(path), first_class=1) == ["nucleus", "cytosol"]
+
+
+def test_the_file_in_the_folder_is_found_and_another_one_overrides_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = f"dir:{tmp_path}"
+    assert class_names_of("", source) == list(CLASS_NAMES)
+    (tmp_path / "classes.csv").write_text("index,name\n0,nucleus\n1,cytosol\n")
+    (tmp_path / "others.csv").write_text("index,name\n0,ER\n1,Golgi\n")
+    with caplog.at_level("INFO"):
+        assert class_names_of("", source) == ["nucleus", "cytosol"]
+    assert f"2 classes from {tmp_path}/classes.csv: nucleus, cytosol" in caplog.text
+    assert class_names_of(str(tmp_path / "others.csv"), source) == ["ER", "Golgi"]
+    assert class_names_of("", "kaggle:cells") == list(CLASS_NAMES)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

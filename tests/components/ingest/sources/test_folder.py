@@ -9,7 +9,9 @@ import pytest
 from components.artifacts.image_names import ImageNames
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.ingest.sources.folder import Folder
+from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import Listed
+from tests.components.ingest.workbooks import make_workbook
 
 MakeFolder = Callable[..., Path]
 
@@ -51,19 +53,27 @@ class TestFolder:
         assert "2 samples with images, but without a row in train.csv, left out: such as a" in caplog.text
 
     @pytest.mark.parametrize("form", ["NFC", "NFD"])
-    def test_says_what_an_id_may_be_where_a_file_name_can_be_none(
-        self, tmp_path: Path, make_folder: MakeFolder, caplog: pytest.LogCaptureFixture, form: Literal["NFC", "NFD"]
+    def test_finds_files_whose_names_are_in_either_unicode_form(
+        self, tmp_path: Path, make_folder: MakeFolder, form: Literal["NFC", "NFD"]
     ) -> None:
-        folder = make_folder(tmp_path / "cells", {"a": "0", unicodedata.normalize(form, "f\u00fcr"): "1"})
-        (folder / "train.csv").write_text("Id,Target\na,0\nb,1\n")
+        own, other = (
+            unicodedata.normalize(form, "f\u00fcr (1)"),
+            unicodedata.normalize("NFD" if form == "NFC" else "NFC", "f\u00fcr (1)"),
+        )
+        folder = make_folder(tmp_path / "cells", {own: "0"})
+        (folder / "train.csv").write_text(f"Id,Target\n{other},0\n", encoding="utf-8")
+        source = Folder(str(folder), CLASS_NAMES)
+        assert source.listed() == [Listed("f\u00fcr (1)", (0,))]
+        assert _read(source, "f\u00fcr (1)")["red"] == (folder / "train" / f"{own}_red.png").read_bytes()
+
+    def test_says_which_character_keeps_a_file_from_having_a_row(
+        self, tmp_path: Path, make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0", "b\u200b": "1"})
+        (folder / "train.csv").write_text("Id,Target\na,0\n")
         Folder(str(folder), CLASS_NAMES)
-        assert "left out: such as fu" in unicodedata.normalize("NFD", caplog.text)
-        assert ": an Id has at most 200 letters A to Z, digits," in caplog.text
-        (folder / "train.csv").write_text("Id,Target\nf\u00fcrs,1\n", encoding="utf-8")
-        for path in (folder / "train").glob("a_*"):
-            path.unlink()
-        with pytest.raises(ValueError, match=r"none of the 1 samples .* an Id has at most 200 letters A to Z, digits,"):
-            Folder(str(folder), CLASS_NAMES)
+        assert r"such as b\u200b" in caplog.text.encode("ascii", "backslashreplace").decode()
+        assert "The id 'b\\u200b' has the character U+200B (ZERO WIDTH SPACE), which cannot be seen: remove it" in caplog.text
 
     def test_has_samples_that_lack_a_filter(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         source = Folder(str(make_folder(tmp_path / "cells", {"a": "0"}, filters=("red", "green"))), CLASS_NAMES)
@@ -99,7 +109,7 @@ class TestFolder:
             Folder(str(folder), CLASS_NAMES)
 
     def test_without_a_label_file_is_refused_with_its_name(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/train.csv: expected the label file"):
+        with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/train.csv: expected the table of labels. There is no table"):
             Folder(str(tmp_path), CLASS_NAMES)
 
     def test_that_does_not_exist_is_refused_with_its_name(self, tmp_path: Path) -> None:
@@ -145,8 +155,8 @@ class TestOwnNames:
 
     def test_stains_and_folders_are_found_and_labels_may_be_names(self, tmp_path: Path) -> None:
         source = Folder(str(self._make(tmp_path / "cells")), ["nucleus", "cytosol"], image_names=self.NAMES)
-        assert source.listed() == [Listed("plate1_A01", (0,)), Listed("plate1_A02", (0, 1))]
-        assert _read(source, "plate1_A02") == {"red": b"A02 tubulin", "green": b"A02 antibody", "blue": b"A02 dapi"}
+        assert source.listed() == [Listed("plate1/A01", (0,)), Listed("plate1/A02", (0, 1))]
+        assert _read(source, "plate1/A02") == {"red": b"A02 tubulin", "green": b"A02 antibody", "blue": b"A02 dapi"}
 
     def test_a_test_set_lies_apart(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells")
@@ -178,21 +188,41 @@ class TestOwnNames:
 
     def test_ids_that_do_not_fit_are_refused_with_both(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells", "A01,nucleus\n")
-        with pytest.raises(ValueError, match=r"such as A01-antibody\.png\. Received: images of 2 others, such as plate1_A01"):
+        with pytest.raises(ValueError, match=r"such as A01-antibody\.png\. Received: images of 2 others, such as plate1/A01"):
             Folder(str(folder), ["nucleus"], image_names=self.NAMES)
 
     def test_own_classes_that_were_not_given_stop_at_once(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells")
         with pytest.raises(
-            ValueError, match=r"not one row .* The first: plate1_A01: .* 'nucleus'.* give the parameter classes \(train"
+            ValueError, match=r"not one row .* The first: plate1/A01: .* 'nucleus'.* give the parameter classes \(train"
         ):
             Folder(str(folder), CLASS_NAMES, image_names=self.NAMES)
 
     def test_a_label_file_of_another_name_is_pointed_at(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells")
         (folder / "train.csv").rename(folder / "labels.csv")
-        with pytest.raises(FileNotFoundError, match=r"there is labels\.csv: rename it, or save it as train\.csv"):
+        with pytest.raises(FileNotFoundError, match=r"There is labels\.csv: if it has the labels, give labels=labels\.csv$"):
             Folder(str(folder), ["nucleus"], image_names=self.NAMES)
+
+    def test_the_label_file_may_have_another_name_or_place(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        classes = ["nucleus", "cytosol"]
+        listed = Folder(str(folder), classes, image_names=self.NAMES).listed()
+        rows = [["Id", "Target"], ["plate1/A01", "nucleus"], ["plate1/A02", "cytosol; nucleus"]]
+        for path in (folder / "labels.xlsx", tmp_path / "elsewhere.xlsx"):
+            path.write_bytes(make_workbook(labels=rows))
+        (folder / "train.csv").unlink()
+        for file in ("labels.xlsx", str(tmp_path / "elsewhere.xlsx")):
+            source = Folder(str(folder), classes, image_names=self.NAMES, table=LabelTable(file))
+            assert source.listed() == listed
+
+    def test_another_layout_of_the_table_is_another_version_of_the_folder(self, tmp_path: Path) -> None:
+        folder = self._make(tmp_path / "cells")
+        one, other = (
+            Folder(str(folder), ["nucleus", "cytosol"], image_names=self.NAMES, table=table)
+            for table in (LabelTable(), LabelTable(group_column="Target"))
+        )
+        assert one.validator() != other.validator()
 
 
 def test_the_competitions_samples_are_read(hpa_dir: Path) -> None:

@@ -21,8 +21,8 @@ def test_a_series_is_opened_by_its_length_and_number() -> None:
 
 
 def test_a_label_beyond_the_number_of_classes_is_wrong(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
-    folder = make_folder(tmp_path / "cells", {"x": "2", "y": "3"})
-    (x, y) = open_source(f"dir:{folder}", class_names=["a", "b", "c"]).listed()
+    folder = make_folder(tmp_path / "cells", {"w": "0", "x": "2", "y": "3"})
+    (_, x, y) = open_source(f"dir:{folder}", class_names=["a", "b", "c"]).listed()
     assert (x.reason, "from 0 to 2" in y.reason) == ("", True)
 
 

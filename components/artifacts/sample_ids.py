@@ -1,0 +1,46 @@
+"""What a sample may be called, and the name that its files are stored under."""
+
+import hashlib
+import re
+import unicodedata
+
+# Safe on every file system and object store, and left as it is.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_MAX_READABLE = 80
+
+
+def clean_id(written: str) -> str:
+    """An id as it is used and shown: without outer spaces, in Unicode's normal form C. A Mac's file names are in form D."""
+    return unicodedata.normalize("NFC", written).strip()
+
+
+def id_problem(sample_id: str) -> str:
+    """Says what is wrong with an id: it may have any letters, digits, punctuation and spaces, and '/' between folders.
+
+    Returns:
+        What follows "Id" or "its id" in a message; empty for a good one.
+    """
+    for character in sample_id:
+        category = unicodedata.category(character)
+        if category == "Cs":  # how Python reads bytes in another encoding
+            return "is not in UTF-8: rename the file"
+        if not character.isprintable() and category != "Zs":
+            name = unicodedata.name(character, "a control character")
+            return f"has the character U+{ord(character):04X} ({name}), which cannot be seen: remove it"
+    if "\\" in sample_id:
+        return "has a backslash: expected '/' between folders"
+    if any(not part or part.startswith(".") for part in sample_id.split("/")):
+        return "is empty, or has a part that is empty or begins with a dot: hidden files are not read"
+    return ""
+
+
+def stored_name(sample_id: str) -> str:
+    """What the names of a sample's stored files begin with: the id itself, or what is readable of it and a hash.
+
+    Plain ids do not begin with `_`, so that no two ids share a name.
+    """
+    if _PLAIN.fullmatch(sample_id):
+        return sample_id
+    ascii_only = unicodedata.normalize("NFKD", sample_id).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", ascii_only).strip("_")[:_MAX_READABLE]
+    return f"_{readable}-{hashlib.sha256(sample_id.encode()).hexdigest()[:16]}"
