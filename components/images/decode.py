@@ -77,14 +77,29 @@ def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: 
             image = opened.get(id(files[name])) or read_image(files[name])
             if reading.channels:
                 opened[id(files[name])] = image
-            images[name] = _decode_filter(image, name, reading)
+            images[name] = decode_plane(image, name, reading)
+            check_exposure(images[name])
         except BadImageError as error:
-            raise BadImageError(f"the {name} filter is {error}", name) from None
+            scaled = f" (with intensity_range={reading.intensity_range})" if name in images and reading.intensity_range else ""
+            raise BadImageError(f"the {name} filter is {error}{scaled}", name) from None
     check_distinct(images)
     return list(images.values())
 
 
-def _decode_filter(image: Image, name: str, reading: Reading) -> np.ndarray:
+def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
+    """Decodes a filter, whatever it shows.
+
+    Args:
+        image: The file.
+        name: The filter.
+        reading: How files become 8-bit channels.
+
+    Returns:
+        uint8, height x width.
+
+    Raises:
+        BadImageError: If it cannot be decoded.
+    """
     channels = dict(reading.channels)
     if not channels:
         plane = read_only_channel(image, name, reading.projection)
@@ -92,15 +107,7 @@ def _decode_filter(image: Image, name: str, reading: Reading) -> np.ndarray:
         plane = read_channel(image, channels[name], reading.projection)
     else:
         raise BadImageError("not named in filters: say which channel it is")
-    pixels = to_8_bits(plane, reading.intensity_range)
-    try:
-        check_exposure(pixels)
-    except BadImageError as error:
-        if not reading.intensity_range:
-            raise
-        seen = f"its grey levels are {plane.min():g} to {plane.max():g}"
-        raise BadImageError(f"{error} (with intensity_range={reading.intensity_range}; {seen})") from None
-    return pixels
+    return to_8_bits(plane, reading.intensity_range)
 
 
 def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarray:

@@ -37,7 +37,7 @@ VENDOR_FORMATS = (
     VendorFormat("LIF", "bioio-lif", "BSD-3-Clause"),
     VendorFormat("ND2", "bioio-nd2", "MIT"),
 )
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", *(vendor.suffix for vendor in VENDOR_FORMATS))
+
 
 _PREFIXES = {
     b"\x89PNG\r\n\x1a\n": PNG,

@@ -9,6 +9,8 @@ import numpy as np
 from components.artifacts.parameters import parse_intensity_range
 from components.images.image import BadImageError
 
+_WHITE = 255
+
 
 def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
     """Scales grey levels linearly: LOW and what is below becomes 0, HIGH and what is above 255, rounded half up.
@@ -29,6 +31,8 @@ def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
         raise BadImageError(_advice(plane))
     low, high = parse_intensity_range(intensity_range)
     if plane.dtype == np.uint8:
+        if high > _WHITE:
+            raise BadImageError(f"of 8 bits, and intensity_range={intensity_range} is for deeper files: give files of one kind")
         return np.asarray(cv2.LUT(plane, _table(low, high, 256)))
     if plane.dtype == np.uint16:
         return np.take(_table(low, high, 1 << 16), plane)
