@@ -1,5 +1,6 @@
 """How the image files of a folder are named: which sample and which filter a file's name means."""
 
+import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,6 +15,10 @@ DEFAULT_PATTERN = "{id}_{filter}.png"
 TRAIN, TEST = "train", "test"
 _REQUIRED_FILTERS = FILTERS[:3]  # without yellow, which only channels=rgby asks for
 _ID, _FILTER, _ANYTHING = "{id}", "{filter}", "*"
+# What can be read, the last three with readers that are not installed by default. A file's content decides, not its name.
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".czi", ".lif", ".nd2")
+# In place of a filter: a file that holds all channels.
+ALL_CHANNELS = ""
 
 
 @dataclass(frozen=True)
@@ -22,20 +27,25 @@ class ImageNames:
 
     Attributes:
         pattern: A file's path from the folder on: `{id}` stands for the sample, `{filter}` for the filter, and `*` for
-            anything within a name.
-        filters: What the files call the filters, such as `red=tubulin,green=antibody,blue=DAPI`; empty for red, green, blue
-            and yellow.
+            anything within a name. Without `{filter}`, each file holds all channels of a sample.
+        filters: What the files call the filters, such as `red=tubulin,green=antibody,blue=DAPI`, or which channels of a file
+            they are, by name or position; empty for red, green, blue and yellow.
     """
 
     pattern: str = DEFAULT_PATTERN
     filters: str = ""
 
     def parse(self, path: str) -> tuple[str, str] | None:
-        """The sample's id and the filter that a path means; None of another file, and of a hidden one."""
+        """The sample's id and the filter that a path means, or ALL_CHANNELS; None of another file, and of a hidden one."""
         found = self._expression.fullmatch(path)
         if not found or path.startswith(".") or "/." in path:
             return None
-        return clean_id(found["id"]), self._filter_of[found["filter"].casefold()]
+        return clean_id(found["id"]), ALL_CHANNELS if self.channels else self._filter_of[found["filter"].casefold()]
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """The channel of each filter, by name or position, where a file holds all; empty where each filter has a file."""
+        return {} if _FILTER in self.pattern else parse_filters(self.filters)
 
     def by_sample(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
         """Paths by sample and filter, of all files that are images'.
@@ -48,9 +58,10 @@ class ImageNames:
             if parsed := self.parse(path):
                 sample_id, name = parsed
                 if other := files[sample_id].get(name):
+                    what = f"the {name} filter of " if name else ""
                     alike = " (the same text in two Unicode forms)" if clean_id(other) == clean_id(path) else ""
                     raise ValueError(
-                        f"Two files are the {name} filter of sample {sample_id}: {other} and {path}{alike}. Rename or remove "
+                        f"Two files are {what}sample {sample_id}: {other} and {path}{alike}. Rename or remove "
                         f"one, or give a file_pattern that tells them apart. Received: file_pattern={self.pattern}"
                     )
                 files[sample_id][name] = path
@@ -82,16 +93,21 @@ def check_pattern(pattern: str) -> None:
     Raises:
         ValueError: With what was expected.
     """
-    if pattern.count(_ID) != 1 or pattern.count(_FILTER) != 1:
-        raise ValueError("expected {id} once and {filter} once, such as {id}_{filter}.png or {filter}/{id}.png")
-    if not pattern.lower().endswith(".png"):
-        raise ValueError("expected a name that ends in .png; docs/own-data.md says how to convert TIFF files")
+    if pattern.count(_ID) != 1 or pattern.count(_FILTER) > 1:
+        raise ValueError(
+            "expected {id} once, and {filter} once or, where a file holds all channels, not at all: such as {id}_{filter}.png, "
+            "{filter}/{id}.tif or {id}.ome.tif"
+        )
+    if not pattern.lower().endswith(SUFFIXES):
+        raise ValueError(f"expected a name that ends in one of {' '.join(SUFFIXES)}")
     if pattern.startswith(("/", ".")) or "/." in pattern or re.search(r"[{}\\]", re.sub(r"\{(id|filter)\}", "", pattern)):
         raise ValueError("expected a path below the source's folder, with '/' between folders and no other braces")
 
 
 def parse_filters(text: str) -> dict[str, str]:
-    """Reads `red=tubulin,green=antibody,blue=DAPI`: what the files call each filter.
+    """Reads `red=tubulin,green=antibody,blue=DAPI`: what the files call each filter. It is a line of CSV.
+
+    So what holds a comma is quoted as a whole: `"red=Alexa 568, far",green=antibody,blue=DAPI`.
 
     Raises:
         ValueError: With what was expected.
@@ -99,7 +115,7 @@ def parse_filters(text: str) -> dict[str, str]:
     if not text:
         return {name: name for name in FILTERS}
     given: dict[str, str] = {}
-    for word in text.split(","):
+    for word in next(csv.reader([text], skipinitialspace=True)):
         name, _, own = (part.strip() for part in word.partition("="))
         if name not in FILTERS or not own or name in given:
             raise ValueError(

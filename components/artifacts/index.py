@@ -4,11 +4,14 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from components import storage
 from components.artifacts.labels import FILTERS, format_target
+
+_Place = TypeVar("_Place", bound=Hashable)
 
 # A file's name may have parentheses of its own, as in `labels (2).csv`.
 _AT_LINE = re.compile(r" \((?:[^()]|\([^()]*\))+, line \d+\)$")
@@ -59,6 +62,17 @@ class Sample:
     def is_usable(self) -> bool:
         """Whether it can be learnt from, as far as its row tells."""
         return bool(self.labels) and not self.reason
+
+
+def size_bytes(files: Iterable[ImageFile]) -> int:
+    """The size of files, each counted once: one that holds all channels stands under every filter."""
+    return sum({file.name: file.num_bytes for file in files}.values())
+
+
+def read_each_once(files: Mapping[str, _Place], read: Callable[[_Place], bytes]) -> dict[str, bytes]:
+    """Reads the file of each filter: one that holds all channels once, so that all filters have the same bytes object."""
+    contents = {place: read(place) for place in dict.fromkeys(files.values())}
+    return {name: contents[place] for name, place in files.items()}
 
 
 _HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FILTERS for field in ("file", "bytes", "crc32c"))]

@@ -132,6 +132,8 @@ class RawImages(Manifest):
     num_bad: int
     num_incomplete: int
     num_without_files: int
+    # Which channel of a file each filter is, by name or position, where a file holds all; empty where each filter has a file.
+    channels: dict[str, str] = {}
     # Samples of the source's test set; they are in the index only if that was asked for.
     num_unlabelled: int = 0
     num_bytes: int
@@ -186,6 +188,9 @@ class Examples(Manifest):
 
     image_size_px: int
     channels: list[str]
+    # How the files were read: see `components.images.decode.Reading`.
+    intensity_range: str = ""
+    projection: str = ""
     class_names: list[str]
     shards: dict[str, list[Shard]]
     num_quarantined: int
@@ -222,6 +227,8 @@ class TrainedModel(Manifest):
     """An exported model and how its training went.
 
     Attributes:
+        intensity_range: How its images were scaled: see `components.images.decode.Reading`.
+        projection: How stacks became planes.
         started_from: The weights that training began with, in words.
         epochs_trained: How many epochs it took.
         best_epoch: The one whose weights these are, from 1.
@@ -231,6 +238,8 @@ class TrainedModel(Manifest):
     class_names: list[str]
     channels: list[str]
     image_size_px: int
+    intensity_range: str = ""
+    projection: str = ""
     started_from: str = ""
     epochs_trained: int
     best_epoch: int

@@ -1,5 +1,6 @@
 """What values the pipeline's parameters may have: checked on submission for all of them, and by each step for its own."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -80,6 +81,25 @@ def _readable(read: Callable[[str], object]) -> Rule:
     return rule
 
 
+PROJECTIONS = ("", "max", "mean", "sum", "middle")
+
+
+def parse_intensity_range(written: str) -> tuple[float, float]:
+    """Parses `LOW:HIGH`, such as `0:4095`: the grey levels that become black and white.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    low, _, high = written.partition(":")
+    try:
+        levels = float(low), float(high)
+    except ValueError:
+        levels = (0.0, 0.0)
+    if not (levels[0] < levels[1] and all(map(math.isfinite, levels))):
+        raise ValueError("expected LOW:HIGH, the grey levels that become black and white, such as 0:4095")
+    return levels
+
+
 LOCAL_RUNNER = "local"
 # As Beam names them, which a test compares: to ask Beam takes seconds, and it is not installed where a run is submitted.
 BEAM_RUNNERS = (
@@ -126,6 +146,8 @@ RULES: dict[str, Rule] = {
     "model_name": _plain_name,
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
     "channels": _one_of(("rgb", "rgby")),
+    "projection": _one_of(PROJECTIONS),
+    "intensity_range": lambda value: _readable(parse_intensity_range)(value) if value else "",
     "split": _one_of(("grouped", "random")),
     "validation_fraction": _between(0.01, 0.5),
     "test_fraction": _between(0.0, 0.5),

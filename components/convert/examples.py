@@ -26,6 +26,7 @@ from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask, plan_shards
 from components.convert.split.near_duplicates import Link, group_samples, link_groups, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
+from components.images.decode import Reading
 
 
 def convert_images(
@@ -44,7 +45,8 @@ def convert_images(
     index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]
     quarantine = Quarantine(len(index), max_bad_fraction)
     quarantine.add(index)
-    conversion, near_duplicates, of_groups = _convert(index, raw.images_uri, uri, settings, quarantine, engine)
+    reading = Reading(tuple(raw.channels.items()), settings.intensity_range, settings.projection)
+    conversion, near_duplicates, of_groups = _convert(index, raw.images_uri, uri, settings, reading, quarantine, engine)
     manifest = Examples(
         fingerprint=settings.fingerprint(raw),
         inputs={"raw_images": raw.fingerprint},
@@ -53,6 +55,8 @@ def convert_images(
         licence=raw.licence,
         image_size_px=settings.image_size_px,
         channels=list(settings.filters),
+        intensity_range=settings.intensity_range,
+        projection=settings.projection,
         class_names=raw.class_names,
         shards=conversion.shards,
         num_quarantined=len(quarantine.reasons),
@@ -63,7 +67,7 @@ def convert_images(
 
     good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
     training = [ImageMoments(s.mean, s.mean_square, s.labels) for s in good if s.split == "train"]
-    page = gather_report_data(manifest, good, quarantine.reasons, index, near_duplicates, raw.images_uri)
+    page = gather_report_data(manifest, good, quarantine.reasons, index, near_duplicates, raw.images_uri, reading)
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
@@ -103,7 +107,13 @@ class Quarantine:
 
 
 def _convert(
-    index: Sequence[Sample], images_uri: str, uri: str, settings: ConvertSettings, quarantine: Quarantine, engine: Engine
+    index: Sequence[Sample],
+    images_uri: str,
+    uri: str,
+    settings: ConvertSettings,
+    reading: Reading,
+    quarantine: Quarantine,
+    engine: Engine,
 ) -> tuple[Conversion, list[Link], list[Link]]:
     """Writes the shards of all splits, and finds the links between near-duplicates and within the source's groups."""
     samples = {sample.sample_id: sample for sample in index if not sample.reason}
@@ -111,8 +121,8 @@ def _convert(
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
 
     def plan(sides: Mapping[str, str]) -> list[ShardTask]:
-        size = settings.image_size_px
-        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, settings.split_seed)
+        size, seed = settings.image_size_px, settings.split_seed
+        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, seed, reading)
 
     def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
         labels = {sample_id: samples[sample_id].labels for sample_id in ids}

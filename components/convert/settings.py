@@ -32,6 +32,8 @@ class ConvertSettings:
     validation_fraction: float
     test_fraction: float
     split_seed: int
+    intensity_range: str = ""
+    projection: str = ""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -40,7 +42,9 @@ class ConvertSettings:
 
     def fingerprint(self, raw: RawImages) -> str:
         """Names the examples by their content."""
-        return fingerprint("convert", FORMAT, {"raw_images": raw.fingerprint}, vars(self))
+        # What is not given is left out, so that earlier examples are found again.
+        given = {name: value for name, value in vars(self).items() if value != ""}
+        return fingerprint("convert", FORMAT, {"raw_images": raw.fingerprint}, given)
 
     def uri(self, raw: RawImages, data_root: str) -> str:
         """The folder of the examples."""

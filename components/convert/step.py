@@ -16,6 +16,8 @@ def convert(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     split_seed: int = 0,
+    intensity_range: str = "",
+    projection: str = "",
     max_bad_fraction: float = 0.01,
     beam_runner: str = "local",
     beam_options: str = "",
@@ -38,6 +40,9 @@ def convert(
         validation_fraction: The share that early stopping and thresholds are judged on.
         test_fraction: The share that only the final evaluation sees.
         split_seed: Seeds the split and the order of the samples in the shards.
+        intensity_range: The grey levels that become 0 and 255, as LOW:HIGH, such as 0:4095 for a 12-bit camera; others are
+            clipped. One for all images. Empty: the whole range of 8-bit files, and an error for deeper ones.
+        projection: How a stack, through depth or time, becomes one plane: max, mean, sum or middle.
         max_bad_fraction: The step fails if more than this share of the samples (and more than one) cannot be used.
         beam_runner: local, or a Beam runner's name such as DataflowRunner.
         beam_options: More options for Beam, as on a command line.
@@ -52,7 +57,9 @@ def convert(
     from components.runtime.progress import step_log
 
     with step_log("convert"):
-        wanted = settings.ConvertSettings(image_size_px, channels, split, validation_fraction, test_fraction, split_seed)
+        wanted = settings.ConvertSettings(
+            image_size_px, channels, split, validation_fraction, test_fraction, split_seed, intensity_range, projection
+        )
         check_parameters(**vars(wanted), max_bad_fraction=max_bad_fraction, beam_runner=beam_runner)
         raw = RawImages.read(raw_images.path)
         found = done = wanted.find(raw, data_root)

@@ -58,6 +58,7 @@ class ServedChampion:
                 ("classes", self.trained.class_names, examples.class_names),
                 ("channels", self.trained.channels, examples.channels),
                 ("pixels a side", self.trained.image_size_px, examples.image_size_px),
+                ("grey levels", self.trained.intensity_range or "8 bits", examples.intensity_range or "8 bits"),
             )
             if theirs != ours
         ]

@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from components.artifacts.index import ImageFile
+from components.images.image import BadImageError
 
 # A pixel is lit above this grey level. What remains below in an image without any stain is the camera's noise.
 _BLACK_LEVEL = 7
@@ -17,18 +18,6 @@ _BLACK_LEVEL = 7
 _MIN_LIT_SHARE = 1e-4
 # Beyond this, most of what the filter shows has lost its structure.
 _MAX_SATURATED_SHARE = 0.5
-
-
-class BadImageError(ValueError):
-    """An image that cannot be used. Its message is the reason that is shown in the quarantine.
-
-    Attributes:
-        filter_name: The filter that it is of; empty where no single one is to blame.
-    """
-
-    def __init__(self, reason: str, filter_name: str = "") -> None:
-        super().__init__(reason)
-        self.filter_name = filter_name
 
 
 def check_exposure(image: np.ndarray) -> None:
@@ -71,5 +60,7 @@ def check_distinct_files(files: Mapping[str, ImageFile]) -> None:
         BadImageError: If two filters have the same content.
     """
     for one, other in combinations(files, 2):
+        if files[one].name == files[other].name:  # one file holds all channels
+            continue
         if (files[one].num_bytes, files[one].crc32c) == (files[other].num_bytes, files[other].crc32c):
             raise BadImageError(f"the {one} and {other} filters show the same image")

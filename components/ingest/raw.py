@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from components import storage
 from components.artifacts.fingerprint import fingerprint
-from components.artifacts.index import ImageFile, Sample, dump_index, read_index
+from components.artifacts.image_names import ALL_CHANNELS, SUFFIXES
+from components.artifacts.index import ImageFile, Sample, dump_index, read_index, size_bytes
 from components.artifacts.labels import FILTERS, format_target
 from components.artifacts.manifest import RawImages
 from components.ingest.sources.source import Source
@@ -82,7 +83,9 @@ def is_stored(version: RawImages) -> bool:
 
 def _seen_uri(raw_uri: str, source: Source, class_names: list[str]) -> str:
     """The file that says to which version what the source says of itself led: touched files lead to a known one."""
-    key = hashlib.sha256("\n".join([str(FORMAT), source.validator(), *class_names]).encode()).hexdigest()[:16]
+    # With the formats that are read: what was refused by an earlier version may be taken by a later one.
+    known = [str(FORMAT), *SUFFIXES, source.validator(), *class_names]
+    key = hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
     return storage.join(raw_uri, "index", "seen", key)
 
 
@@ -94,6 +97,8 @@ def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> I
     """Every sample of the source, with its files; a file that is none has a reason in its place."""
     for listed in sorted(source.listed(), key=lambda listed: listed.sample_id):
         found = stored.pop(listed.sample_id, {})
+        if ALL_CHANNELS in found:
+            found = dict.fromkeys(source.channels, found[ALL_CHANNELS])
         files = {name: found[name] for name in FILTERS if name in found}
         reasons = [f"the {name} filter is {file}" for name, file in files.items() if isinstance(file, str)]
         good = {name: file for name, file in files.items() if isinstance(file, ImageFile)}
@@ -110,7 +115,8 @@ def _in_batches(samples: Iterable[Sample], batches: Mapping[str, int]) -> Iterab
 def _publish(
     source: Source, source_name: str, raw_uri: str, samples: list[Sample], class_names: list[str], version: int
 ) -> RawImages:
-    content = fingerprint("ingest", FORMAT, {"samples": _content(samples)}, {"classes": class_names})
+    channels = {"channels": source.channels} if source.channels else {}
+    content = fingerprint("ingest", FORMAT, {"samples": _content(samples)}, {"classes": class_names} | channels)
     known = RawImages.find(raw_uri, _manifest_name(content))
     if known:  # the source looks different (other file times, say) and its content is a version that is known
         return known
@@ -129,7 +135,8 @@ def _publish(
         num_incomplete=sum(0 < len(sample.files) < len(expected) for sample in samples),
         num_without_files=source.num_without_files,
         num_unlabelled=source.num_unlabelled,
-        num_bytes=sum(file.num_bytes for sample in samples for file in sample.files.values()),
+        num_bytes=sum(size_bytes(sample.files.values()) for sample in samples),
+        channels=source.channels,
     )
     storage.write_bytes(storage.join(raw_uri, "index", manifest.index_name), dump_index(samples))
     return manifest.publish(raw_uri, name=_manifest_name(content))

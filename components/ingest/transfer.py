@@ -12,13 +12,13 @@ from functools import partial
 
 from components import storage
 from components.artifacts.index import ImageFile
-from components.images.png import other_than_png
+from components.images.formats import why_unreadable
 from components.ingest.sources.source import Source, SourceImage
 from components.runtime.progress import exit_with_parent, progress_bar
 from components.storage.store import StoredFile
 
 # `<id>_<filter>.<crc32c>.png`: an image whose plain name, `<id>_<filter>.png`, was taken by other content.
-_CHANGED_NAME = re.compile(r"(.*)\.[0-9a-f]{8}\.png")
+_CHANGED_NAME = re.compile(r"(.*)\.[0-9a-f]{8}(\.\w+)")
 
 # Of images in memory, by all threads together: enough for 16 transfers of 2 MB each.
 _MAX_HELD_BYTES = 32 << 20
@@ -37,11 +37,11 @@ class _Stored:
         self._changed: dict[str, list[str]] = defaultdict(list)
         for name in files:
             if match := _CHANGED_NAME.fullmatch(name):
-                self._changed[match[1]].append(name)
+                self._changed[match[1] + match[2]].append(name)
 
-    def under(self, stem: str) -> dict[str, StoredFile]:
+    def under(self, name: str) -> dict[str, StoredFile]:
         """The files that may be an image: under its plain name, and under those with a checksum."""
-        names = (f"{stem}.png", *self._changed.get(stem, ()))
+        names = (name, *self._changed.get(name, ()))
         return {name: self._files[name] for name in names if name in self._files}
 
 
@@ -143,11 +143,11 @@ def _store_in_thread(memory: _Memory, source: Source, images_uri: str, stored: _
 
 def store_chunk(source: Source, images_uri: str, stored: _Stored, chunk: _Chunk) -> _Outcomes:
     """Stores those images of a chunk that are not there yet, and describes all of them."""
-    found = {image: _find(source, images_uri, image, stored.under(image.stem)) for image in chunk}
+    found = {image: _find(source, images_uri, image, stored.under(image.plain_name)) for image in chunk}
     missing = [image for image, file in found.items() if file is None]
     outcomes: _Outcomes = [(image, file) for image, file in found.items() if file]
     for image, data in source.read(missing):
-        outcomes.append((image, other_than_png(data) or _store_image(images_uri, image, data, stored.under(image.stem))))
+        outcomes.append((image, why_unreadable(data) or _store_image(images_uri, image, data, stored.under(image.plain_name))))
         del data  # before the next one is read
     return outcomes
 
@@ -175,7 +175,7 @@ def _store_image(images_uri: str, image: SourceImage, data: bytes, stored: Mappi
     crc32 = (image.content and image.content.crc32) or storage.crc32(data)  # what the source has verified is not computed again
     # What the source describes is compared with it on every run, also after a power cut; what is drawn is taken as it is found.
     sync = image.content is None
-    for name in (f"{image.stem}.png", f"{image.stem}.{checksum}.png"):
+    for name in (image.plain_name, f"{image.stem}.{checksum}{image.suffix}"):
         uri = storage.join(images_uri, name)
         known = stored.get(name)
         if known is None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from components.images.plausibility import BadImageError
+from components.artifacts.image_names import ALL_CHANNELS
+from components.images.decode import Reading
+from components.images.image import BadImageError
 from components.ingest.sources.source import Listed, Source, SourceImage
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.sample import SHOWN_FILTERS, Tile, draw_tile, lacks
@@ -34,7 +36,9 @@ class Preview:
     findings: list[str]
 
 
-def preview(source: Source, class_names: Sequence[str], by_class: bool) -> Preview:
+def preview(
+    source: Source, class_names: Sequence[str], by_class: bool, intensity_range: str = "", projection: str = ""
+) -> Preview:
     """Draws a contact sheet of a source, and looks for what is wrong.
 
     Args:
@@ -42,6 +46,8 @@ def preview(source: Source, class_names: Sequence[str], by_class: bool) -> Previ
         class_names: The names of the classes, by index.
         by_class: One sample for each class, the one with the fewest others, instead of the first ones. Synthetic sources
             draw each class alone.
+        intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
+        projection: How a stack becomes one plane.
 
     Raises:
         ValueError: If not one sample can be drawn, with the reasons.
@@ -51,16 +57,18 @@ def preview(source: Source, class_names: Sequence[str], by_class: bool) -> Previ
     images: dict[str, list[SourceImage]] = defaultdict(list)
     for image in (image for chunk in source.chunks() for image in chunk):
         images[image.sample_id].append(image)
-    reasons = {row.sample_id: row.reason or lacks([i.filter for i in images[row.sample_id]]) for row in source.listed()}
+    reading = Reading(tuple(source.channels.items()), intensity_range, projection)
+    reasons = {row.sample_id: row.reason or _lacks(source, images[row.sample_id]) for row in source.listed()}
     usable = [row for row in source.listed() if not reasons[row.sample_id]]
     tiles: list[Tile] = []
     num_looked = 0
     for row in (_one_for_each_class(usable) if by_class else usable)[:_MAX_LOOKED]:
         num_looked += 1
         try:
-            tiles.append(draw_tile(row.labels, {image.filter: data for image, data in source.read(images[row.sample_id])}))
+            tiles.append(draw_tile(row.labels, _read(source, images[row.sample_id]), reading))
         except BadImageError as error:
-            paths = [source.path(image) for image in images[row.sample_id] if image.filter == error.filter_name]
+            blamed = (ALL_CHANNELS, error.filter_name)
+            paths = [source.path(image) for image in images[row.sample_id] if error.filter_name and image.filter in blamed]
             reasons[row.sample_id] = ": ".join([*paths, str(error)])
         if len(tiles) == MAX_TILES:
             break
@@ -71,6 +79,19 @@ def preview(source: Source, class_names: Sequence[str], by_class: bool) -> Previ
     size_px = min(tile.max_size_px for tile in tiles)
     findings.append(f"The images that are shown allow image_size_px={size_px} at most.")
     return Preview(_small(contact_sheet(tiles, class_names)), findings)
+
+
+def _lacks(source: Source, images: Sequence[SourceImage]) -> str:
+    """What convert says of a sample without some image."""
+    if images and source.channels:
+        return ""
+    return lacks([image.filter for image in images])
+
+
+def _read(source: Source, images: Sequence[SourceImage]) -> dict[str, bytes]:
+    """The file of each filter."""
+    files = {image.filter: data for image, data in source.read(images)}
+    return dict.fromkeys(source.channels, files[ALL_CHANNELS]) if source.channels else files
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:

@@ -9,9 +9,10 @@ from components import storage
 from components.artifacts.index import ImageFile
 from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
-from components.images.decode import decode_filters, stack_filters
-from components.images.plausibility import BadImageError, check_distinct_files
-from components.images.png import other_than_png
+from components.images.decode import Reading, decode_filters, stack_filters
+from components.images.formats import why_unreadable
+from components.images.image import BadImageError
+from components.images.plausibility import check_distinct_files
 
 SHOWN_FILTERS = FILTERS[:3]
 _TILE_PX = 200
@@ -42,22 +43,24 @@ def lacks(filters: Collection[str]) -> str:
     return ""
 
 
-def draw_tile(labels: tuple[int, ...], files: Mapping[str, bytes]) -> Tile:
+def draw_tile(labels: tuple[int, ...], files: Mapping[str, bytes], reading: Reading) -> Tile:
     """Draws a sample, unless a run would leave it out, with whatever parameters.
 
     Args:
         labels: Class indices.
         files: The image of each filter, with those that do not become channels: ingest and convert look at them, too.
+        reading: How files become 8-bit channels.
 
     Raises:
         BadImageError: If a run would leave it out, for the reason that the run would give.
     """
     files = {name: files[name] for name in FILTERS if name in files}
     for name, data in files.items():
-        if other := other_than_png(data):
-            raise BadImageError(f"the {name} filter is {other}", name)
-    check_distinct_files({name: ImageFile(name, len(data), storage.crc32c(data)) for name, data in files.items()})
-    images = decode_filters(files, SHOWN_FILTERS)
+        if problem := why_unreadable(data):
+            raise BadImageError(f"the {name} filter is {problem}", name)
+    images = decode_filters(files, SHOWN_FILTERS, reading)
+    if not reading.channels:
+        check_distinct_files({name: ImageFile(name, len(data), storage.crc32c(data)) for name, data in files.items()})
     side_px = min(images[0].shape)
     pixels = stack_filters(images, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
     pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(SHOWN_FILTERS, cv2.split(pixels), strict=True)}

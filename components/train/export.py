@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
+from components.artifacts.parameters import parse_intensity_range
 from components.train.model import backbone_of
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
@@ -24,7 +25,13 @@ class ServedModel(tf.Module):  # type: ignore[misc]
     """
 
     def __init__(
-        self, network: keras.Model, filters: Sequence[str], asset_dir: Path, class_names: Sequence[str], num_views: int
+        self,
+        network: keras.Model,
+        filters: Sequence[str],
+        asset_dir: Path,
+        class_names: Sequence[str],
+        num_views: int,
+        intensity_range: str = "",
     ) -> None:
         """Prepares the signatures.
 
@@ -34,6 +41,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             asset_dir: Where to write the assets that the SavedModel will copy.
             class_names: The names of the logits, in order.
             num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
+            intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
@@ -43,6 +51,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
         height, width, num_channels = network.input_shape[1:]
         self._size = (height, width)
+        self._intensity_range = intensity_range
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
         def classify(pixels: tf.Tensor) -> tf.Tensor:
@@ -67,11 +76,21 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
-        colours = [tf.io.decode_png(files[position], channels=3) for position in range(files.shape[0])]
+        colours = [self._decode(files[position]) for position in range(files.shape[0])]
         # Greyscale files have three equal channels then, and of a stain that was saved in colour one is used: as in training.
         channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
         resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
+
+    def _decode(self, file: tf.Tensor) -> tf.Tensor:
+        """A PNG file to grey levels from 0 to 255, of shape (height, width, 3), scaled as `images.grey_levels` does."""
+        if not self._intensity_range:
+            return tf.io.decode_png(file, channels=3)
+        low, high = parse_intensity_range(self._intensity_range)
+        levels = tf.cast(tf.io.decode_png(file, channels=3, dtype=tf.uint16), tf.float32)
+        bit_depth = tf.strings.unicode_decode(tf.strings.substr(file, 24, 1), "ISO-8859-1")[0]
+        levels = tf.where(bit_depth < 16, levels / 257, levels)  # files of 8 bits are stretched by the decoder
+        return tf.floor((tf.clip_by_value(levels, low, high) - low) * 255 / (high - low) + 0.5)
 
     def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         lines = tf.strings.split(tf.strings.strip(tf.io.read_file(self.thresholds.asset_path)), "\n")
@@ -117,6 +136,7 @@ def export_model(
     training_ids: Sequence[str],
     folder: Path,
     num_views: int = 1,
+    intensity_range: str = "",
 ) -> None:
     """Writes a SavedModel.
 
@@ -132,9 +152,10 @@ def export_model(
         training_ids: The ids of the samples that it was trained on: they are kept with the model.
         folder: A folder to make.
         num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
+        intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
     """
     with tempfile.TemporaryDirectory() as asset_dir:
-        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views)
+        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views, intensity_range)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     ids_path = folder / MODEL_TRAINING_IDS
     ids_path.parent.mkdir()

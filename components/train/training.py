@@ -139,6 +139,8 @@ def _publish(
         class_names=examples.class_names,
         channels=examples.channels,
         image_size_px=examples.image_size_px,
+        intensity_range=examples.intensity_range,
+        projection=examples.projection,
         started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,
@@ -149,7 +151,7 @@ def _publish(
         folder = Path(temp_dir) / "output"
         folder.mkdir()
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
-        export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, views)
+        export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, views, examples.intensity_range)
         _check_export(folder / MODEL, network, splits["validation"], views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")

@@ -13,9 +13,16 @@ HOST_VARIABLES = ["KFP_HOST", "KFP_ENDPOINT", "KF_PIPELINES_ENDPOINT"]
 Arguments = Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="The pipeline's parameters.")]
 
 FilePattern = Annotated[
-    str, typer.Option(help="How the images are named: {id} stands for the sample, {filter} for the stain, * for anything.")
+    str, typer.Option(help="How the images are named: {id} is the sample, {filter} the stain, if each has a file, * anything.")
 ]
-Filters = Annotated[str, typer.Option(help="What the files call the stains, such as red=tubulin,green=antibody,blue=DAPI.")]
+Filters = Annotated[
+    str, typer.Option(help="What the files call the stains, or which channels they are, such as red=tubulin,green=2,blue=DAPI.")
+]
+
+IntensityRange = Annotated[
+    str, typer.Option(help="The grey levels that become black and white, as LOW:HIGH, such as 0:4095.", show_default=False)
+]
+Projection = Annotated[str, typer.Option(help="How a stack becomes one plane: max, mean, sum or middle.", show_default=False)]
 
 DataRoot = Annotated[str, typer.Option(help="The parameter data_root, if it is not below --pipeline-root.")]
 ServingRoot = Annotated[str, typer.Option(help="The parameter serving_root, if it is not below --pipeline-root.")]

@@ -10,7 +10,7 @@ import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
 from pipeline.commands.output import fail, reported
 from pipeline.isolated import call_isolated
 from pipeline.local import absolute
@@ -27,33 +27,38 @@ def predict(
     out: Annotated[str, typer.Option(help="The CSV file to write: a path, gs://... or s3://...")] = "predictions.csv",
     file_pattern: FilePattern = DEFAULT_PATTERN,
     filters: Filters = "",
+    intensity_range: IntensityRange = "",
+    projection: Projection = "",
 ) -> None:
     """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
 
-    Images that cannot be used are listed with the reason in predictions.bad.csv, and stop nothing.
+    Files are read as in the model's training, unless --intensity-range or --projection says otherwise. Images that cannot be
+    used are listed with the reason in predictions.bad.csv, and stop nothing.
 
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
     with reported("Stopped. Nothing was written."):
-        check_parameters(file_pattern=file_pattern, filters=filters)
+        check_parameters(file_pattern=file_pattern, filters=filters, intensity_range=intensity_range, projection=projection)
         image_names = ImageNames(file_pattern, filters)
         # A process of its own, as TensorFlow greets on standard error from C++. A filter within this one would lose the last
         # words of a TensorFlow that crashes.
         try:
             call_isolated(
-                partial(_predict, absolute(model), absolute(images), absolute(out), image_names),
+                partial(_predict, absolute(model), absolute(images), absolute(out), image_names, intensity_range, projection),
                 on_error_line=_show_unless_greeting,
             )
         except BrokenProcessPool:
             fail("A process that predicts was killed, most likely because memory ran out. Nothing was written.")
 
 
-def _predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames) -> None:
+def _predict(
+    model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames, intensity_range: str, projection: str
+) -> None:
     from components.runtime.progress import step_log
     from components.serving.predict.prediction import predict
 
     with step_log("predict"):
-        predict(model_uri, images_uri, out_uri, image_names)
+        predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection)
 
 
 def _show_unless_greeting(line: str) -> None:

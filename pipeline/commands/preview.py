@@ -8,7 +8,7 @@ import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
 from pipeline.commands.output import reported
 from pipeline.local import default_locations
 from pipeline.named_files import refuse_folder
@@ -21,6 +21,8 @@ def preview(
     classes: Annotated[str, typer.Option(help="As the parameter: by default classes.csv in the folder, if it is there.")] = "",
     file_pattern: FilePattern = DEFAULT_PATTERN,
     filters: Filters = "",
+    intensity_range: IntensityRange = "",
+    projection: Projection = "",
     labels: Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")] = "",
     id_column: Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")] = "",
     label_column: Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")] = "",
@@ -48,6 +50,8 @@ def preview(
             classes=classes,
             file_pattern=file_pattern,
             filters=filters,
+            intensity_range=intensity_range,
+            projection=projection,
             labels=labels,
             id_column=id_column,
             label_column=label_column,
@@ -57,7 +61,7 @@ def preview(
         with log_lines("%(message)s", logging.INFO):
             class_names = class_names_of(classes, source, first_class)
             opened = open_source(source, class_names, image_names=ImageNames(file_pattern, filters), table=table)
-            found = preview(opened, class_names, by_class)
+            found = preview(opened, class_names, by_class, intensity_range, projection)
         out.unlink(missing_ok=True)
         storage.write_bytes(str(out), found.page)
     print("\n".join([f"{out} is written.", *found.findings]))

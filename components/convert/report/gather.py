@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from components import storage
-from components.artifacts.index import Sample
+from components.artifacts.index import Sample, read_each_once, size_bytes
 from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.thumbnails import plan_thumbnails, thumbnail
 from components.convert.shards.tasks import ConvertedSample
 from components.convert.split.near_duplicates import Link, group_samples, torn_groups
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
+from components.images.decode import Reading
 from components.storage.read_ahead import read_ahead, start_readers
 
 
@@ -24,6 +25,7 @@ def gather_report_data(
     index: Sequence[Sample],
     links: Collection[Link],
     images_uri: str,
+    reading: Reading,
 ) -> ReportData:
     """Gathers what the data report shows.
 
@@ -34,6 +36,7 @@ def gather_report_data(
         index: The rows of the source's index.
         links: Near-duplicates among the samples.
         images_uri: The folder of the images.
+        reading: How files become 8-bit channels.
     """
     rows = {row.sample_id: row for row in index}
     groups = group_samples([sample.sample_id for sample in converted], links)
@@ -54,7 +57,7 @@ def gather_report_data(
         histograms=histograms,
         num_torn_groups=_num_torn_by_chance(samples, groups, examples.parameters),
         table_groups={s.sample_id: rows[s.sample_id].group for s in converted if rows[s.sample_id].group},
-        thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown]),
+        thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown], reading),
     )
 
 
@@ -67,15 +70,18 @@ def _num_torn_by_chance(samples: Sequence[ReportSample], groups: Mapping[str, st
     return 0
 
 
-def _draw(images_uri: str, samples: Sequence[Sample]) -> dict[str, bytes]:
+def _draw(images_uri: str, samples: Sequence[Sample], reading: Reading) -> dict[str, bytes]:
     """Pictures of samples, by id, as far as there is anything to see."""
 
     def read(sample: Sample) -> dict[str, bytes]:
-        return {name: storage.read_bytes(storage.join(images_uri, file.name)) for name, file in sample.files.items()}
+        return read_each_once(sample.files, lambda file: storage.read_bytes(storage.join(images_uri, file.name)))
 
     def num_bytes(sample: Sample) -> int:
-        return sum(file.num_bytes for file in sample.files.values())
+        return size_bytes(sample.files.values())
 
     with start_readers(images_uri) as readers:
-        drawn = {sample.sample_id: thumbnail(pngs) for sample, pngs in read_ahead(readers, samples, read, num_bytes)}
+        drawn = {
+            sample.sample_id: thumbnail(files, reading=reading)
+            for sample, files in read_ahead(readers, samples, read, num_bytes)
+        }
     return {sample_id: picture for sample_id, picture in drawn.items() if picture}

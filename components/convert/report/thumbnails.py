@@ -12,7 +12,9 @@ import numpy as np
 
 from components.artifacts.index import kind_of
 from components.convert.report.data import ReportSample, near_duplicate_groups
-from components.images.decode import BadImageError, decode_png, png_size
+from components.images.decode import DEFAULT_READING, Reading, decode_plane
+from components.images.image import BadImageError
+from components.images.reader import read_image
 
 # Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
 THUMBNAIL_PX = 240
@@ -23,10 +25,11 @@ _MAX_GROUPS = 6
 _MAX_PER_GROUP = 3
 _MAX_QUARANTINED = 18
 _SHOWN_FILTERS = ("red", "green", "blue")
-_JPEG = b"\xff\xd8\xff"
 # The first that keeps a picture small: noise does not compress, and a page of 132 pictures is to stay below 10 MB.
 _JPEG_QUALITIES = (85, 60, 20)
 _MAX_BYTES = 45_000
+# Of a file that cannot be used: without an alpha, which is the fourth.
+_MAX_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -104,19 +107,22 @@ def _choose_quarantined(quarantine: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(places, key=places.__getitem__)[:_MAX_QUARANTINED])
 
 
-def thumbnail(pngs: Mapping[str, bytes], side_px: int = THUMBNAIL_PX) -> bytes | None:
+def thumbnail(files: Mapping[str, bytes], side_px: int = THUMBNAIL_PX, reading: Reading = DEFAULT_READING) -> bytes | None:
     """Draws a sample as the atlas does: microtubules red, the protein green, the nucleus blue.
 
     A filter that is missing or cannot be decoded stays black: bad samples too are shown, as far as there is anything to see.
 
     Args:
-        pngs: The image file of each filter. Those that are no PNG may be JPEG.
+        files: The image file of each filter.
         side_px: The side of the picture. Images that are not square are squeezed.
+        reading: How files become 8-bit channels.
 
     Returns:
         A JPEG file of at most 45 KB at the usual side, or None where no filter can be decoded.
     """
-    channels = [_decode_leniently(pngs.get(name, b"")) for name in reversed(_SHOWN_FILTERS)]  # OpenCV wants blue first
+    channels = [
+        _decode_leniently(files.get(name, b""), name, reading) for name in reversed(_SHOWN_FILTERS)
+    ]  # OpenCV wants blue first
     if all(channel is None for channel in channels):
         return None
     black = np.zeros((side_px, side_px), np.uint8)
@@ -135,17 +141,16 @@ def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
     return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality, *whole])[1])
 
 
-def _decode_leniently(data: bytes) -> np.ndarray | None:
-    """Decodes one filter of any depth and colour, or returns None. A colour image counts as its brightest channel."""
-    with contextlib.suppress(BadImageError):
-        return decode_png(data)
+def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | None:
+    """Decodes one filter as convert does, or else shows the brightest channel over its own range; None of what is no image."""
     try:
-        if data.startswith(_JPEG):
-            flags = cv2.IMREAD_REDUCED_COLOR_8  # an eighth of the size: bounded memory, whatever the header claims
-        else:
-            png_size(data)  # refuses what would not fit into memory
-            flags = cv2.IMREAD_COLOR
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except (BadImageError, cv2.error):
+        image = read_image(data)
+        with contextlib.suppress(BadImageError):
+            return decode_plane(image, name, reading)
+        planes = [image.plane(channel, image.num_planes // 2) for channel in range(len(image.channel_names[:_MAX_CHANNELS]))]
+    except BadImageError:
         return None
-    return None if pixels is None else functools.reduce(cv2.max, cv2.split(pixels))
+    brightest = functools.reduce(np.maximum, planes)
+    if brightest.dtype == np.uint8:
+        return brightest
+    return np.asarray(cv2.normalize(np.nan_to_num(brightest.astype(np.float32)), None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from components import storage
-from components.artifacts.index import ImageFile, Sample
+from components.artifacts.index import ImageFile, Sample, size_bytes
 from components.artifacts.manifest import Shard
 from components.convert.split.sides import SPLITS
+from components.images.decode import DEFAULT_READING, Reading
 
 # A shard holds at most so much: large enough to be read fast, small enough that little is lost with a kill.
 SHARD_BYTES = 64 << 20
@@ -36,6 +37,7 @@ class ShardTask:
     image_size_px: int
     images_uri: str
     examples_uri: str
+    reading: Reading = DEFAULT_READING
 
     @property
     def source_uri(self) -> str:
@@ -65,7 +67,7 @@ class ShardTask:
     @property
     def num_bytes(self) -> int:
         """The size of the images to read."""
-        return sum(file.num_bytes for sample in self.samples for file in self.files(sample).values())
+        return sum(size_bytes(self.files(sample).values()) for sample in self.samples)
 
     def files(self, sample: Sample) -> dict[str, ImageFile]:
         """The images of a sample that become channels, as far as it has them."""
@@ -153,6 +155,7 @@ def plan_shards(
     images_uri: str,
     examples_uri: str,
     seed: int,
+    reading: Reading = DEFAULT_READING,
 ) -> list[ShardTask]:
     """Deals the samples of each side to shards of at most 64 MB, in an order that is random but always the same.
 
@@ -164,6 +167,7 @@ def plan_shards(
         images_uri: The folder of the images.
         examples_uri: The folder of the examples.
         seed: Another seed gives another order.
+        reading: How files become 8-bit channels.
     """
     per_shard = max(1, min(MAX_SHARD_SAMPLES, SHARD_BYTES // (image_size_px**2 * len(filters))))
     shuffled = sorted(samples, key=lambda s: hashlib.sha256(f"shard:{seed}:{s.sample_id}".encode()).digest())
@@ -173,5 +177,5 @@ def plan_shards(
         names = shard_names(split, -(-len(members) // per_shard))
         for number, name in enumerate(names):
             dealt = tuple(members[number :: len(names)])
-            tasks.append(ShardTask(name, split, dealt, tuple(filters), image_size_px, images_uri, examples_uri))
+            tasks.append(ShardTask(name, split, dealt, tuple(filters), image_size_px, images_uri, examples_uri, reading))
     return tasks

@@ -5,14 +5,15 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from components import storage
-from components.artifacts.index import ImageFile, Sample
+from components.artifacts.index import ImageFile, Sample, read_each_once, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
 from components.convert.split.perceptual_hash import perceptual_hash
 from components.images.decode import decode_filters, stack_filters
+from components.images.image import BadImageError
 from components.images.intensity import channel_histograms, channel_moments
-from components.images.plausibility import BadImageError, check_distinct_files
+from components.images.plausibility import check_distinct_files
 from components.storage.read_ahead import chunk_samples, read_ahead
 
 
@@ -29,8 +30,8 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
     """
     converted = []
     with storage.create(task.uri) as path, RecordWriter(path) as writer:
-        for sample, pngs in _read_samples(task, readers):
-            result, record = convert_sample(task, sample, pngs)
+        for sample, files in _read_samples(task, readers):
+            result, record = convert_sample(task, sample, files)
             converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
     shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
     part = ShardPart(shard=shard, split=task.split, samples=converted)
@@ -39,15 +40,15 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
 
 def _read_samples(task: ShardTask, readers: Executor) -> Iterator[tuple[Sample, dict[str, bytes]]]:
     def read(samples: Sequence[Sample]) -> list[dict[str, bytes]]:
-        return [{name: _read_image(task.images_uri, file) for name, file in task.files(sample).items()} for sample in samples]
+        return [read_each_once(task.files(sample), lambda file: _read_image(task.images_uri, file)) for sample in samples]
 
     def num_bytes(samples: Sequence[Sample]) -> int:
-        return sum(file.num_bytes for sample in samples for file in task.files(sample).values())
+        return sum(size_bytes(task.files(sample).values()) for sample in samples)
 
     size = chunk_samples(task.images_uri)
     chunks = [task.samples[start : start + size] for start in range(0, len(task.samples), size)]
-    for samples, pngs in read_ahead(readers, chunks, read, num_bytes):
-        yield from zip(samples, pngs, strict=True)
+    for samples, files in read_ahead(readers, chunks, read, num_bytes):
+        yield from zip(samples, files, strict=True)
 
 
 def _read_image(images_uri: str, file: ImageFile) -> bytes:
@@ -58,21 +59,21 @@ def _read_image(images_uri: str, file: ImageFile) -> bytes:
     return data
 
 
-def convert_sample(task: ShardTask, sample: Sample, pngs: Mapping[str, bytes]) -> tuple[ConvertedSample, bytes | None]:
+def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) -> tuple[ConvertedSample, bytes | None]:
     """Converts one sample: its images are decoded once.
 
     Args:
         task: The shard that it is for.
         sample: Its row of the index.
-        pngs: The file of each filter.
+        files: The file of each filter.
 
     Returns:
         What became of it, and its record; None for a bad one.
     """
     described = ConvertedSample(sample_id=sample.sample_id, split=task.split, shard=task.name, labels=sample.labels)
     try:
+        images = decode_filters(files, task.filters, task.reading)
         check_distinct_files(sample.files)
-        images = decode_filters(pngs, task.filters)
         pixels = stack_filters(images, task.image_size_px)
     except BadImageError as error:
         return replace(described, reason=str(error)), None

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from components import storage
-from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, parse_filters
+from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, parse_filters
 from components.ingest.sources.classes_csv import CLASSES
 from components.ingest.sources.label_table import LABELS, LabelTable, read_labels
 from components.ingest.sources.layout import join_labels
@@ -74,7 +74,7 @@ class Folder:
 
     def _check_filters(self, present: Mapping[str, Mapping[str, str]]) -> None:
         """Refuses a stain that was named and that no file has."""
-        if self.image_names.filters:
+        if self.image_names.filters and not self.channels:
             found = set().union(*present.values())
             for name, own in parse_filters(self.image_names.filters).items():
                 if name not in found:
@@ -92,12 +92,19 @@ class Folder:
             how = "If yours are named otherwise, say how with file_pattern and filters"
         else:
             how = f"file_pattern is {self.image_names.pattern}, and filters is {self.image_names.filters or 'not given'}"
-        tiffs = any(name.lower().endswith((".tif", ".tiff")) for name in others)
-        advice = f"{how}. TIFF files must be converted to PNG first" if tiffs else how
+        if any(".zarr/" in name for name in others):
+            how = "OME-Zarr is not read: convert it to OME-TIFF"
+        elif suffixes := [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]:
+            how = f"{how}; for files that end in {suffixes[0]}, so does file_pattern"
         return (
             f"{self.uri}: no image here has a name as expected, such as {self.image_names.example()}. "
-            f"Received: {found}. {advice}: see docs/own-data.md"
+            f"Received: {found}. {how}: see docs/own-data.md"
         )
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """Which channel of a file each filter is, as file_pattern and filters say."""
+        return self.image_names.channels
 
     @property
     def name(self) -> str:
@@ -127,7 +134,11 @@ class Folder:
     def chunks(self) -> Iterator[list[SourceImage]]:
         """The images in the order of the table."""
         good = (row.sample_id for row in self._listed if not row.reason)
-        return cut(SourceImage(s, name, self._files[uri]) for s in good for name, uri in self._uris[s].items())
+        return cut(
+            SourceImage(sample_id, name, self._files[uri], PurePosixPath(uri).suffix.lower())
+            for sample_id in good
+            for name, uri in self._uris[sample_id].items()
+        )
 
     def path(self, image: SourceImage) -> str:
         """The file's path from the folder on."""

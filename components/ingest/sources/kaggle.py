@@ -73,6 +73,11 @@ class KaggleCompetition:
             for member, sample, name in placed
         )
 
+    @property
+    def channels(self) -> dict[str, str]:
+        """None: each filter has a file."""
+        return {}
+
     def path(self, image: SourceImage) -> str:
         """The member's name."""
         return self._members[image.sample_id][image.filter].name

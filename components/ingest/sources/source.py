@@ -36,18 +36,25 @@ class SourceImage:
 
     Attributes:
         sample_id: The sample.
-        filter: Which of its filters.
+        filter: Which of its filters, or ALL_CHANNELS.
         content: Size and checksums, as far as the source knows them; None where it knows nothing.
+        suffix: The suffix of its name.
     """
 
     sample_id: str
     filter: str
     content: StoredFile | None
+    suffix: str = ".png"
 
     @property
     def stem(self) -> str:
         """The image's name under `raw/`, up to the suffix."""
-        return f"{stored_name(self.sample_id)}_{self.filter}"
+        return f"{stored_name(self.sample_id)}{f'_{self.filter}' if self.filter else ''}"
+
+    @property
+    def plain_name(self) -> str:
+        """The image's name under `raw/`, unless other content has taken it."""
+        return f"{self.stem}{self.suffix}"
 
 
 class Source(Protocol):
@@ -68,6 +75,10 @@ class Source(Protocol):
     @property
     def num_unlabelled(self) -> int:
         """How many samples the source has without labels: its test set. They are taken if it was asked for."""
+
+    @property
+    def channels(self) -> dict[str, str]:
+        """Which channel of a file each filter is, where a file holds all; empty where each filter has a file."""
 
     @property
     def is_drawn(self) -> bool:

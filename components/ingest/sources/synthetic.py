@@ -41,6 +41,11 @@ class Synthetic:
         for sample_id in self._positions:
             yield [SourceImage(sample_id, name, None) for name in FILTERS]
 
+    @property
+    def channels(self) -> dict[str, str]:
+        """None: each filter has a file."""
+        return {}
+
     def path(self, image: SourceImage) -> str:
         """The name that it would have as a file."""
         return f"{image.stem}.png"

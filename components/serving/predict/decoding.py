@@ -17,7 +17,10 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 
 from components import storage
-from components.images.decode import MAX_SIDE_PX, BadImageError, sample_pixels
+from components.artifacts.index import read_each_once
+from components.images.decode import DEFAULT_READING, Reading, sample_pixels
+from components.images.image import BadImageError
+from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
 from components.serving.predict.folder import ImageFiles
 from components.storage.read_ahead import read_ahead, start_readers
@@ -25,7 +28,7 @@ from components.storage.read_ahead import read_ahead, start_readers
 _BATCH_SIZE = 32
 # Large images come in smaller batches, so that memory stays within bounds.
 _BATCH_BYTES = 16 << 20
-# More than the largest image takes without any compression, in colour.
+# What two of the largest planes of 16 bits take without any compression.
 _MAX_FILE_BYTES = 4 * MAX_SIDE_PX**2
 # As many batches are waiting for the model, beside those that are being decoded.
 _WAITING_BATCHES = 2
@@ -33,10 +36,11 @@ _WAITING_BATCHES = 2
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What a model takes: its filters, in order, and the side of the square images."""
+    """What a model takes: its filters, in order, the side of the square images, and how files become 8-bit channels."""
 
     filters: tuple[str, ...]
     image_size_px: int
+    reading: Reading = DEFAULT_READING
 
     @property
     def batch_size(self) -> int:
@@ -114,7 +118,7 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
         try:
             if isinstance(files, BadImageError):
                 raise files
-            pixels[position] = sample_pixels(files, _form.filters, side)
+            pixels[position] = sample_pixels(files, _form.filters, side, _form.reading)
             reasons.append("")
         except BadImageError as error:
             reasons.append(str(error))
@@ -124,12 +128,10 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
     if sample.problem:
         return BadImageError(sample.problem)
-    if sample.num_bytes > len(sample.uris) * _MAX_FILE_BYTES:
-        return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_FILE_BYTES >> 20} MB a filter")
-    files = {}
-    for name, uri in sample.uris.items():
-        try:
-            files[name] = storage.read_bytes(uri)
-        except (FileNotFoundError, PermissionError) as error:
-            return BadImageError(f"the {name} filter cannot be read: {error}")
-    return files
+    num_files = len(set(sample.uris.values()))
+    if sample.num_bytes > num_files * _MAX_FILE_BYTES:
+        return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_FILE_BYTES >> 20} MB a file")
+    try:
+        return read_each_once(sample.uris, storage.read_bytes)
+    except (FileNotFoundError, PermissionError) as error:
+        return BadImageError(f"an image cannot be read: {error}")

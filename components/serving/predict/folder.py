@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from components import storage
-from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames
+from components.artifacts.image_names import ALL_CHANNELS, COMPETITION_NAMES, TEST, TRAIN, ImageNames
 from components.artifacts.sample_ids import id_problem
 from components.storage.store import StoredFile
 
@@ -17,7 +17,7 @@ class ImageFiles:
 
     Attributes:
         sample_id: What their names begin with.
-        uris: Where each filter's image is.
+        uris: Where each filter's image is: in one file where that holds all channels.
         num_bytes: Their size together.
         problem: Why the sample cannot be used, as far as names tell; empty where nothing is wrong with them.
     """
@@ -59,8 +59,9 @@ def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
 
 
 def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, StoredFile]) -> ImageFiles:
-    wanted = {name: names[name] for name in filters if name in names}
-    num_bytes = sum(files[file].num_bytes for file in wanted.values() if file in files)
+    of_all = names.get(ALL_CHANNELS)
+    wanted = {name: of_all or names[name] for name in filters if of_all or name in names}
+    num_bytes = sum(files[file].num_bytes for file in set(wanted.values()) if file in files)
     uris = {name: storage.join(folder, file) for name, file in wanted.items()}
     return ImageFiles(sample_id, uris, num_bytes, _problem(sample_id, wanted, files))
 

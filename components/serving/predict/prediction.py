@@ -12,6 +12,7 @@ import numpy as np
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
+from components.images.decode import Reading
 from components.runtime.progress import progress_bar
 from components.serving.champion import find_champion
 from components.serving.predict.decoding import ImageForm, decoded_batches
@@ -40,7 +41,14 @@ class Predicted:
     seconds: float
 
 
-def predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames = COMPETITION_NAMES) -> Predicted:
+def predict(
+    model_uri: str,
+    images_uri: str,
+    out_uri: str,
+    image_names: ImageNames = COMPETITION_NAMES,
+    intensity_range: str = "",
+    projection: str = "",
+) -> Predicted:
     """Predicts every sample of a folder, and writes the files that `components.serving.predict.outputs` describes.
 
     Args:
@@ -48,6 +56,8 @@ def predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNam
         images_uri: The folder of the images.
         out_uri: The predictions.
         image_names: How the images are named.
+        intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
+        projection: How a stack becomes one plane; empty: as the model was trained.
 
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
@@ -55,7 +65,10 @@ def predict(model_uri: str, images_uri: str, out_uri: str, image_names: ImageNam
     """
     version_uri = find_version(model_uri)
     trained = _read_manifest(version_uri)
-    form = ImageForm(tuple(trained.channels), trained.image_size_px)
+    reading = Reading(
+        tuple(image_names.channels.items()), intensity_range or trained.intensity_range, projection or trained.projection
+    )
+    form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
     samples = find_images(images_uri, trained.channels, image_names)
     with (
         open_outputs(out_uri, trained.class_names) as outputs,

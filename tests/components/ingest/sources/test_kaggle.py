@@ -8,7 +8,6 @@ from components import storage
 from components.artifacts.index import Sample, read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import RawImages
-from components.images.png import EXPORT_ADVICE
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
@@ -185,7 +184,7 @@ class TestLabels:
             "For classes of your own, give the parameter classes (train.csv, line 2)",
             "empty": "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
             "Images that show none of the classes need a class of their own (train.csv, line 3)",
-            "gif": f"the green filter is a GIF file: {EXPORT_ADVICE}",
+            "gif": "the green filter is a GIF file: expected PNG, TIFF, OME-TIFF or JPEG",
             "good": "",
             "none": "the blue filter is an empty file",
             "twice": "it has a row already, line 7 (train.csv, line 8)",

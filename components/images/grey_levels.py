@@ -1,0 +1,71 @@
+"""Scales grey levels of any depth to 8 bits, by one range for all images: brightness is information."""
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from components.artifacts.parameters import parse_intensity_range
+from components.images.image import BadImageError
+
+_WHITE = 255
+
+
+def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
+    """Scales grey levels linearly: LOW and what is below becomes 0, HIGH and what is above 255, rounded half up.
+
+    Args:
+        plane: height x width, of whole numbers or floats.
+        intensity_range: `LOW:HIGH`; empty for the whole range of 8 bits.
+
+    Returns:
+        uint8, height x width.
+
+    Raises:
+        BadImageError: If it has more than 8 bits and no range is given, or holds what is no number.
+    """
+    if not intensity_range:
+        if plane.dtype == np.uint8:
+            return plane
+        raise BadImageError(_advice(plane))
+    low, high = parse_intensity_range(intensity_range)
+    if plane.dtype == np.uint8:
+        if high > _WHITE:
+            raise BadImageError(f"of 8 bits, and intensity_range={intensity_range} is for deeper files: give files of one kind")
+        return np.asarray(cv2.LUT(plane, _table(low, high, 256)))
+    if plane.dtype == np.uint16:
+        return np.take(_table(low, high, 1 << 16), plane)
+    if plane.dtype.kind == "f" and np.isnan(plane).any():
+        raise BadImageError("damaged: it holds values that are not numbers")
+    return _scaled(plane.astype(np.float64), low, high)
+
+
+def _scaled(levels: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.floor(((levels.clip(low, high) - low) * 255) / (high - low) + 0.5).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _table(low: float, high: float, num_levels: int) -> np.ndarray:
+    return _scaled(np.arange(num_levels, dtype=np.float64), low, high)
+
+
+def _advice(plane: np.ndarray) -> str:
+    """What to do about a deep image, with the grey levels that it has."""
+    low, high = plane.min().item(), plane.max().item()
+    kind = "float" if plane.dtype.kind == "f" else f"{8 * plane.dtype.itemsize}-bit"
+    return (
+        f"{kind}, with grey levels from {low:g} to {high:g}: give intensity_range=LOW:HIGH, one for all images, such as "
+        f"intensity_range={_proposed(plane.dtype, low, high)}"
+    )
+
+
+def _proposed(dtype: np.dtype, low: float, high: float) -> str:
+    """A range that cameras have and that holds these levels: of 8, 10, 12, 14 or 16 bits, from 0 or from an offset."""
+    if dtype.kind == "f":
+        return (
+            "0:1" if low >= 0 and high <= 1 else f"{math.floor(low)}:{math.ceil(high) if high > low else math.floor(low) + 1}"
+        )
+    offset = 0 if 0 <= low < 1 << 15 else int(low) >> 15 << 15
+    bits = max(8, (int(high) - offset).bit_length())
+    return f"{offset}:{offset + (1 << bits + bits % 2) - 1}"

@@ -1,0 +1,73 @@
+"""An image file whose header was read: what its planes are, and how to decode each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+
+class BadImageError(ValueError):
+    """An image that cannot be used. Its message is the reason that is shown in the quarantine.
+
+    Attributes:
+        filter_name: The filter that it is of; empty where no single one is to blame.
+    """
+
+    def __init__(self, reason: str, filter_name: str = "") -> None:
+        super().__init__(reason)
+        self.filter_name = filter_name
+
+
+@dataclass(frozen=True)
+class Image:
+    """The planes of an image file. They are decoded one by one, so that a stack takes the memory of a plane.
+
+    Attributes:
+        kind: The format in words, such as `16-bit TIFF`.
+        channel_names: The name of each channel; an empty one where the file has none.
+        num_planes: How many planes each channel has, through depth and time.
+        plane: Decodes the plane of a channel and a place in the stack, both counted from 0: height x width, in the file's
+            own type. Raises BadImageError if the file is damaged.
+        pixel_size_um: The width of a pixel in micrometres, if the file says so.
+        is_colour: Whether the channels are the red, green and blue, and maybe the alpha, of a picture.
+        has_unnamed_pages: Whether the file does not say what its pages are. They are taken for channels.
+    """
+
+    kind: str
+    channel_names: tuple[str, ...]
+    num_planes: int
+    plane: Callable[[int, int], np.ndarray]
+    pixel_size_um: float | None = None
+    is_colour: bool = False
+    has_unnamed_pages: bool = False
+
+    @property
+    def kind_with_article(self) -> str:
+        """Such as `a 16-bit TIFF`."""
+        return f"{'an' if self.kind.startswith('8') else 'a'} {self.kind}"
+
+    def as_stack(self) -> "Image":
+        """The same image with pages of unknown meaning taken for a stack of one channel."""
+        if not self.has_unnamed_pages:
+            return self
+        plane = self.plane
+        return replace(self, channel_names=("",), num_planes=len(self.channel_names), plane=lambda _, number: plane(number, 0))
+
+
+def colour_names(num_samples: int) -> tuple[str, ...]:
+    """What the samples of a pixel are called: grey, grey and alpha, RGB, or RGB and alpha."""
+    known = {2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
+    return known.get(num_samples, ("",) * num_samples)
+
+
+def image_of_samples(kind: str, pixels: np.ndarray) -> Image:
+    """An image that was decoded as a whole.
+
+    Args:
+        kind: The format in words.
+        pixels: height x width, or height x width x samples.
+    """
+    planes = [pixels] if pixels.ndim == 2 else cv2.split(pixels)
+    names = colour_names(len(planes))
+    return Image(kind, names, 1, lambda channel, _: planes[channel], is_colour=len(planes) > 1)

@@ -1,0 +1,54 @@
+"""Decodes JPEG files."""
+
+import logging
+from functools import cache
+
+import imagecodecs
+
+from components.images.image import BadImageError, Image, image_of_samples
+from components.images.png import MAX_SIDE_PX, check_sides
+
+_log = logging.getLogger(__name__)
+
+# Markers of a frame's header, which has the size: SOF0 to SOF15 without those that mean something else.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers without a segment: TEM, restarts, and the start of the image.
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def read_jpeg(data: bytes) -> Image:
+    """Decodes a JPEG file of 8 bits, and says once in the log that it is lossy.
+
+    Raises:
+        BadImageError: If it is too large, of another kind, or damaged.
+    """
+    check_sides(*_size(data), MAX_SIDE_PX)
+    if data.rfind(b"\xff\xd9") < 0:
+        raise BadImageError("a truncated JPEG: its end is missing")
+    try:
+        pixels = imagecodecs.jpeg8_decode(data)
+    except Exception as error:  # imagecodecs has a class of errors for each codec
+        raise BadImageError(f"a damaged JPEG: {error}") from None
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        raise BadImageError("a CMYK JPEG: expected greyscale or RGB")
+    _say_once()
+    return image_of_samples("8-bit JPEG", pixels)
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """The width and height in the header."""
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker in _FRAMES:
+            return int.from_bytes(data[position + 7 : position + 9]), int.from_bytes(data[position + 5 : position + 7])
+        if marker == 0xFF:
+            position += 1
+        else:
+            position += 2 if marker in _ALONE else 2 + int.from_bytes(data[position + 2 : position + 4])
+    raise BadImageError("a damaged JPEG: its header is missing")
+
+
+@cache
+def _say_once() -> None:
+    _log.warning("JPEG is lossy: its blocks and blurred edges are learnt, too. Give the original files where there are any")

@@ -1,0 +1,56 @@
+"""Reads an image file of any format."""
+
+import importlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from components.images.formats import JPEG, PNG, TIFF, VendorFormat, format_of, vendor_format, why_unreadable
+from components.images.image import BadImageError, Image
+from components.images.jpeg import read_jpeg
+from components.images.png import check_sides, read_png
+from components.images.tiff import MAX_SIDE_PX, read_tiff
+
+_READERS = {PNG: read_png, JPEG: read_jpeg, TIFF: read_tiff}
+
+
+def read_image(data: bytes) -> Image:
+    """Reads an image file by what it holds, whatever its name says.
+
+    Raises:
+        BadImageError: If it is of no format that is read here, is larger than its format may be, or is damaged.
+    """
+    if reason := why_unreadable(data):
+        raise BadImageError(reason)
+    vendor = vendor_format(data)
+    return _read_vendor_format(data, vendor) if vendor else _READERS[format_of(data)](data)
+
+
+def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
+    """Reads a file through bioio, which the user has installed with the reader of the format. Readers want a file."""
+    reader = importlib.import_module(vendor.module).Reader
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"image{vendor.suffix}"
+            path.write_bytes(data)
+            image = reader(path)
+            if len(image.scenes) > 1:
+                raise BadImageError(f"a {vendor.name} file of {len(image.scenes)} images: save each as a file of its own")
+            sizes = dict(zip(image.dims.order, image.dims.shape, strict=True))
+            check_sides(sizes["X"], sizes["Y"], MAX_SIDE_PX)
+            pixels = np.asarray(image.get_image_data("CTZYX"))
+            names = tuple(map(str, image.channel_names or [""] * len(pixels)))
+            size_um = image.physical_pixel_sizes.X
+    except BadImageError:
+        raise
+    except Exception as error:  # each reader has errors of its own
+        raise BadImageError(f"a damaged {vendor.name} file: {type(error).__name__}") from error
+    planes = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
+    return Image(
+        f"{8 * pixels.dtype.itemsize}-bit {vendor.name}",
+        names,
+        planes.shape[1],
+        lambda channel, number: planes[channel, number],
+        size_um,
+    )
