@@ -103,7 +103,7 @@ def test_a_failed_scheduled_run_is_told_once(server: KfpServer, webhook: Webhook
     assert tell() == 0
 
 
-@pytest.mark.parametrize("root", ["local_root", pytest.param("gcs_root", marks=pytest.mark.gcs)])
+@pytest.mark.parametrize("root", ["local_root", pytest.param("gcs_root", marks=pytest.mark.object_store)])
 def test_a_new_champion_is_told_once(root: str, request: pytest.FixtureRequest, webhook: Webhook, tell: Tell) -> None:
     place = request.getfixturevalue(root)
     assert tell(place) == 0
