@@ -75,7 +75,7 @@ class TestPage:
         predicted = _rows(done / "predictions.csv")
         assert list(predicted[0]) == ["Id", "Decisions", *_CLASSES]
         labelled = _rows(done / "my_images" / "train.csv")
-        assert [row["Id"] for row in predicted] == [row["Id"].replace("/", "_") for row in labelled]
+        assert [row["Id"] for row in predicted] == [row["Id"] for row in labelled]
         assert {name for row in predicted for name in row["Decisions"].split("; ")} <= {"", *_CLASSES}
         submitted = _rows(done / "predictions.submission.csv")
         assert {word for row in submitted for word in row["Predicted"].split()} <= {"0", "1", "2"}
@@ -93,5 +93,5 @@ class TestPage:
 def test_every_parameter_that_the_page_names_exists() -> None:
     (run,) = (commands for commands in _COMMANDS if "pipeline run" in commands)
     named = set(re.findall(r"[ \"]([a-z_]+)=", run))
-    assert {"source", "classes", "file_pattern", "filters"} <= named
+    assert {"source", "file_pattern", "filters"} <= named
     assert named <= load_parameters().keys()

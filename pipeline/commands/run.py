@@ -28,7 +28,7 @@ def run(
     """Runs the pipeline on this machine, with no cluster and no Docker.
 
     The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
-    kaggle:<competition>, dir:<folder or gs://...> with train.csv and images, or synthetic:<number of samples>[@<series>].
+    kaggle:<competition>, dir:<folder or gs://...> with images and labels, or synthetic:<number of samples>[@<series>].
 
     What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
     data it says so in a minute. Each run writes a page, run.html, with all that it did.

@@ -26,8 +26,8 @@ def _with_volume(folder: Path, *without: str) -> Path:
 
 
 def test_folders_of_a_volume_that_every_pod_mounts_are_taken(tmp_path: Path) -> None:
-    given = read_arguments(MOUNTED, _with_volume(tmp_path))
-    assert given == dict(argument.split("=") for argument in MOUNTED)
+    for words in (MOUNTED, [*MOUNTED, "labels=/mnt/data/scores.xlsx"], [*MOUNTED, "labels=scores.xlsx"]):
+        assert read_arguments(words, _with_volume(tmp_path)) == dict(argument.split("=") for argument in words)
 
 
 def test_a_folder_on_no_volume_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from components.convert.settings import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
+from components.ingest.sources.label_table import LabelTable
 from tests.components.tf_examples import parse_example
 
 MakeFolder = Callable[..., Path]
@@ -156,6 +157,31 @@ def test_the_data_report_shows_counts_samples_and_what_was_left_out(converted: C
     assert "the blue filter is missing" in page
     assert "Rods &amp; rings" in page
     assert converted.raw.licence in page
+
+
+def test_groups_of_the_table_and_near_duplicates_stay_in_one_split(tmp_path: Path, make_folder: MakeFolder) -> None:
+    plates = {f"s{k:02d}": f"P{k // 4}" for k in range(24)} | {"s24": "", "s25": ""}
+    cells = make_folder(tmp_path / "cells", dict.fromkeys(plates, "0"))
+    (cells / "train" / "s01_blue.png").unlink()  # a bad one between two others of its plate
+    for name in FILTERS:  # one that a plate and a sample of none share
+        (cells / "train" / f"s24_{name}.png").write_bytes((cells / "train" / f"s09_{name}.png").read_bytes())
+    rows = "".join(f"{name},0,{plate},note {name}\n" for name, plate in plates.items())
+    (cells / "train.csv").write_text(f"Id,Target,Plate,Note\n{rows}")
+    source = Folder(str(cells), CLASS_NAMES, table=LabelTable(group_column="Plate"))
+    raw = ingest_images(source, "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    examples = convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.1, "local", "")
+    sides, groups = read_column(examples, "split"), read_column(examples, "group")
+    for plate in set(plates.values()) - {""}:
+        members = [name for name in sides if plates[name] == plate]
+        assert len({sides[name] for name in members}) == len({groups[name] for name in members}) == 1
+    assert (groups["s24"], sides["s24"]) == (groups["s08"], sides["s08"])
+    assert groups["s25"] == "s25"
+    assert len(set(groups.values())) == 7
+    assert read_column(examples, "column:Note") == {name: f"note {name}" for name in sides}
+    page = storage.read_bytes(examples.file_uri(DATA_REPORT)).decode()
+    assert "23 images are in 6 groups of the table (group_column), each within one split." in page
+    with pytest.raises(ValueError, match="split=random keeps no groups together: give split=grouped"):
+        convert_images(raw, str(tmp_path / "data"), replace(_SETTINGS, split="random"), 0.1, "local", "")
 
 
 def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Path, make_folder: MakeFolder) -> None:

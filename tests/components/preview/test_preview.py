@@ -15,6 +15,7 @@ from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.preview import preview
+from components.serving.predict.folder import find_images
 
 
 def _num_tiles(page: bytes) -> tuple[int, int]:
@@ -90,9 +91,20 @@ def test_what_a_run_would_leave_out_is_said_as_the_run_says_it(damaged: Path, tm
         "A run would leave out 10 of 11 samples (all rows, and the images of 8 samples, were looked at):",
         *expected,
         "A run stops where more of all samples are left out than max_bad_fraction allows.",
-        "Rows of train.csv without any image, which are left out, too: 1.",
+        "Rows without any image, which are left out, too: 1.",
         "The images that are shown allow image_size_px=128 at most.",
     ]
+
+
+def test_preview_ingest_and_predict_take_the_same_ids(tmp_path: Path, make_folder: MakeFolder) -> None:
+    ids = ["M\u00fcller 6", "well A1 (2)", "plain"]
+    folder = make_folder(tmp_path / "cells", dict.fromkeys(ids, "0"), filters=FILTERS[:3])
+    source = Folder(str(folder), CLASS_NAMES)
+    assert preview(source, CLASS_NAMES, by_class=False).findings[0].startswith("A run would leave out 0 of 3 samples")
+    raw = ingest_images(source, "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+    predicted = find_images(str(folder), ["red"])
+    assert [(sample.sample_id, sample.reason) for sample in read_index(raw.index_uri)] == [(one, "") for one in sorted(ids)]
+    assert [(sample.sample_id, sample.problem) for sample in predicted] == [(one, "") for one in sorted(ids)]
 
 
 def test_a_long_list_ends_with_how_many_more_there_are(tmp_path: Path, make_folder: MakeFolder) -> None:

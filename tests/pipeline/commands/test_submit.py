@@ -59,6 +59,7 @@ def test_waiting_shows_the_steps_and_fails_with_the_run(server: KfpServer, ask: 
         (("source=dir:images", *PLACES[1:]), "source: expected gs://..., as each step runs in a pod of its own"),
         ((*PLACES, "weights=my.h5"), "weights: expected gs://"),
         (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
+        (("source=dir:gs://bucket/images", *PLACES[1:], "labels=/my.xlsx"), "labels: expected gs://"),
         ((*PLACES, "--registry", "https://x"), "registry: expected a host and a path"),
         ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
         (

@@ -86,7 +86,10 @@ def test_weights_that_the_pod_downloads_cannot_be_seen_from_here(make_submission
         assert check_weights(make_submission(f"weights={weights}")) == f"weights={weights}: nothing is downloaded for it"
 
 
-@pytest.mark.parametrize(("file", "step"), [("weights=/data/start.h5", "train"), ("classes=/data/classes.csv", "ingest")])
+@pytest.mark.parametrize(
+    ("file", "step"),
+    [("weights=/data/start.h5", "train"), ("classes=/data/classes.csv", "ingest"), ("labels=/data/train.xlsx", "ingest")],
+)
 def test_a_file_that_the_step_would_not_see_fails(make_submission: MakeSubmission, file: str, step: str) -> None:
     places = "data_root=gs://cells/x", "serving_root=gs://cells/x"
     with pytest.raises(FailedError, match=f"{file} is a path, .* mounts no shared volume there in {step}: each pod"):
@@ -94,6 +97,15 @@ def test_a_file_that_the_step_would_not_see_fails(make_submission: MakeSubmissio
     pods = {step: {"pvcMount": [{"constant": "cells", "mountPath": "/data"}]}}
     with pytest.raises(CouldNotLookError, match="are not given"):
         check_places(make_submission(file, "weights=imagenet" if step == "ingest" else "classes=", pods=pods), LONG_S)
+
+
+def test_a_folder_is_measured_as_its_table_is_laid_out(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("Field,Found\na,1\n")
+    (tmp_path / "a_green.png").write_bytes(b"png")
+    layout = {"labels": "scores.csv", "id_column": "Field", "label_column": "Found"}
+    assert measure_source(f"dir:{tmp_path}", **layout) == SourceSize(1, 3)
+    with pytest.raises(FailedError, match=r"There is scores\.csv: if it has the labels, give labels=scores\.csv"):
+        measure_source(f"dir:{tmp_path}")
 
 
 def test_what_is_not_given_is_not_looked_at(make_submission: MakeSubmission) -> None:

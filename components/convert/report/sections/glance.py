@@ -64,10 +64,9 @@ def _table_groups(data: ReportData) -> str:
         return ""
     sides = {sample.sample_id: sample.split for sample in data.samples}
     num_torn = len(torn_groups(data.table_groups, sides))
-    return (
-        f"{len(data.table_groups):,} images are in {count_of(len(set(data.table_groups.values())), 'group')} of the table "
-        f"(group_column), each within one split{f'; {num_torn:,} grew together over several splits' if num_torn else ''}."
-    )
+    torn = f"of which {num_torn:,} span several splits: a later batch linked them" if num_torn else "each within one split"
+    num_groups = len(set(data.table_groups.values()))
+    return f"{len(data.table_groups):,} images are in {count_of(num_groups, 'group')} of the table (group_column), {torn}."
 
 
 def _left_out(data: ReportData) -> str:

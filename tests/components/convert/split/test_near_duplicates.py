@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from components.convert.split.near_duplicates import (
     MAX_DISTANCE_BITS,
     group_samples,
+    link_groups,
     link_near_duplicates,
     torn_groups,
 )
@@ -64,6 +65,21 @@ def test_links_do_not_depend_on_the_order(hashes: dict[str, bytes], order: rando
     shuffled = list(hashes)
     order.shuffle(shuffled)
     assert link_near_duplicates({name: hashes[name] for name in shuffled}, batches) == link_near_duplicates(hashes, batches)
+
+
+@given(
+    table=st.dictionaries(
+        st.text("abcdef", min_size=1, max_size=3), st.tuples(st.sampled_from(["", "P1", "P2"]), st.integers(0, 2))
+    )
+)
+def test_links_connect_the_groups_of_the_table_after_every_batch(table: dict[str, tuple[str, int]]) -> None:
+    batches = {name: batch for name, (_, batch) in table.items()}
+    links = link_groups({name: group for name, (group, _) in table.items()}, batches)
+    for last in range(3):
+        so_far = {name: group for name, (group, batch) in table.items() if batch <= last}
+        expected = {frozenset(name for name in so_far if so_far[name] == group) for group in so_far.values() if group}
+        alone = {frozenset([name]) for name, group in so_far.items() if not group}
+        assert _as_sets(group_samples(so_far, links)) == expected | alone
 
 
 @pytest.mark.parametrize(("num_bits", "num_groups"), [(MAX_DISTANCE_BITS, 1), (MAX_DISTANCE_BITS + 1, 2)])

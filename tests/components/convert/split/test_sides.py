@@ -244,7 +244,7 @@ def test_too_few_samples_for_a_side_are_refused_by_its_name(method: str) -> None
 def test_too_few_groups_for_a_side_are_refused_with_their_number() -> None:
     labels = {f"s{number}": (0,) for number in range(50)}
     links = [(f"s{number}", f"s{number + 2}") for number in range(48)]
-    with pytest.raises(ValueError, match=r"50 samples in 2 groups of near-duplicates: too few .* to (validation|test)"):
+    with pytest.raises(ValueError, match=r"50 samples in 2 groups that stay together: too few .* to (validation|test)"):
         split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
 
 

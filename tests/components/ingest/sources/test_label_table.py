@@ -6,7 +6,7 @@ import pytest
 
 from components.artifacts.image_names import ImageNames
 from components.artifacts.labels import CLASS_NAMES
-from components.ingest.sources.label_table import read_labels
+from components.ingest.sources.label_table import LabelTable, read_labels
 from components.ingest.sources.source import Listed
 from tests.components.ingest.workbooks import make_workbook
 
@@ -21,7 +21,7 @@ def read_text() -> ReadText:
 
 
 def _read(text: str, **options: Any) -> list[Listed]:
-    return read_labels(text.encode(), "cells/train.csv", _CLASSES, **options)
+    return read_labels(text.encode(), "cells/train.csv", _CLASSES, LabelTable(**options))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,8 @@ def test_a_column_of_0_and_1_for_each_class_says_the_labels() -> None:
         ("Id,Plate", "a column of labels, called target, targets, label", "the columns Id, Plate. If .* give label_column"),
         (
             "Id,nucleus,membrane",
-            "a column of labels, called target, targets, label, labels, class or classes, or one of 0 and 1 for each class (there is none for cytoplasm)",
+            "a column of labels, called target, targets, label, labels, class or classes, or one of 0 and 1 for each class "
+            "(there is none for cytoplasm)",
             "the columns Id, nucleus, mem",
         ),
         ("", "a column of ids", "an empty file"),

@@ -32,6 +32,18 @@ def test_in_the_competitions_layout_the_test_set_comes_before_the_training_set(
     assert _ids(cells) == ["beside"]
 
 
+def test_ids_are_shown_as_given_and_those_of_no_run_have_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "plate 1").mkdir()
+    for name in ("plate 1/A01 (2)", "Mu\u0308ller", "a\\b", "c\u200b"):
+        (tmp_path / f"{name}_red.png").write_bytes(b"")
+    assert {sample.sample_id: sample.problem for sample in find_images(str(tmp_path), ["red"])} == {
+        "Müller": "",
+        "a\\b": "its id has a backslash: expected '/' between folders",
+        "c\u200b": "its id has the character U+200B (ZERO WIDTH SPACE), which cannot be seen: remove it",
+        "plate 1/A01 (2)": "",
+    }
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match=rf"{folder}: expected images such as <Id>_green.png. There are none"):

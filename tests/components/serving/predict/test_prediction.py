@@ -88,7 +88,7 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
         "s97": "the blue filter is no file, but a folder, or a link that leads to none",
         "s98": "the blue filter is no file, but a folder, or a link that leads to none",
         "s99": "the blue filter is no file, but a folder, or a link that leads to none",
-        "caf\\udce9": "its file name is not in UTF-8: rename it",
+        "caf\\udce9": "its id is not in UTF-8: rename the file",
     }
     assert (predicted.num_good, predicted.num_bad) == (65, 11)
     good = {row["Id"] for row in _rows(tmp_path / "p.csv")}
