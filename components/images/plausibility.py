@@ -60,7 +60,5 @@ def check_distinct_files(files: Mapping[str, ImageFile]) -> None:
         BadImageError: If two filters have the same content.
     """
     for one, other in combinations(files, 2):
-        if files[one].name == files[other].name:  # one file holds all channels
-            continue
         if (files[one].num_bytes, files[one].crc32c) == (files[other].num_bytes, files[other].crc32c):
             raise BadImageError(f"the {one} and {other} filters show the same image")

@@ -142,7 +142,7 @@ def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | None:
-    """Decodes one filter as convert does, or else shows the brightest channel over its own range; None of what is no image."""
+    """Decodes one filter as convert does, or else shows the brightest channel, up to its own maximum; None of no image."""
     try:
         image = read_image(data)
         with contextlib.suppress(BadImageError):
@@ -153,4 +153,5 @@ def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | 
     brightest = functools.reduce(np.maximum, planes)
     if brightest.dtype == np.uint8:
         return brightest
-    return np.asarray(cv2.normalize(np.nan_to_num(brightest.astype(np.float32)), None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+    levels = np.nan_to_num(brightest.astype(np.float64)).clip(0)
+    return np.asarray(levels * (255 / max(levels.max(), 1e-9))).astype(np.uint8)

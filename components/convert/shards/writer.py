@@ -73,7 +73,8 @@ def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) 
     described = ConvertedSample(sample_id=sample.sample_id, split=task.split, shard=task.name, labels=sample.labels)
     try:
         images = decode_filters(files, task.filters, task.reading)
-        check_distinct_files(sample.files)
+        if not task.reading.channels:
+            check_distinct_files(sample.files)
         pixels = stack_filters(images, task.image_size_px)
     except BadImageError as error:
         return replace(described, reason=str(error)), None

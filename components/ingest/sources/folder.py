@@ -94,8 +94,11 @@ class Folder:
             how = f"file_pattern is {self.image_names.pattern}, and filters is {self.image_names.filters or 'not given'}"
         if any(".zarr/" in name for name in others):
             how = "OME-Zarr is not read: convert it to OME-TIFF"
-        elif suffixes := [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]:
-            how = f"{how}; for files that end in {suffixes[0]}, so does file_pattern"
+        else:
+            own = PurePosixPath(self.image_names.pattern).suffix
+            present = [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]
+            if present and own.lower() not in present:
+                how += f". Files such as these need file_pattern={self.image_names.pattern.removesuffix(own)}{present[0]}"
         return (
             f"{self.uri}: no image here has a name as expected, such as {self.image_names.example()}. "
             f"Received: {found}. {how}: see docs/own-data.md"

@@ -28,8 +28,8 @@ from components.storage.read_ahead import read_ahead, start_readers
 _BATCH_SIZE = 32
 # Large images come in smaller batches, so that memory stays within bounds.
 _BATCH_BYTES = 16 << 20
-# What two of the largest planes of 16 bits take without any compression.
-_MAX_FILE_BYTES = 4 * MAX_SIDE_PX**2
+# What two of the largest planes of 16 bits take without any compression: no memory is taken for more.
+_MAX_SAMPLE_BYTES = 4 * MAX_SIDE_PX**2
 # As many batches are waiting for the model, beside those that are being decoded.
 _WAITING_BATCHES = 2
 
@@ -128,9 +128,8 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
     if sample.problem:
         return BadImageError(sample.problem)
-    num_files = len(set(sample.uris.values()))
-    if sample.num_bytes > num_files * _MAX_FILE_BYTES:
-        return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_FILE_BYTES >> 20} MB a file")
+    if sample.num_bytes > _MAX_SAMPLE_BYTES:
+        return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_SAMPLE_BYTES >> 20} MB a sample")
     try:
         return read_each_once(sample.uris, storage.read_bytes)
     except (FileNotFoundError, PermissionError) as error:

@@ -1,6 +1,6 @@
 import pytest
 
-from components.artifacts.image_names import COMPETITION_NAMES, ImageNames, check_pattern, parse_filters
+from components.artifacts.image_names import ALL_CHANNELS, COMPETITION_NAMES, ImageNames, check_pattern, parse_filters
 
 _OWN = "red=tubulin,green=antibody,blue=DAPI"
 
@@ -18,6 +18,8 @@ _OWN = "red=tubulin,green=antibody,blue=DAPI"
         ("{id}_{filter}_*.png", _OWN, "A01_DAPI_20240103.png", ("A01", "blue")),
         ("{id}_{filter}.png", "red=er,green=my_er,blue=x", "a_my_er.png", ("a", "green")),
         ("{id}_{filter}.png", "", "Mu\u0308ller (6)_red.png", ("Müller (6)", "red")),
+        ("{id}.ome.tif", "", "p1/A01.OME.TIF", ("p1/A01", ALL_CHANNELS)),
+        ("{id}/*.jpg", "red=0,green=1,blue=2", "A01/composite.jpg", ("A01", ALL_CHANNELS)),
         ("{id}.{filter}.png", "red=a+b,green=(c),blue=d", "s.(c).png", ("s", "green")),
     ],
 )
@@ -30,6 +32,17 @@ def test_a_path_names_its_sample_and_its_filter(pattern: str, filters: str, path
 )
 def test_other_files_and_hidden_ones_are_none(path: str) -> None:
     assert COMPETITION_NAMES.parse(path) is None
+
+
+def test_channels_are_named_where_a_file_holds_all() -> None:
+    assert ImageNames("{id}_{filter}.tif", _OWN).channels == {}
+    assert ImageNames("{id}.tif", _OWN).channels == {"red": "tubulin", "green": "antibody", "blue": "DAPI"}
+    assert ImageNames("{id}.tif").channels == {"red": "red", "green": "green", "blue": "blue", "yellow": "yellow"}
+
+
+def test_two_files_that_hold_all_channels_of_one_sample_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^Two files are sample a: a\.tif and a\.TIF\. Rename"):
+        ImageNames("{id}.tif").by_sample(["a.tif", "a.TIF"])
 
 
 def test_yellow_is_unknown_where_it_was_left_out() -> None:
@@ -57,10 +70,10 @@ def test_an_example_is_a_name_that_is_understood() -> None:
     "pattern",
     [
         "",
-        "{id}.png",
         "{filter}.png",
         "{id}_{id}_{filter}.png",
-        "{id}_{filter}.tif",
+        "{id}_{filter}.gif",
+        "{id}_{filter}_{filter}.png",
         "/{id}_{filter}.png",
         "../{id}_{filter}.png",
     ],
@@ -92,3 +105,7 @@ def test_stains_may_be_given_in_any_order_and_with_spaces() -> None:
         ("green", "GFP"),
         ("blue", "DAPI"),
     ]
+
+
+def test_a_name_with_a_comma_is_quoted_with_its_stain() -> None:
+    assert parse_filters('"red=Alexa 568, far", green=2,blue=DAPI') == {"red": "Alexa 568, far", "green": "2", "blue": "DAPI"}

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from components import storage
-from components.artifacts.index import Sample, read_index
+from components.artifacts.image_names import ImageNames
+from components.artifacts.index import ImageFile, Sample, read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import RawImages
 from components.ingest.raw import ingest_images, newest_version
@@ -20,6 +21,8 @@ from components.ingest.sources.folder import Folder
 from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import SourceImage
 from components.ingest.sources.synthetic import Synthetic
+
+from tests.components.images.tiffs import make_ome_tiffs
 
 MakeFolder = Callable[..., Path]
 MakePng = Callable[[np.ndarray], bytes]
@@ -65,6 +68,29 @@ class TestIngest:
         assert version.num_bytes == sum(path.stat().st_size for path in (folder / "train").iterdir())
         assert version.source == f"dir:{folder}"
         assert version.class_names == list(CLASS_NAMES)
+
+    def test_stores_a_file_that_holds_all_channels_once_and_names_it_for_each_filter(self, tmp_path: Path) -> None:
+        folder = make_ome_tiffs(tmp_path / "cells", {"a": "0", "b": "1"})
+        (folder / "b.ome.tif").write_bytes(b"GIF89a, really")
+        source = Folder(str(folder), CLASS_NAMES, image_names=ImageNames("{id}.ome.tif", "red=Tub,green=2,blue=DAPI"))
+        version = ingest_images(source, "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
+        data = (folder / "a.ome.tif").read_bytes()
+        good, bad = read_index(version.index_uri)
+        assert good.files == dict.fromkeys(FILTERS[:3], ImageFile("a.tif", len(data), storage.crc32c(data)))
+        assert bad.reason == "the red filter is a GIF file: expected PNG, TIFF, OME-TIFF or JPEG"
+        assert _stored(Path(version.images_uri)).keys() == {"a.tif"}
+        assert version.channels == {"red": "Tub", "green": "2", "blue": "DAPI"}
+        assert (version.num_bytes, version.num_incomplete) == (len(data), 0)
+
+    def test_of_the_same_files_with_other_channels_is_another_version(self, tmp_path: Path) -> None:
+        folder = make_ome_tiffs(tmp_path / "cells", {"a": "0"})
+        names = [ImageNames("{id}.ome.tif", f"red={red},green=2,blue=DAPI") for red in ("Tub", "3")]
+        versions = [
+            ingest_images(Folder(str(folder), CLASS_NAMES, image_names=each), "dir:cells", str(tmp_path / "data"), ["x"])
+            for each in names
+        ]
+        assert versions[0].fingerprint != versions[1].fingerprint
+        assert len(_stored(Path(versions[0].images_uri))) == 1
 
     def test_counts_what_is_not_flawless(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "2", "d": "99", "e": "3"})

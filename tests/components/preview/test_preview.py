@@ -2,11 +2,13 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
 from components import storage
+from components.artifacts.image_names import ImageNames
 from components.artifacts.index import read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.convert.shards.tasks import plan_shards
@@ -15,6 +17,7 @@ from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.preview import preview
+from tests.components.images.tiffs import make_ome_tiffs
 from components.serving.predict.folder import find_images
 
 
@@ -55,7 +58,7 @@ def damaged(tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels, ma
     (images / "f_green.png").write_bytes(make_png(np.dstack([make_pixels(seed) for seed in range(3)])))
     (images / "g_red.png").unlink()
     (images / "h_yellow.png").write_bytes((images / "h_green.png").read_bytes())
-    (images / "i_yellow.png").write_bytes(b"II*\0")
+    (images / "i_yellow.png").write_bytes(b"GIF8")
     with (folder / "train.csv").open("a") as file:
         file.write("j,1\nk,99\nnowhere,0\n")
     return folder
@@ -120,3 +123,54 @@ def test_where_no_image_can_be_used_the_files_are_named(tmp_path: Path, make_fol
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"No sample can[\s\S]*a: train/a_green\.png: the green filter is an empty file"):
         preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False)
+
+
+class TestFormats:
+    def test_channels_of_one_file_are_shown_with_what_the_command_line_names(self, tmp_path: Path) -> None:
+        folder = make_ome_tiffs(tmp_path / "cells", {"a": "0", "b": "1"}, num_planes=2)
+        names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
+        source = Folder(str(folder), CLASS_NAMES, image_names=names)
+        with pytest.raises(ValueError, match=r"a: a\.ome\.tif: the red filter is a stack of 2 planes: give projection=max"):
+            preview(source, CLASS_NAMES, by_class=False)
+        with pytest.raises(ValueError, match=r"a: a\.ome\.tif: the red filter is 16-bit, .* such as intensity_range=0:4095\n"):
+            preview(source, CLASS_NAMES, by_class=False, projection="max")
+        found = preview(source, CLASS_NAMES, by_class=False, intensity_range="0:4095", projection="max")
+        assert _num_tiles(found.page) == (2, 1)
+        assert found.findings[0].startswith("A run would leave out 0 of 2 samples")
+
+    @pytest.mark.parametrize(("level", "reason"), [(0, "all black"), (255, "saturated")])
+    def test_samples_without_any_content_are_called_so(
+        self, tmp_path: Path, make_folder: MakeFolder, make_png: MakePng, level: int, reason: str
+    ) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+        for path in (folder / "train").glob("a_*.png"):
+            path.write_bytes(make_png(np.full((128, 128), level, np.uint8)))
+        findings = preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False).findings
+        assert findings[1].startswith(f"  a: train/a_red.png: the red filter is {reason}: ")
+
+    def test_other_kinds_of_png_and_jpeg_are_shown(
+        self, tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels
+    ) -> None:
+        folder = make_folder(tmp_path / "cells", dict.fromkeys("abcd", "0"))
+        opaque = np.full((128, 128), 255, np.uint8)
+        for position, name in enumerate(FILTERS):
+            grey = make_pixels(50 + position)
+            contents = {
+                "a": imagecodecs.png_encode(np.dstack([grey, grey, grey, opaque])),
+                "b": imagecodecs.png_encode(np.dstack([grey, opaque])),
+                "c": imagecodecs.jpeg8_encode(grey),
+            }
+            for sample_id, data in contents.items():
+                (folder / "train" / f"{sample_id}_{name}.png").write_bytes(data)
+        assert _num_tiles(preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False).page) == (4, 1)
+
+    def test_data_that_fills_a_corner_of_the_range_is_stretched_by_a_range(
+        self, tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels, make_png: MakePng
+    ) -> None:
+        folder = make_folder(tmp_path / "cells", {"a": "0"})
+        for position, name in enumerate(FILTERS):
+            (folder / "train" / f"a_{name}.png").write_bytes(make_png(make_pixels(position) // 32))
+        source = Folder(str(folder), CLASS_NAMES)
+        with pytest.raises(ValueError, match="a: train/a_red.png: the red filter is all black"):
+            preview(source, CLASS_NAMES, by_class=False)
+        assert _num_tiles(preview(source, CLASS_NAMES, by_class=False, intensity_range="0:8").page) == (1, 1)

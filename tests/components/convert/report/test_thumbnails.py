@@ -9,6 +9,8 @@ from PIL import Image
 
 from components.convert.report.data import ReportSample
 from components.convert.report.thumbnails import THUMBNAIL_PX, plan_thumbnails, thumbnail
+from components.images.decode import Reading
+from tests.components.images.tiffs import make_tiff
 
 MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
@@ -85,13 +87,19 @@ class TestThumbnail:
         assert shown.shape == (THUMBNAIL_PX, THUMBNAIL_PX, 3)
         np.testing.assert_allclose(shown, np.broadcast_to([40, 120, 200], shown.shape), atol=3)
 
-    @pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG"), ("I;16", "PNG")])
-    def test_shows_what_convert_refuses(self, mode: str, kind: str) -> None:
+    @pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG")])
+    def test_shows_files_of_any_kind(self, mode: str, kind: str) -> None:
         grey = np.full((64, 64), 120, np.uint8)
-        image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
         file = io.BytesIO()
-        image.save(file, kind)
+        Image.fromarray(grey).convert(mode).save(file, kind)
         np.testing.assert_allclose(_shown(thumbnail({"green": file.getvalue()}, 32))[16, 16], [0, 120, 0], atol=4)
+
+    def test_shows_deep_files_by_the_range_or_without_one_up_to_their_maximum(self) -> None:
+        grey = np.full((64, 64), 1200, np.uint16)
+        grey[:32] = 2400
+        data = make_tiff(grey)
+        for reading, level in ((Reading(intensity_range="0:2550"), 120), (Reading(), 127)):
+            np.testing.assert_allclose(_shown(thumbnail({"green": data}, 32, reading))[24, 16], [0, level, 0], atol=4)
 
     def test_leaves_black_what_cannot_be_decoded(self, make_pixels: MakePixels, make_png: MakePng) -> None:
         data = make_png(make_pixels())

@@ -96,7 +96,7 @@ def test_leaves_bad_samples_out_with_their_reason(
     part = read_part(task.part_uri)
     reasons = {sample.sample_id: sample.reason for sample in part.samples}
     assert reasons.pop("truncated").startswith("the red filter is a ")
-    assert reasons.pop("deep").startswith("the red filter is a 16-bit greyscale PNG")
+    assert reasons.pop("deep").startswith("the red filter is 16-bit, with grey levels from 0 to 255: give intensity_range=")
     assert reasons.pop("black").startswith("the red filter is all black")
     assert reasons == {
         "s000": "",

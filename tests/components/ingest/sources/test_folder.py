@@ -1,6 +1,7 @@
 import os
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -183,8 +184,10 @@ class TestOwnNames:
             Folder(str(folder), ["nucleus"])
         for path in (folder / "plate1").iterdir():
             path.rename(path.with_suffix(".tif"))
-        with pytest.raises(ValueError, match=r"file_pattern is \{id\}-.*TIFF files must be converted to PNG first"):
+        with pytest.raises(ValueError, match=r"Files such as these need file_pattern=\{id\}-\{filter\}\.tif: see"):
             Folder(str(folder), ["nucleus"], image_names=self.NAMES)
+        names = replace(self.NAMES, pattern="{id}-{filter}.tif")
+        assert len(Folder(str(folder), ["nucleus"], image_names=names).listed()) == 2
 
     def test_ids_that_do_not_fit_are_refused_with_both(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells", "A01,nucleus\n")

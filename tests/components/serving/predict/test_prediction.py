@@ -2,16 +2,19 @@ import csv
 import shutil
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components import storage
-from components.artifacts.manifest import MODEL_MANIFEST
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion, crown
 from components.serving.predict.prediction import find_version, predict
 from components.serving.versions import DONE_MARK
+from tests.components.images.tiffs import make_levels, make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
 
 
@@ -57,6 +60,37 @@ def test_every_sample_gets_what_the_served_model_says_of_its_files(version_dir: 
     ]
 
 
+def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(version_dir, model)
+    trained = TrainedModel.read(str(model / MODEL_MANIFEST))
+    read = {"intensity_range": "0:4095", "projection": "max"}
+    (model / MODEL_MANIFEST).write_bytes(trained.model_copy(update=read).to_json())
+    stacks = make_ome_tiffs(tmp_path / "stacks", dict.fromkeys("abc", "0"), num_planes=3, side_px=40)
+    names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
+    _assert_alike(model, stacks, names, tmp_path)
+    (model / MODEL_MANIFEST).write_bytes(trained.to_json())
+    _assert_alike(model, stacks, names, tmp_path, **read)
+
+
+def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
+    """That predictions are those of 8-bit PNG files of the same pixels."""
+    pngs = tmp_path / "pngs"
+    pngs.mkdir(exist_ok=True)
+    for number, sample_id in enumerate("abc"):
+        scaled = np.floor(make_levels(number, 3, 40).max(axis=1) * 255 / 4095 + 0.5).astype(np.uint8)
+        for name, plane in zip(FILTERS, (1, 2, 0), strict=True):
+            (pngs / f"{sample_id}_{name}.png").write_bytes(imagecodecs.png_encode(scaled[plane]))
+    found = []
+    for folder, image_names, options in ((stacks, names, read), (pngs, COMPETITION_NAMES, {"intensity_range": "0:255"})):
+        out = tmp_path / "out" / "p.csv"
+        assert predict(str(model), str(folder), str(out), image_names, **options).num_bad == 0
+        found.append(_rows(out))
+        shutil.rmtree(out.parent)
+    for one, other in zip(*found, strict=True):
+        assert one == other, one["Id"]
+
+
 def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     cells = tmp_path / "cells"
     shutil.copytree(cells_dir / "train", cells)
@@ -80,9 +114,9 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
-        "s03": "the red filter is a JPEG file: export it as an 8-bit greyscale PNG (docs/own-data.md has a command for that)",
+        "s03": "the red filter is a damaged JPEG: its header is missing",
         "s04": "the red filter is an empty file",
-        "s05": "4096 MB of images: expected at most 64 MB a filter",
+        "s05": "4096 MB of images: expected at most 1525 MB a sample",
         "s40": "the red and green filters show the same image",
         "s70": "the red filter is missing",
         "s97": "the blue filter is no file, but a folder, or a link that leads to none",

@@ -1,0 +1,37 @@
+"""The signature of the exported model that takes PNG files, against what convert makes of the same files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.images.decode import Reading, sample_pixels
+from components.train.export import ServedModel
+
+MakePixels = Callable[..., np.ndarray]
+_FILTERS = ("red", "green", "blue")
+_SIDE_PX = 75
+
+
+@pytest.mark.parametrize("side_px", [_SIDE_PX, 160])
+@pytest.mark.parametrize(
+    ("intensity_range", "factor", "dtype"), [("", 1, np.uint8), ("10:210", 1, np.uint8), ("100:4095", 16, np.uint16)]
+)
+def test_png_files_are_read_within_one_grey_level_of_training(
+    tmp_path: Path, make_pixels: MakePixels, side_px: int, intensity_range: str, factor: int, dtype: type[np.generic]
+) -> None:
+    inputs = keras.Input((_SIDE_PX, _SIDE_PX, 3))
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    served = ServedModel(network, _FILTERS, tmp_path, ["x", "y", "z"], 1, intensity_range)
+    files = {
+        name: imagecodecs.png_encode(make_pixels(seed, side_px).astype(dtype) * dtype(factor))
+        for seed, name in enumerate(_FILTERS)
+    }
+    expected = sample_pixels(files, _FILTERS, _SIDE_PX, Reading(intensity_range=intensity_range))
+    pixels = served._read_sample(tf.constant([files[name] for name in _FILTERS])).numpy()
+    assert np.abs(pixels - expected).max() <= 1
+    assert pixels.max() > 128
