@@ -56,4 +56,4 @@ def test_a_source_may_lie_in_an_object_store(remote_root: str, tmp_path: Path) -
     source = f"dir:{remote_root}/nothing"
     process = _run(tmp_path, f"source={source}", f"data_root={remote_root}/data")
     assert process.returncode == 1
-    assert f"ingest failed: FileNotFoundError: {remote_root}/nothing/train.csv: expected the label file" in process.stderr
+    assert f"ingest failed: FileNotFoundError: {remote_root}/nothing/train.csv: expected the table of labels" in process.stderr

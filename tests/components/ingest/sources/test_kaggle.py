@@ -148,8 +148,8 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("content", "told"),
         [
-            (b"id;target\na,0\n", r"line 1: expected the columns Id,Target\. Received: id;target$"),
-            (b"Id,Target\na,0\nb\xe9,1\n", r"line 3: expected text in UTF-8\. Received: byte 0xe9\."),
+            (b"id;found\na,0\n", r"line 1: expected a column of labels, .* Received: the columns id, found\."),
+            (b"Id,Target\na,0\nb\x81,1\n", r"line 3: expected text in UTF-8, .* Received: byte 0x81\."),
             (b'Id,Target\na,0\nb,"1\n', "line 3: not CSV"),
         ],
     )
@@ -187,7 +187,8 @@ class TestLabels:
             "gif": "the green filter is a GIF file: expected PNG, TIFF, OME-TIFF or JPEG",
             "good": "",
             "none": "the blue filter is an empty file",
-            "twice": "it has a row already, line 7 (train.csv, line 8)",
+            "twice": "it has a row already, line 7, which says otherwise. All classes of a sample stand in one row "
+            "(train.csv, line 8)",
         }
         assert samples["gif"].files.keys() == set(FILTERS) - {"green"}
         assert samples["twice"].files == {}
