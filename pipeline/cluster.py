@@ -41,12 +41,12 @@ def version_name(pipeline_yaml: str) -> str:
 
 def version_tags() -> dict[str, str]:
     """The tags of a pipeline version: the code's version, and its commit where this is a clone."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = ""
-    return {"code_version": __version__} | ({"commit": commit} if commit else {})
+    tags = {"code_version": __version__}
+    if (ROOT / ".git").exists():
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            tags["commit"] = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    return tags
 
 
 @dataclass

@@ -95,7 +95,7 @@ def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region
 
     Kubeflow Pipelines' own keys are mounted instead of those for S3 where the endpoint is its own store.
     """
-    settings = {f"{POD_PREFIX}AWS_ENDPOINT_URL": endpoint, f"{POD_PREFIX}AWS_REGION": region}
+    settings = {f"{POD_PREFIX}AWS_ENDPOINT_URL_S3": endpoint, f"{POD_PREFIX}AWS_REGION": region}
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"]["env"] = [{"name": name, "value": value} for name, value in settings.items() if value]
     keys = s3_keys_for(endpoint)

@@ -42,7 +42,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         root = root or (cluster.config_map("kfp-launcher", namespace) or {}).get("defaultPipelineRoot", "")
     except CouldNotLookError as error:
         reason = str(error)
-    if "://" in root:
+    if root.startswith(("gs://", "s3://")):  # KFP's own store, minio://, is seldom to be reached from outside
         try:
             # Argo names a workflow <pipeline>-<five characters>.
             folder = "/".join((root.rstrip("/"), workflow.rpartition("-")[0], run.run_id, step.name))

@@ -28,6 +28,7 @@ def load_environment(mounts: Path = MOUNTS) -> None:
         mounts: The folder of the mounted Secrets and ConfigMaps; it need not exist.
     """
     files = {_VARIABLES.get(path.name, path.name): path for path in sorted(mounts.glob("*/*")) if path.is_file()}
-    given = {name: path.read_text(encoding="utf-8").strip() for name, path in files.items()}
-    given |= {name.removeprefix(POD_PREFIX): value for name, value in os.environ.items() if name.startswith(POD_PREFIX)}
-    os.environ.update({name: value for name, value in given.items() if value and name.startswith(_NAMES)})
+    given = {name: path.read_text(encoding="utf-8").strip() for name, path in files.items() if name.startswith(_NAMES)}
+    pod = {name.removeprefix(POD_PREFIX): value for name, value in os.environ.items() if name.startswith(POD_PREFIX)}
+    given |= {name: value for name, value in pod.items() if name.startswith(_NAMES)}
+    os.environ.update({name: value for name, value in given.items() if value})

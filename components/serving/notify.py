@@ -10,11 +10,13 @@ import json
 import logging
 import os
 import re
+import secrets
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,10 @@ from components.serving.champion import find_champion
 WEBHOOK_VARIABLE = "WEBHOOK_URL"
 # The variable with the file of a service account's token, as KFP's own client reads it: for a Kubeflow of several users.
 TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
-_NUM_RUNS = 100
-# More than the events that the newest runs can make: of older ones nothing is told.
-_NUM_TOLD = 1000
+_PAGE_SIZE = 100
+# Nothing is told of runs that were created before that, nor kept of what was told about them.
+_KNOWN_FOR = datetime.timedelta(days=10)
+_NUM_TOLD = 10_000
 _TIMEOUT_S = 30.0
 _ATTEMPT = re.compile(r"executor\(\d+\)")
 _LOG = logging.getLogger("components.serving")
@@ -72,26 +75,47 @@ class Event:
 
 @dataclass(frozen=True)
 class Pipelines:
-    """Kubeflow Pipelines' API, at an address; the namespace is empty where there are not several users."""
+    """The scheduled runs of one pipeline on a Kubeflow Pipelines server.
+
+    Attributes:
+        host: The server's API.
+        namespace: The user's; empty where there are not several users.
+        pipeline: The pipeline's name. Runs of others are neither told of nor terminated.
+    """
 
     host: str
     namespace: str = ""
+    pipeline: str = "hpa-pipeline"
 
     def scheduled_runs(self) -> list[dict[str, Any]]:
-        """The newest runs that a schedule has started."""
-        runs: list[dict[str, Any]] = []
-        query = {"page_size": str(_NUM_RUNS), "sort_by": "created_at desc", "namespace": self.namespace, "page_token": ""}
-        while len(runs) < _NUM_RUNS:
-            page = json.loads(self._ask("GET", f"runs?{urllib.parse.urlencode(query)}"))
-            runs += page.get("runs", [])
-            query["page_token"] = page.get("next_page_token", "")
-            if not query["page_token"]:
+        """The runs of the last days that a schedule has started, the newest first."""
+        named = {"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": self.pipeline}]}
+        ids = {found["pipeline_id"] for found in self._list("pipelines", filter=json.dumps(named))}
+        since, runs = datetime.datetime.now(datetime.UTC) - _KNOWN_FOR, []
+        for run in self._list("runs", sort_by="created_at desc"):
+            if datetime.datetime.fromisoformat(run["created_at"]) < since:
                 break
-        return [run for run in runs if run.get("recurring_run_id")]
+            reference = run.get("pipeline_version_reference") or {}
+            # A schedule that was made from a file has no version of a pipeline.
+            spec = (run.get("pipeline_spec") or {}).get("pipeline_spec") or run.get("pipeline_spec") or {}
+            is_ours = reference.get("pipeline_id") in ids or spec.get("pipelineInfo", {}).get("name") == self.pipeline
+            if is_ours and run.get("recurring_run_id"):
+                runs.append(run)
+        return runs
 
     def terminate(self, run_id: str) -> None:
         """Ends a run."""
         self._ask("POST", f"runs/{run_id}:terminate")
+
+    def _list(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
+        token = ""
+        while True:
+            given = query | {"page_size": str(_PAGE_SIZE), "namespace": self.namespace, "page_token": token}
+            page = json.loads(self._ask("GET", f"{what}?{urllib.parse.urlencode(given)}"))
+            yield from page.get(what, [])
+            token = page.get("next_page_token", "")
+            if not token:
+                return
 
     def _ask(self, method: str, path: str) -> bytes:
         token = os.environ.get(TOKEN_VARIABLE)
@@ -136,15 +160,24 @@ def notify(
     else:
         told = tuple(event.id for event in events if event.is_past)
         generation = _write_state(state_uri, told, "")
-    new = [event for event in events if event.id not in told]
-    for event in new:
-        if event.ends:
-            pipelines.terminate(event.ends)
-        _send(webhook, "POST", {"Content-Type": "application/json"}, event.to_json(), "the webhook")
+    num_told, problems = 0, []
+    for event in events:
+        if event.id in told:
+            continue
+        try:
+            if event.ends:
+                pipelines.terminate(event.ends)
+            _send(webhook, "POST", {"Content-Type": "application/json"}, event.to_json(), "the webhook")
+        except OSError as error:  # the others are told all the same
+            problems.append(f"{event.id}: {error}")
+            continue
         _LOG.info("told: %s", event.text)
+        num_told += 1
         told = (*told, event.id)[-_NUM_TOLD:]
         generation = _write_state(state_uri, told, generation)
-    return len(new)
+    if problems:
+        raise OSError(f"not told, and tried again by the next call: {'; '.join(problems)}")
+    return num_told
 
 
 def _run_events(runs: list[dict[str, Any]], tell_after: datetime.timedelta, end_after: datetime.timedelta) -> Iterator[Event]:
@@ -201,9 +234,12 @@ def _read_state(uri: str, content: bytes) -> State:
 
 def _write_state(uri: str, told: tuple[str, ...], generation: str) -> str:
     """Writes what was told, unless another process has meanwhile, and gives the file's new generation."""
-    state = State(told=told, updated=datetime.datetime.now(datetime.UTC).isoformat())
-    storage.swap(uri, state.model_dump_json().encode() + b"\n", generation)
-    _, generation = storage.read_with_generation(uri) or (b"", "")
+    state = State(told=told, updated=f"{datetime.datetime.now(datetime.UTC).isoformat()} {secrets.token_hex(4)}")
+    content = state.model_dump_json().encode() + b"\n"
+    storage.swap(uri, content, generation)
+    written, generation = storage.read_with_generation(uri) or (b"", "")
+    if written != content:
+        raise storage.SwappedMeanwhileError(f"{uri}: another process tells the same events")
     return generation
 
 
@@ -213,15 +249,24 @@ def _send(url: str, method: str, headers: dict[str, str], body: bytes, receiver:
     Raises:
         OSError: If there is no answer, or one that is no success.
     """
-    request = urllib.request.Request(url, body or None, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        request = urllib.request.Request(url, body or None, headers, method=method)
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT_S) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         with error:
             raise OSError(f"{receiver} answers with status {error.code}") from None
     except OSError as error:
         raise OSError(f"{receiver} cannot be reached: {getattr(error, 'reason', error)}") from None
+    except (HTTPException, ValueError):  # whose messages hold the address
+        raise OSError(f"{receiver} has an address that cannot be used, or does not answer as an HTTP server does") from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would become a GET without the event, and take the token elsewhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def main() -> None:
@@ -229,7 +274,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", required=True, help="the API of Kubeflow Pipelines")
     parser.add_argument("--namespace", default="", help="yours, where users have their own")
-    parser.add_argument("--state", required=True, help="the file that keeps what was told: a path or gs://<bucket>/<name>")
+    parser.add_argument("--pipeline", default="hpa-pipeline", help="its name on the server; other pipelines are left alone")
+    parser.add_argument("--state", required=True, help="the file that keeps what was told: a path, gs:// or s3://")
     parser.add_argument("--serving-root", required=True, help="as the parameter serving_root")
     parser.add_argument("--model-name", default="hpa", help="as the parameter model_name")
     parser.add_argument("--tell-after-hours", type=float, default=2, help="tell of a run whose pod waits so long")
@@ -241,7 +287,7 @@ def main() -> None:
     tell_after, end_after = (datetime.timedelta(hours=hours) for hours in (options.tell_after_hours, options.end_after_hours))
     with command_log("notify"):
         notify(
-            Pipelines(options.host, options.namespace),
+            Pipelines(options.host, options.namespace, options.pipeline),
             webhook,
             options.state,
             options.serving_root,

@@ -187,7 +187,7 @@ def _stored_file(path: str | Path) -> StoredFile | None:
         if error.errno not in _NO_FILE:
             raise
         return None
-    return StoredFile(status.st_size) if stat.S_ISREG(status.st_mode) else None
+    return StoredFile(status.st_size, version=str(status.st_mtime_ns)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _write_unnamed(final: Path, data: bytes) -> bool:

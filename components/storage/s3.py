@@ -7,6 +7,7 @@ writer has a CRC-32C only if that writer let the store keep one.
 import base64
 import contextlib
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,8 @@ from components.storage.s3_writes import (
 from components.storage.store import Store, StoredFile, local_name
 
 _DAMAGED_TRIES = 3
+# Other writers may keep something else under the same key.
+_CHECKSUM = re.compile(r"[0-9a-f]{8}")
 
 _Result = TypeVar("_Result")
 
@@ -45,7 +48,7 @@ class S3Store(Store):
     def list_files(self, uri: str, is_deep: bool) -> dict[str, StoredFile]:
         """Without checksums, which S3 does not list."""
         files, _ = _list(uri, "" if is_deep else "/")
-        return {name: StoredFile(files[name]) for name in sorted(files)}
+        return dict(sorted(files.items()))
 
     def list_names(self, uri: str) -> list[str]:
         files, folders = _list(uri, "/")
@@ -172,21 +175,22 @@ def _undamaged(act: Callable[[], _Result]) -> _Result:
 def _stored_file(answer: dict[str, Any]) -> StoredFile:
     metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}  # some servers capitalise them
     kept = answer.get("ChecksumCRC32C", "") if answer.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" else ""
-    known = metadata.get(CRC32C) or ("" if "-" in kept else base64.b64decode(kept).hex())
-    return StoredFile(answer["ContentLength"], known, metadata.get(CRC32, ""))
+    ours = {name: value for name, value in metadata.items() if name in (CRC32C, CRC32) and _CHECKSUM.fullmatch(value)}
+    known = ours.get(CRC32C) or ("" if "-" in kept else base64.b64decode(kept).hex())
+    return StoredFile(answer["ContentLength"], known, ours.get(CRC32, ""), answer["ETag"])
 
 
-def _list(uri: str, delimiter: str) -> tuple[dict[str, int], list[str]]:
-    """The sizes of the files, and the names of the folders; without the empty objects that some tools make for folders."""
+def _list(uri: str, delimiter: str) -> tuple[dict[str, StoredFile], list[str]]:
+    """The files, and the names of the folders; without the empty objects that some tools make for folders."""
     prefix = f"{split_uri(uri)[1].strip('/')}/".lstrip("/")
-    files: dict[str, int] = {}
+    files: dict[str, StoredFile] = {}
     folders: list[str] = []
     token: dict[str, str] = {}
     while True:
         page = call(uri, "list_objects_v2", Prefix=prefix, Delimiter=delimiter, **token)
         for found in page.get("Contents", []):
             if not found["Key"].endswith("/"):
-                files[found["Key"].removeprefix(prefix)] = found["Size"]
+                files[found["Key"].removeprefix(prefix)] = StoredFile(found["Size"], version=found["ETag"])
         folders += [found["Prefix"].removeprefix(prefix).rstrip("/") for found in page.get("CommonPrefixes", [])]
         if not page.get("IsTruncated"):
             return files, folders

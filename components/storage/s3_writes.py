@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from components.storage.checksums import crc32c
 from components.storage.s3_requests import UploadGoneError, call, endpoint, split_uri
-from components.storage.store import INCOMING, join
+from components.storage.store import join
 
 # Larger files are sent in parts of this size. S3 takes 10,000 parts of at least 5 MiB.
 PART_BYTES = 8 << 20
@@ -97,8 +97,8 @@ def require_conditional_writes(uri: str) -> None:
     place = endpoint(uri), split_uri(uri)[0]
     with _asking:
         if place not in _trusted:
-            broken = _broken_conditions(join(uri.rpartition("/")[0], f"{INCOMING}{secrets.token_hex(4)}", "question"))
-            if broken:
+            # Hidden, and no name of an unfinished folder, which others may remove.
+            if broken := _broken_conditions(join(uri.rpartition("/")[0], f".question-{secrets.token_hex(4)}")):
                 raise io.UnsupportedOperation(
                     f"s3://{place[1]}: the store at {place[0]} does not hold conditional writes ({broken}), so two runs could "
                     "overwrite each other's data. Use a newer release of it, or another store"

@@ -11,7 +11,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,11 +50,13 @@ class StoredFile:
         num_bytes: Its size.
         crc32c: The checksum that object stores keep; empty if only `stat` or reading the file can tell.
         crc32: The checksum that ZIP archives keep of their members; likewise.
+        version: What changes with the content, where the store has something like that: a time or an ETag. Not compared.
     """
 
     num_bytes: int
     crc32c: str = ""
     crc32: str = ""
+    version: str = field(default="", compare=False)
 
 
 class Store(ABC):

@@ -1,5 +1,6 @@
 """Whether the run's data can be read and written, and fits."""
 
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,7 +54,7 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
         raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
     layout = {name: submission.values[name] for name in _LAYOUT if name in submission.values}
     ask = partial(measure_source, source, bool(submission.values.get("include_test")), **layout)
-    return _ask(ask, timeout_s, f"({_whose(source)})")
+    return _ask(ask, submission.s3_endpoint, timeout_s, f"({_whose(source)})")
 
 
 def measure_source(source: str, include_test: bool = False, **layout: Any) -> SourceSize:
@@ -80,13 +81,17 @@ def measure_source(source: str, include_test: bool = False, **layout: Any) -> So
         found = survey(source, include_test, layout.get("classes", ""), names, table)
     except (TransientError, NoCredentialsError) as error:
         raise CouldNotLookError(str(error)) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, FileNotFoundError, PermissionError) as error:
         raise FailedError(str(error)) from None
+    except OSError as error:  # such as a store that only the cluster can reach
+        raise CouldNotLookError(str(error)) from None
     return SourceSize(found.num_samples, found.num_bytes)
 
 
-def _ask(function: Callable[[], _Result], timeout_s: float, whose: str) -> _Result:
+def _ask(function: Callable[[], _Result], s3_endpoint: str, timeout_s: float, whose: str) -> _Result:
     """Asks in a process of its own: what hangs in a thread of this one, such as a transfer, would keep it from ending.
+
+    Of S3 stores it asks the one that the compiled pipeline names, if it does.
 
     Raises:
         FailedError: If the function raises it; `whose` credentials it has asked with is added.
@@ -94,7 +99,7 @@ def _ask(function: Callable[[], _Result], timeout_s: float, whose: str) -> _Resu
     """
     said: deque[str] = deque(maxlen=1)
     try:
-        return call_isolated(function, timeout_s, said.append)
+        return call_isolated(partial(_call_at, s3_endpoint, function), timeout_s, said.append)
     except (FailedError, CouldNotLookError) as error:
         raise type(error)(f"{error} {whose}") from None
     except ModuleNotFoundError as error:
@@ -102,6 +107,12 @@ def _ask(function: Callable[[], _Result], timeout_s: float, whose: str) -> _Resu
     except (TimeoutError, BrokenProcessPool) as error:
         last = f": {said[0].strip()}" if said else ""
         raise CouldNotLookError(f"{error}{last} {whose}") from None
+
+
+def _call_at(s3_endpoint: str, function: Callable[[], _Result]) -> _Result:
+    if s3_endpoint:
+        os.environ["AWS_ENDPOINT_URL_S3"] = s3_endpoint
+    return function()
 
 
 def _whose(source: str) -> str:
@@ -131,7 +142,7 @@ def check_places(submission: Submission, timeout_s: float) -> str:
     if not buckets:
         raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
     whose = "with this machine's credentials; what counts for the run is the cluster's service account"
-    _ask(partial(write_probes, buckets), timeout_s, f"(tried {whose})")
+    _ask(partial(write_probes, buckets), submission.s3_endpoint, timeout_s, f"(tried {whose})")
     return f"{', '.join(buckets)}: written to and cleared again, {whose}"
 
 

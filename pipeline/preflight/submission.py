@@ -25,7 +25,7 @@ _OBJECT_FIELDS = {
 }
 _KINDS = {"secret": "Secret", "configMap": "ConfigMap"}
 _KEYS = {known.name: known.keys for known in (KAGGLE, S3_KEYS, S3_SETTINGS, KFP_S3_KEYS)}
-_S3_ENDPOINT = f"{POD_PREFIX}AWS_ENDPOINT_URL"
+_S3_ENDPOINT = f"{POD_PREFIX}AWS_ENDPOINT_URL_S3"
 
 
 @dataclass(frozen=True)

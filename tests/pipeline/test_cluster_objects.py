@@ -14,7 +14,7 @@ from pipeline.compiled import ROOT, compile_pipeline, load_steps
 OWN_KEYS = {"AWS_ACCESS_KEY_ID": "own", "AWS_SECRET_ACCESS_KEY": "sesame"}
 NAMESPACE = {
     "hpa-pipeline-s3-keys": OWN_KEYS,
-    "hpa-pipeline-s3": {"AWS_ENDPOINT_URL": "https://s3.lab.example.com", "AWS_REGION": "eu-west-1"},
+    "hpa-pipeline-s3": {"AWS_ENDPOINT_URL_S3": "https://s3.lab.example.com", "AWS_REGION": "eu-west-1"},
     "mlpipeline-minio-artifact": {"accesskey": "minio", "secretkey": "minio123"},
     "kaggle": {"KAGGLE_API_TOKEN": "token"},
 }
@@ -53,16 +53,16 @@ def _environment(step: str, documents: list[Any], present: set[str], folder: Pat
     ("endpoint", "region", "present", "expected"),
     [
         ("", "", set(), {}),
-        (STORE, "", set(), {"AWS_ENDPOINT_URL": STORE}),
+        (STORE, "", set(), {"AWS_ENDPOINT_URL_S3": STORE}),
         ("", "eu-north-1", set(), {"AWS_REGION": "eu-north-1"}),
         ("", "", {"hpa-pipeline-s3", "mlpipeline-minio-artifact"}, NAMESPACE["hpa-pipeline-s3"]),
         ("", "", {"hpa-pipeline-s3-keys", "mlpipeline-minio-artifact"}, OWN_KEYS),
-        (STORE, "", {"hpa-pipeline-s3"}, {"AWS_ENDPOINT_URL": STORE, "AWS_REGION": "eu-west-1"}),
+        (STORE, "", {"hpa-pipeline-s3"}, {"AWS_ENDPOINT_URL_S3": STORE, "AWS_REGION": "eu-west-1"}),
         (
             KFP_STORE,
             "",
             {"hpa-pipeline-s3-keys", "mlpipeline-minio-artifact"},
-            {"AWS_ENDPOINT_URL": KFP_STORE, "AWS_ACCESS_KEY_ID": "minio", "AWS_SECRET_ACCESS_KEY": "minio123"},
+            {"AWS_ENDPOINT_URL_S3": KFP_STORE, "AWS_ACCESS_KEY_ID": "minio", "AWS_SECRET_ACCESS_KEY": "minio123"},
         ),
     ],
 )

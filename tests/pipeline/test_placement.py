@@ -108,7 +108,7 @@ def test_a_task_gets_s3_settings_and_keys_from_objects_that_need_not_exist(task:
 
 def test_a_compiled_s3_store_is_named_in_every_task() -> None:
     spec, platform = yaml.safe_load_all(compile_pipeline(s3_endpoint=STORE, s3_region="eu-west-1"))
-    expected = [{"name": "HPA_AWS_ENDPOINT_URL", "value": STORE}, {"name": "HPA_AWS_REGION", "value": "eu-west-1"}]
+    expected = [{"name": "HPA_AWS_ENDPOINT_URL_S3", "value": STORE}, {"name": "HPA_AWS_REGION", "value": "eu-west-1"}]
     assert [executor["container"].pop("env") for executor in spec["deploymentSpec"]["executors"].values()] == (
         [expected] * len(PODS)
     )

@@ -121,12 +121,12 @@ class Folder:
         return "as the owner of the folder states; images of the Human Protein Atlas are CC BY-SA, credit: Human Protein Atlas"
 
     def validator(self) -> str:
-        """Names, sizes and checksums of all files; where nobody knows their checksums, modification times stand in for them."""
+        """Names, sizes and checksums of all files; where no checksums are known, times or ETags stand in for them."""
         digest = hashlib.sha256(f"{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n{self.table}\n".encode())
         for uri in sorted([self._labels_uri, *(uri for files in self._uris.values() for uri in files.values())]):
             file = self._files.get(uri) or storage.stat(uri)
             assert file is not None
-            known = file.crc32c or Path(uri).stat().st_mtime_ns
+            known = file.crc32c or file.version
             digest.update(f"{uri.removeprefix(self.uri)}\0{file.num_bytes}\0{known}\n".encode(errors="surrogateescape"))
         return f"files:{digest.hexdigest()}"
 

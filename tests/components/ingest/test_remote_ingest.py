@@ -3,11 +3,14 @@
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from components import storage
 from components.artifacts.index import read_index
+from components.artifacts.manifest import RawImages
+from components.ingest.step import ingest
 from components.storage import gcs as gcs_storage
 from components.storage import s3_requests
 from components.storage.store import StoredFile
@@ -254,3 +257,27 @@ class TestFaults:
         with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*\. The same command again carries on"):
             run_step(root, folder)
         faults.planned = []
+
+
+@pytest.mark.object_store
+def test_folder_in_an_object_store_is_read_again_only_when_it_changes(
+    remote_root: str, faults: Faults, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    def run() -> RawImages:
+        raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})
+        ingest(f"dir:{remote_root}/mine", f"{remote_root}/data", raw_images)
+        return RawImages.read(raw_images.path)
+
+    def num_read() -> int:
+        return sum(_is_read(request) and "mine" in request and ".png" in request for request in faults.requests)
+
+    folder = make_folder(tmp_path / "mine", {"a": "0", "b": "1"}, side_px=64)
+    storage.create_tree(folder, f"{remote_root}/mine")
+    first = run()
+    assert (first.num_samples, first.num_bad, num_read()) == (2, 0, 8)
+    assert (run(), num_read()) == (first, 8)
+    other = make_folder(tmp_path / "other", {"c": "0"}, side_px=64) / "train" / "c_green.png"
+    storage.replace_bytes(f"{remote_root}/mine/train/a_green.png", other.read_bytes())
+    second = run()
+    assert second.version == 1
+    assert second.fingerprint != first.fingerprint

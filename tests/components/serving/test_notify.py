@@ -16,6 +16,7 @@ from components.serving import notify
 from components.serving.champion import Champion, crown, find_champion
 from components.storage import SwappedMeanwhileError
 from pipeline.compiled import ROOT
+from tests.conftest import OBJECT_STORES
 from tests.pipeline.kfp_server import KfpServer, recorded_run, running_kfp_server
 from tests.pipeline.preflight.loopback import Answer, Request, serving
 
@@ -30,11 +31,14 @@ class Webhook:
     url: str
     got: list[dict[str, Any]] = field(default_factory=list)
     is_broken: bool = False
+    redirect: str = ""
     on_event: Callable[[], None] = lambda: None
 
     def answer(self, request: Request) -> Answer:
         if self.is_broken:
             return Answer(503)
+        if self.redirect:
+            return Answer(302, headers={"Location": self.redirect})
         self.got.append(json.loads(request.body))
         self.on_event()
         return Answer()
@@ -73,9 +77,19 @@ def tell(server: KfpServer, webhook: Webhook, tmp_path: Path) -> Tell:
     return once
 
 
-def _schedule(server: KfpServer, run_id: str, state: str) -> None:
-    schedule = {"run_id": run_id, "display_name": f"weekly {run_id}", "recurring_run_id": "weekly"}
-    server.runs[run_id] = recorded_run(state) | schedule
+CREATED = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _schedule(server: KfpServer, run_id: str, state: str, pipeline_id: str = "ours", created_at: str = CREATED) -> None:
+    server.pipelines["ours"] = {"pipeline_id": "ours", "display_name": "hpa-pipeline"}
+    server.pipelines["theirs"] = {"pipeline_id": "theirs", "display_name": "another"}
+    server.runs[run_id] = recorded_run(state) | {
+        "run_id": run_id,
+        "display_name": f"weekly {run_id}",
+        "recurring_run_id": "weekly",
+        "pipeline_version_reference": {"pipeline_id": pipeline_id},
+        "created_at": created_at,
+    }
 
 
 def test_a_failed_scheduled_run_is_told_once(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
@@ -96,14 +110,14 @@ def test_a_failed_scheduled_run_is_told_once(server: KfpServer, webhook: Webhook
             "run": "weekly 1",
             "schedule_id": "weekly",
             "state": "FAILED",
-            "started": "2026-11-28T19:42:15Z",
+            "started": CREATED,
         },
         webhook.got[0] | {"text": "the scheduled run weekly 2 (2) was canceled"},
     ]
     assert tell() == 0
 
 
-@pytest.mark.parametrize("root", ["local_root", pytest.param("gcs_root", marks=pytest.mark.object_store)])
+@pytest.mark.parametrize("root", ["local_root", *OBJECT_STORES])
 def test_a_new_champion_is_told_once(root: str, request: pytest.FixtureRequest, webhook: Webhook, tell: Tell) -> None:
     place = request.getfixturevalue(root)
     assert tell(place) == 0
@@ -135,6 +149,54 @@ def test_what_a_webhook_did_not_take_is_told_again(server: KfpServer, webhook: W
     _schedule(server, "2", "FAILED")
     assert tell() == 2
     assert len({event["id"] for event in webhook.got}) == 2
+
+
+def test_runs_of_other_pipelines_and_of_long_ago_are_left_alone(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
+    tell()
+    _schedule(server, "2", "RUNNING", created_at="2026-01-01T00:00:00Z")
+    _schedule(server, "1", "RUNNING", pipeline_id="theirs")
+    assert tell(end_after=HOUR) == 0
+    assert [server.runs[run]["state"] for run in ("1", "2")] == ["RUNNING", "RUNNING"]
+    server.runs["1"] |= {"pipeline_version_reference": {}, "pipeline_spec": {"pipelineInfo": {"name": "hpa-pipeline"}}}
+    assert tell(end_after=HOUR) == 1  # its schedule was made from a file
+
+
+def test_an_event_that_cannot_be_told_keeps_no_other_back(
+    server: KfpServer, webhook: Webhook, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell()
+    _schedule(server, "1", "RUNNING")
+    _schedule(server, "2", "FAILED")
+
+    def forbidden(*_: object) -> None:
+        raise OSError("the server answers with status 403")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notify.Pipelines, "terminate", forbidden)
+        with pytest.raises(OSError, match=r"run-failed/1: the server answers with status 403"):
+            tell(end_after=HOUR)
+    assert webhook.take() == ["the scheduled run weekly 2 (2) failed"]
+    assert tell(end_after=HOUR) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["https://hooks.example.com/T0/s3 cret", "https://user:s3cret@", "http://[s3cret", "https://a:s3cret@h/\n"]
+)
+def test_address_of_a_webhook_is_in_no_error(server: KfpServer, tmp_path: Path, address: str) -> None:
+    pipelines, arguments = notify.Pipelines(server.address), (f"{tmp_path}/n.json", f"{tmp_path}/serving", "hpa", HOUR, HOUR)
+    notify.notify(pipelines, address, *arguments)
+    _schedule(server, "1", "FAILED")
+    with pytest.raises(OSError, match="the webhook") as raised:
+        notify.notify(pipelines, address, *arguments)
+    assert "cret" not in str(raised.value)
+
+
+def test_redirected_event_counts_as_not_told(server: KfpServer, tell: Tell, webhook: Webhook) -> None:
+    tell()
+    _schedule(server, "1", "FAILED")
+    webhook.redirect = "/elsewhere"
+    with pytest.raises(OSError, match="the webhook answers with status 302"):
+        tell()
 
 
 def test_of_two_at_once_one_gives_way(server: KfpServer, webhook: Webhook, tell: Tell, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_secret_with_other_keys_is_told(make_submission: MakeSubmission, clust
 
 def test_s3_keys_and_settings_are_seen(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[KEYS_PATH] = secret("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    loopback.answers[SETTINGS_PATH] = config_map(AWS_ENDPOINT_URL="https://s3.example.com")
+    loopback.answers[SETTINGS_PATH] = config_map(AWS_ENDPOINT_URL_S3="https://s3.example.com")
     said = check_objects(_with(make_submission(), S3), cluster, "kubeflow")
     assert said == "hpa-pipeline-s3, hpa-pipeline-s3-keys in kubeflow"
 
