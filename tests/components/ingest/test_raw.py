@@ -21,7 +21,6 @@ from components.ingest.sources.folder import Folder
 from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import SourceImage
 from components.ingest.sources.synthetic import Synthetic
-
 from tests.components.images.tiffs import make_ome_tiffs
 
 MakeFolder = Callable[..., Path]

@@ -17,8 +17,8 @@ from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.preview import preview
-from tests.components.images.tiffs import make_ome_tiffs
 from components.serving.predict.folder import find_images
+from tests.components.images.tiffs import make_ome_tiffs
 
 
 def _num_tiles(page: bytes) -> tuple[int, int]:
@@ -171,6 +171,6 @@ class TestFormats:
         for position, name in enumerate(FILTERS):
             (folder / "train" / f"a_{name}.png").write_bytes(make_png(make_pixels(position) // 32))
         source = Folder(str(folder), CLASS_NAMES)
-        with pytest.raises(ValueError, match="a: train/a_red.png: the red filter is all black"):
+        with pytest.raises(ValueError, match=r"a: train/a_red\.png: the red filter is all black"):
             preview(source, CLASS_NAMES, by_class=False)
         assert _num_tiles(preview(source, CLASS_NAMES, by_class=False, intensity_range="0:8").page) == (1, 1)
