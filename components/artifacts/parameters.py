@@ -186,16 +186,9 @@ def check_parameters(**values: Any) -> None:
         raise ValueError("\n".join(problems))
 
 
-# What says how a folder is laid out, with the value that says nothing.
-_OF_FOLDERS = {
-    "file_pattern": DEFAULT_PATTERN,
-    "filters": "",
-    "labels": "",
-    "id_column": "",
-    "label_column": "",
-    "group_column": "",
-    "first_class": 0,
-}
+# What says how a folder is laid out, and how a table of labels is, each with the value that says nothing.
+_OF_FOLDERS: dict[str, Any] = {"file_pattern": DEFAULT_PATTERN, "filters": "", "labels": ""}
+_OF_TABLES: dict[str, Any] = {"id_column": "", "label_column": "", "group_column": "", "first_class": 0}
 
 
 def _needless(values: Mapping[str, Any]) -> list[str]:
@@ -204,9 +197,9 @@ def _needless(values: Mapping[str, Any]) -> list[str]:
     problems = []
     if kind == "synthetic" and values.get("classes"):
         problems.append("classes: synthetic samples have the competition's 28 classes. Leave it out, or give another source")
-    given = [name for name, default in _OF_FOLDERS.items() if values.get(name, default) != default]
-    if kind in ("synthetic", "kaggle") and given:
-        problems.append(f"{', '.join(given)}: only for a source dir:<folder>. Leave it out, or give such a source")
+    needless: dict[str, Any] = {"kaggle": _OF_FOLDERS, "synthetic": _OF_FOLDERS | _OF_TABLES}.get(kind, {})
+    if given := [name for name, default in needless.items() if values.get(name, default) != default]:
+        problems.append(f"{', '.join(given)}: not for a source {kind}:. Leave it out, or give a source dir:<folder>")
     if values.get("split") == "random" and values.get("group_column"):
         problems.append("group_column: split=random keeps no groups together. Leave it out, or give split=grouped")
     return problems

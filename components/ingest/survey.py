@@ -8,7 +8,7 @@ from components.ingest.archive.directory import read_directory
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.sources.classes_csv import class_names_of
 from components.ingest.sources.kaggle_access import find_archive
-from components.ingest.sources.label_table import LabelTable
+from components.ingest.sources.label_table import USUAL_TABLE, LabelTable
 from components.ingest.sources.open_source import open_source
 
 
@@ -30,7 +30,7 @@ def survey(
     include_test: bool = False,
     classes: str = "",
     image_names: ImageNames = COMPETITION_NAMES,
-    table: LabelTable = LabelTable(),  # noqa: B008 (it is frozen)
+    table: LabelTable = USUAL_TABLE,
 ) -> Survey:
     """Looks at a source: at the directory of an archive, or the list of a folder.
 

@@ -63,11 +63,11 @@ def test_the_boot_program_of_beams_worker_is_of_the_beam_that_is_installed() -> 
 @pytest.mark.parametrize(
     ("name", "wanted", "unwanted"),
     [
-        ("ingest", ["kagglesdk"], ["tensorflow", "tensorflow-cpu", "apache-beam"]),
-        ("push", ["google-cloud-storage"], ["tensorflow", "tensorflow-cpu", "apache-beam", "pillow"]),
-        ("train-cpu", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform"]),
+        ("ingest", ["kagglesdk", "python-calamine"], ["tensorflow", "tensorflow-cpu", "apache-beam"]),
+        ("push", ["google-cloud-storage"], ["tensorflow", "tensorflow-cpu", "apache-beam", "pillow", "python-calamine"]),
+        ("train-cpu", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform", "python-calamine"]),
         ("train-gpu", ["tensorflow", "nvidia-cudnn-cu12"], ["tensorflow-cpu", "apache-beam", "tensorflow-transform"]),
-        ("evaluate", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform"]),
+        ("evaluate", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform", "python-calamine"]),
     ],
 )
 def test_an_image_is_asked_to_install_what_its_step_needs_and_no_more(

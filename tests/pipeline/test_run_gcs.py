@@ -58,4 +58,4 @@ def test_a_source_may_lie_in_an_object_store(gcs_root: str, tmp_path: Path) -> N
     source = f"dir:{gcs_root}/nothing"
     process = _run(tmp_path, f"source={source}", f"data_root={gcs_root}/data")
     assert process.returncode == 1
-    assert f"ingest failed: FileNotFoundError: {gcs_root}/nothing/train.csv: expected the label file" in process.stderr
+    assert f"ingest failed: FileNotFoundError: {gcs_root}/nothing/train.csv: expected the table of labels" in process.stderr

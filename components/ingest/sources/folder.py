@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, parse_filters
 from components.ingest.sources.classes_csv import CLASSES
-from components.ingest.sources.label_table import LABELS, LabelTable, read_labels
+from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
 from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.runtime.wording import count_of
@@ -28,7 +28,7 @@ class Folder:
     class_names: Sequence[str]
     include_test: bool = False
     image_names: ImageNames = COMPETITION_NAMES
-    table: LabelTable = LabelTable()  # noqa: RUF009 (it is frozen)
+    table: LabelTable = USUAL_TABLE
     num_without_files: int = field(init=False, default=0)
     num_unlabelled: int = field(init=False, default=0)
     is_drawn: bool = field(init=False, default=False)

@@ -11,7 +11,7 @@ from components.ingest.archive.remote import RemoteFile
 from components.ingest.archive.spool import readable
 from components.ingest.archive.zip_archive import Archive, open_archive
 from components.ingest.sources.kaggle_access import find_archive, licence
-from components.ingest.sources.label_table import LABELS, read_labels
+from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
 from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.storage.store import StoredFile
@@ -39,18 +39,24 @@ class KaggleCompetition:
 
     is_drawn = False
 
-    def __init__(self, competition: str, class_names: Sequence[str], include_test: bool = False) -> None:
+    def __init__(
+        self,
+        competition: str,
+        class_names: Sequence[str],
+        include_test: bool = False,
+        table: LabelTable = USUAL_TABLE,
+    ) -> None:
         """Opens the archive of a competition that is named as in its web address."""
         self.name = f"kaggle-{competition}"
         self.licence = licence(competition)
         self._archive = open_archive(readable(RemoteFile(partial(find_archive, competition))))
-        self._validator = f"{self._archive.validator}:{list(class_names)}:{include_test}"
+        self._validator = f"{self._archive.validator}:{list(class_names)}:{include_test}:{table}"
         contents = _look_through(self._archive, self.name)
         self.num_unlabelled = len(contents.test)
         unlabelled = contents.test if include_test else {}
         self._members = contents.train | unlabelled
         ((_, data),) = self._archive.read([contents.labels])
-        rows = read_labels(data, f"{self.name}/{LABELS}", class_names)
+        rows = read_labels(data, f"{self.name}/{LABELS}", class_names, table)
         self._listed, self.num_without_files = join_labels(
             rows, LABELS, contents.train, unlabelled, self.name, COMPETITION_NAMES
         )

@@ -42,6 +42,9 @@ class LabelTable:
     first_class: int = 0
 
 
+USUAL_TABLE = LabelTable()
+
+
 @dataclass(frozen=True)
 class _Layout:
     """The positions of columns: `labels` has one, or one for each class."""
@@ -60,7 +63,7 @@ def read_labels(
     data: bytes,
     name: str,
     class_names: Sequence[str],
-    options: LabelTable = LabelTable(),
+    options: LabelTable = USUAL_TABLE,
     image_names: ImageNames = COMPETITION_NAMES,
 ) -> list[Listed]:
     """Reads a table of labels.

@@ -6,7 +6,7 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.parameters import parse_synthetic
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
-from components.ingest.sources.label_table import LabelTable
+from components.ingest.sources.label_table import USUAL_TABLE, LabelTable
 from components.ingest.sources.source import Source
 from components.ingest.sources.synthetic import Synthetic
 
@@ -16,7 +16,7 @@ def open_source(
     class_names: Sequence[str],
     include_test: bool = False,
     image_names: ImageNames = COMPETITION_NAMES,
-    table: LabelTable = LabelTable(),  # noqa: B008 (it is frozen)
+    table: LabelTable = USUAL_TABLE,
 ) -> Source:
     """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450@3` names.
 
@@ -26,7 +26,7 @@ def open_source(
     """
     kind, _, rest = source.partition(":")
     if kind == "kaggle":
-        return KaggleCompetition(rest, class_names, include_test)
+        return KaggleCompetition(rest, class_names, include_test, table)
     if kind == "dir":
         return Folder(rest, class_names, include_test, image_names, table)
     if kind == "synthetic":

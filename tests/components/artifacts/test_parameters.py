@@ -97,7 +97,8 @@ def test_a_parameter_without_a_rule_may_have_any_value() -> None:
         ({"source": "synthetic:10", "classes": "c.csv"}, "classes"),
         ({"source": "synthetic:10", "filters": "red=a,green=b,blue=c"}, "filters"),
         ({"source": "kaggle:cells", "file_pattern": "{filter}/{id}.png"}, "file_pattern"),
-        ({"source": "kaggle:cells", "labels": "a.csv", "first_class": 1}, "labels, first_class"),
+        ({"source": "synthetic:10", "labels": "a.csv", "first_class": 1}, "labels, first_class"),
+        ({"source": "kaggle:cells", "labels": "a.csv", "id_column": "ID"}, "labels"),
     ],
 )
 def test_what_a_source_has_no_use_for_is_refused(values: dict[str, Any], named: str) -> None:

@@ -31,4 +31,4 @@ def test_the_sheet_replaces_an_older_one_and_what_a_run_would_leave_out_is_liste
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     refused = invoke("preview", "synthetic:28", "--filters", "red=a,green=b,blue=c", "--out", tmp_path / "sheet.png")
     assert (refused.exit_code, list(tmp_path.iterdir())) == (1, [])
-    assert refused.stderr.startswith("filters: only for a source dir:<folder>")
+    assert refused.stderr.startswith("filters: not for a source synthetic:. Leave it out, or give a source dir:<folder>")

@@ -182,7 +182,7 @@ def test_a_second_file_of_a_stain_is_removed(folder: Path) -> None:
 
 
 def test_what_only_a_folder_has_is_left_out_of_other_sources() -> None:
-    with pytest.raises(ValueError, match=r"labels, first_class: only for a source dir:<folder>\. Leave it out"):
+    with pytest.raises(ValueError, match=r"labels, first_class: not for a source synthetic:\. Leave it out"):
         check_parameters(source="synthetic:20", labels="x.csv", first_class=1)
     check_parameters(source="synthetic:20")
     check_parameters(source="dir:x", labels="x.csv", first_class=1)

@@ -11,6 +11,7 @@ from components.artifacts.manifest import RawImages
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
+from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import Listed, Source
 from tests.components.ingest.competition import folder_files, signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
@@ -148,8 +149,8 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("content", "told"),
         [
-            (b"id;target\na,0\n", r"line 1: expected the columns Id,Target\. Received: id;target$"),
-            (b"Id,Target\na,0\nb\xe9,1\n", r"line 3: expected text in UTF-8\. Received: byte 0xe9\."),
+            (b"id;found\na,0\n", r"line 1: expected a column of labels, .* Received: the columns id, found\."),
+            (b"Id,Target\na,0\nb\x81,1\n", r"line 3: expected text in UTF-8, .* Received: byte 0x81\."),
             (b'Id,Target\na,0\nb,"1\n', "line 3: not CSV"),
         ],
     )
@@ -175,7 +176,7 @@ class TestLabels:
         self, tmp_path: Path, make_folder: MakeFolder, open_competition: Open
     ) -> None:
         folder = make_folder(tmp_path / "wrong", dict.fromkeys(("class", "empty", "gif", "good", "none", "twice"), "0"))
-        (folder / "train.csv").write_text("Id,Target\nclass,28\nempty,\ngif,1\ngood,2\nnone,3\ntwice,4\ntwice,5\n")
+        (folder / "train.csv").write_text("Id,Target\nclass,28\nempty,\ngif,1\ngood,0\nnone,3\ntwice,4\ntwice,5\n")
         (folder / "train" / "gif_green.png").write_bytes(b"GIF89a, really")
         (folder / "train" / "none_blue.png").write_bytes(b"")
         version, samples = _ingest(open_competition(folder_files(folder)), tmp_path / "data")
@@ -187,7 +188,8 @@ class TestLabels:
             "gif": "the green filter is a GIF file: expected PNG, TIFF, OME-TIFF or JPEG",
             "good": "",
             "none": "the blue filter is an empty file",
-            "twice": "it has a row already, line 7 (train.csv, line 8)",
+            "twice": "it has a row already, line 7, which says otherwise. All classes of a sample stand in one row "
+            "(train.csv, line 8)",
         }
         assert samples["gif"].files.keys() == set(FILTERS) - {"green"}
         assert samples["twice"].files == {}
@@ -238,11 +240,15 @@ def test_the_validator_is_the_directorys_and_what_was_asked_for(cells: Path, ser
     first = KaggleCompetition(COMPETITION, CLASS_NAMES)
     server.etag = '"the same archive, uploaded again"'
     assert KaggleCompetition(COMPETITION, CLASS_NAMES).validator() == first.validator()
-    others = [KaggleCompetition(COMPETITION, CLASS_NAMES[:27]), KaggleCompetition(COMPETITION, CLASS_NAMES, include_test=True)]
+    others = [
+        KaggleCompetition(COMPETITION, CLASS_NAMES[:27]),
+        KaggleCompetition(COMPETITION, CLASS_NAMES, include_test=True),
+        KaggleCompetition(COMPETITION, CLASS_NAMES, table=LabelTable(first_class=1)),
+    ]
     (cells / "test" / "t_red.png").write_bytes(b"")
     server.archive.write_bytes(make_zip(folder_files(cells)))
     others.append(KaggleCompetition(COMPETITION, CLASS_NAMES))
-    assert len({source.validator() for source in (first, *others)}) == 4
+    assert len({source.validator() for source in (first, *others)}) == 5
 
 
 def test_the_artifact_names_licence_and_credit(cells: Path, open_competition: Open, tmp_path: Path) -> None:
