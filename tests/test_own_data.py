@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from pipeline.compiled import ROOT, load_parameters
@@ -23,12 +21,6 @@ _CLASSES = ["nucleus", "membrane", "cytoplasm"]
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every command of the page has been run, one after the other."""
     folder = tmp_path_factory.mktemp("own_data")
-    (folder / "my_scans" / "plate1").mkdir(parents=True)
-    scan = np.array([[0, 2048], [4095, 65535]], np.uint16)
-    for name in ("a.tif", "plate1/b.png"):
-        cv2.imwrite(str(folder / "my_scans" / name), scan)
-    (folder / "my_scans" / "broken.tif").write_bytes((folder / "my_scans" / "a.tif").read_bytes()[:-20])
-    cv2.imwritemulti(str(folder / "my_scans" / "stack.tif"), [scan, scan, scan])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for commands in _COMMANDS:
         process = subprocess.run(
@@ -79,15 +71,6 @@ class TestPage:
         assert {name for row in predicted for name in row["Decisions"].split("; ")} <= {"", *_CLASSES}
         submitted = _rows(done / "predictions.submission.csv")
         assert {word for row in submitted for word in row["Predicted"].split()} <= {"0", "1", "2"}
-
-    def test_scans_of_16_bits_become_what_is_taken(self, done: Path) -> None:
-        for name in ("a.png", "plate1/b.png"):
-            pixels = cv2.imread(str(done / "my_pngs" / name), cv2.IMREAD_UNCHANGED)
-            assert pixels.dtype == np.uint8
-            assert pixels.tolist() == [[0, 128], [255, 255]]
-
-    def test_a_broken_scan_and_a_stack_are_left_out(self, done: Path) -> None:
-        assert not [name for name in ("broken.png", "stack.png") if (done / "my_pngs" / name).exists()]
 
 
 def test_every_parameter_that_the_page_names_exists() -> None:

@@ -13,6 +13,7 @@ from components.artifacts.labels import FILTERS, format_target
 
 _Place = TypeVar("_Place", bound=Hashable)
 
+_NUMBER = re.compile(r"-?\d[\d.,e+-]*")
 # A file's name may have parentheses of its own, as in `labels (2).csv`.
 _AT_LINE = re.compile(r" \((?:[^()]|\([^()]*\))+, line \d+\)$")
 
@@ -22,9 +23,14 @@ def at_line(reason: str, file_name: str, line: int) -> str:
     return f"{reason} ({file_name}, line {line})"
 
 
-def kind_of(reason: str) -> str:
-    """A reason without its line: reasons are counted by their kind."""
+def without_line(reason: str) -> str:
+    """A reason without where it comes from."""
     return _AT_LINE.sub("", reason)
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its line and its numbers, such as sizes and grey levels: reasons are counted by their kind."""
+    return _NUMBER.sub("0", without_line(reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from components.artifacts.parameters import parse_intensity_range
 from components.images.image import BadImageError
 
 _WHITE = 255
+# What is scaled at once, in eight times the memory.
+_BLOCK_ROWS = 256
 
 
 def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
@@ -30,15 +32,14 @@ def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
             return plane
         raise BadImageError(_advice(plane))
     low, high = parse_intensity_range(intensity_range)
-    if plane.dtype == np.uint8:
-        if high > _WHITE:
-            raise BadImageError(f"of 8 bits, and intensity_range={intensity_range} is for deeper files: give files of one kind")
-        return np.asarray(cv2.LUT(plane, _table(low, high, 256)))
-    if plane.dtype == np.uint16:
-        return np.take(_table(low, high, 1 << 16), plane)
+    if plane.dtype == np.uint8 and high > _WHITE:
+        raise BadImageError(f"of 8 bits, and intensity_range={intensity_range} is for deeper files: give files of one kind")
+    if plane.dtype in (np.uint8, np.uint16):
+        return np.asarray(cv2.LUT(plane, _table(low, high, np.iinfo(plane.dtype).max + 1)))
     if plane.dtype.kind == "f" and np.isnan(plane).any():
         raise BadImageError("damaged: it holds values that are not numbers")
-    return _scaled(plane.astype(np.float64), low, high)
+    blocks = [plane[start : start + _BLOCK_ROWS] for start in range(0, len(plane), _BLOCK_ROWS)]
+    return np.concatenate([_scaled(block.astype(np.float64), low, high) for block in blocks])
 
 
 def _scaled(levels: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -47,7 +48,7 @@ def _scaled(levels: np.ndarray, low: float, high: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _table(low: float, high: float, num_levels: int) -> np.ndarray:
-    return _scaled(np.arange(num_levels, dtype=np.float64), low, high)
+    return _scaled(np.arange(num_levels, dtype=np.float64), low, high).reshape(1, -1)
 
 
 def _advice(plane: np.ndarray) -> str:

@@ -95,14 +95,21 @@ class Folder:
         if any(".zarr/" in name for name in others):
             how = "OME-Zarr is not read: convert it to OME-TIFF"
         else:
-            own = PurePosixPath(self.image_names.pattern).suffix
-            present = [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]
-            if present and own.lower() not in present:
-                how += f". Files such as these need file_pattern={self.image_names.pattern.removesuffix(own)}{present[0]}"
+            how += self._suffix_advice(others)
         return (
             f"{self.uri}: no image here has a name as expected, such as {self.image_names.example()}. "
             f"Received: {found}. {how}: see docs/own-data.md"
         )
+
+    def _suffix_advice(self, others: Sequence[str]) -> str:
+        """Which file_pattern files of another format need, if there are such and none of the one that it names."""
+        own = PurePosixPath(self.image_names.pattern).suffix
+        present = [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]
+        if not present or own.lower() in present:
+            return ""
+        suffix = f".ome{present[0]}" if any(name.lower().endswith(f".ome{present[0]}") for name in others) else present[0]
+        patterns = dict.fromkeys([self.image_names.pattern.removesuffix(own) + suffix, f"{{id}}{suffix}"])
+        return f". Files such as these need file_pattern={', or with all stains in a file '.join(patterns)}"
 
     @property
     def channels(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
-from components.artifacts.index import at_line, kind_of
+from components.artifacts.index import at_line, without_line
 from components.artifacts.labels import parse_target
 from components.artifacts.sample_ids import clean_id, id_problem
 from components.ingest.sources.source import Listed
@@ -91,7 +91,11 @@ def read_labels(
     for line, row in table.rows:
         listed = _parse_row(row, line, layout, class_names, options.first_class, image_names)
         first_line, first = rows.setdefault(listed.sample_id, (line, listed))
-        if (listed.labels, listed.group, kind_of(listed.reason)) != (first.labels, first.group, kind_of(first.reason)):
+        if (listed.labels, listed.group, without_line(listed.reason)) != (
+            first.labels,
+            first.group,
+            without_line(first.reason),
+        ):
             reason = f"it has a row already, line {first_line}, which says otherwise. All classes of a sample stand in one row"
             rows[listed.sample_id] = first_line, Listed(listed.sample_id, (), at_line(reason, _file_name(name), line))
     of_group = f", groups in {layout.columns([layout.group])}" if layout.group is not None else ""

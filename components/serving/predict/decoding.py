@@ -28,8 +28,8 @@ from components.storage.read_ahead import read_ahead, start_readers
 _BATCH_SIZE = 32
 # Large images come in smaller batches, so that memory stays within bounds.
 _BATCH_BYTES = 16 << 20
-# What two of the largest planes of 16 bits take without any compression: no memory is taken for more.
-_MAX_SAMPLE_BYTES = 4 * MAX_SIDE_PX**2
+# What four of the largest planes of 16 bits take without any compression: no memory is taken for more.
+_MAX_SAMPLE_BYTES = 8 * MAX_SIDE_PX**2
 # As many batches are waiting for the model, beside those that are being decoded.
 _WAITING_BATCHES = 2
 

@@ -78,3 +78,9 @@ def test_reasons_are_of_one_kind_whatever_their_lines() -> None:
     reasons = [at_line("Target is empty", *place) for place in (("train.csv", 2), ("train.csv", 33), ("my labels (2).csv", 4))]
     assert reasons[0] == "Target is empty (train.csv, line 2)"
     assert {kind_of(reason) for reason in reasons} == {kind_of("Target is empty")} == {"Target is empty"}
+
+
+def test_reasons_are_of_one_kind_whatever_their_numbers() -> None:
+    reasons = [f"16-bit, with grey levels from {low} to {high}" for low, high in (("0", "4095"), ("-0.5", "1e+03"))]
+    assert len({kind_of(reason) for reason in reasons}) == 1
+    assert kind_of("the red filter is missing") != kind_of("the green filter is missing")

@@ -42,7 +42,7 @@ def test_channels_of_one_file_are_found_projected_scaled_and_resized(folder: Pat
         for split in splits.values():
             for number, sample_id in enumerate(split.ids):
                 levels = make_levels(int(sample_id[1:]), num_planes=3).max(axis=1)
-                scaled = np.floor(levels * 255 / 4095 + 0.5).astype(np.uint8)
+                scaled = np.floor(levels.astype(float) * 255 / 4095 + 0.5).astype(np.uint8)
                 for channel, plane in enumerate((1, 2, 0)):  # Tub, Ab and DAPI
                     expected = cv2.resize(scaled[plane], (75, 75), interpolation=cv2.INTER_AREA)
                     np.testing.assert_array_equal(split.pixels(number)[..., channel], expected)

@@ -50,3 +50,10 @@ def test_deeper_files_need_one_and_the_one_proposed_holds_all_levels(levels: np.
 def test_what_is_no_number_is_refused() -> None:
     with pytest.raises(BadImageError, match=r"^damaged: it holds values that are not numbers$"):
         to_8_bits(np.array([[np.nan, 1.0]], np.float32), "0:1")
+
+
+def test_8_bit_file_among_deeper_ones_is_refused() -> None:
+    with pytest.raises(
+        BadImageError, match=r"^of 8 bits, and intensity_range=0:4095 is for deeper files: give files of one kind$"
+    ):
+        to_8_bits(np.zeros((2, 2), np.uint8), "0:4095")

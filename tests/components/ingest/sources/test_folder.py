@@ -7,11 +7,12 @@ from typing import Literal
 
 import pytest
 
-from components.artifacts.image_names import ImageNames
+from components.artifacts.image_names import ALL_CHANNELS, ImageNames
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import Listed
+from tests.components.images.tiffs import make_ome_tiffs
 from tests.components.ingest.workbooks import make_workbook
 
 MakeFolder = Callable[..., Path]
@@ -184,10 +185,20 @@ class TestOwnNames:
             Folder(str(folder), ["nucleus"])
         for path in (folder / "plate1").iterdir():
             path.rename(path.with_suffix(".tif"))
-        with pytest.raises(ValueError, match=r"Files such as these need file_pattern=\{id\}-\{filter\}\.tif: see"):
+        with pytest.raises(
+            ValueError, match=r"need file_pattern=\{id\}-\{filter\}\.tif, or with all stains in a file \{id\}\.tif: see"
+        ):
             Folder(str(folder), ["nucleus"], image_names=self.NAMES)
         names = replace(self.NAMES, pattern="{id}-{filter}.tif")
         assert len(Folder(str(folder), ["nucleus"], image_names=names).listed()) == 2
+
+    def test_files_that_hold_all_channels_are_found_as_the_error_says(self, tmp_path: Path) -> None:
+        folder = make_ome_tiffs(tmp_path / "cells", {"a": "nucleus"})
+        with pytest.raises(ValueError, match=r"with all stains in a file \{id\}\.ome\.tif: see") as raised:
+            Folder(str(folder), ["nucleus"])
+        pattern = str(raised.value).partition("in a file ")[2].partition(":")[0]
+        source = Folder(str(folder), ["nucleus"], image_names=ImageNames(pattern))
+        assert [image.filter for chunk in source.chunks() for image in chunk] == [ALL_CHANNELS]
 
     def test_ids_that_do_not_fit_are_refused_with_both(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells", "A01,nucleus\n")
