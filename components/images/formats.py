@@ -1,4 +1,4 @@
-"""Which format an image file has, by how it begins and never by its name. Imports nothing, so that ingest can use it."""
+"""Which format an image file has, by how it begins and never by its name. Imports the standard library alone, for ingest."""
 
 import importlib.util
 from dataclasses import dataclass
