@@ -12,7 +12,7 @@ from tests.pipeline.commands.conftest import invoke
         (["epochs=1"], "source is required, such as source=dir:<folder> or source=synthetic:450"),
         (
             ["source=dir:/none"],
-            "source: expected a folder with train.csv and the images. There is no folder /none",
+            "source: expected a folder with the images and a table of labels. There is no folder /none",
         ),
     ],
 )
