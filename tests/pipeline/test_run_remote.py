@@ -25,9 +25,19 @@ def source(request: pytest.FixtureRequest) -> str:
     return f"dir:{request.getfixturevalue('hpa_dir')}" if os.environ.get("HPA_SAMPLES") else "synthetic:64"
 
 
-@pytest.mark.slow
+# A run takes minutes. The store of each kind is tested step by step elsewhere.
+@pytest.mark.parametrize(
+    "root",
+    [
+        pytest.param("s3_root", marks=[pytest.mark.slow, pytest.mark.object_store]),
+        pytest.param("gcs_root", marks=[pytest.mark.long, pytest.mark.object_store]),
+    ],
+)
 @pytest.mark.xdist_group("run_remote")
-def test_a_run_on_an_object_store_succeeds_and_is_found_again(source: str, remote_root: str, tmp_path: Path) -> None:
+def test_a_run_on_an_object_store_succeeds_and_is_found_again(
+    source: str, root: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    remote_root = request.getfixturevalue(root)
     arguments = (f"source={source}", "image_size_px=75", "weights=none", "epochs=1", "blessing_min_gain=-1")
     places = (f"data_root={remote_root}/data", f"serving_root={remote_root}/serving")
     first = _run(tmp_path, *arguments, *places)
