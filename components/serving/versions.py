@@ -140,6 +140,6 @@ def describe(damage: dict[str, str]) -> str:
 
 
 def remove_versions(versions: Iterable[Version]) -> None:
-    """Removes versions, so that none is ever taken for complete while it goes."""
+    """Removes versions, so that none is ever taken for complete while it goes, and a killed removal is done by the next one."""
     for version in versions:
-        storage.remove_folder(version.uri, DONE_MARK)
+        storage.remove_folder(version.uri, DONE_MARK, RECORD)

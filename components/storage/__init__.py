@@ -259,6 +259,9 @@ def move_folder(incoming_uri: str, uri: str, first: str, last: str) -> None:
     open_store(uri).move_folder(incoming_uri, uri, first, last)
 
 
-def remove_folder(uri: str, first: str) -> None:
-    """Removes a folder: at once on a local disk, the file `first` before all others in an object store."""
-    open_store(uri).remove_folder(uri, first)
+def remove_folder(uri: str, first: str, last: str) -> None:
+    """Removes a folder: at once on a local disk; in an object store, the file `first` before all others, and `last` after them.
+
+    So a removal that was killed leaves something that says what it is.
+    """
+    open_store(uri).remove_folder(uri, first, last)

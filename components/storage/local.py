@@ -173,7 +173,7 @@ class LocalStore(Store):
                 raise
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri) from None
 
-    def remove_folder(self, uri: str, first: str) -> None:
+    def remove_folder(self, uri: str, first: str, last: str) -> None:
         """The folder is renamed to where nobody looks, and removed there."""
         with self.incoming_folder(str(Path(uri).parent)) as folder, contextlib.suppress(FileNotFoundError):
             os.rename(uri, folder)  # noqa: PTH104

@@ -187,10 +187,13 @@ class Store(ABC):
         for_each(copy, [name for name in self.list_files(incoming_uri, is_deep=True) if name not in (first, last)])
         copy(last)
 
-    def remove_folder(self, uri: str, first: str) -> None:
-        """Removes a folder, the file `first` before all others."""
+    def remove_folder(self, uri: str, first: str, last: str) -> None:
+        """Removes a folder, the file `first` before all others, and `last` after them."""
         self.remove(join(uri, first))
-        self.remove_tree(uri)
+        for_each(
+            lambda name: self.remove(join(uri, name)), [name for name in self.list_files(uri, is_deep=True) if name != last]
+        )
+        self.remove(join(uri, last))
 
 
 def open_store(uri: str) -> Store:

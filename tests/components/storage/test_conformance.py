@@ -397,7 +397,7 @@ class TestFolders:
         for name in ("1/first", "1/below/file", "2/first"):
             storage.write_bytes(storage.join(root, name), b"")
         for _ in range(2):
-            storage.remove_folder(storage.join(root, "1"), "first")
+            storage.remove_folder(storage.join(root, "1"), "first", "last")
             assert storage.list_tree(root) == ["2/first"]
             assert storage.list_names(root) == ["2"]
 
@@ -466,7 +466,7 @@ class TestLostAnswers:
         def act(root: str) -> None:
             for name in ("1/first", "1/other", "2", "3"):
                 storage.write_bytes(storage.join(root, name), b"")
-            storage.remove_folder(storage.join(root, "1"), "first")
+            storage.remove_folder(storage.join(root, "1"), "first", "last")
             storage.remove(storage.join(root, "2"))
             assert storage.list_tree(root) == ["3"]
 
