@@ -28,9 +28,7 @@ pytestmark = [
     pytest.mark.flink,
     pytest.mark.xdist_group("flink"),
     # Beam's workers read on while Flink closes the connection, which shows on a busy machine.
-    pytest.mark.filterwarnings(
-        "ignore:Exception in thread read_grpc_client_inputs:pytest.PytestUnhandledThreadExceptionWarning"
-    ),
+    pytest.mark.filterwarnings("ignore:Exception in thread read_grpc_client_inputs"),
 ]
 
 MakeFolder = Callable[..., Path]
