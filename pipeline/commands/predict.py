@@ -33,7 +33,7 @@ def predict(
     """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
 
     Files are read as in the model's training, unless --intensity-range or --projection says otherwise. Images that cannot be
-    used are listed with the reason in predictions.bad.csv, and stop nothing.
+    used are listed with the reason in predictions.bad.csv, and stop nothing; if none can be used, the exit status is 1.
 
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
@@ -55,10 +55,14 @@ def _predict(
     model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames, intensity_range: str, projection: str
 ) -> None:
     from components.runtime.progress import step_log
+    from components.runtime.wording import count_of
+    from components.serving.predict.outputs import output_uris
     from components.serving.predict.prediction import predict
 
     with step_log("predict"):
-        predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection)
+        predicted = predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection)
+    if not predicted.num_good:
+        raise ValueError(f"No image could be used, of {count_of(predicted.num_bad, 'sample')}: see {output_uris(out_uri)[2]}")
 
 
 def _show_unless_greeting(line: str) -> None:
