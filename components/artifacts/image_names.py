@@ -3,12 +3,15 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from components.artifacts.labels import FILTERS
 from components.artifacts.sample_ids import clean_id
+
+_File = TypeVar("_File")
 
 DEFAULT_PATTERN = "{id}_{filter}.png"
 # The folders of the competition's layout.
@@ -85,6 +88,11 @@ class ImageNames:
 
 
 COMPETITION_NAMES = ImageNames()
+
+
+def by_filter(files: Mapping[str, _File], filters: Iterable[str]) -> dict[str, _File]:
+    """The file of each filter of a sample: the same for all `filters` where one file holds all channels."""
+    return dict.fromkeys(filters, files[ALL_CHANNELS]) if ALL_CHANNELS in files else dict(files)
 
 
 def check_pattern(pattern: str) -> None:

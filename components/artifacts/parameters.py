@@ -187,8 +187,8 @@ def check_parameters(**values: Any) -> None:
 
 
 # What says how a folder is laid out, and how a table of labels is, each with the value that says nothing.
-_OF_FOLDERS: dict[str, Any] = {"file_pattern": DEFAULT_PATTERN, "filters": "", "labels": ""}
-_OF_TABLES: dict[str, Any] = {"id_column": "", "label_column": "", "group_column": "", "first_class": 0}
+FOLDER_LAYOUT: dict[str, Any] = {"file_pattern": DEFAULT_PATTERN, "filters": "", "labels": ""}
+TABLE_LAYOUT: dict[str, Any] = {"id_column": "", "label_column": "", "group_column": "", "first_class": 0}
 
 
 def _needless(values: Mapping[str, Any]) -> list[str]:
@@ -197,7 +197,7 @@ def _needless(values: Mapping[str, Any]) -> list[str]:
     problems = []
     if kind == "synthetic" and values.get("classes"):
         problems.append("classes: synthetic samples have the competition's 28 classes. Leave it out, or give another source")
-    needless: dict[str, Any] = {"kaggle": _OF_FOLDERS, "synthetic": _OF_FOLDERS | _OF_TABLES}.get(kind, {})
+    needless: dict[str, Any] = {"kaggle": FOLDER_LAYOUT, "synthetic": FOLDER_LAYOUT | TABLE_LAYOUT}.get(kind, {})
     if given := [name for name, default in needless.items() if values.get(name, default) != default]:
         problems.append(f"{', '.join(given)}: not for a source {kind}:. Leave it out, or give a source dir:<folder>")
     if values.get("split") == "random" and values.get("group_column"):

@@ -93,7 +93,7 @@ def evaluate(
         figures = done.metrics | {f"f1 {score['name']}": score["f1"] for score in curves["classes"] if score["support"]}
         for name, value in figures.items():
             metrics.log_metric(name, value)
-        mlflow_run = MlflowRun()
-        mlflow_run.log_metrics(figures)
-        mlflow_run.log_text(Path(evaluation_report.path).read_text(encoding="utf-8"), settings.EVALUATION_REPORT)
+        if (mlflow_run := MlflowRun()).is_named:
+            mlflow_run.log_metrics(figures)
+            mlflow_run.log_text(Path(evaluation_report.path).read_text(encoding="utf-8"), settings.EVALUATION_REPORT)
         done.describe(metrics, class_metrics, thresholds, blessing, evaluation_report, reused=bool(found))

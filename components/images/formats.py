@@ -61,7 +61,8 @@ def format_of(data: bytes) -> str:
 
 def vendor_format(data: bytes) -> VendorFormat | None:
     """The vendor's format that a file has, if any."""
-    return next((vendor for vendor in VENDOR_FORMATS if vendor.name == format_of(data)), None)
+    name = format_of(data)
+    return next((vendor for vendor in VENDOR_FORMATS if vendor.name == name), None)
 
 
 def why_unreadable(data: bytes) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from components import storage
 from components.artifacts.fingerprint import fingerprint
-from components.artifacts.image_names import ALL_CHANNELS, SUFFIXES
+from components.artifacts.image_names import SUFFIXES, by_filter
 from components.artifacts.index import ImageFile, Sample, dump_index, read_index, size_bytes
 from components.artifacts.labels import FILTERS, format_target
 from components.artifacts.manifest import RawImages
@@ -96,9 +96,7 @@ def _manifest_name(content: str) -> str:
 def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> Iterable[Sample]:
     """Every sample of the source, with its files; a file that is none has a reason in its place."""
     for listed in sorted(source.listed(), key=lambda listed: listed.sample_id):
-        found = stored.pop(listed.sample_id, {})
-        if ALL_CHANNELS in found:
-            found = dict.fromkeys(source.channels, found[ALL_CHANNELS])
+        found = by_filter(stored.pop(listed.sample_id, {}), source.channels)
         files = {name: found[name] for name in FILTERS if name in found}
         reasons = [f"the {name} filter is {file}" for name, file in files.items() if isinstance(file, str)]
         good = {name: file for name, file in files.items() if isinstance(file, ImageFile)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from components.artifacts.image_names import ALL_CHANNELS
+from components.artifacts.image_names import ALL_CHANNELS, by_filter
 from components.images.decode import Reading
 from components.images.image import BadImageError
 from components.ingest.sources.source import Listed, Source, SourceImage
@@ -65,7 +65,8 @@ def preview(
     for row in (_one_for_each_class(usable) if by_class else usable)[:_MAX_LOOKED]:
         num_looked += 1
         try:
-            tiles.append(draw_tile(row.labels, _read(source, images[row.sample_id]), reading))
+            files = {image.filter: data for image, data in source.read(images[row.sample_id])}
+            tiles.append(draw_tile(row.labels, by_filter(files, source.channels), reading))
         except BadImageError as error:
             blamed = (ALL_CHANNELS, error.filter_name)
             paths = [source.path(image) for image in images[row.sample_id] if error.filter_name and image.filter in blamed]
@@ -86,12 +87,6 @@ def _lacks(source: Source, images: Sequence[SourceImage]) -> str:
     if images and source.channels:
         return ""
     return lacks([image.filter for image in images])
-
-
-def _read(source: Source, images: Sequence[SourceImage]) -> dict[str, bytes]:
-    """The file of each filter."""
-    files = {image.filter: data for image, data in source.read(images)}
-    return dict.fromkeys(source.channels, files[ALL_CHANNELS]) if source.channels else files
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:

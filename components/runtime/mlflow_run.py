@@ -32,6 +32,11 @@ class MlflowRun:
         self._num_logged = 0
         self._client: Any = None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether there is a run to log to."""
+        return bool(self._run_id)
+
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Logs figures by name."""
         self._log_batch([(name, value, step) for name, value in metrics.items()])
@@ -58,7 +63,7 @@ class MlflowRun:
         self._ask(log)
 
     def _ask(self, request: Callable[[Any], None]) -> None:
-        if not self._run_id:
+        if not self.is_named:
             return
         try:
             if not self._client:

@@ -82,7 +82,8 @@ def train(
         found = done = wanted.find(records, data_root)
         if done:
             logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
-            MlflowRun().log_curves(json.loads(storage.read_bytes(done.file_uri(settings.HISTORY)))["curves"])
+            if (mlflow_run := MlflowRun()).is_named:
+                mlflow_run.log_curves(json.loads(storage.read_bytes(done.file_uri(settings.HISTORY)))["curves"])
             storage.remove_tree(storage.join(done.uri, "checkpoints"))  # of a process that was killed after it had published
         else:
             from components.train.training import train_model

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
-from components.artifacts.parameters import check_parameters
+from components.artifacts.parameters import FOLDER_LAYOUT, TABLE_LAYOUT, check_parameters
 from pipeline.isolated import call_isolated
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Node, quantity
@@ -24,8 +24,7 @@ _PLACES = ("data_root", "serving_root")
 # What may be a file of one's own, and the one step that reads it.
 _FILES = {"classes": "ingest", "labels": "ingest", "weights": "train"}
 # What says how a source is laid out.
-_COLUMNS = ("id_column", "label_column", "group_column", "first_class")
-_LAYOUT = ("classes", "file_pattern", "filters", "labels", *_COLUMNS)
+_LAYOUT = ("classes", *FOLDER_LAYOUT, *TABLE_LAYOUT)
 # The steps that bring examples to their own disk.
 _STAGING = ("train", "evaluate")
 _TEMPORARY = "/tmp"
@@ -77,7 +76,7 @@ def measure_source(source: str, include_test: bool = False, **layout: Any) -> So
     try:
         check_parameters(source=source, **layout)
         names = ImageNames(layout.get("file_pattern", DEFAULT_PATTERN), layout.get("filters", ""))
-        table = LabelTable(layout.get("labels", ""), **{name: layout[name] for name in _COLUMNS if name in layout})
+        table = LabelTable(layout.get("labels", ""), **{name: layout[name] for name in TABLE_LAYOUT if name in layout})
         found = survey(source, include_test, layout.get("classes", ""), names, table)
     except (TransientError, NoCredentialsError) as error:
         raise CouldNotLookError(str(error)) from None

@@ -1,13 +1,12 @@
 """A control plane for all tests of this folder."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from kubernetes.config import kube_config
 
 from pipeline.preflight.kubernetes_api import Cluster, open_cluster
 from tests.kubernetes.control_plane import ControlPlane, control_plane, find_assets
+from tests.pipeline.conftest import use_kubeconfig
 
 
 @pytest.fixture(scope="session")
@@ -22,25 +21,11 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def sign_in(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Makes a user's kubeconfig the current one."""
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-
-    def become(user: str) -> Path:
-        path = plane.kubeconfig(user)
-        monkeypatch.setenv("KUBECONFIG", str(path))
-        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))  # read when it is imported
-        return path
-
-    return become
-
-
-@pytest.fixture
-def open_as(sign_in: Callable[[str], Path]) -> Callable[[str], Cluster]:
+def open_as(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Cluster]:
     """Opens the cluster as a user."""
 
     def open_it(user: str) -> Cluster:
-        sign_in(user)
+        use_kubeconfig(monkeypatch, plane.kubeconfig(user))
         return open_cluster("")
 
     return open_it

@@ -136,6 +136,13 @@ def nodes(*listed: dict[str, Any]) -> Answer:
     return Answer(body={"kind": "NodeList", "apiVersion": "v1", "items": list(listed)})
 
 
+def use_kubeconfig(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Makes a file the current kubeconfig."""
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))  # read from KUBECONFIG when it is imported
+
+
 @pytest.fixture
 def kubeconfig(tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kubeconfig whose current cluster is the loopback server."""
@@ -149,9 +156,7 @@ def kubeconfig(tmp_path: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPat
         "users": [{"name": "me", "user": {"token": "sesame"}}],
     }
     path.write_text(yaml.safe_dump(content))
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))  # read from KUBECONFIG when it is imported
+    use_kubeconfig(monkeypatch, path)
     return path
 
 

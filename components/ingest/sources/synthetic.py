@@ -48,7 +48,7 @@ class Synthetic:
 
     def path(self, image: SourceImage) -> str:
         """The name that it would have as a file."""
-        return f"{image.stem}.png"
+        return image.plain_name
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Draws the samples that the images are of."""

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from components import storage
-from components.artifacts.image_names import ALL_CHANNELS, COMPETITION_NAMES, TEST, TRAIN, ImageNames
+from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
 from components.storage.store import StoredFile
 
@@ -59,8 +59,8 @@ def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:
 
 
 def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: str, files: dict[str, StoredFile]) -> ImageFiles:
-    of_all = names.get(ALL_CHANNELS)
-    wanted = {name: of_all or names[name] for name in filters if of_all or name in names}
+    found = by_filter(names, filters)
+    wanted = {name: found[name] for name in filters if name in found}
     num_bytes = sum(files[file].num_bytes for file in set(wanted.values()) if file in files)
     uris = {name: storage.join(folder, file) for name, file in wanted.items()}
     return ImageFiles(sample_id, uris, num_bytes, _problem(sample_id, wanted, files))
