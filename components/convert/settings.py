@@ -42,7 +42,7 @@ class ConvertSettings:
 
     def fingerprint(self, raw: RawImages) -> str:
         """Names the examples by their content."""
-        # What is not given is left out, so that earlier examples are found again.
+        # Without empty values, so that the fingerprints of earlier examples stay the same.
         given = {name: value for name, value in vars(self).items() if value != ""}
         return fingerprint("convert", FORMAT, {"raw_images": raw.fingerprint}, given)
 

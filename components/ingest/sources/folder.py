@@ -128,7 +128,7 @@ class Folder:
         return "as the owner of the folder states; images of the Human Protein Atlas are CC BY-SA, credit: Human Protein Atlas"
 
     def validator(self) -> str:
-        """Names, sizes and checksums of all files; where no checksums are known, times or ETags stand in for them."""
+        """A hash of the name, size and checksum of each file; of its modification time or ETag if the checksum is unknown."""
         digest = hashlib.sha256(f"{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n{self.table}\n".encode())
         for uri in sorted([self._labels_uri, *(uri for files in self._uris.values() for uri in files.values())]):
             file = self._files.get(uri) or storage.stat(uri)

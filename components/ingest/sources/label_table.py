@@ -96,7 +96,7 @@ def read_labels(
             first.group,
             without_line(first.reason),
         ):
-            reason = f"it has a row already, line {first_line}, which says otherwise. All classes of a sample stand in one row"
+            reason = f"its row on line {first_line} has other values. Put all classes of a sample in one row"
             rows[listed.sample_id] = first_line, Listed(listed.sample_id, (), at_line(reason, _file_name(name), line))
     of_group = f", groups in {layout.columns([layout.group])}" if layout.group is not None else ""
     _log.info(
@@ -186,8 +186,8 @@ def _parse_row(
     try:
         if len(cells) > len(header):
             raise ValueError(
-                f"its row has {len(cells)} columns: expected {len(header)}. Where a semicolon or comma separates the columns, "
-                f"labels that have one in them stand in quotes, or names are separated by '|'"
+                f"its row has {len(cells)} columns: expected {len(header)}. If semicolons or commas separate the columns, "
+                f"quote labels that contain one, or separate names with '|'"
             )
         if len(cells) < len(header):
             raise ValueError(f"its row has {count_of(len(cells), 'column')}: expected {len(header)}, {', '.join(header[:5])}")

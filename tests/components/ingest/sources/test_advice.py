@@ -113,9 +113,15 @@ def test_a_parameter_that_is_advised_is_enough(
             {},
         ),
         ("Id,Target\n", {}, "expected a row for each sample below the columns", _ROWS, {}),
-        ("Id,Target\na,0\na,1\nb,2\n", {}, "All classes of a sample stand in one row", "Id,Target\na,0;1\nb,2\n", {}),
-        ("Id;Target\na;nucleus; membrane\nb;2\n", {}, "stand in quotes", 'Id;Target\na;"nucleus; membrane"\nb;2\n', {}),
-        ("Id;Target\na;nucleus; membrane\nb;2\n", {}, "separated by '|'", "Id;Target\na;nucleus|membrane\nb;2\n", {}),
+        ("Id,Target\na,0\na,1\nb,2\n", {}, "Put all classes of a sample in one row", "Id,Target\na,0;1\nb,2\n", {}),
+        (
+            "Id;Target\na;nucleus; membrane\nb;2\n",
+            {},
+            "quote labels that contain one",
+            'Id;Target\na;"nucleus; membrane"\nb;2\n',
+            {},
+        ),
+        ("Id;Target\na;nucleus; membrane\nb;2\n", {}, "separate names with '|'", "Id;Target\na;nucleus|membrane\nb;2\n", {}),
         (
             "Id,Target\na\u200b,0\nb,1\n",
             {},

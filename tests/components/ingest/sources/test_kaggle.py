@@ -188,8 +188,7 @@ class TestLabels:
             "gif": "the green filter is a GIF file: expected PNG, TIFF, OME-TIFF or JPEG",
             "good": "",
             "none": "the blue filter is an empty file",
-            "twice": "it has a row already, line 7, which says otherwise. All classes of a sample stand in one row "
-            "(train.csv, line 8)",
+            "twice": "its row on line 7 has other values. Put all classes of a sample in one row (train.csv, line 8)",
         }
         assert samples["gif"].files.keys() == set(FILTERS) - {"green"}
         assert samples["twice"].files == {}

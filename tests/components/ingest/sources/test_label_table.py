@@ -138,7 +138,7 @@ def test_other_numbers_do_not_count_from_1(rows: str) -> None:
         (b"b,Nucleolus", "b", "separated by ';'. Received: 'Nucleolus'. Did you mean 'Nucleoli'?"),
         (b'b,"Nucleoli,Cytosol"', "b", "Received: 'Nucleoli,Cytosol'"),
         (b"b", "b", "its row has 1 column: expected 2, Id, Target"),
-        (b"b,1,2", "b", "its row has 3 columns: expected 2. Where a semicolon or comma separates"),
+        (b"b,1,2", "b", "its row has 3 columns: expected 2. If semicolons or commas separate"),
         (rb"plate1\b,1", r"plate1\b", r"Id has a backslash: expected '/' between folders. Received: 'plate1\\b'"),
         (b"../b,1", "../b", "begins with a dot: hidden files are not read. Received: '../b'"),
         (b"/etc/b,1", "/etc/b", "has a part that is empty"),
@@ -161,7 +161,7 @@ def test_wrong_rows_come_back_with_their_reason(read_text: ReadText, row: bytes,
 
 def test_a_semicolon_that_separates_columns_and_classes_is_told_with_what_helps(read_text: ReadText) -> None:
     listed = read_text(b'Id;Target\na;Nucleoli; Cytosol\nb;"Nucleoli; Cytosol"\nc;Nucleoli|Cytosol\n')
-    assert "labels that have one in them stand in quotes, or names are separated by '|'" in listed[0].reason
+    assert "quote labels that contain one, or separate names with '|'" in listed[0].reason
     assert [row.labels for row in listed[1:]] == [(2, 25), (2, 25)]
 
 
@@ -183,10 +183,9 @@ def test_rows_that_say_the_same_count_once() -> None:
 def test_of_an_id_whose_rows_differ_one_wrong_row_names_both_lines(first: str, second: str) -> None:
     rows = f"Id,Target,Plate\na,{first}\nb,1,P1\na,{second}\n"
     conflicting, good = _read(rows, group_column="Plate")
-    assert conflicting.reason.startswith(
-        "it has a row already, line 2, which says otherwise. All classes of a sample stand in "
+    assert (
+        conflicting.reason == "its row on line 2 has other values. Put all classes of a sample in one row (train.csv, line 4)"
     )
-    assert conflicting.reason.endswith(" (train.csv, line 4)")
     assert (conflicting.sample_id, conflicting.labels, good.reason) == ("a", (), "")
 
 
