@@ -33,6 +33,7 @@ TILES_A_SHEET = 12
 class Sample:
     """A real sample, read from its four files."""
 
+    sample_id: str
     labels: tuple[int, ...]
     pngs: dict[str, bytes]
 
@@ -75,7 +76,7 @@ def real_samples(folder: Path) -> Iterator[Sample]:
             paths = {name: folder / "train" / f"{row['Id']}_{name}.png" for name in FILTERS}
             if all(path.is_file() for path in paths.values()):
                 labels = parse_target(row["Target"], CLASS_NAMES)
-                yield Sample(labels, {name: path.read_bytes() for name, path in paths.items()})
+                yield Sample(row["Id"], labels, {name: path.read_bytes() for name, path in paths.items()})
 
 
 def table(real: dict[str, list[dict[str, float]]], made: dict[str, list[dict[str, float]]]) -> str:

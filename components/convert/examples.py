@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask,
 from components.convert.split.near_duplicates import Link, group_samples, link_groups, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
 from components.images.decode import Reading
+
+_log = logging.getLogger(__name__)
 
 
 def convert_images(
@@ -68,6 +71,8 @@ def convert_images(
     good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
     training = [ImageMoments(s.mean, s.mean_square, s.labels) for s in good if s.split == "train"]
     page = gather_report_data(manifest, good, quarantine.reasons, index, near_duplicates, raw.images_uri, reading)
+    for warning in page.exposure:
+        _log.warning("%s", warning)
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)

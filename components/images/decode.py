@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
 from components.images.channels import read_channel, read_only_channel
 from components.images.grey_levels import to_8_bits
 from components.images.image import BadImageError, Image
@@ -134,13 +135,16 @@ def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarra
     side = min(height, width)
     if max(height, width) > _MAX_ASPECT * side:
         raise BadImageError(
-            f"{width} x {height} pixels: too far from square, for only the middle square is taken. Cut it into "
-            "squares, each with a row of its own"
+            f"{width} x {height} pixels: too far from square, as only the middle square is used. Cut it into "
+            "squares: `python -m pipeline prepare FOLDER OUT --tiles 1`"
         )
     if side < image_size_px:
-        raise BadImageError(
-            f"{width} x {height} pixels: smaller than image_size_px={image_size_px}. Give image_size_px={side} or less"
+        advice = (
+            f"Give image_size_px={side} or less"
+            if side >= MIN_IMAGE_SIZE_PX
+            else f"No network here takes less than {MIN_IMAGE_SIZE_PX}"
         )
+        raise BadImageError(f"{width} x {height} pixels: smaller than image_size_px={image_size_px}. {advice}")
     top, left = (height - side) // 2, (width - side) // 2
     squares = [image[top : top + side, left : left + side] for image in images]
     size = (image_size_px, image_size_px)

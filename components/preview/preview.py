@@ -9,6 +9,7 @@ from PIL import Image
 
 from components.artifacts.image_names import ALL_CHANNELS, by_filter
 from components.images.decode import Reading
+from components.images.exposure import exposure_warnings
 from components.images.image import BadImageError
 from components.ingest.sources.source import Listed, Source, SourceImage
 from components.ingest.sources.synthetic import Synthetic
@@ -29,7 +30,7 @@ class Preview:
     Attributes:
         page: The contact sheet, a PNG file, of samples that a run would take.
         findings: Lines on what a run would leave out: of all samples, as far as their rows and the names of their files tell;
-            of those whose images were read, also as far as these do.
+            of those whose images were read, also as far as these do. Then on those that look badly exposed or scaled.
     """
 
     page: bytes
@@ -66,7 +67,7 @@ def preview(
         num_looked += 1
         try:
             files = {image.filter: data for image, data in source.read(images[row.sample_id])}
-            tiles.append(draw_tile(row.labels, by_filter(files, source.channels), reading))
+            tiles.append(draw_tile(row.sample_id, row.labels, by_filter(files, source.channels), reading))
         except BadImageError as error:
             blamed = (ALL_CHANNELS, error.filter_name)
             paths = [source.path(image) for image in images[row.sample_id] if error.filter_name and image.filter in blamed]
@@ -77,6 +78,7 @@ def preview(
     findings = _findings(bad, len(reasons), source.num_without_files, num_looked)
     if not tiles:
         raise ValueError("\n".join([f"No sample can be shown: {', '.join(SHOWN_FILTERS)} are needed of each.", *findings]))
+    findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, SHOWN_FILTERS))
     size_px = min(tile.max_size_px for tile in tiles)
     findings.append(f"The images that are shown allow image_size_px={size_px} at most.")
     return Preview(_small(contact_sheet(tiles, class_names)), findings)

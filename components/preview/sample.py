@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
 from components import storage
 from components.artifacts.index import ImageFile
@@ -12,6 +13,7 @@ from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
 from components.images.decode import Reading, decode_filters, stack_filters
 from components.images.formats import why_unreadable
 from components.images.image import BadImageError
+from components.images.intensity import channel_histograms
 from components.images.plausibility import check_distinct_files
 
 SHOWN_FILTERS = FILTERS[:3]
@@ -23,14 +25,18 @@ class Tile:
     """A sample that a run would take.
 
     Attributes:
+        sample_id: The source's name of the sample.
         labels: Class indices.
         pngs: PNG file of each filter, as large as a tile: what was decoded, cut and resized as convert does it.
         max_size_px: The largest image_size_px that its images allow.
+        histograms: How often each filter has each grey level: shape (filters, 256).
     """
 
+    sample_id: str
     labels: tuple[int, ...]
     pngs: Mapping[str, bytes]
     max_size_px: int
+    histograms: np.ndarray
 
 
 def lacks(filters: Collection[str]) -> str:
@@ -43,10 +49,11 @@ def lacks(filters: Collection[str]) -> str:
     return ""
 
 
-def draw_tile(labels: tuple[int, ...], files: Mapping[str, bytes], reading: Reading) -> Tile:
+def draw_tile(sample_id: str, labels: tuple[int, ...], files: Mapping[str, bytes], reading: Reading) -> Tile:
     """Draws a sample, unless a run would leave it out, with whatever parameters.
 
     Args:
+        sample_id: The source's name of the sample.
         labels: Class indices.
         files: The image of each filter, with those that do not become channels: ingest and convert look at them, too.
         reading: How files become 8-bit channels.
@@ -64,4 +71,4 @@ def draw_tile(labels: tuple[int, ...], files: Mapping[str, bytes], reading: Read
     side_px = min(images[0].shape)
     pixels = stack_filters(images, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
     pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(SHOWN_FILTERS, cv2.split(pixels), strict=True)}
-    return Tile(labels, pngs, side_px)
+    return Tile(sample_id, labels, pngs, side_px, channel_histograms(pixels))

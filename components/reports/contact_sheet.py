@@ -7,6 +7,8 @@ from typing import Protocol
 from PIL import Image, ImageDraw, ImageFont
 
 _SHOWN_FILTERS = ("red", "green", "blue")
+_COLOURS = ("red: microtubules", "green: the protein", "blue: the nucleus", "as bright as a model sees them")
+_ID_COLOUR = "#475569"
 _GAP_PX = 6
 _LINE_PX = 15
 _FONT_PX = 12
@@ -14,6 +16,10 @@ _FONT_PX = 12
 
 class Shown(Protocol):
     """What a contact sheet needs of a sample: a `SyntheticSample`, or a real one."""
+
+    @property
+    def sample_id(self) -> str:
+        """The source's name of the sample."""
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -31,7 +37,7 @@ def contact_sheet(
     tile_px: int = 200,
     filters: Sequence[str] = _SHOWN_FILTERS,
 ) -> bytes:
-    """A PNG page with one tile for each sample and the names of its classes below.
+    """A PNG page with one tile for each sample, its id and the names of its classes below, and a legend at the end.
 
     Args:
         samples: At least one.
@@ -49,10 +55,15 @@ def contact_sheet(
             f"Received: {len(samples)} samples, columns={columns}, tile_px={tile_px}, filters={tuple(filters)}"
         )
     columns = min(columns, len(samples))
-    captions = [_caption([class_names[label] for label in sample.labels], tile_px) for sample in samples]
+    captions = [
+        [_shortened(sample.sample_id, tile_px), *_lines([class_names[label] for label in sample.labels], tile_px)]
+        for sample in samples
+    ]
+    width = columns * (tile_px + _GAP_PX) + _GAP_PX
+    legend = _lines(_COLOURS, width) if len(filters) == 3 else []
     height = tile_px + _LINE_PX * max(len(lines) for lines in captions) + _GAP_PX
     rows = -(-len(samples) // columns)
-    page = Image.new("RGB", (columns * (tile_px + _GAP_PX) + _GAP_PX, rows * height + _GAP_PX), "white")
+    page = Image.new("RGB", (width, rows * height + len(legend) * _LINE_PX + _GAP_PX), "white")
     pen = ImageDraw.Draw(page)
     font = ImageFont.load_default(_FONT_PX)
     for number, (sample, lines) in enumerate(zip(samples, captions, strict=True)):
@@ -60,7 +71,9 @@ def contact_sheet(
         top = _GAP_PX + number // columns * height
         page.paste(_tile(sample, tile_px, filters), (left, top))
         for row, line in enumerate(lines):
-            pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black", font=font)
+            pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black" if row else _ID_COLOUR, font=font)
+    for row, line in enumerate(legend):
+        pen.text((_GAP_PX, rows * height + row * _LINE_PX), line, fill="black", font=font)
     file = io.BytesIO()
     page.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -74,9 +87,19 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
     return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
 
 
-def _caption(names: Sequence[str], width_px: int) -> list[str]:
-    """Class names in as few lines as hold them, in order."""
-    room = max(8, width_px // 7)
+def _shortened(text: str, width_px: int) -> str:
+    """A text that fits, without its middle if need be: ids of a set often begin alike."""
+    room = _room(width_px)
+    return text if len(text) <= room else f"{text[: (room - 1) // 2]}…{text[-(room // 2) :]}"
+
+
+def _room(width_px: int) -> int:
+    return max(8, width_px // 7)
+
+
+def _lines(names: Sequence[str], width_px: int) -> list[str]:
+    """Names in as few lines as hold them, in order."""
+    room = _room(width_px)
     lines: list[str] = []
     for name in names:
         if lines and len(lines[-1]) + len(name) + 2 <= room:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from components.artifacts.manifest import Examples
+from components.images.exposure import ExposureWarning
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class ReportData:
         num_torn_groups: How many near-duplicate groups a random split would have had on more than one side.
         thumbnails: JPEG files of the samples that `plan_thumbnails` names, as far as they can be shown.
         table_groups: The group of each sample that the source's table puts into one.
+        exposure: Images that look wrong.
     """
 
     examples: Examples
@@ -53,6 +55,7 @@ class ReportData:
     num_torn_groups: int
     thumbnails: Mapping[str, bytes]
     table_groups: Mapping[str, str] = field(default_factory=dict)
+    exposure: Sequence[ExposureWarning] = ()
 
     @cached_property
     def groups(self) -> list[list[ReportSample]]:

@@ -15,6 +15,7 @@ from components.convert.shards.tasks import ConvertedSample
 from components.convert.split.near_duplicates import Link, group_samples, torn_groups
 from components.convert.split.sides import SPLITS, split_fractions, split_samples
 from components.images.decode import Reading
+from components.images.exposure import exposure_warnings
 from components.storage.read_ahead import read_ahead, start_readers
 
 
@@ -57,6 +58,7 @@ def gather_report_data(
         histograms=histograms,
         num_torn_groups=_num_torn_by_chance(samples, groups, examples.parameters),
         table_groups={s.sample_id: rows[s.sample_id].group for s in converted if rows[s.sample_id].group},
+        exposure=exposure_warnings({s.sample_id: s.channel_histograms() for s in converted}, examples.channels),
         thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown], reading),
     )
 

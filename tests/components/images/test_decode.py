@@ -45,9 +45,9 @@ class TestStack:
             ([(128, 128), (96, 128)], "filters of different sizes: 128 x 96, 128 x 128 pixels"),
             (
                 [(80, 128), (80, 128)],
-                "128 x 80 pixels: too far from square, .*, each with a row of its own",
+                "128 x 80 pixels: too far from square, .* prepare FOLDER OUT --tiles 1`",
             ),
-            ([(74, 74), (74, 74)], "74 x 74 pixels: smaller than image_size_px=75. Give image_size_px=74 or less"),
+            ([(74, 74), (74, 74)], "74 x 74 pixels: smaller than image_size_px=75. No network here takes less than 75"),
         ],
     )
     def test_refuses_sizes_that_do_not_fit(self, make_pixels: MakePixels, sizes: list[tuple[int, int]], reason: str) -> None:

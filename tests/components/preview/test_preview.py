@@ -99,6 +99,15 @@ def test_what_a_run_would_leave_out_is_said_as_the_run_says_it(damaged: Path, tm
     ]
 
 
+def test_badly_exposed_images_are_named(tmp_path: Path, make_folder: MakeFolder, make_png: MakePng) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"}, filters=FILTERS[:3])
+    dark = np.random.default_rng(0).integers(0, 17, (128, 128)).astype(np.uint8)
+    (folder / "train" / "b_green.png").write_bytes(make_png(dark))
+    findings = preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False).findings
+    assert [line.partition(":")[0] for line in findings if " look " in line] == ["green"]
+    assert any(line.startswith("green: 1 of 2 images look nearly black (b): ") for line in findings)
+
+
 def test_preview_ingest_and_predict_take_the_same_ids(tmp_path: Path, make_folder: MakeFolder) -> None:
     ids = ["M\u00fcller 6", "well A1 (2)", "plain"]
     folder = make_folder(tmp_path / "cells", dict.fromkeys(ids, "0"), filters=FILTERS[:3])

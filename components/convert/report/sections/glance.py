@@ -15,7 +15,14 @@ _NUM_NAMED = 5
 
 def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -> Section:
     """Sums up the page."""
-    lines = [_rare_classes(counts), _absent_classes(counts), _duplicates(data), _table_groups(data), _left_out(data)]
+    lines = [
+        _rare_classes(counts),
+        _absent_classes(counts),
+        _duplicates(data),
+        _table_groups(data),
+        _left_out(data),
+        _exposure(data),
+    ]
     if drift:
         lines.append(drift.summary())
     items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines if line)
@@ -67,6 +74,15 @@ def _table_groups(data: ReportData) -> str:
     torn = f"of which {num_torn:,} span several splits: a later batch linked them" if num_torn else "each within one split"
     num_groups = len(set(data.table_groups.values()))
     return f"{len(data.table_groups):,} images are in {count_of(num_groups, 'group')} of the table (group_column), {torn}."
+
+
+def _exposure(data: ReportData) -> str:
+    if not data.exposure:
+        return ""
+    num = len({sample_id for warning in data.exposure for sample_id in warning.sample_ids})
+    return (
+        f"{count_of(num, 'image')} ({share(num, len(data.samples))}) may be badly exposed or scaled: see how bright they are."
+    )
 
 
 def _left_out(data: ReportData) -> str:

@@ -21,13 +21,18 @@ def intensities_section(data: ReportData) -> Section:
     content = Markup("<p>There are no images.</p>")
     if shown:
         plot = figure(_histograms(data, shown), "Distribution of grey levels of each filter, for each split")
-        content = Markup("{}{}").format(plot, _table(data, shown))
+        content = Markup("{}{}{}").format(_warnings(data), plot, _table(data, shown))
     return Section(
         "How bright the images are",
         content,
         "Each filter's pixels by grey level, from 0 (black) to 255. The curves of the splits should lie on each other. "
         "Mean and standard deviation are those of all pixels.",
     )
+
+
+def _warnings(data: ReportData) -> Markup:
+    items = Markup("").join(Markup("<li>{}</li>").format(str(warning)) for warning in data.exposure)
+    return Markup("<ul>{}</ul>").format(items) if items else Markup("")
 
 
 def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:

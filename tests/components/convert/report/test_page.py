@@ -11,6 +11,7 @@ from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.page import data_report
 from components.convert.report.thumbnails import THUMBNAIL_PX, plan_thumbnails, thumbnail
+from components.images.exposure import ExposureWarning
 from components.images.intensity import NUM_LEVELS
 
 MakePng = Callable[[np.ndarray], bytes]
@@ -183,3 +184,10 @@ def test_the_page_needs_nothing_else_and_stays_below_10_mb(make_png: MakePng) ->
     page = data_report(_data(list(CLASS_NAMES), samples, quarantine, dict.fromkeys(plan.sample_ids, largest)))
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert len(page.encode()) < 10e6
+
+
+def test_badly_exposed_images_are_counted_and_named() -> None:
+    dark = ExposureWarning("green", "nearly black", ("s000", "s003"), 8)
+    page = data_report(replace(_data(list(CLASS_NAMES), _samples(8, 28)), exposure=[dark]))
+    assert "2 images (25.0 %) may be badly exposed or scaled" in _section(page, "At a glance")
+    assert "green: 2 of 8 images look nearly black (s000, s003)" in _section(page, "How bright the images are")
