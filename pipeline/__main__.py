@@ -14,6 +14,7 @@ try:
     from pipeline.commands.parameters import parameters
     from pipeline.commands.predict import predict
     from pipeline.commands.preflight import preflight
+    from pipeline.commands.prepare import prepare
     from pipeline.commands.preview import preview
     from pipeline.commands.prune import prune
     from pipeline.commands.run import run
@@ -37,6 +38,7 @@ app.command("compile")(compile_command)
 app.command()(parameters)
 app.command(no_args_is_help=True)(run)
 app.command()(preview)
+app.command(no_args_is_help=True)(prepare)
 app.command(no_args_is_help=True)(example)
 app.command()(prune)
 app.command(no_args_is_help=True)(predict)

@@ -1,0 +1,79 @@
+"""`prepare`: images of any format to PNG files that a run takes as they are."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.parameters import check_parameters
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.output import reported
+from pipeline.local import absolute
+
+
+def prepare(
+    folder: Annotated[str, typer.Argument(help="The folder of the images, gs://... or s3://...")],
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    tiles: Annotated[int, typer.Option(min=0, help="Cut images into squares, this many along the shorter side.")] = 0,
+    file_pattern: FilePattern = DEFAULT_PATTERN,
+    filters: Filters = "",
+    intensity_range: IntensityRange = "",
+    projection: Projection = "",
+    labels: Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")] = "",
+    id_column: Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")] = "",
+    label_column: Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")] = "",
+    group_column: Annotated[str, typer.Option(help="As the parameter: the table's column of groups.")] = "",
+    first_class: Annotated[int, typer.Option(help="As the parameter: the number of the first class in the labels.")] = 0,
+) -> None:
+    """Converts images of any format to 8-bit PNG files, one per stain, with the names and the table that `run` expects.
+
+    This is optional, as `run` and `predict` read the same formats. It helps to look at images with other programs, and to cut
+    large or long fields into tiles. Tiles are samples of their own with the labels of their field; give
+    group_column=Field to `run`, so that all tiles of a field stay in one split.
+
+    Example: python -m pipeline prepare my_scans my_images --file-pattern "{id}.ome.tif" --filters red=2,green=1,blue=0
+    """
+    with reported("Stopped. Nothing was written."):
+        from components import storage
+        from components.images.decode import Reading
+        from components.ingest.sources.classes_csv import class_names_of
+        from components.ingest.sources.label_table import LABELS, LabelTable
+        from components.ingest.sources.open_source import open_source
+        from components.preview import prepare as preparing
+        from components.runtime.progress import log_lines
+
+        folder, out = absolute(folder), out.resolve()
+        source = f"dir:{folder}"
+        check_parameters(
+            source=source,
+            file_pattern=file_pattern,
+            filters=filters,
+            intensity_range=intensity_range,
+            projection=projection,
+            labels=labels,
+            id_column=id_column,
+            label_column=label_column,
+            group_column=group_column,
+            first_class=first_class,
+        )
+        image_names = ImageNames(file_pattern, filters)
+        reading = Reading(tuple(image_names.channels.items()), intensity_range, projection)
+        has_labels = bool(labels) or storage.exists(storage.join(folder, LABELS))
+        class_names: list[str] = []
+        with log_lines("%(message)s", logging.INFO):
+            if has_labels:
+                class_names = class_names_of("", source, first_class)
+                table = LabelTable(labels, id_column, label_column, group_column, first_class)
+                opened = open_source(source, class_names, image_names=image_names, table=table)
+                originals = preparing.labelled(opened, class_names)
+            else:
+                originals = preparing.unlabelled(folder, image_names)
+            done = preparing.prepare(originals, out, reading, tiles, class_names)
+    lines = [f"{done.num_samples} samples are in {out}" + (", with their labels." if has_labels else ", without labels.")]
+    if done.num_blank:
+        lines.append(f"Left out: {done.num_blank} tiles in which some stain shows nothing.")
+    if done.bad:
+        lines.append(f"Left out: {len(done.bad)} images; {out / 'bad.csv'} says why.")
+    print("\n".join(lines))
