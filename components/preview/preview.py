@@ -81,7 +81,7 @@ def preview(
     findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, SHOWN_FILTERS))
     size_px = min(tile.max_size_px for tile in tiles)
     findings.append(f"The images that are shown allow image_size_px={size_px} at most.")
-    return Preview(_small(contact_sheet(tiles, class_names)), findings)
+    return Preview(_small(contact_sheet(tiles, class_names, widths_um=[tile.width_um for tile in tiles])), findings)
 
 
 def _lacks(source: Source, images: Sequence[SourceImage]) -> str:

@@ -10,7 +10,7 @@ from components import storage
 from components.artifacts.index import ImageFile
 from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
-from components.images.decode import Reading, decode_filters, stack_filters
+from components.images.decode import Reading, decode_filters, decode_sample, stack_filters
 from components.images.formats import why_unreadable
 from components.images.image import BadImageError
 from components.images.intensity import channel_histograms
@@ -29,6 +29,7 @@ class Tile:
         labels: Class indices.
         pngs: PNG file of each filter, as large as a tile: what was decoded, cut and resized as convert does it.
         max_size_px: The largest image_size_px that its images allow.
+        width_um: How much the tile shows, in micrometres, if the files give the size of a pixel.
         histograms: How often each filter has each grey level: shape (filters, 256).
     """
 
@@ -36,6 +37,7 @@ class Tile:
     labels: tuple[int, ...]
     pngs: Mapping[str, bytes]
     max_size_px: int
+    width_um: float | None
     histograms: np.ndarray
 
 
@@ -65,10 +67,11 @@ def draw_tile(sample_id: str, labels: tuple[int, ...], files: Mapping[str, bytes
     for name, data in files.items():
         if problem := why_unreadable(data):
             raise BadImageError(f"the {name} filter is {problem}", name)
-    images = decode_filters(files, SHOWN_FILTERS, reading)
+    decoded = decode_sample(files, SHOWN_FILTERS, reading)
     if not reading.channels:
         check_distinct_files({name: ImageFile(name, len(data), storage.crc32c(data)) for name, data in files.items()})
-    side_px = min(images[0].shape)
-    pixels = stack_filters(images, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
+    side_px = min(decoded.planes[0].shape)
+    pixels = stack_filters(decoded.planes, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
     pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(SHOWN_FILTERS, cv2.split(pixels), strict=True)}
-    return Tile(sample_id, labels, pngs, side_px, channel_histograms(pixels))
+    width_um = decoded.pixel_size_um * side_px if decoded.pixel_size_um else None
+    return Tile(sample_id, labels, pngs, side_px, width_um, channel_histograms(pixels))

@@ -1,6 +1,7 @@
 """Contact sheets: many samples on one page, as people look at them."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -36,6 +37,7 @@ def contact_sheet(
     columns: int = 7,
     tile_px: int = 200,
     filters: Sequence[str] = _SHOWN_FILTERS,
+    widths_um: Sequence[float | None] = (),
 ) -> bytes:
     """A PNG page with one tile for each sample, its id and the names of its classes below, and a legend at the end.
 
@@ -45,6 +47,7 @@ def contact_sheet(
         columns: Tiles side by side.
         tile_px: Side of a tile; samples are shrunk to it by averaging.
         filters: Three filters shown as red, green and blue, or one shown in grey.
+        widths_um: How much each tile shows, in micrometres, for a scale bar; None for a tile without one. Empty: no scale bars.
 
     Raises:
         ValueError: If there is no sample, no column, a tile without pixels, or neither one nor three filters.
@@ -70,6 +73,8 @@ def contact_sheet(
         left = _GAP_PX + number % columns * (tile_px + _GAP_PX)
         top = _GAP_PX + number // columns * height
         page.paste(_tile(sample, tile_px, filters), (left, top))
+        if widths_um and (width_um := widths_um[number]):
+            _draw_scale_bar(pen, (left, top), tile_px, width_um)
         for row, line in enumerate(lines):
             pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black" if row else _ID_COLOUR, font=font)
     for row, line in enumerate(legend):
@@ -85,6 +90,16 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
         with Image.open(io.BytesIO(sample.pngs[name])) as image:
             bands.append(image.convert("L").resize((side_px, side_px), Image.Resampling.BOX))
     return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
+
+
+def _draw_scale_bar(pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile_px: int, width_um: float) -> None:
+    """Draws a bar of 1, 2 or 5 times a power of ten micrometres, at most a third of the tile, at its bottom right."""
+    longest = width_um / 3
+    decade = 10.0 ** math.floor(math.log10(longest))
+    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= longest)
+    right, bottom = corner[0] + tile_px - _GAP_PX, corner[1] + tile_px - _GAP_PX
+    pen.line([(right - round(length_um / width_um * tile_px), bottom), (right, bottom)], fill="white", width=3)
+    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=ImageFont.load_default(_FONT_PX), anchor="rb")
 
 
 def _shortened(text: str, width_px: int) -> str:

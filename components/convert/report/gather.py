@@ -59,6 +59,7 @@ def gather_report_data(
         num_torn_groups=_num_torn_by_chance(samples, groups, examples.parameters),
         table_groups={s.sample_id: rows[s.sample_id].group for s in converted if rows[s.sample_id].group},
         exposure=exposure_warnings({s.sample_id: s.channel_histograms() for s in converted}, examples.channels),
+        pixel_sizes_um={s.sample_id: s.pixel_size_um for s in converted if s.pixel_size_um},
         thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown], reading),
     )
 

@@ -90,6 +90,7 @@ class ConvertedSample:
         mean_square: The mean of the squares of each channel.
         perceptual_hash: What near-duplicates are found by.
         histogram: See `channel_histograms`.
+        pixel_size_um: The width of a pixel of its files in micrometres, if they say so.
         reason: Why the sample was left out; empty for a good one. A bad one has nothing of the rest.
     """
 
@@ -103,6 +104,7 @@ class ConvertedSample:
     mean_square: tuple[float, ...] = ()
     perceptual_hash: bytes = b""
     histogram: bytes = b""
+    pixel_size_um: float | None = None
     reason: str = ""
 
     def channel_histograms(self) -> np.ndarray:

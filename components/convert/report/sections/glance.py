@@ -7,6 +7,7 @@ from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.drift import Drift
 from components.convert.report.sections.look import share
 from components.convert.split.near_duplicates import torn_groups
+from components.images.pixel_size import differs_in_size
 from components.reports.page import Section
 from components.runtime.wording import count_of
 
@@ -22,6 +23,7 @@ def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -
         _table_groups(data),
         _left_out(data),
         _exposure(data),
+        _pixel_sizes(data),
     ]
     if drift:
         lines.append(drift.summary())
@@ -83,6 +85,15 @@ def _exposure(data: ReportData) -> str:
     return (
         f"{count_of(num, 'image')} ({share(num, len(data.samples))}) may be badly exposed or scaled: see how bright they are."
     )
+
+
+def _pixel_sizes(data: ReportData) -> str:
+    median = data.examples.pixel_size_um
+    if not median:
+        return ""
+    others = sorted(sample_id for sample_id, size in data.pixel_sizes_um.items() if differs_in_size(size, median))
+    differ = f" In {count_of(len(others), 'image')} it is more than 10 % larger or smaller: {_named(others)}." if others else ""
+    return f"Pixel size: {median:.3g} µm, the median of {count_of(len(data.pixel_sizes_um), 'file')} that give it.{differ}"
 
 
 def _left_out(data: ReportData) -> str:
