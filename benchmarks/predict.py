@@ -92,7 +92,7 @@ def classify_preloaded(version: Path, images: Path, _out: Path) -> tuple[float, 
     """Calls the model on batches that are in memory, and returns the seconds and the processor time that it took."""
     trained = TrainedModel.read(str(version / MODEL_MANIFEST))
     form = ImageForm(tuple(trained.channels), trained.image_size_px)
-    with decoded_batches(find_images(str(images), trained.channels), str(images), form) as batches:
+    with decoded_batches(find_images(str(images), trained.channels).samples, str(images), form) as batches:
         preloaded = [batch.pixels for batch in batches]
     classify = load_model(str(version), form, Path())
     started_s, started_cpu_s = time.monotonic(), time.process_time()

@@ -1,14 +1,20 @@
 """Finds the samples of a folder, whatever its files are called."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from components import storage
-from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, by_filter
+from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
 from components.storage.store import StoredFile
 
 _log = logging.getLogger(__name__)
+
+# Images to people, that no reader here takes.
+_OTHER_SUFFIXES = (".bmp", ".gif", ".webp")
+_ZARR = ".zarr"
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,21 @@ class ImageFiles:
     problem: str = ""
 
 
-def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> list[ImageFiles]:
-    """The samples of a folder, sorted by their ids. Labels are not looked at.
+@dataclass(frozen=True)
+class FoundImages:
+    """What a folder holds.
+
+    Attributes:
+        samples: The samples, sorted by their ids.
+        ignored: Images that belong to no sample: the reason by the path from the folder on.
+    """
+
+    samples: list[ImageFiles]
+    ignored: dict[str, str]
+
+
+def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> FoundImages:
+    """The samples of a folder. Labels are not looked at.
 
     In the competition's layout, with no images beside `train.csv`, those of the folder `test` are taken, or else of `train`.
 
@@ -48,10 +67,28 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
         # With what has an image's name and is no file: links that lead nowhere or in circles, folders.
         if samples := image_names.by_sample(dict.fromkeys([*files, *storage.list_names(folder)])):
             _log.info("%d samples in %s", len(samples), folder)
-            return [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)]
+            found = [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)]
+            return FoundImages(found, _ignored(files, image_names))
     raise FileNotFoundError(
         f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
     )
+
+
+def _ignored(paths: Iterable[str], image_names: ImageNames) -> dict[str, str]:
+    """The images whose names mean no sample, with the reason. Hidden files are left out."""
+    reasons = {}
+    for path in sorted(paths):
+        lower = path.lower()
+        if path.startswith(".") or "/." in path:
+            continue
+        if f"{_ZARR}/" in lower:  # a folder of many files
+            reasons[path[: lower.index(f"{_ZARR}/") + len(_ZARR)]] = "ignored: OME-Zarr is not read. Convert it to OME-TIFF"
+        elif lower.endswith(_OTHER_SUFFIXES):
+            reasons[path] = f"ignored: {PurePosixPath(lower).suffix} files are not read. Save it as PNG or TIFF"
+        elif lower.endswith(SUFFIXES) and not image_names.parse(path):
+            named = f" with filters={image_names.filters}" if image_names.filters else ""
+            reasons[path] = f"ignored: its name does not fit file_pattern={image_names.pattern}{named}"
+    return reasons
 
 
 def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class Outputs:
     |---|---|
     | `predictions.csv` | Id; Decisions, the names of the classes, separated by `; `; the probability of each class |
     | `predictions.submission.csv` | Id and Predicted, as Kaggle takes it: of every sample, with nothing for one that is bad |
-    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used |
+    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used; then path and Reason of each ignored image |
 
     Attributes:
         num_good: The samples that were predicted so far.
@@ -55,6 +55,14 @@ class Outputs:
                 self._predictions.writerow([sample_id, "; ".join(self._class_names[number] for number in decided), *texts])
                 self._submission.writerow([sample_id, format_target(decided)])
                 self.num_good += 1
+
+    def write_ignored(self, reasons: Mapping[str, str]) -> None:
+        """Lists images that belong to no sample.
+
+        Args:
+            reasons: The reason by path.
+        """
+        self._bad.writerows(reasons.items())
 
 
 def output_uris(out_uri: str) -> tuple[str, str, str]:

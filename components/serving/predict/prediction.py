@@ -13,14 +13,18 @@ from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import Reading
+from components.images.pixel_size import differs_in_size
 from components.runtime.progress import progress_bar
+from components.runtime.wording import count_of
 from components.serving.champion import find_champion
-from components.serving.predict.decoding import ImageForm, decoded_batches
+from components.serving.predict.decoding import Batch, ImageForm, decoded_batches
 from components.serving.predict.folder import find_images
 from components.serving.predict.outputs import open_outputs, output_uris
 from components.serving.versions import DONE_MARK
 
 _log = logging.getLogger(__name__)
+
+_NUM_NAMED = 3
 
 # From uint8 pixels, samples x height x width x channels, to probabilities and decisions, samples x classes.
 Classify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -33,11 +37,13 @@ class Predicted:
     Attributes:
         num_good: The samples that were predicted.
         num_bad: The samples that cannot be used.
+        num_ignored: The images that belong to no sample.
         seconds: How long the model was at work, from its first batch to its last.
     """
 
     num_good: int
     num_bad: int
+    num_ignored: int
     seconds: float
 
 
@@ -69,7 +75,9 @@ def predict(
         tuple(image_names.channels.items()), intensity_range or trained.intensity_range, projection or trained.projection
     )
     form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
-    samples = find_images(images_uri, trained.channels, image_names)
+    found = find_images(images_uri, trained.channels, image_names)
+    samples = found.samples
+    other_sizes_um: dict[str, float] = {}
     with (
         open_outputs(out_uri, trained.class_names) as outputs,
         decoded_batches(samples, images_uri, form) as batches,
@@ -81,12 +89,32 @@ def predict(
         with progress_bar(len(samples), "samples") as progress:
             for batch in batches:
                 outputs.write(batch, *classify(batch.pixels))
+                other_sizes_um |= _other_sizes(batch, trained.pixel_size_um)
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
+        outputs.write_ignored(found.ignored)
     _log.info("%d samples predicted, at %.1f a second: %s", outputs.num_good, len(samples) / seconds, out_uri)
     if outputs.num_bad:
         _log.warning("%d samples cannot be used: the reasons are in %s", outputs.num_bad, output_uris(out_uri)[2])
-    return Predicted(outputs.num_good, outputs.num_bad, seconds)
+    if found.ignored:
+        _log.warning("%s ignored: see %s", count_of(len(found.ignored), "image"), output_uris(out_uri)[2])
+    if other_sizes_um:
+        some = ", ".join(f"{sample_id} ({size:.3g} µm)" for sample_id, size in list(other_sizes_um.items())[:_NUM_NAMED])
+        _log.warning(
+            "%s with another pixel size than in training (%.3g µm), so their predictions may be wrong: %s",
+            count_of(len(other_sizes_um), "sample"),
+            trained.pixel_size_um,
+            some + (f" and {len(other_sizes_um) - _NUM_NAMED} more" if len(other_sizes_um) > _NUM_NAMED else ""),
+        )
+    return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
+
+
+def _other_sizes(batch: Batch, usual_um: float | None) -> dict[str, float]:
+    """The samples of another pixel size than the training's, with their size in micrometres."""
+    if not usual_um:
+        return {}
+    sizes = zip(batch.ids, batch.pixel_sizes_um, strict=True)
+    return {sample_id: size for sample_id, size in sizes if size and differs_in_size(size, usual_um)}
 
 
 def find_version(model_uri: str) -> str:
