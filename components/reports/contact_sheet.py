@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
@@ -12,7 +13,7 @@ _COLOURS = ("red: microtubules", "green: the protein", "blue: the nucleus", "as 
 _ID_COLOUR = "#475569"
 _GAP_PX = 6
 _LINE_PX = 15
-_FONT_PX = 12
+_FONT_PX = 11
 
 
 class Shown(Protocol):
@@ -66,9 +67,9 @@ def contact_sheet(
     legend = _lines(_COLOURS, width) if len(filters) == 3 else []
     height = tile_px + _LINE_PX * max(len(lines) for lines in captions) + _GAP_PX
     rows = -(-len(samples) // columns)
-    page = Image.new("RGB", (width, rows * height + len(legend) * _LINE_PX + _GAP_PX), "white")
+    page = Image.new("RGB", (width, rows * height + len(legend) * _LINE_PX + 2 * _GAP_PX), "white")
     pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(_FONT_PX)
+    font = _font()
     for number, (sample, lines) in enumerate(zip(samples, captions, strict=True)):
         left = _GAP_PX + number % columns * (tile_px + _GAP_PX)
         top = _GAP_PX + number // columns * height
@@ -78,7 +79,7 @@ def contact_sheet(
         for row, line in enumerate(lines):
             pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black" if row else _ID_COLOUR, font=font)
     for row, line in enumerate(legend):
-        pen.text((_GAP_PX, rows * height + row * _LINE_PX), line, fill="black", font=font)
+        pen.text((_GAP_PX, rows * height + _GAP_PX + row * _LINE_PX), line, fill="black", font=font)
     file = io.BytesIO()
     page.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -92,6 +93,13 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
     return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
 
 
+def _font() -> ImageFont.FreeTypeFont:
+    """A font with most letters of most languages: Pillow's own lacks umlauts, and µ."""
+    import matplotlib  # noqa: PLC0415  (not installed where there are no pictures)
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_PX)
+
+
 def _draw_scale_bar(pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile_px: int, width_um: float) -> None:
     """Draws a bar of 1, 2 or 5 times a power of ten micrometres, at most a third of the tile, at its bottom right."""
     longest = width_um / 3
@@ -99,7 +107,7 @@ def _draw_scale_bar(pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile_px: 
     length_um = max(step * decade for step in (1, 2, 5) if step * decade <= longest)
     right, bottom = corner[0] + tile_px - _GAP_PX, corner[1] + tile_px - _GAP_PX
     pen.line([(right - round(length_um / width_um * tile_px), bottom), (right, bottom)], fill="white", width=3)
-    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=ImageFont.load_default(_FONT_PX), anchor="rb")
+    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=_font(), anchor="rb")
 
 
 def _shortened(text: str, width_px: int) -> str:
