@@ -90,8 +90,8 @@ class ConvertedSample:
         mean_square: The mean of the squares of each channel.
         perceptual_hash: What near-duplicates are found by.
         histogram: See `channel_histograms`.
-        pixel_size_um: The width of a pixel of its files in micrometres, if they say so.
         reason: Why the sample was left out; empty for a good one. A bad one has nothing of the rest.
+        pixel_size_um: The width of a pixel of its files in micrometres, if they give it.
     """
 
     sample_id: str
@@ -104,8 +104,8 @@ class ConvertedSample:
     mean_square: tuple[float, ...] = ()
     perceptual_hash: bytes = b""
     histogram: bytes = b""
-    pixel_size_um: float | None = None
     reason: str = ""
+    pixel_size_um: float | None = None
 
     def channel_histograms(self) -> np.ndarray:
         """How often grey levels were seen, four levels to a bin: uint32, shape (channels, 64)."""
