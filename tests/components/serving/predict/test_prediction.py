@@ -105,6 +105,7 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     (cells / "s69_yellow.png").unlink()  # which the model does not look at
     (cells / "s70_yellow.png").write_bytes(b"")
     (cells / "notes.txt").write_text("no image")
+    shutil.copyfile(cells / "s60_red.png", cells / "s60-red.png")
     (cells / "s97_blue.png").mkdir()
     (cells / "s98_blue.png").symlink_to("s98_blue.png")
     (cells / "s99_blue.png").symlink_to(cells / "nowhere")
@@ -112,7 +113,10 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
         shutil.copyfile(cells / f"s50_{name}.png", cells / f"caf\udce9_{name}.png")
         shutil.copyfile(cells / f"s51_{name}.png", cells / f'a, "b" 細胞_{name}.png')
     predicted = predict(str(version_dir), str(cells), str(tmp_path / "p.csv"))
-    assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
+    bad = {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")}
+    assert bad.pop("s60-red.png").startswith("does not match file_pattern={id}_{filter}.png: ")
+    assert predicted.num_ignored == 1
+    assert bad == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
         "s03": "the red filter is a damaged JPEG: its header is missing",
