@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
+from components.runtime.wording import count_of
 from components.storage.store import StoredFile
 
 _log = logging.getLogger(__name__)
@@ -70,8 +71,14 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
                 [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)],
                 _ignored(files, image_names),
             )
+    others = list(_ignored(everything, image_names))
     raise FileNotFoundError(
         f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
+        + (
+            f". {count_of(len(others), 'image file')} with other names, such as {others[0]}: give --file-pattern"
+            if others
+            else ""
+        )
     )
 
 

@@ -51,6 +51,9 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match=rf"{folder}: expected images such as <Id>_green.png. There are none"):
             find_images(str(folder), ["red"])
+    (tmp_path / "a-red.tif").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"\. 1 image file with other names, such as a-red\.tif: give --file-pattern$"):
+        find_images(str(tmp_path), ["red"])
 
 
 def test_image_files_that_belong_to_no_sample_are_told_with_what_to_do(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion, crown
-from components.serving.model import find_version
 from components.serving.predict.prediction import predict
 from components.serving.versions import DONE_MARK
 from tests.components.images.tiffs import make_levels, make_ome_tiffs
@@ -170,15 +169,6 @@ def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, t
     (tmp_path / "1" / DONE_MARK).touch()
     with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
         predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
-
-
-def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, tmp_path: Path) -> None:
-    assert find_version(str(version_dir)) == str(version_dir)
-    crown(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
-    assert find_version(f"{tmp_path}/hpa") == find_version(f"{tmp_path}/hpa/") == f"{tmp_path}/hpa/7"
-    for nothing in (f"{tmp_path}/other", str(tmp_path)):
-        with pytest.raises(FileNotFoundError, match=f"{nothing}: expected a version, with saved_model.pb, or <serving_root>"):
-            find_version(nothing)
 
 
 @pytest.mark.object_store
