@@ -20,7 +20,7 @@ class Outputs:
     |---|---|
     | `predictions.csv` | Id; Decisions, the names of the classes, separated by `; `; the probability of each class |
     | `predictions.submission.csv` | Id and Predicted, as Kaggle takes it: of every sample, with nothing for one that is bad |
-    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used; then path and Reason of each ignored image |
+    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used, and of each ignored image file, by its path |
 
     Attributes:
         num_good: The samples that were predicted so far.
@@ -56,13 +56,9 @@ class Outputs:
                 self._submission.writerow([sample_id, format_target(decided)])
                 self.num_good += 1
 
-    def write_ignored(self, reasons: Mapping[str, str]) -> None:
-        """Lists images that belong to no sample.
-
-        Args:
-            reasons: The reason by path.
-        """
-        self._bad.writerows(reasons.items())
+    def write_ignored(self, ignored: Mapping[str, str]) -> None:
+        """Lists image files that belong to no sample, each with the reason."""
+        self._bad.writerows(ignored.items())
 
 
 def output_uris(out_uri: str) -> tuple[str, str, str]:
