@@ -4,9 +4,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_SHOWN_FILTERS = ("red", "green", "blue")
+from components.reports.stains import composite, stain_colours
+
 _GAP_PX = 6
 _LINE_PX = 15
 _FONT_PX = 12
@@ -29,7 +31,7 @@ def contact_sheet(
     class_names: Sequence[str],
     columns: int = 7,
     tile_px: int = 200,
-    filters: Sequence[str] = _SHOWN_FILTERS,
+    filters: Sequence[str] = ("red", "green", "blue"),
 ) -> bytes:
     """A PNG page with one tile for each sample and the names of its classes below.
 
@@ -38,14 +40,14 @@ def contact_sheet(
         class_names: The names of the classes, by index.
         columns: Tiles side by side.
         tile_px: Side of a tile; samples are shrunk to it by averaging.
-        filters: Three filters shown as red, green and blue, or one shown in grey.
+        filters: The stains to show, one to eight, in the colours of `stain_colours`.
 
     Raises:
-        ValueError: If there is no sample, no column, a tile without pixels, or neither one nor three filters.
+        ValueError: If there is no sample, no column, a tile without pixels, or no filter.
     """
-    if not samples or columns < 1 or tile_px < 1 or len(filters) not in (1, 3):
+    if not samples or columns < 1 or tile_px < 1 or not filters:
         raise ValueError(
-            "A contact sheet: expected at least one sample, column and pixel, and one or three filters. "
+            "A contact sheet: expected at least one sample, column and pixel and filter. "
             f"Received: {len(samples)} samples, columns={columns}, tile_px={tile_px}, filters={tuple(filters)}"
         )
     columns = min(columns, len(samples))
@@ -70,8 +72,8 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
     bands = []
     for name in filters:
         with Image.open(io.BytesIO(sample.pngs[name])) as image:
-            bands.append(image.convert("L").resize((side_px, side_px), Image.Resampling.BOX))
-    return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
+            bands.append(np.asarray(image.convert("L").resize((side_px, side_px), Image.Resampling.BOX)))
+    return Image.fromarray(composite(np.dstack(bands), stain_colours(filters)))
 
 
 def _caption(names: Sequence[str], width_px: int) -> list[str]:
