@@ -50,7 +50,7 @@ FILTERS: tuple[str, ...] = ("red", "green", "blue", "yellow")
 MAX_STAINS = 8
 _COLOURS = {"rgb": FILTERS[:3], "rgby": FILTERS}
 # Letters of colours are more likely a slip than the name of a stain.
-_LETTERS = re.compile(r"[rgby]{1,4}", re.IGNORECASE)
+_LETTERS = re.compile(r"[rgby]{2,4}", re.IGNORECASE)
 _STAIN_NAME = re.compile(r"[\w+()#-][\w+()#. -]{0,39}")
 
 

@@ -46,7 +46,7 @@ def stain_colours(names: Sequence[str]) -> tuple[Colour, ...]:
 
 
 def legend(names: Sequence[str]) -> str:
-    """What the colours show, as sentences: `Green: tubulin. Blue: DAPI.`; the atlas's colours say which structure they stain."""
+    """What the colours show: `Green: protein. Blue: DNA.`, and of the atlas's stains `Red: microtubules.` and so on."""
     colours = [_PALETTE[colour] for colour in stain_colours(names)]
     return " ".join(f"{colour}: {_ATLAS.get(name, name)}." for colour, name in zip(colours, names, strict=True))
 

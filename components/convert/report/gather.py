@@ -81,7 +81,7 @@ def _draw(images_uri: str, samples: Sequence[Sample], filters: Sequence[str], re
 
     with start_readers(images_uri) as readers:
         drawn = {
-            sample.sample_id: thumbnail(files, filters, reading=reading)
+            sample.sample_id: thumbnail(files, reading=reading, filters=filters)
             for sample, files in read_ahead(readers, samples, read, num_bytes)
         }
     return {sample_id: picture for sample_id, picture in drawn.items() if picture}

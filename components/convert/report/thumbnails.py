@@ -110,9 +110,9 @@ def _choose_quarantined(quarantine: Mapping[str, str]) -> tuple[str, ...]:
 
 def thumbnail(
     files: Mapping[str, bytes],
-    filters: Sequence[str] = FILTERS[:3],
     side_px: int = THUMBNAIL_PX,
     reading: Reading = DEFAULT_READING,
+    filters: Sequence[str] = FILTERS[:3],
 ) -> bytes | None:
     """Draws a sample with each stain in its colour.
 
@@ -120,9 +120,9 @@ def thumbnail(
 
     Args:
         files: The image file of each filter.
-        filters: The filters to show.
         side_px: The side of the picture. Images that are not square are squeezed.
         reading: How files become 8-bit channels.
+        filters: The filters to show.
 
     Returns:
         A JPEG file of at most 45 KB at the usual side, or None where no filter can be decoded.

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from components.evaluate.pictures import BEST, OTHER, WORST
 from components.evaluate.report_data import Picture, ReportData
 from components.reports.page import Section, image
+from components.reports.stains import legend
 from components.runtime.wording import count_of
 
 _KINDS = {BEST: "shows it, most probable", WORST: "shows it, least probable", OTHER: "does not show it, most probable"}
