@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components import storage
 from components.artifacts.index import COLUMN, Sample, column_names, read_index
-from components.artifacts.labels import FILTERS, format_target
+from components.artifacts.labels import format_target
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
 from components.convert.report.gather import gather_report_data
@@ -79,7 +79,7 @@ def convert_images(
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
-        (folder / SAMPLES).write_bytes(_samples_csv(good, near_duplicates + of_groups, index))
+        (folder / SAMPLES).write_bytes(_samples_csv(good, settings.filters, near_duplicates + of_groups, index))
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
         (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
         published = manifest.publish(uri, folder)
@@ -163,7 +163,9 @@ def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None
             raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another split_seed")
 
 
-def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link], index: Iterable[Sample]) -> bytes:
+def _samples_csv(
+    samples: Sequence[ConvertedSample], stains: Sequence[str], links: Iterable[Link], index: Iterable[Sample]
+) -> bytes:
     groups = group_samples([sample.sample_id for sample in samples], links)
     columns = {sample.sample_id: sample.columns for sample in index}
     names = column_names(columns.values())
@@ -174,8 +176,7 @@ def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link], inde
         + [columns[s.sample_id].get(name, "") for name in names]
         for s in samples
     ]
-    num_channels = len(samples[0].mean)
-    moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
+    moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in stains]
     more = [f"{COLUMN}{name}" for name in names]
     return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments, *sizes, *more], rows), mtime=0)
 

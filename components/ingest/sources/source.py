@@ -49,7 +49,7 @@ class SourceImage:
     @property
     def stem(self) -> str:
         """The image's name under `raw/`, up to the suffix."""
-        return f"{stored_name(self.sample_id)}{f'_{self.filter}' if self.filter else ''}"
+        return f"{stored_name(self.sample_id)}{f'_{stored_name(self.filter)}' if self.filter else ''}"
 
     @property
     def plain_name(self) -> str:
@@ -75,6 +75,10 @@ class Source(Protocol):
     @property
     def num_unlabelled(self) -> int:
         """How many samples the source has without labels: its test set. They are taken if it was asked for."""
+
+    @property
+    def stains(self) -> tuple[str, ...]:
+        """The stains that a sample may have, in order."""
 
     @property
     def channels(self) -> dict[str, str]:

@@ -4,11 +4,13 @@ import contextlib
 import logging
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.labels import stains_of_source
+from components.artifacts.parameters import check_parameters
 from components.images.decode import Reading
 from components.images.pixel_size import differs_in_size
 from components.runtime.progress import progress_bar
@@ -56,7 +58,7 @@ def predict(
         model_uri: A version, or the folder above the versions: then the champion.
         images_uri: The folder of the images.
         out_uri: The predictions.
-        image_names: How the images are named.
+        image_names: How the images are named. The stains are the model's.
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
         with_pages: Whether to write the pages of `components.serving.predict.pages`, too.
@@ -64,9 +66,12 @@ def predict(
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
         FileExistsError: If the predictions exist already.
+        ValueError: If `image_names.filters` does not name the model's stains.
     """
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
+    check_parameters(channels=",".join(trained.channels), filters=image_names.filters)
+    image_names = replace(image_names, stains=stains_of_source(trained.channels))
     reading = Reading(
         tuple(image_names.channels.items()), intensity_range or trained.intensity_range, projection or trained.projection
     )
