@@ -46,7 +46,7 @@ def stain_colours(names: Sequence[str]) -> tuple[Colour, ...]:
 
 
 def legend(names: Sequence[str]) -> str:
-    """What each colour shows, such as `Green: protein. Blue: DNA.`, or of the atlas `Red: microtubules. Green: the protein.`."""
+    """What each colour shows, such as `Green: protein. Blue: DNA.`, or for the atlas `Red: microtubules.` and so on."""
     colours = [_PALETTE[colour] for colour in stain_colours(names)]
     return " ".join(f"{colour}: {_ATLAS.get(name, name)}." for colour, name in zip(colours, names, strict=True))
 
