@@ -154,9 +154,9 @@ def export_model(
     """Writes a SavedModel.
 
     Its signatures are `serving_default`, from one string tensor of PNG files a stain, named as `input_names` says; and
-    `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch, classes)),
-    `decisions` (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`, from the same
-    pixels, gives `maps`: see `class_activation_maps`.
+    `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch,
+    classes)), `decisions` (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`,
+    from the same pixels, gives `maps`: see `class_activation_maps`.
 
     Args:
         network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
