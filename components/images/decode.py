@@ -165,4 +165,6 @@ def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarra
     top, left = (height - side) // 2, (width - side) // 2
     squares = [image[top : top + side, left : left + side] for image in images]
     size = (image_size_px, image_size_px)
-    return np.asarray(cv2.resize(cv2.merge(squares), size, interpolation=cv2.INTER_AREA)).reshape(*size, len(images))
+    # OpenCV resizes at most four channels at once.
+    parts = [cv2.resize(cv2.merge(squares[k : k + 4]), size, interpolation=cv2.INTER_AREA) for k in range(0, len(squares), 4)]
+    return np.dstack(parts)

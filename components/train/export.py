@@ -153,10 +153,10 @@ def export_model(
 ) -> None:
     """Writes a SavedModel.
 
-    Its signatures are `serving_default`, from a string tensor of PNG files for each stain (see `input_names`); and `pixels`,
-    from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch, classes)),
-    `decisions` (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`, from the same
-    pixels, gives `maps`: see `class_activation_maps`.
+    Its signatures are `serving_default`, from one string tensor of PNG files a stain, named as `input_names` says; and
+    `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch,
+    classes)), `decisions` (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`,
+    from the same pixels, gives `maps`: see `class_activation_maps`.
 
     Args:
         network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
