@@ -118,10 +118,7 @@ def _publish(
     known = RawImages.find(raw_uri, _manifest_name(content))
     if known:  # the source looks different (other file times, say) and its content is a version that is known
         return known
-    expected = {
-        *required_stains(source.stains),
-        *(name for sample in samples for name in sample.files),
-    }  # many have no yellow at all
+    expected = {*required_stains(source.stains)}.union(*(sample.files for sample in samples))  # many have no yellow at all
     manifest = RawImages(
         fingerprint=content,
         inputs={},

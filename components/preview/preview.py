@@ -1,18 +1,17 @@
 """A contact sheet of a source, and what a run would leave out of it, by the code by which ingest and convert leave it out."""
 
 import io
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
-from components.artifacts.image_names import ALL_CHANNELS, by_filter
+from components.artifacts.image_names import ALL_CHANNELS
 from components.artifacts.labels import FILTERS
 from components.images.decode import Reading
 from components.images.exposure import exposure_warnings
 from components.images.image import BadImageError
-from components.ingest.sources.source import Listed, Source, SourceImage
+from components.ingest.sources.source import Listed, Source, SourceImage, images_by_sample, read_sample
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.sample import Tile, draw_tile, lacks
 from components.reports.contact_sheet import contact_sheet
@@ -62,9 +61,7 @@ def preview(
     """
     if by_class and isinstance(source, Synthetic):
         return Preview(_small(contact_sheet(class_examples(source.series), class_names, filters=stains)), [])
-    images: dict[str, list[SourceImage]] = defaultdict(list)
-    for image in (image for chunk in source.chunks() for image in chunk):
-        images[image.sample_id].append(image)
+    images = images_by_sample(source)
     reading = Reading(tuple(source.channels.items()), intensity_range, projection)
     reasons = {row.sample_id: row.reason or _lacks(source, images[row.sample_id], stains) for row in source.listed()}
     usable = [row for row in source.listed() if not reasons[row.sample_id]]
@@ -73,10 +70,8 @@ def preview(
     for row in (_one_for_each_class(usable) if by_class else usable)[:_MAX_LOOKED]:
         num_looked += 1
         try:
-            files = {image.filter: data for image, data in source.read(images[row.sample_id])}
-            tiles.append(
-                draw_tile(row.sample_id, row.labels, by_filter(files, source.channels), stains, source.stains, reading)
-            )
+            files = read_sample(source, images[row.sample_id])
+            tiles.append(draw_tile(row.sample_id, row.labels, files, stains, source.stains, reading))
         except BadImageError as error:
             blamed = (ALL_CHANNELS, error.filter_name)
             paths = [source.path(image) for image in images[row.sample_id] if error.filter_name and image.filter in blamed]

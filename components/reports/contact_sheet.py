@@ -77,7 +77,7 @@ def contact_sheet(
         top = _GAP_PX + number // columns * height
         page.paste(_tile(sample, tile_px, filters), (left, top))
         if widths_um and (width_um := widths_um[number]):
-            _draw_scale_bar(pen, (left, top), tile_px, width_um)
+            _draw_scale_bar(pen, font, (left, top), tile_px, width_um)
         for row, line in enumerate(lines):
             pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black" if row else _ID_COLOUR, font=font)
     for row, line in enumerate(footer):
@@ -102,14 +102,16 @@ def _font() -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_PX)
 
 
-def _draw_scale_bar(pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile_px: int, width_um: float) -> None:
+def _draw_scale_bar(
+    pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, corner: tuple[int, int], tile_px: int, width_um: float
+) -> None:
     """Draws a bar of 1, 2 or 5 times a power of ten micrometres, at most a third of the tile, at its bottom right."""
     longest = width_um / 3
     decade = 10.0 ** math.floor(math.log10(longest))
     length_um = max(step * decade for step in (1, 2, 5) if step * decade <= longest)
     right, bottom = corner[0] + tile_px - _GAP_PX, corner[1] + tile_px - _GAP_PX
     pen.line([(right - round(length_um / width_um * tile_px), bottom), (right, bottom)], fill="white", width=3)
-    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=_font(), anchor="rb")
+    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=font, anchor="rb")
 
 
 def _shortened(text: str, width_px: int) -> str:

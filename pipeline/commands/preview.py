@@ -9,7 +9,17 @@ import typer
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.labels import parse_channels, stains_of_source
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.options import (
+    FilePattern,
+    Filters,
+    FirstClass,
+    GroupColumn,
+    IdColumn,
+    IntensityRange,
+    LabelColumn,
+    Labels,
+    Projection,
+)
 from pipeline.commands.output import reported
 from pipeline.local import default_locations
 from pipeline.named_files import refuse_folder
@@ -25,11 +35,11 @@ def preview(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
-    labels: Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")] = "",
-    id_column: Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")] = "",
-    label_column: Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")] = "",
-    group_column: Annotated[str, typer.Option(help="As the parameter: the table's column of groups.")] = "",
-    first_class: Annotated[int, typer.Option(help="As the parameter: the number of the first class in the labels.")] = 0,
+    labels: Labels = "",
+    id_column: IdColumn = "",
+    label_column: LabelColumn = "",
+    group_column: GroupColumn = "",
+    first_class: FirstClass = 0,
 ) -> None:
     """Draws a contact sheet of a source's samples with their labels, and lists what a run would leave out.
 

@@ -1,9 +1,11 @@
 """What ingest asks of a source of images, whatever its kind."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from components.artifacts.image_names import by_filter
 from components.artifacts.sample_ids import stored_name
 from components.storage.store import StoredFile
 
@@ -102,6 +104,19 @@ class Source(Protocol):
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads images of one chunk, in any order."""
+
+
+def images_by_sample(source: Source) -> dict[str, list[SourceImage]]:
+    """All images of a source; nothing for a sample without any."""
+    images: dict[str, list[SourceImage]] = defaultdict(list)
+    for image in (image for chunk in source.chunks() for image in chunk):
+        images[image.sample_id].append(image)
+    return images
+
+
+def read_sample(source: Source, images: Sequence[SourceImage]) -> dict[str, bytes]:
+    """Reads the images of one sample: the file of each filter, the same for all where one file holds all channels."""
+    return by_filter({image.filter: data for image, data in source.read(images)}, source.channels)
 
 
 def cut(images: Iterable[SourceImage]) -> Iterator[list[SourceImage]]:

@@ -136,8 +136,8 @@ class Pages:
         return Markup('<nav aria-label="Pages" style="margin:.9rem 0">{}</nav>').format(Markup(" | ").join(links))
 
     def _note(self) -> str:
-        note = f"{legend(self._model.trained.channels)} Contrast is as the model sees it, not stretched. "
-        note += (
+        note = (
+            f"{legend(self._model.trained.channels)} Contrast is as the model sees it, not stretched. "
             "Below each image: its id, the classes that reach their thresholds, and the three most probable classes, "
             "in bold those that reach them."
         )

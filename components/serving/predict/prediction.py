@@ -14,7 +14,7 @@ from components.artifacts.parameters import check_parameters
 from components.images.decode import Reading
 from components.images.pixel_size import differs_in_size
 from components.runtime.progress import progress_bar
-from components.runtime.wording import count_of
+from components.runtime.wording import count_of, first_of
 from components.serving.model import find_version, load_model, read_manifest
 from components.serving.predict.decoding import Batch, ImageForm, decoded_batches
 from components.serving.predict.folder import find_images
@@ -114,13 +114,11 @@ def predict(
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
     if other_sizes_um:
-        some = ", ".join(f"{sample_id} ({size:.3g} µm)" for sample_id, size in list(other_sizes_um.items())[:_NUM_NAMED])
-        more = f" and {len(other_sizes_um) - _NUM_NAMED} more" if len(other_sizes_um) > _NUM_NAMED else ""
         _log.warning(
             "%s with another pixel size than in training (%.3g µm), so their predictions may be wrong: %s",
             count_of(len(other_sizes_um), "sample"),
             trained.pixel_size_um,
-            f"{some}{more}",
+            first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in other_sizes_um.items()], _NUM_NAMED),
         )
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
 
