@@ -85,12 +85,25 @@ def _readable(read: Callable[[str], object]) -> Rule:
 PROJECTIONS = ("", "max", "mean", "sum", "middle")
 
 
-def parse_intensity_range(written: str) -> tuple[float, float]:
+# The parameter intensity_range that stands for percentiles of the training split: see `components.images.auto_range`.
+AUTO_RANGE = "auto"
+# The grey levels that become black and white.
+Levels = tuple[float, float]
+
+
+def parse_intensity_range(written: str) -> tuple[Levels, ...]:
     """Parses `LOW:HIGH`, such as `0:4095`: the grey levels that become black and white.
+
+    Args:
+        written: One range for all stains, or as many as stains, in their order, with commas between; or nothing.
 
     Raises:
         ValueError: With what was expected.
     """
+    return tuple(_parse_levels(levels) for levels in written.split(",")) if written else ()
+
+
+def _parse_levels(written: str) -> Levels:
     low, _, high = written.partition(":")
     try:
         levels = float(low), float(high)
@@ -147,7 +160,7 @@ RULES: dict[str, Rule] = {
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
     "channels": _readable(parse_channels),
     "projection": _one_of(PROJECTIONS),
-    "intensity_range": lambda value: _readable(parse_intensity_range)(value) if value else "",
+    "intensity_range": lambda value: "" if value == AUTO_RANGE else _readable(parse_intensity_range)(value),
     "split": _one_of(("grouped", "random")),
     "validation_fraction": _between(0.01, 0.5),
     "test_fraction": _between(0.0, 0.5),
@@ -188,7 +201,7 @@ def check_parameters(**values: Any) -> None:
 
 
 def _mismatched_stains(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with filters, which depends on channels; and channels that the source does not have."""
+    """What is wrong with filters and ranges, which depend on channels; and channels that the source does not have."""
     channels = values.get("channels", "rgb")
     if RULES["channels"](channels):
         return []
@@ -197,6 +210,10 @@ def _mismatched_stains(values: Mapping[str, Any]) -> list[str]:
     filters = values.get("filters", "")
     if expected := _readable(lambda text: parse_filters(text, stains_of_source(names)))(filters):
         problems.append(f"filters: {expected}. Received: filters={filters}")
+    written = values.get("intensity_range", "")
+    if not RULES["intensity_range"](written) and written.count(",") not in (0, len(names) - 1):
+        expected = f"one range, or one for each of {', '.join(names)}"
+        problems.append(f"intensity_range: expected {expected}. Received: intensity_range={written}")
     kind = values.get("source", "").partition(":")[0]
     if kind in ("kaggle", "synthetic") and not set(names) <= set(FILTERS):
         problems.append(f"channels: a source {kind}: has the stains {', '.join(FILTERS)}. Received: channels={channels}")

@@ -1,11 +1,13 @@
 """From samples to the shards of train, validation and test, carrying on where a killed run left off.
 
 Where a sample's side follows from its name alone, its shard is written at once. Where it follows from what all samples show,
-shards are written before it is known, and their records are copied into the shards of the sides afterwards.
+shards are written before it is known, and their records are copied into the shards of the sides afterwards. Where the grey
+levels follow from those of the training split, samples are measured first, and their sides are known before a shard is written.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,11 +17,13 @@ from components.convert.shards.beam_job import run_job
 from components.convert.shards.resplit import CopyTask, copy_shard, plan_copies
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, read_part
-from components.convert.shards.writer import write_shard
+from components.convert.shards.writer import measure_shard, write_shard
 from components.convert.split.sides import SPLITS
 from components.storage.read_ahead import read_ahead, start_readers
 
 _Task = TypeVar("_Task", ShardTask, CopyTask)
+
+_Write = Callable[[ShardTask, Executor], None]
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +48,24 @@ def write_sides(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
     return Conversion([sample for task in tasks for sample in parts[task.name].samples], _by_side(parts.values()))
 
 
+def measure_samples(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
+    """Measures the grey levels and perceptual hashes of samples, as far as that has not been done."""
+    return _describe_all(tasks, engine, measure_shard)
+
+
 def write_unsplit(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
     """Writes the shards of samples whose side is not decided yet, and says what became of each sample.
 
     A shard that has described itself is not written again, though it may be gone since: `split_unsplit` sees whether it is
     needed.
     """
+    return _describe_all(tasks, engine, write_shard)
+
+
+def _describe_all(tasks: Sequence[ShardTask], engine: Engine, write: _Write) -> list[ConvertedSample]:
+    """Writes those shards that have not described themselves, and gives the samples of all."""
     parts = _described(tasks)
-    parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine)
+    parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine, write)
     return [sample for task in tasks for sample in parts[task.name].samples]
 
 
@@ -82,11 +96,16 @@ def split_unsplit(
     return Conversion(placed + [sample for sample in samples if sample.reason], _by_side(parts.values()))
 
 
-def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine) -> dict[str, ShardPart]:
+def _write(
+    missing: Sequence[ShardTask],
+    num_tasks: int,
+    engine: Engine,
+    write: _Write = write_shard,
+) -> dict[str, ShardPart]:
     if len(missing) < num_tasks:
         _log.info("%d of %d shards are there already", num_tasks - len(missing), num_tasks)
     if missing:
-        run_job(write_shard, missing, engine.decoding_options(sum(task.num_bytes for task in missing)))
+        run_job(write, missing, engine.decoding_options(sum(task.num_bytes for task in missing)))
     return _written(missing)
 
 

@@ -7,13 +7,15 @@ import logging
 import statistics
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from components import storage
 from components.artifacts.index import COLUMN, Sample, column_names, read_index
 from components.artifacts.labels import format_target
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
-from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
+from components.artifacts.parameters import AUTO_RANGE
+from components.convert.conversion import Conversion, measure_samples, split_unsplit, write_sides, write_unsplit
 from components.convert.report.gather import gather_report_data
 from components.convert.report.page import data_report
 from components.convert.settings import (
@@ -25,9 +27,10 @@ from components.convert.settings import (
     commonest_reasons,
 )
 from components.convert.shards.runner import Engine
-from components.convert.shards.tasks import UNSPLIT, ConvertedSample, ShardTask, plan_shards
+from components.convert.shards.tasks import MEASURED, UNSPLIT, ConvertedSample, ShardTask, plan_shards
 from components.convert.split.near_duplicates import Link, group_samples, link_groups, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
+from components.images.auto_range import common_range
 from components.images.decode import Reading
 
 _log = logging.getLogger(__name__)
@@ -49,8 +52,10 @@ def convert_images(
     index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]
     quarantine = Quarantine(len(index), max_bad_fraction)
     quarantine.add(index)
-    reading = Reading(tuple(raw.channels.items()), settings.intensity_range, settings.projection)
-    conversion, near_duplicates, of_groups = _convert(index, raw.images_uri, uri, settings, reading, quarantine, engine)
+    reading = Reading(tuple(raw.channels.items()), settings.intensity_range, settings.projection, settings.filters)
+    conversion, near_duplicates, of_groups, reading = _convert(
+        index, raw.images_uri, uri, settings, reading, quarantine, engine
+    )
     good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
     sizes_um = [sample.pixel_size_um for sample in good if sample.pixel_size_um]
     manifest = Examples(
@@ -61,7 +66,7 @@ def convert_images(
         licence=raw.licence,
         image_size_px=settings.image_size_px,
         channels=list(settings.filters),
-        intensity_range=settings.intensity_range,
+        intensity_range=reading.intensity_range,
         projection=settings.projection,
         pixel_size_um=statistics.median_low(sizes_um) if sizes_um else None,
         class_names=raw.class_names,
@@ -122,35 +127,55 @@ def _convert(
     reading: Reading,
     quarantine: Quarantine,
     engine: Engine,
-) -> tuple[Conversion, list[Link], list[Link]]:
-    """Writes the shards of all splits, and finds the links between near-duplicates and within the source's groups."""
+) -> tuple[Conversion, list[Link], list[Link], Reading]:
+    """Writes the shards of all splits.
+
+    Returns:
+        What was written, the links between near-duplicates and those within the source's groups, and how the files were read:
+        with the range that was measured, for `intensity_range=auto`.
+    """
     samples = {sample.sample_id: sample for sample in index if not sample.reason}
     batches = {sample_id: sample.batch for sample_id, sample in samples.items()}
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
 
-    def plan(sides: Mapping[str, str]) -> list[ShardTask]:
+    is_random = settings.split == "random"
+    if is_random and any(sample.group for sample in samples.values()):
+        raise ValueError("split=random keeps no groups together: give split=grouped, or leave group_column out")
+
+    def plan(sides: Mapping[str, str], reading: Reading = reading) -> list[ShardTask]:
+        planned = [samples[sample_id] for sample_id in sides]
         size, seed = settings.image_size_px, settings.split_seed
-        return plan_shards(list(samples.values()), sides, settings.filters, size, images_uri, uri, seed, reading)
+        return plan_shards(planned, sides, settings.filters, size, images_uri, uri, seed, reading)
 
     def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
         labels = {sample_id: samples[sample_id].labels for sample_id in ids}
         return split_samples(labels, settings.split, fractions, settings.split_seed, batches, links)
 
-    if settings.split == "random":
-        if any(sample.group for sample in samples.values()):
-            raise ValueError("split=random keeps no groups together: give split=grouped, or leave group_column out")
-        conversion = write_sides(plan(split(samples)), engine)
+    def write(sides: Mapping[str, str], reading: Reading = reading) -> Conversion:
+        conversion = write_sides(plan(sides, reading), engine)
         quarantine.add(conversion.samples)
         _check_sides(conversion, fractions)
-        return conversion, _link_near_duplicates(conversion.samples, batches), []
-    tasks = plan(dict.fromkeys(samples, UNSPLIT))
-    converted = write_unsplit(tasks, engine)
-    quarantine.add(converted)
-    near_duplicates = _link_near_duplicates(converted, batches)
-    good = [sample.sample_id for sample in converted if not sample.reason]
+        return conversion
+
+    is_auto = settings.intensity_range == AUTO_RANGE
+    if is_random and not is_auto:
+        conversion = write(split(samples))
+        return conversion, _link_near_duplicates(conversion.samples, batches), [], reading
+    tasks = plan(dict.fromkeys(samples, MEASURED if is_auto else UNSPLIT))
+    hashed = measure_samples(tasks, engine) if is_auto else write_unsplit(tasks, engine)
+    quarantine.add(hashed)
+    near_duplicates = _link_near_duplicates(hashed, batches)
+    good = [sample.sample_id for sample in hashed if not sample.reason]
     of_groups = link_groups({sample_id: samples[sample_id].group for sample_id in good}, batches)
-    sides = split(good, near_duplicates + of_groups)
-    return split_unsplit(tasks, converted, sides, engine), near_duplicates, of_groups
+    sides = split(good, [] if is_random else near_duplicates + of_groups)
+    if is_auto:
+        spans = [sample.levels for sample in hashed if sides.get(sample.sample_id) == "train"]
+        reading = replace(reading, intensity_range=common_range(spans))
+        _log.info("intensity_range=auto gives %s for %s", reading.intensity_range, ", ".join(settings.filters))
+        conversion = write(sides, reading)
+    else:
+        conversion = split_unsplit(tasks, hashed, sides, engine)
+    return conversion, near_duplicates, of_groups, reading
 
 
 def _link_near_duplicates(samples: Iterable[ConvertedSample], batches: Mapping[str, int]) -> list[Link]:

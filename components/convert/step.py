@@ -41,7 +41,8 @@ def convert(
         test_fraction: The share that only the final evaluation sees.
         split_seed: Seeds the split and the order of the samples in the shards.
         intensity_range: The grey levels that become 0 and 255, as LOW:HIGH, such as 0:4095 for a 12-bit camera; others are
-            clipped. One for all images. Empty: the whole range of 8-bit files, and an error for deeper ones.
+            clipped. One range for all images, or one for each channel with commas between. auto: from percentiles of the
+            training split, for each channel. Empty: the whole range of 8-bit files, and an error for deeper ones.
         projection: How a stack, through depth or time, becomes one plane: max, mean, sum or middle.
         max_bad_fraction: The step fails if more than this share of the samples (and more than one) cannot be used.
         beam_runner: local, or a Beam runner's name such as DataflowRunner.

@@ -1,12 +1,13 @@
 """From the image files of one sample to the pixels that are trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
+from components.artifacts.parameters import MIN_IMAGE_SIZE_PX, Levels, parse_intensity_range
+from components.images.auto_range import spanned_levels
 from components.images.channels import read_channel, read_only_channel
 from components.images.grey_levels import to_8_bits
 from components.images.image import BadImageError, Image
@@ -23,13 +24,23 @@ class Reading:
 
     Attributes:
         channels: Filter and channel, by name or position, where one file holds all channels. Empty: each filter has a file.
-        intensity_range: The grey levels `LOW:HIGH` that become 0 and 255. Empty: the whole range of 8 bits.
+        intensity_range: The grey levels `LOW:HIGH` that become 0 and 255, or such a range for each stain with commas between.
+            Empty: the whole range of 8 bits.
         projection: How a stack becomes one plane: see `components.images.channels.project`.
+        stains: The stains that `intensity_range` has a range for, in order. Not needed where it has one for all.
     """
 
     channels: tuple[tuple[str, str], ...] = ()
     intensity_range: str = ""
     projection: str = ""
+    stains: tuple[str, ...] = ()
+
+    def levels(self, stain: str) -> Levels | None:
+        """The grey levels of a stain that become 0 and 255; None for the whole range of 8 bits."""
+        ranges = parse_intensity_range(self.intensity_range)
+        if len(ranges) > 1:
+            return dict(zip(self.stains, ranges, strict=True))[stain]
+        return ranges[0] if ranges else None
 
 
 DEFAULT_READING = Reading()
@@ -84,7 +95,51 @@ def decode_sample(files: Mapping[str, bytes], filters: Sequence[str], reading: R
     Raises:
         BadImageError: If one is missing, cannot be decoded, is black or saturated, or shows the same as another.
     """
-    images: dict[str, np.ndarray] = {}
+
+    def decode(image: Image, name: str) -> np.ndarray:
+        plane = decode_plane(image, name, reading)
+        try:
+            check_exposure(plane)
+        except BadImageError as error:
+            levels = reading.levels(name)
+            scaled = f" (with intensity_range={levels[0]:g}:{levels[1]:g})" if levels else ""
+            raise BadImageError(f"{error}{scaled}") from None
+        return plane
+
+    return _read_planes(files, filters, reading, decode)
+
+
+def measure_sample(
+    files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING
+) -> tuple[list[np.ndarray], list[Levels]]:
+    """Decodes a sample's filters with the grey levels of the files, for `intensity_range=auto`.
+
+    Args:
+        files: As for `decode_sample`.
+        filters: The filters that are wanted.
+        reading: How files are read; `intensity_range` is ignored.
+
+    Returns:
+        The filters, each height x width in the file's own type, and the levels that each spans: see `spanned_levels`.
+
+    Raises:
+        BadImageError: If one is missing, cannot be decoded, has one grey level only, or shows the same as another.
+    """
+    levels: list[Levels] = []
+
+    def measure(image: Image, name: str) -> np.ndarray:
+        plane = _stored_plane(image, name, reading)
+        levels.append(spanned_levels(plane))
+        return plane
+
+    return _read_planes(files, filters, reading, measure).planes, levels
+
+
+def _read_planes(
+    files: Mapping[str, bytes], filters: Sequence[str], reading: Reading, decode: Callable[[Image, str], np.ndarray]
+) -> DecodedSample:
+    """Decodes the filters, each file once."""
+    planes: dict[str, np.ndarray] = {}
     opened: dict[int, Image] = {}
     pixel_size_um = None
     for name in filters:
@@ -95,13 +150,11 @@ def decode_sample(files: Mapping[str, bytes], filters: Sequence[str], reading: R
             if reading.channels:
                 opened[id(files[name])] = image
             pixel_size_um = pixel_size_um or image.pixel_size_um
-            images[name] = decode_plane(image, name, reading)
-            check_exposure(images[name])
+            planes[name] = decode(image, name)
         except BadImageError as error:
-            scaled = f" (with intensity_range={reading.intensity_range})" if name in images and reading.intensity_range else ""
-            raise BadImageError(f"the {name} filter is {error}{scaled}", name) from None
-    check_distinct(images)
-    return DecodedSample(list(images.values()), pixel_size_um)
+            raise BadImageError(f"the {name} filter is {error}", name) from None
+    check_distinct(planes)
+    return DecodedSample(list(planes.values()), pixel_size_um)
 
 
 def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
@@ -118,14 +171,17 @@ def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
     Raises:
         BadImageError: If it cannot be decoded.
     """
+    return to_8_bits(_stored_plane(image, name, reading), reading.levels(name))
+
+
+def _stored_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
+    """A filter with the grey levels that the file has."""
     channels = dict(reading.channels)
     if not channels:
-        plane = read_only_channel(image, name, reading.projection)
-    elif name in channels:
-        plane = read_channel(image, channels[name], reading.projection)
-    else:
-        raise BadImageError("not named in filters: say which channel it is")
-    return to_8_bits(plane, reading.intensity_range)
+        return read_only_channel(image, name, reading.projection)
+    if name in channels:
+        return read_channel(image, channels[name], reading.projection)
+    raise BadImageError("not named in filters: say which channel it is")
 
 
 def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarray:

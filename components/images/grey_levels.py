@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from components.artifacts.parameters import parse_intensity_range
+from components.artifacts.parameters import Levels
 from components.images.image import BadImageError
 
 _WHITE = 255
@@ -14,12 +14,12 @@ _WHITE = 255
 _BLOCK_ROWS = 256
 
 
-def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
+def to_8_bits(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
     """Scales grey levels linearly: LOW and what is below becomes 0, HIGH and what is above 255, rounded half up.
 
     Args:
         plane: height x width, of whole numbers or floats.
-        intensity_range: `LOW:HIGH`; empty for the whole range of 8 bits.
+        levels: LOW and HIGH; None for the whole range of 8 bits.
 
     Returns:
         uint8, height x width.
@@ -27,19 +27,28 @@ def to_8_bits(plane: np.ndarray, intensity_range: str) -> np.ndarray:
     Raises:
         BadImageError: If it has more than 8 bits and no range is given, or holds what is no number.
     """
-    if not intensity_range:
+    if not levels:
         if plane.dtype == np.uint8:
             return plane
         raise BadImageError(_advice(plane))
-    low, high = parse_intensity_range(intensity_range)
+    low, high = levels
     if plane.dtype == np.uint8 and high > _WHITE:
-        raise BadImageError(f"of 8 bits, and intensity_range={intensity_range} is for deeper files: give files of one kind")
+        raise BadImageError(f"of 8 bits, and intensity_range={low:g}:{high:g} is for deeper files: give files of one kind")
     if plane.dtype in (np.uint8, np.uint16):
         return np.asarray(cv2.LUT(plane, _table(low, high, np.iinfo(plane.dtype).max + 1)))
-    if plane.dtype.kind == "f" and np.isnan(plane).any():
-        raise BadImageError("damaged: it holds values that are not numbers")
+    check_numbers(plane)
     blocks = [plane[start : start + _BLOCK_ROWS] for start in range(0, len(plane), _BLOCK_ROWS)]
     return np.concatenate([_scaled(block.astype(np.float64), low, high) for block in blocks])
+
+
+def check_numbers(plane: np.ndarray) -> None:
+    """Refuses an image of floats that holds NaN.
+
+    Raises:
+        BadImageError: If it does.
+    """
+    if plane.dtype.kind == "f" and np.isnan(plane).any():
+        raise BadImageError("damaged: it holds values that are not numbers")
 
 
 def _scaled(levels: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -57,7 +66,7 @@ def _advice(plane: np.ndarray) -> str:
     kind = "float" if plane.dtype.kind == "f" else f"{8 * plane.dtype.itemsize}-bit"
     return (
         f"{kind}, with grey levels from {low:g} to {high:g}: give intensity_range=LOW:HIGH, one for all images, such as "
-        f"intensity_range={_proposed(plane.dtype, low, high)}"
+        f"intensity_range={_proposed(plane.dtype, low, high)}; or, to train a model, intensity_range=auto"
     )
 
 

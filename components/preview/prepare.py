@@ -15,7 +15,6 @@ import numpy as np
 from components import storage
 from components.artifacts.image_names import TRAIN, ImageNames
 from components.artifacts.index import read_each_once
-from components.artifacts.labels import FILTERS
 from components.images.decode import Reading, decode_filters
 from components.images.image import BadImageError
 from components.images.plausibility import check_exposure
@@ -98,8 +97,7 @@ def unlabelled(images_uri: str, image_names: ImageNames) -> list[Original]:
             raise BadImageError(sample.problem)
         return read_each_once(sample.uris, storage.read_bytes)
 
-    filters = list(image_names.channels or FILTERS)
-    found = find_images(images_uri, filters, image_names)
+    found = find_images(images_uri, list(image_names.stains), image_names)
     return [Original(sample.sample_id, partial(read, sample)) for sample in found.samples]
 
 
@@ -113,7 +111,7 @@ def prepare(
     Args:
         originals: The samples.
         out: The folder to make.
-        reading: How files become 8-bit channels.
+        reading: How files become 8-bit channels, and which stains are wanted, as far as a sample has them.
         tiles: Into how many squares the shorter side is cut: see `cut_tiles`. 0 leaves images whole.
         class_names: The names of the classes, by index, for `classes.csv`. Empty: without that file.
 
@@ -184,7 +182,7 @@ def cut_tiles(height: int, width: int, tiles: int) -> list[tuple[slice, slice]]:
 def _convert(original: Original, images: Path, reading: Reading, tiles: int) -> tuple[list[str], int]:
     """Writes the PNG files of a sample, and gives the ids of the tiles that were written and the number of blank ones."""
     files = original.read()
-    filters = [name for name in FILTERS if name in files]
+    filters = [name for name in reading.stains if name in files]
     planes = dict(zip(filters, decode_filters(files, filters, reading), strict=True))
     if not tiles:
         _write(images, original.sample_id, planes)

@@ -1,14 +1,17 @@
 """A contact sheet of a source, and what a run would leave out of it, by the code by which ingest and convert leave it out."""
 
+import contextlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from components.artifacts.image_names import ALL_CHANNELS
 from components.artifacts.labels import FILTERS
-from components.images.decode import Reading
+from components.artifacts.parameters import AUTO_RANGE, Levels
+from components.images.auto_range import common_range
+from components.images.decode import Reading, measure_sample
 from components.images.exposure import exposure_warnings
 from components.images.image import BadImageError
 from components.ingest.sources.source import Listed, Source, SourceImage, images_by_sample, read_sample
@@ -53,7 +56,8 @@ def preview(
         by_class: One sample for each class, the one with the fewest others, instead of the first ones. Synthetic sources
             draw each class alone.
         stains: Those that become channels, in order.
-        intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
+        intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits; `auto` for what a run would
+            choose if it were trained on the samples that are shown.
         projection: How a stack becomes one plane.
 
     Raises:
@@ -62,12 +66,15 @@ def preview(
     if by_class and isinstance(source, Synthetic):
         return Preview(_small(contact_sheet(class_examples(source.series), class_names, filters=stains)), [])
     images = images_by_sample(source)
-    reading = Reading(tuple(source.channels.items()), intensity_range, projection)
     reasons = {row.sample_id: row.reason or _lacks(source, images[row.sample_id], stains) for row in source.listed()}
     usable = [row for row in source.listed() if not reasons[row.sample_id]]
+    rows = (_one_for_each_class(usable) if by_class else usable)[:_MAX_LOOKED]
+    reading = Reading(tuple(source.channels.items()), intensity_range, projection, tuple(stains))
+    if intensity_range == AUTO_RANGE:
+        reading = replace(reading, intensity_range=_measured_range(source, images, rows, reading))
     tiles: list[Tile] = []
     num_looked = 0
-    for row in (_one_for_each_class(usable) if by_class else usable)[:_MAX_LOOKED]:
+    for row in rows:
         num_looked += 1
         try:
             files = read_sample(source, images[row.sample_id])
@@ -83,10 +90,28 @@ def preview(
     if not tiles:
         raise ValueError("\n".join([f"No sample can be shown: {', '.join(stains)} needed of each.", *findings]))
     findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, stains))
+    if intensity_range == AUTO_RANGE:
+        findings.append(
+            f"intensity_range=auto gives {reading.intensity_range} for {', '.join(stains)} of the images that are shown; a run "
+            "measures all images that it is trained on."
+        )
     size_px = min(tile.max_size_px for tile in tiles)
     findings.append(f"The images that are shown allow image_size_px={size_px} at most.")
     page = contact_sheet(tiles, class_names, filters=stains, widths_um=[tile.width_um for tile in tiles])
     return Preview(_small(page), findings)
+
+
+def _measured_range(
+    source: Source, images: Mapping[str, Sequence[SourceImage]], rows: Sequence[Listed], reading: Reading
+) -> str:
+    """The range of `intensity_range=auto` for as many samples as are shown; empty if none can be used."""
+    spans: list[list[Levels]] = []
+    for row in rows:
+        with contextlib.suppress(BadImageError):  # the reason is found again when the sample is drawn
+            spans.append(measure_sample(read_sample(source, images[row.sample_id]), reading.stains, reading)[1])
+        if len(spans) == MAX_TILES:
+            break
+    return common_range(spans) if spans else ""
 
 
 def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
-from components.artifacts.parameters import parse_intensity_range
+from components.artifacts.parameters import Levels, parse_intensity_range
 from components.train.model import backbone_of
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
@@ -42,7 +42,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             asset_dir: Where to write the assets that the SavedModel will copy.
             class_names: The names of the logits, in order.
             num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
-            intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
+            intensity_range: The grey levels that become 0 and 255: one range, or one for each channel; empty for the whole
+                range of 8 bits.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
@@ -52,7 +53,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
         height, width, num_channels = network.input_shape[1:]
         self._size = (height, width)
-        self._intensity_range = intensity_range
+        ranges = parse_intensity_range(intensity_range)
+        self._levels = ranges if len(ranges) > 1 else len(filters) * (ranges or (None,))
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
         def classify(pixels: tf.Tensor) -> tf.Tensor:
@@ -77,27 +79,28 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
-        colours = [self._decode(files[position]) for position in range(files.shape[0])]
+        colours = [_decode(files[position], levels) for position, levels in enumerate(self._levels)]
         # Greyscale files have three equal channels then, and of a stain that was saved in colour one is used: as in training.
         channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
         resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
-
-    def _decode(self, file: tf.Tensor) -> tf.Tensor:
-        """A PNG file to grey levels from 0 to 255, of shape (height, width, 3), scaled as `images.grey_levels` does."""
-        if not self._intensity_range:
-            return tf.io.decode_png(file, channels=3)
-        low, high = parse_intensity_range(self._intensity_range)
-        levels = tf.cast(tf.io.decode_png(file, channels=3, dtype=tf.uint16), tf.float32)
-        bit_depth = tf.strings.unicode_decode(tf.strings.substr(file, 24, 1), "ISO-8859-1")[0]
-        levels = tf.where(bit_depth < 16, levels / 257, levels)  # files of 8 bits are stretched by the decoder
-        return tf.floor((tf.clip_by_value(levels, low, high) - low) * 255 / (high - low) + 0.5)
 
     def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         lines = tf.strings.split(tf.strings.strip(tf.io.read_file(self.thresholds.asset_path)), "\n")
         decisions = probabilities >= tf.strings.to_number(lines)
         names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
         return {"probabilities": probabilities, "decisions": decisions, "classes": names}
+
+
+def _decode(file: tf.Tensor, levels: Levels | None) -> tf.Tensor:
+    """A PNG file to grey levels from 0 to 255, of shape (height, width, 3), scaled as `images.grey_levels` does."""
+    if not levels:
+        return tf.io.decode_png(file, channels=3)
+    low, high = levels
+    stored = tf.cast(tf.io.decode_png(file, channels=3, dtype=tf.uint16), tf.float32)
+    bit_depth = tf.strings.unicode_decode(tf.strings.substr(file, 24, 1), "ISO-8859-1")[0]
+    stored = tf.where(bit_depth < 16, stored / 257, stored)  # files of 8 bits are stretched by the decoder
+    return tf.floor((tf.clip_by_value(stored, low, high) - low) * 255 / (high - low) + 0.5)
 
 
 def input_names(stains: Sequence[str]) -> list[str]:

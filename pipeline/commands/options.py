@@ -18,9 +18,13 @@ FilePattern = Annotated[
 Filters = Annotated[
     str, typer.Option(help="What the files call the stains, or which channels they are, such as red=tubulin,green=2,blue=DAPI.")
 ]
-
+Channels = Annotated[str, typer.Option(help="As the parameter: rgb, rgby, or the names of the stains.")]
 IntensityRange = Annotated[
-    str, typer.Option(help="The grey levels that become black and white, as LOW:HIGH, such as 0:4095.", show_default=False)
+    str,
+    typer.Option(
+        help="The grey levels that become black and white, as LOW:HIGH, such as 0:4095; one range, or one for each stain.",
+        show_default=False,
+    ),
 ]
 Projection = Annotated[str, typer.Option(help="How a stack becomes one plane: max, mean, sum or middle.", show_default=False)]
 

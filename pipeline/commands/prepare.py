@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
-from components.artifacts.parameters import check_parameters
+from components.artifacts.labels import parse_channels, stains_of_source
+from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from pipeline.commands.options import (
+    Channels,
     FilePattern,
     Filters,
     FirstClass,
@@ -28,6 +30,7 @@ def prepare(
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
     tiles: Annotated[int, typer.Option(min=0, help="Cut images into squares, this many along the shorter side.")] = 0,
     file_pattern: FilePattern = DEFAULT_PATTERN,
+    channels: Channels = "rgb",
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
@@ -59,6 +62,7 @@ def prepare(
         check_parameters(
             source=source,
             file_pattern=file_pattern,
+            channels=channels,
             filters=filters,
             intensity_range=intensity_range,
             projection=projection,
@@ -68,8 +72,14 @@ def prepare(
             group_column=group_column,
             first_class=first_class,
         )
-        image_names = ImageNames(file_pattern, filters)
-        reading = Reading(tuple(image_names.channels.items()), intensity_range, projection)
+        if intensity_range == AUTO_RANGE:
+            raise ValueError(
+                "intensity_range=auto follows from a training split, which there is not yet. `python -m pipeline preview` with "
+                "--intensity-range auto proposes a range to give here"
+            )
+        stains = parse_channels(channels)
+        image_names = ImageNames(file_pattern, filters, stains_of_source(stains))
+        reading = Reading(tuple(image_names.channels.items()), intensity_range, projection, stains)
         has_labels = bool(labels) or storage.exists(storage.join(folder, LABELS))
         class_names: list[str] = []
         with log_lines("%(message)s", logging.INFO):

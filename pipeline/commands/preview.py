@@ -10,6 +10,7 @@ from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.labels import parse_channels, stains_of_source
 from components.artifacts.parameters import check_parameters
 from pipeline.commands.options import (
+    Channels,
     FilePattern,
     Filters,
     FirstClass,
@@ -31,7 +32,7 @@ def preview(
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     classes: Annotated[str, typer.Option(help="As the parameter: by default classes.csv in the folder, if it is there.")] = "",
     file_pattern: FilePattern = DEFAULT_PATTERN,
-    channels: Annotated[str, typer.Option(help="As the parameter: rgb, rgby, or the names of the stains.")] = "rgb",
+    channels: Channels = "rgb",
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from components import storage
 from components.artifacts.index import ImageFile, Sample, size_bytes
 from components.artifacts.manifest import Shard
+from components.artifacts.parameters import Levels
 from components.convert.split.sides import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
 
@@ -19,6 +20,8 @@ SHARD_BYTES = 64 << 20
 MAX_SHARD_SAMPLES = 256
 # The split of samples whose side is not decided yet. Their shards lie in a folder of this name.
 UNSPLIT = "unsplit"
+# The split of samples that are only measured, for `intensity_range=auto`.
+MEASURED = "measured"
 # Of the histograms that are kept of each sample: fine enough to be drawn, for there are as many as samples.
 _NUM_BINS = 64
 _COUNT = np.dtype("<u4")
@@ -81,7 +84,7 @@ class ConvertedSample:
 
     Attributes:
         sample_id: The source's name of the sample.
-        split: Its side, or UNSPLIT.
+        split: Its side, UNSPLIT or MEASURED.
         shard: The shard that its record is in.
         labels: Sorted class indices.
         start: Where in the shard its record begins, in bytes.
@@ -92,6 +95,7 @@ class ConvertedSample:
         histogram: See `channel_histograms`.
         reason: Why the sample was left out; empty for a good one. A bad one has nothing of the rest.
         pixel_size_um: The width of a pixel of its files in micrometres, if they give it.
+        levels: Of a measured sample, the grey levels that each channel spans: see `components.images.auto_range`.
     """
 
     sample_id: str
@@ -106,6 +110,7 @@ class ConvertedSample:
     histogram: bytes = b""
     reason: str = ""
     pixel_size_um: float | None = None
+    levels: tuple[Levels, ...] = ()
 
     def channel_histograms(self) -> np.ndarray:
         """How often grey levels were seen, four levels to a bin: uint32, shape (channels, 64)."""
@@ -113,7 +118,7 @@ class ConvertedSample:
 
 
 class ShardPart(BaseModel, frozen=True):
-    """A finished shard, and the samples that were converted for it."""
+    """A finished shard, and the samples that were converted for it. Of measured samples the shard is empty."""
 
     model_config = _AS_TEXT
 
@@ -163,7 +168,7 @@ def plan_shards(
 
     Args:
         samples: What to convert.
-        sides: The side of each sample id; UNSPLIT where it is not decided yet.
+        sides: The side of each sample id; UNSPLIT where it is not decided yet, MEASURED to measure.
         filters: The filters that become channels, in order.
         image_size_px: The side of the square images.
         images_uri: The folder of the images.
@@ -174,7 +179,7 @@ def plan_shards(
     per_shard = max(1, min(MAX_SHARD_SAMPLES, SHARD_BYTES // (image_size_px**2 * len(filters))))
     shuffled = sorted(samples, key=lambda s: hashlib.sha256(f"shard:{seed}:{s.sample_id}".encode()).digest())
     tasks = []
-    for split in (*SPLITS, UNSPLIT):
+    for split in (*SPLITS, UNSPLIT, MEASURED):
         members = [sample for sample in shuffled if sides[sample.sample_id] == split]
         names = shard_names(split, -(-len(members) // per_shard))
         for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Writes one shard: reads, decodes and resizes its samples, and says what became of each."""
+"""Writes one shard: reads, decodes and resizes its samples, and says what became of each. Or only measures them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -10,7 +10,7 @@ from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
 from components.convert.split.perceptual_hash import perceptual_hash
-from components.images.decode import decode_sample, stack_filters
+from components.images.decode import decode_sample, measure_sample, stack_filters
 from components.images.image import BadImageError
 from components.images.intensity import channel_histograms, channel_moments
 from components.images.plausibility import check_distinct_files
@@ -34,7 +34,38 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
             result, record = convert_sample(task, sample, files)
             converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
     shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
-    part = ShardPart(shard=shard, split=task.split, samples=converted)
+    _describe(task, shard, converted)
+
+
+def measure_shard(task: ShardTask, readers: Executor) -> None:
+    """Measures the grey levels and perceptual hashes of the samples of one shard, which is not written.
+
+    Args:
+        task: The shard.
+        readers: The threads that read its images.
+
+    Raises:
+        OSError: If an image is not what was ingested.
+    """
+    measured = [_measure(task, sample, files) for sample, files in _read_samples(task, readers)]
+    _describe(task, Shard(name=task.name, num_records=0, num_bytes=0, crc32c=""), measured)
+
+
+def _measure(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) -> ConvertedSample:
+    described = _described(task, sample)
+    try:
+        planes, levels = measure_sample(files, task.filters, task.reading)
+    except BadImageError as error:
+        return replace(described, reason=str(error))
+    return replace(described, perceptual_hash=perceptual_hash(planes, levels), levels=tuple(levels))
+
+
+def _described(task: ShardTask, sample: Sample) -> ConvertedSample:
+    return ConvertedSample(sample_id=sample.sample_id, split=task.split, shard=task.name, labels=sample.labels)
+
+
+def _describe(task: ShardTask, shard: Shard, samples: list[ConvertedSample]) -> None:
+    part = ShardPart(shard=shard, split=task.split, samples=samples)
     storage.write_bytes(task.part_uri, part.model_dump_json().encode())
 
 
@@ -70,7 +101,7 @@ def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) 
     Returns:
         What became of it, and its record; None for a bad one.
     """
-    described = ConvertedSample(sample_id=sample.sample_id, split=task.split, shard=task.name, labels=sample.labels)
+    described = _described(task, sample)
     try:
         decoded = decode_sample(files, task.filters, task.reading)
         if not task.reading.channels:

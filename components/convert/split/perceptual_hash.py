@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from components.artifacts.parameters import Levels
+
 # Red, green and blue, so that the hash is the same with yellow and without; at most so many of other stains.
 HASHED_FILTERS = 3
 BITS_PER_FILTER = 256
@@ -27,26 +29,34 @@ _LOWEST_FREQUENCY = 2
 _BLANK = 0.5
 
 
-def perceptual_hash(filters: Sequence[NDArray[np.uint8]]) -> bytes:
+def perceptual_hash(filters: Sequence[NDArray[np.generic]], levels: Sequence[Levels] = ()) -> bytes:
     """Hashes a sample. Near-duplicates' hashes differ in few bits, those of unrelated samples in about half.
 
     Takes 0.4 ms for filters of 512 px. A picture turned by 180 degrees has the same hash; other turns and flips change it.
 
     Args:
-        filters: The stains, of which the first three count: uint8, height x width, of any size, as decoded, so that the hash
-            does not depend on the size that is trained on.
+        filters: The stains, of which the first three count: height x width, of any size, as decoded, so that the hash does not
+            depend on the size that is trained on. uint8, unless there are `levels`.
+        levels: The grey levels of each stain that become black and white, so that the hash does not depend on the range that
+            is trained on.
 
     Returns:
         BITS_PER_FILTER bits for each stain that counts. A blank one says nothing of which cells these are: its bits are a
         digest of the pictures, alike for exact copies only.
     """
     size = (_SIDE_PX, _SIDE_PX)
+    if levels:
+        filters = [_scaled(image, *ends) for image, ends in zip(filters, levels, strict=True)]
     shrunk = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in filters[:HASHED_FILTERS]])
     bits = np.packbits(_spectral_bits(shrunk.astype(np.float32)), axis=1)
     blank = shrunk.std(axis=(1, 2)) < _BLANK
     if blank.any():
         bits[blank] = np.frombuffer(hashlib.sha256(shrunk.tobytes()).digest(), np.uint8)
     return bits.tobytes()
+
+
+def _scaled(image: NDArray[np.generic], low: float, high: float) -> NDArray[np.float32]:
+    return ((image.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)
 
 
 def _spectral_bits(pictures: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.labels import stains_of_source
-from components.artifacts.parameters import check_parameters
+from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from components.images.decode import Reading
 from components.images.pixel_size import differs_in_size
 from components.runtime.progress import progress_bar
@@ -66,14 +66,19 @@ def predict(
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
         FileExistsError: If the predictions exist already.
-        ValueError: If `image_names.filters` does not name the model's stains.
+        ValueError: If `image_names.filters` does not name the model's stains, or the range is `auto`.
     """
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
-    check_parameters(channels=",".join(trained.channels), filters=image_names.filters)
+    check_parameters(channels=",".join(trained.channels), filters=image_names.filters, intensity_range=intensity_range)
+    if intensity_range == AUTO_RANGE:
+        raise ValueError("intensity_range=auto is for training: predictions take the range that the model was trained with")
     image_names = replace(image_names, stains=stains_of_source(trained.channels))
     reading = Reading(
-        tuple(image_names.channels.items()), intensity_range or trained.intensity_range, projection or trained.projection
+        tuple(image_names.channels.items()),
+        intensity_range or trained.intensity_range,
+        projection or trained.projection,
+        tuple(trained.channels),
     )
     form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
     found = find_images(images_uri, trained.channels, image_names)

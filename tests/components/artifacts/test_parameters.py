@@ -43,7 +43,10 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ["rgb", "rgby", "DNA", "DNA,alpha tubulin", "a,b,c,d,e,f,g,h"],
         ["", "rg", "bgr", "RGB", "a,A", "a,b,", "a/b", "a,b,c,d,e,f,g,h,i"],
     ),
-    "intensity_range": (["", "0:4095", "-0.5:1e3"], ["4095", ":", "9:9", "5:4", "0:inf", "nan:1", "a:b", "auto"]),
+    "intensity_range": (
+        ["", "auto", "0:4095", "-0.5:1e3", "0:1,0:2,0:3"],
+        ["4095", ":", "9:9", "5:4", "0:inf", "nan:1", "a:b", "Auto", "0:1,", "0:1,0:2"],
+    ),
     "projection": (["", "max", "mean", "sum", "middle"], ["Max", "best"]),
     "split": (["grouped", "random"], ["", "Random", "stratified"]),
     "validation_fraction": ([0.01, 0.5], [0.0, 0.51, -0.1, float("nan")]),

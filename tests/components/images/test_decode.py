@@ -122,6 +122,15 @@ class TestSamplePixels:
         pixels = sample_pixels(files, _RGB, 75, Reading(intensity_range="100:4180"))
         np.testing.assert_array_equal(pixels, stack_filters([make_pixels(seed) for seed in range(3)], 75))
 
+    def test_scales_each_stain_by_its_own_range(self, make_pixels: MakePixels) -> None:
+        planes = [make_pixels(seed).astype(np.uint16) * gain for seed, gain in enumerate((1, 16, 4))]
+        files = {name: make_tiff(plane) for name, plane in zip(_RGB, planes, strict=True)}
+        reading = Reading(intensity_range="0:255,0:4080,0:1020", stains=_RGB)
+        pixels = sample_pixels(files, _RGB, 75, reading)
+        np.testing.assert_array_equal(pixels, stack_filters([make_pixels(seed) for seed in range(3)], 75))
+        with pytest.raises(BadImageError, match=r"^the green filter is all black: .* \(with intensity_range=0:4080\)$"):
+            sample_pixels(files | {"green": make_tiff(planes[1] // 40)}, _RGB, 75, reading)
+
     def test_takes_all_channels_from_one_file(self, make_pixels: MakePixels) -> None:
         planes = [make_pixels(seed) for seed in range(3)]
         data = make_tiff(np.stack(planes), ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "Tub", "Ab"]}})

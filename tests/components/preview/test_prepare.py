@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from components.artifacts.image_names import ImageNames
-from components.artifacts.labels import CLASS_NAMES
+from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.images.decode import Reading
 from components.images.grey_levels import to_8_bits
 from components.ingest.sources.folder import Folder
@@ -20,7 +20,7 @@ MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
 
 OME_NAMES = ImageNames("{id}.ome.tif", "red=Tub,green=Ab,blue=DAPI")
-READING = Reading(tuple(OME_NAMES.channels.items()), "0:4095")
+READING = Reading(tuple(OME_NAMES.channels.items()), "0:4095", stains=FILTERS)
 
 
 def _prepare_ome_tiffs(folder: Path, out: Path, tiles: int = 0) -> Prepared:
@@ -48,7 +48,7 @@ def test_a_run_takes_what_was_prepared_with_default_parameters(tmp_path: Path) -
         ("plate 1 ä", "Nucleoplasm; Cytokinetic bridge"),
         ("c", "Cytokinetic bridge"),
     ]
-    expected = to_8_bits(make_levels(0)[OME_CHANNELS.index("Tub"), 0], "0:4095")
+    expected = to_8_bits(make_levels(0)[OME_CHANNELS.index("Tub"), 0], (0, 4095))
     np.testing.assert_array_equal(_grey_levels(out / "train" / "plate 1 ä_red.png"), expected)
 
 
@@ -61,7 +61,7 @@ def test_tiles_are_samples_that_name_their_field(tmp_path: Path) -> None:
         ("a-3", "Nucleoplasm", "a"),
         ("b-0", "Cytokinetic bridge", "b"),
     ]
-    whole = to_8_bits(make_levels(0)[OME_CHANNELS.index("DAPI"), 0], "0:4095")
+    whole = to_8_bits(make_levels(0)[OME_CHANNELS.index("DAPI"), 0], (0, 4095))
     np.testing.assert_array_equal(_grey_levels(out / "train" / "a-3_blue.png"), whole[48:, 48:])
 
 
@@ -84,14 +84,14 @@ def test_tiles_that_show_nothing_are_left_out_and_counted(tmp_path: Path, make_p
     for seed, name in enumerate(("red", "green", "blue")):
         pixels = np.hstack([make_pixels(seed, 96), np.zeros((96, 96), np.uint8)])
         (tmp_path / f"a_{name}.png").write_bytes(make_png(pixels))
-    done = prepare(unlabelled(str(tmp_path), ImageNames()), tmp_path / "out", Reading(), tiles=1)
+    done = prepare(unlabelled(str(tmp_path), ImageNames()), tmp_path / "out", Reading(stains=FILTERS), tiles=1)
     assert (done.num_samples, done.num_blank) == (1, 1)
 
 
 def test_unlabelled_images_are_prepared_too(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0"})
     out = tmp_path / "out"
-    assert prepare(unlabelled(str(folder), ImageNames()), out, Reading()).num_samples == 1
+    assert prepare(unlabelled(str(folder), ImageNames()), out, Reading(stains=FILTERS)).num_samples == 1
     assert _rows(out / "train.csv") == [{"Id": "a"}]
     assert not (out / "classes.csv").exists()
 
@@ -100,7 +100,7 @@ def test_bad_samples_are_listed_with_their_reasons(tmp_path: Path, make_folder: 
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "99"})
     (folder / "train" / "b_red.png").write_bytes(b"no image")
     out = tmp_path / "out"
-    done = prepare(labelled(Folder(str(folder), CLASS_NAMES), CLASS_NAMES), out, Reading())
+    done = prepare(labelled(Folder(str(folder), CLASS_NAMES), CLASS_NAMES), out, Reading(stains=FILTERS))
     assert done.num_samples == 1
     assert [row["Id"] for row in _rows(out / "bad.csv")] == list(done.bad) == ["b", "c"]
 
@@ -109,7 +109,7 @@ def test_nothing_is_left_when_no_sample_can_be_used(tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "scans", {"a": "0"})
     originals = labelled(Folder(str(folder), CLASS_NAMES, image_names=OME_NAMES), CLASS_NAMES)
     with pytest.raises(ValueError, match=r"No image could be used, of 1 sample:\n  a: the red filter is 16-bit"):
-        prepare(originals, tmp_path / "out", Reading(READING.channels))
+        prepare(originals, tmp_path / "out", Reading(READING.channels, stains=FILTERS))
     assert [path.name for path in tmp_path.iterdir()] == ["scans"]
 
 

@@ -151,11 +151,24 @@ class TestFormats:
         source = Folder(str(folder), CLASS_NAMES, image_names=names)
         with pytest.raises(ValueError, match=r"a: a\.ome\.tif: the red filter is a stack of 2 planes: give projection=max"):
             preview(source, CLASS_NAMES, by_class=False)
-        with pytest.raises(ValueError, match=r"a: a\.ome\.tif: the red filter is 16-bit, .* such as intensity_range=0:4095\n"):
+        with pytest.raises(
+            ValueError, match=r"a: a\.ome\.tif: the red filter is 16-bit, .* such as intensity_range=0:4095; or, .*=auto\n"
+        ):
             preview(source, CLASS_NAMES, by_class=False, projection="max")
         found = preview(source, CLASS_NAMES, by_class=False, intensity_range="0:4095", projection="max")
         assert _num_tiles(found.page) == (2, 1)
         assert found.findings[0].startswith("A run would leave out 0 of 2 samples")
+
+    def test_an_automatic_range_is_the_one_that_the_files_have(self, tmp_path: Path) -> None:
+        folder = make_ome_tiffs(tmp_path / "cells", {"a": "0", "b": "1"})
+        (folder / "c.ome.tif").write_bytes(b"no image")
+        with (folder / "train.csv").open("a") as table:
+            table.write("c,0\n")
+        source = Folder(str(folder), CLASS_NAMES, image_names=ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi"))
+        found = preview(source, CLASS_NAMES, by_class=False, intensity_range="auto")
+        assert _num_tiles(found.page) == (2, 1)
+        (proposed,) = [line.split()[2] for line in found.findings if line.startswith("intensity_range=auto gives")]
+        assert preview(source, CLASS_NAMES, by_class=False, intensity_range=proposed).page == found.page
 
     @pytest.mark.parametrize(("level", "reason"), [(0, "all black"), (255, "saturated")])
     def test_samples_without_any_content_are_called_so(

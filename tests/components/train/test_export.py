@@ -19,7 +19,13 @@ _SIDE_PX = 75
 
 @pytest.mark.parametrize("side_px", [_SIDE_PX, 160])
 @pytest.mark.parametrize(
-    ("intensity_range", "factor", "dtype"), [("", 1, np.uint8), ("10:210", 1, np.uint8), ("100:4095", 16, np.uint16)]
+    ("intensity_range", "factor", "dtype"),
+    [
+        ("", 1, np.uint8),
+        ("10:210", 1, np.uint8),
+        ("100:4095", 16, np.uint16),
+        ("100:4095,0:3500,50:3000", 16, np.uint16),
+    ],
 )
 def test_png_files_are_read_within_one_grey_level_of_training(
     tmp_path: Path, make_pixels: MakePixels, side_px: int, intensity_range: str, factor: int, dtype: type[np.generic]
@@ -31,7 +37,7 @@ def test_png_files_are_read_within_one_grey_level_of_training(
         name: imagecodecs.png_encode(make_pixels(seed, side_px).astype(dtype) * dtype(factor))
         for seed, name in enumerate(_FILTERS)
     }
-    expected = sample_pixels(files, _FILTERS, _SIDE_PX, Reading(intensity_range=intensity_range))
+    expected = sample_pixels(files, _FILTERS, _SIDE_PX, Reading(intensity_range=intensity_range, stains=_FILTERS))
     pixels = served._read_sample(tf.constant([files[name] for name in _FILTERS])).numpy()
     assert np.abs(pixels - expected).max() <= 1
     assert pixels.max() > 128

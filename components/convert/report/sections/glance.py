@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from components.artifacts.parameters import AUTO_RANGE
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.drift import Drift
@@ -23,6 +24,7 @@ def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -
         _table_groups(data),
         _left_out(data),
         _exposure(data),
+        _intensity_range(data),
         _pixel_sizes(data),
     ]
     if drift:
@@ -80,6 +82,14 @@ def _exposure(data: ReportData) -> str:
     return (
         f"{count_of(num, 'image')} ({share(num, len(data.samples))}) may be badly exposed or scaled: see how bright they are."
     )
+
+
+def _intensity_range(data: ReportData) -> str:
+    written = data.examples.intensity_range
+    if not written:
+        return ""
+    measured = " as measured in the training split" if data.examples.parameters["intensity_range"] == AUTO_RANGE else ""
+    return f"Grey levels that became black and white ({', '.join(data.examples.channels)}): {written}{measured}."
 
 
 def _pixel_sizes(data: ReportData) -> str:

@@ -193,6 +193,16 @@ def test_badly_exposed_images_are_counted_and_named() -> None:
     assert "green: 2 of 8 images look nearly black (s000, s003)" in _section(page, "How bright the images are")
 
 
+@pytest.mark.parametrize(("given", "said"), [("auto", " as measured in the training split."), ("0:4095,0:9,1:5", ".")])
+def test_the_range_of_grey_levels_is_named(given: str, said: str) -> None:
+    data = _data(list(CLASS_NAMES), _samples(8, 28))
+    assert "Grey levels" not in data_report(data)
+    parameters = data.examples.parameters | {"intensity_range": given}
+    examples = data.examples.model_copy(update={"intensity_range": "0:4095,0:9,1:5", "parameters": parameters})
+    glance = _section(data_report(replace(data, examples=examples)), "At a glance")
+    assert f"Grey levels that became black and white (red, green, blue): 0:4095,0:9,1:5{said}" in glance
+
+
 def test_images_of_another_pixel_size_are_named() -> None:
     data = _data(list(CLASS_NAMES), _samples(8, 28))
     examples = data.examples.model_copy(update={"pixel_size_um": 0.08})

@@ -46,6 +46,18 @@ def test_synthetic_siblings_are_near_and_all_others_far() -> None:
     assert min(d for d, sibling in zip(distances, siblings, strict=True) if not sibling) > MAX_DISTANCE_BITS + 60
 
 
+def test_the_grey_levels_of_the_file_make_no_difference() -> None:
+    sample = render_sample(0, 0)
+    planes = [_decode(sample.pngs[name]) for name in HASHED]
+    levels = [(10.0, 200.0), (0.0, 255.0), (3.0, 90.0)]
+    usual = perceptual_hash(planes, levels)
+    deep = [plane.astype(np.uint16) * 16 + 100 for plane in planes]
+    assert perceptual_hash(deep, [(16 * low + 100, 16 * high + 100) for low, high in levels]) == usual
+    shares = [plane.astype(np.float64) / 256 for plane in planes]
+    assert perceptual_hash(shares, [(low / 256, high / 256) for low, high in levels]) == usual
+    assert _distance(usual, perceptual_hash(planes)) < MAX_DISTANCE_BITS // 2
+
+
 def test_real_samples_of_different_fields_are_far_from_each_other(real_samples: list[Filters]) -> None:
     distances = _distances([perceptual_hash(filters) for filters in real_samples])
     assert min(distances) > MAX_DISTANCE_BITS + 80

@@ -71,6 +71,8 @@ def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, 
     _assert_alike(model, stacks, names, tmp_path)
     (model / MODEL_MANIFEST).write_bytes(trained.to_json())
     _assert_alike(model, stacks, names, tmp_path, **read)
+    with pytest.raises(ValueError, match=r"^intensity_range=auto is for training"):
+        predict(str(model), str(stacks), str(tmp_path / "p.csv"), names, "auto")
 
 
 def test_images_of_another_pixel_size_are_named(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
