@@ -32,6 +32,7 @@ BENCHMARKS = {
     "input_pipeline": "",
     "train_step": "",
     "convert": "--samples 12000 --repeats 3",
+    "convert_formats": "--repeats 3",
     "learning": "--samples 1300 --epochs 12 --seeds 3 --recipes paper strong",
     "transfer": "",
     # These look at what `make run` and `make images` have made.

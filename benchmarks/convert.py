@@ -71,9 +71,9 @@ class Result:
     worker_mb: int
 
 
-def measure(way: str, folder: str, samples: int, image_size_px: int, channels: int) -> Result:
+def measure(way: str, folder: str, samples: int, image_size_px: int, channels: int, form: str = "") -> Result:
     """Does the work in a fresh process, and looks at the memory of all its processes meanwhile."""
-    arguments = [way, folder, str(samples), str(image_size_px), str(channels)]
+    arguments = [way, folder, str(samples), str(image_size_px), str(channels), f"--form={form}"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     peaks: dict[int, int] = {}
     command = [sys.executable, "-m", "benchmarks.convert_ways", *arguments]

@@ -28,12 +28,14 @@ class Reading:
             Empty: the whole range of 8 bits.
         projection: How a stack becomes one plane: see `components.images.channels.project`.
         stains: The stains that `intensity_range` has a range for, in order. Not needed where it has one for all.
+        is_reduced: Whether planes of more than 8192 px a side are averaged to fewer pixels, which saves memory.
     """
 
     channels: tuple[tuple[str, str], ...] = ()
     intensity_range: str = ""
     projection: str = ""
     stains: tuple[str, ...] = ()
+    is_reduced: bool = True
 
     def levels(self, stain: str) -> Levels | None:
         """The grey levels of a stain that become 0 and 255; None for the whole range of 8 bits."""
@@ -72,11 +74,13 @@ class DecodedSample:
 
     Attributes:
         planes: uint8, height x width, one for each filter.
-        pixel_size_um: The width of a pixel in micrometres, if a file says so.
+        pixel_size_um: The width of a pixel of the files in micrometres, if one says so.
+        reduction: How many pixels a side of the files became one of a plane.
     """
 
     planes: list[np.ndarray]
     pixel_size_um: float | None
+    reduction: int = 1
 
 
 def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> list[np.ndarray]:
@@ -142,19 +146,21 @@ def _read_planes(
     planes: dict[str, np.ndarray] = {}
     opened: dict[int, Image] = {}
     pixel_size_um = None
+    reduction = 1
     for name in filters:
         if name not in files:
             raise BadImageError(f"the {name} filter is missing")
         try:
-            image = opened.get(id(files[name])) or read_image(files[name])
+            image = opened.get(id(files[name])) or read_image(files[name], reading.is_reduced)
             if reading.channels:
                 opened[id(files[name])] = image
             pixel_size_um = pixel_size_um or image.pixel_size_um
+            reduction = image.reduction
             planes[name] = decode(image, name)
         except BadImageError as error:
             raise BadImageError(f"the {name} filter is {error}", name) from None
     check_distinct(planes)
-    return DecodedSample(list(planes.values()), pixel_size_um)
+    return DecodedSample(list(planes.values()), pixel_size_um, reduction)
 
 
 def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:

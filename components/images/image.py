@@ -32,6 +32,7 @@ class Image:
         pixel_size_um: The width of a pixel in micrometres, if the file says so.
         is_colour: Whether the channels are the red, green and blue, and maybe the alpha, of a picture.
         has_unnamed_pages: Whether the file does not say what its pages are. They are taken for channels.
+        reduction: How many pixels a side of the file become one of a plane.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Image:
     pixel_size_um: float | None = None
     is_colour: bool = False
     has_unnamed_pages: bool = False
+    reduction: int = 1
 
     @property
     def kind_with_article(self) -> str:

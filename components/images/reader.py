@@ -12,11 +12,15 @@ from components.images.jpeg import read_jpeg
 from components.images.png import check_sides, read_png
 from components.images.tiff import MAX_SIDE_PX, read_tiff
 
-_READERS = {PNG: read_png, JPEG: read_jpeg, TIFF: read_tiff}
+_READERS = {PNG: read_png, JPEG: read_jpeg}
 
 
-def read_image(data: bytes) -> Image:
+def read_image(data: bytes, is_reduced: bool = True) -> Image:
     """Reads an image file by what it holds, whatever its name says.
+
+    Args:
+        data: The file.
+        is_reduced: Whether the planes of large TIFF files are averaged to fewer pixels: see `large_tiff`.
 
     Raises:
         BadImageError: If it is of no format that is read here, is larger than its format may be, or is damaged.
@@ -24,7 +28,10 @@ def read_image(data: bytes) -> Image:
     if reason := why_unreadable(data):
         raise BadImageError(reason)
     vendor = vendor_format(data)
-    return _read_vendor_format(data, vendor) if vendor else _READERS[format_of(data)](data)
+    if vendor:
+        return _read_vendor_format(data, vendor)
+    kind = format_of(data)
+    return read_tiff(data, is_reduced) if kind == TIFF else _READERS[kind](data)
 
 
 def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:

@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from components.images.image import BadImageError, Image, colour_names
+from components.images.large_tiff import reduced_page, reduction_of
 from components.images.png import check_sides
 
 MAX_SIDE_PX = 20_000
@@ -28,16 +29,20 @@ _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _MICROMETRES = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3}
 
 
-def read_tiff(data: bytes) -> Image:
+def read_tiff(data: bytes, is_reduced: bool = True) -> Image:
     """Reads the header of a TIFF file. Planes are decoded when they are asked for.
 
     Grey levels are as stored, with three exceptions: 1-bit images become 0 and 255, those whose white is 0 are inverted, and
     palettes are applied.
 
+    Args:
+        data: The file.
+        is_reduced: Whether planes of more than 8192 px a side are averaged to fewer pixels: see `large_tiff`.
+
     Raises:
         BadImageError: If it is damaged, too large, holds several images, or is of a kind that has no grey levels.
     """
-    return _guarded(_read, data)
+    return _guarded(_read, data, is_reduced)
 
 
 def _guarded(read: Callable[..., Any], *arguments: object) -> Any:
@@ -52,7 +57,7 @@ def _guarded(read: Callable[..., Any], *arguments: object) -> Any:
         raise BadImageError(f"a damaged TIFF: {type(error).__name__}") from error
 
 
-def _read(data: bytes) -> Image:
+def _read(data: bytes, is_reduced: bool) -> Image:
     file = tifffile.TiffFile(io.BytesIO(data))
     series = file.series[0]
     alike = [other for other in file.series if (other.shape, other.dtype) == (series.shape, series.dtype)]
@@ -64,10 +69,10 @@ def _read(data: bytes) -> Image:
     check_sides(sizes["X"], sizes["Y"], MAX_SIDE_PX)
     if series.dtype is None or series.dtype.kind not in "buif":
         raise BadImageError(f"a TIFF of {series.dtype} values: expected grey levels")
-    return _image(file, series, sizes)
+    return _image(file, series, sizes, reduction_of(sizes["Y"], sizes["X"]) if is_reduced else 1)
 
 
-def _image(file: Any, series: Any, sizes: dict[str, int]) -> Image:
+def _image(file: Any, series: Any, sizes: dict[str, int], reduction: int) -> Image:
     keyframe = series.keyframe
     outer = [axis for axis in series.axes if axis not in "YXS"]
     has_palette = keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE and keyframe.colormap is not None
@@ -95,7 +100,7 @@ def _image(file: Any, series: Any, sizes: dict[str, int]) -> Image:
 
     @lru_cache(maxsize=1)
     def page(number: int) -> np.ndarray:
-        return _decode(series, number, numbers.size, has_palette)
+        return _decode(series, number, numbers.size, has_palette, reduction)
 
     def plane(channel: int, number: int) -> np.ndarray:
         if num_samples == 1:
@@ -110,20 +115,34 @@ def _image(file: Any, series: Any, sizes: dict[str, int]) -> Image:
         pixel_size_um=_pixel_size_um(file),
         is_colour=is_colour,
         has_unnamed_pages=is_unnamed,
+        reduction=reduction,
     )
 
 
-def _decode(series: Any, number: int, num_pages: int, has_palette: bool) -> np.ndarray:
+def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reduction: int) -> np.ndarray:
     """Decodes a page: height x width, or height x width x samples."""
     keyframe = series.keyframe
+
+    def grey_levels(pixels: np.ndarray) -> np.ndarray:
+        if has_palette:
+            pixels = (keyframe.colormap.T[pixels.reshape(pixels.shape[:2])] >> 8).astype(np.uint8)
+        elif pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8) * 255
+        if keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+            white = 255 if keyframe.bitspersample == 1 else 2**keyframe.bitspersample - 1
+            pixels = pixels.dtype.type(white) - pixels
+        return pixels
+
     if len(series.pages) == num_pages:
         page = series.pages[number]
         if page is None:
             raise BadImageError("an OME-TIFF whose planes are in other files: save it as one file")
-        _check_bytes(page.shape, page.dtype)
-        _check_bytes(page.chunks, page.dtype)
+        _check_bytes(page.chunks if reduction > 1 else page.shape, page.dtype)
         if not all(page.databytecounts):  # which tifffile would fill with zeros
             raise BadImageError("a damaged TIFF: a part of its pixels is missing")
+        if reduction > 1:
+            reduced = reduced_page(page, reduction, grey_levels)
+            return reduced[..., 0] if reduced.shape[2] == 1 else reduced
         pixels, axes = page.asarray(), page.axes
     else:  # ImageJ describes a large stack by its first page
         _check_bytes(series.shape, series.dtype)
@@ -131,14 +150,7 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool) -> np.n
         axes = keyframe.axes
     if "S" in axes:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
-    if has_palette:
-        pixels = (keyframe.colormap.T[pixels] >> 8).astype(np.uint8)
-    elif pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    if keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-        white = 255 if keyframe.bitspersample == 1 else 2**keyframe.bitspersample - 1
-        pixels = pixels.dtype.type(white) - pixels
-    return pixels
+    return grey_levels(pixels)
 
 
 def _check_bytes(shape: tuple[int, ...], dtype: Any) -> None:

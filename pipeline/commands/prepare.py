@@ -79,7 +79,7 @@ def prepare(
             )
         stains = parse_channels(channels)
         image_names = ImageNames(file_pattern, filters, stains_of_source(stains))
-        reading = Reading(tuple(image_names.channels.items()), intensity_range, projection, stains)
+        reading = Reading(tuple(image_names.channels.items()), intensity_range, projection, stains, is_reduced=not tiles)
         has_labels = bool(labels) or storage.exists(storage.join(folder, LABELS))
         class_names: list[str] = []
         with log_lines("%(message)s", logging.INFO):

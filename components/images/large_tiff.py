@@ -1,0 +1,89 @@
+"""Reads large pages of TIFF files in the memory of a small one: tiles or strips are averaged as they are decoded."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from components.images.image import BadImageError
+from components.images.png import MAX_SIDE_PX
+
+# How much is read at once of a page that lies in one piece.
+_BAND_ROWS = 256
+# And of one in tiles or strips.
+_READ_BYTES = 16 << 20
+
+
+def reduction_of(height: int, width: int) -> int:
+    """How many pixels a side become one, so that at most 8192 a side are left: 1 for pages that are small enough."""
+    return -(-max(height, width) // MAX_SIDE_PX)
+
+
+def reduced_page(page: Any, reduction: int, convert: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Decodes a page, and takes the mean of each square of pixels, rounded half up if its values are whole numbers.
+
+    What is left over at the right and lower edge, less than a square, is dropped.
+
+    Args:
+        page: As tifffile gives it.
+        reduction: The side of the squares.
+        convert: From stored values to grey levels: height x width x samples in both.
+
+    Returns:
+        height x width x samples, in the type that `convert` gives.
+
+    Raises:
+        BadImageError: If the page has depth, or a part of it is missing.
+    """
+    num_separate, depth, height, width, _ = page.shaped
+    if depth > 1:
+        raise BadImageError("a large TIFF whose pages have depth: save each plane as a page")
+    rows, columns = height // reduction, width // reduction
+    sums: np.ndarray | None = None
+    dtype = np.dtype(np.uint8)
+    for stored, separate, top, left in _blocks(page):
+        block = convert(stored)
+        dtype = block.dtype
+        if sums is None:
+            is_small = dtype.kind == "u" and dtype.itemsize <= 2
+            sums = np.zeros((rows, columns, num_separate * block.shape[2]), np.uint32 if is_small else np.float64)
+        part, row, column = _sum_squares(block, top, left, reduction, sums.dtype)
+        target = sums[row : row + part.shape[0], column : column + part.shape[1]]
+        first = separate * block.shape[2]
+        target[..., first : first + block.shape[2]] += part[: target.shape[0], : target.shape[1]]
+    if sums is None:
+        raise BadImageError("a damaged TIFF: its pixels are missing")
+    num = reduction**2
+    if dtype.kind == "f":
+        sums /= num
+    else:
+        sums += num // 2
+        sums //= num
+    return sums.astype(dtype.newbyteorder("="))
+
+
+def _blocks(page: Any) -> Iterator[tuple[np.ndarray, int, int, int]]:
+    """The parts of a page: height x width x samples, which of the samples that are stored apart, and the upper left corner."""
+    num_separate, _, height, width, samples = page.shaped
+    if not page.is_contiguous:
+        for block, (separate, _, top, left, _), shape in page.segments(maxworkers=1, buffersize=_READ_BYTES):
+            if block is None:
+                raise BadImageError("a damaged TIFF: a part of its pixels is missing")
+            yield block[0, : min(shape[1], height - top), : min(shape[2], width - left)], separate, top, left
+        return
+    file = page.parent.filehandle
+    dtype = np.dtype(page.parent.byteorder + page.dtype.char)
+    for separate in range(num_separate):
+        for top in range(0, height, _BAND_ROWS):
+            num_rows = min(_BAND_ROWS, height - top)
+            file.seek(page.dataoffsets[0] + (separate * height + top) * width * samples * dtype.itemsize)
+            values = np.frombuffer(file.read(num_rows * width * samples * dtype.itemsize), dtype)
+            yield values.reshape(num_rows, width, samples), separate, top, 0
+
+
+def _sum_squares(block: np.ndarray, top: int, left: int, reduction: int, dtype: np.dtype) -> tuple[np.ndarray, int, int]:
+    """The sums over what a block has of each square, and the row and column of the first one."""
+    for axis, start in enumerate((top, left)):
+        squares = np.arange(start, start + block.shape[axis]) // reduction
+        block = np.add.reduceat(block, np.flatnonzero(np.diff(squares, prepend=-1)), axis=axis, dtype=dtype)
+    return block, top // reduction, left // reduction
