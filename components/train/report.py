@@ -88,13 +88,13 @@ def _curves(model: TrainedModel, history: History) -> Figure:
     plot = Figure(figsize=(10, 3.6), layout="constrained")
     epochs = range(1, history.num_epochs + 1)
     for axes, name in zip(plot.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        axes.plot(epochs, history.curves[name], label="training", marker=".")
-        axes.plot(epochs, history.curves[f"val_{name}"], label="validation", marker=".")
+        axes.plot(epochs, history.curves[name], label="training", marker="o", markersize=4)
+        axes.plot(epochs, history.curves[f"val_{name}"], label="validation", marker="o", markersize=4)
         axes.axvline(model.best_epoch, color="grey", linewidth=0.8, linestyle=":", label="chosen epoch")
         if name == "accuracy":
             baseline = model.metrics["val_accuracy_all_negative"]
             axes.axhline(baseline, color="firebrick", linewidth=0.8, linestyle="--", label="predicting nothing")
-        _label(axes, name)
+        _label(axes, name, history)
         axes.legend()
     return plot
 
@@ -107,9 +107,9 @@ def _further_curves(history: History) -> Figure:
         "images/s": history.images_per_s,
     }
     for axes, (title, values) in zip(plot.subplots(1, 3), curves.items(), strict=True):
-        axes.plot(range(1, history.num_epochs + 1), values, marker=".")
+        axes.plot(range(1, history.num_epochs + 1), values, marker="o", markersize=4)
         axes.set_ylim(bottom=0)
-        _label(axes, title)
+        _label(axes, title, history)
     return plot
 
 
@@ -123,7 +123,9 @@ def _augmented(images: Sequence[AugmentedImage]) -> Figure:
     return plot
 
 
-def _label(axes: Axes, title: str) -> None:
+def _label(axes: Axes, title: str, history: History) -> None:
     axes.set_xlabel("epoch")
     axes.set_title(title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(0.5, history.num_epochs + 0.5)  # matplotlib's own limits of a single epoch would span a tenth of one
+    axes.margins(y=0.1)

@@ -18,20 +18,25 @@ def contact_sheet_section(data: ReportData, counts: ClassCounts, plan: Thumbnail
     samples = {sample.sample_id: sample for sample in data.samples}
     names = data.examples.class_names
     blocks = []
+    nowhere: list[str] = []
+    in_test: list[str] = []
     for label, sample_ids in sorted(plan.by_class.items()):
+        if not sample_ids:
+            (in_test if counts.totals[label] else nowhere).append(names[label])
+            continue
         pictures = [
             (picture(data.thumbnails.get(sample_id), sample_id), class_words(samples[sample_id], names))
             for sample_id in sample_ids
         ]
-        shown = tiles(pictures) if pictures else paragraphs("All are in the test split." if counts.totals[label] else "None.")
         blocks.append(
             Markup('<div><h3 style="{}">{} <span style="font-weight:400;color:var(--faint)">{}</span></h3>{}</div>').format(
-                _HEADING, names[label], count_of(counts.totals[label], "image"), shown
+                _HEADING, names[label], count_of(counts.totals[label], "image"), tiles(pictures)
             )
         )
+    missing = [f"{words}: {', '.join(of)}." for words, of in (("No image", nowhere), ("Only in the test split", in_test)) if of]
     return Section(
         "What the classes look like",
-        Markup('<div style="{}">{}</div>').format(TILE_GRID, Markup("").join(blocks)),
+        Markup('<div style="{}">{}</div>{}').format(TILE_GRID, Markup("").join(blocks), paragraphs(*missing)),
         f"{legend(data.examples.channels)} Below each image: all its classes. Images with few other classes are shown first, "
         "and none of the test split.",
     )
