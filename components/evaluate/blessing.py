@@ -173,7 +173,7 @@ def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
     if comparison.num_seen:
         where = (
             f"the {comparison.num_samples} samples that neither has seen ({comparison.num_seen} of this split were trained on, "
-            f"and {comparison.num_related} are near-duplicates of such)"
+            f"and {comparison.num_related} are in a group with such)"
         )
     measured = f"against {comparison.rival} on {where}"
     if not comparison.is_verified:

@@ -18,6 +18,7 @@ from components.ingest.sources.source import Listed, Source, SourceImage, images
 from components.ingest.sources.synthetic import Synthetic
 from components.preview.sample import Tile, draw_tile, lacks
 from components.reports.contact_sheet import contact_sheet
+from components.runtime.wording import count_of
 from components.synthetic.samples import class_examples
 
 MAX_TILES = 28
@@ -88,7 +89,7 @@ def preview(
     bad = {sample_id: reason for sample_id, reason in reasons.items() if reason}
     findings = _findings(bad, len(reasons), source.num_without_files, num_looked)
     if not tiles:
-        raise ValueError("\n".join([f"No sample can be shown: {', '.join(stains)} needed of each.", *findings]))
+        raise ValueError("\n".join([f"No sample can be shown: each needs {', '.join(stains)}.", *findings]))
     findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, stains))
     if intensity_range == AUTO_RANGE:
         findings.append(
@@ -122,8 +123,8 @@ def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str])
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:
-    looked = f"all rows, and the images of {num_looked} samples, were looked at"
-    lines = [f"A run would leave out {len(bad)} of {num_samples} samples ({looked})" + (":" if bad else ".")]
+    looked = f"all rows, and the images of {count_of(num_looked, 'sample')}, were looked at"
+    lines = [f"A run would leave out {len(bad)} of {count_of(num_samples, 'sample')} ({looked})" + (":" if bad else ".")]
     lines += [f"  {sample_id}: {reason}" for sample_id, reason in list(bad.items())[:_MAX_REASONS]]
     if len(bad) > _MAX_REASONS:
         lines.append(f"  and {len(bad) - _MAX_REASONS} more")

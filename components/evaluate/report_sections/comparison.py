@@ -66,7 +66,7 @@ def _samples(found: Comparison) -> str:
     if found.num_seen:
         words += (
             f" Left out: {count_of(found.num_seen, 'sample')} of this split that one of them was trained on, and "
-            f"{found.num_related:,} near-duplicates of such."
+            f"{found.num_related:,} in a group with such."
         )
     return words
 

@@ -29,9 +29,9 @@ def scoreboard_section(data: ReportData) -> Section:
     return Section(
         "Scoreboard",
         wide(table(header, rows)) + paragraphs(_conventions(data), _thresholds(data)) + _ways(data),
-        f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups of near-duplicates. A "
-        "baseline is what a trivial classifier scores: only what a metric gains over its baselines counts. A reference knows "
-        "labels, and has no part in the verdict.",
+        f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups: near-duplicates, and "
+        "samples that the table of labels groups, are together. A baseline is what a trivial classifier scores: only what a "
+        "metric gains over its baselines counts. A reference knows labels, and has no part in the verdict.",
     )
 
 

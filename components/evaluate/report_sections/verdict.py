@@ -24,5 +24,5 @@ def verdict_section(data: ReportData) -> Section:
         "Verdict",
         heading + table(["Rule", "holds", "why"], rows),
         f"Judged on the {data.evaluation.judged_on} split alone. All rules that are asked must hold. Intervals are over groups "
-        "of near-duplicate images.",
+        "of related images: near-duplicates, and those that the table of labels groups.",
     )

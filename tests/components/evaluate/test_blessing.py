@@ -162,7 +162,7 @@ def test_a_class_that_is_lost_beyond_its_noise_band_stops_a_model_that_is_better
 def test_samples_that_one_of_them_was_trained_on_are_told() -> None:
     verdict = bless(_against(0.1, 0.2, num_samples=30, num_seen=15, num_related=5), _RULES)
     (reason,) = [reason for reason in verdict.reasons if "neither has seen" in reason]
-    assert "the 30 samples that neither has seen (15 of this split were trained on, and 5 are near-duplicates" in reason
+    assert "the 30 samples that neither has seen (15 of this split were trained on, and 5 are in a group with such)" in reason
 
 
 def test_a_champion_that_cannot_be_asked_leaves_the_question_open() -> None:

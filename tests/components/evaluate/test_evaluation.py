@@ -253,7 +253,10 @@ class TestChampion:
         seen = ["test-000", *(f"test-{number:03d}" for number in range(10, 20)), "validation-003", "of long ago"]
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0, 1], training_ids=seen))
         (reason,) = [reason for reason in found.reasons if "neither has seen" in reason]
-        assert "on the 108 samples that neither has seen (11 of this split were trained on, and 1 are near-duplicates" in reason
+        assert (
+            "on the 108 samples that neither has seen (11 of this split were trained on, and 1 are in a group with such)"
+            in reason
+        )
         assert found.num_samples == 120  # the model's own figures are on all
 
     def test_a_champion_that_has_seen_the_whole_split_cannot_be_compared_with(
