@@ -88,17 +88,14 @@ def _row(title: str, runs: list[Result], pool: list[Result], num_samples: int) -
 def main() -> None:
     """Runs all ways in turn and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=240)
+    parser.add_argument("--samples", type=int, default=480)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where to work: there must be room for 2 GB")
     options = parser.parse_args()
     print(f"\n{options.samples} samples of {_SIDE_PX} px, to {_IMAGE_SIZE_PX} px; {describe_machine()}.\n")
-    print(
-        "| |"
-        + "".join(f" samples/s, run {number + 1} |" for number in range(options.repeats))
-        + " of the pool | MB a process |"
-    )
-    print("|---|" + "---:|" * (options.repeats + 2), flush=True)
+    columns = [*(f"samples/s, run {number + 1}" for number in range(options.repeats)), "of the pool", "MB a process"]
+    print(f"| | {' | '.join(columns)} |")
+    print("|---|" + "---:|" * len(columns), flush=True)
     for form in filter(None, READINGS):
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
             make_source(Path(name), form, options.samples)

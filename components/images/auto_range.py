@@ -27,7 +27,7 @@ def spanned_levels(plane: np.ndarray) -> Levels:
         plane: height x width, of whole numbers or floats.
 
     Raises:
-        BadImageError: If all its pixels have the same grey level, or it holds values that are not numbers.
+        BadImageError: If all its pixels have the same grey level, or it holds values that are infinite or not numbers.
     """
     check_numbers(plane)
     num_clipped = math.floor(_CLIPPED_SHARE * plane.size)
@@ -42,6 +42,8 @@ def spanned_levels(plane: np.ndarray) -> Levels:
         low, high = plane.min().item(), plane.max().item()
     if low == high:
         raise BadImageError(f"all of one grey level, {low:g}")
+    if not math.isfinite(high - low):
+        raise BadImageError(f"damaged: its grey levels go from {low:g} to {high:g}")
     return float(low), float(high)
 
 

@@ -26,6 +26,7 @@ def test_a_few_bright_pixels_on_an_even_background_count(dtype: type[np.generic]
     [
         (np.full((9, 9), 300, np.uint16), r"^all of one grey level, 300$"),
         (np.array([[0, np.nan]], np.float32), r"^damaged: it holds values that are not numbers$"),
+        (np.array([[0, np.inf]], np.float32), r"^damaged: its grey levels go from 0 to inf$"),
     ],
 )
 def test_an_image_without_content_is_refused(plane: np.ndarray, reason: str) -> None:
