@@ -3,17 +3,20 @@ from pathlib import Path
 
 import pytest
 
+from components.artifacts.image_names import ImageNames
 from components.serving.predict.folder import find_images
 
 
 def _ids(folder: Path) -> list[str]:
-    return [sample.sample_id for sample in find_images(str(folder), ["red", "green"])]
+    return [sample.sample_id for sample in find_images(str(folder), ["red", "green"]).samples]
 
 
 def test_samples_are_found_with_the_filters_that_are_wanted(tmp_path: Path) -> None:
     for name in ("b_red.png", "a_b_green.png", "a_b_yellow.png", "c_blue.png", "c_pink.png", "c_red.jpg", "train.csv"):
         (tmp_path / name).write_bytes(b"123")
-    assert [(sample.sample_id, sample.uris, sample.num_bytes) for sample in find_images(str(tmp_path), ["red", "green"])] == [
+    assert [
+        (sample.sample_id, sample.uris, sample.num_bytes) for sample in find_images(str(tmp_path), ["red", "green"]).samples
+    ] == [
         ("a_b", {"green": f"{tmp_path}/a_b_green.png"}, 3),
         ("b", {"red": f"{tmp_path}/b_red.png"}, 3),
         ("c", {}, 0),
@@ -36,7 +39,7 @@ def test_ids_are_shown_as_given_and_those_of_no_run_have_a_problem(tmp_path: Pat
     (tmp_path / "plate 1").mkdir()
     for name in ("plate 1/A01 (2)", "Mu\u0308ller", "a\\b", "c\u200b"):
         (tmp_path / f"{name}_red.png").write_bytes(b"")
-    assert {sample.sample_id: sample.problem for sample in find_images(str(tmp_path), ["red"])} == {
+    assert {sample.sample_id: sample.problem for sample in find_images(str(tmp_path), ["red"]).samples} == {
         "Müller": "",
         "a\\b": "its id has a backslash: expected '/' between folders",
         "c\u200b": "its id has the character U+200B (ZERO WIDTH SPACE), which cannot be seen: remove it",
@@ -48,3 +51,49 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match=rf"{folder}: expected images such as <Id>_green.png. There are none"):
             find_images(str(folder), ["red"])
+    (tmp_path / "a-red.tif").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"\. 1 image file with other names, such as a-red\.tif: give --file-pattern$"):
+        find_images(str(tmp_path), ["red"])
+
+
+def test_image_files_that_belong_to_no_sample_are_told_with_what_to_do(tmp_path: Path) -> None:
+    for folder in ("deep", "test", ".cache", "a.zarr/0"):
+        (tmp_path / folder).mkdir(parents=True)
+    names = (
+        "S00_red.png",
+        "S01_red.jpg",
+        "S02.TIF",
+        "S03-red.png",
+        "deep/S04_pink.png",
+        "S05_red.bmp",
+        "a.zarr/0/0",
+        "a.zarr/0/1",
+    )
+    no_images = (
+        "train.csv",
+        "classes.csv",
+        "sample_submission.csv",
+        "notes.txt",
+        ".S06-red.png",
+        ".cache/S07.png",
+        "test/S08.png",
+    )
+    for name in names + no_images:
+        (tmp_path / name).write_bytes(b"")
+    found = find_images(str(tmp_path), ["red"])
+    assert [sample.sample_id for sample in found.samples] == ["S00"]
+    other_name = (
+        "does not match file_pattern={id}_{filter}.png: rename it, or run predict again with the --file-pattern of such files"
+    )
+    other_format = "is of a format that is not read: convert it to PNG or TIFF"
+    assert list(found.ignored.items()) == [
+        ("S01_red.jpg", other_name),
+        ("S02.TIF", other_name),
+        ("S03-red.png", other_name),
+        ("S05_red.bmp", other_format),
+        ("a.zarr", other_format),
+        ("deep/S04_pink.png", other_name),
+    ]
+    tubulin = ImageNames("{id}-{filter}.png", "red=red,green=green,blue=dapi")
+    reason = find_images(str(tmp_path), ["red"], tubulin).ignored["S00_red.png"]
+    assert reason.startswith("does not match file_pattern={id}-{filter}.png with filters=red=red,green=green,blue=dapi: ")

@@ -12,7 +12,7 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion, crown
-from components.serving.predict.prediction import find_version, predict
+from components.serving.predict.prediction import predict
 from components.serving.versions import DONE_MARK
 from tests.components.images.tiffs import make_levels, make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
@@ -104,6 +104,7 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     (cells / "s69_yellow.png").unlink()  # which the model does not look at
     (cells / "s70_yellow.png").write_bytes(b"")
     (cells / "notes.txt").write_text("no image")
+    shutil.copyfile(cells / "s60_red.png", cells / "s60-red.png")
     (cells / "s97_blue.png").mkdir()
     (cells / "s98_blue.png").symlink_to("s98_blue.png")
     (cells / "s99_blue.png").symlink_to(cells / "nowhere")
@@ -111,7 +112,10 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
         shutil.copyfile(cells / f"s50_{name}.png", cells / f"caf\udce9_{name}.png")
         shutil.copyfile(cells / f"s51_{name}.png", cells / f'a, "b" 細胞_{name}.png')
     predicted = predict(str(version_dir), str(cells), str(tmp_path / "p.csv"))
-    assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
+    bad = {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")}
+    assert bad.pop("s60-red.png").startswith("does not match file_pattern={id}_{filter}.png: ")
+    assert predicted.num_ignored == 1
+    assert bad == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
         "s03": "the red filter is a damaged JPEG: its header is missing",
@@ -165,15 +169,6 @@ def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, t
     (tmp_path / "1" / DONE_MARK).touch()
     with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
         predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
-
-
-def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, tmp_path: Path) -> None:
-    assert find_version(str(version_dir)) == str(version_dir)
-    crown(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
-    assert find_version(f"{tmp_path}/hpa") == find_version(f"{tmp_path}/hpa/") == f"{tmp_path}/hpa/7"
-    for nothing in (f"{tmp_path}/other", str(tmp_path)):
-        with pytest.raises(FileNotFoundError, match=f"{nothing}: expected a version, with saved_model.pb, or <serving_root>"):
-            find_version(nothing)
 
 
 @pytest.mark.object_store
