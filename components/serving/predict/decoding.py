@@ -64,29 +64,48 @@ class Batch:
     reasons: list[str]
 
 
+class Decoders:
+    """Processes that decode images; they last from one call to the next.
+
+    Attributes:
+        form: What the model takes.
+    """
+
+    def __init__(self, images_uri: str, form: ImageForm, num_processes: int) -> None:
+        self.form = form
+        self._num_ahead = num_processes + _WAITING_BATCHES
+        # A copy of this process would not do: TensorFlow's threads are not copied with it.
+        self._pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _start, (os.getpid(), images_uri, form))
+
+    def batches(self, samples: Sequence[ImageFiles]) -> Iterator[Batch]:
+        """Starts to decode, and gives the batches in order. Few are in memory at any time.
+
+        Raises:
+            OSError: If the images cannot be read for a reason that is not the file's.
+            BrokenProcessPool: If a process was killed, as it is when memory runs out.
+        """
+        size = self.form.batch_size
+        chunks = iter([samples[start : start + size] for start in range(0, len(samples), size)])
+        first = itertools.islice(chunks, self._num_ahead)
+        return _in_order(self._pool, deque(self._pool.submit(_decode, chunk) for chunk in first), chunks)
+
+    def close(self) -> None:
+        """Ends the processes. Batches that are not decoded yet are dropped."""
+        self._pool.shutdown(cancel_futures=True)
+
+
 @contextlib.contextmanager
 def decoded_batches(samples: Sequence[ImageFiles], images_uri: str, form: ImageForm) -> Iterator[Iterator[Batch]]:
-    """Starts to decode, and gives the batches in order. Few are in memory at any time.
+    """Starts to decode, and gives the batches in order, as `Decoders` does.
 
     Args:
         samples: The samples.
         images_uri: The folder of their images.
         form: What the model takes.
-
-    Raises:
-        OSError: If the images cannot be read for a reason that is not the file's.
-        BrokenProcessPool: If a process was killed, as it is when memory runs out.
     """
-    size = form.batch_size
-    chunks = iter([samples[start : start + size] for start in range(0, len(samples), size)])
-    num_processes = max(1, min(joblib.cpu_count(), -(-len(samples) // size)))
-    # A copy of this process would not do: TensorFlow's threads are not copied with it.
-    pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _start, (os.getpid(), images_uri, form))
-    try:
-        first = itertools.islice(chunks, num_processes + _WAITING_BATCHES)
-        yield _in_order(pool, deque(pool.submit(_decode, chunk) for chunk in first), chunks)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    num_processes = max(1, min(joblib.cpu_count(), -(-len(samples) // form.batch_size)))
+    with contextlib.closing(Decoders(images_uri, form, num_processes)) as decoders:
+        yield decoders.batches(samples)
 
 
 def _in_order(

@@ -1,0 +1,236 @@
+"""Predicts the fields of a folder as a microscope writes them, each once, whatever interrupts it."""
+
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib  # type: ignore[import-untyped]
+
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.images.decode import Reading
+from components.serving.model import ServedModel, find_version, load_model, read_manifest
+from components.serving.predict.decoding import Batch, Decoders, ImageForm
+from components.serving.watch.action import Action, Condition
+from components.serving.watch.fields import Fields, written_id
+from components.serving.watch.record import Record, open_record
+
+_log = logging.getLogger(__name__)
+
+# Seconds before a new champion that could not be loaded is tried again.
+_NEXT_LOAD_S = 60.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a watch is to do.
+
+    Attributes:
+        folder: The folder that is written to.
+        model_uri: A version, or the folder above the versions: then always the champion.
+        out: The CSV file; the others are beside it.
+        image_names: How the images are named.
+        intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
+        projection: How a stack becomes one plane; empty: as the model was trained.
+        settle_s: How long a complete file has not changed, in seconds.
+        give_up_s: How long a field that is bad has not changed, in seconds.
+        skips_existing: Whether fields that are complete at the first start are left out.
+        idle_s: It ends once there has been nothing to wait for during so many seconds; None: never.
+        action: What is done with the answers.
+    """
+
+    folder: str
+    model_uri: str
+    out: Path
+    image_names: ImageNames = COMPETITION_NAMES
+    intensity_range: str = ""
+    projection: str = ""
+    settle_s: float = 2.0
+    give_up_s: float = 300.0
+    skips_existing: bool = False
+    idle_s: float | None = None
+    action: Action = Action(Condition())
+
+
+def watch(task: Watch) -> None:
+    """Watches a folder until it is told to stop, or has been idle for long enough.
+
+    Raises:
+        FileNotFoundError: If there is no model or no folder.
+        ValueError: If another watch writes the same files, or the classes differ from those in them.
+    """
+    if not os.path.isdir(task.folder):
+        raise FileNotFoundError(f"{task.folder}: expected a folder to watch. There is none")
+    trained = read_manifest(find_version(task.model_uri))
+    task.action.when.check(trained.class_names)
+    with _told_to_stop() as stop, open_record(task.out, trained.class_names) as record:
+        _Watching(task, record, stop).run()
+
+
+class _Watching:
+    def __init__(self, task: Watch, record: Record, stop: threading.Event) -> None:
+        self._task, self._record, self._stop = task, record, stop
+        self._model: ServedModel | None = None
+        self._next_load_s = 0.0
+        self._poll_s = min(1.0, max(0.05, task.settle_s / 2))
+
+    def run(self) -> None:
+        with contextlib.ExitStack() as resources:
+            self._follow(resources)
+            self._fields = Fields(
+                self._task.folder,
+                self._task.image_names,
+                list(self._decoders.form.filters),
+                self._task.settle_s,
+                self._task.give_up_s,
+            )
+            if self._task.skips_existing and not self._record.remember_left_out():
+                self._leave_out_existing()
+            busy_s = time.monotonic()
+            while not self._stop.is_set():
+                self._list()
+                if self._fields.pending:
+                    busy_s = time.monotonic()
+                self._predict_ready(resources)
+                if self._task.idle_s is not None and time.monotonic() - busy_s >= self._task.idle_s:
+                    if not self._fields.pending:
+                        return
+                self._stop.wait(self._poll_s)
+            _log.info("stopped: the same command continues")
+
+    def _list(self) -> None:
+        try:
+            self._fields.list(self._record.done, time.monotonic())
+        except OSError as error:  # a network share that is away for a while
+            _log.warning("the folder cannot be listed, and is tried again: %s", error)
+
+    def _leave_out_existing(self) -> None:
+        """Leaves out what has settled. A file that is being written at the first start is still predicted."""
+        self._list()
+        if not self._stop.wait(self._task.settle_s):
+            self._list()
+            now_s = time.monotonic()
+            existing = [sample_id for sample_id in self._fields.pending if self._fields.is_complete(sample_id, now_s)]
+            self._record.leave_out(existing)
+            _log.info("%d fields were complete already and are left out", len(existing))
+
+    def _predict_ready(self, resources: contextlib.ExitStack) -> None:
+        now_s = time.monotonic()
+        if self._follow(resources) or not (ready := self._fields.ready(now_s)):
+            return
+        try:
+            for batch in self._decoders.batches(ready):
+                self._finish(batch, now_s)
+                if self._stop.is_set() or self._follow(resources):
+                    return  # what is left is listed again
+        except OSError as error:
+            _log.warning("the images cannot be read, and are tried again: %s", error)
+
+    def _finish(self, batch: Batch, now_s: float) -> None:
+        """Writes what is known of a batch: the lines and actions first, as only the rows tell a restart that it is done."""
+        assert self._model
+        probabilities, decisions = self._model.classify(batch.pixels)
+        class_names = self._model.trained.class_names
+        answers: list[dict[str, Any]] = []
+        rows, bad = [], []
+        for sample_id, reason, scores, decided in zip(batch.ids, batch.reasons, probabilities, decisions, strict=True):
+            written_s = self._fields.written_at(sample_id)
+            if written_s is None:
+                continue  # it changed while it was read: the next listing finds it again
+            if reason:
+                self._fields.pending[sample_id].was_tried = True
+                if self._fields.is_given_up(sample_id, now_s):
+                    _log.warning("%s is bad: %s", sample_id, reason)
+                    bad.append([sample_id, reason])
+                continue
+            names = [name for name, is_decided in zip(class_names, decided, strict=True) if is_decided]
+            rows.append([sample_id, "; ".join(names), *scores.astype(str)])
+            answers.append(
+                {
+                    "id": sample_id,
+                    "version": self._model.uri.rstrip("/").rpartition("/")[2],
+                    "classes": names,
+                    "probabilities": dict(zip(class_names, scores.tolist(), strict=True)),
+                    "seconds": round(time.time() - written_s, 3),
+                }
+            )
+        self._record.write_lines(answers)
+        for answer in answers:
+            if problem := self._task.action.act(answer):
+                self._record.write_failed(answer["id"], problem)
+        self._record.write_rows(rows)
+        self._record.write_bad(bad)
+        for sample_id in batch.ids:
+            if written_id(sample_id) in self._record.done:
+                self._fields.pending.pop(sample_id, None)
+        if rows:
+            _log.info("%d fields predicted, the last after %.1f s", len(rows), answers[-1]["seconds"])
+
+    def _follow(self, resources: contextlib.ExitStack) -> bool:
+        """Loads the champion if it is another one than before. Returns whether it did."""
+        if time.monotonic() < self._next_load_s:
+            return False
+        try:
+            uri = find_version(self._task.model_uri)
+            if self._model and uri == self._model.uri:
+                return False
+            self._load(uri, resources)
+        except (OSError, ValueError) as error:
+            if not self._model:
+                raise
+            self._next_load_s = time.monotonic() + _NEXT_LOAD_S
+            _log.warning("the champion cannot be used, so version %s goes on: %s", self._model.uri, error)
+            return False
+        return True
+
+    def _load(self, uri: str, resources: contextlib.ExitStack) -> None:
+        trained = read_manifest(uri)
+        if not self._record.has_classes(trained.class_names):
+            raise ValueError(f"{uri} has other classes than the files that are written: start a watch with another --out")
+        if self._model and trained.channels != self._model.trained.channels:
+            raise ValueError(f"{uri} takes other channels than {self._model.uri}: start the watch again")
+        reading = Reading(
+            tuple(self._task.image_names.channels.items()),
+            self._task.intensity_range or trained.intensity_range,
+            self._task.projection or trained.projection,
+        )
+        form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
+        opened = contextlib.ExitStack()
+        with contextlib.ExitStack() as undone:
+            undone.push(opened)
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            decoders = opened.enter_context(contextlib.closing(Decoders(self._task.folder, form, joblib.cpu_count())))
+            model = load_model(uri, trained, form.batch_size, folder)
+            undone.pop_all()
+        resources.close()  # of the version before
+        resources.push(opened)
+        self._model, self._decoders = model, decoders
+        _log.info("the model is %s", uri)
+
+
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """Gives an event that Ctrl-C or SIGTERM sets. A second signal ends the process at once."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def tell(_number: int, _frame: object) -> None:
+        _log.info("stopping after this batch")
+        stop.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, tell)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
