@@ -129,14 +129,8 @@ def _attempt(act: Callable[[], None]) -> str:
 
 def _run(command: Sequence[str], sample_id: str, content: bytes) -> None:
     # In a session of its own, so that Ctrl-C lets it end.
-    subprocess.run(
-        command,
-        input=content,
-        env=os.environ | {ID_VARIABLE: sample_id},
-        timeout=_TIMEOUT_S,
-        check=True,
-        start_new_session=True,
-    )
+    environment = os.environ | {ID_VARIABLE: sample_id}
+    subprocess.run(command, input=content, env=environment, timeout=_TIMEOUT_S, check=True, start_new_session=True)
 
 
 def _post(url: str, content: bytes) -> None:

@@ -4,7 +4,9 @@ import os
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from components import storage
 from components.artifacts.image_names import ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
 from components.serving.predict.folder import ImageFiles
@@ -45,7 +47,7 @@ class Fields:
         self._settle_s, self._give_up_s = settle_s, give_up_s
         self.pending: dict[str, Field] = {}
 
-    def list(self, done: Container[str], now_s: float) -> None:
+    def update(self, done: Container[str], now_s: float) -> None:
         """Lists the folder, and notes what has changed.
 
         Args:
@@ -100,7 +102,7 @@ class Fields:
         """The time of the newest file of a field, in seconds; None if one has changed since it was listed."""
         for path, num_bytes, modified_ns in self.pending[sample_id].files.values():
             try:
-                stat = os.stat(os.path.join(self._folder, path))
+                stat = Path(self._folder, path).stat()
             except FileNotFoundError:
                 return None
             if (stat.st_size, stat.st_mtime_ns) != (num_bytes, modified_ns):
@@ -110,7 +112,7 @@ class Fields:
     def _image_files(self, sample_id: str) -> ImageFiles:
         one = self.pending[sample_id]
         wanted = {name: file for name, file in by_filter(one.files, self._filters).items() if name in self._filters}
-        uris = {name: os.path.join(self._folder, path) for name, (path, _, _) in wanted.items()}
+        uris = {name: storage.join(self._folder, path) for name, (path, _, _) in wanted.items()}
         problem = id_problem(sample_id)
         return ImageFiles(
             sample_id, uris, sum(size for _, size, _ in set(wanted.values())), f"its id {problem}" if problem else one.problem
@@ -125,7 +127,7 @@ def written_id(sample_id: str) -> str:
 def _walk(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
     """The files of a folder tree, by their path in it, but hidden and temporary ones. Links to folders are not followed."""
     folders = []
-    with os.scandir(os.path.join(folder, below)) as entries:
+    with os.scandir(Path(folder, below)) as entries:
         for entry in entries:
             if _TEMPORARY.match(entry.name):
                 continue

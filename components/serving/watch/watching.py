@@ -2,13 +2,12 @@
 
 import contextlib
 import logging
-import os
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ class Watch:
     give_up_s: float = 300.0
     skips_existing: bool = False
     idle_s: float | None = None
-    action: Action = Action(Condition())
+    action: Action = field(default_factory=lambda: Action(Condition()))
 
 
 def watch(task: Watch) -> None:
@@ -66,7 +65,7 @@ def watch(task: Watch) -> None:
         FileNotFoundError: If there is no model or no folder.
         ValueError: If another watch writes the same files, or the classes differ from those in them.
     """
-    if not os.path.isdir(task.folder):
+    if not Path(task.folder).is_dir():
         raise FileNotFoundError(f"{task.folder}: expected a folder to watch. There is none")
     trained = read_manifest(find_version(task.model_uri))
     task.action.when.check(trained.class_names)
@@ -99,15 +98,15 @@ class _Watching:
                 if self._fields.pending:
                     busy_s = time.monotonic()
                 self._predict_ready(resources)
-                if self._task.idle_s is not None and time.monotonic() - busy_s >= self._task.idle_s:
-                    if not self._fields.pending:
-                        return
+                is_idle = not self._fields.pending and time.monotonic() - busy_s >= (self._task.idle_s or 0)
+                if self._task.idle_s is not None and is_idle:
+                    return
                 self._stop.wait(self._poll_s)
             _log.info("stopped: the same command continues")
 
     def _list(self) -> None:
         try:
-            self._fields.list(self._record.done, time.monotonic())
+            self._fields.update(self._record.done, time.monotonic())
         except OSError as error:  # a network share that is away for a while
             _log.warning("the folder cannot be listed, and is tried again: %s", error)
 
@@ -125,13 +124,18 @@ class _Watching:
         now_s = time.monotonic()
         if self._follow(resources) or not (ready := self._fields.ready(now_s)):
             return
+        batches = self._decoders.batches(ready)
+        while batch := self._next(batches):
+            self._finish(batch, now_s)
+            if self._stop.is_set() or self._follow(resources):
+                return  # what is left is listed again
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
         try:
-            for batch in self._decoders.batches(ready):
-                self._finish(batch, now_s)
-                if self._stop.is_set() or self._follow(resources):
-                    return  # what is left is listed again
+            return next(batches, None)
         except OSError as error:
             _log.warning("the images cannot be read, and are tried again: %s", error)
+            return None
 
     def _finish(self, batch: Batch, now_s: float) -> None:
         """Writes what is known of a batch: the lines and actions first, as only the rows tell a restart that it is done."""
