@@ -107,7 +107,7 @@ def test_good_and_bad_fields_are_told_apart_and_the_action_gets_what_the_conditi
     watch(Watch(str(folder), str(version_dir), out, settle_s=0.1, give_up_s=1, idle_s=0, action=action))
     good = {f"s{number:02d}" for number in range(40)} - {"s01", "s02"}
     assert sorted(_ids(out)) == sorted(good)
-    assert {sample_id for sample_id in _ids(out.with_name("p.bad.csv"))} == {"s01", "s02"}
+    assert set(_ids(out.with_name("p.bad.csv"))) == {"s01", "s02"}
     answers = _answers(out)
     assert {answer["id"] for answer in answers} == good
     assert {answer["version"] for answer in answers} == {"1"}
@@ -218,5 +218,5 @@ def test_a_condition_that_cannot_be_read_is_refused(text: str) -> None:
 
 
 def test_a_class_that_the_model_does_not_know_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected one of Nucleoli, Cytosol, Rods & rings. Received: Rods"):
+    with pytest.raises(ValueError, match=r"expected one of Nucleoli, Cytosol, Rods & rings. Received: Rods"):
         Condition.parse("Rods > 0.5").check(CLASS_NAMES)
