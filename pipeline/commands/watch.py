@@ -1,5 +1,6 @@
 """`watch`: a served model on images as a microscope writes them."""
 
+from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ import typer
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
 from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
-from pipeline.commands.output import reported
+from pipeline.commands.output import fail, reported
 from pipeline.local import absolute
 
 
@@ -76,4 +77,7 @@ def watch(
             action=Action.parse(when, run, post),
         )
         with log_lines("watch | %(message)s", level=20):
-            watch(task)
+            try:
+                watch(task)
+            except BrokenProcessPool:
+                fail("A process that decodes was killed, most likely because memory ran out. The same command continues.")

@@ -94,21 +94,23 @@ class _Watching:
                 self._leave_out_existing()
             busy_s = time.monotonic()
             while not self._stop.is_set():
-                self._list()
-                if self._fields.pending:
+                is_listed = self._list()
+                if self._fields.pending or not is_listed:
                     busy_s = time.monotonic()
                 self._predict_ready(resources)
-                is_idle = not self._fields.pending and time.monotonic() - busy_s >= (self._task.idle_s or 0)
-                if self._task.idle_s is not None and is_idle:
+                idle_s = time.monotonic() - busy_s
+                if is_listed and self._task.idle_s is not None and not self._fields.pending and idle_s >= self._task.idle_s:
                     return
                 self._stop.wait(self._poll_s)
             _log.info("stopped: the same command continues")
 
-    def _list(self) -> None:
+    def _list(self) -> bool:
         try:
             self._fields.update(self._record.done, time.monotonic())
         except OSError as error:  # a network share that is away for a while
             _log.warning("the folder cannot be listed, and is tried again: %s", error)
+            return False
+        return True
 
     def _leave_out_existing(self) -> None:
         """Leaves out what has settled. A file that is being written at the first start is still predicted."""
