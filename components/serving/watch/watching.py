@@ -94,13 +94,12 @@ class _Watching:
                 self._leave_out_existing()
             busy_s = time.monotonic()
             while not self._stop.is_set():
-                is_listed = self._list()
-                if self._fields.pending or not is_listed:
+                # Idle means that a listing has found nothing: fields may have arrived while others were predicted.
+                if not self._list() or self._fields.pending:
                     busy_s = time.monotonic()
-                self._predict_ready(resources)
-                idle_s = time.monotonic() - busy_s
-                if is_listed and self._task.idle_s is not None and not self._fields.pending and idle_s >= self._task.idle_s:
+                elif self._task.idle_s is not None and time.monotonic() - busy_s >= self._task.idle_s:
                     return
+                self._predict_ready(resources)
                 self._stop.wait(self._poll_s)
             _log.info("stopped: the same command continues")
 
