@@ -25,7 +25,7 @@ def _write(version: Path, out_uri: str, ids: list[str], reasons: list[str]) -> N
         pages = Pages(out_uri, model, files)
         for start in range(0, len(ids), 32):
             part = slice(start, start + 32)
-            pages.write(Batch(ids[part], pixels[part], reasons[part]), *model.classify(pixels[part]))
+            pages.write(Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part])), *model.classify(pixels[part]))
         pages.finish()
         assert not storage.exists(page_uri(out_uri))
 

@@ -73,6 +73,20 @@ def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, 
     _assert_alike(model, stacks, names, tmp_path, **read)
 
 
+def test_images_of_another_pixel_size_are_named(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(version_dir, model)
+    trained = TrainedModel.read(str(model / MODEL_MANIFEST))
+    (model / MODEL_MANIFEST).write_bytes(trained.model_copy(update={"pixel_size_um": 0.08}).to_json())
+    scans = make_ome_tiffs(tmp_path / "scans", {"usual": "0"}, side_px=40)
+    make_ome_tiffs(tmp_path / "others", {"large": "0"}, side_px=40, pixel_size_nm=160)
+    shutil.copy(tmp_path / "others" / "large.ome.tif", scans)
+    names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
+    assert predict(str(model), str(scans), str(tmp_path / "p.csv"), names, "0:4095").num_good == 2
+    assert "1 sample with another pixel size than in training (0.08 µm)" in caplog.text
+    assert "large (0.16 µm)" in caplog.text
+
+
 def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
     """That predictions are those of 8-bit PNG files of the same pixels."""
     pngs = tmp_path / "pngs"
