@@ -58,7 +58,7 @@ def watch(
     Example: python -m pipeline watch my_images --model outputs/serving/hpa --when "Mitotic spindle > 0.8" --run ./revisit.py
     """
     with reported("Stopped at once. The same command continues."):
-        check_parameters(file_pattern=file_pattern, filters=filters, intensity_range=intensity_range, projection=projection)
+        check_parameters(file_pattern=file_pattern, intensity_range=intensity_range, projection=projection)
         from components.runtime.progress import log_lines
         from components.serving.watch.action import Action
         from components.serving.watch.watching import Watch, watch

@@ -17,9 +17,12 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 
 from components import storage
+from components.artifacts.image_names import ImageNames
 from components.artifacts.index import read_each_once
+from components.artifacts.manifest import TrainedModel
 from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
+from components.images.pixel_size import differs_in_size
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
 from components.serving.predict.folder import ImageFiles
@@ -41,6 +44,21 @@ class ImageForm:
     filters: tuple[str, ...]
     image_size_px: int
     reading: Reading = DEFAULT_READING
+
+    @classmethod
+    def of_model(cls, trained: TrainedModel, image_names: ImageNames, intensity_range: str, projection: str) -> "ImageForm":
+        """The form of a model.
+
+        Args:
+            trained: The model's manifest.
+            image_names: How the images are named.
+            intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
+            projection: How a stack becomes one plane; empty: as the model was trained.
+        """
+        reading = Reading(
+            tuple(image_names.channels.items()), intensity_range or trained.intensity_range, projection or trained.projection
+        )
+        return cls(tuple(trained.channels), trained.image_size_px, reading)
 
     @property
     def batch_size(self) -> int:
@@ -64,6 +82,11 @@ class Batch:
     pixels: np.ndarray
     reasons: list[str]
     pixel_sizes_um: list[float | None]
+
+    def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
+        """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
+        sizes = zip(self.ids, self.pixel_sizes_um, strict=True)
+        return {sample_id: size for sample_id, size in sizes if size and usual_um and differs_in_size(size, usual_um)}
 
 
 class Decoders:

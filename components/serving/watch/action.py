@@ -79,7 +79,7 @@ class Action:
         url: Gets the answer by POST; empty for none.
     """
 
-    when: Condition
+    when: Condition = Condition()
     command: tuple[str, ...] = ()
     url: str = ""
 

@@ -1,5 +1,6 @@
 """Finds the fields of a folder that a microscope is still writing to, by listing it again and again."""
 
+import logging
 import os
 import re
 from collections.abc import Container, Iterator
@@ -7,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import storage
-from components.artifacts.image_names import ImageNames, by_filter
+from components.artifacts.image_names import SUFFIXES, ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
 from components.serving.predict.folder import ImageFiles
 
-_TEMPORARY = re.compile(r"[.~]|.*\.(tmp|temp|part|partial)\b", re.IGNORECASE)
+_log = logging.getLogger(__name__)
+
+_TEMPORARY = re.compile(r"[.~]|.*\.(tmp|temp|part|partial)(\.[^.]*)?$", re.IGNORECASE)
 
 
-@dataclass
+@dataclass(slots=True)
 class Field:
     """A field that has no answer yet.
 
@@ -45,6 +48,7 @@ class Fields:
     def __init__(self, folder: str, image_names: ImageNames, filters: list[str], settle_s: float, give_up_s: float) -> None:
         self._folder, self._image_names, self._filters = folder, image_names, filters
         self._settle_s, self._give_up_s = settle_s, give_up_s
+        self._has_warned = False
         self.pending: dict[str, Field] = {}
 
     def update(self, done: Container[str], now_s: float) -> None:
@@ -60,6 +64,9 @@ class Fields:
         found: dict[str, Field] = {}
         for path, entry in _walk(self._folder):
             parsed = self._image_names.parse(path)
+            if not parsed and path.lower().endswith(SUFFIXES) and not self._has_warned:
+                _log.warning("images that do not match --file-pattern or --filters are ignored, such as %s", path)
+                self._has_warned = True
             if not parsed or written_id(parsed[0]) in done:
                 continue
             try:

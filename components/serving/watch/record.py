@@ -4,6 +4,7 @@ import contextlib
 import csv
 import fcntl
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,11 +38,11 @@ class Record:
             raise ValueError(f"{path}: another watch writes to this file. Stop it, or give another --out") from None
         self._bad, self._failed = (files.enter_context(_open(self._beside(kind))) for kind in ("bad.csv", "failed.csv"))
         self._lines = files.enter_context(_open(self._beside("jsonl")))
-        self.done = set(_continue(self._rows, path, ["Id", "Decisions", *class_names]))
-        self.done.update(_continue(self._bad, self._beside("bad.csv"), ["Id", "Reason"]))
-        for _ in _continue(self._failed, self._beside("failed.csv"), ["Id", "Reason"]):
+        self.done = _continue(self._rows, path, ["Id", "Decisions", *class_names])
+        self.done |= _continue(self._bad, self._beside("bad.csv"), ["Id", "Reason"])
+        _continue(self._failed, self._beside("failed.csv"), ["Id", "Reason"])
+        for _ in _whole_lines(self._lines):  # only to remove a torn one
             pass
-        _cut_torn_line(self._lines)
 
     def has_classes(self, class_names: Sequence[str]) -> bool:
         """Whether a model answers with the classes that the columns are for."""
@@ -62,7 +63,7 @@ class Record:
         if not before.exists():
             return False
         with before.open(encoding="utf-8", newline="") as file:
-            self.done.update(row[0] for row in list(csv.reader(file))[1:])
+            self.done.update(row[0] for row in itertools.islice(csv.reader(file), 1, None))
         return True
 
     def write_lines(self, answers: Sequence[dict[str, Any]]) -> None:
@@ -108,18 +109,21 @@ def _open(path: Path) -> BinaryIO:
     return path.open("a+b")
 
 
-def _cut_torn_line(file: BinaryIO) -> bytes:
-    """Reads a file without a last line that a kill or a power cut left unfinished, and removes that line."""
+def _whole_lines(file: BinaryIO) -> Iterator[str]:
+    """Gives the lines of a file, and removes a last one that a kill or a power cut left unfinished."""
     file.seek(0)
-    content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]
-    file.truncate(len(whole))
-    return whole
+    num_bytes = 0
+    for line in file:
+        if not line.endswith(b"\n"):
+            file.truncate(num_bytes)
+            return
+        num_bytes += len(line)
+        yield line.decode("utf-8")
 
 
-def _continue(file: BinaryIO, path: Path, header: list[str]) -> Iterator[str]:
-    """Cuts off a torn line, writes the header of a new file, and gives the ids of the rows."""
-    rows = csv.reader(io.StringIO(_cut_torn_line(file).decode("utf-8"), newline=""))
+def _continue(file: BinaryIO, path: Path, header: list[str]) -> set[str]:
+    """Removes a torn line, writes the header of a new file, and gives the ids of the rows."""
+    rows = csv.reader(_whole_lines(file))
     found = next(rows, None)
     if found is None:
         _append(file, [header])
@@ -127,8 +131,7 @@ def _continue(file: BinaryIO, path: Path, header: list[str]) -> Iterator[str]:
         raise ValueError(
             f"{path}: expected the columns {','.join(header)}, to continue it. Received: {','.join(found)}. Give another --out"
         )
-    for row in rows:
-        yield row[0]
+    return {row[0] for row in rows}
 
 
 def _append(file: BinaryIO, rows: Iterable[Sequence[str]]) -> None:

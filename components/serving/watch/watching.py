@@ -7,24 +7,26 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import joblib  # type: ignore[import-untyped]
 
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
-from components.images.decode import Reading
+from components.images.pixel_size import describe_other_sizes
+from components.runtime.wording import count_of
 from components.serving.model import ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import Batch, Decoders, ImageForm
-from components.serving.watch.action import Action, Condition
+from components.serving.predict.folder import with_stains
+from components.serving.watch.action import Action
 from components.serving.watch.fields import Fields, written_id
 from components.serving.watch.record import Record, open_record
 
 _log = logging.getLogger(__name__)
 
-# Seconds before a new champion that could not be loaded is tried again.
-_NEXT_LOAD_S = 60.0
+# How often to look for a new champion, and for one that could not be loaded, in seconds.
+_LOOK_S, _LOOK_AGAIN_S = 1.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Watch:
     give_up_s: float = 300.0
     skips_existing: bool = False
     idle_s: float | None = None
-    action: Action = field(default_factory=lambda: Action(Condition()))
+    action: Action = field(default_factory=Action)
 
 
 def watch(task: Watch) -> None:
@@ -63,12 +65,14 @@ def watch(task: Watch) -> None:
 
     Raises:
         FileNotFoundError: If there is no model or no folder.
-        ValueError: If another watch writes the same files, or the classes differ from those in them.
+        ValueError: If another watch writes the same files, the classes differ from those in them, or an option does not suit
+            the model.
     """
     if not Path(task.folder).is_dir():
         raise FileNotFoundError(f"{task.folder}: expected a folder to watch. There is none")
     trained = read_manifest(find_version(task.model_uri))
     task.action.when.check(trained.class_names)
+    task = replace(task, image_names=with_stains(task.image_names, trained.channels))
     with _told_to_stop() as stop, open_record(task.out, trained.class_names) as record:
         _Watching(task, record, stop).run()
 
@@ -77,7 +81,8 @@ class _Watching:
     def __init__(self, task: Watch, record: Record, stop: threading.Event) -> None:
         self._task, self._record, self._stop = task, record, stop
         self._model: ServedModel | None = None
-        self._next_load_s = 0.0
+        self._next_look_s = 0.0
+        self._has_warned = False
         self._poll_s = min(1.0, max(0.05, task.settle_s / 2))
 
     def run(self) -> None:
@@ -119,7 +124,7 @@ class _Watching:
             now_s = time.monotonic()
             existing = [sample_id for sample_id in self._fields.pending if self._fields.is_complete(sample_id, now_s)]
             self._record.leave_out(existing)
-            _log.info("%d fields were complete already and are left out", len(existing))
+            _log.info("%s complete at the start, and left out", count_of(len(existing), "field"))
 
     def _predict_ready(self, resources: contextlib.ExitStack) -> None:
         now_s = time.monotonic()
@@ -176,12 +181,17 @@ class _Watching:
             if written_id(sample_id) in self._record.done:
                 self._fields.pending.pop(sample_id, None)
         if rows:
-            _log.info("%d fields predicted, the last after %.1f s", len(rows), answers[-1]["seconds"])
+            _log.info("%s predicted, the last after %.1f s", count_of(len(rows), "field"), answers[-1]["seconds"])
+        usual_um = self._model.trained.pixel_size_um
+        if usual_um and not self._has_warned and (sizes_um := batch.other_sizes_um(usual_um)):
+            _log.warning("%s", describe_other_sizes(sizes_um, usual_um))
+            self._has_warned = True
 
     def _follow(self, resources: contextlib.ExitStack) -> bool:
         """Loads the champion if it is another one than before. Returns whether it did."""
-        if time.monotonic() < self._next_load_s:
+        if time.monotonic() < self._next_look_s:
             return False
+        self._next_look_s = time.monotonic() + _LOOK_S
         try:
             uri = find_version(self._task.model_uri)
             if self._model and uri == self._model.uri:
@@ -190,7 +200,7 @@ class _Watching:
         except (OSError, ValueError) as error:
             if not self._model:
                 raise
-            self._next_load_s = time.monotonic() + _NEXT_LOAD_S
+            self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
             _log.warning("the champion cannot be used, so version %s goes on: %s", self._model.uri, error)
             return False
         return True
@@ -201,17 +211,13 @@ class _Watching:
             raise ValueError(f"{uri} has other classes than the files that are written: start a watch with another --out")
         if self._model and trained.channels != self._model.trained.channels:
             raise ValueError(f"{uri} takes other channels than {self._model.uri}: start the watch again")
-        reading = Reading(
-            tuple(self._task.image_names.channels.items()),
-            self._task.intensity_range or trained.intensity_range,
-            self._task.projection or trained.projection,
-        )
-        form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
+        task = self._task
+        form = ImageForm.of_model(trained, task.image_names, task.intensity_range, task.projection)
         opened = contextlib.ExitStack()
         with contextlib.ExitStack() as undone:
             undone.push(opened)
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-            decoders = opened.enter_context(contextlib.closing(Decoders(self._task.folder, form, joblib.cpu_count())))
+            decoders = opened.enter_context(contextlib.closing(Decoders(task.folder, form, joblib.cpu_count())))
             model = load_model(uri, trained, form.batch_size, folder)
             undone.pop_all()
         resources.close()  # of the version before
