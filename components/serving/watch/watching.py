@@ -155,10 +155,12 @@ class _Watching:
             if written_s is None:
                 continue  # it changed while it was read: the next listing finds it again
             if reason:
-                self._fields.pending[sample_id].was_tried = True
                 if self._fields.is_given_up(sample_id, now_s):
                     _log.warning("%s is bad: %s", sample_id, reason)
                     bad.append([sample_id, reason])
+                else:
+                    _log.info("%s cannot be used yet: %s", sample_id, reason)
+                    self._fields.pending[sample_id].was_tried = True
                 continue
             names = [name for name, is_decided in zip(class_names, decided, strict=True) if is_decided]
             rows.append([sample_id, "; ".join(names), *scores.astype(str)])

@@ -31,8 +31,8 @@ def version_with_maps_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def large_version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version for images of 256 pixels."""
-    return _make_version(tmp_path_factory, kernel_px=SIDE_PX, side_px=256)
+    """A version for images of 128 pixels."""
+    return _make_version(tmp_path_factory, kernel_px=SIDE_PX, side_px=128)
 
 
 def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int, side_px: int = SIDE_PX) -> Path:

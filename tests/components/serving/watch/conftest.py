@@ -50,6 +50,12 @@ def copy_cells(cells: Path, folder: Path, *ids: str, filters: list[str] = FILTER
             shutil.copyfile(cells / "train" / f"{sample_id}_{name}.png", folder / f"{sample_id}_{name}.png")
 
 
+@pytest.fixture(scope="session")
+def large_cells_dir(tmp_path_factory: pytest.TempPathFactory, make_folder: Callable[..., Path]) -> Path:
+    """Images of 8 samples, of 128 pixels."""
+    return make_folder(tmp_path_factory.mktemp("images") / "large", {f"s{number}": "0" for number in range(8)}, side_px=128)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "microscope"
