@@ -10,7 +10,8 @@ been called once. watch gets all of the samples at once.
 The share in processor time is what the calls take, of what predict takes for calling, reading, decoding and writing. Where the
 model keeps all cores busy, that is the share in speed; and unlike the clock it hardly depends on who else uses the machine.
 
-Memory is that of the process that calls the model, without those that decode, with a network of one layer, over a number of samples and over eight times as many.
+Memory is that of the process that calls the model, without those that decode, with a network of one layer, over a number of
+samples and over eight times as many.
 """
 
 import argparse
@@ -150,25 +151,28 @@ def measure_speed(folder: Path, num_samples: int, image_size_px: int, repeats: i
     images = folder / "images"
     make_images(images, num_samples, _NUM_DISTINCT)
     print(f"{num_samples} samples, {image_size_px} px\n")
-    print(
-        "| repeat | preloaded, samples/s | predict, samples/s | share in speed | in processor time | watch, samples/s | of predict |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    columns = [
+        "repeat",
+        *(f"{way}, samples/s" for way in _WAYS),
+        "predict of preloaded",
+        "in processor time",
+        "watch of predict",
+    ]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     shares = []
     for repeat in range(repeats):
         preloaded = run_way("preloaded", folder / "model", images, folder / "none")
         predicted = run_way("predict", folder / "model", images, folder / f"{repeat}.csv")
         watched = run_way("watch", folder / "model", images, folder / f"watch-{repeat}.csv")
-        speed, cpu = preloaded.seconds / predicted.seconds, share_of_cpu(preloaded, predicted)
-        shares.append((speed, cpu, predicted.seconds / watched.seconds))
-        rates = [num_samples / run.seconds for run in (preloaded, predicted, watched)]
-        print(
-            f"| {repeat + 1} | {rates[0]:.2f} | {rates[1]:.2f} | {speed:.3f} | {cpu:.3f} | {rates[2]:.2f} | {shares[-1][2]:.3f} |",
-            flush=True,
+        shares.append(
+            (preloaded.seconds / predicted.seconds, share_of_cpu(preloaded, predicted), predicted.seconds / watched.seconds)
         )
+        rates = [f"{num_samples / run.seconds:.2f}" for run in (preloaded, predicted, watched)]
+        print(f"| {' | '.join([str(repeat + 1), *rates, *(f'{share:.3f}' for share in shares[-1])])} |", flush=True)
     medians = [statistics.median(column) for column in zip(*shares, strict=True)]
     print(
-        f"\nMedians: {medians[0]:.3f} of the speed, {medians[1]:.3f} in processor time; watch at {medians[2]:.3f} of predict\n"
+        f"\nMedians: predict has {medians[0]:.3f} of the speed, {medians[1]:.3f} in processor time; "
+        f"watch has {medians[2]:.3f} of the speed of predict\n"
     )
 
 
