@@ -1,20 +1,22 @@
-"""How fast predict is beside calling the same model on batches that are in memory already, and in how much memory.
+"""How fast predict and watch are beside calling the same model on batches that are in memory already, and in how much memory.
 
     python -m benchmarks.predict --samples 320 --repeats 3
     python -m benchmarks.predict --samples 64 --repeats 1 --image-size-px 149      (quick)
 
 The network is InceptionResNetV2 with random weights, exported as train does; the samples are hard links to some synthetic ones
-of 512 x 512 pixels. Both ways run in turn, each in a process of its own; the clock runs from when the model is loaded and has
-been called once.
+of 512 x 512 pixels. The ways run in turn, each in a process of its own; the clock runs from when the model is loaded and has
+been called once. watch gets all of the samples at once.
 
 The share in processor time is what the calls take, of what predict takes for calling, reading, decoding and writing. Where the
 model keeps all cores busy, that is the share in speed; and unlike the clock it hardly depends on who else uses the machine.
 
-Memory is that of predict's own process, with a network of one layer, over a number of samples and over eight times as many.
+Memory is that of the process that calls the model, without those that decode, with a network of one layer, over a number of
+samples and over eight times as many.
 """
 
 import argparse
 import json
+import logging
 import resource
 import statistics
 import subprocess
@@ -33,6 +35,7 @@ from components.serving.model import load_model
 from components.serving.predict.decoding import ImageForm, decoded_batches
 from components.serving.predict.folder import find_images
 from components.serving.predict.prediction import predict
+from components.serving.watch import watching
 
 _NUM_DISTINCT = 64
 _CHANNELS = list(FILTERS[:3])
@@ -107,7 +110,19 @@ def predict_folder(version: Path, images: Path, out: Path) -> tuple[float, float
     return predict(str(version), str(images), str(out)).seconds, 0.0
 
 
-_WAYS = {"preloaded": classify_preloaded, "predict": predict_folder}
+def watch_folder(version: Path, images: Path, out: Path) -> tuple[float, float]:
+    """Watches a folder until all fields have a row, and returns the seconds that it took; the processor time is not known."""
+    times_s: list[float] = []  # of the first log line, when the model is loaded, to the last, after the last batch
+    handler = logging.Handler()
+    handler.emit = lambda record: times_s.append(record.created)  # type: ignore[method-assign]
+    logger = logging.getLogger(watching.__name__)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    watching.watch(watching.Watch(str(images), str(version), out, settle_s=0, idle_s=0))
+    return times_s[-1] - times_s[0], 0.0
+
+
+_WAYS = {"preloaded": classify_preloaded, "predict": predict_folder, "watch": watch_folder}
 
 
 def run_way(way: str, version: Path, images: Path, out: Path) -> Run:
@@ -131,33 +146,46 @@ def share_of_cpu(preloaded: Run, predicted: Run) -> float:
 
 
 def measure_speed(folder: Path, num_samples: int, image_size_px: int, repeats: int) -> None:
-    """Prints the speed of both ways, repeat by repeat."""
+    """Prints the speed of each way, repeat by repeat."""
     export(folder / "model", image_size_px, is_small=False)
     images = folder / "images"
     make_images(images, num_samples, _NUM_DISTINCT)
     print(f"{num_samples} samples, {image_size_px} px\n")
-    print("| repeat | preloaded, samples/s | predict, samples/s | share in speed | share in processor time |")
-    print("|---|---|---|---|---|")
+    columns = [
+        "repeat",
+        *(f"{way}, samples/s" for way in _WAYS),
+        "predict of preloaded",
+        "in processor time",
+        "watch of predict",
+    ]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     shares = []
     for repeat in range(repeats):
         preloaded = run_way("preloaded", folder / "model", images, folder / "none")
         predicted = run_way("predict", folder / "model", images, folder / f"{repeat}.csv")
-        shares.append((preloaded.seconds / predicted.seconds, share_of_cpu(preloaded, predicted)))
-        figures = f"{num_samples / preloaded.seconds:.2f} | {num_samples / predicted.seconds:.2f}"
-        print(f"| {repeat + 1} | {figures} | {shares[-1][0]:.3f} | {shares[-1][1]:.3f} |", flush=True)
+        watched = run_way("watch", folder / "model", images, folder / f"watch-{repeat}.csv")
+        shares.append(
+            (preloaded.seconds / predicted.seconds, share_of_cpu(preloaded, predicted), predicted.seconds / watched.seconds)
+        )
+        rates = [f"{num_samples / run.seconds:.2f}" for run in (preloaded, predicted, watched)]
+        print(f"| {' | '.join([str(repeat + 1), *rates, *(f'{share:.3f}' for share in shares[-1])])} |", flush=True)
     medians = [statistics.median(column) for column in zip(*shares, strict=True)]
-    print(f"\nMedians: {medians[0]:.3f} of the speed, {medians[1]:.3f} in processor time\n")
+    print(
+        f"\nMedians: predict has {medians[0]:.3f} of the speed, {medians[1]:.3f} in processor time; "
+        f"watch has {medians[2]:.3f} of the speed of predict\n"
+    )
 
 
 def measure_memory(folder: Path) -> None:
-    """Prints the memory of predict over few and over many samples."""
+    """Prints the memory of predict and watch over few and over many samples."""
     export(folder / "small", 299, is_small=True)
-    print("| samples | samples/s | peak, MB |\n|---|---|---|")
+    print("| way | samples | samples/s | peak, MB |\n|---|---|---|---|")
     for num_samples in (_MEMORY_SAMPLES, 8 * _MEMORY_SAMPLES):
         images = folder / f"images-{num_samples}"
         make_images(images, num_samples, _NUM_DISTINCT)
-        run = run_way("predict", folder / "small", images, folder / f"{num_samples}.csv")
-        print(f"| {num_samples} | {num_samples / run.seconds:.0f} | {run.peak_mb:.0f} |", flush=True)
+        for way in ("predict", "watch"):
+            run = run_way(way, folder / "small", images, folder / f"{way}-{num_samples}.csv")
+            print(f"| {way} | {num_samples} | {num_samples / run.seconds:.0f} | {run.peak_mb:.0f} |", flush=True)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ try:
     from pipeline.commands.prune import prune
     from pipeline.commands.run import run
     from pipeline.commands.submit import submit
+    from pipeline.commands.watch import watch
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
 
@@ -42,6 +43,7 @@ app.command(no_args_is_help=True)(prepare)
 app.command(no_args_is_help=True)(example)
 app.command()(prune)
 app.command(no_args_is_help=True)(predict)
+app.command(no_args_is_help=True)(watch)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit)
 app.command(no_args_is_help=True)(lineage)

@@ -1,9 +1,23 @@
 """Whether images were taken at another magnification."""
 
+from collections.abc import Mapping
+
+from components.runtime.wording import count_of, first_of
+
 # Microscopes round the size that they write, and objectives of one name differ by a few percent.
 _MAX_DIFFERENCE = 0.1
+_NUM_NAMED = 3
 
 
 def differs_in_size(pixel_size_um: float, usual_um: float) -> bool:
     """Whether a pixel is more than a tenth larger or smaller than usual, both in micrometres."""
     return max(pixel_size_um, usual_um) > (1 + _MAX_DIFFERENCE) * min(pixel_size_um, usual_um)
+
+
+def describe_other_sizes(sizes_um: Mapping[str, float], usual_um: float) -> str:
+    """A warning of samples with another pixel size than usual, both in micrometres."""
+    named = first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in sizes_um.items()], _NUM_NAMED)
+    return (
+        f"{count_of(len(sizes_um), 'sample')} with another pixel size than in training ({usual_um:.3g} µm), "
+        f"so their predictions may be wrong: {named}"
+    )

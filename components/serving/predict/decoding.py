@@ -17,9 +17,13 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 
 from components import storage
+from components.artifacts.image_names import ImageNames
 from components.artifacts.index import read_each_once
+from components.artifacts.manifest import TrainedModel
+from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
+from components.images.pixel_size import differs_in_size
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
 from components.serving.predict.folder import ImageFiles
@@ -41,6 +45,31 @@ class ImageForm:
     filters: tuple[str, ...]
     image_size_px: int
     reading: Reading = DEFAULT_READING
+
+    @classmethod
+    def of_model(cls, trained: TrainedModel, image_names: ImageNames, intensity_range: str, projection: str) -> "ImageForm":
+        """The form of a model.
+
+        Args:
+            trained: The model's manifest.
+            image_names: How the images are named.
+            intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
+            projection: How a stack becomes one plane; empty: as the model was trained.
+
+        Raises:
+            ValueError: If `intensity_range` is `auto`, or has not as many ranges as the model has channels.
+        """
+        check_parameters(channels=",".join(trained.channels), intensity_range=intensity_range)
+        if intensity_range == AUTO_RANGE:
+            raise ValueError("intensity_range=auto is for training: predictions take the range that the model was trained with")
+        channels = tuple(trained.channels)
+        reading = Reading(
+            tuple(image_names.channels.items()),
+            intensity_range or trained.intensity_range,
+            projection or trained.projection,
+            channels,
+        )
+        return cls(channels, trained.image_size_px, reading)
 
     @property
     def batch_size(self) -> int:
@@ -65,30 +94,54 @@ class Batch:
     reasons: list[str]
     pixel_sizes_um: list[float | None]
 
+    def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
+        """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
+        sizes = zip(self.ids, self.pixel_sizes_um, strict=True)
+        return {sample_id: size for sample_id, size in sizes if size and usual_um and differs_in_size(size, usual_um)}
+
+
+class Decoders:
+    """Processes that decode images; they last from one call to the next.
+
+    Attributes:
+        form: What the model takes.
+    """
+
+    def __init__(self, images_uri: str, form: ImageForm, num_processes: int) -> None:
+        self.form = form
+        self._num_ahead = num_processes + _WAITING_BATCHES
+        # A copy of this process would not do: TensorFlow's threads are not copied with it.
+        self._pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _start, (os.getpid(), images_uri, form))
+
+    def batches(self, samples: Sequence[ImageFiles]) -> Iterator[Batch]:
+        """Starts to decode, and gives the batches in order. Few are in memory at any time.
+
+        Raises:
+            OSError: If the images cannot be read for a reason that is not the file's.
+            BrokenProcessPool: If a process was killed, as it is when memory runs out.
+        """
+        size = self.form.batch_size
+        chunks = iter([samples[start : start + size] for start in range(0, len(samples), size)])
+        first = itertools.islice(chunks, self._num_ahead)
+        return _in_order(self._pool, deque(self._pool.submit(_decode, chunk) for chunk in first), chunks)
+
+    def close(self) -> None:
+        """Ends the processes. Batches that are not decoded yet are dropped."""
+        self._pool.shutdown(cancel_futures=True)
+
 
 @contextlib.contextmanager
 def decoded_batches(samples: Sequence[ImageFiles], images_uri: str, form: ImageForm) -> Iterator[Iterator[Batch]]:
-    """Starts to decode, and gives the batches in order. Few are in memory at any time.
+    """Starts to decode, and gives the batches in order, as `Decoders` does.
 
     Args:
         samples: The samples.
         images_uri: The folder of their images.
         form: What the model takes.
-
-    Raises:
-        OSError: If the images cannot be read for a reason that is not the file's.
-        BrokenProcessPool: If a process was killed, as it is when memory runs out.
     """
-    size = form.batch_size
-    chunks = iter([samples[start : start + size] for start in range(0, len(samples), size)])
-    num_processes = max(1, min(joblib.cpu_count(), -(-len(samples) // size)))
-    # A copy of this process would not do: TensorFlow's threads are not copied with it.
-    pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _start, (os.getpid(), images_uri, form))
-    try:
-        first = itertools.islice(chunks, num_processes + _WAITING_BATCHES)
-        yield _in_order(pool, deque(pool.submit(_decode, chunk) for chunk in first), chunks)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    num_processes = max(1, min(joblib.cpu_count(), -(-len(samples) // form.batch_size)))
+    with contextlib.closing(Decoders(images_uri, form, num_processes)) as decoders:
+        yield decoders.batches(samples)
 
 
 def _in_order(

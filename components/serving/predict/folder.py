@@ -1,11 +1,13 @@
 """Finds the samples of a folder, whatever its files are called."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
+from components.artifacts.labels import stains_of_source
+from components.artifacts.parameters import check_parameters
 from components.artifacts.sample_ids import id_problem
 from components.runtime.wording import count_of
 from components.storage.store import StoredFile
@@ -45,6 +47,20 @@ class FoundImages:
 
     samples: list[ImageFiles]
     ignored: dict[str, str]
+
+
+def with_stains(image_names: ImageNames, channels: Sequence[str]) -> ImageNames:
+    """How the images are named, with the stains of a model.
+
+    Args:
+        image_names: Names of any stains.
+        channels: The stains that the model takes.
+
+    Raises:
+        ValueError: If `image_names.filters` names other stains.
+    """
+    check_parameters(channels=",".join(channels), filters=image_names.filters)
+    return replace(image_names, stains=stains_of_source(channels))
 
 
 def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> FoundImages:

@@ -4,26 +4,21 @@ import contextlib
 import logging
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
-from components.artifacts.labels import stains_of_source
-from components.artifacts.parameters import AUTO_RANGE, check_parameters
-from components.images.decode import Reading
-from components.images.pixel_size import differs_in_size
+from components.images.pixel_size import describe_other_sizes
 from components.runtime.progress import progress_bar
-from components.runtime.wording import count_of, first_of
+from components.runtime.wording import count_of
 from components.serving.model import find_version, load_model, read_manifest
-from components.serving.predict.decoding import Batch, ImageForm, decoded_batches
-from components.serving.predict.folder import find_images
+from components.serving.predict.decoding import ImageForm, decoded_batches
+from components.serving.predict.folder import find_images, with_stains
 from components.serving.predict.outputs import open_outputs, output_uris
 from components.serving.predict.pages import Pages, page_uri
 
 _log = logging.getLogger(__name__)
-
-_NUM_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -66,21 +61,12 @@ def predict(
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
         FileExistsError: If the predictions exist already.
-        ValueError: If `image_names.filters` does not name the model's stains, or the range is `auto`.
+        ValueError: If `image_names.filters` does not name the model's stains, or `intensity_range` does not fit them.
     """
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
-    check_parameters(channels=",".join(trained.channels), filters=image_names.filters, intensity_range=intensity_range)
-    if intensity_range == AUTO_RANGE:
-        raise ValueError("intensity_range=auto is for training: predictions take the range that the model was trained with")
-    image_names = replace(image_names, stains=stains_of_source(trained.channels))
-    reading = Reading(
-        tuple(image_names.channels.items()),
-        intensity_range or trained.intensity_range,
-        projection or trained.projection,
-        tuple(trained.channels),
-    )
-    form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
+    image_names = with_stains(image_names, trained.channels)
+    form = ImageForm.of_model(trained, image_names, intensity_range, projection)
     found = find_images(images_uri, trained.channels, image_names)
     num_samples = len(found.samples)
     other_sizes_um: dict[str, float] = {}
@@ -102,7 +88,7 @@ def predict(
                 outputs.write(batch, probabilities, decisions)
                 if pages:
                     pages.write(batch, probabilities, decisions)
-                other_sizes_um |= _other_sizes(batch, trained.pixel_size_um)
+                other_sizes_um |= batch.other_sizes_um(trained.pixel_size_um)
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)
@@ -118,19 +104,6 @@ def predict(
         _log.warning("%d samples cannot be used: the reasons are in %s", outputs.num_bad, bad_uri)
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
-    if other_sizes_um:
-        _log.warning(
-            "%s with another pixel size than in training (%.3g µm), so their predictions may be wrong: %s",
-            count_of(len(other_sizes_um), "sample"),
-            trained.pixel_size_um,
-            first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in other_sizes_um.items()], _NUM_NAMED),
-        )
+    if other_sizes_um and trained.pixel_size_um:
+        _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
-
-
-def _other_sizes(batch: Batch, usual_um: float | None) -> dict[str, float]:
-    """The samples of another pixel size than in training, with their size in micrometres."""
-    if not usual_um:
-        return {}
-    sizes = zip(batch.ids, batch.pixel_sizes_um, strict=True)
-    return {sample_id: size for sample_id, size in sizes if size and differs_in_size(size, usual_um)}

@@ -29,9 +29,15 @@ def version_with_maps_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _make_version(tmp_path_factory, kernel_px=SIDE_PX // 4)
 
 
-def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int) -> Path:
+@pytest.fixture(scope="session")
+def large_version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version for images of 128 pixels."""
+    return _make_version(tmp_path_factory, kernel_px=SIDE_PX, side_px=128)
+
+
+def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int, side_px: int = SIDE_PX) -> Path:
     keras.utils.set_random_seed(1)
-    pixels = keras.Input((SIDE_PX, SIDE_PX, len(FILTERS)))
+    pixels = keras.Input((side_px, side_px, len(FILTERS)))
     backbone = keras.Model(pixels, keras.layers.Conv2D(8, kernel_px, strides=kernel_px)(pixels))
     channels = np.ones(len(FILTERS), np.float32)
     network = build_model(backbone, 128 * channels, 10 * channels, len(CLASS_NAMES), dropout=0.0)
@@ -45,7 +51,7 @@ def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int) -> P
         licence="none",
         class_names=CLASS_NAMES,
         channels=FILTERS,
-        image_size_px=SIDE_PX,
+        image_size_px=side_px,
         epochs_trained=1,
         best_epoch=1,
         metrics={},

@@ -1,0 +1,249 @@
+"""Predicts the fields of a folder as a microscope writes them, each once, whatever interrupts it."""
+
+import contextlib
+import logging
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import joblib  # type: ignore[import-untyped]
+
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.images.pixel_size import describe_other_sizes
+from components.runtime.wording import count_of
+from components.serving.model import ServedModel, find_version, load_model, read_manifest
+from components.serving.predict.decoding import Batch, Decoders, ImageForm
+from components.serving.predict.folder import with_stains
+from components.serving.watch.action import Action
+from components.serving.watch.fields import Fields, written_id
+from components.serving.watch.record import Record, open_record
+
+_log = logging.getLogger(__name__)
+
+# How often to look for a new champion, and for one that could not be loaded, in seconds.
+_LOOK_S, _LOOK_AGAIN_S = 1.0, 60.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a watch is to do.
+
+    Attributes:
+        folder: The folder that is written to.
+        model_uri: A version, or the folder above the versions: then always the champion.
+        out: The CSV file; the others are beside it.
+        image_names: How the images are named.
+        intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
+        projection: How a stack becomes one plane; empty: as the model was trained.
+        settle_s: How long a complete file has not changed, in seconds.
+        give_up_s: How long a field that is bad has not changed, in seconds.
+        skips_existing: Whether fields that are complete at the first start are left out.
+        idle_s: It ends once there has been nothing to wait for during so many seconds; None: never.
+        action: What is done with the answers.
+    """
+
+    folder: str
+    model_uri: str
+    out: Path
+    image_names: ImageNames = COMPETITION_NAMES
+    intensity_range: str = ""
+    projection: str = ""
+    settle_s: float = 2.0
+    give_up_s: float = 300.0
+    skips_existing: bool = False
+    idle_s: float | None = None
+    action: Action = field(default_factory=Action)
+
+
+def watch(task: Watch) -> None:
+    """Watches a folder until it is told to stop, or has been idle for long enough.
+
+    Raises:
+        FileNotFoundError: If there is no model or no folder.
+        ValueError: If another watch writes the same files, the classes differ from those in them, or an option does not suit
+            the model.
+    """
+    if not Path(task.folder).is_dir():
+        raise FileNotFoundError(f"{task.folder}: expected a folder to watch. There is none")
+    trained = read_manifest(find_version(task.model_uri))
+    task.action.when.check(trained.class_names)
+    task = replace(task, image_names=with_stains(task.image_names, trained.channels))
+    with _told_to_stop() as stop, open_record(task.out, trained.class_names) as record:
+        _Watching(task, record, stop).run()
+
+
+class _Watching:
+    def __init__(self, task: Watch, record: Record, stop: threading.Event) -> None:
+        self._task, self._record, self._stop = task, record, stop
+        self._model: ServedModel | None = None
+        self._next_look_s = 0.0
+        self._has_warned = False
+        self._poll_s = min(1.0, max(0.05, task.settle_s / 2))
+
+    def run(self) -> None:
+        with contextlib.ExitStack() as resources:
+            self._follow(resources)
+            self._fields = Fields(
+                self._task.folder,
+                self._task.image_names,
+                list(self._decoders.form.filters),
+                self._task.settle_s,
+                self._task.give_up_s,
+            )
+            if self._task.skips_existing and not self._record.remember_left_out():
+                self._leave_out_existing()
+            busy_s = time.monotonic()
+            while not self._stop.is_set():
+                # Idle means that a listing has found nothing: fields may have arrived while others were predicted.
+                if not self._list() or self._fields.pending:
+                    busy_s = time.monotonic()
+                elif self._task.idle_s is not None and time.monotonic() - busy_s >= self._task.idle_s:
+                    return
+                self._predict_ready(resources)
+                self._stop.wait(self._poll_s)
+            _log.info("stopped: the same command continues")
+
+    def _list(self) -> bool:
+        try:
+            self._fields.update(self._record.done, time.monotonic())
+        except OSError as error:  # a network share that is away for a while
+            _log.warning("the folder cannot be listed, and is tried again: %s", error)
+            return False
+        return True
+
+    def _leave_out_existing(self) -> None:
+        """Leaves out what has settled. A file that is being written at the first start is still predicted."""
+        self._list()
+        if not self._stop.wait(self._task.settle_s):
+            self._list()
+            now_s = time.monotonic()
+            existing = [sample_id for sample_id in self._fields.pending if self._fields.is_complete(sample_id, now_s)]
+            self._record.leave_out(existing)
+            _log.info("%s complete at the start, and left out", count_of(len(existing), "field"))
+
+    def _predict_ready(self, resources: contextlib.ExitStack) -> None:
+        now_s = time.monotonic()
+        if self._follow(resources) or not (ready := self._fields.ready(now_s)):
+            return
+        batches = self._decoders.batches(ready)
+        while batch := self._next(batches):
+            self._finish(batch, now_s)
+            if self._stop.is_set() or self._follow(resources):
+                return  # what is left is listed again
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        try:
+            return next(batches, None)
+        except OSError as error:
+            _log.warning("the images cannot be read, and are tried again: %s", error)
+            return None
+
+    def _finish(self, batch: Batch, now_s: float) -> None:
+        """Writes what is known of a batch: the lines and actions first, as only the rows tell a restart that it is done."""
+        assert self._model
+        probabilities, decisions = self._model.classify(batch.pixels)
+        class_names = self._model.trained.class_names
+        answers: list[dict[str, Any]] = []
+        rows, bad = [], []
+        for sample_id, reason, scores, decided in zip(batch.ids, batch.reasons, probabilities, decisions, strict=True):
+            written_s = self._fields.written_at(sample_id)
+            if written_s is None:
+                continue  # it changed while it was read: the next listing finds it again
+            if reason:
+                if self._fields.is_given_up(sample_id, now_s):
+                    _log.warning("%s is bad: %s", sample_id, reason)
+                    bad.append([sample_id, reason])
+                else:
+                    _log.info("%s cannot be used yet: %s", sample_id, reason)
+                    self._fields.pending[sample_id].was_tried = True
+                continue
+            names = [name for name, is_decided in zip(class_names, decided, strict=True) if is_decided]
+            rows.append([sample_id, "; ".join(names), *scores.astype(str)])
+            answers.append(
+                {
+                    "id": sample_id,
+                    "version": self._model.uri.rstrip("/").rpartition("/")[2],
+                    "classes": names,
+                    "probabilities": dict(zip(class_names, scores.tolist(), strict=True)),
+                    "seconds": round(time.time() - written_s, 3),
+                }
+            )
+        self._record.write_lines(answers)
+        for answer in answers:
+            if problem := self._task.action.act(answer):
+                self._record.write_failed(answer["id"], problem)
+        self._record.write_rows(rows)
+        self._record.write_bad(bad)
+        for sample_id in batch.ids:
+            if written_id(sample_id) in self._record.done:
+                self._fields.pending.pop(sample_id, None)
+        if rows:
+            _log.info("%s predicted, the last after %.1f s", count_of(len(rows), "field"), answers[-1]["seconds"])
+        usual_um = self._model.trained.pixel_size_um
+        if usual_um and not self._has_warned and (sizes_um := batch.other_sizes_um(usual_um)):
+            _log.warning("%s", describe_other_sizes(sizes_um, usual_um))
+            self._has_warned = True
+
+    def _follow(self, resources: contextlib.ExitStack) -> bool:
+        """Loads the champion if it is another one than before. Returns whether it did."""
+        if time.monotonic() < self._next_look_s:
+            return False
+        self._next_look_s = time.monotonic() + _LOOK_S
+        try:
+            uri = find_version(self._task.model_uri)
+            if self._model and uri == self._model.uri:
+                return False
+            self._load(uri, resources)
+        except (OSError, ValueError) as error:
+            if not self._model:
+                raise
+            self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
+            _log.warning("the champion cannot be used, so version %s goes on: %s", self._model.uri, error)
+            return False
+        return True
+
+    def _load(self, uri: str, resources: contextlib.ExitStack) -> None:
+        trained = read_manifest(uri)
+        if not self._record.has_classes(trained.class_names):
+            raise ValueError(f"{uri} has other classes than the files that are written: start a watch with another --out")
+        if self._model and trained.channels != self._model.trained.channels:
+            raise ValueError(f"{uri} takes other channels than {self._model.uri}: start the watch again")
+        task = self._task
+        form = ImageForm.of_model(trained, task.image_names, task.intensity_range, task.projection)
+        opened = contextlib.ExitStack()
+        with contextlib.ExitStack() as undone:
+            undone.push(opened)
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            decoders = opened.enter_context(contextlib.closing(Decoders(task.folder, form, joblib.cpu_count())))
+            model = load_model(uri, trained, form.batch_size, folder)
+            undone.pop_all()
+        resources.close()  # of the version before
+        resources.push(opened)
+        self._model, self._decoders = model, decoders
+        _log.info("the model is %s", uri)
+
+
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """Gives an event that Ctrl-C or SIGTERM sets. A second signal ends the process at once."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def tell(_number: int, _frame: object) -> None:
+        _log.info("stopping after this batch")
+        stop.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, tell)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

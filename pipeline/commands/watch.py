@@ -1,0 +1,83 @@
+"""`watch`: a served model on images as a microscope writes them."""
+
+from concurrent.futures.process import BrokenProcessPool
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.parameters import check_parameters
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.output import fail, reported
+from pipeline.local import absolute
+
+
+class From(StrEnum):
+    """Which fields are predicted."""
+
+    NOW = "now"
+    START = "start"
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The folder that images are written to.")],
+    model: Annotated[
+        str, typer.Option(help="<serving_root>/<model_name>: always its champion; or a version's folder, gs://... or s3://...")
+    ],
+    out: Annotated[Path, typer.Option(help="The CSV file to append to. The other files are beside it.")] = Path(
+        "predictions.csv"
+    ),
+    file_pattern: FilePattern = DEFAULT_PATTERN,
+    filters: Filters = "",
+    intensity_range: IntensityRange = "",
+    projection: Projection = "",
+    settle: Annotated[float, typer.Option(min=0, help="A file is complete if it has not changed for so many seconds.")] = 2.0,
+    give_up: Annotated[
+        float, typer.Option(min=0, help="A field that cannot be used is bad if it has not changed for so many seconds.")
+    ] = 300.0,
+    start_from: Annotated[
+        From, typer.Option("--from", help="start: every field; now: not those that are complete at the first start.")
+    ] = From.START,
+    when: Annotated[
+        str, typer.Option(help='Act if this holds for a probability, such as "Mitotic spindle > 0.8"; by default always.')
+    ] = "",
+    run: Annotated[str, typer.Option(help="A command, run without a shell, that gets the answer as JSON.")] = "",
+    post: Annotated[str, typer.Option(help="A URL that gets the answer as JSON.")] = "",
+    once: Annotated[bool, typer.Option("--once", help="End when every field has an answer.")] = False,
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, help="End when there has been nothing to do for so many seconds.", show_default=False)
+    ] = None,
+) -> None:
+    """Predicts images as a microscope writes them: one row a field, whatever interrupts it.
+
+    The same command continues after an interruption. A command of --run and a URL of --post get each answer at least once,
+    before its row is written. Ctrl-C and SIGTERM end it after the current batch.
+
+    Example: python -m pipeline watch my_images --model outputs/serving/hpa --when "Mitotic spindle > 0.8" --run ./revisit.py
+    """
+    with reported("Stopped at once. The same command continues."):
+        check_parameters(file_pattern=file_pattern, projection=projection)
+        from components.runtime.progress import log_lines
+        from components.serving.watch.action import Action
+        from components.serving.watch.watching import Watch, watch
+
+        task = Watch(
+            folder=absolute(str(folder)),
+            model_uri=absolute(model),
+            out=out.absolute(),
+            image_names=ImageNames(file_pattern, filters),
+            intensity_range=intensity_range,
+            projection=projection,
+            settle_s=settle,
+            give_up_s=give_up,
+            skips_existing=start_from is From.NOW,
+            idle_s=0.0 if once else until_idle,
+            action=Action.parse(when, run, post),
+        )
+        with log_lines("watch | %(message)s", level=20):
+            try:
+                watch(task)
+            except BrokenProcessPool:
+                fail("A process that decodes was killed, most likely because memory ran out. The same command continues.")
