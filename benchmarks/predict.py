@@ -29,9 +29,10 @@ import numpy as np
 from benchmarks.machine import describe_machine, make_images
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
+from components.serving.model import load_model
 from components.serving.predict.decoding import ImageForm, decoded_batches
 from components.serving.predict.folder import find_images
-from components.serving.predict.prediction import load_model, predict
+from components.serving.predict.prediction import predict
 
 _NUM_DISTINCT = 64
 _CHANNELS = list(FILTERS[:3])
@@ -92,12 +93,12 @@ def classify_preloaded(version: Path, images: Path, _out: Path) -> tuple[float, 
     """Calls the model on batches that are in memory, and returns the seconds and the processor time that it took."""
     trained = TrainedModel.read(str(version / MODEL_MANIFEST))
     form = ImageForm(tuple(trained.channels), trained.image_size_px)
-    with decoded_batches(find_images(str(images), trained.channels), str(images), form) as batches:
+    with decoded_batches(find_images(str(images), trained.channels).samples, str(images), form) as batches:
         preloaded = [batch.pixels for batch in batches]
-    classify = load_model(str(version), form, Path())
+    model = load_model(str(version), trained, form.batch_size, Path())
     started_s, started_cpu_s = time.monotonic(), time.process_time()
     for pixels in preloaded:
-        classify(pixels)
+        model.classify(pixels)
     return time.monotonic() - started_s, time.process_time() - started_cpu_s
 
 

@@ -1,27 +1,20 @@
-"""The best and the worst images of each class: which, and how they are drawn."""
+"""The best and the worst images of each class."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from components.artifacts.examples import ExampleReader
 from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
 from components.evaluate.report_data import Picture, Pictures
+from components.reports.pictures import draw, encode_jpeg
 
 # Of the images that show a class, the one with the highest probability and the one with the lowest; of the others, the highest.
 BEST, WORST, OTHER = "best", "worst", "other"
 
-_SIDE_PX = 200
 _MAX_PICTURES = 96
-# The first quality that keeps a picture small: noise does not compress, and the page is to stay below 10 MB.
-_JPEG_QUALITIES = (85, 60, 20)
-_MAX_BYTES = 50_000
-# Of the activation map on grey stains: orange, as no stain is.
-_HEAT = np.array([255, 140, 0], np.float32)
-_HEAT_OPACITY = 0.7
 
 
 @dataclass(frozen=True)
@@ -77,34 +70,3 @@ def _by_label(chosen: Sequence[Choice]) -> Iterable[tuple[int, list[Choice]]]:
 
 def _picture(choice: Choice, pixels: np.ndarray, heat: np.ndarray | None) -> Picture:
     return Picture(choice.label, choice.kind, choice.position, encode_jpeg(draw(pixels, heat)))
-
-
-def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
-    """Draws an image, and beside it its stains in grey under a map.
-
-    Args:
-        pixels: uint8, shape (height, width, channels): red, green, blue, and others that are not shown.
-        heat: float, shape (map height, map width): 1 is the warmest, 0 and below is cold. None draws the image alone.
-
-    Returns:
-        uint8, shape (side, side or twice the side, 3).
-    """
-    side = (_SIDE_PX, _SIDE_PX)
-    method = "area" if pixels.shape[0] > _SIDE_PX else "bilinear"
-    colours = tf.image.resize(pixels[:, :, :3].astype(np.float32), side, method=method).numpy()
-    if heat is None:
-        return colours.round().astype(np.uint8)
-    grey = colours.max(axis=2, keepdims=True) * np.ones(3, np.float32)
-    smooth = tf.image.resize(np.clip(heat, 0, 1)[:, :, None], side, method="bilinear").numpy()
-    opacity = _HEAT_OPACITY * smooth
-    return np.hstack([colours, grey * (1 - opacity) + _HEAT * opacity]).round().astype(np.uint8)
-
-
-def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """Encodes a picture in at most 50 KB, or a little more where it is noise."""
-    for quality in _JPEG_QUALITIES:
-        # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
-        data = tf.io.encode_jpeg(pixels, quality=quality, chroma_downsampling=False).numpy()
-        if len(data) <= _MAX_BYTES:
-            break
-    return bytes(data)

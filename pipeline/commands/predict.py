@@ -29,11 +29,15 @@ def predict(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
+    html: Annotated[
+        bool, typer.Option("--html", help="Also write pages that show the images with their predictions: predictions.html.")
+    ] = False,
 ) -> None:
     """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
 
     Files are read as in the model's training, unless --intensity-range or --projection says otherwise. Images that cannot be
-    used are listed with the reason in predictions.bad.csv, and stop nothing; if none can be used, the exit status is 1.
+    used, and image files whose names do not match, are listed with the reason in predictions.bad.csv, and stop nothing; if
+    none can be used, the exit status is 1.
 
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
@@ -44,7 +48,9 @@ def predict(
         # words of a TensorFlow that crashes.
         try:
             call_isolated(
-                partial(_predict, absolute(model), absolute(images), absolute(out), image_names, intensity_range, projection),
+                partial(
+                    _predict, absolute(model), absolute(images), absolute(out), image_names, intensity_range, projection, html
+                ),
                 on_error_line=_show_unless_greeting,
             )
         except BrokenProcessPool:
@@ -52,7 +58,7 @@ def predict(
 
 
 def _predict(
-    model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames, intensity_range: str, projection: str
+    model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames, intensity_range: str, projection: str, html: bool
 ) -> None:
     from components.runtime.progress import step_log
     from components.runtime.wording import count_of
@@ -60,7 +66,7 @@ def _predict(
     from components.serving.predict.prediction import predict
 
     with step_log("predict"):
-        predicted = predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection)
+        predicted = predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection, html)
     if not predicted.num_good:
         raise ValueError(f"No image could be used, of {count_of(predicted.num_bad, 'sample')}: see {output_uris(out_uri)[2]}")
 

@@ -81,7 +81,9 @@ def _caption(data: ReportData, picture: Picture) -> Markup:
 
 def _shown(data: ReportData, row: int) -> Markup:
     names = [
-        Markup('<span style="color:{}">{}</span>').format("inherit" if data.y_pred[row, k] else "#b91c1c", data.class_names[k])
+        Markup('<span style="color:{}">{}</span>').format(
+            "inherit" if data.y_pred[row, k] else "var(--no)", data.class_names[k]
+        )
         for k in range(len(data.class_names))
         if data.y_true[row, k]
     ]

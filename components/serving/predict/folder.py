@@ -1,14 +1,19 @@
 """Finds the samples of a folder, whatever its files are called."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components import storage
-from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, by_filter
+from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
 from components.storage.store import StoredFile
 
 _log = logging.getLogger(__name__)
+
+# Images of formats that are not read. A Zarr image is a folder.
+_ZARR = ".zarr"
+_OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".svs", ".oib", ".oif", ".lsm", ".vsi", _ZARR)
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,21 @@ class ImageFiles:
     problem: str = ""
 
 
-def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> list[ImageFiles]:
-    """The samples of a folder, sorted by their ids. Labels are not looked at.
+@dataclass(frozen=True)
+class FoundImages:
+    """What a folder holds.
+
+    Attributes:
+        samples: Sorted by their ids.
+        ignored: Image files that belong to no sample, each path below the folder with the reason, sorted.
+    """
+
+    samples: list[ImageFiles]
+    ignored: dict[str, str]
+
+
+def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> FoundImages:
+    """Finds the samples of a folder, and the image files that belong to none. Labels are not looked at.
 
     In the competition's layout, with no images beside `train.csv`, those of the folder `test` are taken, or else of `train`.
 
@@ -48,10 +66,30 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
         # With what has an image's name and is no file: links that lead nowhere or in circles, folders.
         if samples := image_names.by_sample(dict.fromkeys([*files, *storage.list_names(folder)])):
             _log.info("%d samples in %s", len(samples), folder)
-            return [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)]
+            return FoundImages(
+                [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)],
+                _ignored(files, image_names),
+            )
     raise FileNotFoundError(
         f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
     )
+
+
+def _ignored(paths: Iterable[str], image_names: ImageNames) -> dict[str, str]:
+    ignored = {}
+    for path in paths:
+        if path.startswith(".") or "/." in path or image_names.parse(path):
+            continue
+        image, in_zarr, _ = path.partition(f"{_ZARR}/")
+        image += in_zarr.removesuffix("/")
+        if image.lower().endswith(_OTHER_SUFFIXES):
+            ignored[image] = "is of a format that is not read: convert it to PNG or TIFF"
+        elif image.lower().endswith(SUFFIXES):
+            naming = f"file_pattern={image_names.pattern}" + (
+                f" with filters={image_names.filters}" if image_names.filters else ""
+            )
+            ignored[image] = f"does not match {naming}: rename it, or run predict again with the --file-pattern of such files"
+    return dict(sorted(ignored.items()))
 
 
 def _below(part: str, files: dict[str, StoredFile]) -> dict[str, StoredFile]:

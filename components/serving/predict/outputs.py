@@ -2,7 +2,7 @@
 
 import contextlib
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class Outputs:
     |---|---|
     | `predictions.csv` | Id; Decisions, the names of the classes, separated by `; `; the probability of each class |
     | `predictions.submission.csv` | Id and Predicted, as Kaggle takes it: of every sample, with nothing for one that is bad |
-    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used |
+    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used, and of each ignored image file, by its path |
 
     Attributes:
         num_good: The samples that were predicted so far.
@@ -55,6 +55,10 @@ class Outputs:
                 self._predictions.writerow([sample_id, "; ".join(self._class_names[number] for number in decided), *texts])
                 self._submission.writerow([sample_id, format_target(decided)])
                 self.num_good += 1
+
+    def write_ignored(self, ignored: Mapping[str, str]) -> None:
+        """Lists image files that belong to no sample, each with the reason."""
+        self._bad.writerows(ignored.items())
 
 
 def output_uris(out_uri: str) -> tuple[str, str, str]:

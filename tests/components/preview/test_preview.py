@@ -114,7 +114,7 @@ def test_preview_ingest_and_predict_take_the_same_ids(tmp_path: Path, make_folde
     source = Folder(str(folder), CLASS_NAMES)
     assert preview(source, CLASS_NAMES, by_class=False).findings[0].startswith("A run would leave out 0 of 3 samples")
     raw = ingest_images(source, "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
-    predicted = find_images(str(folder), ["red"])
+    predicted = find_images(str(folder), ["red"]).samples
     assert [(sample.sample_id, sample.reason) for sample in read_index(raw.index_uri)] == [(one, "") for one in sorted(ids)]
     assert [(sample.sample_id, sample.problem) for sample in predicted] == [(one, "") for one in sorted(ids)]
 

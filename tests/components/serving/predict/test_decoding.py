@@ -11,7 +11,7 @@ _FORM = ImageForm(("green", "red"), 40)
 
 
 def test_batches_hold_what_convert_makes_of_the_files_in_order(cells_dir: Path) -> None:
-    samples = find_images(str(cells_dir), list(_FORM.filters))
+    samples = find_images(str(cells_dir), list(_FORM.filters)).samples
     samples[40] = ImageFiles("gone", {"green": f"{cells_dir}/gone_green.png"}, 1)
     with decoded_batches(samples, str(cells_dir), _FORM) as decoded:
         batches = list(decoded)
@@ -29,7 +29,7 @@ def test_batches_hold_what_convert_makes_of_the_files_in_order(cells_dir: Path) 
 
 
 def test_who_stops_early_leaves_no_process_at_work(cells_dir: Path) -> None:
-    samples = find_images(str(cells_dir), list(_FORM.filters)) * 20
+    samples = find_images(str(cells_dir), list(_FORM.filters)).samples * 20
     with decoded_batches(samples, str(cells_dir), _FORM) as decoded:
         first = next(decoded)
     assert first.ids[0] == "s00"

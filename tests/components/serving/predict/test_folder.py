@@ -7,13 +7,15 @@ from components.serving.predict.folder import find_images
 
 
 def _ids(folder: Path) -> list[str]:
-    return [sample.sample_id for sample in find_images(str(folder), ["red", "green"])]
+    return [sample.sample_id for sample in find_images(str(folder), ["red", "green"]).samples]
 
 
 def test_samples_are_found_with_the_filters_that_are_wanted(tmp_path: Path) -> None:
     for name in ("b_red.png", "a_b_green.png", "a_b_yellow.png", "c_blue.png", "c_pink.png", "c_red.jpg", "train.csv"):
         (tmp_path / name).write_bytes(b"123")
-    assert [(sample.sample_id, sample.uris, sample.num_bytes) for sample in find_images(str(tmp_path), ["red", "green"])] == [
+    assert [
+        (sample.sample_id, sample.uris, sample.num_bytes) for sample in find_images(str(tmp_path), ["red", "green"]).samples
+    ] == [
         ("a_b", {"green": f"{tmp_path}/a_b_green.png"}, 3),
         ("b", {"red": f"{tmp_path}/b_red.png"}, 3),
         ("c", {}, 0),
@@ -36,7 +38,7 @@ def test_ids_are_shown_as_given_and_those_of_no_run_have_a_problem(tmp_path: Pat
     (tmp_path / "plate 1").mkdir()
     for name in ("plate 1/A01 (2)", "Mu\u0308ller", "a\\b", "c\u200b"):
         (tmp_path / f"{name}_red.png").write_bytes(b"")
-    assert {sample.sample_id: sample.problem for sample in find_images(str(tmp_path), ["red"])} == {
+    assert {sample.sample_id: sample.problem for sample in find_images(str(tmp_path), ["red"]).samples} == {
         "Müller": "",
         "a\\b": "its id has a backslash: expected '/' between folders",
         "c\u200b": "its id has the character U+200B (ZERO WIDTH SPACE), which cannot be seen: remove it",

@@ -12,7 +12,8 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion, crown
-from components.serving.predict.prediction import find_version, predict
+from components.serving.model import find_version
+from components.serving.predict.prediction import predict
 from components.serving.versions import DONE_MARK
 from tests.components.images.tiffs import make_levels, make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX

@@ -1,0 +1,50 @@
+"""How reports draw a sample: its stains in colour, and an activation map over them."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+SIDE_PX = 200
+# The first quality that keeps a picture small: noise does not compress, and a report is to stay below 10 MB.
+_JPEG_QUALITIES = (85, 60, 20)
+_MAX_BYTES = 50_000
+# Of the activation map on grey stains: orange, as no stain is.
+_HEAT = np.array([255, 140, 0], np.float32)
+_HEAT_OPACITY = 0.7
+
+
+def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
+    """Draws an image, and beside it its stains in grey under a map.
+
+    Args:
+        pixels: uint8, shape (height, width, channels): red, green, blue, and others that are not shown.
+        heat: float, shape (map height, map width): 1 is the warmest, 0 and below is cold. None draws the image alone.
+
+    Returns:
+        uint8, shape (side, side or twice the side, 3).
+    """
+    side = (SIDE_PX, SIDE_PX)
+    method = Image.Resampling.BOX if pixels.shape[0] > SIDE_PX else Image.Resampling.BILINEAR
+    colours = np.asarray(Image.fromarray(np.ascontiguousarray(pixels[:, :, :3])).resize(side, method))
+    if heat is None:
+        return colours
+    grey = colours.max(axis=2, keepdims=True)
+    clipped = Image.fromarray(np.clip(heat, 0, 1).astype(np.float32))
+    opacity = _HEAT_OPACITY * np.asarray(clipped.resize(side, Image.Resampling.BILINEAR))[:, :, None]
+    return np.hstack([colours, (grey * (1 - opacity) + _HEAT * opacity).round().astype(np.uint8)])
+
+
+def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """Encodes a picture in at most 50 KB, or a little more where it is noise.
+
+    Args:
+        pixels: uint8, shape (height, width, 3).
+    """
+    for quality in _JPEG_QUALITIES:
+        file = io.BytesIO()
+        # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
+        if file.tell() <= _MAX_BYTES:
+            break
+    return file.getvalue()

@@ -1,0 +1,160 @@
+"""Pages of images with what the model says of them, for people to look through."""
+
+import contextlib
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import numpy as np
+from markupsafe import Markup
+
+from components import storage
+from components.reports.page import Section, image, render_page, table
+from components.reports.pictures import SIDE_PX, draw, encode_jpeg
+from components.serving.model import ServedModel
+from components.serving.predict.decoding import Batch
+
+PER_PAGE = 100
+MAX_BAD = 200
+_NUM_TOP = 3
+_GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min({}px,100%),1fr));gap:1.5rem 1.2rem;margin-top:1rem"
+_STAINS = {"red": "microtubules", "green": "the protein", "blue": "the nucleus"}
+
+
+class Pages:
+    """Writes a page whenever it is full, so that memory does not grow. All are published on a clean exit of `files`.
+
+    Args:
+        out_uri: The predictions beside which the pages are.
+        model: The model that is asked.
+        files: Keeps the unpublished pages.
+    """
+
+    def __init__(self, out_uri: str, model: ServedModel, files: contextlib.ExitStack) -> None:
+        self._out_uri, self._model, self._files = out_uri, model, files
+        self._figures: list[Markup] = []
+        self._bad: list[tuple[str, str]] = []
+        self._num_pages = self._num_bad = 0
+        self._map_size = ""
+
+    def write(self, batch: Batch, probabilities: np.ndarray, decisions: np.ndarray) -> None:
+        """Adds the samples of a batch, the bad ones to the list at the end.
+
+        Args:
+            batch: The samples.
+            probabilities: float32, shape (samples, classes).
+            decisions: bool, the same shape.
+        """
+        maps = self._model.activation_maps(batch.pixels)
+        if maps is not None:
+            self._map_size = f"{maps.shape[1]} x {maps.shape[2]}"
+        for row, (sample_id, reason) in enumerate(zip(batch.ids, batch.reasons, strict=True)):
+            if reason:
+                self.write_bad(sample_id, reason)
+                continue
+            if len(self._figures) == PER_PAGE:
+                self._write_page(is_last=False)
+            top = np.argsort(-np.nan_to_num(probabilities[row]), kind="stable")[:_NUM_TOP].tolist()
+            heat = None if maps is None else maps[row, :, :, top[0]]
+            self._figures.append(self._figure(sample_id, batch.pixels[row], probabilities[row], decisions[row], top, heat))
+
+    def write_bad(self, name: str, reason: str) -> None:
+        """Adds a sample or a file that cannot be used."""
+        self._num_bad += 1
+        if len(self._bad) < MAX_BAD:
+            self._bad.append((name, reason))
+
+    def finish(self) -> None:
+        """Writes the last page."""
+        self._write_page(is_last=True)
+
+    def _figure(
+        self,
+        sample_id: str,
+        pixels: np.ndarray,
+        probabilities: np.ndarray,
+        decided: np.ndarray,
+        top: Sequence[int],
+        heat: np.ndarray | None,
+    ) -> Markup:
+        names, thresholds = self._model.trained.class_names, self._model.thresholds
+        alt = f"The stains of {sample_id}"
+        if heat is not None:
+            alt += f", and the activation map of {names[top[0]]}"
+            heat = heat / max(float(heat.max()), 1e-6)
+        rows = Markup("").join(
+            Markup("<li>{}{}{}: {:.3f}, threshold {:.3f}</li>").format(
+                *((Markup("<b>"), names[k], Markup("</b>")) if decided[k] else ("", names[k], "")),
+                float(probabilities[k]),
+                float(thresholds[k]),
+            )
+            for k in top
+        )
+        return Markup(
+            '<figure style="margin:0;min-width:0">{}<figcaption style="overflow-wrap:anywhere">'
+            '<h3 style="margin:0;font-size:.9rem">{}</h3>{}'
+            '<ol style="margin:.2rem 0;padding-left:1.2rem;color:var(--faint)">{}</ol></figcaption></figure>'
+        ).format(
+            image(encode_jpeg(draw(pixels, heat)), "jpeg", alt),
+            sample_id,
+            "; ".join(names[k] for k in np.flatnonzero(decided)) or "no class above its threshold",
+            rows,
+        )
+
+    def _write_page(self, is_last: bool) -> None:
+        first = self._num_pages * PER_PAGE + 1
+        self._num_pages += 1
+        links = self._links(is_last) if self._num_pages > 1 or not is_last else Markup()
+        content = Markup('{}<div style="{}">{}</div>{}').format(
+            links,
+            _GRID.format(2 * SIDE_PX if self._map_size else SIDE_PX),
+            Markup("").join(self._figures),
+            links,
+        )
+        title = f"Images {first:,} to {first + len(self._figures) - 1:,}" if self._figures else "No image could be used"
+        sections = [Section(title, content, self._note() if self._figures else "")]
+        if is_last and self._bad:
+            hidden = self._num_bad - len(self._bad)
+            more = f"{hidden:,} more are listed in {_name(self._out_uri).removesuffix('.csv')}.bad.csv." if hidden else ""
+            sections.append(Section("Not predicted", table(["Sample or file", "Reason"], self._bad), more, "bad"))
+        subtitle = f"By the model {self._model.uri}."
+        page = render_page(f"Predictions, page {self._num_pages}", subtitle, sections)
+        uri = page_uri(self._out_uri, self._num_pages)
+        if self._num_pages > 1:  # a kill may have left it
+            storage.remove(uri)
+        path = self._files.enter_context(storage.create(uri))
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name that is in no encoding
+        self._figures = []
+
+    def _links(self, is_last: bool) -> Markup:
+        targets = [("Previous page", self._num_pages - 1)] if self._num_pages > 1 else []
+        targets += [] if is_last else [("Next page", self._num_pages + 1)]
+        links = [
+            Markup('<a href="{}">{}</a>').format(quote(_name(page_uri(self._out_uri, number)), errors="surrogateescape"), text)
+            for text, number in targets
+        ]
+        return Markup('<nav aria-label="Pages" style="margin:.9rem 0">{}</nav>').format(Markup(" | ").join(links))
+
+    def _note(self) -> str:
+        stains = " ".join(f"{stain.capitalize()}: {what}." for stain, what in _STAINS.items())
+        note = f"{stains} Contrast is as the model sees it, not stretched. "
+        if "yellow" in self._model.trained.channels:
+            note += "The yellow stain, which the model also sees, is not shown. "
+        note += (
+            "Below each image: its id, the classes that reach their thresholds, and the three most probable classes, "
+            "in bold those that reach them."
+        )
+        if self._map_size:
+            note += (
+                " Right of it, on the stains in grey: where the evidence for the most probable class comes from (class "
+                f"activation map of {self._map_size} places, drawn smoothly; each map is scaled to its own maximum)."
+            )
+        return note
+
+
+def page_uri(out_uri: str, number: int = 1) -> str:
+    """A page beside the predictions: `predictions.html`, then `predictions-2.html`."""
+    return f"{out_uri.removesuffix('.csv')}{f'-{number}' if number > 1 else ''}.html"
+
+
+def _name(uri: str) -> str:
+    return uri.rpartition("/")[2]
