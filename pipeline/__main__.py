@@ -18,6 +18,7 @@ try:
     from pipeline.commands.preview import preview
     from pipeline.commands.prune import prune
     from pipeline.commands.run import run
+    from pipeline.commands.serve import serve
     from pipeline.commands.submit import submit
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`.")
@@ -42,6 +43,7 @@ app.command(no_args_is_help=True)(prepare)
 app.command(no_args_is_help=True)(example)
 app.command()(prune)
 app.command(no_args_is_help=True)(predict)
+app.command(no_args_is_help=True)(serve)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit)
 app.command(no_args_is_help=True)(lineage)

@@ -103,7 +103,9 @@ def unlabelled(images_uri: str, image_names: ImageNames) -> list[Original]:
         return read_each_once(sample.uris, storage.read_bytes)
 
     filters = list(image_names.channels or FILTERS)
-    return [Original(sample.sample_id, partial(read, sample)) for sample in find_images(images_uri, filters, image_names)]
+    return [
+        Original(sample.sample_id, partial(read, sample)) for sample in find_images(images_uri, filters, image_names).samples
+    ]
 
 
 def prepare(
