@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components import __version__
+from components.artifacts.image_names import parse_filters
 from components.images.image import BadImageError
 from components.serving.server import inference_protocol
 from components.serving.server.answers import SampleAnswer, to_csv, to_json
@@ -56,6 +57,7 @@ class Server:
         model = f"/v2/models/{self._model_name}"
         endpoints: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
             ("GET", "/", self._get_page),
+            ("GET", "/naming.json", self._json(self._stain_names)),
             ("POST", "/predict", self._predict),
             ("GET", "/openapi.json", self._json(lambda: describe_api(self._model_name))),
             ("GET", "/metrics", self._get_metrics),
@@ -105,6 +107,11 @@ class Server:
             return JSONResponse(content())
 
         return answer
+
+    def _stain_names(self) -> list[str]:
+        """What files call the stains, in small letters; nothing if a file holds all channels."""
+        names = self._options.image_names
+        return [] if names.channels else [own.lower() for own in parse_filters(names.filters).values()]
 
     async def _get_page(self, _request: Request) -> Response:
         return HTMLResponse(self._page)

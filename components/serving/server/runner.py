@@ -1,9 +1,11 @@
 """Runs a model in one thread, on batches of the images that wait, and follows the champion."""
 
 import logging
+import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -54,7 +56,6 @@ class LoadedVersion:
     name: str
     model: ServedModel
     form: ImageForm
-    _folder: "tempfile.TemporaryDirectory[str]"  # of a model from a bucket: removed with the last reference
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,17 @@ class ModelRunner:
             options.projection or trained.projection,
         )
         form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
-        folder = tempfile.TemporaryDirectory()
-        model = load_model(uri, trained, form.batch_size, Path(folder.name))
+        folder = tempfile.mkdtemp()  # for a model from a bucket
+        try:
+            version = LoadedVersion(
+                uri.rstrip("/").rpartition("/")[2], load_model(uri, trained, form.batch_size, Path(folder)), form
+            )
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        weakref.finalize(version, shutil.rmtree, folder, ignore_errors=True)
         _log.info("the model is %s", uri)
-        return LoadedVersion(uri.rstrip("/").rpartition("/")[2], model, form, folder)
+        return version
 
     def _run(self) -> None:
         while batch := self._next_batch():

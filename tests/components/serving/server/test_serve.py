@@ -1,3 +1,4 @@
+import base64
 import concurrent.futures
 import csv
 import io
@@ -79,8 +80,6 @@ def test_bad_samples_say_why_and_the_others_are_answered(url: str, cells_dir: Pa
 
 
 def test_pictures_show_what_the_model_sees(url: str, cells_dir: Path) -> None:
-    import base64  # noqa: PLC0415
-
     (sample,) = _post(f"{url}", _files(cells_dir, "s03"), params={"pictures": "true"}).json()["samples"]
     shown = [imagecodecs.png_decode(base64.b64decode(sample["stains"][name])) for name in FILTERS]
     files = {name: (cells_dir / "train" / f"s03_{name}.png").read_bytes() for name in FILTERS}
