@@ -30,7 +30,8 @@ class _Tab:
         self._connection.send(json.dumps({"id": self._last_id, "method": method, "params": parameters}))
         while True:
             message = json.loads(self._connection.recv())
-            if message.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            entry = message.get("params", {}).get("entry", {})
+            if message.get("method") == "Runtime.exceptionThrown" or entry.get("level") == "error":
                 self.errors.append(json.dumps(message["params"]))
             if message.get("id") == self._last_id:
                 return message["result"]
