@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -53,6 +53,14 @@ async def read_files(request: Request, max_bytes: int, max_samples: int) -> dict
         form = await parser.parse()
     except MultiPartException as error:
         raise RefusedError(400, f"The form cannot be read: {error.message}") from None
+    else:
+        return await _contents(form)
+    finally:
+        for file in parser._files_to_close_on_error:  # with that of a part that has no end, which is not in the form
+            file.close()
+
+
+async def _contents(form: FormData) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for _, upload in form.multi_items():
         if isinstance(upload, UploadFile):
@@ -60,7 +68,6 @@ async def read_files(request: Request, max_bytes: int, max_samples: int) -> dict
             if name in files:
                 raise RefusedError(400, f"Two files have the name {name!r}")
             files[name] = await upload.read()
-    await form.close()
     return files
 
 
