@@ -72,6 +72,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
         parallel_transfers=parallel_transfers,
         classes=classes,
         file_pattern=file_pattern,
+        channels=channels,
         filters=filters,
         labels=labels,
         id_column=id_column,

@@ -64,6 +64,7 @@ class ExampleReader:
     Attributes:
         ids: The sample ids.
         labels: bool, shape (examples, classes).
+        channels: The names of the channels, in order.
         shape: Height, width and channels of each image.
     """
 
@@ -79,6 +80,7 @@ class ExampleReader:
         Raises:
             ValueError: If the table does not fit the shards.
         """
+        self.channels = tuple(examples.channels)
         self.shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
         self.ids: list[str] = []
         self._places: list[tuple[np.ndarray, int]] = []

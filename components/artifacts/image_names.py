@@ -3,12 +3,12 @@
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from components.artifacts.labels import FILTERS
+from components.artifacts.labels import FILTERS, required_stains
 from components.artifacts.sample_ids import clean_id
 
 _File = TypeVar("_File")
@@ -16,7 +16,6 @@ _File = TypeVar("_File")
 DEFAULT_PATTERN = "{id}_{filter}.png"
 # The folders of the competition's layout.
 TRAIN, TEST = "train", "test"
-_REQUIRED_FILTERS = FILTERS[:3]  # without yellow, which only channels=rgby asks for
 _ID, _FILTER, _ANYTHING = "{id}", "{filter}", "*"
 # What can be read, the last three with readers that are not installed by default. A file's content decides, not its name.
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".czi", ".lif", ".nd2")
@@ -32,11 +31,14 @@ class ImageNames:
         pattern: A file's path from the folder on: `{id}` stands for the sample, `{filter}` for the filter, and `*` for
             anything within a name. Without `{filter}`, each file holds all channels of a sample.
         filters: What the files call the filters, such as `red=tubulin,green=antibody,blue=DAPI`, or which channels of a file
-            they are, by name or position; empty for red, green, blue and yellow.
+            they are, by name or position; empty where they use the stains' own names.
+        stains: The names of the stains, in order.
     """
 
     pattern: str = DEFAULT_PATTERN
     filters: str = ""
+    # Not in the representation: a source of the four colours is recognised by it from version to version.
+    stains: tuple[str, ...] = field(default=FILTERS, repr=False)
 
     def parse(self, path: str) -> tuple[str, str] | None:
         """The sample's id and the filter that a path means, or ALL_CHANNELS; None of another file, and of a hidden one."""
@@ -48,7 +50,7 @@ class ImageNames:
     @property
     def channels(self) -> dict[str, str]:
         """The channel of each filter, by name or position, where a file holds all; empty where each filter has a file."""
-        return {} if _FILTER in self.pattern else parse_filters(self.filters)
+        return {} if _FILTER in self.pattern else self._own_names
 
     def by_sample(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
         """Paths by sample and filter, of all files that are images'.
@@ -72,11 +74,15 @@ class ImageNames:
 
     def example(self, sample_id: str = "<Id>") -> str:
         """A file name that would do."""
-        return self.pattern.replace(_ID, sample_id).replace(_FILTER, parse_filters(self.filters)["green"])
+        return self.pattern.replace(_ID, sample_id).replace(_FILTER, self._own_names[self.stains[:2][-1]])
+
+    @cached_property
+    def _own_names(self) -> dict[str, str]:
+        return parse_filters(self.filters, self.stains)
 
     @cached_property
     def _filter_of(self) -> dict[str, str]:
-        return {own.casefold(): name for name, own in parse_filters(self.filters).items()}
+        return {own.casefold(): name for name, own in self._own_names.items()}
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
@@ -112,28 +118,38 @@ def check_pattern(pattern: str) -> None:
         raise ValueError("expected a path below the source's folder, with '/' between folders and no other braces")
 
 
-def parse_filters(text: str) -> dict[str, str]:
-    """Reads `red=tubulin,green=antibody,blue=DAPI`: what the files call each filter. It is a line of CSV.
+def parse_filters(text: str, stains: Sequence[str] = FILTERS) -> dict[str, str]:
+    """Reads `red=tubulin,green=antibody,blue=DAPI`: what the files call each stain. It is a line of CSV.
 
     So what holds a comma is quoted as a whole: `"red=Alexa 568, far",green=antibody,blue=DAPI`.
+
+    Args:
+        text: The line; empty where the files use the stains' own names.
+        stains: The stains of the source, in the order of the result.
 
     Raises:
         ValueError: With what was expected.
     """
     if not text:
-        return {name: name for name in FILTERS}
+        return {name: name for name in stains}
     given: dict[str, str] = {}
     for word in next(csv.reader([text], skipinitialspace=True)):
         name, _, own = (part.strip() for part in word.partition("="))
-        if name not in FILTERS or not own or name in given:
-            raise ValueError(
-                "expected what your files call each stain, such as red=tubulin,green=antibody,blue=DAPI: red for microtubules, "
-                "green for the protein, blue for the nucleus, and yellow, if there is one, for the endoplasmic reticulum. "
-                f"{word.strip()!r} is no such name"
-            )
+        if name not in stains or not own or name in given:
+            raise ValueError(f"expected what your files call each stain, {_example(stains)}. {word.strip()!r} is no such name")
         given[name] = own
-    missing = [name for name in _REQUIRED_FILTERS if name not in given]
+    missing = [name for name in required_stains(stains) if name not in given]
     if missing or len({own.casefold() for own in given.values()}) < len(given):
         wrong = f"{' and '.join(missing)} missing" if missing else "one name twice"
-        raise ValueError(f"expected a name of its own for each of red, green and blue (yellow may be left out): {wrong}")
-    return {name: given[name] for name in FILTERS if name in given}
+        names = "red, green and blue (yellow may be left out)" if tuple(stains) == FILTERS else ", ".join(stains)
+        raise ValueError(f"expected a name of its own for each of {names}: {wrong}")
+    return {name: given[name] for name in stains if name in given}
+
+
+def _example(stains: Sequence[str]) -> str:
+    if tuple(stains) != FILTERS:
+        return f"such as {','.join(f'{name}=...' for name in stains)}"
+    return (
+        "such as red=tubulin,green=antibody,blue=DAPI: red for microtubules, green for the protein, blue for the nucleus, and "
+        "yellow, if there is one, for the endoplasmic reticulum. channels=DNA,protein names other stains"
+    )

@@ -81,13 +81,16 @@ def read_each_once(files: Mapping[str, _Place], read: Callable[[_Place], bytes])
     return {name: contents[place] for name, place in files.items()}
 
 
-_HEADER = ["id", "labels", "batch", "reason", *(f"{name}_{field}" for name in FILTERS for field in ("file", "bytes", "crc32c"))]
+_HEADER = ["id", "labels", "batch", "reason"]
+# Then three columns for each stain.
+_FIELDS = ("_file", "_bytes", "_crc32c")
 # After these, where there is any: the group, and each other column of the source's table under its name with this prefix.
 _GROUP, COLUMN = "group", "column:"
 
 
 def dump_index(samples: Sequence[Sample]) -> bytes:
     """Writes an index as gzipped CSV: the same bytes for the same samples."""
+    stains = _stains(samples)
     columns = column_names(sample.columns for sample in samples)
     groups = [_GROUP] if any(sample.group for sample in samples) else []
     packed = io.BytesIO()
@@ -96,10 +99,10 @@ def dump_index(samples: Sequence[Sample]) -> bytes:
         io.TextIOWrapper(file, encoding="utf-8", newline="") as text,
     ):
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*_HEADER, *groups, *(f"{COLUMN}{name}" for name in columns)])
+        writer.writerow([*_HEADER, *_file_columns(stains), *groups, *(f"{COLUMN}{name}" for name in columns)])
         for sample in samples:
             row: list[object] = [sample.sample_id, format_target(sample.labels), sample.batch, sample.reason]
-            for name in FILTERS:
+            for name in stains:
                 image = sample.files.get(name)
                 row += [image.name, image.num_bytes, image.crc32c] if image else ["", "", ""]
             row += [sample.group] * len(groups) + [sample.columns.get(name, "") for name in columns]
@@ -107,7 +110,17 @@ def dump_index(samples: Sequence[Sample]) -> bytes:
     return packed.getvalue()
 
 
-def column_names(tables: Iterable[Mapping[str, str]]) -> list[str]:
+def _stains(samples: Iterable[Sample]) -> list[str]:
+    """The stains that any sample has; the four colours where there are no others."""
+    found = column_names(sample.files for sample in samples)
+    return list(FILTERS) if set(found) <= set(FILTERS) else found
+
+
+def _file_columns(stains: Iterable[str]) -> list[str]:
+    return [f"{name}{field}" for name in stains for field in _FIELDS]
+
+
+def column_names(tables: Iterable[Mapping[str, object]]) -> list[str]:
     """The names of the columns that any sample has, in their first order."""
     return list(dict.fromkeys(name for columns in tables for name in columns))
 
@@ -122,20 +135,23 @@ def read_index(uri: str) -> list[Sample]:
     with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
         rows = csv.reader(text)
         header = next(rows, None) or []
-        more = header[len(_HEADER) :]
-        if header[: len(_HEADER)] != _HEADER or not all(name == _GROUP or name.startswith(COLUMN) for name in more):
-            raise ValueError(f"{uri}: expected the columns {','.join(_HEADER)}. Received: {header}")
-        return [_parse_row(row, more) for row in rows]
+        own = [name for name in header if name != _GROUP and not name.startswith(COLUMN)]
+        stains = [name.removesuffix(_FIELDS[0]) for name in own[len(_HEADER) :: len(_FIELDS)]]
+        expected = [*_HEADER, *_file_columns(stains)]
+        if not stains or header[: len(expected)] != expected:
+            raise ValueError(f"{uri}: expected the columns {','.join([*_HEADER, *_file_columns(FILTERS)])}. Received: {header}")
+        return [_parse_row(row, stains, header[len(expected) :]) for row in rows]
 
 
-def _parse_row(row: list[str], more: list[str]) -> Sample:
-    sample_id, labels, batch, reason = row[:4]
+def _parse_row(row: list[str], stains: list[str], more: list[str]) -> Sample:
+    sample_id, labels, batch, reason = row[: len(_HEADER)]
+    end = len(_HEADER) + len(_FIELDS) * len(stains)
     files = {}
-    for position, name in enumerate(FILTERS):
-        file_name, num_bytes, crc32c = row[4 + 3 * position : 7 + 3 * position]
+    for name, start in zip(stains, range(len(_HEADER), end, len(_FIELDS)), strict=True):
+        file_name, num_bytes, crc32c = row[start : start + len(_FIELDS)]
         if file_name:
             files[name] = ImageFile(file_name, int(num_bytes), crc32c)
-    columns = dict(zip(more, row[len(_HEADER) :], strict=True))
+    columns = dict(zip(more, row[end:], strict=True))
     group = columns.pop(_GROUP, "")
     named = {name.removeprefix(COLUMN): value for name, value in columns.items() if value}
     return Sample(sample_id, tuple(int(label) for label in labels.split()), int(batch), reason, files, group, named)

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,44 @@ NUM_PUBLISHED_SAMPLES = 31072
 # The four filters (stains) of a sample, in the order in which channels are stored: red microtubules, green the protein of
 # interest, blue the nucleus, yellow the endoplasmic reticulum.
 FILTERS: tuple[str, ...] = ("red", "green", "blue", "yellow")
+MAX_STAINS = 8
+_COLOURS = {"rgb": FILTERS[:3], "rgby": FILTERS}
+# Letters of colours are more likely a slip than the name of a stain.
+_LETTERS = re.compile(r"[rgby]{2,4}", re.IGNORECASE)
+_STAIN_NAME = re.compile(r"[\w+()#-][\w+()#. -]{0,39}")
+
+
+def parse_channels(channels: str) -> tuple[str, ...]:
+    """Reads the parameter `channels`: `rgb`, `rgby`, or the names of one to eight stains, such as `DNA,protein`.
+
+    Returns:
+        The stains in the order in which they become channels.
+
+    Raises:
+        ValueError: With what was expected.
+    """
+    if channels in _COLOURS:
+        return _COLOURS[channels]
+    names = tuple(unicodedata.normalize("NFC", name).strip() for name in channels.split(","))
+    if len(names) > MAX_STAINS or len({name.casefold() for name in names}) < len(names):
+        raise ValueError(f"expected rgb, rgby, or one to {MAX_STAINS} different names of stains, such as DNA,protein")
+    for name in names:
+        if not _STAIN_NAME.fullmatch(name) or _LETTERS.fullmatch(name):
+            raise ValueError(
+                "expected rgb, rgby, or names of stains such as DNA,protein, each of at most 40 letters, digits, spaces and "
+                f"_ - + . ( ) #. {name!r} is no such name"
+            )
+    return names
+
+
+def stains_of_source(channels: Sequence[str]) -> tuple[str, ...]:
+    """The stains that a source may have: the four colours where red, green and blue are asked for, or else the channels."""
+    return FILTERS if tuple(channels) == FILTERS[:3] else tuple(channels)
+
+
+def required_stains(stains: Sequence[str]) -> tuple[str, ...]:
+    """The stains that each sample of a source should have: yellow may be missing from the four colours."""
+    return FILTERS[:3] if tuple(stains) == FILTERS else tuple(stains)
 
 
 def parse_target(target: str, class_names: Sequence[str], first_class: int = 0) -> tuple[int, ...]:

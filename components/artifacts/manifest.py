@@ -167,8 +167,8 @@ class RawImages(Manifest):
 
 
 # Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, group of samples that
-# stay in one split (near-duplicates, and the source's groups), labels, moments of each channel, and the other columns of the
-# source's table as `column:<name>`.
+# stay in one split (near-duplicates, and the source's groups), labels, moments of each channel, pixel_size_um if any file gives
+# it, and the other columns of the source's table as `column:<name>`.
 SAMPLES = "samples.csv.gz"
 
 
@@ -191,6 +191,8 @@ class Examples(Manifest):
     # How the files were read: see `components.images.decode.Reading`.
     intensity_range: str = ""
     projection: str = ""
+    # The median width of a pixel of the files in micrometres, if they say so.
+    pixel_size_um: float | None = None
     class_names: list[str]
     shards: dict[str, list[Shard]]
     num_quarantined: int
@@ -229,6 +231,7 @@ class TrainedModel(Manifest):
     Attributes:
         intensity_range: How its images were scaled: see `components.images.decode.Reading`.
         projection: How stacks became planes.
+        pixel_size_um: The median width of a pixel of its images' files in micrometres, if they say so.
         started_from: The weights that training began with, in words.
         epochs_trained: How many epochs it took.
         best_epoch: The one whose weights these are, from 1.
@@ -240,6 +243,7 @@ class TrainedModel(Manifest):
     image_size_px: int
     intensity_range: str = ""
     projection: str = ""
+    pixel_size_um: float | None = None
     started_from: str = ""
     epochs_trained: int
     best_epoch: int

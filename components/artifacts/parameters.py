@@ -7,6 +7,7 @@ from typing import Any
 
 from components import storage
 from components.artifacts.image_names import DEFAULT_PATTERN, check_pattern, parse_filters
+from components.artifacts.labels import FILTERS, parse_channels, stains_of_source
 
 # Each rule returns what was expected when a value does not fit, and an empty string when it does.
 Rule = Callable[[Any], str]
@@ -140,12 +141,11 @@ RULES: dict[str, Rule] = {
     "data_root": _place,
     "serving_root": _place,
     "file_pattern": _readable(check_pattern),
-    "filters": _readable(parse_filters),
     "first_class": _between(0, 1),
     "parallel_transfers": _between(1, 256),
     "model_name": _plain_name,
     "image_size_px": _between(MIN_IMAGE_SIZE_PX, MAX_IMAGE_SIZE_PX),
-    "channels": _one_of(("rgb", "rgby")),
+    "channels": _readable(parse_channels),
     "projection": _one_of(PROJECTIONS),
     "intensity_range": lambda value: _readable(parse_intensity_range)(value) if value else "",
     "split": _one_of(("grouped", "random")),
@@ -181,9 +181,26 @@ def check_parameters(**values: Any) -> None:
             problems.append(f"{name}: {expected}. Received: {name}={value}")
     if values.get("validation_fraction", 0.0) + values.get("test_fraction", 0.0) >= 1.0:
         problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave something to train on")
+    problems += _mismatched_stains(values)
     problems += _needless(values)
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _mismatched_stains(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with filters, which depends on channels; and channels that the source does not have."""
+    channels = values.get("channels", "rgb")
+    if RULES["channels"](channels):
+        return []
+    names = parse_channels(channels)
+    problems = []
+    filters = values.get("filters", "")
+    if expected := _readable(lambda text: parse_filters(text, stains_of_source(names)))(filters):
+        problems.append(f"filters: {expected}. Received: filters={filters}")
+    kind = values.get("source", "").partition(":")[0]
+    if kind in ("kaggle", "synthetic") and not set(names) <= set(FILTERS):
+        problems.append(f"channels: a source {kind}: has the stains {', '.join(FILTERS)}. Received: channels={channels}")
+    return problems
 
 
 # What says how a folder is laid out, and how a table of labels is, each with the value that says nothing.

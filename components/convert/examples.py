@@ -4,13 +4,14 @@ import csv
 import gzip
 import io
 import logging
+import statistics
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from components import storage
 from components.artifacts.index import COLUMN, Sample, column_names, read_index
-from components.artifacts.labels import FILTERS, format_target
+from components.artifacts.labels import format_target
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
 from components.convert.report.gather import gather_report_data
@@ -50,6 +51,8 @@ def convert_images(
     quarantine.add(index)
     reading = Reading(tuple(raw.channels.items()), settings.intensity_range, settings.projection)
     conversion, near_duplicates, of_groups = _convert(index, raw.images_uri, uri, settings, reading, quarantine, engine)
+    good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
+    sizes_um = [sample.pixel_size_um for sample in good if sample.pixel_size_um]
     manifest = Examples(
         fingerprint=settings.fingerprint(raw),
         inputs={"raw_images": raw.fingerprint},
@@ -60,6 +63,7 @@ def convert_images(
         channels=list(settings.filters),
         intensity_range=settings.intensity_range,
         projection=settings.projection,
+        pixel_size_um=statistics.median_low(sizes_um) if sizes_um else None,
         class_names=raw.class_names,
         shards=conversion.shards,
         num_quarantined=len(quarantine.reasons),
@@ -68,7 +72,6 @@ def convert_images(
     # TensorFlow takes more memory than all before, which is not there for the processes of a job until it is over.
     from components.convert.transform import ImageMoments, write_transform_graph  # noqa: PLC0415
 
-    good = sorted((sample for sample in conversion.samples if not sample.reason), key=lambda sample: sample.sample_id)
     training = [ImageMoments(s.mean, s.mean_square, s.labels) for s in good if s.split == "train"]
     page = gather_report_data(manifest, good, quarantine.reasons, index, near_duplicates, raw.images_uri, reading)
     for warning in page.exposure:
@@ -76,7 +79,7 @@ def convert_images(
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir)
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
-        (folder / SAMPLES).write_bytes(_samples_csv(good, near_duplicates + of_groups, index))
+        (folder / SAMPLES).write_bytes(_samples_csv(good, settings.filters, near_duplicates + of_groups, index))
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
         (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
         published = manifest.publish(uri, folder)
@@ -160,19 +163,22 @@ def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None
             raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another split_seed")
 
 
-def _samples_csv(samples: Sequence[ConvertedSample], links: Iterable[Link], index: Iterable[Sample]) -> bytes:
+def _samples_csv(
+    samples: Sequence[ConvertedSample], stains: Sequence[str], links: Iterable[Link], index: Iterable[Sample]
+) -> bytes:
     groups = group_samples([sample.sample_id for sample in samples], links)
     columns = {sample.sample_id: sample.columns for sample in index}
     names = column_names(columns.values())
+    sizes = ["pixel_size_um"] if any(sample.pixel_size_um for sample in samples) else []
     rows = [
         [s.sample_id, s.split, s.shard, s.start, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square]
+        + [s.pixel_size_um or ""] * len(sizes)
         + [columns[s.sample_id].get(name, "") for name in names]
         for s in samples
     ]
-    num_channels = len(samples[0].mean)
-    moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in FILTERS[:num_channels]]
+    moments = [f"{moment}_{name}" for moment in ("mean", "mean_square") for name in stains]
     more = [f"{COLUMN}{name}" for name in names]
-    return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments, *more], rows), mtime=0)
+    return gzip.compress(_csv(["id", "split", "shard", "offset", "group", "labels", *moments, *sizes, *more], rows), mtime=0)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

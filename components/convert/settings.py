@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from components import storage
 from components.artifacts.fingerprint import fingerprint
 from components.artifacts.index import kind_of
-from components.artifacts.labels import FILTERS
+from components.artifacts.labels import parse_channels
 from components.artifacts.manifest import Examples, RawImages
 
 # Raised when the same images and parameters give other records.
@@ -37,8 +37,8 @@ class ConvertSettings:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """The filters that become channels, in order."""
-        return FILTERS[: len(self.channels)]
+        """The stains that become channels, in order."""
+        return parse_channels(self.channels)
 
     def fingerprint(self, raw: RawImages) -> str:
         """Names the examples by their content."""

@@ -34,7 +34,7 @@ def convert(
         data_report: A page on the data: counts, split, a contact sheet, what was left out.
         quarantine: The samples that could not be used, each with its reason (CSV).
         image_size_px: The side of the square images, from 75.
-        channels: rgb for the red, green and blue filters; rgby for yellow too.
+        channels: The stains in order: rgb or rgby for red, green, blue and yellow; or one to eight names, such as DNA,protein.
         split: grouped keeps near-duplicate images in one split and gives every split its share of each class; random is the
             paper's.
         validation_fraction: The share that early stopping and thresholds are judged on.

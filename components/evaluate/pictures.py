@@ -10,6 +10,7 @@ from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
 from components.evaluate.report_data import Picture, Pictures
 from components.reports.pictures import draw, encode_jpeg
+from components.reports.stains import composite, stain_colours
 
 # Of the images that show a class, the one with the highest probability and the one with the lowest; of the others, the highest.
 BEST, WORST, OTHER = "best", "worst", "other"
@@ -52,14 +53,16 @@ def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores)
         return Pictures([], "")
     positions = sorted({choice.position for choice in chosen})
     pixels = {position: examples.pixels(position) for position in positions}
+    colours = stain_colours(examples.channels)
+    pictures = {position: composite(image, colours) for position, image in pixels.items()}
     maps = model.activation_maps(np.stack([pixels[position] for position in positions]))
     if maps is None or maps.shape[1] * maps.shape[2] == 1:  # small images leave the network one place: nothing to see
-        return Pictures([_picture(choice, pixels[choice.position], None) for choice in chosen], "")
+        return Pictures([_picture(choice, pictures[choice.position], None) for choice in chosen], "")
     rows = {position: row for row, position in enumerate(positions)}
     # One scale for a class: the map of a miss is pale beside that of what was found.
     heights = {label: max(float(maps[rows[c.position], :, :, c.label].max()) for c in of) for label, of in _by_label(chosen)}
     drawn = [
-        _picture(c, pixels[c.position], maps[rows[c.position], :, :, c.label] / max(heights[c.label], 1e-6)) for c in chosen
+        _picture(c, pictures[c.position], maps[rows[c.position], :, :, c.label] / max(heights[c.label], 1e-6)) for c in chosen
     ]
     return Pictures(drawn, f"{maps.shape[1]} x {maps.shape[2]}")
 

@@ -55,7 +55,25 @@ def sample_pixels(
     return stack_filters(decode_filters(files, filters, reading), image_size_px)
 
 
+@dataclass(frozen=True)
+class DecodedSample:
+    """The filters of a sample.
+
+    Attributes:
+        planes: uint8, height x width, one for each filter.
+        pixel_size_um: The width of a pixel in micrometres, if a file says so.
+    """
+
+    planes: list[np.ndarray]
+    pixel_size_um: float | None
+
+
 def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> list[np.ndarray]:
+    """As `decode_sample`: the planes alone."""
+    return decode_sample(files, filters, reading).planes
+
+
+def decode_sample(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> DecodedSample:
     """Decodes and checks a sample's filters, each once.
 
     Args:
@@ -63,14 +81,12 @@ def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: 
         filters: The filters that are wanted.
         reading: How files become 8-bit channels.
 
-    Returns:
-        uint8, height x width, one for each of `filters`.
-
     Raises:
         BadImageError: If one is missing, cannot be decoded, is black or saturated, or shows the same as another.
     """
     images: dict[str, np.ndarray] = {}
     opened: dict[int, Image] = {}
+    pixel_size_um = None
     for name in filters:
         if name not in files:
             raise BadImageError(f"the {name} filter is missing")
@@ -78,13 +94,14 @@ def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: 
             image = opened.get(id(files[name])) or read_image(files[name])
             if reading.channels:
                 opened[id(files[name])] = image
+            pixel_size_um = pixel_size_um or image.pixel_size_um
             images[name] = decode_plane(image, name, reading)
             check_exposure(images[name])
         except BadImageError as error:
             scaled = f" (with intensity_range={reading.intensity_range})" if name in images and reading.intensity_range else ""
             raise BadImageError(f"the {name} filter is {error}{scaled}", name) from None
     check_distinct(images)
-    return list(images.values())
+    return DecodedSample(list(images.values()), pixel_size_um)
 
 
 def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
@@ -148,4 +165,6 @@ def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarra
     top, left = (height - side) // 2, (width - side) // 2
     squares = [image[top : top + side, left : left + side] for image in images]
     size = (image_size_px, image_size_px)
-    return np.asarray(cv2.resize(cv2.merge(squares), size, interpolation=cv2.INTER_AREA)).reshape(*size, len(images))
+    # OpenCV resizes at most four channels at once.
+    parts = [cv2.resize(cv2.merge(squares[k : k + 4]), size, interpolation=cv2.INTER_AREA) for k in range(0, len(squares), 4)]
+    return np.dstack(parts)

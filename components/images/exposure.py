@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.runtime.wording import first_of
+
 _NUM_LEVELS = 256
 _MIN_BRIGHT_LEVEL = 17
 _MAX_DARK_LEVEL = 40
@@ -49,8 +51,7 @@ class ExposureWarning:
     num_samples: int
 
     def __str__(self) -> str:
-        num = len(self.sample_ids)
-        named = ", ".join(self.sample_ids[:_NUM_NAMED]) + (f" and {num - _NUM_NAMED} more" if num > _NUM_NAMED else "")
+        num, named = len(self.sample_ids), first_of(self.sample_ids, _NUM_NAMED)
         return f"{self.channel}: {num} of {self.num_samples} images look {self.problem} ({named}): {_ADVICE[self.problem]}."
 
 

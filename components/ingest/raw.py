@@ -8,7 +8,7 @@ from components import storage
 from components.artifacts.fingerprint import fingerprint
 from components.artifacts.image_names import SUFFIXES, by_filter
 from components.artifacts.index import ImageFile, Sample, dump_index, read_index, size_bytes
-from components.artifacts.labels import FILTERS, format_target
+from components.artifacts.labels import format_target, required_stains
 from components.artifacts.manifest import RawImages
 from components.ingest.sources.source import Source
 from components.ingest.transfer import store_images
@@ -97,7 +97,7 @@ def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> I
     """Every sample of the source, with its files; a file that is none has a reason in its place."""
     for listed in sorted(source.listed(), key=lambda listed: listed.sample_id):
         found = by_filter(stored.pop(listed.sample_id, {}), source.channels)
-        files = {name: found[name] for name in FILTERS if name in found}
+        files = {name: found[name] for name in source.stains if name in found}
         reasons = [f"the {name} filter is {file}" for name, file in files.items() if isinstance(file, str)]
         good = {name: file for name, file in files.items() if isinstance(file, ImageFile)}
         reason = listed.reason or "; ".join(reasons[:1])
@@ -118,7 +118,7 @@ def _publish(
     known = RawImages.find(raw_uri, _manifest_name(content))
     if known:  # the source looks different (other file times, say) and its content is a version that is known
         return known
-    expected = {*FILTERS[:3], *(name for sample in samples for name in sample.files)}  # many have no yellow at all
+    expected = {*required_stains(source.stains)}.union(*(sample.files for sample in samples))  # many have no yellow at all
     manifest = RawImages(
         fingerprint=content,
         inputs={},

@@ -11,6 +11,7 @@ def ingest(
     parallel_transfers: int = 16,
     classes: str = "",
     file_pattern: str = "{id}_{filter}.png",
+    channels: str = "rgb",
     filters: str = "",
     labels: str = "",
     id_column: str = "",
@@ -34,8 +35,9 @@ def ingest(
             source's folder, or else the competition's 28.
         file_pattern: How a folder's images are named, from the folder on: {id} is what the table calls the sample, {filter} the
             stain, * anything.
+        channels: The stains in order: rgb or rgby for red, green, blue and yellow; or one to eight names, such as DNA,protein.
         filters: What your files call the stains, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow may be absent).
-            Empty: red, green, blue and yellow.
+            Empty: as channels calls them.
         labels: The table of labels, CSV or Excel: its name in the source's folder, or a full path or gs://... Empty: train.csv.
         id_column: The table's column of ids. Empty: the one that is called like id, image, file or sample.
         label_column: The table's column of labels. Empty: the one that is called like target, label or class, or else a column
@@ -47,6 +49,7 @@ def ingest(
 
     from components import storage
     from components.artifacts.image_names import ImageNames
+    from components.artifacts.labels import parse_channels, stains_of_source
     from components.artifacts.parameters import check_parameters
     from components.ingest.raw import ingest_images
     from components.ingest.sources.classes_csv import class_names_of
@@ -61,6 +64,7 @@ def ingest(
             parallel_transfers=parallel_transfers,
             classes=classes,
             file_pattern=file_pattern,
+            channels=channels,
             filters=filters,
             labels=labels,
             id_column=id_column,
@@ -70,7 +74,8 @@ def ingest(
         )
         class_names = class_names_of(classes, source, first_class)
         table = LabelTable(labels, id_column, label_column, group_column, first_class)
-        opened = open_source(source, class_names, include_test, ImageNames(file_pattern, filters), table)
+        names = ImageNames(file_pattern, filters, stains_of_source(parse_channels(channels)))
+        opened = open_source(source, class_names, include_test, names, table)
         known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
         version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
         version.save(raw_images)

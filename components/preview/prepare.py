@@ -3,7 +3,6 @@
 import csv
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,14 +13,14 @@ import cv2
 import numpy as np
 
 from components import storage
-from components.artifacts.image_names import TRAIN, ImageNames, by_filter
+from components.artifacts.image_names import TRAIN, ImageNames
 from components.artifacts.index import read_each_once
 from components.artifacts.labels import FILTERS
 from components.images.decode import Reading, decode_filters
 from components.images.image import BadImageError
 from components.images.plausibility import check_exposure
 from components.ingest.sources.classes_csv import CLASSES
-from components.ingest.sources.source import Listed, Source, SourceImage
+from components.ingest.sources.source import Listed, Source, images_by_sample, read_sample
 from components.runtime.progress import progress_bar
 from components.runtime.wording import count_of
 from components.serving.predict.folder import ImageFiles, find_images
@@ -69,15 +68,12 @@ def labelled(source: Source, class_names: Sequence[str]) -> list[Original]:
         source: The source.
         class_names: The names of the classes, by index.
     """
-    images: dict[str, list[SourceImage]] = defaultdict(list)
-    for image in (image for chunk in source.chunks() for image in chunk):
-        images[image.sample_id].append(image)
+    images = images_by_sample(source)
 
     def read(row: Listed) -> Mapping[str, bytes]:
         if row.reason:
             raise BadImageError(row.reason)
-        files = {image.filter: data for image, data in source.read(images[row.sample_id])}
-        return by_filter(files, source.channels)
+        return read_sample(source, images[row.sample_id])
 
     def columns(row: Listed) -> dict[str, str]:
         group = {_GROUP: row.group} if row.group else {}
@@ -103,9 +99,8 @@ def unlabelled(images_uri: str, image_names: ImageNames) -> list[Original]:
         return read_each_once(sample.uris, storage.read_bytes)
 
     filters = list(image_names.channels or FILTERS)
-    return [
-        Original(sample.sample_id, partial(read, sample)) for sample in find_images(images_uri, filters, image_names).samples
-    ]
+    found = find_images(images_uri, filters, image_names)
+    return [Original(sample.sample_id, partial(read, sample)) for sample in found.samples]
 
 
 def prepare(

@@ -1,19 +1,19 @@
 """A contact sheet of a source, and what a run would leave out of it, by the code by which ingest and convert leave it out."""
 
 import io
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
-from components.artifacts.image_names import ALL_CHANNELS, by_filter
+from components.artifacts.image_names import ALL_CHANNELS
+from components.artifacts.labels import FILTERS
 from components.images.decode import Reading
 from components.images.exposure import exposure_warnings
 from components.images.image import BadImageError
-from components.ingest.sources.source import Listed, Source, SourceImage
+from components.ingest.sources.source import Listed, Source, SourceImage, images_by_sample, read_sample
 from components.ingest.sources.synthetic import Synthetic
-from components.preview.sample import SHOWN_FILTERS, Tile, draw_tile, lacks
+from components.preview.sample import Tile, draw_tile, lacks
 from components.reports.contact_sheet import contact_sheet
 from components.synthetic.samples import class_examples
 
@@ -38,7 +38,12 @@ class Preview:
 
 
 def preview(
-    source: Source, class_names: Sequence[str], by_class: bool, intensity_range: str = "", projection: str = ""
+    source: Source,
+    class_names: Sequence[str],
+    by_class: bool,
+    stains: Sequence[str] = FILTERS[:3],
+    intensity_range: str = "",
+    projection: str = "",
 ) -> Preview:
     """Draws a contact sheet of a source, and looks for what is wrong.
 
@@ -47,6 +52,7 @@ def preview(
         class_names: The names of the classes, by index.
         by_class: One sample for each class, the one with the fewest others, instead of the first ones. Synthetic sources
             draw each class alone.
+        stains: Those that become channels, in order.
         intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
         projection: How a stack becomes one plane.
 
@@ -54,20 +60,18 @@ def preview(
         ValueError: If not one sample can be drawn, with the reasons.
     """
     if by_class and isinstance(source, Synthetic):
-        return Preview(_small(contact_sheet(class_examples(source.series), class_names)), [])
-    images: dict[str, list[SourceImage]] = defaultdict(list)
-    for image in (image for chunk in source.chunks() for image in chunk):
-        images[image.sample_id].append(image)
+        return Preview(_small(contact_sheet(class_examples(source.series), class_names, filters=stains)), [])
+    images = images_by_sample(source)
     reading = Reading(tuple(source.channels.items()), intensity_range, projection)
-    reasons = {row.sample_id: row.reason or _lacks(source, images[row.sample_id]) for row in source.listed()}
+    reasons = {row.sample_id: row.reason or _lacks(source, images[row.sample_id], stains) for row in source.listed()}
     usable = [row for row in source.listed() if not reasons[row.sample_id]]
     tiles: list[Tile] = []
     num_looked = 0
     for row in (_one_for_each_class(usable) if by_class else usable)[:_MAX_LOOKED]:
         num_looked += 1
         try:
-            files = {image.filter: data for image, data in source.read(images[row.sample_id])}
-            tiles.append(draw_tile(row.sample_id, row.labels, by_filter(files, source.channels), reading))
+            files = read_sample(source, images[row.sample_id])
+            tiles.append(draw_tile(row.sample_id, row.labels, files, stains, source.stains, reading))
         except BadImageError as error:
             blamed = (ALL_CHANNELS, error.filter_name)
             paths = [source.path(image) for image in images[row.sample_id] if error.filter_name and image.filter in blamed]
@@ -77,18 +81,19 @@ def preview(
     bad = {sample_id: reason for sample_id, reason in reasons.items() if reason}
     findings = _findings(bad, len(reasons), source.num_without_files, num_looked)
     if not tiles:
-        raise ValueError("\n".join([f"No sample can be shown: {', '.join(SHOWN_FILTERS)} are needed of each.", *findings]))
-    findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, SHOWN_FILTERS))
+        raise ValueError("\n".join([f"No sample can be shown: {', '.join(stains)} needed of each.", *findings]))
+    findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, stains))
     size_px = min(tile.max_size_px for tile in tiles)
     findings.append(f"The images that are shown allow image_size_px={size_px} at most.")
-    return Preview(_small(contact_sheet(tiles, class_names)), findings)
+    page = contact_sheet(tiles, class_names, filters=stains, widths_um=[tile.width_um for tile in tiles])
+    return Preview(_small(page), findings)
 
 
-def _lacks(source: Source, images: Sequence[SourceImage]) -> str:
+def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str]) -> str:
     """What convert says of a sample without some image."""
     if images and source.channels:
         return ""
-    return lacks([image.filter for image in images])
+    return lacks([image.filter for image in images], stains)
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:

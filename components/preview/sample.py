@@ -1,6 +1,6 @@
 """One sample as a run would see it: what is wrong with its images, or its tile of a contact sheet."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -8,15 +8,13 @@ import numpy as np
 
 from components import storage
 from components.artifacts.index import ImageFile
-from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
-from components.images.decode import Reading, decode_filters, stack_filters
+from components.images.decode import Reading, decode_filters, decode_sample, stack_filters
 from components.images.formats import why_unreadable
 from components.images.image import BadImageError
 from components.images.intensity import channel_histograms
 from components.images.plausibility import check_distinct_files
 
-SHOWN_FILTERS = FILTERS[:3]
 _TILE_PX = 200
 
 
@@ -29,6 +27,7 @@ class Tile:
         labels: Class indices.
         pngs: PNG file of each filter, as large as a tile: what was decoded, cut and resized as convert does it.
         max_size_px: The largest image_size_px that its images allow.
+        width_um: How much the tile shows, in micrometres, if the files give the size of a pixel.
         histograms: How often each filter has each grey level: shape (filters, 256).
     """
 
@@ -36,12 +35,13 @@ class Tile:
     labels: tuple[int, ...]
     pngs: Mapping[str, bytes]
     max_size_px: int
+    width_um: float | None
     histograms: np.ndarray
 
 
-def lacks(filters: Collection[str]) -> str:
+def lacks(filters: Collection[str], stains: Sequence[str]) -> str:
     """What convert says of a sample that has images of these filters alone; empty where none is missing."""
-    missing = [name for name in SHOWN_FILTERS if name not in filters]
+    missing = [name for name in stains if name not in filters]
     try:
         decode_filters({}, missing[:1])
     except BadImageError as error:
@@ -49,26 +49,36 @@ def lacks(filters: Collection[str]) -> str:
     return ""
 
 
-def draw_tile(sample_id: str, labels: tuple[int, ...], files: Mapping[str, bytes], reading: Reading) -> Tile:
+def draw_tile(
+    sample_id: str,
+    labels: tuple[int, ...],
+    files: Mapping[str, bytes],
+    stains: Sequence[str],
+    of_source: Sequence[str],
+    reading: Reading,
+) -> Tile:
     """Draws a sample, unless a run would leave it out, with whatever parameters.
 
     Args:
         sample_id: The source's name of the sample.
         labels: Class indices.
         files: The image of each filter, with those that do not become channels: ingest and convert look at them, too.
+        stains: Those that become channels, in order.
+        of_source: All stains that the source may have, in order.
         reading: How files become 8-bit channels.
 
     Raises:
         BadImageError: If a run would leave it out, for the reason that the run would give.
     """
-    files = {name: files[name] for name in FILTERS if name in files}
+    files = {name: files[name] for name in of_source if name in files}
     for name, data in files.items():
         if problem := why_unreadable(data):
             raise BadImageError(f"the {name} filter is {problem}", name)
-    images = decode_filters(files, SHOWN_FILTERS, reading)
+    decoded = decode_sample(files, stains, reading)
     if not reading.channels:
         check_distinct_files({name: ImageFile(name, len(data), storage.crc32c(data)) for name, data in files.items()})
-    side_px = min(images[0].shape)
-    pixels = stack_filters(images, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
-    pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(SHOWN_FILTERS, cv2.split(pixels), strict=True)}
-    return Tile(sample_id, labels, pngs, side_px, channel_histograms(pixels))
+    side_px = min(decoded.planes[0].shape)
+    pixels = stack_filters(decoded.planes, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
+    pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(stains, cv2.split(pixels), strict=True)}
+    width_um = decoded.pixel_size_um * side_px if decoded.pixel_size_um else None
+    return Tile(sample_id, labels, pngs, side_px, width_um, channel_histograms(pixels))

@@ -1,17 +1,21 @@
 """Contact sheets: many samples on one page, as people look at them."""
 
 import io
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_SHOWN_FILTERS = ("red", "green", "blue")
-_COLOURS = ("red: microtubules", "green: the protein", "blue: the nucleus", "as bright as a model sees them")
+from components.reports.stains import composite, legend, stain_colours
+
 _ID_COLOUR = "#475569"
 _GAP_PX = 6
 _LINE_PX = 15
-_FONT_PX = 12
+_FONT_PX = 11
 
 
 class Shown(Protocol):
@@ -35,7 +39,8 @@ def contact_sheet(
     class_names: Sequence[str],
     columns: int = 7,
     tile_px: int = 200,
-    filters: Sequence[str] = _SHOWN_FILTERS,
+    filters: Sequence[str] = ("red", "green", "blue"),
+    widths_um: Sequence[float | None] = (),
 ) -> bytes:
     """A PNG page with one tile for each sample, its id and the names of its classes below, and a legend at the end.
 
@@ -44,14 +49,15 @@ def contact_sheet(
         class_names: The names of the classes, by index.
         columns: Tiles side by side.
         tile_px: Side of a tile; samples are shrunk to it by averaging.
-        filters: Three filters shown as red, green and blue, or one shown in grey.
+        filters: The stains to show, one to eight, in the colours of `stain_colours`.
+        widths_um: How much each tile shows, in micrometres, for a scale bar; None for a tile without one. Empty: no scale bars.
 
     Raises:
-        ValueError: If there is no sample, no column, a tile without pixels, or neither one nor three filters.
+        ValueError: If there is no sample, no column, a tile without pixels, or no filter.
     """
-    if not samples or columns < 1 or tile_px < 1 or len(filters) not in (1, 3):
+    if not samples or columns < 1 or tile_px < 1 or not filters:
         raise ValueError(
-            "A contact sheet: expected at least one sample, column and pixel, and one or three filters. "
+            "A contact sheet: expected at least one sample, column, pixel and filter. "
             f"Received: {len(samples)} samples, columns={columns}, tile_px={tile_px}, filters={tuple(filters)}"
         )
     columns = min(columns, len(samples))
@@ -60,20 +66,22 @@ def contact_sheet(
         for sample in samples
     ]
     width = columns * (tile_px + _GAP_PX) + _GAP_PX
-    legend = _lines(_COLOURS, width) if len(filters) == 3 else []
+    footer = textwrap.wrap(f"{legend(filters)} As bright as a model sees them.", _room(width))
     height = tile_px + _LINE_PX * max(len(lines) for lines in captions) + _GAP_PX
     rows = -(-len(samples) // columns)
-    page = Image.new("RGB", (width, rows * height + len(legend) * _LINE_PX + _GAP_PX), "white")
+    page = Image.new("RGB", (width, rows * height + len(footer) * _LINE_PX + 2 * _GAP_PX), "white")
     pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(_FONT_PX)
+    font = _font()
     for number, (sample, lines) in enumerate(zip(samples, captions, strict=True)):
         left = _GAP_PX + number % columns * (tile_px + _GAP_PX)
         top = _GAP_PX + number // columns * height
         page.paste(_tile(sample, tile_px, filters), (left, top))
+        if widths_um and (width_um := widths_um[number]):
+            _draw_scale_bar(pen, font, (left, top), tile_px, width_um)
         for row, line in enumerate(lines):
             pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black" if row else _ID_COLOUR, font=font)
-    for row, line in enumerate(legend):
-        pen.text((_GAP_PX, rows * height + row * _LINE_PX), line, fill="black", font=font)
+    for row, line in enumerate(footer):
+        pen.text((_GAP_PX, rows * height + _GAP_PX + row * _LINE_PX), line, fill="black", font=font)
     file = io.BytesIO()
     page.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -83,8 +91,27 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
     bands = []
     for name in filters:
         with Image.open(io.BytesIO(sample.pngs[name])) as image:
-            bands.append(image.convert("L").resize((side_px, side_px), Image.Resampling.BOX))
-    return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
+            bands.append(np.asarray(image.convert("L").resize((side_px, side_px), Image.Resampling.BOX)))
+    return Image.fromarray(composite(np.dstack(bands), stain_colours(filters)))
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """A font with most letters of most languages: Pillow's own lacks umlauts, and µ."""
+    import matplotlib  # noqa: PLC0415  (not installed where there are no pictures)
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_PX)
+
+
+def _draw_scale_bar(
+    pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, corner: tuple[int, int], tile_px: int, width_um: float
+) -> None:
+    """Draws a bar of 1, 2 or 5 times a power of ten micrometres, at most a third of the tile, at its bottom right."""
+    longest = width_um / 3
+    decade = 10.0 ** math.floor(math.log10(longest))
+    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= longest)
+    right, bottom = corner[0] + tile_px - _GAP_PX, corner[1] + tile_px - _GAP_PX
+    pen.line([(right - round(length_um / width_um * tile_px), bottom), (right, bottom)], fill="white", width=3)
+    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=font, anchor="rb")
 
 
 def _shortened(text: str, width_px: int) -> str:

@@ -18,7 +18,7 @@ def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
     """Draws an image, and beside it its stains in grey under a map.
 
     Args:
-        pixels: uint8, shape (height, width, channels): red, green, blue, and others that are not shown.
+        pixels: uint8, shape (height, width, 3): see `components.reports.stains.composite`.
         heat: float, shape (map height, map width): 1 is the warmest, 0 and below is cold. None draws the image alone.
 
     Returns:
@@ -26,7 +26,7 @@ def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
     """
     side = (SIDE_PX, SIDE_PX)
     method = Image.Resampling.BOX if pixels.shape[0] > SIDE_PX else Image.Resampling.BILINEAR
-    colours = np.asarray(Image.fromarray(np.ascontiguousarray(pixels[:, :, :3])).resize(side, method))
+    colours = np.asarray(Image.fromarray(pixels).resize(side, method))
     if heat is None:
         return colours
     grey = colours.max(axis=2, keepdims=True)

@@ -1,5 +1,6 @@
 """The exported model: one SavedModel that takes the filters' PNG files, or pixels, and holds everything it needs."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         def activation_maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"maps": class_activation_maps(network, tf.cast(pixels, tf.float32))}
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in filters])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in input_names(filters)])
         def from_png(*files: tf.Tensor) -> dict[str, tf.Tensor]:
             pixels = tf.map_fn(self._read_sample, tf.stack(files, axis=1), fn_output_signature=tf.float32)
             return self._outputs(classify(tf.ensure_shape(pixels, [None, height, width, num_channels])))
@@ -97,6 +98,18 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         decisions = probabilities >= tf.strings.to_number(lines)
         names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
         return {"probabilities": probabilities, "decisions": decisions, "classes": names}
+
+
+def input_names(stains: Sequence[str]) -> list[str]:
+    """The inputs of `serving_default`: the stains' names, with `_` for what TensorFlow does not allow in names.
+
+    Names that become alike, or do not begin with a letter, get their stain's position, counted from 0: `stain_1`.
+    """
+    names = [re.sub(r"[^A-Za-z0-9_]", "_", stain) for stain in stains]
+    return [
+        name if name[0].isascii() and name[0].isalpha() and names.count(name) == 1 else f"stain_{position}"
+        for position, name in enumerate(names)
+    ]
 
 
 def _middle_square(channel: tf.Tensor) -> tf.Tensor:
@@ -140,10 +153,10 @@ def export_model(
 ) -> None:
     """Writes a SavedModel.
 
-    Its signatures are `serving_default`, from one string tensor of PNG files a filter, named as the filter; and `pixels`, from
-    uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch, classes)), `decisions`
-    (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`, from the same pixels,
-    gives `maps`: see `class_activation_maps`.
+    Its signatures are `serving_default`, from one string tensor of PNG files a stain, named as `input_names` says; and
+    `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch,
+    classes)), `decisions` (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`,
+    from the same pixels, gives `maps`: see `class_activation_maps`.
 
     Args:
         network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.

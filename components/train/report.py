@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import TrainedModel
 from components.reports.page import Section, figure, render_page, table
+from components.reports.stains import composite, stain_colours
 from components.train.augmentation import augment
 from components.train.history import History
 from components.train.inputs import plan_epoch, read_batch
@@ -65,6 +66,7 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
 
 def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
     """Some training images as they are stored, and as they are augmented in the first epochs."""
+    colours = stain_colours(examples.channels)
     chosen = np.arange(min(_NUM_AUGMENTED, len(examples)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
     for epoch in range(_NUM_VERSIONS + 1):
@@ -78,7 +80,7 @@ def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Seque
         pixels, _ = read_batch(examples, chosen, symmetries)
         images = augment(tf.convert_to_tensor(pixels), draws, recipe.rotation_turns, recipe.brightness)
         for versions, image in zip(shown, np.asarray(images), strict=True):
-            versions.append(image[:, :, :3])
+            versions.append(composite(image, colours))
     return shown
 
 

@@ -140,6 +140,7 @@ def _publish(
         channels=examples.channels,
         image_size_px=examples.image_size_px,
         intensity_range=examples.intensity_range,
+        pixel_size_um=examples.pixel_size_um,
         projection=examples.projection,
         started_from=start.words,
         epochs_trained=history.num_epochs,

@@ -26,7 +26,7 @@ _Shapes = list[tuple[str, list[tuple[int, ...]]]]
 def with_weights(build: Build, num_channels: int, weights: str) -> keras.Model:
     """Makes a network that starts from given weights.
 
-    Weights for three channels serve for another number, too: see `widen`.
+    Weights for three channels serve for another number, too: see `adapt`.
 
     Args:
         build: Makes the network.
@@ -43,36 +43,36 @@ def with_weights(build: Build, num_channels: int, weights: str) -> keras.Model:
         return build(num_channels, False)
     if weights == IMAGENET:
         pretrained = _download(build)
-        return pretrained if num_channels == _RGB else widen(pretrained, build(num_channels, False))
+        return pretrained if num_channels == _RGB else adapt(pretrained, build(num_channels, False))
     with _local(weights) as path:
         network = build(num_channels, False)
         difference = first_difference(path, network)
         if difference and num_channels != _RGB:
-            narrow = build(_RGB, False)
-            if not first_difference(path, narrow):
-                narrow.load_weights(path)
-                return widen(narrow, network)
+            rgb = build(_RGB, False)
+            if not first_difference(path, rgb):
+                rgb.load_weights(path)
+                return adapt(rgb, network)
         if difference:
             raise ValueError(f"weights: {weights} does not fit {network.name}: {difference}")
         network.load_weights(path)
         return network
 
 
-def widen(narrow: keras.Model, wide: keras.Model) -> keras.Model:
-    """Gives a network the weights of one for fewer channels, and returns it.
+def adapt(pretrained: keras.Model, network: keras.Model) -> keras.Model:
+    """Gives a network the weights of one for another number of channels, and returns it.
 
-    The first convolution is the only layer that differs. Its kernels for the further channels are the mean of those that there
-    are, and all are scaled so that an image whose channels are alike gives what it gave before.
+    Only the first convolution differs. With more channels, the further kernels are the mean of the pretrained ones; with fewer,
+    all are. They are scaled so that an image with equal channels gives the same features as before.
     """
-    for source, target in zip(narrow.layers, wide.layers, strict=True):
+    for source, target in zip(pretrained.layers, network.layers, strict=True):
         values = source.get_weights()
         if values and values[0].shape != target.weights[0].shape:
-            kernel = values[0]
-            missing = target.weights[0].shape[2] - kernel.shape[2]
-            more = np.repeat(kernel.mean(axis=2, keepdims=True), missing, axis=2)
-            values[0] = np.concatenate([kernel, more], axis=2) * (kernel.shape[2] / target.weights[0].shape[2])
+            kernel, num_channels = values[0], target.weights[0].shape[2]
+            kept = kernel if num_channels > kernel.shape[2] else kernel[:, :, :0]
+            more = np.repeat(kernel.mean(axis=2, keepdims=True), num_channels - kept.shape[2], axis=2)
+            values[0] = np.concatenate([kept, more], axis=2) * (kernel.shape[2] / num_channels)
         target.set_weights(values)
-    return wide
+    return network
 
 
 def first_difference(path: Path, network: keras.Model) -> str:

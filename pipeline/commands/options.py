@@ -24,6 +24,12 @@ IntensityRange = Annotated[
 ]
 Projection = Annotated[str, typer.Option(help="How a stack becomes one plane: max, mean, sum or middle.", show_default=False)]
 
+Labels = Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")]
+IdColumn = Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")]
+LabelColumn = Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")]
+GroupColumn = Annotated[str, typer.Option(help="As the parameter: the table's column of groups.")]
+FirstClass = Annotated[int, typer.Option(help="As the parameter: the number of the first class in the labels.")]
+
 DataRoot = Annotated[str, typer.Option(help="The parameter data_root, if it is not below --pipeline-root.")]
 ServingRoot = Annotated[str, typer.Option(help="The parameter serving_root, if it is not below --pipeline-root.")]
 

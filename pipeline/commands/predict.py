@@ -42,7 +42,7 @@ def predict(
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
     with reported("Stopped. Nothing was written."):
-        check_parameters(file_pattern=file_pattern, filters=filters, intensity_range=intensity_range, projection=projection)
+        check_parameters(file_pattern=file_pattern, intensity_range=intensity_range, projection=projection)
         image_names = ImageNames(file_pattern, filters)
         # A process of its own, as TensorFlow greets on standard error from C++. A filter within this one would lose the last
         # words of a TensorFlow that crashes.

@@ -8,7 +8,17 @@ import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.options import (
+    FilePattern,
+    Filters,
+    FirstClass,
+    GroupColumn,
+    IdColumn,
+    IntensityRange,
+    LabelColumn,
+    Labels,
+    Projection,
+)
 from pipeline.commands.output import reported
 from pipeline.local import absolute
 
@@ -21,11 +31,11 @@ def prepare(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
-    labels: Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")] = "",
-    id_column: Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")] = "",
-    label_column: Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")] = "",
-    group_column: Annotated[str, typer.Option(help="As the parameter: the table's column of groups.")] = "",
-    first_class: Annotated[int, typer.Option(help="As the parameter: the number of the first class in the labels.")] = 0,
+    labels: Labels = "",
+    id_column: IdColumn = "",
+    label_column: LabelColumn = "",
+    group_column: GroupColumn = "",
+    first_class: FirstClass = 0,
 ) -> None:
     """Converts images of any format to 8-bit PNG files, one per stain, with the names and the table that `run` expects.
 

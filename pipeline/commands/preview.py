@@ -7,8 +7,19 @@ from typing import Annotated
 import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.labels import parse_channels, stains_of_source
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.options import (
+    FilePattern,
+    Filters,
+    FirstClass,
+    GroupColumn,
+    IdColumn,
+    IntensityRange,
+    LabelColumn,
+    Labels,
+    Projection,
+)
 from pipeline.commands.output import reported
 from pipeline.local import default_locations
 from pipeline.named_files import refuse_folder
@@ -20,14 +31,15 @@ def preview(
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
     classes: Annotated[str, typer.Option(help="As the parameter: by default classes.csv in the folder, if it is there.")] = "",
     file_pattern: FilePattern = DEFAULT_PATTERN,
+    channels: Annotated[str, typer.Option(help="As the parameter: rgb, rgby, or the names of the stains.")] = "rgb",
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
-    labels: Annotated[str, typer.Option(help="As the parameter: the table of labels, by default train.csv.")] = "",
-    id_column: Annotated[str, typer.Option(help="As the parameter: the table's column of ids.")] = "",
-    label_column: Annotated[str, typer.Option(help="As the parameter: the table's column of labels.")] = "",
-    group_column: Annotated[str, typer.Option(help="As the parameter: the table's column of groups.")] = "",
-    first_class: Annotated[int, typer.Option(help="As the parameter: the number of the first class in the labels.")] = 0,
+    labels: Labels = "",
+    id_column: IdColumn = "",
+    label_column: LabelColumn = "",
+    group_column: GroupColumn = "",
+    first_class: FirstClass = 0,
 ) -> None:
     """Draws a contact sheet of a source's samples with their labels, and lists what a run would leave out.
 
@@ -49,6 +61,7 @@ def preview(
             source=source,
             classes=classes,
             file_pattern=file_pattern,
+            channels=channels,
             filters=filters,
             intensity_range=intensity_range,
             projection=projection,
@@ -60,8 +73,10 @@ def preview(
         )
         with log_lines("%(message)s", logging.INFO):
             class_names = class_names_of(classes, source, first_class)
-            opened = open_source(source, class_names, image_names=ImageNames(file_pattern, filters), table=table)
-            found = preview(opened, class_names, by_class, intensity_range, projection)
+            shown = parse_channels(channels)
+            names = ImageNames(file_pattern, filters, stains_of_source(shown))
+            opened = open_source(source, class_names, image_names=names, table=table)
+            found = preview(opened, class_names, by_class, shown, intensity_range, projection)
         out.unlink(missing_ok=True)
         storage.write_bytes(str(out), found.page)
     print("\n".join([f"{out} is written.", *found.findings]))

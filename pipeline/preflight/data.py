@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
+from components.artifacts.labels import parse_channels, stains_of_source
 from components.artifacts.parameters import FOLDER_LAYOUT, TABLE_LAYOUT, check_parameters
 from pipeline.isolated import call_isolated
 from pipeline.preflight.finding import CouldNotLookError, FailedError
@@ -24,7 +25,7 @@ _PLACES = ("data_root", "serving_root")
 # What may be a file of one's own, and the one step that reads it.
 _FILES = {"classes": "ingest", "labels": "ingest", "weights": "train"}
 # What says how a source is laid out.
-_LAYOUT = ("classes", *FOLDER_LAYOUT, *TABLE_LAYOUT)
+_LAYOUT = ("classes", "channels", *FOLDER_LAYOUT, *TABLE_LAYOUT)
 # The steps that bring examples to their own disk.
 _STAGING = ("train", "evaluate")
 _TEMPORARY = "/tmp"
@@ -75,7 +76,8 @@ def measure_source(source: str, include_test: bool = False, **layout: Any) -> So
 
     try:
         check_parameters(source=source, **layout)
-        names = ImageNames(layout.get("file_pattern", DEFAULT_PATTERN), layout.get("filters", ""))
+        stains = stains_of_source(parse_channels(layout.get("channels", "rgb")))
+        names = ImageNames(layout.get("file_pattern", DEFAULT_PATTERN), layout.get("filters", ""), stains)
         table = LabelTable(layout.get("labels", ""), **{name: layout[name] for name in TABLE_LAYOUT if name in layout})
         found = survey(source, include_test, layout.get("classes", ""), names, table)
     except (TransientError, NoCredentialsError) as error:

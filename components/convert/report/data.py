@@ -46,6 +46,7 @@ class ReportData:
         thumbnails: JPEG files of the samples that `plan_thumbnails` names, as far as they can be shown.
         table_groups: The group of each sample that the source's table puts into one.
         exposure: Images that look wrong.
+        pixel_sizes_um: The width of a pixel in micrometres of each sample whose files say so.
     """
 
     examples: Examples
@@ -56,6 +57,7 @@ class ReportData:
     thumbnails: Mapping[str, bytes]
     table_groups: Mapping[str, str] = field(default_factory=dict)
     exposure: Sequence[ExposureWarning] = ()
+    pixel_sizes_um: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def groups(self) -> list[list[ReportSample]]:

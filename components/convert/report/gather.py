@@ -59,7 +59,8 @@ def gather_report_data(
         num_torn_groups=_num_torn_by_chance(samples, groups, examples.parameters),
         table_groups={s.sample_id: rows[s.sample_id].group for s in converted if rows[s.sample_id].group},
         exposure=exposure_warnings({s.sample_id: s.channel_histograms() for s in converted}, examples.channels),
-        thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown], reading),
+        pixel_sizes_um={s.sample_id: s.pixel_size_um for s in converted if s.pixel_size_um},
+        thumbnails=_draw(images_uri, [rows[sample_id] for sample_id in shown], examples.channels, reading),
     )
 
 
@@ -72,7 +73,7 @@ def _num_torn_by_chance(samples: Sequence[ReportSample], groups: Mapping[str, st
     return 0
 
 
-def _draw(images_uri: str, samples: Sequence[Sample], reading: Reading) -> dict[str, bytes]:
+def _draw(images_uri: str, samples: Sequence[Sample], filters: Sequence[str], reading: Reading) -> dict[str, bytes]:
     """Pictures of samples, by id, as far as there is anything to see."""
 
     def read(sample: Sample) -> dict[str, bytes]:
@@ -83,7 +84,7 @@ def _draw(images_uri: str, samples: Sequence[Sample], reading: Reading) -> dict[
 
     with start_readers(images_uri) as readers:
         drawn = {
-            sample.sample_id: thumbnail(files, reading=reading)
+            sample.sample_id: thumbnail(files, reading=reading, filters=filters)
             for sample, files in read_ahead(readers, samples, read, num_bytes)
         }
     return {sample_id: picture for sample_id, picture in drawn.items() if picture}

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 
 from components.artifacts.index import kind_of
+from components.artifacts.labels import FILTERS
 from components.convert.report.data import ReportSample, near_duplicate_groups
 from components.images.decode import DEFAULT_READING, Reading, decode_plane
 from components.images.image import BadImageError
 from components.images.reader import read_image
+from components.reports.stains import composite, stain_colours
 
 # Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
 THUMBNAIL_PX = 240
@@ -24,7 +26,6 @@ _MAX_CLASS_TILES = 96
 _MAX_GROUPS = 6
 _MAX_PER_GROUP = 3
 _MAX_QUARANTINED = 18
-_SHOWN_FILTERS = ("red", "green", "blue")
 # The first that keeps a picture small: noise does not compress, and a page of 132 pictures is to stay below 10 MB.
 _JPEG_QUALITIES = (85, 60, 20)
 _MAX_BYTES = 45_000
@@ -107,8 +108,13 @@ def _choose_quarantined(quarantine: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(places, key=places.__getitem__)[:_MAX_QUARANTINED])
 
 
-def thumbnail(files: Mapping[str, bytes], side_px: int = THUMBNAIL_PX, reading: Reading = DEFAULT_READING) -> bytes | None:
-    """Draws a sample as the atlas does: microtubules red, the protein green, the nucleus blue.
+def thumbnail(
+    files: Mapping[str, bytes],
+    side_px: int = THUMBNAIL_PX,
+    reading: Reading = DEFAULT_READING,
+    filters: Sequence[str] = FILTERS[:3],
+) -> bytes | None:
+    """Draws a sample with each stain in its colour.
 
     A filter that is missing or cannot be decoded stays black: bad samples too are shown, as far as there is anything to see.
 
@@ -116,18 +122,18 @@ def thumbnail(files: Mapping[str, bytes], side_px: int = THUMBNAIL_PX, reading: 
         files: The image file of each filter.
         side_px: The side of the picture. Images that are not square are squeezed.
         reading: How files become 8-bit channels.
+        filters: The filters to show.
 
     Returns:
         A JPEG file of at most 45 KB at the usual side, or None where no filter can be decoded.
     """
-    channels = [
-        _decode_leniently(files.get(name, b""), name, reading) for name in reversed(_SHOWN_FILTERS)
-    ]  # OpenCV wants blue first
+    channels = [_decode_leniently(files.get(name, b""), name, reading) for name in filters]
     if all(channel is None for channel in channels):
         return None
     black = np.zeros((side_px, side_px), np.uint8)
     size = (side_px, side_px)
-    drawn = cv2.merge([black if c is None else cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in channels])
+    shrunk = [black if c is None else cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in channels]
+    drawn = composite(np.dstack(shrunk), stain_colours(filters))[:, :, ::-1]  # OpenCV wants blue first
     for quality in _JPEG_QUALITIES:
         data = _jpeg(drawn, quality)
         if len(data) <= _MAX_BYTES:
@@ -138,7 +144,7 @@ def thumbnail(files: Mapping[str, bytes], side_px: int = THUMBNAIL_PX, reading: 
 def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
     # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
     whole = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality, *whole])[1])
+    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality, *whole])[1])
 
 
 def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | None:

@@ -91,6 +91,7 @@ class ConvertedSample:
         perceptual_hash: What near-duplicates are found by.
         histogram: See `channel_histograms`.
         reason: Why the sample was left out; empty for a good one. A bad one has nothing of the rest.
+        pixel_size_um: The width of a pixel of its files in micrometres, if they give it.
     """
 
     sample_id: str
@@ -104,6 +105,7 @@ class ConvertedSample:
     perceptual_hash: bytes = b""
     histogram: bytes = b""
     reason: str = ""
+    pixel_size_um: float | None = None
 
     def channel_histograms(self) -> np.ndarray:
         """How often grey levels were seen, four levels to a bin: uint32, shape (channels, 64)."""

@@ -10,7 +10,7 @@ from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
 from components.convert.split.perceptual_hash import perceptual_hash
-from components.images.decode import decode_filters, stack_filters
+from components.images.decode import decode_sample, stack_filters
 from components.images.image import BadImageError
 from components.images.intensity import channel_histograms, channel_moments
 from components.images.plausibility import check_distinct_files
@@ -72,10 +72,10 @@ def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) 
     """
     described = ConvertedSample(sample_id=sample.sample_id, split=task.split, shard=task.name, labels=sample.labels)
     try:
-        images = decode_filters(files, task.filters, task.reading)
+        decoded = decode_sample(files, task.filters, task.reading)
         if not task.reading.channels:
             check_distinct_files(sample.files)
-        pixels = stack_filters(images, task.image_size_px)
+        pixels = stack_filters(decoded.planes, task.image_size_px)
     except BadImageError as error:
         return replace(described, reason=str(error)), None
     mean, mean_square = channel_moments(pixels)
@@ -83,7 +83,8 @@ def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) 
         described,
         mean=tuple(mean.tolist()),
         mean_square=tuple(mean_square.tolist()),
-        perceptual_hash=perceptual_hash(images),
+        perceptual_hash=perceptual_hash(decoded.planes),
+        pixel_size_um=decoded.pixel_size_um,
         histogram=pack_histograms(channel_histograms(pixels)),
     )
     return described, frame_record(encode_example(sample.sample_id, pixels, sample.labels))

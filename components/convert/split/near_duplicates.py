@@ -42,16 +42,18 @@ def link_near_duplicates(hashes: Mapping[str, bytes], batches: Mapping[str, int]
         ValueError: If a hash has another length.
     """
     ids = sorted(hashes, key=lambda sample_id: (batches[sample_id], sample_id))
+    num_bits = 8 * len(hashes[ids[0]]) if ids else HASH_BITS
     for sample_id in ids:
-        if len(hashes[sample_id]) * 8 != HASH_BITS:
-            raise ValueError(f"Sample {sample_id}: expected a hash of {HASH_BITS} bits. Received: {len(hashes[sample_id]) * 8}")
+        if len(hashes[sample_id]) * 8 != num_bits:
+            raise ValueError(f"Sample {sample_id}: expected a hash of {num_bits} bits. Received: {len(hashes[sample_id]) * 8}")
+    max_distance = MAX_DISTANCE_BITS * num_bits // HASH_BITS  # the same share of the bits with fewer stains
     words = np.frombuffer(b"".join(hashes[sample_id] for sample_id in ids), np.uint64).reshape(len(ids), -1)
     words = np.ascontiguousarray(words.T)
     first = np.arange(len(ids))  # of the group of each sample so far
     links: list[Link] = []
     for start in range(0, len(ids), _BLOCK):
         stop = min(start + _BLOCK, len(ids))
-        near = _distances(words[:, start:stop], words[:, :stop]) <= MAX_DISTANCE_BITS
+        near = _distances(words[:, start:stop], words[:, :stop]) <= max_distance
         for row in np.flatnonzero(near.sum(axis=1) > 1):  # each is near itself
             sample = start + int(row)
             met = np.unique(first[:sample][near[row, :sample]])

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Red, green and blue are in every set of examples; without yellow the code does not depend on the channels asked for.
+# Red, green and blue, so that the hash is the same with yellow and without; at most so many of other stains.
 HASHED_FILTERS = 3
 BITS_PER_FILTER = 256
 HASH_BITS = HASHED_FILTERS * BITS_PER_FILTER
@@ -33,18 +33,13 @@ def perceptual_hash(filters: Sequence[NDArray[np.uint8]]) -> bytes:
     Takes 0.4 ms for filters of 512 px. A picture turned by 180 degrees has the same hash; other turns and flips change it.
 
     Args:
-        filters: Red, green and blue (more are ignored): uint8, height x width, of any size, as decoded, so that the hash does
-            not depend on the size that is trained on.
+        filters: The stains, of which the first three count: uint8, height x width, of any size, as decoded, so that the hash
+            does not depend on the size that is trained on.
 
     Returns:
-        HASH_BITS bits. A blank filter says nothing of which cells these are: its bits are a digest of the pictures, alike for
-        exact copies only.
-
-    Raises:
-        ValueError: If there are fewer filters.
+        BITS_PER_FILTER bits for each stain that counts. A blank one says nothing of which cells these are: its bits are a
+        digest of the pictures, alike for exact copies only.
     """
-    if len(filters) < HASHED_FILTERS:
-        raise ValueError(f"A hash needs the {HASHED_FILTERS} filters red, green and blue. Received: {len(filters)}")
     size = (_SIDE_PX, _SIDE_PX)
     shrunk = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in filters[:HASHED_FILTERS]])
     bits = np.packbits(_spectral_bits(shrunk.astype(np.float32)), axis=1)

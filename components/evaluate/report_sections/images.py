@@ -7,6 +7,7 @@ from markupsafe import Markup
 from components.evaluate.pictures import BEST, OTHER, WORST
 from components.evaluate.report_data import Picture, ReportData
 from components.reports.page import Section, image
+from components.reports.stains import legend
 from components.runtime.wording import count_of
 
 _KINDS = {BEST: "shows it, most probable", WORST: "shows it, least probable", OTHER: "does not show it, most probable"}
@@ -24,11 +25,10 @@ def images_section(data: ReportData) -> Section:
     blocks = [_block(data, label, pictures) for label, pictures in of_class.items()]
     width = "58rem" if data.pictures.map_size else "29rem"
     content = Markup('<div style="{}">{}</div>').format(_GRID.format(width), Markup("").join(blocks))
-    return Section("The best and the worst images of each class", content, _note(data.pictures.map_size))
+    return Section("The best and the worst images of each class", content, _note(data.trained.channels, data.pictures.map_size))
 
 
-def _note(map_size: str) -> str:
-    colours = "Red: microtubules. Green: the protein. Blue: the nucleus. "
+def _note(channels: Sequence[str], map_size: str) -> str:
     captions = (
         "Below each: the probability of the class beside its threshold, what was answered, what the image shows (missed "
         "classes in red), and what else is most probable. "
@@ -40,7 +40,7 @@ def _note(map_size: str) -> str:
         )
     else:
         maps = "There are no activation maps: the model gives none, or its maps have a single place at this image size."
-    return colours + captions + maps
+    return f"{legend(channels)} {captions}{maps}"
 
 
 def _block(data: ReportData, label: int, pictures: Sequence[Picture]) -> Markup:

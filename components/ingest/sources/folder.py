@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, parse_filters
+from components.artifacts.labels import FILTERS
 from components.ingest.sources.classes_csv import CLASSES
 from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
 from components.ingest.sources.layout import join_labels
@@ -76,7 +77,7 @@ class Folder:
         """Refuses a stain that was named and that no file has."""
         if self.image_names.filters and not self.channels:
             found = set().union(*present.values())
-            for name, own in parse_filters(self.image_names.filters).items():
+            for name, own in parse_filters(self.image_names.filters, self.stains).items():
                 if name not in found:
                     raise ValueError(
                         f"{self.uri}: expected files of the stain {own}, as filters says. "
@@ -112,6 +113,11 @@ class Folder:
         return f". Files such as these need file_pattern={', or with all stains in a file '.join(patterns)}"
 
     @property
+    def stains(self) -> tuple[str, ...]:
+        """As the parameter channels names them."""
+        return self.image_names.stains
+
+    @property
     def channels(self) -> dict[str, str]:
         """Which channel of a file each filter is, as file_pattern and filters say."""
         return self.image_names.channels
@@ -129,7 +135,10 @@ class Folder:
 
     def validator(self) -> str:
         """A hash of the name, size and checksum of each file; of its modification time or ETag if the checksum is unknown."""
-        digest = hashlib.sha256(f"{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n{self.table}\n".encode())
+        stains = "" if self.stains == FILTERS else f"{self.stains}\n"
+        digest = hashlib.sha256(
+            f"{stains}{list(self.class_names)}\n{self.include_test}\n{self.image_names}\n{self.table}\n".encode()
+        )
         for uri in sorted([self._labels_uri, *(uri for files in self._uris.values() for uri in files.values())]):
             file = self._files.get(uri) or storage.stat(uri)
             assert file is not None

@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN
+from components.artifacts.labels import FILTERS
 from components.ingest.archive.directory import Member
 from components.ingest.archive.remote import RemoteFile
 from components.ingest.archive.spool import readable
@@ -78,6 +79,11 @@ class KaggleCompetition:
             SourceImage(sample, name, StoredFile(member.num_bytes, crc32=f"{member.crc32:08x}"))
             for member, sample, name in placed
         )
+
+    @property
+    def stains(self) -> tuple[str, ...]:
+        """The four colours."""
+        return FILTERS
 
     @property
     def channels(self) -> dict[str, str]:

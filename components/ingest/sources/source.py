@@ -1,9 +1,11 @@
 """What ingest asks of a source of images, whatever its kind."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from components.artifacts.image_names import by_filter
 from components.artifacts.sample_ids import stored_name
 from components.storage.store import StoredFile
 
@@ -49,7 +51,7 @@ class SourceImage:
     @property
     def stem(self) -> str:
         """The image's name under `raw/`, up to the suffix."""
-        return f"{stored_name(self.sample_id)}{f'_{self.filter}' if self.filter else ''}"
+        return f"{stored_name(self.sample_id)}{f'_{stored_name(self.filter)}' if self.filter else ''}"
 
     @property
     def plain_name(self) -> str:
@@ -77,6 +79,10 @@ class Source(Protocol):
         """How many samples the source has without labels: its test set. They are taken if it was asked for."""
 
     @property
+    def stains(self) -> tuple[str, ...]:
+        """The stains that a sample may have, in order."""
+
+    @property
     def channels(self) -> dict[str, str]:
         """Which channel of a file each filter is, where a file holds all; empty where each filter has a file."""
 
@@ -98,6 +104,19 @@ class Source(Protocol):
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads images of one chunk, in any order."""
+
+
+def images_by_sample(source: Source) -> dict[str, list[SourceImage]]:
+    """All images of a source; nothing for a sample without any."""
+    images: dict[str, list[SourceImage]] = defaultdict(list)
+    for image in (image for chunk in source.chunks() for image in chunk):
+        images[image.sample_id].append(image)
+    return images
+
+
+def read_sample(source: Source, images: Sequence[SourceImage]) -> dict[str, bytes]:
+    """Reads the images of one sample: the file of each filter, the same for all where one file holds all channels."""
+    return by_filter({image.filter: data for image, data in source.read(images)}, source.channels)
 
 
 def cut(images: Iterable[SourceImage]) -> Iterator[list[SourceImage]]:

@@ -42,6 +42,11 @@ class Synthetic:
             yield [SourceImage(sample_id, name, None) for name in FILTERS]
 
     @property
+    def stains(self) -> tuple[str, ...]:
+        """The four colours."""
+        return FILTERS
+
+    @property
     def channels(self) -> dict[str, str]:
         """None: each filter has a file."""
         return {}

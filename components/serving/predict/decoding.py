@@ -18,7 +18,7 @@ import numpy as np
 
 from components import storage
 from components.artifacts.index import read_each_once
-from components.images.decode import DEFAULT_READING, Reading, sample_pixels
+from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
@@ -57,11 +57,13 @@ class Batch:
         pixels: uint8, samples x height x width x channels; zeros for those that cannot be used, so that all batches have
             one shape, which is all that a GPU needs to plan for.
         reasons: Why a sample cannot be used; empty for those that can.
+        pixel_sizes_um: The width of a pixel of each sample's files in micrometres; None for those that do not give it.
     """
 
     ids: list[str]
     pixels: np.ndarray
     reasons: list[str]
+    pixel_sizes_um: list[float | None]
 
 
 @contextlib.contextmanager
@@ -113,16 +115,18 @@ def _start(parent: int, images_uri: str, form: ImageForm) -> None:
 def _decode(samples: Sequence[ImageFiles]) -> Batch:
     side = _form.image_size_px
     pixels = np.zeros((len(samples), side, side, len(_form.filters)), np.uint8)
-    reasons = []
+    reasons = [""] * len(samples)
+    pixel_sizes_um: list[float | None] = [None] * len(samples)
     for position, (_, files) in enumerate(read_ahead(_readers, samples, _read, lambda sample: sample.num_bytes)):
         try:
             if isinstance(files, BadImageError):
                 raise files
-            pixels[position] = sample_pixels(files, _form.filters, side, _form.reading)
-            reasons.append("")
+            decoded = decode_sample(files, _form.filters, _form.reading)
+            pixels[position] = stack_filters(decoded.planes, side)
+            pixel_sizes_um[position] = decoded.pixel_size_um
         except BadImageError as error:
-            reasons.append(str(error))
-    return Batch([sample.sample_id for sample in samples], pixels, reasons)
+            reasons[position] = str(error)
+    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um)
 
 
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
 from components.artifacts.sample_ids import id_problem
+from components.runtime.wording import count_of
 from components.storage.store import StoredFile
 
 _log = logging.getLogger(__name__)
@@ -70,12 +71,14 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
                 [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)],
                 _ignored(files, image_names),
             )
-    raise FileNotFoundError(
-        f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
-    )
+    problem = f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
+    if others := list(_ignored(everything, image_names)):
+        problem += f". {count_of(len(others), 'image file')} with other names, such as {others[0]}: give --file-pattern"
+    raise FileNotFoundError(problem)
 
 
 def _ignored(paths: Iterable[str], image_names: ImageNames) -> dict[str, str]:
+    naming = f"file_pattern={image_names.pattern}" + (f" with filters={image_names.filters}" if image_names.filters else "")
     ignored = {}
     for path in paths:
         if path.startswith(".") or "/." in path or image_names.parse(path):
@@ -85,9 +88,6 @@ def _ignored(paths: Iterable[str], image_names: ImageNames) -> dict[str, str]:
         if image.lower().endswith(_OTHER_SUFFIXES):
             ignored[image] = "is of a format that is not read: convert it to PNG or TIFF"
         elif image.lower().endswith(SUFFIXES):
-            naming = f"file_pattern={image_names.pattern}" + (
-                f" with filters={image_names.filters}" if image_names.filters else ""
-            )
             ignored[image] = f"does not match {naming}: rename it, or run predict again with the --file-pattern of such files"
     return dict(sorted(ignored.items()))
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from components import storage
 from components.reports.page import Section, image, render_page, table
 from components.reports.pictures import SIDE_PX, draw, encode_jpeg
+from components.reports.stains import composite, legend, stain_colours
 from components.serving.model import ServedModel
 from components.serving.predict.decoding import Batch
 
@@ -17,7 +18,6 @@ PER_PAGE = 100
 MAX_BAD = 200
 _NUM_TOP = 3
 _GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min({}px,100%),1fr));gap:1.5rem 1.2rem;margin-top:1rem"
-_STAINS = {"red": "microtubules", "green": "the protein", "blue": "the nucleus"}
 
 
 class Pages:
@@ -35,6 +35,7 @@ class Pages:
         self._bad: list[tuple[str, str]] = []
         self._num_pages = self._num_bad = 0
         self._map_size = ""
+        self._colours = stain_colours(model.trained.channels)
 
     def write(self, batch: Batch, probabilities: np.ndarray, decisions: np.ndarray) -> None:
         """Adds the samples of a batch, the bad ones to the list at the end.
@@ -94,7 +95,7 @@ class Pages:
             '<h3 style="margin:0;font-size:.9rem">{}</h3>{}'
             '<ol style="margin:.2rem 0;padding-left:1.2rem;color:var(--faint)">{}</ol></figcaption></figure>'
         ).format(
-            image(encode_jpeg(draw(pixels, heat)), "jpeg", alt),
+            image(encode_jpeg(draw(composite(pixels, self._colours), heat)), "jpeg", alt),
             sample_id,
             "; ".join(names[k] for k in np.flatnonzero(decided)) or "no class above its threshold",
             rows,
@@ -135,11 +136,8 @@ class Pages:
         return Markup('<nav aria-label="Pages" style="margin:.9rem 0">{}</nav>').format(Markup(" | ").join(links))
 
     def _note(self) -> str:
-        stains = " ".join(f"{stain.capitalize()}: {what}." for stain, what in _STAINS.items())
-        note = f"{stains} Contrast is as the model sees it, not stretched. "
-        if "yellow" in self._model.trained.channels:
-            note += "The yellow stain, which the model also sees, is not shown. "
-        note += (
+        note = (
+            f"{legend(self._model.trained.channels)} Contrast is as the model sees it, not stretched. "
             "Below each image: its id, the classes that reach their thresholds, and the three most probable classes, "
             "in bold those that reach them."
         )

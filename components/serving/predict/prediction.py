@@ -4,21 +4,26 @@ import contextlib
 import logging
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.labels import stains_of_source
+from components.artifacts.parameters import check_parameters
 from components.images.decode import Reading
+from components.images.pixel_size import differs_in_size
 from components.runtime.progress import progress_bar
-from components.runtime.wording import count_of
+from components.runtime.wording import count_of, first_of
 from components.serving.model import find_version, load_model, read_manifest
-from components.serving.predict.decoding import ImageForm, decoded_batches
+from components.serving.predict.decoding import Batch, ImageForm, decoded_batches
 from components.serving.predict.folder import find_images
 from components.serving.predict.outputs import open_outputs, output_uris
 from components.serving.predict.pages import Pages, page_uri
 
 _log = logging.getLogger(__name__)
+
+_NUM_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def predict(
         model_uri: A version, or the folder above the versions: then the champion.
         images_uri: The folder of the images.
         out_uri: The predictions.
-        image_names: How the images are named.
+        image_names: How the images are named. The stains are the model's.
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
         with_pages: Whether to write the pages of `components.serving.predict.pages`, too.
@@ -61,15 +66,19 @@ def predict(
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
         FileExistsError: If the predictions exist already.
+        ValueError: If `image_names.filters` does not name the model's stains.
     """
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
+    check_parameters(channels=",".join(trained.channels), filters=image_names.filters)
+    image_names = replace(image_names, stains=stains_of_source(trained.channels))
     reading = Reading(
         tuple(image_names.channels.items()), intensity_range or trained.intensity_range, projection or trained.projection
     )
     form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
     found = find_images(images_uri, trained.channels, image_names)
     num_samples = len(found.samples)
+    other_sizes_um: dict[str, float] = {}
     if with_pages and storage.exists(page_uri(out_uri)):
         raise FileExistsError(f"{page_uri(out_uri)} exists already, and is not overwritten: give another --out, or delete it")
     with (
@@ -88,6 +97,7 @@ def predict(
                 outputs.write(batch, probabilities, decisions)
                 if pages:
                     pages.write(batch, probabilities, decisions)
+                other_sizes_um |= _other_sizes(batch, trained.pixel_size_um)
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)
@@ -103,4 +113,19 @@ def predict(
         _log.warning("%d samples cannot be used: the reasons are in %s", outputs.num_bad, bad_uri)
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
+    if other_sizes_um:
+        _log.warning(
+            "%s with another pixel size than in training (%.3g µm), so their predictions may be wrong: %s",
+            count_of(len(other_sizes_um), "sample"),
+            trained.pixel_size_um,
+            first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in other_sizes_um.items()], _NUM_NAMED),
+        )
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
+
+
+def _other_sizes(batch: Batch, usual_um: float | None) -> dict[str, float]:
+    """The samples of another pixel size than in training, with their size in micrometres."""
+    if not usual_um:
+        return {}
+    sizes = zip(batch.ids, batch.pixel_sizes_um, strict=True)
+    return {sample_id: size for sample_id, size in sizes if size and differs_in_size(size, usual_um)}

@@ -36,11 +36,13 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ["{id}_{filter}.png", "{filter}/{id}_*.PNG", "{id}.ome.tif", "{id}_{filter}.JPEG"],
         ["", "{filter}.png", "{id}_{filter}.gif", "../{id}_{filter}.png"],
     ),
-    "filters": (["", "red=a,green=b,blue=c"], ["red=a", "tubulin"]),
     "first_class": ([0, 1], [-1, 2]),
     "model_name": (["cells", "cells_2-a"], ["", "a/b", "..", "a b", "\u00e9"]),
     "image_size_px": ([75, 3072], [74, 3073, 0, -299]),
-    "channels": (["rgb", "rgby"], ["", "rg", "bgr", "RGB"]),
+    "channels": (
+        ["rgb", "rgby", "DNA", "DNA,alpha tubulin", "a,b,c,d,e,f,g,h"],
+        ["", "rg", "bgr", "RGB", "a,A", "a,b,", "a/b", "a,b,c,d,e,f,g,h,i"],
+    ),
     "intensity_range": (["", "0:4095", "-0.5:1e3"], ["4095", ":", "9:9", "5:4", "0:inf", "nan:1", "a:b", "auto"]),
     "projection": (["", "max", "mean", "sum", "middle"], ["Max", "best"]),
     "split": (["grouped", "random"], ["", "Random", "stratified"]),
@@ -86,8 +88,24 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         check_parameters(image_size_px=10, seed=0, channels="bgr")
     assert str(raised.value).splitlines() == [
         "image_size_px: expected a number from 75 to 3072. Received: image_size_px=10",
-        "channels: expected one of rgb, rgby. Received: channels=bgr",
+        "channels: expected rgb, rgby, or names of stains such as DNA,protein, each of at most 40 letters, digits, spaces and "
+        "_ - + . ( ) #. 'bgr' is no such name. Received: channels=bgr",
     ]
+
+
+@pytest.mark.parametrize(("channels", "filters"), [("rgb", "red=a,green=b,blue=c"), ("DNA,protein", "protein=GFP,DNA=DAPI")])
+def test_filters_name_the_stains_of_channels(channels: str, filters: str) -> None:
+    check_parameters(channels=channels, filters=filters)
+    check_parameters(channels=channels, filters="")
+    for wrong in ("red=a", "tubulin", "DNA=DAPI", f"{filters},other=x"):
+        with pytest.raises(ValueError, match=r"^filters: expected .*Received: filters="):
+            check_parameters(channels=channels, filters=wrong)
+
+
+def test_a_source_of_the_four_colours_has_no_other_stains() -> None:
+    check_parameters(source="synthetic:10", channels="green,blue")
+    with pytest.raises(ValueError, match=r"^channels: a source synthetic: has the stains red, green, blue, yellow"):
+        check_parameters(source="synthetic:10", channels="DNA,protein")
 
 
 def test_a_parameter_without_a_rule_may_have_any_value() -> None:

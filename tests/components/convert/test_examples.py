@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components import storage
 from components.artifacts.examples import open_splits, read_column
+from components.artifacts.image_names import ImageNames
 from components.artifacts.index import read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
@@ -287,3 +288,16 @@ def test_a_paper_like_split_of_yellow_too_has_no_test_side(tmp_path: Path, make_
     assert examples.channels == ["red", "green", "blue", "yellow"]
     (record,) = tf.data.TFRecordDataset(examples.shard_uris("train")).take(1)
     assert parse_example(record, (80, 80, 4), 28)["pixels"].shape == (80, 80, 4)
+
+
+@pytest.mark.parametrize("stains", [("DNA",), ("DNA", "alpha tubulin"), ("DNA", "ER", "RNA", "actin", "mito")])
+def test_other_stains_become_channels_in_their_order(tmp_path: Path, make_folder: MakeFolder, stains: tuple[str, ...]) -> None:
+    cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 3) for k in range(30)}, filters=stains)
+    source = Folder(str(cells), CLASS_NAMES, image_names=ImageNames(stains=stains))
+    raw = ingest_images(source, "dir:cells", str(tmp_path), list(CLASS_NAMES))
+    assert [tuple(sample.files) for sample in read_index(raw.index_uri)] == [stains] * 30
+    examples = convert_images(raw, str(tmp_path), replace(_SETTINGS, channels=",".join(stains)), 0.1, "local", "")
+    assert examples.channels == list(stains)
+    assert examples.num_quarantined == 0
+    (first, *_) = _rows(gzip.decompress(storage.read_bytes(examples.file_uri(SAMPLES))))
+    assert {f"mean_{name}" for name in stains} <= first.keys()

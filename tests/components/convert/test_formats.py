@@ -36,7 +36,7 @@ def _convert(folder: Path, data_root: Path, settings: ConvertSettings, filters: 
 
 def test_channels_of_one_file_are_found_projected_scaled_and_resized(folder: Path, tmp_path: Path) -> None:
     examples = _convert(folder, tmp_path, replace(_SETTINGS, intensity_range="0:4095", projection="max"))
-    assert (examples.intensity_range, examples.projection) == ("0:4095", "max")
+    assert (examples.intensity_range, examples.projection, examples.pixel_size_um) == ("0:4095", "max", 0.08)
     num_found = 0
     with open_splits(examples, list(examples.shards)) as splits:
         for split in splits.values():

@@ -56,7 +56,7 @@ def test_artifacts_are_the_same_when_the_step_runs_again_and_converts_nothing(
 
 def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     raw_images = SimpleNamespace(path=str(tmp_path / "nothing"), metadata={})
-    with pytest.raises(ValueError, match=r"image_size_px: expected a number from 75[\s\S]*channels: expected one of"):
+    with pytest.raises(ValueError, match=r"image_size_px: expected a number from 75[\s\S]*channels: expected rgb, rgby"):
         convert(raw_images, str(tmp_path), **_artifacts(tmp_path / "1"), image_size_px=10, channels="rg")
 
 

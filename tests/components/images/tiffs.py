@@ -23,13 +23,16 @@ def make_levels(seed: int, num_planes: int = 1, side_px: int = 96) -> np.ndarray
     return np.random.default_rng(seed).integers(0, 4096, shape, dtype=np.uint16)
 
 
-def make_ome_tiffs(folder: Path, targets: Mapping[str, str], num_planes: int = 1, side_px: int = 96) -> Path:
+def make_ome_tiffs(
+    folder: Path, targets: Mapping[str, str], num_planes: int = 1, side_px: int = 96, pixel_size_nm: float = 80
+) -> Path:
     """A folder with train.csv and `<Id>.ome.tif` files of `make_levels`, by position; those at odd ones are reversed."""
     folder.mkdir()
     (folder / "train.csv").write_text("Id,Target\n" + "".join(f"{name},{target}\n" for name, target in targets.items()))
+    size = {"PhysicalSizeX": pixel_size_nm, "PhysicalSizeXUnit": "nm"}
     for number, sample_id in enumerate(targets):
         step = -1 if number % 2 else 1
-        metadata = {"axes": "CZYX", "Channel": {"Name": list(OME_CHANNELS[::step])}}
+        metadata = {"axes": "CZYX", "Channel": {"Name": list(OME_CHANNELS[::step])}} | size
         data = make_tiff(make_levels(number, num_planes, side_px)[::step], ome=True, metadata=metadata)
         (folder / f"{sample_id}.ome.tif").write_bytes(data)
     return folder

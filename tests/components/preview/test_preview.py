@@ -99,6 +99,16 @@ def test_what_a_run_would_leave_out_is_said_as_the_run_says_it(damaged: Path, tm
     ]
 
 
+def test_tiles_have_a_scale_bar_if_the_files_give_the_size_of_a_pixel(tmp_path: Path) -> None:
+    folder = make_ome_tiffs(tmp_path / "cells", {"a": "0"}, side_px=200, pixel_size_nm=80)  # 16 µm, so a bar of 5 µm
+    source = Folder(str(folder), CLASS_NAMES, image_names=ImageNames("{id}.ome.tif", "red=Tub,green=Ab,blue=DAPI"))
+    page = preview(source, CLASS_NAMES, by_class=False, intensity_range="0:8190").page
+    with Image.open(io.BytesIO(page)) as image:
+        row = np.asarray(image.convert("L"))[6 + 200 - 6, 6:206]
+    start = int(np.flatnonzero(row > 250)[0])
+    assert 60 <= 194 - start <= 65  # of 62.5
+
+
 def test_badly_exposed_images_are_named(tmp_path: Path, make_folder: MakeFolder, make_png: MakePng) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"}, filters=FILTERS[:3])
     dark = np.random.default_rng(0).integers(0, 17, (128, 128)).astype(np.uint8)

@@ -4,9 +4,8 @@ from components.reports.pictures import draw, encode_jpeg
 
 
 def test_a_picture_has_the_stains_colours_and_beside_them_the_warm_places() -> None:
-    pixels = np.zeros((300, 300, 4), np.uint8)
+    pixels = np.zeros((300, 300, 3), np.uint8)
     pixels[:, :, 2] = 100
-    pixels[:, :, 3] = 255  # yellow is not shown
     heat = np.array([[1.0, -5.0], [-5.0, -5.0]])
     drawn = draw(pixels, heat)
     assert drawn.shape == (200, 400, 3)

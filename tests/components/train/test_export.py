@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.images.decode import Reading, sample_pixels
-from components.train.export import ServedModel
+from components.train.export import ServedModel, input_names
 
 MakePixels = Callable[..., np.ndarray]
 _FILTERS = ("red", "green", "blue")
@@ -35,3 +35,21 @@ def test_png_files_are_read_within_one_grey_level_of_training(
     pixels = served._read_sample(tf.constant([files[name] for name in _FILTERS])).numpy()
     assert np.abs(pixels - expected).max() <= 1
     assert pixels.max() > 128
+
+
+def test_inputs_are_called_as_the_stains_as_far_as_names_allow() -> None:
+    assert input_names(["red", "green"]) == ["red", "green"]
+    assert input_names(["alpha tubulin", "a b", "a.b", "488"]) == ["alpha_tubulin", "stain_1", "stain_2", "stain_3"]
+
+
+@pytest.mark.parametrize("stains", [("DNA",), ("DNA", "alpha tubulin"), ("DNA", "ER", "RNA", "actin", "mito+")])
+def test_a_model_of_other_stains_takes_a_file_of_each(tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]) -> None:
+    inputs = keras.Input((_SIDE_PX, _SIDE_PX, len(stains)))
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs / 255))
+    served = ServedModel(network, stains, tmp_path, list(stains), 1)
+    answer = served.entry_points["serving_default"].get_concrete_function()
+    files = [imagecodecs.png_encode(make_pixels(seed, _SIDE_PX)) for seed in range(len(stains))]
+    inputs_by_name = {name: tf.constant([file]) for name, file in zip(input_names(stains), files, strict=True)}
+    means = [make_pixels(seed, _SIDE_PX).mean() / 255 for seed in range(len(stains))]
+    expected = 1 / (1 + np.exp(-np.array(means)))
+    assert np.allclose(answer(**inputs_by_name)["probabilities"][0], expected, atol=1e-3)

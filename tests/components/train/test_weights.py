@@ -7,7 +7,7 @@ import pytest
 
 from components import storage
 from components.train.model import build_backbone
-from components.train.weights import first_difference, widen, with_weights
+from components.train.weights import adapt, first_difference, with_weights
 
 
 def _build(num_channels: int, is_pretrained: bool = False, num_filters: int = 4) -> keras.Model:
@@ -68,8 +68,16 @@ def test_a_file_for_three_channels_serves_for_four(saved: tuple[keras.Model, Pat
 def test_the_fourth_kernel_is_the_mean_of_three() -> None:
     narrow = _build(3)
     kernel = narrow.layers[1].get_weights()[0]
-    found = widen(narrow, _build(4)).layers[1].get_weights()[0]
+    found = adapt(narrow, _build(4)).layers[1].get_weights()[0]
     assert np.allclose(found, np.concatenate([kernel, kernel.mean(axis=2, keepdims=True)], axis=2) * 0.75)
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 5])
+def test_a_file_for_three_channels_serves_for_other_numbers(saved: tuple[keras.Model, Path], num_channels: int) -> None:
+    network, path = saved
+    adapted = with_weights(_build, num_channels, str(path))
+    pixels = np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 1)).astype(np.float32)
+    assert np.allclose(adapted(np.repeat(pixels, num_channels, axis=3)), network(np.repeat(pixels, 3, axis=3)), atol=1e-5)
 
 
 @pytest.mark.parametrize("num_channels", [3, 4])

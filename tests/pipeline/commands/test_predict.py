@@ -24,12 +24,13 @@ def test_predicts_a_folder_and_shows_its_progress(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cells").symlink_to(cells_dir)
-    done = invoke("predict", "--model", os.path.relpath(version_dir, tmp_path), "--images", "cells", "--out", "p.csv")
+    done = invoke("predict", "--model", os.path.relpath(version_dir, tmp_path), "--images", "cells", "--out", "p.csv", "--html")
     assert (done.exit_code, done.stderr) == (0, "")
     shown = capfd.readouterr().out
     assert "predict | 70/70 samples, 100 %" in shown
     assert "70 samples predicted, at " in shown
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 71
+    assert (tmp_path / "p.html").read_text().count("<figure") == 70
 
 
 def test_an_error_is_one_line(version_dir: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -7,6 +7,7 @@ from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.look import TILE_GRID, class_words, paragraphs, picture
 from components.convert.report.thumbnails import ThumbnailPlan
 from components.reports.page import Section, tiles
+from components.reports.stains import legend
 from components.runtime.wording import count_of
 
 _HEADING = "margin:0 0 .35rem;font-size:.95rem"
@@ -31,6 +32,6 @@ def contact_sheet_section(data: ReportData, counts: ClassCounts, plan: Thumbnail
     return Section(
         "What the classes look like",
         Markup('<div style="{}">{}</div>').format(TILE_GRID, Markup("").join(blocks)),
-        "Red: microtubules. Green: the protein, whose place is the class. Blue: the nucleus. Below each image: all its "
-        "classes. Images with few other classes are shown first, and none of the test split.",
+        f"{legend(data.examples.channels)} Below each image: all its classes. Images with few other classes are shown first, "
+        "and none of the test split.",
     )

@@ -7,8 +7,9 @@ from components.convert.report.sections.classes import ClassCounts
 from components.convert.report.sections.drift import Drift
 from components.convert.report.sections.look import share
 from components.convert.split.near_duplicates import torn_groups
+from components.images.pixel_size import differs_in_size
 from components.reports.page import Section
-from components.runtime.wording import count_of
+from components.runtime.wording import count_of, first_of
 
 _NUM_NAMED = 5
 
@@ -22,6 +23,7 @@ def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -
         _table_groups(data),
         _left_out(data),
         _exposure(data),
+        _pixel_sizes(data),
     ]
     if drift:
         lines.append(drift.summary())
@@ -40,20 +42,15 @@ def _rare_classes(counts: ClassCounts) -> str:
 
 def _absent_classes(counts: ClassCounts) -> str:
     nowhere = [name for name, total in zip(counts.class_names, counts.totals, strict=True) if not total]
-    absent = [f"no image at all of {_named(nowhere)}"] if nowhere else []
+    absent = [f"no image at all of {first_of(nowhere, _NUM_NAMED)}"] if nowhere else []
     for split in counts.splits:
         found = zip(counts.class_names, counts.by_split[split], counts.totals, strict=True)
         lacking = [name for name, number, total in found if total and not number]
         if lacking:
-            absent.append(f"none in {split} of {_named(lacking)}")
+            absent.append(f"none in {split} of {first_of(lacking, _NUM_NAMED)}")
     if not absent:
         return f"All {len(counts.class_names)} classes are on every side of the split."
     return f"Not every class is on every side: {'; '.join(absent)}."
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
-    return ", ".join(names[:_NUM_NAMED]) + more
 
 
 def _duplicates(data: ReportData) -> str:
@@ -83,6 +80,18 @@ def _exposure(data: ReportData) -> str:
     return (
         f"{count_of(num, 'image')} ({share(num, len(data.samples))}) may be badly exposed or scaled: see how bright they are."
     )
+
+
+def _pixel_sizes(data: ReportData) -> str:
+    median = data.examples.pixel_size_um
+    if not median:
+        return ""
+    others = sorted(sample_id for sample_id, size in data.pixel_sizes_um.items() if differs_in_size(size, median))
+    line = f"Pixel size: {median:.3g} µm, the median of {count_of(len(data.pixel_sizes_um), 'file')} that give it."
+    if others:
+        named = first_of(others, _NUM_NAMED)
+        line += f" In {count_of(len(others), 'image')} it is more than 10 % larger or smaller: {named}."
+    return line
 
 
 def _left_out(data: ReportData) -> str:

@@ -191,3 +191,15 @@ def test_badly_exposed_images_are_counted_and_named() -> None:
     page = data_report(replace(_data(list(CLASS_NAMES), _samples(8, 28)), exposure=[dark]))
     assert "2 images (25.0 %) may be badly exposed or scaled" in _section(page, "At a glance")
     assert "green: 2 of 8 images look nearly black (s000, s003)" in _section(page, "How bright the images are")
+
+
+def test_images_of_another_pixel_size_are_named() -> None:
+    data = _data(list(CLASS_NAMES), _samples(8, 28))
+    examples = data.examples.model_copy(update={"pixel_size_um": 0.08})
+    sizes = {"s000": 0.08, "s001": 0.079, "s002": 0.16}
+    page = data_report(replace(data, examples=examples, pixel_sizes_um=sizes))
+    glance = _section(page, "At a glance")
+    assert (
+        "Pixel size: 0.08 µm, the median of 3 files that give it. In 1 image it is more than 10 % larger or smaller: s002."
+        in glance
+    )

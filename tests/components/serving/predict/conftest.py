@@ -20,9 +20,19 @@ THRESHOLDS = "0.4\n0.5\n0.6\n"
 @pytest.fixture(scope="session")
 def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version as push leaves it. Its answers differ from sample to sample, on both sides of the thresholds."""
+    return _make_version(tmp_path_factory, kernel_px=SIDE_PX)
+
+
+@pytest.fixture(scope="session")
+def version_with_maps_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version whose activation maps have 4 x 4 places."""
+    return _make_version(tmp_path_factory, kernel_px=SIDE_PX // 4)
+
+
+def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int) -> Path:
     keras.utils.set_random_seed(1)
     pixels = keras.Input((SIDE_PX, SIDE_PX, len(FILTERS)))
-    backbone = keras.Model(pixels, keras.layers.Conv2D(8, SIDE_PX)(pixels))
+    backbone = keras.Model(pixels, keras.layers.Conv2D(8, kernel_px, strides=kernel_px)(pixels))
     channels = np.ones(len(FILTERS), np.float32)
     network = build_model(backbone, 128 * channels, 10 * channels, len(CLASS_NAMES), dropout=0.0)
     folder = tmp_path_factory.mktemp("serving") / "hpa" / "1"

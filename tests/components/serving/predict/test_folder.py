@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from components.artifacts.image_names import ImageNames
 from components.serving.predict.folder import find_images
 
 
@@ -50,3 +51,49 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match=rf"{folder}: expected images such as <Id>_green.png. There are none"):
             find_images(str(folder), ["red"])
+    (tmp_path / "a-red.tif").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"\. 1 image file with other names, such as a-red\.tif: give --file-pattern$"):
+        find_images(str(tmp_path), ["red"])
+
+
+def test_image_files_that_belong_to_no_sample_are_told_with_what_to_do(tmp_path: Path) -> None:
+    for folder in ("deep", "test", ".cache", "a.zarr/0"):
+        (tmp_path / folder).mkdir(parents=True)
+    names = (
+        "S00_red.png",
+        "S01_red.jpg",
+        "S02.TIF",
+        "S03-red.png",
+        "deep/S04_pink.png",
+        "S05_red.bmp",
+        "a.zarr/0/0",
+        "a.zarr/0/1",
+    )
+    no_images = (
+        "train.csv",
+        "classes.csv",
+        "sample_submission.csv",
+        "notes.txt",
+        ".S06-red.png",
+        ".cache/S07.png",
+        "test/S08.png",
+    )
+    for name in names + no_images:
+        (tmp_path / name).write_bytes(b"")
+    found = find_images(str(tmp_path), ["red"])
+    assert [sample.sample_id for sample in found.samples] == ["S00"]
+    other_name = (
+        "does not match file_pattern={id}_{filter}.png: rename it, or run predict again with the --file-pattern of such files"
+    )
+    other_format = "is of a format that is not read: convert it to PNG or TIFF"
+    assert list(found.ignored.items()) == [
+        ("S01_red.jpg", other_name),
+        ("S02.TIF", other_name),
+        ("S03-red.png", other_name),
+        ("S05_red.bmp", other_format),
+        ("a.zarr", other_format),
+        ("deep/S04_pink.png", other_name),
+    ]
+    tubulin = ImageNames("{id}-{filter}.png", "red=red,green=green,blue=dapi")
+    reason = find_images(str(tmp_path), ["red"], tubulin).ignored["S00_red.png"]
+    assert reason.startswith("does not match file_pattern={id}-{filter}.png with filters=red=red,green=green,blue=dapi: ")

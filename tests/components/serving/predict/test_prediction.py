@@ -12,7 +12,6 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion, crown
-from components.serving.model import find_version
 from components.serving.predict.prediction import predict
 from components.serving.versions import DONE_MARK
 from tests.components.images.tiffs import make_levels, make_ome_tiffs
@@ -74,6 +73,20 @@ def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, 
     _assert_alike(model, stacks, names, tmp_path, **read)
 
 
+def test_images_of_another_pixel_size_are_named(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(version_dir, model)
+    trained = TrainedModel.read(str(model / MODEL_MANIFEST))
+    (model / MODEL_MANIFEST).write_bytes(trained.model_copy(update={"pixel_size_um": 0.08}).to_json())
+    scans = make_ome_tiffs(tmp_path / "scans", {"usual": "0"}, side_px=40)
+    make_ome_tiffs(tmp_path / "others", {"large": "0"}, side_px=40, pixel_size_nm=160)
+    shutil.copy(tmp_path / "others" / "large.ome.tif", scans)
+    names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
+    assert predict(str(model), str(scans), str(tmp_path / "p.csv"), names, "0:4095").num_good == 2
+    assert "1 sample with another pixel size than in training (0.08 µm)" in caplog.text
+    assert "large (0.16 µm)" in caplog.text
+
+
 def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
     """That predictions are those of 8-bit PNG files of the same pixels."""
     pngs = tmp_path / "pngs"
@@ -105,6 +118,7 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     (cells / "s69_yellow.png").unlink()  # which the model does not look at
     (cells / "s70_yellow.png").write_bytes(b"")
     (cells / "notes.txt").write_text("no image")
+    shutil.copyfile(cells / "s60_red.png", cells / "s60-red.png")
     (cells / "s97_blue.png").mkdir()
     (cells / "s98_blue.png").symlink_to("s98_blue.png")
     (cells / "s99_blue.png").symlink_to(cells / "nowhere")
@@ -112,7 +126,10 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
         shutil.copyfile(cells / f"s50_{name}.png", cells / f"caf\udce9_{name}.png")
         shutil.copyfile(cells / f"s51_{name}.png", cells / f'a, "b" 細胞_{name}.png')
     predicted = predict(str(version_dir), str(cells), str(tmp_path / "p.csv"))
-    assert {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")} == {
+    bad = {row["Id"]: row["Reason"] for row in _rows(tmp_path / "p.bad.csv")}
+    assert bad.pop("s60-red.png").startswith("does not match file_pattern={id}_{filter}.png: ")
+    assert predicted.num_ignored == 1
+    assert bad == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
         "s03": "the red filter is a damaged JPEG: its header is missing",
@@ -166,15 +183,6 @@ def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, t
     (tmp_path / "1" / DONE_MARK).touch()
     with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
         predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
-
-
-def test_a_model_is_named_by_its_version_or_is_the_champion(version_dir: Path, tmp_path: Path) -> None:
-    assert find_version(str(version_dir)) == str(version_dir)
-    crown(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
-    assert find_version(f"{tmp_path}/hpa") == find_version(f"{tmp_path}/hpa/") == f"{tmp_path}/hpa/7"
-    for nothing in (f"{tmp_path}/other", str(tmp_path)):
-        with pytest.raises(FileNotFoundError, match=f"{nothing}: expected a version, with saved_model.pb, or <serving_root>"):
-            find_version(nothing)
 
 
 @pytest.mark.object_store

@@ -1,0 +1,53 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.artifacts.manifest import MODEL_THRESHOLDS
+from components.serving.champion import Champion, crown
+from components.serving.model import find_version, load_model, read_manifest
+from tests.components.serving.predict.conftest import (  # noqa: F401 (fixtures)
+    CLASS_NAMES,
+    FILTERS,
+    SIDE_PX,
+    version_dir,
+    version_with_maps_dir,
+)
+
+
+def test_a_model_is_named_by_its_version_or_is_the_champion(
+    version_dir: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    assert find_version(str(version_dir)) == str(version_dir)
+    crown(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
+    assert find_version(f"{tmp_path}/hpa") == find_version(f"{tmp_path}/hpa/") == f"{tmp_path}/hpa/7"
+    for nothing in (f"{tmp_path}/other", str(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=f"{nothing}: expected a version, with saved_model.pb, or <serving_root>"):
+            find_version(nothing)
+
+
+def test_decisions_are_the_probabilities_at_or_above_the_thresholds(version_with_maps_dir: Path) -> None:  # noqa: F811
+    model = load_model(str(version_with_maps_dir), read_manifest(str(version_with_maps_dir)), 4, Path())
+    pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)
+    probabilities, decisions = model.classify(pixels)
+    assert model.thresholds.tolist() == np.array([0.4, 0.5, 0.6], np.float32).tolist()
+    assert np.array_equal(decisions, probabilities >= model.thresholds)
+    maps = model.activation_maps(pixels)
+    assert maps is not None
+    assert maps.shape == (4, 4, 4, len(CLASS_NAMES))
+    assert np.allclose(1 / (1 + np.exp(-maps.mean(axis=(1, 2)))), probabilities, atol=1e-5)
+
+
+def test_maps_of_a_single_place_are_none(version_dir: Path) -> None:  # noqa: F811
+    model = load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path())
+    assert model.activation_maps(np.zeros((1, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)) is None
+
+
+def test_a_model_without_thresholds_cannot_be_used(version_dir: Path, tmp_path: Path) -> None:  # noqa: F811
+    folder = tmp_path / "model"
+    shutil.copytree(version_dir, folder)
+    (folder / MODEL_THRESHOLDS).unlink()
+    with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may tell why"):
+        load_model(str(folder), read_manifest(str(folder)), 1, Path())
