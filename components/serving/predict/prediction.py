@@ -12,18 +12,16 @@ from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.labels import stains_of_source
 from components.artifacts.parameters import check_parameters
 from components.images.decode import Reading
-from components.images.pixel_size import differs_in_size
 from components.runtime.progress import progress_bar
-from components.runtime.wording import count_of, first_of
+from components.runtime.wording import count_of
 from components.serving.model import find_version, load_model, read_manifest
-from components.serving.predict.decoding import Batch, ImageForm, decoded_batches
+from components.serving.predict.decoding import ImageForm, decoded_batches
 from components.serving.predict.folder import find_images
 from components.serving.predict.outputs import open_outputs, output_uris
 from components.serving.predict.pages import Pages, page_uri
+from components.serving.predict.pixel_sizes import other_sizes, size_warning
 
 _log = logging.getLogger(__name__)
-
-_NUM_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def predict(
                 outputs.write(batch, probabilities, decisions)
                 if pages:
                     pages.write(batch, probabilities, decisions)
-                other_sizes_um |= _other_sizes(batch, trained.pixel_size_um)
+                other_sizes_um |= other_sizes(dict(zip(batch.ids, batch.pixel_sizes_um, strict=True)), trained.pixel_size_um)
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)
@@ -114,18 +112,5 @@ def predict(
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
     if other_sizes_um:
-        _log.warning(
-            "%s with another pixel size than in training (%.3g µm), so their predictions may be wrong: %s",
-            count_of(len(other_sizes_um), "sample"),
-            trained.pixel_size_um,
-            first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in other_sizes_um.items()], _NUM_NAMED),
-        )
+        _log.warning("%s", size_warning(other_sizes_um, trained.pixel_size_um))
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
-
-
-def _other_sizes(batch: Batch, usual_um: float | None) -> dict[str, float]:
-    """The samples of another pixel size than in training, with their size in micrometres."""
-    if not usual_um:
-        return {}
-    sizes = zip(batch.ids, batch.pixel_sizes_um, strict=True)
-    return {sample_id: size for sample_id, size in sizes if size and differs_in_size(size, usual_um)}

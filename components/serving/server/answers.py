@@ -10,7 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from components.artifacts.manifest import TrainedModel
 from components.images.exposure import exposure_warnings
+from components.reports.stains import stain_colours
+from components.serving.predict.pixel_sizes import other_sizes, size_warning
+from components.serving.server.decoding import Decoded
 from components.serving.server.runner import LoadedVersion, Prediction
 
 # The activation maps that the page can show, beside those of the classes that were decided for.
@@ -23,13 +27,13 @@ class SampleAnswer:
 
     Attributes:
         sample_id: The sample.
-        pixels: uint8, shape (side, side, channels); None if it cannot be used.
+        decoded: Its pixels; None if it cannot be used.
         prediction: What the model says; None if the sample cannot be used.
         error: Why the sample cannot be used; empty if it can.
     """
 
     sample_id: str
-    pixels: np.ndarray | None = None
+    decoded: Decoded | None = None
     prediction: Prediction | None = None
     error: str = ""
 
@@ -39,28 +43,37 @@ def to_json(
 ) -> dict[str, Any]:
     """The answer as the API documents it (see `openapi.py`)."""
     trained = version.model.trained
-    histograms = {
-        answer.sample_id: np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(answer.pixels, -1, 0)])
-        for answer in answers
-        if answer.pixels is not None
-    }
-    warnings = [
-        {"channel": found.channel, "problem": found.problem, "samples": list(found.sample_ids), "message": str(found)}
-        for found in exposure_warnings(histograms, trained.channels)
-    ]
     return {
         "version": version.name,
         "classes": trained.class_names,
         "channels": trained.channels,
+        **({"colours": dict(zip(trained.channels, stain_colours(trained.channels), strict=True))} if with_pictures else {}),
         "thresholds": dict(zip(trained.class_names, _numbers(version.model.thresholds), strict=True)),
         "samples": [_sample(answer, trained.class_names, trained.channels, with_pictures) for answer in answers],
-        "warnings": warnings,
+        "warnings": _warnings(trained, answers),
         "ignored": list(ignored),
     }
 
 
+def _warnings(trained: TrainedModel, answers: Sequence[SampleAnswer]) -> list[dict[str, Any]]:
+    found = {answer.sample_id: answer.decoded for answer in answers if answer.decoded}
+    histograms = {
+        sample_id: np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(decoded.pixels, -1, 0)])
+        for sample_id, decoded in found.items()
+    }
+    warnings: list[dict[str, Any]] = [
+        {"channel": its.channel, "problem": its.problem, "samples": list(its.sample_ids), "message": str(its)}
+        for its in exposure_warnings(histograms, trained.channels)
+    ]
+    others_um = other_sizes({sample_id: decoded.pixel_size_um for sample_id, decoded in found.items()}, trained.pixel_size_um)
+    if others_um:
+        message = f"{size_warning(others_um, trained.pixel_size_um)}."
+        warnings.append({"problem": "of another pixel size", "samples": list(others_um), "message": message})
+    return warnings
+
+
 def _sample(answer: SampleAnswer, class_names: Sequence[str], channels: Sequence[str], with_pictures: bool) -> dict[str, Any]:
-    if answer.prediction is None or answer.pixels is None:
+    if answer.prediction is None or answer.decoded is None:
         return {"id": answer.sample_id, "error": answer.error}
     prediction = answer.prediction
     found: dict[str, Any] = {
@@ -69,7 +82,7 @@ def _sample(answer: SampleAnswer, class_names: Sequence[str], channels: Sequence
         "probabilities": dict(zip(class_names, _numbers(prediction.probabilities), strict=True)),
     }
     if with_pictures:
-        planes = np.moveaxis(answer.pixels, -1, 0)
+        planes = np.moveaxis(answer.decoded.pixels, -1, 0)
         found["stains"] = {name: _png(plane) for name, plane in zip(channels, planes, strict=True)}
         found["maps"] = _maps(prediction, class_names)
     return found

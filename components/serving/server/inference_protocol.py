@@ -9,6 +9,9 @@ from pydantic import BaseModel, ValidationError
 from components.serving.server.limits import RefusedError
 from components.serving.server.runner import LoadedVersion, Prediction
 
+# Names, shapes and parameters.
+_ENVELOPE_BYTES = 1 << 16
+
 
 class _Tensor(BaseModel):
     name: str
@@ -36,6 +39,11 @@ def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
             {"name": "decisions", "datatype": "BOOL", "shape": [-1, num_classes]},
         ],
     }
+
+
+def max_request_bytes(version: LoadedVersion, max_images: int) -> int:
+    """The most that a request of so many images takes: each number in JSON has up to three digits, a comma and a space."""
+    return _ENVELOPE_BYTES + 5 * max_images * version.form.image_size_px**2 * len(version.form.filters)
 
 
 def parse_request(body: bytes, version: LoadedVersion) -> tuple[str | None, np.ndarray]:

@@ -19,6 +19,11 @@ class Limits:
     max_waiting: int = 256
     timeout_s: float = 60.0
 
+    @property
+    def decode_timeout_s(self) -> float:
+        """How long a sample may take to decode, in seconds: the other samples of its request are still answered in time."""
+        return self.timeout_s / 2
+
 
 class RefusedError(Exception):
     """A request that is not answered with predictions.

@@ -7,7 +7,7 @@ from components import __version__
 
 def describe_api(model_name: str) -> dict[str, Any]:
     """The document at `/openapi.json`."""
-    model_path = f"/v2/models/{model_name}"
+    models = [f"/v2/models/{model_name}", f"/v2/models/{model_name}/versions/{{version}}"]
     numbers = {"type": "object", "additionalProperties": {"type": "number"}}
     texts = {"type": "array", "items": {"type": "string"}}
     pictures = {"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64"}}
@@ -29,9 +29,14 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "version": {"type": "string", "description": "The version of the model that answered"},
             "classes": texts,
             "channels": texts,
+            "colours": {"type": "object", "description": "With pictures=true: red, green and blue of each channel"},
             "thresholds": numbers,
             "samples": {"type": "array", "items": sample},
-            "warnings": {"type": "array", "items": {"type": "object"}, "description": "Images that are exposed badly"},
+            "warnings": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "Badly exposed images, and other pixel sizes",
+            },
             "ignored": {**texts, "description": "Files whose names match no sample"},
         },
     }
@@ -41,6 +46,8 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "400": "The request is damaged",
             "408": "The request took too long to arrive",
             "413": "The request is too large",
+            "415": "The request is not a form",
+            "422": "No file belongs to a sample",
             "429": "The server is busy; try again later",
             "503": "No answer within the time limit",
         }.items()
@@ -48,7 +55,10 @@ def describe_api(model_name: str) -> dict[str, Any]:
     form = {"type": "object", "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}}}
     predict = {
         "summary": "Classify images, one file for each stain or one for all channels",
-        "parameters": [{"name": "pictures", "in": "query", "schema": {"type": "boolean"}}],
+        "parameters": [
+            {"name": name, "in": "query", "schema": {"type": "boolean"}, "description": text}
+            for name, text in (("pictures", "Add pictures"), ("examples", "Classify synthetic samples; no files are sent"))
+        ],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
         "responses": {
             "200": {
@@ -68,10 +78,10 @@ def describe_api(model_name: str) -> dict[str, Any]:
         "info": {"title": f"Predictions of {model_name}", "version": __version__},
         "paths": {
             "/predict": {"post": predict},
-            f"{model_path}/infer": {"post": infer},
             **{path: {"get": _get(text)} for path, text in _GET.items()},
-            model_path: {"get": _get("The tensors that the model takes and gives")},
-            f"{model_path}/ready": {"get": _get("Whether the model is loaded")},
+            **{model: {"get": _get("The tensors that the model takes and gives")} for model in models},
+            **{f"{model}/ready": {"get": _get("Whether the model is loaded")} for model in models},
+            **{f"{model}/infer": {"post": infer} for model in models},
         },
     }
 
@@ -80,6 +90,7 @@ _GET = {
     "/v2": "The server",
     "/v2/health/live": "Whether the server runs",
     "/v2/health/ready": "Whether the server can predict",
+    "/model-card": "A page about the model",
     "/metrics": "Metrics in the format of Prometheus",
 }
 

@@ -1,24 +1,25 @@
 """Runs a model in one thread, on batches of the images that wait, and follows the champion."""
 
 import logging
-import shutil
 import tempfile
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from components import storage
-from components.artifacts.image_names import ImageNames
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.labels import stains_of_source
+from components.artifacts.parameters import check_parameters
 from components.images.decode import Reading
 from components.serving.model import ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import ImageForm
+from components.serving.server.uploads import accepted_names
 from components.serving.versions import DONE_MARK
 
 _log = logging.getLogger(__name__)
@@ -33,12 +34,12 @@ class ReadingOptions:
     """How the server reads uploaded files.
 
     Attributes:
-        image_names: How the files are named.
+        image_names: How the files are named. By default, in any of the usual ways: see `accepted_names`.
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
     """
 
-    image_names: ImageNames = field(default_factory=ImageNames)
+    image_names: ImageNames = COMPETITION_NAMES
     intensity_range: str = ""
     projection: str = ""
 
@@ -51,11 +52,13 @@ class LoadedVersion:
         name: Its number.
         model: The model.
         form: What the model takes.
+        accepted_names: How files may be named.
     """
 
     name: str
     model: ServedModel
     form: ImageForm
+    accepted_names: list[ImageNames]
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class ModelRunner:
         Raises:
             FileNotFoundError: If there is no model.
             OSError: If it cannot be loaded.
+            ValueError: If `options` does not fit the model's stains.
         """
         self._model_uri, self._options, self._on_batch, self._poll_s = model_uri, options, on_batch, poll_s
         self.current = self._load(find_version(model_uri))
@@ -140,25 +144,18 @@ class ModelRunner:
             thread.join()
 
     def _load(self, uri: str) -> LoadedVersion:
-        trained = read_manifest(uri)
-        options = self._options
+        trained, options = read_manifest(uri), self._options
+        check_parameters(channels=",".join(trained.channels), filters=options.image_names.filters)
         reading = Reading(
-            tuple(options.image_names.channels.items()),
-            options.intensity_range or trained.intensity_range,
-            options.projection or trained.projection,
+            intensity_range=options.intensity_range or trained.intensity_range,
+            projection=options.projection or trained.projection,
         )
         form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
-        folder = tempfile.mkdtemp()  # for a model from a bucket
-        try:
-            version = LoadedVersion(
-                uri.rstrip("/").rpartition("/")[2], load_model(uri, trained, form.batch_size, Path(folder)), form
-            )
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
-        weakref.finalize(version, shutil.rmtree, folder, ignore_errors=True)
+        names = accepted_names(replace(options.image_names, stains=stains_of_source(trained.channels)))
+        with tempfile.TemporaryDirectory() as folder:  # once it has been called, all of the model is in memory
+            model = load_model(uri, trained, form.batch_size, Path(folder))
         _log.info("the model is %s", uri)
-        return version
+        return LoadedVersion(uri.rstrip("/").rpartition("/")[2], model, form, names)
 
     def _run(self) -> None:
         while batch := self._next_batch():

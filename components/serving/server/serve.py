@@ -36,7 +36,7 @@ def make_server(model_uri: str, options: ReadingOptions, limits: Limits, host: s
     name = parts[-2] if parts[-1] == runner.current.name and len(parts) > 1 else parts[-1]
     hosts = ["127.0.0.1", "localhost", "[::1]"] if host in _LOOPBACK else ["*"]
     config = uvicorn.Config(
-        Server(name, options, limits, runner, metrics).make_app(hosts),
+        Server(name, limits, runner, metrics).make_app(hosts),
         host,
         port,
         log_level="warning",
