@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from components.serving.champion import Champion, crown, find_pointer
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
 from components.serving.server.serve import make_server
-from tests.components.serving.predict.conftest import cells_dir, version_dir
+from tests.components.serving.predict.conftest import cells_dir, version_dir, version_with_maps_dir
 
-__all__ = ["cells_dir", "serving", "url", "version_dir"]
+__all__ = ["cells_dir", "promote", "serving", "url", "version_dir", "version_with_maps_dir"]
 
 Serving = Callable[..., contextlib.AbstractContextManager[str]]
 
@@ -32,6 +33,13 @@ def _serving(model_uri: Path, options: ReadingOptions | None = None, limits: Lim
         finally:
             server.should_exit = True
             thread.join()
+
+
+def promote(serving_root: Path, version: int) -> None:
+    """Makes a version of the model hpa the champion."""
+    generation = find_pointer(str(serving_root), "hpa").generation
+    champion = Champion(version, str(serving_root / "hpa" / str(version)), "m", "e", generation)
+    crown(champion, str(serving_root), "hpa")
 
 
 @pytest.fixture(scope="session")

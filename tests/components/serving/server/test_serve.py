@@ -16,13 +16,12 @@ import requests
 
 from components.artifacts.image_names import ImageNames
 from components.images.decode import sample_pixels
-from components.serving.champion import Champion, crown, find_pointer
 from components.serving.predict.prediction import predict
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
 from tests.components.images.tiffs import make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
-from tests.components.serving.server.conftest import Serving
+from tests.components.serving.server.conftest import Serving, promote
 
 _TIMEOUT_S = 60
 # Batches of other sizes are summed in another order: 2.5e-6 were seen.
@@ -201,10 +200,10 @@ def test_champion_is_followed_without_a_lost_request(
     files = _files(cells_dir, "s00")
     for version in (1, 2):
         shutil.copytree(version_dir, root / "hpa" / str(version))
-    _crown(root, 1)
+    promote(root, 1)
     with serving(root / "hpa") as url, concurrent.futures.ThreadPoolExecutor(4) as clients:
         assert _post(url, files).json()["version"] == "1"
-        _crown(root, 2)
+        promote(root, 2)
         end_s = time.monotonic() + 60
 
         def ask() -> tuple[set[int], str]:
@@ -217,11 +216,6 @@ def test_champion_is_followed_without_a_lost_request(
 
         asked = [clients.submit(ask) for _ in range(4)]
         assert [client.result() for client in asked] == [({200}, "2")] * 4
-
-
-def _crown(root: Path, version: int) -> None:
-    generation = find_pointer(str(root), "hpa").generation
-    crown(Champion(version, str(root / "hpa" / str(version)), "m", "e", generation), str(root), "hpa")
 
 
 def test_damaged_uploads_are_never_the_servers_fault(url: str, cells_dir: Path) -> None:
