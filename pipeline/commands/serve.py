@@ -23,11 +23,14 @@ def serve(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
-    max_upload_mib: Annotated[int, typer.Option(min=1, help="The size of a request.")] = 256,
-    max_waiting: Annotated[int, typer.Option(min=1, help="The samples that may wait, and so those of a request.")] = 256,
+    max_upload_mib: Annotated[int, typer.Option(min=1, help="The largest request, in MiB.")] = 256,
+    max_waiting: Annotated[int, typer.Option(min=1, help="How many samples may wait, and so the most in one request.")] = 256,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long an answer may take, in seconds.")] = 60,
 ) -> None:
     """Serves a page and an API that predict with a model, and follows the champion.
+
+    By default, files of any format are taken that are named such as <Id>_red.tif, or that hold all channels under the names of
+    the model's stains; --file-pattern takes others.
 
     The API is described at /openapi.json, and the Open Inference Protocol is at /v2. There is no password and no encryption:
     before you listen on other addresses, put a proxy with both in front.
@@ -35,13 +38,15 @@ def serve(
     Example: python -m pipeline serve --model outputs/serving/hpa
     """
     with reported():
-        check_parameters(file_pattern=file_pattern, filters=filters, intensity_range=intensity_range, projection=projection)
-        from components.runtime.progress import command_log
+        check_parameters(file_pattern=file_pattern, intensity_range=intensity_range, projection=projection)
+        import logging
+
+        from components.runtime.progress import log_lines
         from components.serving.server.limits import Limits
         from components.serving.server.runner import ReadingOptions
         from components.serving.server.serve import serve
 
         options = ReadingOptions(ImageNames(file_pattern, filters), intensity_range, projection)
         limits = Limits(max_upload_mib * _MIB, 4 * max_upload_mib * _MIB, max_waiting, timeout_s)
-        with command_log("serve"):
+        with log_lines("serve | %(message)s", logging.INFO):
             serve(absolute(model), options, limits, host, port)

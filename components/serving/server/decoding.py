@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -35,8 +36,7 @@ class Decoders:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        # A copy of this process would not do: TensorFlow's threads are not copied with it.
-        self._pool = ProcessPool(joblib.cpu_count(), initializer=_start, initargs=[os.getpid()], context=get_context("spawn"))
+        self._pool = _new_pool()
 
     async def decode(self, files: Mapping[str, bytes], form: ImageForm) -> Decoded:
         """Decodes a sample as `predict` does. Cancelling it ends the work.
@@ -48,17 +48,24 @@ class Decoders:
         Raises:
             BadImageError: If the sample cannot be used, takes too long to decode or brings the decoder down.
         """
+        if not self._pool.active:  # an idle process was killed
+            self._pool = _new_pool()
         try:
             return await asyncio.wrap_future(self._pool.schedule(_decode, args=[dict(files), form], timeout=self._timeout_s))
         except TimeoutError:
             raise BadImageError(f"decoding takes longer than {self._timeout_s:g} s") from None
-        except ProcessExpired:
+        except (ProcessExpired, BrokenProcessPool):
             raise BadImageError("the process that decoded it was killed: memory may have run out") from None
 
     def stop(self) -> None:
         """Ends the processes."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+
+
+def _new_pool() -> ProcessPool:
+    # A copy of this process would not do: TensorFlow's threads are not copied with it.
+    return ProcessPool(joblib.cpu_count(), initializer=_start, initargs=[os.getpid()], context=get_context("spawn"))
 
 
 def _start(parent: int) -> None:

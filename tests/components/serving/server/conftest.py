@@ -1,19 +1,22 @@
 """Servers on loopback ports."""
 
 import contextlib
+import io
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from components.serving.champion import Champion, crown, find_pointer
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
 from components.serving.server.serve import make_server
-from tests.components.serving.predict.conftest import cells_dir, version_dir, version_with_maps_dir
+from tests.components.serving.predict.conftest import FILTERS, cells_dir, version_dir, version_with_maps_dir
 
 __all__ = ["cells_dir", "promote", "serving", "url", "version_dir", "version_with_maps_dir"]
 
@@ -53,3 +56,11 @@ def url(version_dir: Path) -> Iterator[str]:
     """The address of a server of `version_dir`."""
     with _serving(version_dir) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def slow_files() -> dict[str, bytes]:
+    """Files of a sample that take seconds to decode."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((16_000, 16_000), np.uint8), tile=(1024, 1024), compression="zlib")
+    return dict.fromkeys(FILTERS, file.getvalue())

@@ -6,6 +6,7 @@ import random
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,30 @@ def test_open_inference_protocol(url: str, cells_dir: Path) -> None:
     assert outputs["decisions"]["data"] == decided
 
 
+def test_version_paths_of_the_open_inference_protocol(url: str) -> None:
+    model = f"{url}/v2/models/hpa"
+    pixels = {"name": "pixels", "datatype": "UINT8", "shape": [1, SIDE_PX, SIDE_PX, 3], "data": [1] * SIDE_PX * SIDE_PX * 3}
+    for get in ("", "/ready"):
+        at_version = requests.get(f"{model}/versions/1{get}", timeout=_TIMEOUT_S)
+        assert at_version.status_code == 200
+        assert at_version.json() == requests.get(f"{model}{get}", timeout=_TIMEOUT_S).json()
+    answer = requests.post(f"{model}/versions/1/infer", json={"inputs": [pixels]}, timeout=_TIMEOUT_S).json()
+    assert answer["model_version"] == "1"
+    for wrong in (f"{model}/versions/2", f"{url}/v2/models/other", f"{url}/v2/models/other/versions/1"):
+        assert requests.get(wrong, timeout=_TIMEOUT_S).status_code == 404
+        assert requests.get(f"{wrong}/ready", timeout=_TIMEOUT_S).status_code == 404
+        assert requests.post(f"{wrong}/infer", json={"inputs": [pixels]}, timeout=_TIMEOUT_S).status_code == 404
+
+
+def test_model_card_and_examples(url: str) -> None:
+    card = requests.get(f"{url}/model-card", timeout=_TIMEOUT_S)
+    assert "hpa, version 1" in card.text
+    assert all(name.replace("&", "&amp;") in card.text for name in CLASS_NAMES)
+    assert "script-src" not in card.headers["content-security-policy"]
+    examples = requests.post(f"{url}/predict", params={"examples": "true"}, timeout=_TIMEOUT_S).json()["samples"]
+    assert [len(sample["probabilities"]) for sample in examples] == [3, 3, 3]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -187,10 +212,41 @@ def test_limits(serving: Serving, version_dir: Path, cells_dir: Path) -> None:
         assert _post(url, _files(cells_dir, "s00")).status_code == 200
 
 
-def test_time_limits(serving: Serving, version_dir: Path, cells_dir: Path) -> None:
-    with serving(version_dir, limits=Limits(timeout_s=0.001)) as url:  # the first decoding process takes longer to start
-        assert _post(url, _files(cells_dir, "s00")).status_code in (408, 503)
-        assert requests.get(f"{url}/v2/health/live", timeout=_TIMEOUT_S).status_code == 200
+def test_full_queue_is_refused_and_freed_again(
+    serving: Serving, version_dir: Path, cells_dir: Path, slow_files: dict[str, bytes]
+) -> None:
+    slow = [("files", (f"slow_{name}.tif", data)) for name, data in slow_files.items()]
+    with (
+        serving(version_dir, limits=Limits(max_waiting=1, timeout_s=3)) as url,
+        concurrent.futures.ThreadPoolExecutor(1) as clients,
+    ):
+        _until_answered(url, _files(cells_dir, "s00"))  # the processes that decode have started
+        waiting = clients.submit(_post, url, slow)
+        while "hpa_samples_waiting 1.0" not in requests.get(f"{url}/metrics", timeout=_TIMEOUT_S).text:
+            assert not waiting.done()
+        busy = _post(url, _files(cells_dir, "s00"))
+        assert (busy.status_code, busy.headers["Retry-After"]) == (429, "1")
+        (sample,) = waiting.result().json()["samples"]
+        assert sample["error"] == "decoding takes longer than 1.5 s"
+        _until_answered(url, _files(cells_dir, "s00"))
+
+
+def _until_answered(url: str, files: Any) -> None:
+    end_s = time.monotonic() + _TIMEOUT_S
+    while not _post(url, files).ok:
+        assert time.monotonic() < end_s
+
+
+def test_slow_upload_is_refused(serving: Serving, version_dir: Path) -> None:
+    with serving(version_dir, limits=Limits(timeout_s=1)) as url:
+
+        def slowly() -> Iterator[bytes]:
+            yield b"--b\r\n"
+            time.sleep(1.5)
+            yield b"--b--\r\n"
+
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        assert requests.post(f"{url}/predict", slowly(), headers=headers, timeout=_TIMEOUT_S).status_code == 408
 
 
 def test_champion_is_followed_without_a_lost_request(
@@ -218,23 +274,43 @@ def test_champion_is_followed_without_a_lost_request(
         assert [client.result() for client in asked] == [({200}, "2")] * 4
 
 
-def test_damaged_uploads_are_never_the_servers_fault(url: str, cells_dir: Path) -> None:
-    random_of = random.Random(0)
+def test_incomplete_forms_are_refused(url: str, cells_dir: Path) -> None:
+    request = requests.Request("POST", f"{url}/predict", files=_files(cells_dir, "s00")).prepare()
+    assert isinstance(request.body, bytes)
+    headers = {"Content-Type": request.headers["Content-Type"]}
+    with requests.Session() as session:
+        for end in (*range(0, len(request.body) - 4, 997), len(request.body) - 4):
+            answer = session.post(f"{url}/predict", request.body[:end], headers=headers, timeout=_TIMEOUT_S)
+            assert answer.status_code == 400, end
+        assert session.post(f"{url}/predict", request.body, headers=headers, timeout=_TIMEOUT_S).status_code == 200
+
+
+@pytest.mark.parametrize("num_uploads", [300, pytest.param(1000, marks=pytest.mark.long)])
+def test_damaged_uploads_are_never_the_servers_fault(url: str, cells_dir: Path, num_uploads: int) -> None:
+    random_of = random.Random(num_uploads)
     request = requests.Request("POST", f"{url}/predict", files=_files(cells_dir, "s00")).prepare()
     assert isinstance(request.body, bytes)
     statuses = set()
     with requests.Session() as session:
-        for _ in range(200):
-            body = bytearray(request.body)
-            kind = random_of.random()
-            if kind < 0.2:
-                del body[random_of.randrange(len(body)) :]
-            for _ in range(random_of.choice((1, 10, 100))):
-                if body:
-                    # Often where the headers of parts and files are.
-                    position = random_of.randrange(len(body) if kind < 0.5 else min(400, len(body)))
-                    body[position] = random_of.randrange(256)
+        for _ in range(num_uploads):
             headers = {"Content-Type": request.headers["Content-Type"]}
-            statuses.add(session.post(request.url or "", bytes(body), headers=headers, timeout=_TIMEOUT_S).status_code)
+            body = _mutated(request.body, random_of)
+            statuses.add(session.post(f"{url}/predict", body, headers=headers, timeout=_TIMEOUT_S).status_code)
     assert 200 in statuses
     assert statuses <= {200, 400, 413, 422}
+    assert "hpa_samples_waiting 0.0" in requests.get(f"{url}/metrics", timeout=_TIMEOUT_S).text
+
+
+def _mutated(content: bytes, random_of: random.Random) -> bytes:
+    body = bytearray(content)
+    kind = random_of.random()
+    if kind < 0.2:
+        del body[random_of.randrange(1, len(body)) :]
+    elif kind < 0.3:
+        start = random_of.randrange(len(body))
+        body[start:start] = body[: random_of.randrange(1000)]
+    for _ in range(random_of.choice((1, 10, 100))):
+        # Often where the headers of parts and files are.
+        position = random_of.randrange(len(body) if kind < 0.5 else min(400, len(body)))
+        body[position] = random_of.randrange(256)
+    return bytes(body)
