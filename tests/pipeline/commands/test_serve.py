@@ -1,5 +1,6 @@
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ import pytest
 import requests
 
 from tests.components.conftest import make_folder, make_pixels, make_png
-from tests.components.serving.predict.conftest import FILTERS, cells_dir, version_dir
+from tests.components.serving.predict.conftest import cells_dir, version_dir
+from tests.pipeline.commands.conftest import invoke
 
 __all__ = ["cells_dir", "make_folder", "make_pixels", "make_png", "version_dir"]
 
@@ -32,56 +34,60 @@ def started(version_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_behind(
-    started: tuple[subprocess.Popen[str], str], number: signal.Signals, cells_dir: Path, tmp_path: Path
-) -> None:
-    process, url = started
-    files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s0?_*.png"))]
-    answer = requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S)
-    assert len(answer.json()["samples"]) == len(files) // len(FILTERS)
-    children = _children(process.pid)
-    assert children
-    process.send_signal(number)
-    process.wait(_TIMEOUT_S)
-    assert process.returncode == {signal.SIGINT: 130}.get(number, -number)
-    end_s = time.monotonic() + _TIMEOUT_S
-    while any(Path("/proc", child).exists() for child in children):
-        assert time.monotonic() < end_s
-        time.sleep(0.1)
-    assert list((tmp_path / "temporary").iterdir()) == []
-
-
 def _children(pid: int) -> list[str]:
     return [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
-def test_request_in_flight_is_answered_before_the_end(started: tuple[subprocess.Popen[str], str], cells_dir: Path) -> None:
-    process, url = started
-    files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/*.png"))]
-    body = requests.Request("POST", f"{url}/predict", files=files).prepare()
-    assert isinstance(body.body, bytes)
+def _check_nothing_is_left(children: list[str], temporary: Path) -> None:
+    end_s = time.monotonic() + _TIMEOUT_S
+    while any(Path("/proc", child).exists() for child in children):
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+    assert list(temporary.iterdir()) == []
 
-    def slowly(content: bytes) -> Iterator[bytes]:
-        yield content[:1000]
+
+def test_sigterm_lets_requests_finish_and_leaves_nothing(
+    started: tuple[subprocess.Popen[str], str], cells_dir: Path, tmp_path: Path
+) -> None:
+    process, url = started
+    files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s?0_*.png"))]
+    request = requests.Request("POST", f"{url}/predict", files=files).prepare()
+    body = request.body
+    assert isinstance(body, bytes)
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:1000]
+        time.sleep(1)
         process.send_signal(signal.SIGTERM)
         time.sleep(1)
-        yield content[1000:]
+        yield body[1000:]
 
-    answer = requests.post(f"{url}/predict", slowly(body.body), headers=body.headers, timeout=_TIMEOUT_S)
-    assert len(answer.json()["samples"]) == len(files) // len(FILTERS)
+    headers = {"Content-Type": request.headers["Content-Type"]}
+    children = _children(process.pid)
+    answer = requests.post(f"{url}/predict", slowly(), headers=headers, timeout=_TIMEOUT_S)
+    assert len(answer.json()["samples"]) == 7
     assert process.wait(_TIMEOUT_S) == -signal.SIGTERM
+    _check_nothing_is_left(children, tmp_path / "temporary")
 
 
-def test_missing_model_and_taken_port_are_reported(version_dir: Path, started: tuple[subprocess.Popen[str], str]) -> None:
-    port = started[1].rpartition(":")[2]
-    for options, expected in (
-        (["--model", "nowhere/hpa"], "nowhere/hpa: expected a version"),
-        (["--model", str(version_dir), "--port", port], "in use"),
-        (["--model", str(version_dir), "--filters", "red=a"], "expected a name of its own"),
-    ):
-        finished = subprocess.run(
-            [sys.executable, "-m", "pipeline", "serve", *options], capture_output=True, text=True, check=False
-        )
-        assert finished.returncode == 1
-        assert expected in finished.stderr, finished.stderr
+def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_dir: Path, tmp_path: Path) -> None:
+    process, url = started
+    files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s00_*.png"))]
+    assert requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S).ok
+    children = _children(process.pid)
+    assert children
+    process.kill()
+    process.wait(_TIMEOUT_S)
+    _check_nothing_is_left(children, tmp_path / "temporary")
+
+
+def test_what_prevents_a_start_is_reported(version_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for options, expected in (
+            (["--model", "nowhere/hpa"], "nowhere/hpa: expected a version"),
+            (["--model", str(version_dir), "--port", str(taken.getsockname()[1])], "in use"),
+            (["--model", str(version_dir), "--filters", "red=a"], "expected a name of its own"),
+        ):
+            done = invoke("serve", *options)
+            assert done.exit_code == 1
+            assert expected in done.stderr

@@ -62,5 +62,7 @@ def url(version_dir: Path) -> Iterator[str]:
 def slow_files() -> dict[str, bytes]:
     """Files of a sample that take seconds to decode."""
     file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((16_000, 16_000), np.uint8), tile=(1024, 1024), compression="zlib")
+    pixels = np.zeros((16_000, 16_000), np.uint8)
+    pixels[::16] = 200
+    tifffile.imwrite(file, pixels, tile=(1024, 1024), compression="zlib")
     return dict.fromkeys(FILTERS, file.getvalue())
