@@ -120,14 +120,16 @@ class Server:
     def _page_settings(self) -> dict[str, Any]:
         version, limits = self._runner.current, self._limits
         names = version.accepted_names[0]
-        also = f", or one file with channels called {', '.join(version.form.filters)}"
+        advice = f"Name files such as {names.example()}"
+        if len(version.accepted_names) > 1:
+            advice += f", of any format, or give one file with channels called {', '.join(version.form.filters)}"
         return {
             "model": self._model_name,
             "version": version.name,
             "has_examples": has_examples(version),
             # What files call the stains; nothing if a file holds all channels.
             "stains": [] if names.channels else [own.lower() for own in parse_filters(names.filters, names.stains).values()],
-            "names": names.example() + (also if len(version.accepted_names) > 1 else ""),
+            "advice": f"{advice}.",
             "max_bytes": limits.max_upload_bytes,
             "max_samples": limits.max_waiting,
         }

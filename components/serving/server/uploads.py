@@ -97,7 +97,7 @@ def accepted_names(image_names: ImageNames) -> list[ImageNames]:
     """
     if image_names.pattern != COMPETITION_NAMES.pattern or image_names.filters:
         return [image_names]
-    suffixes = (".ome.tif", ".ome.tiff", *SUFFIXES)
+    suffixes = (SUFFIXES[0], ".ome.tif", ".ome.tiff", *SUFFIXES[1:])
     patterns = [f"{stem}{suffix}" for stem in ("{id}_{filter}", "{id}") for suffix in suffixes]
     return [ImageNames(pattern, stains=image_names.stains) for pattern in patterns]
 
