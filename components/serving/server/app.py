@@ -164,7 +164,7 @@ class Server:
         with contextlib.ExitStack() as taken:
             ignored: list[str] = []
             if request.query_params.get("examples") == "true" and has_examples(version):
-                samples = await asyncio.to_thread(example_samples, version)
+                samples = await asyncio.to_thread(example_samples, version.form.filters)
             else:
                 taken.enter_context(self._counted_bytes(request))
                 receive = read_files(request, limits.max_upload_bytes, limits.max_waiting)

@@ -1,9 +1,11 @@
 """Synthetic samples to try the page with."""
 
+from functools import cache
+
 from components.artifacts.labels import FILTERS
 from components.serving.server.runner import LoadedVersion
 from components.serving.server.uploads import UploadedSample
-from components.synthetic.samples import SyntheticSample, render_sample
+from components.synthetic.samples import render_sample
 
 _NUM_EXAMPLES = 3
 
@@ -13,10 +15,12 @@ def has_examples(version: LoadedVersion) -> bool:
     return set(version.form.filters) <= set(FILTERS) and not version.form.reading.intensity_range
 
 
-def example_samples(version: LoadedVersion) -> list[UploadedSample]:
-    """Renders a few samples, which takes some tenths of a second each."""
-    return [_upload(render_sample(0, number), version) for number in range(_NUM_EXAMPLES)]
+@cache
+def example_samples(filters: tuple[str, ...]) -> list[UploadedSample]:
+    """Renders a few samples, which takes some tenths of a second each.
 
-
-def _upload(sample: SyntheticSample, version: LoadedVersion) -> UploadedSample:
-    return UploadedSample(sample.sample_id, {name: sample.pngs[name] for name in version.form.filters})
+    Args:
+        filters: Their stains, of those of the atlas.
+    """
+    samples = [render_sample(0, number) for number in range(_NUM_EXAMPLES)]
+    return [UploadedSample(sample.sample_id, {name: sample.pngs[name] for name in filters}) for sample in samples]
