@@ -96,7 +96,7 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
         version_uri: The SavedModel.
         trained: Its manifest.
         batch_size: How many images it will be given at once.
-        folder: An empty folder for a copy of a model that is not on this machine. It is no longer needed afterwards.
+        folder: An empty folder for a copy of a model that is not on this machine. It must outlive the model.
 
     Raises:
         OSError: If it cannot be loaded.

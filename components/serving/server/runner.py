@@ -1,9 +1,9 @@
 """Runs a model in one thread, on batches of the images that wait, and follows the champion."""
 
 import logging
-import tempfile
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +19,7 @@ from components.artifacts.parameters import check_parameters
 from components.images.decode import Reading
 from components.serving.model import ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import ImageForm
+from components.serving.server.temporary import temporary_folder
 from components.serving.server.uploads import accepted_names
 from components.serving.versions import DONE_MARK
 
@@ -152,10 +153,16 @@ class ModelRunner:
         )
         form = ImageForm(tuple(trained.channels), trained.image_size_px, reading)
         names = accepted_names(replace(options.image_names, stains=stains_of_source(trained.channels)))
-        with tempfile.TemporaryDirectory() as folder:  # once it has been called, all of the model is in memory
-            model = load_model(uri, trained, form.batch_size, Path(folder))
+        folder, remove = (Path(), lambda: None) if storage.is_local(uri) else temporary_folder()
+        try:
+            model = load_model(uri, trained, form.batch_size, folder)
+        except BaseException:
+            remove()
+            raise
         _log.info("the model is %s", uri)
-        return LoadedVersion(uri.rstrip("/").rpartition("/")[2], model, form, names)
+        version = LoadedVersion(uri.rstrip("/").rpartition("/")[2], model, form, names)
+        weakref.finalize(version, remove)
+        return version
 
     def _run(self) -> None:
         while batch := self._next_batch():

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -58,7 +58,7 @@ def test_cancelled_work_ends_at_once(slow_files: dict[str, bytes], good_files: d
 
 @pytest.mark.parametrize("num_busy", [0, 2])
 def test_killed_processes_are_replaced(slow_files: dict[str, bytes], good_files: dict[str, bytes], num_busy: int) -> None:
-    async def decode(decoders: Decoders) -> list[object]:
+    async def decode(decoders: Decoders) -> Sequence[object]:
         await decoders.decode(good_files, _FORM)
         slow = [asyncio.ensure_future(decoders.decode(slow_files, _FORM)) for _ in range(num_busy)]
         await asyncio.sleep(0.3)
