@@ -18,6 +18,7 @@ try:
     from pipeline.commands.preview import preview
     from pipeline.commands.prune import prune
     from pipeline.commands.run import run
+    from pipeline.commands.serve import serve
     from pipeline.commands.submit import submit
     from pipeline.commands.watch import watch
 except ModuleNotFoundError as error:
@@ -44,6 +45,7 @@ app.command(no_args_is_help=True)(example)
 app.command()(prune)
 app.command(no_args_is_help=True)(predict)
 app.command(no_args_is_help=True)(watch)
+app.command(no_args_is_help=True)(serve)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit)
 app.command(no_args_is_help=True)(lineage)

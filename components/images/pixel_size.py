@@ -14,8 +14,19 @@ def differs_in_size(pixel_size_um: float, usual_um: float) -> bool:
     return max(pixel_size_um, usual_um) > (1 + _MAX_DIFFERENCE) * min(pixel_size_um, usual_um)
 
 
-def describe_other_sizes(sizes_um: Mapping[str, float], usual_um: float) -> str:
-    """A warning of samples with another pixel size than usual, both in micrometres."""
+def other_sizes(sizes_um: Mapping[str, float | None], usual_um: float | None) -> dict[str, float]:
+    """The samples of another pixel size than usual.
+
+    Args:
+        sizes_um: The width of a pixel of each sample in micrometres; None if it is unknown.
+        usual_um: That of the training; None if it is unknown.
+    """
+    sizes = sizes_um.items() if usual_um else ()
+    return {sample_id: size for sample_id, size in sizes if size and usual_um and differs_in_size(size, usual_um)}
+
+
+def describe_other_sizes(sizes_um: Mapping[str, float], usual_um: float | None) -> str:
+    """A warning of the samples that `other_sizes` found, at least one."""
     named = first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in sizes_um.items()], _NUM_NAMED)
     return (
         f"{count_of(len(sizes_um), 'sample')} with another pixel size than in training ({usual_um:.3g} µm), "

@@ -4,19 +4,8 @@ from markupsafe import Markup
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import span
+from components.reports.model_card import INTENDED_USE, LIMITS
 from components.reports.page import Section, table
-
-_INTENDED_USE = (
-    "Sorting microscope images by where in the cell a protein is, for research: to look at first what is likely, and to find "
-    "images of rare patterns. A person looks at what matters."
-)
-_LIMITS = (
-    "Not for diagnosis. It knows only the locations listed, in images stained and taken as those it was trained on: other "
-    "stains, cell lines, microscopes or magnifications are outside of what was measured here. Classes with few samples are "
-    "recognised poorly, or not measured at all (see the classes). It says which locations an image as a whole shows, not "
-    "which cell shows them; activation maps are coarse hints, no segmentation. Images of one well can be on both sides of the "
-    "split, as nothing in their pixels tells them from others: figures on new wells may be lower."
-)
 
 
 def model_card_section(data: ReportData) -> Section:
@@ -37,8 +26,8 @@ def model_card_section(data: ReportData) -> Section:
         ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
         ["Decisions", found.threshold_method],
         ["Macro F1", f"{f1} on {found.num_samples:,} samples of the {found.judged_on} split; 95 % interval in brackets"],
-        ["Intended use", _INTENDED_USE],
-        ["Limits", _LIMITS],
+        ["Intended use", INTENDED_USE],
+        ["Limits", LIMITS],
     ]
     cells = [[Markup('<span style="white-space:nowrap">{}</span>').format(name), value] for name, value in rows]
     return Section("Model card", table(["About", "what is known"], cells))

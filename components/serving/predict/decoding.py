@@ -23,7 +23,7 @@ from components.artifacts.manifest import TrainedModel
 from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
-from components.images.pixel_size import differs_in_size
+from components.images.pixel_size import other_sizes
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
 from components.serving.predict.folder import ImageFiles
@@ -96,8 +96,7 @@ class Batch:
 
     def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
         """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
-        sizes = zip(self.ids, self.pixel_sizes_um, strict=True)
-        return {sample_id: size for sample_id, size in sizes if size and usual_um and differs_in_size(size, usual_um)}
+        return other_sizes(dict(zip(self.ids, self.pixel_sizes_um, strict=True)), usual_um)
 
 
 class Decoders:

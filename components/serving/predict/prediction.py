@@ -104,6 +104,6 @@ def predict(
         _log.warning("%d samples cannot be used: the reasons are in %s", outputs.num_bad, bad_uri)
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
-    if other_sizes_um and trained.pixel_size_um:
+    if other_sizes_um:
         _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)

@@ -185,7 +185,7 @@ class _Watching:
         if rows:
             _log.info("%s predicted, the last after %.1f s", count_of(len(rows), "field"), answers[-1]["seconds"])
         usual_um = self._model.trained.pixel_size_um
-        if usual_um and not self._has_warned and (sizes_um := batch.other_sizes_um(usual_um)):
+        if not self._has_warned and (sizes_um := batch.other_sizes_um(usual_um)):
             _log.warning("%s", describe_other_sizes(sizes_um, usual_um))
             self._has_warned = True
 

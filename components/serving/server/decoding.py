@@ -1,0 +1,81 @@
+"""Decodes uploaded files in processes of their own: decoding holds Python's lock, and a file may bring a decoder down."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+from pebble import ProcessExpired, ProcessPool
+
+from components.images.decode import decode_sample, stack_filters
+from components.images.image import BadImageError
+from components.runtime.progress import exit_with_parent
+from components.serving.predict.decoding import ImageForm
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded sample.
+
+    Attributes:
+        pixels: uint8, shape (side, side, channels).
+        pixel_size_um: The width of a pixel of the files in micrometres, if they say so.
+    """
+
+    pixels: np.ndarray
+    pixel_size_um: float | None
+
+
+class Decoders:
+    """Processes that decode. One that dies or takes too long is killed and replaced, at the cost of its own sample alone."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._pool = _new_pool()
+
+    async def decode(self, files: Mapping[str, bytes], form: ImageForm) -> Decoded:
+        """Decodes a sample as `predict` does. Cancelling it ends the work.
+
+        Args:
+            files: The image file of each filter: the same for all where one file holds all channels.
+            form: What the model takes.
+
+        Raises:
+            BadImageError: If the sample cannot be used, takes too long to decode or brings the decoder down.
+        """
+        if not self._pool.active:  # an idle process was killed
+            self._pool = _new_pool()
+        try:
+            return await asyncio.wrap_future(self._pool.schedule(_decode, args=[dict(files), form], timeout=self._timeout_s))
+        except TimeoutError:
+            raise BadImageError(f"decoding takes longer than {self._timeout_s:g} s") from None
+        except (ProcessExpired, BrokenProcessPool):
+            raise BadImageError("the process that decoded it was killed: memory may have run out") from None
+
+    def stop(self) -> None:
+        """Ends the processes."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+
+def _new_pool() -> ProcessPool:
+    # A copy of this process would not do: TensorFlow's threads are not copied with it.
+    return ProcessPool(joblib.cpu_count(), initializer=_start, initargs=[os.getpid()], context=get_context("spawn"))
+
+
+def _start(parent: int) -> None:
+    exit_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process above says when to stop
+
+
+def _decode(files: Mapping[str, bytes], form: ImageForm) -> Decoded:
+    try:
+        decoded = decode_sample(files, form.filters, form.reading)
+        return Decoded(stack_filters(decoded.planes, form.image_size_px), decoded.pixel_size_um)
+    except BadImageError as error:
+        raise BadImageError(str(error)) from None  # its other arguments would be lost between processes

@@ -1,0 +1,92 @@
+"""The Open Inference Protocol's messages (v2, JSON): https://github.com/kserve/open-inference-protocol."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from components.serving.server.limits import RefusedError
+from components.serving.server.runner import LoadedVersion, Prediction
+
+# Names, shapes and parameters.
+_ENVELOPE_BYTES = 1 << 16
+
+
+class _Tensor(BaseModel):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class _Request(BaseModel):
+    id: str | None = None
+    inputs: list[_Tensor]
+
+
+def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
+    """The tensors that the model takes and gives."""
+    form, num_classes = version.form, len(version.model.trained.class_names)
+    shape = [-1, form.image_size_px, form.image_size_px, len(form.filters)]
+    return {
+        "name": name,
+        "versions": [version.name],
+        "platform": "tensorflow_savedmodel",
+        "inputs": [{"name": "pixels", "datatype": "UINT8", "shape": shape}],
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, num_classes]},
+            {"name": "decisions", "datatype": "BOOL", "shape": [-1, num_classes]},
+        ],
+    }
+
+
+def max_request_bytes(version: LoadedVersion, max_images: int) -> int:
+    """The most that a request of so many images takes: each number in JSON has up to three digits, a comma and a space."""
+    return _ENVELOPE_BYTES + 5 * max_images * version.form.image_size_px**2 * len(version.form.filters)
+
+
+def parse_request(body: bytes, version: LoadedVersion) -> tuple[str | None, np.ndarray]:
+    """Reads the pixels of a request.
+
+    Returns:
+        The request's id, and uint8, shape (images, side, side, channels).
+
+    Raises:
+        RefusedError: With status 400 if it is anything else.
+    """
+    side = version.form.image_size_px
+    expected = f"one input pixels, UINT8, of shape [n, {side}, {side}, {len(version.form.filters)}]"
+    try:
+        request = _Request.model_validate_json(body)
+        (tensor,) = request.inputs
+        data = np.asarray(tensor.data)
+        if tensor.name != "pixels" or tensor.datatype != "UINT8" or data.dtype.kind not in "iu":
+            raise ValueError("another tensor")
+        if data.min() < 0 or data.max() > 255:
+            raise ValueError("numbers outside of 0 to 255")
+        pixels = data.astype(np.uint8).reshape(tensor.shape)
+        if pixels.shape[1:] != (side, side, len(version.form.filters)):
+            raise ValueError(f"the shape {tensor.shape}")
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        raise RefusedError(400, f"Expected {expected}: {problem['msg']} at {problem['loc']}") from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise RefusedError(400, f"Expected {expected}. Received: {error}") from None
+    return request.id, pixels
+
+
+def to_response(name: str, version: LoadedVersion, request_id: str | None, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """The answer to a request."""
+    shape = [len(predictions), len(version.model.trained.class_names)]
+    probabilities = np.stack([prediction.probabilities for prediction in predictions])
+    decisions = np.stack([prediction.decisions for prediction in predictions])
+    return {
+        "model_name": name,
+        "model_version": version.name,
+        **({"id": request_id} if request_id is not None else {}),
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "shape": shape, "data": probabilities.ravel().tolist()},
+            {"name": "decisions", "datatype": "BOOL", "shape": shape, "data": decisions.ravel().tolist()},
+        ],
+    }

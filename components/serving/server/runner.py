@@ -1,0 +1,213 @@
+"""Runs a model in one thread, on batches of the images that wait, and follows the champion."""
+
+import logging
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components import storage
+from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.serving.model import ServedModel, find_version, load_model, read_manifest
+from components.serving.predict.decoding import ImageForm
+from components.serving.predict.folder import with_stains
+from components.serving.server.temporary import temporary_folder
+from components.serving.server.uploads import accepted_names
+from components.serving.versions import DONE_MARK
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 2.0
+# A version that cannot be loaded is tried again, less and less often.
+_MAX_POLL_S = 300.0
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How the server reads uploaded files.
+
+    Attributes:
+        image_names: How the files are named. By default, in any of the usual ways: see `accepted_names`.
+        intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
+        projection: How a stack becomes one plane; empty: as the model was trained.
+    """
+
+    image_names: ImageNames = COMPETITION_NAMES
+    intensity_range: str = ""
+    projection: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedVersion:
+    """A version that requests can use for as long as they hold it.
+
+    Attributes:
+        name: Its number.
+        model: The model.
+        form: What the model takes.
+        accepted_names: How files may be named.
+    """
+
+    name: str
+    model: ServedModel
+    form: ImageForm
+    accepted_names: list[ImageNames]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes:
+        probabilities: float32, shape (classes,).
+        decisions: bool, shape (classes,).
+        maps: float32, shape (map height, map width, classes); None if it was not asked for or the model has none.
+    """
+
+    probabilities: np.ndarray
+    decisions: np.ndarray
+    maps: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Task:
+    version: LoadedVersion
+    pixels: np.ndarray
+    with_maps: bool
+    future: "Future[Prediction]"
+
+
+class ModelRunner:
+    """Loads a model, runs it in a thread, and replaces it when another version becomes the champion.
+
+    Attributes:
+        current: The version for new requests. Requests keep the version that they began with.
+    """
+
+    def __init__(
+        self,
+        model_uri: str,
+        options: ReadingOptions,
+        on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
+        poll_s: float = _POLL_S,
+    ) -> None:
+        """Loads the model.
+
+        Args:
+            model_uri: A version, or the folder above the versions: then the champion, whichever it is.
+            options: How files are read.
+            on_batch: Called with the size of each batch, and the seconds that it took.
+            poll_s: How often to look for a new champion.
+
+        Raises:
+            FileNotFoundError: If there is no model.
+            OSError: If it cannot be loaded.
+            ValueError: If `options` does not fit the model's stains.
+        """
+        self._model_uri, self._options, self._on_batch, self._poll_s = model_uri, options, on_batch, poll_s
+        self.current = self._load(find_version(model_uri))
+        self._waiting: deque[_Task] = deque()
+        self._changed = threading.Condition()
+        self._stopped = threading.Event()
+        targets = [self._run] if storage.exists(storage.join(model_uri, DONE_MARK)) else [self._run, self._follow]
+        self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, version: LoadedVersion, pixels: np.ndarray, with_maps: bool = False) -> "Future[Prediction]":
+        """Queues an image.
+
+        Args:
+            version: The version to run.
+            pixels: uint8, shape (height, width, channels), as the version takes it.
+            with_maps: Whether to compute the activation maps.
+        """
+        task = _Task(version, pixels, with_maps, Future())
+        with self._changed:
+            self._waiting.append(task)
+            self._changed.notify()
+        return task.future
+
+    def stop(self) -> None:
+        """Ends the threads, after what waits has been answered."""
+        self._stopped.set()
+        with self._changed:
+            self._changed.notify()
+        for thread in self._threads:
+            thread.join()
+
+    def _load(self, uri: str) -> LoadedVersion:
+        trained, options = read_manifest(uri), self._options
+        image_names = with_stains(options.image_names, trained.channels)
+        form = ImageForm.of_model(trained, image_names, options.intensity_range, options.projection)
+        folder, remove = (Path(), lambda: None) if storage.is_local(uri) else temporary_folder()
+        try:
+            model = load_model(uri, trained, form.batch_size, folder)
+        except BaseException:
+            remove()
+            raise
+        _log.info("the model is %s", uri)
+        version = LoadedVersion(uri.rstrip("/").rpartition("/")[2], model, form, accepted_names(image_names))
+        weakref.finalize(version, remove)
+        return version
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            try:
+                self._answer(batch)
+            except Exception as error:
+                _log.exception("a batch failed")
+                for task in batch:
+                    task.future.set_exception(error)
+            del batch  # so that a replaced version is freed
+
+    def _next_batch(self) -> list[_Task]:
+        """What waits for one version, up to the batch size; empty at the end."""
+        batch: list[_Task] = []
+        with self._changed:
+            while not batch:
+                self._changed.wait_for(lambda: self._waiting or self._stopped.is_set())
+                if not self._waiting:
+                    break
+                version = self._waiting[0].version
+                while self._waiting and self._waiting[0].version is version and len(batch) < version.form.batch_size:
+                    task = self._waiting.popleft()
+                    if task.future.set_running_or_notify_cancel():
+                        batch.append(task)
+        return batch
+
+    def _answer(self, batch: list[_Task]) -> None:
+        started_s = time.monotonic()
+        model = batch[0].version.model
+        probabilities, decisions = model.classify(_padded([task.pixels for task in batch]))
+        with_maps = [task for task in batch if task.with_maps]
+        maps = model.activation_maps(_padded([task.pixels for task in with_maps])) if with_maps else None
+        maps_of = dict(zip(map(id, with_maps), maps, strict=False)) if maps is not None else {}
+        self._on_batch(len(batch), time.monotonic() - started_s)
+        for number, task in enumerate(batch):
+            task.future.set_result(Prediction(probabilities[number], decisions[number], maps_of.get(id(task))))
+
+    def _follow(self) -> None:
+        wait_s = self._poll_s
+        while not self._stopped.wait(wait_s):
+            try:
+                uri = find_version(self._model_uri)
+                if uri != self.current.model.uri:
+                    self.current = self._load(uri)
+                wait_s = self._poll_s
+            except Exception:
+                wait_s = min(2 * wait_s, _MAX_POLL_S)
+                _log.exception("version %s stays in use: the champion cannot be loaded", self.current.name)
+
+
+def _padded(images: list[np.ndarray]) -> np.ndarray:
+    """Stacks images, with zeros up to a power of two: TensorFlow plans anew for each size on a GPU, so few sizes are used."""
+    pixels = np.zeros((1 << (len(images) - 1).bit_length(), *images[0].shape), np.uint8)
+    pixels[: len(images)] = images
+    return pixels

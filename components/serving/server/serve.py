@@ -1,0 +1,60 @@
+"""Starts the web server."""
+
+import logging
+import socket
+
+import uvicorn
+
+from components.serving.server.app import Server
+from components.serving.server.limits import Limits
+from components.serving.server.metrics import Metrics
+from components.serving.server.runner import ModelRunner, ReadingOptions
+
+_log = logging.getLogger(__name__)
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_MAX_CONNECTIONS = 512
+
+
+def make_server(model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int) -> uvicorn.Server:
+    """Loads a model, and makes the server that predicts with it.
+
+    Args:
+        model_uri: A version, or the folder above the versions: then the champion, whichever it is.
+        options: How uploaded files are read.
+        limits: What the server takes.
+        host: The address to listen on. One of this machine alone answers only to its own names.
+        port: The port; 0 for any free one.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        OSError: If it cannot be loaded.
+    """
+    metrics = Metrics()
+    runner = ModelRunner(model_uri, options, metrics.count_batch)
+    parts = model_uri.rstrip("/").split("/")
+    name = parts[-2] if parts[-1] == runner.current.name and len(parts) > 1 else parts[-1]
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if host in _LOOPBACK else ["*"]
+    config = uvicorn.Config(
+        Server(name, limits, runner, metrics).make_app(hosts),
+        host,
+        port,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=round(limits.timeout_s),
+    )
+    return uvicorn.Server(config)
+
+
+def serve(model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int) -> None:
+    """Serves until the process is told to stop, and answers what it has received before.
+
+    Raises:
+        OSError: If there is no such model, or the port is in use.
+    """
+    with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        server = make_server(model_uri, options, limits, host, port)
+        shown = f"[{host}]" if ":" in host else host
+        _log.info("open http://%s:%d (Ctrl-C stops the server)", shown, listener.getsockname()[1])
+        server.run([listener])
