@@ -28,7 +28,7 @@ BENCHMARKS = {
     "near_duplicates": "--samples 400 --seeds 4",
     "synthetic_realism": "--samples 128",
     "predict": "--samples 320 --repeats 3",
-    "serve": "--samples 160 --repeats 1",
+    "serve": "--samples 160 --repeats 3",
     "ingest": "--gigabytes 2 --repeats 3",
     "input_pipeline": "",
     "train_step": "",

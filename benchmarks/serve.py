@@ -1,6 +1,6 @@
 """How fast serve is beside predict on the same images, and beside decoding an image and calling the model without a server.
 
-    python -m benchmarks.serve --samples 160 --repeats 1
+    python -m benchmarks.serve --samples 160 --repeats 3
     python -m benchmarks.serve --samples 64 --repeats 1 --image-size-px 149      (quick)
 
 The network is that of `benchmarks.predict`. Throughput: 8 clients send requests of some samples until all are answered; predict
