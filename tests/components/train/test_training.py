@@ -21,7 +21,7 @@ from components.images.decode import sample_pixels
 from components.serving.champion import Champion
 from components.synthetic.samples import render_sample
 from components.train import training
-from components.train.model import BACKBONES
+from components.train.model import BACKBONES, Backbone
 from components.train.recipes import RECIPES
 from components.train.settings import MODEL, TrainSettings
 
@@ -52,7 +52,7 @@ def transform_graph(examples: Examples, splits: dict[str, ExampleReader], tmp_pa
 @pytest.fixture(scope="module")
 def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, RECIPE.backbone, _small)
+        patch.setitem(BACKBONES, RECIPE.backbone, Backbone(_small))
         settings = TrainSettings("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
         model = training.train_model(examples, transform_graph, data_root, settings)
@@ -93,7 +93,7 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     monkeypatch: pytest.MonkeyPatch,
     mlflow_run_id: str,
 ) -> None:
-    monkeypatch.setitem(BACKBONES, RECIPE.backbone, _small)
+    monkeypatch.setitem(BACKBONES, RECIPE.backbone, Backbone(_small))
     folder = tmp_path / "serving" / "hpa" / "4"
     shutil.copytree(trained.file_uri(MODEL), folder)
     with (folder / MODEL_TRAINING_IDS).open("a") as ids:
