@@ -1,7 +1,8 @@
 """Each network the whole way at 75 px: from a pretrained file through a kill to predictions, and on from the champion."""
 
 import csv
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -60,9 +61,10 @@ def made(folder: Path) -> dict[str, dsl.Artifact]:
         for name in _NETWORKS
     ],
 )
-def backbone(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+def backbone(request: pytest.FixtureRequest) -> Iterator[str]:
+    yield request.param
+    keras.backend.clear_session()  # the graphs of a network take gigabytes
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
