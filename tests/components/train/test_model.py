@@ -61,3 +61,12 @@ def test_moving_averages_cover_half_an_epoch_at_most(steps: int, momentum: float
     inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     follow_short_epochs(keras.Sequential([keras.Input((4,)), inner]), steps)
     assert inner.layers[0].momentum == pytest.approx(momentum)
+
+
+def test_convnext_computes_what_that_of_keras_computes() -> None:
+    options = {"include_top": False, "weights": None, "input_shape": (75, 75, 3)}
+    network = BACKBONES["convnext_tiny"].make(**options)
+    of_keras = keras.applications.ConvNeXtTiny(include_preprocessing=False, **options)
+    of_keras.set_weights(network.get_weights())
+    pixels = np.random.default_rng(0).uniform(-1, 1, (1, 75, 75, 3)).astype(np.float32)
+    assert np.allclose(network(pixels), of_keras(pixels), atol=1e-5)
