@@ -56,7 +56,7 @@ from components.train import augmentation, fit, learner
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, open_devices
 from components.train.export import symmetric
-from components.train.model import BACKBONES, backbone_of, build_backbone, build_model
+from components.train.model import BACKBONES, Backbone, backbone_of, build_backbone, build_model
 from components.train.recipes import RECIPES, Recipe
 from components.train.settings import FORMAT
 
@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that render images")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
-    BACKBONES[_SMALL] = small_backbone
+    BACKBONES[_SMALL] = Backbone(small_backbone)
     devices = open_devices()
     weights = pretrain(options, devices)
     split = natural_split(_SERIES, {name: getattr(options, name) for name in ("train", "validation", "test")})

@@ -21,9 +21,12 @@ from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
 from pipeline.traceback_text import last_exception
 
 # Where Keras Applications downloads weights from, by network.
-_IMAGENET_URLS = {
-    "inception_resnet_v2": "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
-    "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_IMAGENET_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+_IMAGENET_FILES = {
+    "inception_resnet_v2": "inception_resnet_v2/inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "densenet121": "densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "convnext_tiny": "convnext/convnext_tiny_notop.h5",
+    "efficientnet_v2_s": "efficientnet_v2/efficientnetv2-s_notop.h5",
 }
 # As components.runtime.progress has them, which a machine that only submits could not import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
@@ -64,24 +67,26 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
     return located
 
 
-def default_weights(recipe: str) -> tuple[str, str]:
+def default_weights(recipe: str, backbone: str = "") -> tuple[str, str]:
     """The weights of a local run that names none: ImageNet's where they can be downloaded, and none elsewhere.
 
     Of a network whose address is not known here, ImageNet's are taken to be available: the step says so if they are not.
 
     Args:
-        recipe: The name of the recipe, whose network it is.
+        recipe: The name of the recipe.
+        backbone: The name of the network; empty for the recipe's.
 
     Returns:
         The parameter's value, and the reason if it is not the pipeline's default.
     """
-    backbone = RECIPES[recipe].backbone if recipe in RECIPES else ""
-    url = _IMAGENET_URLS.get(backbone, "")
-    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / Path(url).name
-    if not url or cache.is_file():
+    if not backbone and recipe in RECIPES:
+        backbone = RECIPES[recipe].backbone
+    file = _IMAGENET_FILES.get(backbone, "")
+    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / Path(file).name
+    if not file or cache.is_file():
         return "imagenet", ""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
+        with urllib.request.urlopen(urllib.request.Request(_IMAGENET_URL + file, method="HEAD"), timeout=5):
             return "imagenet", ""
     except OSError as error:
         return "none", f"the ImageNet weights of {backbone} cannot be downloaded here ({error})"

@@ -129,7 +129,7 @@ def test_the_step_is_all_that_a_step_needs(with_step: Path, run: Run, tmp_path: 
 @pytest.mark.slow
 def test_the_network_is_trained_and_exported_by_the_same_code(project: Path, run: Run) -> None:
     _apply(NETWORK, project)
-    arguments = ["source=synthetic:30", "image_size_px=75", "weights=none", "recipe=light", "epochs=1", "batch_size=8"]
+    arguments = ["source=synthetic:30", "image_size_px=75", "weights=none", "backbone=mobilenet_v2", "epochs=1", "batch_size=8"]
     output = run(sys.executable, "-m", "pipeline", "run", *arguments, "blessing_min_gain=-1")
     assert "Evaluation report: " in output
     (manifest,) = (project / "outputs/runs").glob("*/*/train/model/assets.extra/model.json")

@@ -249,6 +249,11 @@ class TrainedModel(Manifest):
     best_epoch: int
     metrics: dict[str, float]
 
+    @property
+    def backbone(self) -> str:
+        """The name of its network. Manifests that do not name it are of versions that had one only."""
+        return str(self.parameters.get("backbone", "inception_resnet_v2"))
+
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without the class names."""
         return self.model_dump(mode="json", exclude={"class_names"})

@@ -169,6 +169,7 @@ RULES: dict[str, Rule] = {
     "max_bad_fraction": _between(0.0, 1.0),
     "beam_runner": _readable(parse_runner),
     "recipe": _one_of(("paper", "strong", "plateau")),
+    "backbone": _one_of(("", "inception_resnet_v2", "densenet121", "convnext_tiny", "efficientnet_v2_s")),
     "loss": _one_of(("", "bce", "focal", "bce_soft_f1")),
     "precision": _one_of(("auto", "float32", "float16", "bfloat16")),
     "weights": _not_empty,

@@ -1,17 +1,68 @@
 """The network: a backbone with normalisation before it and a head of one logit per class behind it. Plain Keras 3."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
 
 from components.train.weights import with_weights
 
-# Each is a function of Keras Applications, or another that takes `include_top`, `weights` (`imagenet` or None) and
-# `input_shape`, and gives a network from images to feature maps. A recipe names the one that it trains.
-BACKBONES: dict[str, Callable[..., keras.Model]] = {
-    # The paper's (Szegedy et al., AAAI 2017).
-    "inception_resnet_v2": keras.applications.InceptionResNetV2,
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, and the input that it expects.
+
+    Attributes:
+        make: A function of Keras Applications, or another that takes `include_top`, `weights` (`imagenet` or None) and
+            `input_shape`, and returns a network from images to feature maps. It does no preprocessing: Keras's own is
+            for RGB with ImageNet's statistics, and `build_model` scales any number of channels by the training split.
+        input_mean: The mean of the input. For pretrained weights: that of ImageNet after Keras's preprocessing.
+        input_std: Its standard deviation.
+    """
+
+    make: Callable[..., keras.Model]
+    input_mean: float = 0.0
+    input_std: float = 1.0
+
+
+def _depthwise(inputs: Any, kernel: Any) -> Any:
+    return keras.ops.depthwise_conv(inputs, keras.ops.transpose(kernel, (0, 1, 3, 2)), padding="same")
+
+
+def _convnext_tiny(**options: Any) -> keras.Model:
+    """Makes ConvNeXtTiny, and computes its grouped convolutions as the depthwise ones that they are.
+
+    Keras compiles grouped convolutions with XLA. TensorFlow Serving does not load XLA unless told to, and on a CPU a training
+    step takes three times as long with it.
+    """
+    network = keras.applications.ConvNeXtTiny(include_preprocessing=False, **options)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups > 1:
+            layer.convolution_op = _depthwise
+    return network
+
+
+# The mean and deviation of ImageNet's pixels in [0, 1], averaged over the three channels.
+_IMAGENET_MEAN, _IMAGENET_STD = 0.449, 0.226
+
+# The parameter `backbone`, or a recipe, names the one to train. docs/recipes.md compares them.
+BACKBONES = {
+    # Szegedy et al., AAAI 2017; the paper's. Its ImageNet inputs had a deviation of 0.45. The batch normalisation after its
+    # first convolution makes up for that: docs/recipes.md, "The warm-up".
+    "inception_resnet_v2": Backbone(keras.applications.InceptionResNetV2),
+    # Huang et al., CVPR 2017.
+    "densenet121": Backbone(keras.applications.DenseNet121),
+    # Liu et al., CVPR 2022.
+    "convnext_tiny": Backbone(_convnext_tiny),
+    # Tan and Le, ICML 2021. Keras divides its pixels by 128 and subtracts 1.
+    "efficientnet_v2_s": Backbone(
+        partial(keras.applications.EfficientNetV2S, include_preprocessing=False),
+        input_mean=_IMAGENET_MEAN * 255 / 128 - 1,
+        input_std=_IMAGENET_STD * 255 / 128,
+    ),
 }
 
 
@@ -20,46 +71,52 @@ def build_backbone(name: str, image_size_px: int, num_channels: int, weights: st
 
     Args:
         name: One of `BACKBONES`.
-        image_size_px: The side of the square input. InceptionResNetV2 takes 75 and more.
+        image_size_px: The side of the square input. InceptionResNetV2 takes 75 and more, the others 32 and more.
         num_channels: Of the input.
         weights: As `weights.with_weights` takes them, and refuses them.
     """
 
     def build(num_channels: int, is_pretrained: bool) -> keras.Model:
         shape = (image_size_px, image_size_px, num_channels)
-        return BACKBONES[name](include_top=False, weights="imagenet" if is_pretrained else None, input_shape=shape)
+        return BACKBONES[name].make(include_top=False, weights="imagenet" if is_pretrained else None, input_shape=shape)
 
     return with_weights(build, num_channels, weights)
 
 
 def build_model(
-    backbone: keras.Model, channel_mean: np.ndarray, channel_std: np.ndarray, num_classes: int, dropout: float
+    backbone: keras.Model,
+    channel_mean: np.ndarray,
+    channel_std: np.ndarray,
+    num_classes: int,
+    dropout: float,
+    input_mean: float = 0.0,
+    input_std: float = 1.0,
 ) -> keras.Model:
     """Puts normalisation before a backbone and a head behind it.
 
     The head is global average pooling, dropout and one dense layer: so a class's activation map is exactly its weighted sum
     of the backbone's feature maps (Zhou et al., CVPR 2016).
 
-    ImageNet's weights expect pixels scaled to [-1, 1], which on photographs have a mean near 0 and a deviation of about 0.5.
-    Stained cells are bright on black: scaled so, nearly all pixels would be near -1. Instead, each channel is standardised by
-    the training split, to mean 0 and deviation 1. Twice the deviation makes no difference where batch normalisation after the
-    first convolution normalises by the batch, as it does in every training step. Its moving averages, by which it normalises
-    otherwise, fit ImageNet until training has updated them.
+    ImageNet's weights expect photographs. Stained cells are bright on black: scaled as photographs are, nearly all pixels
+    would be near -1. Instead, the training split's statistics give each channel the mean and deviation that ImageNet had.
 
     Args:
         backbone: Maps float32 images to feature maps, height x width x features.
-        channel_mean: Float, shape (channels,): grey levels that become 0.
-        channel_std: Float, shape (channels,): grey levels that become 1.
+        channel_mean: Float, shape (channels,): the mean grey levels, which become `input_mean`.
+        channel_std: Float, shape (channels,): their standard deviations, which become `input_std`.
         num_classes: The number of logits.
         dropout: The share of features dropped while training.
+        input_mean: The mean of each channel that the backbone expects: see `Backbone`.
+        input_std: The standard deviation of each channel that the backbone expects.
 
     Returns:
         A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to logits of shape (batch, classes).
     """
     pixels = keras.Input(backbone.input_shape[1:], name="pixels")
     # A filter that is constant has no spread to divide by.
-    variance = np.square(np.maximum(channel_std, 1.0))
-    normalised = keras.layers.Normalization(mean=channel_mean, variance=variance, name="normalization")(pixels)
+    scale = np.maximum(channel_std, 1.0) / input_std
+    mean, variance = channel_mean - input_mean * scale, np.square(scale)
+    normalised = keras.layers.Normalization(mean=mean, variance=variance, name="normalization")(pixels)
     features = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone(normalised))
     kept = keras.layers.Dropout(dropout, name="dropout")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(kept)

@@ -23,7 +23,7 @@ class Recipe:
         average_decay: The decay per step of an exponential moving average of the weights, which is what is validated and
             exported; 0 for the weights themselves.
         views: Over how many of the 8 symmetries of the square the exported model averages its probabilities.
-        backbone: The network behind the head: one of `components.train.model.BACKBONES`.
+        backbone: The network before the head: one of `components.train.model.BACKBONES`.
     """
 
     epochs: int
@@ -43,7 +43,13 @@ class Recipe:
     backbone: str = "inception_resnet_v2"
 
     def overridden(
-        self, epochs: int = 0, batch_size: int = 0, learning_rate: float = 0.0, patience: int = 0, loss: str = ""
+        self,
+        epochs: int = 0,
+        batch_size: int = 0,
+        learning_rate: float = 0.0,
+        patience: int = 0,
+        loss: str = "",
+        backbone: str = "",
     ) -> "Recipe":
         """The recipe with the pipeline's parameters put in, of which 0 and "" mean "as the recipe says"."""
         return replace(
@@ -53,6 +59,7 @@ class Recipe:
             learning_rate=learning_rate or self.learning_rate,
             patience=patience or self.patience,
             loss=loss or self.loss,
+            backbone=backbone or self.backbone,
         )
 
 

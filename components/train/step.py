@@ -12,6 +12,7 @@ def train(
     training_metrics: Output[Metrics],
     training_report: Output[HTML],
     recipe: str = "paper",
+    backbone: str = "",
     weights: str = "imagenet",
     epochs: int = 0,
     batch_size: int = 0,
@@ -37,6 +38,8 @@ def train(
         training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of predicting nothing.
         training_report: A page with the curves, and images as the network sees them.
         recipe: How to train: paper, strong, or plateau.
+        backbone: The network: inception_resnet_v2, densenet121, convnext_tiny or efficientnet_v2_s; empty means as the recipe
+            says, which is inception_resnet_v2 for all.
         weights: imagenet (downloaded by Keras), none, or the path, gs:// or s3:// address of a file of Keras weights.
         epochs: At most so many; 0 means as the recipe says.
         batch_size: Images per step; 0 means as the recipe says.
@@ -44,8 +47,8 @@ def train(
         patience: Epochs without a better validation loss before stopping; 0 means as the recipe says.
         loss: bce, focal or bce_soft_f1; empty means as the recipe says.
         precision: float32, float16 or bfloat16, in which layers compute; auto takes what the device is fast at.
-        warm_start: Start from the champion's weights, if one is served, fits the examples, and was trained on none of those
-            that the new model is judged on; else as weights says.
+        warm_start: Start from the champion's weights, if one is served, fits the examples and the backbone, and was trained on
+            none of those that the new model is judged on; else as weights says.
         model_name: The folder of the model's versions.
         seed: Seeds the initial weights, the order of the data and the augmentation.
     """
@@ -67,6 +70,7 @@ def train(
             serving_root=serving_root,
             model_name=model_name,
             recipe=recipe,
+            backbone=backbone,
             weights=weights,
             epochs=epochs,
             batch_size=batch_size,
@@ -76,7 +80,7 @@ def train(
             precision=precision,
             seed=seed,
         )
-        chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience, loss)
+        chosen = RECIPES[recipe].overridden(epochs, batch_size, learning_rate, patience, loss, backbone)
         wanted = settings.TrainSettings(recipe, chosen, weights, seed, precision, warm_start)
         records = Examples.read(examples.path)
         found = done = wanted.find(records, data_root)

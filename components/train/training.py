@@ -22,7 +22,7 @@ from components.train.export import check_export, export_model
 from components.train.fit import train
 from components.train.history import History
 from components.train.logs import TensorBoardLogs
-from components.train.model import build_backbone, build_model
+from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.precision import computing_in, resolve_precision
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
@@ -51,7 +51,7 @@ def train_model(
         champion: The version that is served now: a warm start is from its weights.
     """
     uri = settings.uri(examples, data_root)
-    start = Start.choose(settings.weights, settings.warm_start, champion, examples, uri)
+    start = Start.choose(settings.weights, settings.recipe.backbone, settings.warm_start, champion, examples, uri)
     _log.info("training starts from %s", start.words)
     with open_splits(examples, ("train", "validation")) as splits:
         return _train(examples, splits, transform_graph, uri, settings, start)
@@ -84,7 +84,9 @@ def _train(
     def build(weights: str) -> keras.Model:
         backbone = build_backbone(recipe.backbone, examples.image_size_px, len(examples.channels), weights)
         moments = constants["channel_mean"], constants["channel_std"]
-        return build_model(backbone, *moments, len(examples.class_names), recipe.dropout)
+        expected = BACKBONES[recipe.backbone]
+        num_classes = len(examples.class_names)
+        return build_model(backbone, *moments, num_classes, recipe.dropout, expected.input_mean, expected.input_std)
 
     precision = resolve_precision(settings.precision, examples.image_size_px)
     with computing_in(precision):

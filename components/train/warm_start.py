@@ -40,11 +40,14 @@ class Start(BaseModel):
     champion_fingerprint: str = ""
 
     @classmethod
-    def choose(cls, weights: str, warm_start: bool, champion: Champion | None, examples: Examples, uri: str) -> Self:
+    def choose(
+        cls, weights: str, backbone: str, warm_start: bool, champion: Champion | None, examples: Examples, uri: str
+    ) -> Self:
         """Decides where the training at `uri` starts from, or reads what was decided when it began.
 
         Args:
             weights: The settings'.
+            backbone: The name of the network to train.
             warm_start: Whether the champion was asked for.
             champion: The version that is served now, if any.
             examples: The manifest as it was published.
@@ -64,7 +67,7 @@ class Start(BaseModel):
             _log.warning("%s is not there any more: this training begins anew", begun.words)
             storage.remove_tree(storage.join(uri, "checkpoints"))
             storage.remove(record_uri)
-        obstacle = _obstacle(champion, examples)
+        obstacle = _obstacle(champion, backbone, examples)
         if champion and not obstacle:
             words = f"version {champion.version} of the served model"
             start = cls(words=words, champion_uri=champion.uri, champion_fingerprint=champion.model_fingerprint)
@@ -107,11 +110,13 @@ class Start(BaseModel):
                 variable.assign(value)
 
 
-def _obstacle(champion: Champion | None, examples: Examples) -> str:
+def _obstacle(champion: Champion | None, backbone: str, examples: Examples) -> str:
     """What keeps the champion from being trained on, in words; empty where nothing does."""
     if not champion:
         return "there is none yet"
     served = TrainedModel.read(storage.join(champion.uri, MODEL_MANIFEST))
+    if served.backbone != backbone:
+        return f"the backbone of version {champion.version} is {served.backbone}, and that of this training is {backbone}"
     for words, theirs, ours in (
         ("classes", served.class_names, examples.class_names),
         ("channels", served.channels, examples.channels),

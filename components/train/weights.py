@@ -82,7 +82,7 @@ def first_difference(path: Path, network: keras.Model) -> str:
     """
     try:
         with h5py.File(path, "r") as file:
-            stored = _older_shapes(file) if "layer_names" in file.attrs else _keras_3_shapes(file, network)
+            stored = _older_shapes(file) if "layer_names" in file.attrs else _keras_3_shapes(file["layers"], network)
     except (OSError, KeyError) as error:
         return f"it is no file of Keras weights ({error})"
     expected: _Shapes = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in network.layers if layer.weights]
@@ -103,7 +103,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else name for name in group.attrs[attribute]]
 
 
-def _keras_3_shapes(file: h5py.File, network: keras.Model) -> _Shapes:
+def _keras_3_shapes(group: h5py.Group, network: keras.Model) -> _Shapes:
     """Keras 3 calls layers by their class and number, so only the network knows their order."""
     counts: Counter[str] = Counter()
     shapes: _Shapes = []
@@ -111,8 +111,12 @@ def _keras_3_shapes(file: h5py.File, network: keras.Model) -> _Shapes:
         kind = to_snake_case(type(layer).__name__)
         key = f"{kind}_{counts[kind]}" if counts[kind] else kind
         counts[kind] += 1
-        stored = file["layers"][key]["vars"] if key in file["layers"] else {}
-        of_layer = [tuple(stored[str(number)].shape) for number in range(len(stored))]
+        of_layer: list[tuple[int, ...]] = []
+        if key in group and isinstance(layer, keras.Model):
+            of_layer = [shape for _, of_inner in _keras_3_shapes(group[key]["layers"], layer) for shape in of_inner]
+        elif key in group:
+            stored = group[key]["vars"]
+            of_layer = [tuple(stored[str(number)].shape) for number in range(len(stored))]
         if of_layer or layer.weights:
             shapes.append((key, of_layer))
     return shapes

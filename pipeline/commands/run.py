@@ -46,7 +46,8 @@ def run(
         located = default_locations(given, pipeline_root)
         _check_installed()
         if "weights" not in located:
-            located["weights"], reason = default_weights(located.get("recipe", parameters["recipe"].default))
+            recipe = located.get("recipe", parameters["recipe"].default)
+            located["weights"], reason = default_weights(recipe, located.get("backbone", ""))
             if reason:
                 console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         with _StepView(console) as view:

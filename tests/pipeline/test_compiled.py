@@ -61,7 +61,7 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
     [
         ("epoch=3", "Did you mean epochs?"),
         ("image_size=75", "Did you mean image_size_px?"),
-        ("zzz=1", "The parameters are: batch_size, "),
+        ("zzz=1", "The parameters are: backbone, batch_size, "),
         ("epochs", "expected NAME=VALUE. Received: epochs"),
         ("epochs=three", "epochs: expected a whole number. Received: epochs=three"),
         ("epochs=1.5", "epochs: expected a whole number"),

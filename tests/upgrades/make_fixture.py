@@ -21,7 +21,7 @@ from components.ingest.step import ingest
 from components.push.step import push
 from components.serving.predict.prediction import predict
 from components.synthetic.samples import render_sample
-from components.train.model import BACKBONES
+from components.train.model import BACKBONES, Backbone
 from components.train.step import train
 
 KEPT = ("serving/**/*", "images/*", "predictions_?.csv", "data/*/*/manifest.json", "data/raw/*/index/**/*")
@@ -75,7 +75,7 @@ def evaluate_model(
 
 def make(folder: Path) -> None:
     """Runs the steps twice, with two seeds, and predicts four images with each of the two versions."""
-    BACKBONES["inception_resnet_v2"] = small_backbone
+    BACKBONES["inception_resnet_v2"] = Backbone(small_backbone)
     data_root, serving_root = str(folder / "data"), str(folder / "serving")
     for seed in (0, 1):
         artifacts = Artifacts(folder / "artifacts" / str(seed))

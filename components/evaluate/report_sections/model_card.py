@@ -12,14 +12,12 @@ def model_card_section(data: ReportData) -> Section:
     """The model card."""
     trained, found, examples = data.trained, data.evaluation, data.examples
     size = f"{trained.image_size_px} x {trained.image_size_px} pixels of {', '.join(trained.channels)}"
-    # Models of version 0.1.0 do not name the only network that there was.
-    network = trained.parameters.get("backbone", "inception_resnet_v2")
     splits = ", ".join(f"{examples.num_records(name):,} {name}" for name in examples.shards)
     split = examples.parameters.get("split", "")
     recipe = ", ".join(f"{name} {value}" for name, value in sorted(trained.parameters.items()))
     f1 = f"{found.metrics['f1_macro']:.3f} ({span(found.metrics.get('f1_macro_low'), found.metrics.get('f1_macro_high'))})"
     rows: list[list[object]] = [
-        ["Model", f"{network} with one sigmoid for each of {len(trained.class_names)} classes; {size}"],
+        ["Model", f"{trained.backbone} with one sigmoid for each of {len(trained.class_names)} classes; {size}"],
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
         ["Data", f"{trained.source}; samples: {splits} (split: {split}); {examples.num_quarantined:,} left out as unusable"],
         ["Licence and credit of the data", trained.licence],

@@ -2,9 +2,41 @@ import keras
 import numpy as np
 import pytest
 
-from components.train.model import build_model, follow_short_epochs
+from components.artifacts.parameters import RULES
+from components.train.model import BACKBONES, build_model, follow_short_epochs
 
 MEAN, STD = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 0.0])
+# Of the pixels of ImageNet, in [0, 255].
+IMAGENET_MEAN, IMAGENET_STD = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
+
+
+def test_the_parameter_names_each_backbone() -> None:
+    assert RULES["backbone"]("none of them") == f"expected one of {', '.join(BACKBONES)}"
+
+
+def _keras_preprocessing(name: str, pixels: np.ndarray) -> np.ndarray:
+    """What a network of Keras Applications does with pixels before its first convolution."""
+    shape = (75, 75, 3)
+    if name == "densenet121":
+        return keras.applications.densenet.preprocess_input(pixels.copy())
+    if name == "convnext_tiny":
+        network = keras.applications.ConvNeXtTiny(include_top=False, weights=None, input_shape=shape)
+        return network.get_layer("convnext_tiny_prestem_normalization")(pixels)
+    network = keras.applications.EfficientNetV2S(include_top=False, weights=None, input_shape=shape)
+    return next(layer for layer in network.layers if isinstance(layer, keras.layers.Rescaling))(pixels)
+
+
+# EfficientNetV2S scales the three channels alike, so the means of ImageNet's channels differ.
+@pytest.mark.parametrize(("name", "tolerance"), [("densenet121", 1e-5), ("convnext_tiny", 1e-5), ("efficientnet_v2_s", 0.1)])
+def test_images_like_those_of_imagenet_are_scaled_as_keras_scales_them(
+    small_backbone: keras.Model, name: str, tolerance: float
+) -> None:
+    expected = BACKBONES[name]
+    moments = expected.input_mean, expected.input_std
+    model = build_model(small_backbone, IMAGENET_MEAN, IMAGENET_STD, 4, 0.2, *moments)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    normalised = model.get_layer("normalization")(pixels)
+    assert np.allclose(normalised, _keras_preprocessing(name, pixels), atol=tolerance)
 
 
 def test_the_backbone_sees_the_training_split_with_mean_0_and_deviation_1(small_backbone: keras.Model) -> None:
@@ -29,3 +61,12 @@ def test_moving_averages_cover_half_an_epoch_at_most(steps: int, momentum: float
     inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     follow_short_epochs(keras.Sequential([keras.Input((4,)), inner]), steps)
     assert inner.layers[0].momentum == pytest.approx(momentum)
+
+
+def test_convnext_computes_what_that_of_keras_computes() -> None:
+    options = {"include_top": False, "weights": None, "input_shape": (75, 75, 3)}
+    network = BACKBONES["convnext_tiny"].make(**options)
+    of_keras = keras.applications.ConvNeXtTiny(include_preprocessing=False, **options)
+    of_keras.set_weights(network.get_weights())
+    pixels = np.random.default_rng(0).uniform(-1, 1, (1, 75, 75, 3)).astype(np.float32)
+    assert np.allclose(network(pixels), of_keras(pixels), atol=1e-5)

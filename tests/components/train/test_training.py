@@ -21,7 +21,7 @@ from components.images.decode import sample_pixels
 from components.serving.champion import Champion
 from components.synthetic.samples import render_sample
 from components.train import training
-from components.train.model import BACKBONES
+from components.train.model import BACKBONES, Backbone
 from components.train.recipes import RECIPES
 from components.train.settings import MODEL, TrainSettings
 
@@ -52,7 +52,7 @@ def transform_graph(examples: Examples, splits: dict[str, ExampleReader], tmp_pa
 @pytest.fixture(scope="module")
 def trained(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, RECIPE.backbone, _small)
+        patch.setitem(BACKBONES, RECIPE.backbone, Backbone(_small))
         settings = TrainSettings("strong", RECIPE, "none", seed=3)
         data_root = str(tmp_path_factory.mktemp("data"))
         model = training.train_model(examples, transform_graph, data_root, settings)
@@ -93,7 +93,7 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     monkeypatch: pytest.MonkeyPatch,
     mlflow_run_id: str,
 ) -> None:
-    monkeypatch.setitem(BACKBONES, RECIPE.backbone, _small)
+    monkeypatch.setitem(BACKBONES, RECIPE.backbone, Backbone(_small))
     folder = tmp_path / "serving" / "hpa" / "4"
     shutil.copytree(trained.file_uri(MODEL), folder)
     with (folder / MODEL_TRAINING_IDS).open("a") as ids:
@@ -207,6 +207,15 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
     weights.write_bytes(b"2")  # the content counts, not the name
     fingerprints.append(requests[-1].fingerprint(examples))
     assert len(set(fingerprints)) == 5
+
+
+def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_versions(examples: Examples) -> None:
+    """If this fails because FORMAT was raised on purpose: update it here."""
+    default = RECIPES["paper"].overridden()
+    assert TrainSettings("paper", default, "imagenet", 0).fingerprint(examples) == "5ac87b4d754254ab"
+    assert RECIPES["paper"].overridden(backbone="inception_resnet_v2") == default
+    other = RECIPES["paper"].overridden(backbone="densenet121")
+    assert TrainSettings("paper", other, "imagenet", 0).fingerprint(examples) != "5ac87b4d754254ab"
 
 
 def test_examples_whose_shards_are_gone_are_refused_before_the_network_is_built(examples: Examples, tmp_path: Path) -> None:

@@ -60,8 +60,14 @@ def champion(exported: Path, tmp_path: Path) -> Champion:
     return Champion(1, str(folder), "champion0", "evaluation0", "generation0")
 
 
-def _choose(champion: Champion | None, examples: Examples, folder: Path, warm_start: bool = True) -> Start:
-    return Start.choose("imagenet", warm_start, champion, examples, str(folder / "training"))
+def _choose(
+    champion: Champion | None,
+    examples: Examples,
+    folder: Path,
+    warm_start: bool = True,
+    backbone: str = "inception_resnet_v2",
+) -> Start:
+    return Start.choose("imagenet", backbone, warm_start, champion, examples, str(folder / "training"))
 
 
 def test_a_network_gets_exactly_the_weights_of_the_champion(
@@ -123,6 +129,16 @@ def test_a_champion_that_does_not_fit_is_not_trained_on(
 ) -> None:
     start = _choose(champion, examples.model_copy(update=change), tmp_path)
     assert start.words.startswith(f"weights=imagenet, not the champion: {obstacle}")
+    assert not start.champion_uri
+
+
+def test_a_champion_with_another_backbone_is_not_trained_on(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+    """The champion's manifest names none, as those of version 0.1.0 and before: it is InceptionResNetV2."""
+    start = _choose(champion, examples, tmp_path, backbone="densenet121")
+    assert start.words == (
+        "weights=imagenet, not the champion: the backbone of version 1 is inception_resnet_v2, "
+        "and that of this training is densenet121"
+    )
     assert not start.champion_uri
 
 

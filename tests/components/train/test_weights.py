@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components import storage
-from components.train.model import build_backbone
+from components.train.model import BACKBONES, build_backbone
 from components.train.weights import adapt, first_difference, with_weights
 
 
@@ -78,6 +78,31 @@ def test_a_file_for_three_channels_serves_for_other_numbers(saved: tuple[keras.M
     adapted = with_weights(_build, num_channels, str(path))
     pixels = np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 1)).astype(np.float32)
     assert np.allclose(adapted(np.repeat(pixels, num_channels, axis=3)), network(np.repeat(pixels, 3, axis=3)), atol=1e-5)
+
+
+# ConvNeXtTiny has layers within layers, Keras Applications publishes the older kind, and no data has more than eight stains.
+_QUICK_FILE = ("convnext_tiny", "h5", 8)
+_FILES = [(name, kind, number) for name in BACKBONES for kind in ("h5", "weights.h5") for number in (1, 3, 4, 8)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "num_channels"),
+    [pytest.param(*file, marks=[] if file == _QUICK_FILE else pytest.mark.long) for file in _FILES],
+)
+@pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
+def test_a_file_for_each_backbone_serves_for_one_to_eight_channels(
+    tmp_path: Path, name: str, kind: str, num_channels: int
+) -> None:
+    keras.utils.set_random_seed(0)
+    network, path = build_backbone(name, 75, 3, "none"), tmp_path / f"some.{kind}"
+    if kind == "h5":
+        _save_older(network, path)
+    else:
+        network.save_weights(path)
+    adapted = build_backbone(name, 75, num_channels, str(path))
+    pixels = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 1)).astype(np.float32)
+    expected = network(np.repeat(pixels, 3, axis=3)).numpy()
+    assert np.allclose(adapted(np.repeat(pixels, num_channels, axis=3)), expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("num_channels", [3, 4])

@@ -1,0 +1,185 @@
+"""Each network the whole way at 75 px: from a pretrained file through a kill to predictions, and on from the champion."""
+
+import csv
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from kfp import dsl
+
+from components.artifacts.examples import open_splits
+from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
+from components.convert.step import convert
+from components.ingest.step import ingest
+from components.push.step import push
+from components.serving.predict.prediction import predict
+from components.synthetic.samples import render_sample
+from components.train import fit
+from components.train.model import BACKBONES
+from components.train.step import train
+from components.train.warm_start import _read_variables
+from tests.upgrades.make_fixture import Artifacts, evaluate_model
+
+# Keras says that its networks are for one channel or three. Four are widened to.
+pytestmark = pytest.mark.filterwarnings("ignore:This model usually expects")
+
+# The quickest on a CPU; `make test-long` has the others. InceptionResNetV2 is trained in test_run.py.
+_QUICK = "convnext_tiny"
+_NETWORKS = ["densenet121", "convnext_tiny", "efficientnet_v2_s"]
+
+Train = Callable[..., Path]
+
+
+class _KilledError(BaseException):
+    """What no code catches."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("backbones")
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path) -> dict[str, dsl.Artifact]:
+    """Examples of 24 samples with all four stains."""
+    artifacts = Artifacts(folder / "made")
+    raw = artifacts(raw_images=dsl.Dataset)
+    ingest(source="synthetic:24", data_root=str(folder / "data"), channels="rgby", **raw)
+    made = artifacts(examples=dsl.Dataset, transform_graph=dsl.Artifact, data_report=dsl.HTML, quarantine=dsl.Dataset)
+    convert(data_root=str(folder / "data"), image_size_px=75, channels="rgby", **raw, **made)
+    return made
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.xdist_group(name), *([] if name == _QUICK else [pytest.mark.long])])
+        for name in _NETWORKS
+    ],
+)
+def backbone(request: pytest.FixtureRequest) -> Iterator[str]:
+    yield request.param
+    keras.backend.clear_session()  # the graphs of a network take gigabytes
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def train_it(folder: Path, made: dict[str, dsl.Artifact], backbone: str) -> Train:
+    """Runs the train step of a network, from a file as Keras publishes them, and returns the model's folder."""
+    weights = folder / f"{backbone}.weights.h5"
+    keras.utils.set_random_seed(1)
+    BACKBONES[backbone].make(include_top=False, weights=None, input_shape=(75, 75, 3)).save_weights(weights)
+
+    def run(attempt: str, **parameters: object) -> Path:
+        artifacts = Artifacts(folder / backbone / attempt)
+        trained = artifacts(model=dsl.Model, training_metrics=dsl.Metrics, training_report=dsl.HTML)
+        given: dict[str, object] = {"data_root": str(folder / "data"), "epochs": 2, "batch_size": 8, "precision": "float32"}
+        given |= {"serving_root": str(folder / backbone / "serving"), "weights": str(weights), "backbone": backbone}
+        train(examples=made["examples"], transform_graph=made["transform_graph"], **given | parameters, **trained)
+        return Path(trained["model"].path)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def resumed(train_it: Train) -> Path:
+    """A model whose training was killed after its first step, and started again."""
+    really_save = fit._Training._save
+
+    def save_and_die(training: fit._Training) -> None:
+        really_save(training)
+        training._writer.wait()
+        raise _KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        patch.setattr(fit._Training, "_save", save_and_die)
+        with pytest.raises(_KilledError):
+            train_it("killed")
+    return train_it("resumed")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path, made: dict[str, dsl.Artifact], backbone: str, resumed: Path) -> Path:
+    """The models' folder, after it was evaluated and pushed."""
+    artifacts = Artifacts(folder / backbone / "pushed")
+    model = dsl.Model(name="model", uri=str(resumed), metadata={})
+    serving_root = str(folder / backbone / "serving")
+    judged = evaluate_model(made["examples"], model, str(folder / "data"), serving_root, artifacts)
+    judged = {name: judged[name] for name in ("thresholds", "blessing")}
+    push(model=model, serving_root=serving_root, **judged, **artifacts(pushed_model=dsl.Model))
+    assert f"<td>{backbone} with one sigmoid" in (artifacts.folder / "evaluation_report").read_text(encoding="utf-8")
+    return Path(serving_root, "hpa")
+
+
+def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
+    trained = TrainedModel.read(str(resumed / MODEL_MANIFEST))
+    assert trained.backbone == backbone
+    assert trained.epochs_trained == 2
+
+
+@pytest.mark.long
+def test_a_resumed_training_ends_bit_for_bit_as_one_that_was_not_killed(
+    train_it: Train, resumed: Path, folder: Path, backbone: str
+) -> None:
+    whole = train_it("whole", data_root=str(folder / backbone / "data"))
+    expected, found = (_read_variables(str(model / "variables" / "variables")) for model in (whole, resumed))
+    assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
+
+
+def test_the_mean_of_an_activation_map_is_the_logit(made: dict[str, dsl.Artifact], resumed: Path) -> None:
+    with open_splits(Examples.read(made["examples"].path), ["train"]) as splits:
+        pixels = tf.constant(next(splits["train"].batches(8)))
+    signatures = tf.saved_model.load(str(resumed)).signatures
+    maps = signatures["activation_maps"](pixels=pixels)["maps"].numpy()
+    expected = signatures["pixels"](pixels=pixels)["probabilities"].numpy()
+    assert np.allclose(1 / (1 + np.exp(-maps.mean(axis=(1, 2)))), expected, atol=1e-5)
+    assert np.ptp(maps, axis=(1, 2)).min() > 0  # it says where
+
+
+def test_the_model_is_served_without_xla(resumed: Path) -> None:
+    """TensorFlow Serving does not run what is compiled with XLA unless it is told to."""
+    assert b"_XlaMustCompile\x12\x02(\x01" not in (resumed / "saved_model.pb").read_bytes()
+
+
+def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(100, 103):
+        sample = render_sample(0, number)
+        for name, png in sample.pngs.items():
+            (images / f"{sample.sample_id}_{name}.png").write_bytes(png)
+    predict(str(served), str(images), str(tmp_path / "predictions.csv"))
+    _, *rows = csv.reader((tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines())
+    probabilities = np.array([row[2:] for row in rows], float)
+    assert probabilities.shape == (3, 28)
+    assert len(np.unique(probabilities, axis=0)) == 3
+
+
+def test_a_warm_start_goes_on_from_the_champion(train_it: Train, served: Path) -> None:
+    assert served.is_dir()
+    again = train_it("warm", warm_start=True, seed=1, epochs=1, weights="none", learning_rate=1e-9)
+    assert TrainedModel.read(str(again / MODEL_MANIFEST)).started_from == "version 1 of the served model"
+
+
+def test_a_champion_with_another_network_is_no_start(
+    train_it: Train, served: Path, backbone: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training itself is stopped when it has said what it starts from."""
+    assert served.is_dir()
+    other = next(name for name in BACKBONES if name != backbone)
+
+    def stop(*_: object) -> None:
+        raise _KilledError
+
+    monkeypatch.setattr("components.train.training._train", stop)
+    with pytest.raises(_KilledError):
+        train_it("other", backbone=other, weights="none", warm_start=True)
+    assert (
+        "training starts from weights=none, not the champion: the backbone of version 1 is "
+        f"{backbone}, and that of this training is {other}"
+    ) in capsys.readouterr().out
