@@ -22,7 +22,7 @@ from tests.components.serving.watch.conftest import read_answers, start_watch, w
 
 __all__ = ["version_dir"]
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long  # they download packages
 _UV = Path(sys.executable).with_name("uv")
 
 
