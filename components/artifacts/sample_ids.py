@@ -14,6 +14,12 @@ def clean_id(written: str) -> str:
     return unicodedata.normalize("NFC", written).strip()
 
 
+def unusable_id(sample_id: str) -> str:
+    """Why a sample cannot be used, by its id alone; empty if it can."""
+    problem = id_problem(sample_id)
+    return f"its id {problem}" if problem else ""
+
+
 def id_problem(sample_id: str) -> str:
     """Says what is wrong with an id: it may have any letters, digits, punctuation and spaces, and '/' between folders.
 

@@ -96,12 +96,7 @@ def split_unsplit(
     return Conversion(placed + [sample for sample in samples if sample.reason], _by_side(parts.values()))
 
 
-def _write(
-    missing: Sequence[ShardTask],
-    num_tasks: int,
-    engine: Engine,
-    write: _Write = write_shard,
-) -> dict[str, ShardPart]:
+def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine, write: _Write = write_shard) -> dict[str, ShardPart]:
     if len(missing) < num_tasks:
         _log.info("%d of %d shards are there already", num_tasks - len(missing), num_tasks)
     if missing:

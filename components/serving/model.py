@@ -29,6 +29,11 @@ class ServedModel:
     thresholds: np.ndarray
     _model: Any
 
+    @property
+    def version(self) -> str:
+        """The name of the version's folder: its number."""
+        return self.uri.rstrip("/").rpartition("/")[2]
+
     def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Classifies some images.
 

@@ -142,7 +142,7 @@ def test_the_mean_of_an_activation_map_is_the_logit(made: dict[str, dsl.Artifact
 
 
 def test_the_model_is_served_without_xla(resumed: Path) -> None:
-    """TensorFlow Serving does not run what is compiled with XLA unless it is told to."""
+    """By default, TensorFlow Serving rejects XLA-compiled operations."""
     assert b"_XlaMustCompile\x12\x02(\x01" not in (resumed / "saved_model.pb").read_bytes()
 
 

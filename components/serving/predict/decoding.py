@@ -8,7 +8,7 @@ import itertools
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -36,6 +36,19 @@ _BATCH_BYTES = 16 << 20
 _MAX_SAMPLE_BYTES = 8 * MAX_SIDE_PX**2
 # As many batches are waiting for the model, beside those that are being decoded.
 _WAITING_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded sample.
+
+    Attributes:
+        pixels: uint8, shape (side, side, channels).
+        pixel_size_um: The width of a pixel of the files in micrometres, if they say so.
+    """
+
+    pixels: np.ndarray
+    pixel_size_um: float | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,18 @@ class ImageForm:
     def batch_size(self) -> int:
         """How many samples the model is given at once."""
         return max(1, min(_BATCH_SIZE, _BATCH_BYTES // (self.image_size_px**2 * len(self.filters))))
+
+    def decode(self, files: Mapping[str, bytes]) -> Decoded:
+        """Decodes, checks and resizes a sample.
+
+        Args:
+            files: The image file of each filter: the same for all where one file holds all channels.
+
+        Raises:
+            BadImageError: If the sample cannot be used.
+        """
+        decoded = decode_sample(files, self.filters, self.reading)
+        return Decoded(stack_filters(decoded.planes, self.image_size_px), decoded.pixel_size_um)
 
 
 @dataclass(frozen=True)
@@ -173,9 +198,8 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
         try:
             if isinstance(files, BadImageError):
                 raise files
-            decoded = decode_sample(files, _form.filters, _form.reading)
-            pixels[position] = stack_filters(decoded.planes, side)
-            pixel_sizes_um[position] = decoded.pixel_size_um
+            decoded = _form.decode(files)
+            pixels[position], pixel_sizes_um[position] = decoded.pixels, decoded.pixel_size_um
         except BadImageError as error:
             reasons[position] = str(error)
     return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um)

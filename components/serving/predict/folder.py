@@ -8,7 +8,7 @@ from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
 from components.artifacts.labels import stains_of_source
 from components.artifacts.parameters import check_parameters
-from components.artifacts.sample_ids import id_problem
+from components.artifacts.sample_ids import unusable_id
 from components.runtime.wording import count_of
 from components.storage.store import StoredFile
 
@@ -121,7 +121,7 @@ def _sample(sample_id: str, names: dict[str, str], filters: list[str], folder: s
 
 
 def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, StoredFile]) -> str:
-    if problem := id_problem(sample_id):
-        return f"its id {problem}"
+    if problem := unusable_id(sample_id):
+        return problem
     no_files = [name for name, file in wanted.items() if file not in files]
     return f"the {no_files[0]} filter is no file, but a folder, or a link that leads to none" if no_files else ""

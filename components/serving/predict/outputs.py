@@ -13,6 +13,22 @@ from components.artifacts.labels import format_target
 from components.serving.predict.decoding import Batch
 
 
+def predictions_header(class_names: Sequence[str]) -> list[str]:
+    """The columns of a table of predictions."""
+    return ["Id", "Decisions", *class_names]
+
+
+def predictions_row(sample_id: str, decided: Sequence[str], probabilities: np.ndarray) -> list[str]:
+    """A row of a table of predictions.
+
+    Args:
+        sample_id: The sample.
+        decided: The names of the classes that were decided for.
+        probabilities: float32, shape (classes,). They are written with all of their digits.
+    """
+    return [sample_id, "; ".join(decided), *probabilities.astype(str).tolist()]
+
+
 class Outputs:
     """Writes row by row, so that memory does not grow.
 
@@ -31,7 +47,7 @@ class Outputs:
         self._predictions, self._submission, self._bad = predictions, submission, bad
         self._class_names = class_names
         self.num_good = self.num_bad = 0
-        predictions.writerow(["Id", "Decisions", *class_names])
+        predictions.writerow(predictions_header(class_names))
         submission.writerow(["Id", "Predicted"])
         bad.writerow(["Id", "Reason"])
 
@@ -40,19 +56,18 @@ class Outputs:
 
         Args:
             batch: The samples.
-            probabilities: float32, shape (samples, classes). They are written with all of their digits.
+            probabilities: float32, shape (samples, classes).
             decisions: bool, the same shape.
         """
         decided_classes = [np.flatnonzero(decided).tolist() for decided in decisions]
-        for sample_id, reason, texts, decided in zip(
-            batch.ids, batch.reasons, probabilities.astype(str), decided_classes, strict=True
-        ):
+        for sample_id, reason, scores, decided in zip(batch.ids, batch.reasons, probabilities, decided_classes, strict=True):
             if reason:
                 self._bad.writerow([sample_id, reason])
                 self._submission.writerow([sample_id, ""])
                 self.num_bad += 1
             else:
-                self._predictions.writerow([sample_id, "; ".join(self._class_names[number] for number in decided), *texts])
+                names = [self._class_names[number] for number in decided]
+                self._predictions.writerow(predictions_row(sample_id, names, scores))
                 self._submission.writerow([sample_id, format_target(decided)])
                 self.num_good += 1
 

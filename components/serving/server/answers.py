@@ -14,7 +14,8 @@ from components.artifacts.manifest import TrainedModel
 from components.images.exposure import exposure_warnings
 from components.images.pixel_size import describe_other_sizes, other_sizes
 from components.reports.stains import stain_colours
-from components.serving.server.decoding import Decoded
+from components.serving.predict.decoding import Decoded
+from components.serving.predict.outputs import predictions_header
 from components.serving.server.runner import LoadedVersion, Prediction
 
 # The activation maps that the page can show, beside those of the classes that were decided for.
@@ -116,7 +117,7 @@ def to_csv(answer: Mapping[str, Any]) -> str:
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["Id", "Decisions", *answer["classes"], "Error"])
+    table.writerow([*predictions_header(answer["classes"]), "Error"])
     for sample in answer["samples"]:
         if "error" in sample:
             table.writerow([sample["id"], *[""] * (len(answer["classes"]) + 1), sample["error"]])

@@ -5,30 +5,14 @@ import os
 import signal
 from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import get_context
 
 import joblib  # type: ignore[import-untyped]
-import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
-from components.images.decode import decode_sample, stack_filters
 from components.images.image import BadImageError
 from components.runtime.progress import exit_with_parent
-from components.serving.predict.decoding import ImageForm
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A decoded sample.
-
-    Attributes:
-        pixels: uint8, shape (side, side, channels).
-        pixel_size_um: The width of a pixel of the files in micrometres, if they say so.
-    """
-
-    pixels: np.ndarray
-    pixel_size_um: float | None
+from components.serving.predict.decoding import Decoded, ImageForm
 
 
 class Decoders:
@@ -75,7 +59,6 @@ def _start(parent: int) -> None:
 
 def _decode(files: Mapping[str, bytes], form: ImageForm) -> Decoded:
     try:
-        decoded = decode_sample(files, form.filters, form.reading)
-        return Decoded(stack_filters(decoded.planes, form.image_size_px), decoded.pixel_size_um)
+        return form.decode(files)
     except BadImageError as error:
         raise BadImageError(str(error)) from None  # its other arguments would be lost between processes

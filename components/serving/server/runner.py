@@ -153,7 +153,7 @@ class ModelRunner:
             remove()
             raise
         _log.info("the model is %s", uri)
-        version = LoadedVersion(uri.rstrip("/").rpartition("/")[2], model, form, accepted_names(image_names))
+        version = LoadedVersion(model.version, model, form, accepted_names(image_names))
         weakref.finalize(version, remove)
         return version
 

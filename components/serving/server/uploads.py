@@ -8,7 +8,7 @@ from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.requests import Request
 
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, ImageNames, by_filter
-from components.artifacts.sample_ids import id_problem
+from components.artifacts.sample_ids import unusable_id
 from components.serving.server.limits import RefusedError
 
 # The files that a sample may come in.
@@ -127,11 +127,8 @@ def group_samples(
         for sample_id, names in found.items():
             if sample_id in samples:
                 raise RefusedError(422, f"{min(names.values())} is not the only image of sample {sample_id}: rename it")
-            problem = id_problem(sample_id)
             contents = {name: files[file] for name, file in by_filter(names, filters).items()}
-            samples[sample_id] = UploadedSample(
-                sample_id, contents, image_names.channels, f"its id {problem}" if problem else ""
-            )
+            samples[sample_id] = UploadedSample(sample_id, contents, image_names.channels, unusable_id(sample_id))
             left -= set(names.values())
     if not samples:
         raise RefusedError(

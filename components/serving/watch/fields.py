@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import SUFFIXES, ImageNames, by_filter
-from components.artifacts.sample_ids import id_problem
+from components.artifacts.sample_ids import unusable_id
 from components.serving.predict.folder import ImageFiles
 
 _log = logging.getLogger(__name__)
@@ -120,10 +120,8 @@ class Fields:
         one = self.pending[sample_id]
         wanted = {name: file for name, file in by_filter(one.files, self._filters).items() if name in self._filters}
         uris = {name: storage.join(self._folder, path) for name, (path, _, _) in wanted.items()}
-        problem = id_problem(sample_id)
-        return ImageFiles(
-            sample_id, uris, sum(size for _, size, _ in set(wanted.values())), f"its id {problem}" if problem else one.problem
-        )
+        num_bytes = sum(size for _, size, _ in set(wanted.values()))
+        return ImageFiles(sample_id, uris, num_bytes, unusable_id(sample_id) or one.problem)
 
 
 def written_id(sample_id: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from components.serving.predict.outputs import predictions_header
 from components.serving.watch.fields import written_id
 
 
@@ -38,7 +39,7 @@ class Record:
             raise ValueError(f"{path}: another watch writes to this file. Stop it, or give another --out") from None
         self._bad, self._failed = (files.enter_context(_open(self._beside(kind))) for kind in ("bad.csv", "failed.csv"))
         self._lines = files.enter_context(_open(self._beside("jsonl")))
-        self.done = _continue(self._rows, path, ["Id", "Decisions", *class_names])
+        self.done = _continue(self._rows, path, predictions_header(class_names))
         self.done |= _continue(self._bad, self._beside("bad.csv"), ["Id", "Reason"])
         _continue(self._failed, self._beside("failed.csv"), ["Id", "Reason"])
         for _ in _whole_lines(self._lines):  # only to remove a torn one

@@ -19,6 +19,7 @@ from components.runtime.wording import count_of
 from components.serving.model import ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import Batch, Decoders, ImageForm
 from components.serving.predict.folder import with_stains
+from components.serving.predict.outputs import predictions_row
 from components.serving.watch.action import Action
 from components.serving.watch.fields import Fields, written_id
 from components.serving.watch.record import Record, open_record
@@ -163,11 +164,11 @@ class _Watching:
                     self._fields.pending[sample_id].was_tried = True
                 continue
             names = [name for name, is_decided in zip(class_names, decided, strict=True) if is_decided]
-            rows.append([sample_id, "; ".join(names), *scores.astype(str)])
+            rows.append(predictions_row(sample_id, names, scores))
             answers.append(
                 {
                     "id": sample_id,
-                    "version": self._model.uri.rstrip("/").rpartition("/")[2],
+                    "version": self._model.version,
                     "classes": names,
                     "probabilities": dict(zip(class_names, scores.tolist(), strict=True)),
                     "seconds": round(time.time() - written_s, 3),
