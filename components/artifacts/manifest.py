@@ -232,6 +232,8 @@ class TrainedModel(Manifest):
         intensity_range: How its images were scaled: see `components.images.decode.Reading`.
         projection: How stacks became planes.
         pixel_size_um: The median width of a pixel of its images' files in micrometres, if they say so.
+        usual_distance: The distance from the training images that 99 of 100 validation images stay below (see
+            `components.train.reference`); None with fewer than 300 of them, and in models of earlier versions.
         started_from: The weights that training began with, in words.
         epochs_trained: How many epochs it took.
         best_epoch: The one whose weights these are, from 1.
@@ -244,6 +246,7 @@ class TrainedModel(Manifest):
     intensity_range: str = ""
     projection: str = ""
     pixel_size_um: float | None = None
+    usual_distance: float | None = None
     started_from: str = ""
     epochs_trained: int
     best_epoch: int
@@ -276,6 +279,8 @@ class Evaluation(Manifest):
         validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
         baselines: The metrics of each trivial classifier, by its name.
         references: The metrics of each reference, by its name. References take no part in the verdict.
+        unlike_share: The share of test samples that are farther from the training images than `TrainedModel.usual_distance`:
+            of images like those of the training it would be 1 %. None if that is unknown.
     """
 
     model_fingerprint: str
@@ -293,6 +298,7 @@ class Evaluation(Manifest):
     validation_metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
     references: dict[str, dict[str, float]]
+    unlike_share: float | None = None
 
     @model_validator(mode="before")
     @classmethod

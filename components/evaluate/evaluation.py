@@ -102,6 +102,7 @@ def evaluate_model(
         validation_metrics=scoreboard(validation.y_true, validation.y_score, fitted.thresholds),
         baselines=performance.baselines,
         references=performance.references,
+        unlike_share=_unlike_share(trained, judged) if judged_on == "test" else None,
     )
     page = ReportData(
         evaluation=manifest,
@@ -120,6 +121,12 @@ def evaluate_model(
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), page)
         return manifest.publish(settings.uri(examples, data_root), Path(folder))
+
+
+def _unlike_share(trained: TrainedModel, judged: Scores) -> float | None:
+    if trained.usual_distance is None or judged.distances is None:
+        return None
+    return float((judged.distances > trained.usual_distance).mean())
 
 
 def _compare(

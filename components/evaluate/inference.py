@@ -22,14 +22,18 @@ class ExportedModel:
     def score(self, examples: ExampleReader) -> Scores:
         """Scores all examples of a split."""
         answers = [np.zeros(examples.labels.shape, np.float32)[:0]]
+        distances = []
         with progress_bar(len(examples), "images") as progress:
             for pixels in examples.batches(_BATCH_SIZE):
-                answers.append(self._model.signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy())
+                answer = self._model.signatures["pixels"](pixels=tf.constant(pixels))
+                answers.append(answer["probabilities"].numpy())
+                distances += [answer["distances"].numpy()] if "distances" in answer else []
                 progress.update(len(pixels))
         given = np.concatenate(answers)
         # NaN is never above a threshold: it is served as a no, and counts as one.
         y_score = np.clip(np.nan_to_num(given, nan=0.0), 0, 1)
-        return Scores(examples.ids, examples.labels, y_score, int((given != y_score).sum()))
+        num_invalid = int((given != y_score).sum())
+        return Scores(examples.ids, examples.labels, y_score, num_invalid, np.concatenate(distances) if distances else None)
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.

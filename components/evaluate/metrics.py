@@ -56,12 +56,14 @@ class Scores:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities: float32, the same shape. Values out of range are clipped to 0 or 1, and NaN is 0.
         num_invalid: How many of them were not numbers from 0 to 1.
+        distances: float32, shape (samples,): from the training images; None from models that do not give them.
     """
 
     ids: list[str]
     y_true: np.ndarray
     y_score: np.ndarray
     num_invalid: int = 0
+    distances: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

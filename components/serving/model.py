@@ -15,6 +15,22 @@ _MAPS = "activation_maps"
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What a model says of some images.
+
+    Attributes:
+        probabilities: float32, shape (images, classes).
+        decisions: bool, shape (images, classes).
+        distances: float32, shape (images,): how far each image is from those that the model was trained on, about 1 for one of
+            them (see `components.train.reference`); None from models of earlier versions.
+    """
+
+    probabilities: np.ndarray
+    decisions: np.ndarray
+    distances: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class ServedModel:
     """A loaded version.
 
@@ -34,17 +50,20 @@ class ServedModel:
         """The name of the version's folder: its number."""
         return self.uri.rstrip("/").rpartition("/")[2]
 
-    def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def classify(self, pixels: np.ndarray) -> Predictions:
         """Classifies some images.
 
         Args:
             pixels: uint8, shape (images, height, width, channels).
-
-        Returns:
-            The probabilities, float32, and the decisions, bool, both of shape (images, classes).
         """
         answer = self._model.signatures["pixels"](pixels=_tensor(pixels))
-        return answer["probabilities"].numpy(), answer["decisions"].numpy()
+        distances = answer["distances"].numpy() if "distances" in answer else None
+        return Predictions(answer["probabilities"].numpy(), answer["decisions"].numpy(), distances)
+
+    def is_unlike_training(self, distance: float) -> bool:
+        """Whether an image is farther from the training images than 99 of 100 validation images; False if that is unknown."""
+        usual = self.trained.usual_distance
+        return usual is not None and distance > usual
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.

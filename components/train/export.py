@@ -12,6 +12,7 @@ import tensorflow as tf
 from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
 from components.artifacts.parameters import Levels, parse_intensity_range
 from components.train.model import backbone_of
+from components.train.reference import Reference, appearance
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
 THRESHOLDS = Path(MODEL_THRESHOLDS).name
@@ -33,6 +34,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         class_names: Sequence[str],
         num_views: int,
         intensity_range: str = "",
+        reference: Reference | None = None,
     ) -> None:
         """Prepares the signatures.
 
@@ -44,11 +46,15 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
             intensity_range: The grey levels that become 0 and 255: one range, or one for each channel; empty for the whole
                 range of 8 bits.
+            reference: The training images, to tell how far others are from them.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
         (asset_dir / CLASSES).write_text("\n".join(class_names) + "\n", encoding="utf-8")
         self.variables_ = network.variables
+        self.reference_ = (
+            [tf.Variable(part, trainable=False) for part in (reference.mean, reference.whitening)] if reference else []
+        )
         self.thresholds = tf.saved_model.Asset(str(asset_dir / THRESHOLDS))
         self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
         height, width, num_channels = network.input_shape[1:]
@@ -56,10 +62,16 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         ranges = parse_intensity_range(intensity_range)
         self._levels = ranges if len(ranges) > 1 else len(filters) * (ranges or (None,))
 
+        with_features = keras.Model(network.input, [network.output, network.get_layer("pooling").output])
+
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
-        def classify(pixels: tf.Tensor) -> tf.Tensor:
-            views = [tf.sigmoid(network(symmetric(pixels, number), training=False)) for number in range(num_views)]
-            return tf.add_n(views) / num_views
+        def classify(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            logits, features = with_features(pixels, training=False)
+            others = [network(symmetric(pixels, number), training=False) for number in range(1, num_views)]
+            answers = {"probabilities": tf.add_n([tf.sigmoid(view) for view in (logits, *others)]) / num_views}
+            if self.reference_:
+                answers["distances"] = Reference(*self.reference_).distances(appearance(pixels, features))
+            return answers
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
         def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -74,7 +86,6 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             pixels = tf.map_fn(self._read_sample, tf.stack(files, axis=1), fn_output_signature=tf.float32)
             return self._outputs(classify(tf.ensure_shape(pixels, [None, height, width, num_channels])))
 
-        self.classify = classify
         self.entry_points = {"serving_default": from_png, "pixels": from_pixels, "activation_maps": activation_maps}
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
@@ -85,11 +96,11 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
 
-    def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _outputs(self, answers: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         lines = tf.strings.split(tf.strings.strip(tf.io.read_file(self.thresholds.asset_path)), "\n")
-        decisions = probabilities >= tf.strings.to_number(lines)
+        decisions = answers["probabilities"] >= tf.strings.to_number(lines)
         names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
-        return {"probabilities": probabilities, "decisions": decisions, "classes": names}
+        return {**answers, "decisions": decisions, "classes": names}
 
 
 def _decode(file: tf.Tensor, levels: Levels | None) -> tf.Tensor:
@@ -153,13 +164,15 @@ def export_model(
     folder: Path,
     num_views: int = 1,
     intensity_range: str = "",
+    reference: Reference | None = None,
 ) -> None:
     """Writes a SavedModel.
 
     Its signatures are `serving_default`, from one string tensor of PNG files a stain, named as `input_names` says; and
     `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch,
-    classes)), `decisions` (bool, the probabilities at or above the thresholds) and `classes` (the names). `activation_maps`,
-    from the same pixels, gives `maps`: see `class_activation_maps`.
+    classes)), `decisions` (bool, the probabilities at or above the thresholds), `classes` (the names) and, with a reference,
+    `distances` (float32, (batch,): see `Reference`). `activation_maps`, from the same pixels, gives `maps`: see
+    `class_activation_maps`.
 
     Args:
         network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
@@ -169,9 +182,10 @@ def export_model(
         folder: A folder to make.
         num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
         intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
+        reference: The training images, to tell how far others are from them.
     """
     with tempfile.TemporaryDirectory() as asset_dir:
-        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views, intensity_range)
+        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views, intensity_range, reference)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     ids_path = folder / MODEL_TRAINING_IDS
     ids_path.parent.mkdir()

@@ -24,6 +24,7 @@ from components.train.history import History
 from components.train.logs import TensorBoardLogs
 from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.precision import computing_in, resolve_precision
+from components.train.reference import measure_reference, usual_distance
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
@@ -131,6 +132,8 @@ def _publish(
 ) -> TrainedModel:
     """Exports, checks and publishes what was learned."""
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
+    _log.info("measuring how the training images look to the network")
+    reference = measure_reference(network, splits["train"])
     manifest = TrainedModel(
         fingerprint=settings.fingerprint(examples),
         inputs={"examples": examples.fingerprint} | began,
@@ -144,6 +147,7 @@ def _publish(
         intensity_range=examples.intensity_range,
         pixel_size_um=examples.pixel_size_um,
         projection=examples.projection,
+        usual_distance=usual_distance(network, reference, splits["validation"]),
         started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,
@@ -154,7 +158,8 @@ def _publish(
         folder = Path(temp_dir) / "output"
         folder.mkdir()
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
-        export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, views, examples.intensity_range)
+        names = examples.channels, examples.class_names
+        export_model(network, *names, ids, folder / MODEL, views, examples.intensity_range, reference)
         _check_export(folder / MODEL, network, splits["validation"], views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")

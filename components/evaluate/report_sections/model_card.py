@@ -24,8 +24,20 @@ def model_card_section(data: ReportData) -> Section:
         ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
         ["Decisions", found.threshold_method],
         ["Macro F1", f"{f1} on {found.num_samples:,} samples of the {found.judged_on} split; 95 % interval in brackets"],
+        ["Unlike training", _unlike(data)],
         ["Intended use", INTENDED_USE],
         ["Limits", LIMITS],
     ]
+    rows = [row for row in rows if row[1]]
     cells = [[Markup('<span style="white-space:nowrap">{}</span>').format(name), value] for name, value in rows]
     return Section("Model card", table(["About", "what is known"], cells))
+
+
+def _unlike(data: ReportData) -> str:
+    found = data.evaluation
+    if found.unlike_share is None:
+        return ""
+    return (
+        f"{found.unlike_share:.1%} of {found.num_samples:,} test samples are farther from the training images than 99 of 100 "
+        "validation samples. Predictions mark such images; where they are many more than 1 %, the model sees something new"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from components import storage
 from components.artifacts.labels import format_target
+from components.serving.model import Predictions, ServedModel
 from components.serving.predict.decoding import Batch
 
 
@@ -37,49 +38,55 @@ class Outputs:
     | `predictions.csv` | Id; Decisions, the names of the classes, separated by `; `; the probability of each class |
     | `predictions.submission.csv` | Id and Predicted, as Kaggle takes it: of every sample, with nothing for one that is bad |
     | `predictions.bad.csv` | Id and Reason of each sample that cannot be used, and of each ignored image file, by its path |
+    | `predictions.distances.csv` | Id and Distance of each predicted sample from the training images, and Unlike: `yes` or `no` |
 
     Attributes:
         num_good: The samples that were predicted so far.
         num_bad: Those that cannot be used.
+        unlike: The ids of those that look unlike the training images.
     """
 
-    def __init__(self, predictions: Any, submission: Any, bad: Any, class_names: Sequence[str]) -> None:
-        self._predictions, self._submission, self._bad = predictions, submission, bad
+    def __init__(self, predictions: Any, submission: Any, bad: Any, distances: Any, class_names: Sequence[str]) -> None:
+        self._predictions, self._submission, self._bad, self._distances = predictions, submission, bad, distances
         self._class_names = class_names
         self.num_good = self.num_bad = 0
+        self.unlike: list[str] = []
         predictions.writerow(predictions_header(class_names))
         submission.writerow(["Id", "Predicted"])
         bad.writerow(["Id", "Reason"])
+        distances.writerow(["Id", "Distance", "Unlike"])
 
-    def write(self, batch: Batch, probabilities: np.ndarray, decisions: np.ndarray) -> None:
-        """Writes what the model says of a batch.
-
-        Args:
-            batch: The samples.
-            probabilities: float32, shape (samples, classes).
-            decisions: bool, the same shape.
-        """
-        decided_classes = [np.flatnonzero(decided).tolist() for decided in decisions]
-        for sample_id, reason, scores, decided in zip(batch.ids, batch.reasons, probabilities, decided_classes, strict=True):
+    def write(self, batch: Batch, predictions: Predictions, model: ServedModel) -> None:
+        """Writes what a model says of a batch."""
+        for row, (sample_id, reason) in enumerate(zip(batch.ids, batch.reasons, strict=True)):
+            decided = np.flatnonzero(predictions.decisions[row]).tolist()
             if reason:
                 self._bad.writerow([sample_id, reason])
                 self._submission.writerow([sample_id, ""])
                 self.num_bad += 1
             else:
                 names = [self._class_names[number] for number in decided]
-                self._predictions.writerow(predictions_row(sample_id, names, scores))
+                self._predictions.writerow(predictions_row(sample_id, names, predictions.probabilities[row]))
                 self._submission.writerow([sample_id, format_target(decided)])
                 self.num_good += 1
+                if predictions.distances is not None:
+                    self._write_distance(sample_id, predictions.distances[row], model)
+
+    def _write_distance(self, sample_id: str, distance: np.float32, model: ServedModel) -> None:
+        is_unlike = model.is_unlike_training(float(distance))
+        self._distances.writerow([sample_id, distance, "yes" if is_unlike else "no"])
+        if is_unlike:
+            self.unlike.append(sample_id)
 
     def write_ignored(self, ignored: Mapping[str, str]) -> None:
         """Lists image files that belong to no sample, each with the reason."""
         self._bad.writerows(ignored.items())
 
 
-def output_uris(out_uri: str) -> tuple[str, str, str]:
-    """The predictions, the submission and the list of what is bad."""
+def output_uris(out_uri: str) -> tuple[str, str, str, str]:
+    """The predictions, the submission, the list of what is bad, and the distances from the training images."""
     stem = out_uri.removesuffix(".csv")
-    return out_uri, f"{stem}.submission.csv", f"{stem}.bad.csv"
+    return out_uri, f"{stem}.submission.csv", f"{stem}.bad.csv", f"{stem}.distances.csv"
 
 
 @contextlib.contextmanager
@@ -90,20 +97,16 @@ def open_outputs(out_uri: str, class_names: Sequence[str]) -> Iterator[Outputs]:
         FileExistsError: If there are predictions of this name.
         IsADirectoryError: If the name is that of a folder.
     """
-    predictions, submission, bad = output_uris(out_uri)
+    predictions, *others = output_uris(out_uri)
     if storage.is_local(predictions) and Path(predictions).is_dir():
         raise IsADirectoryError(f"{predictions} is a folder: expected the name of a file to write, such as predictions.csv")
     if storage.exists(predictions):
         raise FileExistsError(f"{predictions} exists already, and is not overwritten: give another name, or delete it")
-    for uri in (submission, bad):  # a kill may have left them, just before the predictions were published
+    for uri in others:  # a kill may have left them, just before the predictions were published
         storage.remove(uri)
-    with (
-        storage.create(predictions) as predictions_path,
-        storage.create(submission) as submission_path,
-        storage.create(bad) as bad_path,
-        contextlib.ExitStack() as files,
-    ):
-        yield Outputs(_open(files, predictions_path), _open(files, submission_path), _open(files, bad_path), class_names)
+    with contextlib.ExitStack() as published, contextlib.ExitStack() as files:
+        paths = [published.enter_context(storage.create(uri)) for uri in (predictions, *others)]
+        yield Outputs(*(_open(files, path) for path in paths), class_names)
 
 
 def _open(files: contextlib.ExitStack, path: Path) -> Any:

@@ -1,7 +1,6 @@
 """Pages of images with what the model says of them, for people to look through."""
 
 import contextlib
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -11,7 +10,7 @@ from components import storage
 from components.reports.page import Section, image, render_page, table
 from components.reports.pictures import SIDE_PX, draw, encode_jpeg
 from components.reports.stains import composite, legend, stain_colours
-from components.serving.model import ServedModel
+from components.serving.model import Predictions, ServedModel
 from components.serving.predict.decoding import Batch
 
 PER_PAGE = 100
@@ -37,14 +36,8 @@ class Pages:
         self._map_size = ""
         self._colours = stain_colours(model.trained.channels)
 
-    def write(self, batch: Batch, probabilities: np.ndarray, decisions: np.ndarray) -> None:
-        """Adds the samples of a batch, the bad ones to the list at the end.
-
-        Args:
-            batch: The samples.
-            probabilities: float32, shape (samples, classes).
-            decisions: bool, the same shape.
-        """
+    def write(self, batch: Batch, predictions: Predictions) -> None:
+        """Adds the samples of a batch, the bad ones to the list at the end."""
         maps = self._model.activation_maps(batch.pixels)
         if maps is not None:
             self._map_size = f"{maps.shape[1]} x {maps.shape[2]}"
@@ -54,9 +47,8 @@ class Pages:
                 continue
             if len(self._figures) == PER_PAGE:
                 self._write_page(is_last=False)
-            top = np.argsort(-np.nan_to_num(probabilities[row]), kind="stable")[:_NUM_TOP].tolist()
-            heat = None if maps is None else maps[row, :, :, top[0]]
-            self._figures.append(self._figure(sample_id, batch.pixels[row], probabilities[row], decisions[row], top, heat))
+            heat = None if maps is None else maps[row]
+            self._figures.append(self._figure(sample_id, batch.pixels[row], predictions, row, heat))
 
     def write_bad(self, name: str, reason: str) -> None:
         """Adds a sample or a file that cannot be used."""
@@ -72,16 +64,19 @@ class Pages:
         self,
         sample_id: str,
         pixels: np.ndarray,
-        probabilities: np.ndarray,
-        decided: np.ndarray,
-        top: Sequence[int],
-        heat: np.ndarray | None,
+        predictions: Predictions,
+        row: int,
+        maps: np.ndarray | None,
     ) -> Markup:
         names, thresholds = self._model.trained.class_names, self._model.thresholds
+        probabilities, decided = predictions.probabilities[row], predictions.decisions[row]
+        top = np.argsort(-np.nan_to_num(probabilities), kind="stable")[:_NUM_TOP].tolist()
         alt = f"The stains of {sample_id}"
-        if heat is not None:
+        heat = None
+        if maps is not None:
             alt += f", and the activation map of {names[top[0]]}"
-            heat = heat / max(float(heat.max()), 1e-6)
+            heat = maps[:, :, top[0]] / max(float(maps[:, :, top[0]].max()), 1e-6)
+        is_unlike = predictions.distances is not None and self._model.is_unlike_training(float(predictions.distances[row]))
         rows = Markup("").join(
             Markup("<li>{}{}{}: {:.3f}, threshold {:.3f}</li>").format(
                 *((Markup("<b>"), names[k], Markup("</b>")) if decided[k] else ("", names[k], "")),
@@ -92,12 +87,13 @@ class Pages:
         )
         return Markup(
             '<figure style="margin:0;min-width:0">{}<figcaption style="overflow-wrap:anywhere">'
-            '<h3 style="margin:0;font-size:.9rem">{}</h3>{}'
+            '<h3 style="margin:0;font-size:.9rem">{}</h3>{}{}'
             '<ol style="margin:.2rem 0;padding-left:1.2rem;color:var(--faint)">{}</ol></figcaption></figure>'
         ).format(
             image(encode_jpeg(draw(composite(pixels, self._colours), heat)), "jpeg", alt),
             sample_id,
             "; ".join(names[k] for k in np.flatnonzero(decided)) or "no class above its threshold",
+            Markup("<br>Unlike the training images") if is_unlike else "",
             rows,
         )
 

@@ -17,6 +17,7 @@ from components.serving.predict.decoding import ImageForm, decoded_batches
 from components.serving.predict.folder import find_images, with_stains
 from components.serving.predict.outputs import open_outputs, output_uris
 from components.serving.predict.pages import Pages, page_uri
+from components.serving.unlike import describe_unlike
 
 _log = logging.getLogger(__name__)
 
@@ -84,10 +85,10 @@ def predict(
         started_s = time.monotonic()
         with progress_bar(num_samples, "samples") as progress:
             for batch in batches:
-                probabilities, decisions = model.classify(batch.pixels)
-                outputs.write(batch, probabilities, decisions)
+                predictions = model.classify(batch.pixels)
+                outputs.write(batch, predictions, model)
                 if pages:
-                    pages.write(batch, probabilities, decisions)
+                    pages.write(batch, predictions)
                 other_sizes_um |= batch.other_sizes_um(trained.pixel_size_um)
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
@@ -96,7 +97,7 @@ def predict(
             for path, reason in found.ignored.items():
                 pages.write_bad(path, reason)
             pages.finish()
-    bad_uri = output_uris(out_uri)[2]
+    *_, bad_uri, distances_uri = output_uris(out_uri)
     _log.info("%d samples predicted, at %.1f a second: %s", outputs.num_good, num_samples / seconds, out_uri)
     if pages:
         _log.info("the images with their predictions: %s", page_uri(out_uri))
@@ -106,4 +107,6 @@ def predict(
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
     if other_sizes_um:
         _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
+    if outputs.unlike:
+        _log.warning("%s. All distances are in %s", describe_unlike(outputs.unlike, outputs.num_good), distances_uri)
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)

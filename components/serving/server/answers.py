@@ -10,13 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from components.artifacts.manifest import TrainedModel
 from components.images.exposure import exposure_warnings
 from components.images.pixel_size import describe_other_sizes, other_sizes
 from components.reports.stains import stain_colours
+from components.serving.model import ServedModel
 from components.serving.predict.decoding import Decoded
 from components.serving.predict.outputs import predictions_header
 from components.serving.server.runner import LoadedVersion, Prediction
+from components.serving.unlike import describe_unlike
 
 # The activation maps that the page can show, beside those of the classes that were decided for.
 _NUM_MAPS = 3
@@ -50,13 +51,14 @@ def to_json(
         "channels": trained.channels,
         **({"colours": dict(zip(trained.channels, stain_colours(trained.channels), strict=True))} if with_pictures else {}),
         "thresholds": dict(zip(trained.class_names, _numbers(version.model.thresholds), strict=True)),
-        "samples": [_sample(answer, trained.class_names, trained.channels, with_pictures) for answer in answers],
-        "warnings": _warnings(trained, answers),
+        "samples": [_sample(answer, version.model, with_pictures) for answer in answers],
+        "warnings": _warnings(version.model, answers),
         "ignored": list(ignored),
     }
 
 
-def _warnings(trained: TrainedModel, answers: Sequence[SampleAnswer]) -> list[dict[str, Any]]:
+def _warnings(model: ServedModel, answers: Sequence[SampleAnswer]) -> list[dict[str, Any]]:
+    trained = model.trained
     found = {answer.sample_id: answer.decoded for answer in answers if answer.decoded}
     histograms = {
         sample_id: np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(decoded.pixels, -1, 0)])
@@ -70,21 +72,32 @@ def _warnings(trained: TrainedModel, answers: Sequence[SampleAnswer]) -> list[di
     if others_um:
         message = f"{describe_other_sizes(others_um, trained.pixel_size_um)}."
         warnings.append({"problem": "of another pixel size", "samples": list(others_um), "message": message})
+    unlike = [answer.sample_id for answer in answers if _is_unlike(answer, model)]
+    if unlike:
+        message = f"{describe_unlike(unlike, len(found))}."
+        warnings.append({"problem": "unlike the training images", "samples": unlike, "message": message})
     return warnings
 
 
-def _sample(answer: SampleAnswer, class_names: Sequence[str], channels: Sequence[str], with_pictures: bool) -> dict[str, Any]:
+def _is_unlike(answer: SampleAnswer, model: ServedModel) -> bool:
+    distance = answer.prediction.distance if answer.prediction else None
+    return distance is not None and model.is_unlike_training(distance)
+
+
+def _sample(answer: SampleAnswer, model: ServedModel, with_pictures: bool) -> dict[str, Any]:
     if answer.prediction is None or answer.decoded is None:
         return {"id": answer.sample_id, "error": answer.error}
-    prediction = answer.prediction
+    prediction, class_names = answer.prediction, model.trained.class_names
     found: dict[str, Any] = {
         "id": answer.sample_id,
         "decisions": [name for name, decided in zip(class_names, prediction.decisions, strict=True) if decided],
         "probabilities": dict(zip(class_names, _numbers(prediction.probabilities), strict=True)),
     }
+    if prediction.distance is not None:
+        found |= {"distance": prediction.distance, "is_unlike_training": _is_unlike(answer, model)}
     if with_pictures:
         planes = np.moveaxis(answer.decoded.pixels, -1, 0)
-        found["stains"] = {name: _png(plane) for name, plane in zip(channels, planes, strict=True)}
+        found["stains"] = {name: _png(plane) for name, plane in zip(model.trained.channels, planes, strict=True)}
         found["maps"] = _maps(prediction, class_names)
     return found
 

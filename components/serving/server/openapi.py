@@ -18,6 +18,8 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "id": {"type": "string"},
             "decisions": {**texts, "description": "The classes at or above their thresholds"},
             "probabilities": numbers,
+            "distance": {"type": "number", "description": "From the training images, of which one is at a distance of about 1"},
+            "is_unlike_training": {"type": "boolean", "description": "Whether 99 of 100 validation images are nearer"},
             "stains": {**pictures, "description": "With pictures=true: a PNG of each channel as the model sees it"},
             "maps": {**pictures, "description": "With pictures=true: a PNG of the activation map of the likely classes"},
             "error": {"type": "string", "description": "Why the sample cannot be used; then there are no predictions"},
@@ -35,7 +37,7 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "warnings": {
                 "type": "array",
                 "items": {"type": "object"},
-                "description": "Badly exposed images, and other pixel sizes",
+                "description": "Badly exposed images, other pixel sizes, and images unlike the training images",
             },
             "ignored": {**texts, "description": "Files whose names match no sample"},
         },

@@ -67,11 +67,13 @@ class Prediction:
     Attributes:
         probabilities: float32, shape (classes,).
         decisions: bool, shape (classes,).
+        distance: How far the image is from the training images; None from models of earlier versions.
         maps: float32, shape (map height, map width, classes); None if it was not asked for or the model has none.
     """
 
     probabilities: np.ndarray
     decisions: np.ndarray
+    distance: float | None
     maps: np.ndarray | None
 
 
@@ -185,13 +187,15 @@ class ModelRunner:
     def _answer(self, batch: list[_Task]) -> None:
         started_s = time.monotonic()
         model = batch[0].version.model
-        probabilities, decisions = model.classify(_padded([task.pixels for task in batch]))
+        predictions = model.classify(_padded([task.pixels for task in batch]))
         with_maps = [task for task in batch if task.with_maps]
         maps = model.activation_maps(_padded([task.pixels for task in with_maps])) if with_maps else None
         maps_of = dict(zip(map(id, with_maps), maps, strict=False)) if maps is not None else {}
         self._on_batch(len(batch), time.monotonic() - started_s)
         for number, task in enumerate(batch):
-            task.future.set_result(Prediction(probabilities[number], decisions[number], maps_of.get(id(task))))
+            distance = None if predictions.distances is None else float(predictions.distances[number])
+            answer = predictions.probabilities[number], predictions.decisions[number]
+            task.future.set_result(Prediction(*answer, distance, maps_of.get(id(task))))
 
     def _follow(self) -> None:
         wait_s = self._poll_s

@@ -20,6 +20,7 @@ from components.serving.model import ServedModel, find_version, load_model, read
 from components.serving.predict.decoding import Batch, Decoders, ImageForm
 from components.serving.predict.folder import with_stains
 from components.serving.predict.outputs import predictions_row
+from components.serving.unlike import describe_unlike
 from components.serving.watch.action import Action
 from components.serving.watch.fields import Fields, written_id
 from components.serving.watch.record import Record, open_record
@@ -147,11 +148,12 @@ class _Watching:
     def _finish(self, batch: Batch, now_s: float) -> None:
         """Writes what is known of a batch: the lines and actions first, as only the rows tell a restart that it is done."""
         assert self._model
-        probabilities, decisions = self._model.classify(batch.pixels)
+        predictions = self._model.classify(batch.pixels)
         class_names = self._model.trained.class_names
         answers: list[dict[str, Any]] = []
         rows, bad = [], []
-        for sample_id, reason, scores, decided in zip(batch.ids, batch.reasons, probabilities, decisions, strict=True):
+        unlike = []
+        for row, (sample_id, reason) in enumerate(zip(batch.ids, batch.reasons, strict=True)):
             written_s = self._fields.written_at(sample_id)
             if written_s is None:
                 continue  # it changed while it was read: the next listing finds it again
@@ -163,17 +165,21 @@ class _Watching:
                     _log.info("%s cannot be used yet: %s", sample_id, reason)
                     self._fields.pending[sample_id].was_tried = True
                 continue
-            names = [name for name, is_decided in zip(class_names, decided, strict=True) if is_decided]
+            scores = predictions.probabilities[row]
+            names = [name for name, is_decided in zip(class_names, predictions.decisions[row], strict=True) if is_decided]
             rows.append(predictions_row(sample_id, names, scores))
-            answers.append(
-                {
-                    "id": sample_id,
-                    "version": self._model.version,
-                    "classes": names,
-                    "probabilities": dict(zip(class_names, scores.tolist(), strict=True)),
-                    "seconds": round(time.time() - written_s, 3),
-                }
-            )
+            answer = {
+                "id": sample_id,
+                "version": self._model.version,
+                "classes": names,
+                "probabilities": dict(zip(class_names, scores.tolist(), strict=True)),
+                "seconds": round(time.time() - written_s, 3),
+            }
+            if predictions.distances is not None:
+                distance = float(predictions.distances[row])
+                answer |= {"distance": distance, "is_unlike_training": self._model.is_unlike_training(distance)}
+                unlike += [sample_id] if answer["is_unlike_training"] else []
+            answers.append(answer)
         self._record.write_lines(answers)
         for answer in answers:
             if problem := self._task.action.act(answer):
@@ -185,6 +191,8 @@ class _Watching:
                 self._fields.pending.pop(sample_id, None)
         if rows:
             _log.info("%s predicted, the last after %.1f s", count_of(len(rows), "field"), answers[-1]["seconds"])
+        if unlike:
+            _log.warning("%s", describe_unlike(unlike, len(rows)))
         usual_um = self._model.trained.pixel_size_um
         if not self._has_warned and (sizes_um := batch.other_sizes_um(usual_um)):
             _log.warning("%s", describe_other_sizes(sizes_um, usual_um))

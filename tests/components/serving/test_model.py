@@ -31,13 +31,28 @@ def test_a_model_is_named_by_its_version_or_is_the_champion(
 def test_decisions_are_the_probabilities_at_or_above_the_thresholds(version_with_maps_dir: Path) -> None:  # noqa: F811
     model = load_model(str(version_with_maps_dir), read_manifest(str(version_with_maps_dir)), 4, Path())
     pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)
-    probabilities, decisions = model.classify(pixels)
+    predictions = model.classify(pixels)
     assert model.thresholds.tolist() == np.array([0.4, 0.5, 0.6], np.float32).tolist()
-    assert np.array_equal(decisions, probabilities >= model.thresholds)
+    assert np.array_equal(predictions.decisions, predictions.probabilities >= model.thresholds)
     maps = model.activation_maps(pixels)
     assert maps is not None
     assert maps.shape == (4, 4, 4, len(CLASS_NAMES))
-    assert np.allclose(1 / (1 + np.exp(-maps.mean(axis=(1, 2)))), probabilities, atol=1e-5)
+    assert np.allclose(1 / (1 + np.exp(-maps.mean(axis=(1, 2)))), predictions.probabilities, atol=1e-5)
+
+
+def test_noise_is_like_the_noise_of_the_training_and_black_is_not(version_with_maps_dir: Path) -> None:  # noqa: F811
+    model = load_model(str(version_with_maps_dir), read_manifest(str(version_with_maps_dir)), 4, Path())
+    pixels = np.random.default_rng(7).integers(0, 256, (4, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)
+    pixels[-1] = 0
+    distances = model.classify(pixels).distances
+    assert distances is not None
+    assert [model.is_unlike_training(float(distance)) for distance in distances] == [False, False, False, True]
+
+
+def test_a_model_of_an_earlier_version_gives_no_distances(version_dir: Path) -> None:  # noqa: F811
+    model = load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path())
+    assert model.classify(np.zeros((1, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)).distances is None
+    assert not model.is_unlike_training(1e9)
 
 
 def test_maps_of_a_single_place_are_none(version_dir: Path) -> None:  # noqa: F811

@@ -31,7 +31,7 @@ def test_png_files_are_read_within_one_grey_level_of_training(
     tmp_path: Path, make_pixels: MakePixels, side_px: int, intensity_range: str, factor: int, dtype: type[np.generic]
 ) -> None:
     inputs = keras.Input((_SIDE_PX, _SIDE_PX, 3))
-    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(inputs))
     served = ServedModel(network, _FILTERS, tmp_path, ["x", "y", "z"], 1, intensity_range)
     files = {
         name: imagecodecs.png_encode(make_pixels(seed, side_px).astype(dtype) * dtype(factor))
@@ -51,7 +51,7 @@ def test_inputs_are_called_as_the_stains_as_far_as_names_allow() -> None:
 @pytest.mark.parametrize("stains", [("DNA",), ("DNA", "alpha tubulin"), ("DNA", "ER", "RNA", "actin", "mito+")])
 def test_a_model_of_other_stains_takes_a_file_of_each(tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]) -> None:
     inputs = keras.Input((_SIDE_PX, _SIDE_PX, len(stains)))
-    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs / 255))
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(inputs / 255))
     served = ServedModel(network, stains, tmp_path, list(stains), 1)
     answer = served.entry_points["serving_default"].get_concrete_function()
     files = [imagecodecs.png_encode(make_pixels(seed, _SIDE_PX)) for seed in range(len(stains))]

@@ -10,6 +10,7 @@ import pytest
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.train.export import export_model
 from components.train.model import build_model
+from components.train.reference import appearance, fit_reference
 
 SIDE_PX = 32
 FILTERS = ["red", "green", "blue"]
@@ -25,8 +26,8 @@ def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def version_with_maps_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version whose activation maps have 4 x 4 places."""
-    return _make_version(tmp_path_factory, kernel_px=SIDE_PX // 4)
+    """A version whose activation maps have 4 x 4 places. Images of noise are like those that it was trained on."""
+    return _make_version(tmp_path_factory, kernel_px=SIDE_PX // 4, is_with_reference=True)
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +36,21 @@ def large_version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _make_version(tmp_path_factory, kernel_px=SIDE_PX, side_px=128)
 
 
-def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int, side_px: int = SIDE_PX) -> Path:
+def _make_version(
+    tmp_path_factory: pytest.TempPathFactory, kernel_px: int, side_px: int = SIDE_PX, is_with_reference: bool = False
+) -> Path:
     keras.utils.set_random_seed(1)
     pixels = keras.Input((side_px, side_px, len(FILTERS)))
     backbone = keras.Model(pixels, keras.layers.Conv2D(8, kernel_px, strides=kernel_px)(pixels))
     channels = np.ones(len(FILTERS), np.float32)
     network = build_model(backbone, 128 * channels, 10 * channels, len(CLASS_NAMES), dropout=0.0)
     folder = tmp_path_factory.mktemp("serving") / "hpa" / "1"
-    export_model(network, FILTERS, CLASS_NAMES, ["trained-on"], folder)
+    reference = None
+    if is_with_reference:
+        noise = np.random.default_rng(0).integers(0, 256, (400, side_px, side_px, len(FILTERS))).astype(np.float32)
+        features = keras.Model(network.input, network.get_layer("pooling").output)(noise)
+        reference = fit_reference(appearance(noise, features).numpy())
+    export_model(network, FILTERS, CLASS_NAMES, ["trained-on"], folder, reference=reference)
     manifest = TrainedModel(
         fingerprint="f",
         inputs={},
@@ -54,6 +62,7 @@ def _make_version(tmp_path_factory: pytest.TempPathFactory, kernel_px: int, side
         image_size_px=side_px,
         epochs_trained=1,
         best_epoch=1,
+        usual_distance=2.0 if is_with_reference else None,
         metrics={},
     )
     (folder / MODEL_MANIFEST).write_bytes(manifest.to_json())

@@ -15,7 +15,7 @@ def test_outputs_are_published_though_an_answer_is_lost(remote_root: str, faults
         with open_outputs(uri, ["Nucleoplasm"]):
             pass
         contents = [storage.read_bytes(output) for output in output_uris(uri)]
-        assert contents == [b"Id,Decisions,Nucleoplasm\n", b"Id,Predicted\n", b"Id,Reason\n"]
+        assert contents == [b"Id,Decisions,Nucleoplasm\n", b"Id,Predicted\n", b"Id,Reason\n", b"Id,Distance,Unlike\n"]
 
     faults.lose_each_answer(predict)
 

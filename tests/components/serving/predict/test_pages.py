@@ -25,7 +25,7 @@ def _write(version: Path, out_uri: str, ids: list[str], reasons: list[str]) -> N
         pages = Pages(out_uri, model, files)
         for start in range(0, len(ids), 32):
             part = slice(start, start + 32)
-            pages.write(Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part])), *model.classify(pixels[part]))
+            pages.write(Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part])), model.classify(pixels[part]))
         pages.finish()
         assert not storage.exists(page_uri(out_uri))
 
@@ -54,6 +54,7 @@ def test_each_sample_is_drawn_with_its_id_decisions_and_top_classes(
         assert f"{name.replace('&', '&amp;')}: {probability:.3f}, threshold {threshold}" in figure
     assert "Red: microtubules. Green: the protein. Blue: the nucleus. Contrast is as the model sees it" in page
     assert "<td>s00-red.png</td><td>does not match file_pattern=" in page
+    assert page.count("<br>Unlike the training images") == 70  # which were noise
     assert not re.search(r"https?://", page)
     assert "Next page" not in page
 

@@ -56,8 +56,21 @@ def test_every_sample_gets_what_the_served_model_says_of_its_files(version_dir: 
     assert sorted(path.name for path in out.parent.iterdir() if path.is_file()) == [
         "predictions.bad.csv",
         "predictions.csv",
+        "predictions.distances.csv",
         "predictions.submission.csv",
     ]
+
+
+def test_images_unlike_those_of_the_training_are_told(
+    version_with_maps_dir: Path, cells_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predict(str(version_with_maps_dir), str(cells_dir), str(tmp_path / "p.csv"))
+    rows = _rows(tmp_path / "p.distances.csv")
+    assert [row["Id"] for row in rows] == [f"s{number:02d}" for number in range(70)]
+    assert {row["Unlike"] for row in rows} == {"yes"}  # the model was trained on noise
+    assert min(float(row["Distance"]) for row in rows) > 2
+    assert "70 samples of 70 (100.0%; usual is 1%) unlike the training images" in caplog.text
+    assert f"s00, s01, s02 and 67 more. All distances are in {tmp_path}/p.distances.csv" in caplog.text
 
 
 def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, tmp_path: Path) -> None:
@@ -161,11 +174,11 @@ def test_where_nothing_can_be_used_all_is_listed(version_dir: Path, tmp_path: Pa
 
 
 def test_predictions_are_never_overwritten_but_what_a_kill_left_is(version_dir: Path, tmp_path: Path, cells_dir: Path) -> None:
-    for name in ("p.submission.csv", "p.bad.csv"):
+    for name in ("p.submission.csv", "p.bad.csv", "p.distances.csv"):
         (tmp_path / name).write_text("left by a kill")
     predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
     before = {path: path.read_bytes() for path in tmp_path.glob("p.*")}
-    assert len(before) == 3
+    assert len(before) == 4
     assert b"left by a kill" not in before.values()
     with pytest.raises(FileExistsError, match=r"p.csv exists already, and is not overwritten"):
         predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
@@ -202,5 +215,5 @@ def test_model_images_and_predictions_may_lie_in_an_object_store(
     assert [line.split(",")[:2] for line in storage.read_bytes(f"{remote_root}/out/p.csv").decode().splitlines()] == [
         line.split(",")[:2] for line in expected
     ]
-    assert storage.list_names(f"{remote_root}/out") == ["p.bad.csv", "p.csv", "p.submission.csv"]
+    assert storage.list_names(f"{remote_root}/out") == ["p.bad.csv", "p.csv", "p.distances.csv", "p.submission.csv"]
     assert storage.read_bytes(f"{remote_root}/out/p.bad.csv") == b"Id,Reason\ns05,the red filter is missing\n"

@@ -1,0 +1,104 @@
+"""How far an image is from those that a network was trained on.
+
+The distance is Mahalanobis's over the network's pooled features (Lee et al., NeurIPS 2018), together with the mean and the
+deviation of the grey levels of each channel, which the network's normalisation may hide. The covariance is shrunk towards a
+diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.covariance import LedoitWolf
+
+from components.artifacts.examples import ExampleReader
+
+# More images hardly change the reference, and take time.
+_MAX_IMAGES = 1000
+_BATCH_SIZE = 32
+# So many validation images say well enough which distance 99 of 100 images stay below.
+_MIN_VALIDATION_IMAGES = 300
+_USUAL_SHARE = 0.99
+# A number that hardly varies in training is not divided by less than this share of the usual deviation.
+_MIN_RELATIVE_STD = 0.1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The training images, as a network sees them.
+
+    Attributes:
+        mean: float32, shape (numbers,): the mean of each number that `appearance` gives.
+        whitening: float32, shape (numbers, numbers): makes the numbers uncorrelated, of deviation 1.
+    """
+
+    mean: np.ndarray
+    whitening: np.ndarray
+
+    def distances(self, numbers: tf.Tensor) -> tf.Tensor:
+        """How far images are from the training images: about 1 for one of them.
+
+        Args:
+            numbers: float32, shape (images, numbers), from `appearance`.
+
+        Returns:
+            float32, shape (images,).
+        """
+        return tf.sqrt(tf.reduce_mean(tf.square(tf.matmul(numbers - self.mean, self.whitening)), axis=1))
+
+
+def appearance(pixels: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+    """What of an image is compared.
+
+    Args:
+        pixels: float32 in [0, 255], shape (images, height, width, channels).
+        features: The network's pooled features, shape (images, features).
+
+    Returns:
+        float32, shape (images, features + 2 * channels).
+    """
+    mean, variance = tf.nn.moments(pixels, axes=[1, 2])
+    return tf.concat([tf.cast(features, tf.float32), mean, tf.sqrt(variance)], axis=1)
+
+
+def fit_reference(numbers: np.ndarray) -> Reference:
+    """Describes training images.
+
+    Args:
+        numbers: float32, shape (images, numbers), from `appearance`.
+    """
+    mean, std = numbers.mean(axis=0), numbers.std(axis=0)
+    std = np.maximum(std, max(_MIN_RELATIVE_STD * float(np.median(std)), 1e-6))
+    precision = LedoitWolf(assume_centered=True).fit((numbers - mean) / std).precision_
+    return Reference(mean, (np.linalg.cholesky(precision) / std[:, None]).astype(np.float32))
+
+
+def measure_reference(network: keras.Model, examples: ExampleReader) -> Reference:
+    """Describes the training images of a network, or 1,000 of them."""
+    return fit_reference(_appearances(network, examples))
+
+
+def usual_distance(network: keras.Model, reference: Reference, validation: ExampleReader) -> float | None:
+    """The distance that 99 of 100 validation images stay below; None with fewer than 300 of them."""
+    if len(validation) < _MIN_VALIDATION_IMAGES:
+        return None
+    return float(np.quantile(reference.distances(tf.constant(_appearances(network, validation))), _USUAL_SHARE))
+
+
+def _appearances(network: keras.Model, examples: ExampleReader) -> np.ndarray:
+    with_features = keras.Model(network.input, network.get_layer("pooling").output)
+
+    @tf.function(reduce_retracing=True)
+    def appearance_of(pixels: tf.Tensor) -> tf.Tensor:
+        images = tf.cast(pixels, tf.float32)
+        return appearance(images, with_features(images, training=False))
+
+    numbers = np.unique(np.linspace(0, len(examples) - 1, _MAX_IMAGES).astype(int))
+    return np.concatenate([appearance_of(tf.constant(pixels)) for pixels in _batches(examples, numbers)])
+
+
+def _batches(examples: ExampleReader, numbers: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(numbers), _BATCH_SIZE):
+        yield np.stack([examples.pixels(number) for number in numbers[start : start + _BATCH_SIZE]])
