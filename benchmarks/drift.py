@@ -2,8 +2,8 @@
 
     python -m benchmarks.drift --samples 2400 --epochs 8 --fields 400
 
-A whole run of the pipeline trains InceptionResNetV2 on synthetic images. Then fields of another series, which it has never seen,
-are shifted and compared with its training images: as they are, too, which tells the false alarms.
+A whole run of the pipeline trains InceptionResNetV2 on synthetic images. Fields of another series, which it has not seen, are
+then shifted, and compared with its training images. Those that are not shifted tell the share of false alarms.
 """
 
 import argparse

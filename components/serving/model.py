@@ -29,6 +29,10 @@ class Predictions:
     decisions: np.ndarray
     distances: np.ndarray | None
 
+    def distance(self, row: int) -> float | None:
+        """The distance of one image, if there is one."""
+        return None if self.distances is None else float(self.distances[row])
+
 
 @dataclass(frozen=True)
 class ServedModel:
@@ -60,10 +64,14 @@ class ServedModel:
         distances = answer["distances"].numpy() if "distances" in answer else None
         return Predictions(answer["probabilities"].numpy(), answer["decisions"].numpy(), distances)
 
-    def is_unlike_training(self, distance: float) -> bool:
+    def is_unlike_training(self, distance: float | None) -> bool:
         """Whether an image is farther from the training images than 99 of 100 validation images; False if that is unknown."""
         usual = self.trained.usual_distance
-        return usual is not None and distance > usual
+        return distance is not None and usual is not None and distance > usual
+
+    def distance_fields(self, distance: float | None) -> dict[str, Any]:
+        """What answers in JSON say of a distance: nothing without one."""
+        return {} if distance is None else {"distance": distance, "is_unlike_training": self.is_unlike_training(distance)}
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.

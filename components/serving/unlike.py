@@ -9,14 +9,15 @@ _USUAL_SHARE = 0.01
 _NUM_NAMED = 3
 
 
-def describe_unlike(sample_ids: Sequence[str], num_samples: int) -> str:
-    """Says how many samples look unlike the training images, at least one.
+def describe_unlike(sample_ids: Sequence[str], num_unlike: int, num_samples: int) -> str:
+    """A warning of samples that look unlike the training images, at least one.
 
     Args:
-        sample_ids: Those that do.
-        num_samples: How many there are in all.
+        sample_ids: Those to name.
+        num_unlike: How many such samples there are so far.
+        num_samples: How many samples there are so far.
     """
     return (
-        f"{count_of(len(sample_ids), 'sample')} of {num_samples} ({len(sample_ids) / num_samples:.1%}; usual is "
-        f"{_USUAL_SHARE:.0%}) unlike the training images, so their predictions may be wrong: {first_of(sample_ids, _NUM_NAMED)}"
+        f"{first_of(sample_ids, _NUM_NAMED)}: unlike the training images, so the predictions may be wrong. That is "
+        f"{num_unlike:,} of {count_of(num_samples, 'sample')}, {num_unlike / num_samples:.1%}; usual is {_USUAL_SHARE:.0%}"
     )

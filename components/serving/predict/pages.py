@@ -76,7 +76,7 @@ class Pages:
         if maps is not None:
             alt += f", and the activation map of {names[top[0]]}"
             heat = maps[:, :, top[0]] / max(float(maps[:, :, top[0]].max()), 1e-6)
-        is_unlike = predictions.distances is not None and self._model.is_unlike_training(float(predictions.distances[row]))
+        is_unlike = self._model.is_unlike_training(predictions.distance(row))
         rows = Markup("").join(
             Markup("<li>{}{}{}: {:.3f}, threshold {:.3f}</li>").format(
                 *((Markup("<b>"), names[k], Markup("</b>")) if decided[k] else ("", names[k], "")),

@@ -108,5 +108,6 @@ def predict(
     if other_sizes_um:
         _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
     if outputs.unlike:
-        _log.warning("%s. All distances are in %s", describe_unlike(outputs.unlike, outputs.num_good), distances_uri)
+        words = describe_unlike(outputs.unlike, len(outputs.unlike), outputs.num_good)
+        _log.warning("%s. All distances are in %s", words, distances_uri)
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)

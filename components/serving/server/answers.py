@@ -72,16 +72,12 @@ def _warnings(model: ServedModel, answers: Sequence[SampleAnswer]) -> list[dict[
     if others_um:
         message = f"{describe_other_sizes(others_um, trained.pixel_size_um)}."
         warnings.append({"problem": "of another pixel size", "samples": list(others_um), "message": message})
-    unlike = [answer.sample_id for answer in answers if _is_unlike(answer, model)]
+    predicted = {answer.sample_id: answer.prediction for answer in answers if answer.prediction}
+    unlike = [sample_id for sample_id, prediction in predicted.items() if model.is_unlike_training(prediction.distance)]
     if unlike:
-        message = f"{describe_unlike(unlike, len(found))}."
+        message = f"{describe_unlike(unlike, len(unlike), len(predicted))}."
         warnings.append({"problem": "unlike the training images", "samples": unlike, "message": message})
     return warnings
-
-
-def _is_unlike(answer: SampleAnswer, model: ServedModel) -> bool:
-    distance = answer.prediction.distance if answer.prediction else None
-    return distance is not None and model.is_unlike_training(distance)
 
 
 def _sample(answer: SampleAnswer, model: ServedModel, with_pictures: bool) -> dict[str, Any]:
@@ -92,9 +88,8 @@ def _sample(answer: SampleAnswer, model: ServedModel, with_pictures: bool) -> di
         "id": answer.sample_id,
         "decisions": [name for name, decided in zip(class_names, prediction.decisions, strict=True) if decided],
         "probabilities": dict(zip(class_names, _numbers(prediction.probabilities), strict=True)),
+        **model.distance_fields(prediction.distance),
     }
-    if prediction.distance is not None:
-        found |= {"distance": prediction.distance, "is_unlike_training": _is_unlike(answer, model)}
     if with_pictures:
         planes = np.moveaxis(answer.decoded.pixels, -1, 0)
         found["stains"] = {name: _png(plane) for name, plane in zip(model.trained.channels, planes, strict=True)}

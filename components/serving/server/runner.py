@@ -193,9 +193,8 @@ class ModelRunner:
         maps_of = dict(zip(map(id, with_maps), maps, strict=False)) if maps is not None else {}
         self._on_batch(len(batch), time.monotonic() - started_s)
         for number, task in enumerate(batch):
-            distance = None if predictions.distances is None else float(predictions.distances[number])
-            answer = predictions.probabilities[number], predictions.decisions[number]
-            task.future.set_result(Prediction(*answer, distance, maps_of.get(id(task))))
+            answer = predictions.probabilities[number], predictions.decisions[number], predictions.distance(number)
+            task.future.set_result(Prediction(*answer, maps_of.get(id(task))))
 
     def _follow(self) -> None:
         wait_s = self._poll_s

@@ -16,7 +16,7 @@ import joblib  # type: ignore[import-untyped]
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.images.pixel_size import describe_other_sizes
 from components.runtime.wording import count_of
-from components.serving.model import ServedModel, find_version, load_model, read_manifest
+from components.serving.model import Predictions, ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import Batch, Decoders, ImageForm
 from components.serving.predict.folder import with_stains
 from components.serving.predict.outputs import predictions_row
@@ -85,6 +85,7 @@ class _Watching:
         self._model: ServedModel | None = None
         self._next_look_s = 0.0
         self._has_warned = False
+        self._num_predicted = self._num_unlike = 0
         self._poll_s = min(1.0, max(0.05, task.settle_s / 2))
 
     def run(self) -> None:
@@ -149,10 +150,8 @@ class _Watching:
         """Writes what is known of a batch: the lines and actions first, as only the rows tell a restart that it is done."""
         assert self._model
         predictions = self._model.classify(batch.pixels)
-        class_names = self._model.trained.class_names
         answers: list[dict[str, Any]] = []
         rows, bad = [], []
-        unlike = []
         for row, (sample_id, reason) in enumerate(zip(batch.ids, batch.reasons, strict=True)):
             written_s = self._fields.written_at(sample_id)
             if written_s is None:
@@ -165,21 +164,8 @@ class _Watching:
                     _log.info("%s cannot be used yet: %s", sample_id, reason)
                     self._fields.pending[sample_id].was_tried = True
                 continue
-            scores = predictions.probabilities[row]
-            names = [name for name, is_decided in zip(class_names, predictions.decisions[row], strict=True) if is_decided]
-            rows.append(predictions_row(sample_id, names, scores))
-            answer = {
-                "id": sample_id,
-                "version": self._model.version,
-                "classes": names,
-                "probabilities": dict(zip(class_names, scores.tolist(), strict=True)),
-                "seconds": round(time.time() - written_s, 3),
-            }
-            if predictions.distances is not None:
-                distance = float(predictions.distances[row])
-                answer |= {"distance": distance, "is_unlike_training": self._model.is_unlike_training(distance)}
-                unlike += [sample_id] if answer["is_unlike_training"] else []
-            answers.append(answer)
+            answers.append(_answer(sample_id, self._model, predictions, row, time.time() - written_s))
+            rows.append(predictions_row(sample_id, answers[-1]["classes"], predictions.probabilities[row]))
         self._record.write_lines(answers)
         for answer in answers:
             if problem := self._task.action.act(answer):
@@ -191,12 +177,18 @@ class _Watching:
                 self._fields.pending.pop(sample_id, None)
         if rows:
             _log.info("%s predicted, the last after %.1f s", count_of(len(rows), "field"), answers[-1]["seconds"])
-        if unlike:
-            _log.warning("%s", describe_unlike(unlike, len(rows)))
+        self._warn_of_unlike(answers)
         usual_um = self._model.trained.pixel_size_um
         if not self._has_warned and (sizes_um := batch.other_sizes_um(usual_um)):
             _log.warning("%s", describe_other_sizes(sizes_um, usual_um))
             self._has_warned = True
+
+    def _warn_of_unlike(self, answers: list[dict[str, Any]]) -> None:
+        unlike = [answer["id"] for answer in answers if answer.get("is_unlike_training")]
+        self._num_predicted += len(answers)
+        self._num_unlike += len(unlike)
+        if unlike:
+            _log.warning("%s", describe_unlike(unlike, self._num_unlike, self._num_predicted))
 
     def _follow(self, resources: contextlib.ExitStack) -> bool:
         """Loads the champion if it is another one than before. Returns whether it did."""
@@ -235,6 +227,19 @@ class _Watching:
         resources.push(opened)
         self._model, self._decoders = model, decoders
         _log.info("the model is %s", uri)
+
+
+def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: int, seconds: float) -> dict[str, Any]:
+    """What is said of a field, to be written as a line of JSON."""
+    class_names = model.trained.class_names
+    return {
+        "id": sample_id,
+        "version": model.version,
+        "classes": [name for name, decided in zip(class_names, predictions.decisions[row], strict=True) if decided],
+        "probabilities": dict(zip(class_names, predictions.probabilities[row].tolist(), strict=True)),
+        **model.distance_fields(predictions.distance(row)),
+        "seconds": round(seconds, 3),
+    }
 
 
 @contextlib.contextmanager

@@ -56,6 +56,16 @@ def test_answers_are_those_of_predict(url: str, version_dir: Path, cells_dir: Pa
         assert [float(from_csv[name]) for name in CLASS_NAMES] == pytest.approx(expected, abs=_ROUNDING)
 
 
+def test_images_unlike_those_of_the_training_are_told(serving: Serving, version_with_maps_dir: Path, cells_dir: Path) -> None:
+    with serving(version_with_maps_dir) as address:
+        answer = _post(address, _files(cells_dir, "s00", "s01")).json()
+    assert [sample["is_unlike_training"] for sample in answer["samples"]] == [True, True]  # it was trained on noise
+    assert min(sample["distance"] for sample in answer["samples"]) > 2
+    (warning,) = (warning for warning in answer["warnings"] if warning["problem"] == "unlike the training images")
+    assert warning["samples"] == ["s00", "s01"]
+    assert warning["message"].startswith("s00, s01: unlike the training images")
+
+
 def test_one_file_with_all_channels(serving: Serving, version_dir: Path, tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "stacks", dict.fromkeys("ab", "0"), num_planes=3, side_px=40)
     options = ReadingOptions(ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi"), "0:4095", "max")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from pipeline.compiled import ROOT
-from tests.components.serving.predict.conftest import FILTERS, cells_dir, large_version_dir, version_dir
+from tests.components.serving.predict.conftest import FILTERS, cells_dir, large_version_dir, version_dir, version_with_maps_dir
 
-__all__ = ["cells_dir", "large_version_dir", "version_dir"]
+__all__ = ["cells_dir", "large_version_dir", "version_dir", "version_with_maps_dir"]
 
 
 def read_ids(path: Path) -> list[str]:
