@@ -29,6 +29,7 @@ BENCHMARKS = {
     "synthetic_realism": "--samples 128",
     "predict": "--samples 320 --repeats 3",
     "serve": "--samples 160 --repeats 3",
+    "predict_precision": "--samples 1000 --repeats 3",
     "ingest": "--gigabytes 2 --repeats 3",
     "input_pipeline": "",
     "train_step": "",
@@ -36,8 +37,8 @@ BENCHMARKS = {
     "convert_formats": "--repeats 3",
     "learning": "--samples 1300 --epochs 12 --seeds 3 --recipes paper strong",
     "transfer": "",
-    # These look at what `make run` and `make images` have made.
     "drift": "",
+    # These look at what `make run` and `make images` have made.
     "served_png": "--model outputs/serving/hpa/1 --images outputs/data/raw/synthetic-v1-seed0/images",
     "image_sizes": "",
 }

@@ -58,6 +58,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     gpu_node_selector: dict = GKE_T4_NODES,  # type: ignore[type-arg] # KFP wants the plain type
     blessing_min_gain: float = 0.0,
     blessing_max_class_drop: float = 0.05,
+    serving_precision: str = "float32",
 ) -> None:
     """Wires the steps. What the other parameters mean is said by the steps that take them.
 
@@ -122,6 +123,7 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
         model_name=model_name,
         blessing_min_gain=blessing_min_gain,
         blessing_max_class_drop=blessing_max_class_drop,
+        serving_precision=serving_precision,
         seed=seed,
     )
     pushed = push(

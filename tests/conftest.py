@@ -18,6 +18,11 @@ from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gc
 OBJECT_STORES = [pytest.param(name, marks=pytest.mark.object_store) for name in ("gcs_root", "s3_root")]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest tests: at the end, no process should wait for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def hpa_dir() -> Path:
     """Samples of the competition with its whole label file, in the folder that HPA_SAMPLES names."""

@@ -221,8 +221,14 @@ class Examples(Manifest):
 MODEL_MANIFEST = "assets.extra/model.json"
 # The ids of the samples that it was trained on, a line each.
 MODEL_TRAINING_IDS = "assets.extra/training_ids.txt"
+# The evaluation that blessed it, which push puts there.
+MODEL_EVALUATION = "assets.extra/evaluation.json"
 # The asset that push puts the fitted thresholds into: a number a line, in the order of the classes.
 MODEL_THRESHOLDS = "assets/thresholds.csv"
+
+
+# The signature of a SavedModel that computes in each precision.
+SIGNATURES = {"float32": "pixels", "bfloat16": "pixels_bfloat16"}
 
 
 class TrainedModel(Manifest):
@@ -279,6 +285,9 @@ class Evaluation(Manifest):
         validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
         baselines: The metrics of each trivial classifier, by its name.
         references: The metrics of each reference, by its name. References take no part in the verdict.
+        serving_precision: The precision that the model was judged in, and that predictions compute in.
+        differing_decisions: The share of decisions about judged samples that are others in the other precision; None if that
+            was not measured.
         unlike_share: The share of test samples that are farther from the training images than `TrainedModel.usual_distance`:
             of images like those of the training it would be 1 %. None if that is unknown.
     """
@@ -298,6 +307,8 @@ class Evaluation(Manifest):
     validation_metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
     references: dict[str, dict[str, float]]
+    serving_precision: str = "float32"
+    differing_decisions: float | None = None
     unlike_share: float | None = None
 
     @model_validator(mode="before")

@@ -172,6 +172,7 @@ RULES: dict[str, Rule] = {
     "backbone": _one_of(("", "inception_resnet_v2", "densenet121", "convnext_tiny", "efficientnet_v2_s")),
     "loss": _one_of(("", "bce", "focal", "bce_soft_f1")),
     "precision": _one_of(("auto", "float32", "float16", "bfloat16")),
+    "serving_precision": _one_of(("float32", "bfloat16")),
     "weights": _not_empty,
     "epochs": _at_least(0),
     "batch_size": _at_least(0),

@@ -17,6 +17,7 @@ from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
 from components.runtime.wording import shorten
 from components.serving.champion import Champion
+from components.serving.model import find_evaluation, judged_precision
 from components.serving.versions import DONE_MARK, RECORD, Record, describe, find_damage
 
 _ADVICE = "`python -m pipeline models verify` shows all that is wrong, `models rollback` makes another version the champion"
@@ -40,6 +41,7 @@ class ServedChampion:
         trained: Its manifest.
         thresholds: What it ships with: float32, shape (classes,).
         training_ids: The samples that it was trained on.
+        precision: What its predictions compute in.
         is_verified: Whether its files were compared with a record of what was pushed.
     """
 
@@ -48,6 +50,7 @@ class ServedChampion:
     trained: TrainedModel
     thresholds: np.ndarray
     training_ids: frozenset[str]
+    precision: str
     is_verified: bool
 
     def obstacle(self, examples: Examples) -> str:
@@ -71,7 +74,7 @@ class ServedChampion:
             DamagedChampionError: If it cannot be loaded, or what it answers are no probabilities.
         """
         try:
-            said = ExportedModel(self.folder).score(examples)
+            said = ExportedModel(self.folder, self.precision).score(examples)
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise DamagedChampionError(f"it cannot be run: {shorten(error)}") from None
         if said.num_invalid:
@@ -100,11 +103,13 @@ def read_champion(champion: Champion, folder: Path) -> ServedChampion:
         texts = (folder / MODEL_THRESHOLDS).read_text(encoding="utf-8").split()
         thresholds = np.array([float(text) for text in texts], np.float32)
         ids = (folder / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
+        evaluation = find_evaluation(str(folder))
     except ValueError as error:
         raise DamagedChampionError(f"in {champion.uri}, {shorten(error)}") from None
     if thresholds.shape != (len(trained.class_names),) or not np.isfinite(thresholds).all():
         raise DamagedChampionError(f"its thresholds are {shorten(texts)}, not one number for each of its classes")
-    return ServedChampion(champion.version, folder, trained, thresholds, frozenset(ids), record is not None)
+    precision = judged_precision(evaluation)
+    return ServedChampion(champion.version, folder, trained, thresholds, frozenset(ids), precision, record is not None)
 
 
 def _read_record(folder: Path) -> Record | None:

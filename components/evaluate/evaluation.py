@@ -50,7 +50,7 @@ def evaluate_model(
     judged_on = "test" if examples.num_records("test") else "validation"
     groups = read_column(examples, "group")
     with open_splits(examples, sorted({"validation", judged_on})) as readers:
-        model = ExportedModel(model_dir)
+        model = ExportedModel(model_dir, settings.serving_precision)
         scores = {split: model.score(reader) for split, reader in readers.items()}
         validation, judged = scores["validation"], scores[judged_on]
         fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), settings.seed)
@@ -66,6 +66,7 @@ def evaluate_model(
                     comparison = Comparison(champion.version, str(error))
                     settings = replace(settings, obstacle=str(error))
         pictures = draw_pictures(model, readers[judged_on], judged)
+        differing = model.differing_decisions(readers[judged_on], fitted.thresholds)
     numbers = number_groups(judged.ids, groups)
     performance = measure_performance(judged, fitted.thresholds, numbers, examples.class_names, settings.seed)
     evidence = Evidence(
@@ -102,6 +103,8 @@ def evaluate_model(
         validation_metrics=scoreboard(validation.y_true, validation.y_score, fitted.thresholds),
         baselines=performance.baselines,
         references=performance.references,
+        serving_precision=settings.serving_precision,
+        differing_decisions=differing,
         unlike_share=_unlike_share(trained, judged) if judged_on == "test" else None,
     )
     page = ReportData(

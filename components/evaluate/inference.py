@@ -6,26 +6,46 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts.examples import ExampleReader
+from components.artifacts.manifest import SIGNATURES
 from components.evaluate.metrics import Scores
+from components.runtime.processor import multiplies_bfloat16
 from components.runtime.progress import progress_bar
 
 _BATCH_SIZE = 32
+_MAX_COMPARED = 1000
 _MAPS = "activation_maps"
 
 
 class ExportedModel:
     """A loaded SavedModel."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "float32") -> None:
+        """Loads a model.
+
+        Args:
+            folder: The SavedModel.
+            precision: In which it computes: `float32` or `bfloat16`.
+
+        Raises:
+            ValueError: If it cannot compute in that precision.
+        """
         self._model = tf.saved_model.load(str(folder))
+        if not self.computes_in(precision):
+            raise ValueError(f"serving_precision: the model cannot compute in {precision}: train it anew, or choose float32")
+        self._precision = precision
+
+    def computes_in(self, precision: str) -> bool:
+        """Whether the model was exported for a precision, too."""
+        return SIGNATURES[precision] in self._model.signatures
 
     def score(self, examples: ExampleReader) -> Scores:
         """Scores all examples of a split."""
+        signature = self._model.signatures[SIGNATURES[self._precision]]
         answers = [np.zeros(examples.labels.shape, np.float32)[:0]]
         distances = []
         with progress_bar(len(examples), "images") as progress:
             for pixels in examples.batches(_BATCH_SIZE):
-                answer = self._model.signatures["pixels"](pixels=tf.constant(pixels))
+                answer = signature(pixels=tf.constant(pixels))
                 answers.append(answer["probabilities"].numpy())
                 distances += [answer["distances"].numpy()] if "distances" in answer else []
                 progress.update(len(pixels))
@@ -34,6 +54,30 @@ class ExportedModel:
         y_score = np.clip(np.nan_to_num(given, nan=0.0), 0, 1)
         num_invalid = int((given != y_score).sum())
         return Scores(examples.ids, examples.labels, y_score, num_invalid, np.concatenate(distances) if distances else None)
+
+    def differing_decisions(self, examples: ExampleReader, thresholds: np.ndarray) -> float | None:
+        """The share of decisions that are others in the other precision, over the first 1,000 examples.
+
+        Args:
+            examples: What to decide about.
+            thresholds: float32, shape (classes,).
+
+        Returns:
+            The share; None if the model or this machine's processor knows no bfloat16, which would take long.
+        """
+        if not (multiplies_bfloat16() and all(map(self.computes_in, SIGNATURES))):
+            return None
+        num_examples, num_differing = 0, 0
+        for pixels in examples.batches(_BATCH_SIZE):
+            one, other = (
+                self._model.signatures[name](pixels=tf.constant(pixels))["probabilities"].numpy() >= thresholds
+                for name in SIGNATURES.values()
+            )
+            num_examples += len(pixels)
+            num_differing += int((one != other).sum())
+            if num_examples >= _MAX_COMPARED:
+                break
+        return num_differing / (num_examples * len(thresholds))
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.

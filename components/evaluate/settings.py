@@ -27,6 +27,7 @@ class EvaluateSettings:
         blessing_min_gain: As the step's.
         blessing_max_class_drop: As the step's.
         seed: Of the bootstrap.
+        serving_precision: As the step's.
         champion_evaluation_fingerprint: The evaluation that fitted the thresholds which the champion ships with.
         obstacle: Why the champion cannot be asked, if it is known already. An evaluation without a damaged champion is another
             one, so that it is made anew when the damage has been repaired.
@@ -37,6 +38,7 @@ class EvaluateSettings:
     blessing_min_gain: float
     blessing_max_class_drop: float
     seed: int
+    serving_precision: str
     champion_evaluation_fingerprint: str = ""
     obstacle: str = ""
 

@@ -44,9 +44,7 @@ def push(
                     f"Received: the model {trained.fingerprint} and thresholds {fitted}"
                 )
             try:
-                version = push_model(
-                    Path(model.path), fitted, verdict.fingerprint, verdict.champion_generation, serving_root, model_name
-                )
+                version = push_model(Path(model.path), verdict, serving_root, model_name)
             except SupersededError as error:
                 result["reasons"] = [str(error)]
                 log.warning("not pushed: %s", error)

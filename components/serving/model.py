@@ -1,5 +1,6 @@
 """A served model: which it is, what it was trained on, and what it says of images."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,19 @@ from typing import Any
 import numpy as np
 
 from components import storage
-from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, TrainedModel
+from components.artifacts.manifest import (
+    MODEL_EVALUATION,
+    MODEL_MANIFEST,
+    MODEL_THRESHOLDS,
+    SIGNATURES,
+    Evaluation,
+    TrainedModel,
+)
+from components.runtime.processor import multiplies_bfloat16
 from components.serving.champion import find_champion
 from components.serving.versions import DONE_MARK
+
+_log = logging.getLogger(__name__)
 
 _MAPS = "activation_maps"
 
@@ -42,12 +53,33 @@ class ServedModel:
         uri: The version's folder.
         trained: Its manifest.
         thresholds: float32, shape (classes,): a class is decided for at or above its threshold.
+        precision: What it computes in: `float32` or `bfloat16`.
+        evaluation: How it was judged; None if it was pushed by an earlier version.
     """
 
     uri: str
     trained: TrainedModel
     thresholds: np.ndarray
+    precision: str
+    evaluation: Evaluation | None
     _model: Any
+
+    @property
+    def precision_fields(self) -> dict[str, Any]:
+        """What answers in JSON say of the precision: which it is, and if it is not the judged one, how much that matters."""
+        judged = judged_precision(self.evaluation)
+        if self.precision == judged:
+            return {"precision": self.precision}
+        differing = self.evaluation.differing_decisions if self.evaluation else None
+        return {"precision": self.precision, "judged_precision": judged, "differing_decisions": differing}
+
+    def describe_precision(self) -> str:
+        """What the log says of the precision."""
+        if self.precision == (judged := judged_precision(self.evaluation)):
+            return f"computing in {self.precision}"
+        differing = self.evaluation.differing_decisions if self.evaluation else None
+        matters = "how many decisions differ was not measured" if differing is None else f"{differing:.3%} of decisions differ"
+        return f"computing in {self.precision}, though the model was judged in {judged}: {matters}"
 
     @property
     def version(self) -> str:
@@ -60,7 +92,7 @@ class ServedModel:
         Args:
             pixels: uint8, shape (images, height, width, channels).
         """
-        answer = self._model.signatures["pixels"](pixels=_tensor(pixels))
+        answer = self._model.signatures[SIGNATURES[self.precision]](pixels=_tensor(pixels))
         distances = answer["distances"].numpy() if "distances" in answer else None
         return Predictions(answer["probabilities"].numpy(), answer["decisions"].numpy(), distances)
 
@@ -121,7 +153,22 @@ def read_manifest(version_uri: str) -> TrainedModel:
         ) from None
 
 
-def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder: Path) -> ServedModel:
+def find_evaluation(version_uri: str) -> Evaluation | None:
+    """How a version was judged; None if it was pushed by an earlier version.
+
+    Raises:
+        ValueError: If its evaluation is damaged.
+    """
+    uri = storage.join(version_uri, MODEL_EVALUATION)
+    return Evaluation.read(uri) if storage.exists(uri) else None
+
+
+def judged_precision(evaluation: Evaluation | None) -> str:
+    """The precision that a model was judged in."""
+    return evaluation.serving_precision if evaluation else "float32"
+
+
+def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder: Path, precision: str = "") -> ServedModel:
     """Loads a version, and calls it once: TensorFlow plans on the first call, which takes seconds.
 
     Args:
@@ -129,9 +176,10 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
         trained: Its manifest.
         batch_size: How many images it will be given at once.
         folder: An empty folder for a copy of a model that is not on this machine. It must outlive the model.
+        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
     Raises:
-        OSError: If it cannot be loaded.
+        OSError: If it cannot be loaded, or was not exported for this precision.
     """
     import tensorflow as tf  # noqa: PLC0415 (seconds in which images are decoded already, or an error has been found)
 
@@ -141,7 +189,14 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
         storage.fetch_tree(version_uri, folder)
     try:
         thresholds = np.loadtxt(folder / MODEL_THRESHOLDS, np.float32, ndmin=1)
-        model = ServedModel(version_uri, trained, thresholds, tf.saved_model.load(str(folder)))
+        evaluation = find_evaluation(str(folder))
+        precision = precision or judged_precision(evaluation)
+        loaded = tf.saved_model.load(str(folder))
+        if SIGNATURES[precision] not in loaded.signatures:
+            raise OSError(f"{version_uri} was exported without {precision}: choose float32, or train it anew")
+        model = ServedModel(version_uri, trained, thresholds, precision, evaluation, loaded)
+        if precision == "bfloat16" and not multiplies_bfloat16():
+            _log.warning("this processor has no units for bfloat16: --precision float32 is faster here")
         model.classify(np.zeros((batch_size, trained.image_size_px, trained.image_size_px, len(trained.channels)), np.uint8))
     except (tf.errors.OpError, FileNotFoundError, ValueError) as error:
         raise OSError(f"{version_uri} cannot be used: `python -m pipeline models verify` may tell why. {error}") from None

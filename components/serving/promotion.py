@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import storage
-from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, TrainedModel
+from components.artifacts.manifest import MODEL_EVALUATION, MODEL_MANIFEST, MODEL_THRESHOLDS, Evaluation, TrainedModel
 from components.serving.champion import Champion, Pointer, crown, find_pointer
 from components.serving.versions import (
     DONE_MARK,
@@ -74,9 +74,7 @@ class _Place:
         return {version.number: version for version in find_versions(self.uri)}
 
 
-def push_model(
-    model_dir: Path, thresholds: Sequence[float], evaluation: str, champion_generation: str, serving_root: str, model_name: str
-) -> Pushed:
+def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model_name: str) -> Pushed:
     """Copies a model to a version of its own, with its fitted thresholds, and makes it the champion.
 
     What a killed push has made is used where it is whole; a push that was finished is found, and files that have been damaged
@@ -84,9 +82,7 @@ def push_model(
 
     Args:
         model_dir: The SavedModel.
-        thresholds: One a class, in the model's order.
-        evaluation: The fingerprint of the evaluation that blessed the model.
-        champion_generation: Of the champion's pointer when the model was judged; empty if there was no champion.
+        evaluation: What blessed the model. It is kept with the version.
         serving_root: The folder above the models.
         model_name: The folder above the versions.
 
@@ -96,6 +92,7 @@ def push_model(
         SupersededError: If the model has been served before, and another took its place.
     """
     trained = TrainedModel.read(str(model_dir / MODEL_MANIFEST))
+    thresholds = evaluation.thresholds
     if len(thresholds) != len(trained.class_names) or not all(map(math.isfinite, thresholds)):
         raise ValueError(f"Expected one threshold for each of {len(trained.class_names)} classes. Received: {thresholds}")
     with tempfile.TemporaryDirectory() as folder:
@@ -106,10 +103,14 @@ def push_model(
         if DONE_MARK not in files:
             raise FileNotFoundError(f"{model_dir}: expected a SavedModel, with {DONE_MARK}; there is none")
         files[MODEL_THRESHOLDS] = fitted
+        # Without where it was found and what was served then: the same evaluation is the same file.
+        elsewhere = {"uri": "", "champion_version": None, "champion_generation": ""}
+        files[MODEL_EVALUATION] = Path(folder) / "evaluation.json"
+        files[MODEL_EVALUATION].write_bytes(evaluation.model_copy(update=elsewhere).to_json())
         record = Record(
             model_fingerprint=trained.fingerprint,
-            evaluation_fingerprint=evaluation,
-            champion_generation=champion_generation,
+            evaluation_fingerprint=evaluation.fingerprint,
+            champion_generation=evaluation.champion_generation,
             files={name: storage.file_crc32c(path) for name, path in sorted(files.items())},
         )
         return _push(files, record, _Place(serving_root, model_name))

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -35,6 +35,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         num_views: int,
         intensity_range: str = "",
         reference: Reference | None = None,
+        rounded: keras.Model | None = None,
     ) -> None:
         """Prepares the signatures.
 
@@ -47,6 +48,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             intensity_range: The grey levels that become 0 and 255: one range, or one for each channel; empty for the whole
                 range of 8 bits.
             reference: The training images, to tell how far others are from them.
+            rounded: The same network, made to compute in bfloat16. Its own weights are not used.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
@@ -62,22 +64,27 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         ranges = parse_intensity_range(intensity_range)
         self._levels = ranges if len(ranges) > 1 else len(filters) * (ranges or (None,))
 
-        with_features = keras.Model(network.input, [network.output, network.get_layer("pooling").output])
+        uint8_pixels = tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")
 
-        @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
-        def classify(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits, features = with_features(pixels, training=False)
-            others = [network(symmetric(pixels, number), training=False) for number in range(1, num_views)]
-            answers = {"probabilities": tf.add_n([tf.sigmoid(view) for view in (logits, *others)]) / num_views}
-            if self.reference_:
-                answers["distances"] = Reference(*self.reference_).distances(appearance(pixels, features))
-            return answers
+        def classifier(call: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+            @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
+            def classify(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+                logits, features = call(pixels)
+                others = [call(symmetric(pixels, number))[0] for number in range(1, num_views)]
+                answers = {"probabilities": tf.add_n([tf.sigmoid(view) for view in (logits, *others)]) / num_views}
+                if self.reference_:
+                    answers["distances"] = Reference(*self.reference_).distances(appearance(pixels, features))
+                return answers
 
-        @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
+            return classify
+
+        classify = classifier(_with_features(network, network))
+
+        @tf.function(input_signature=[uint8_pixels])
         def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             return self._outputs(classify(tf.cast(pixels, tf.float32)))
 
-        @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
+        @tf.function(input_signature=[uint8_pixels])
         def activation_maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"maps": class_activation_maps(network, tf.cast(pixels, tf.float32))}
 
@@ -87,6 +94,14 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             return self._outputs(classify(tf.ensure_shape(pixels, [None, height, width, num_channels])))
 
         self.entry_points = {"serving_default": from_png, "pixels": from_pixels, "activation_maps": activation_maps}
+        if rounded:
+            classify_rounded = classifier(_with_features(rounded, network))
+
+            @tf.function(input_signature=[uint8_pixels])
+            def from_pixels_rounded(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+                return self._outputs(classify_rounded(tf.cast(pixels, tf.float32)))
+
+            self.entry_points["pixels_bfloat16"] = from_pixels_rounded
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
@@ -101,6 +116,24 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         decisions = answers["probabilities"] >= tf.strings.to_number(lines)
         names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
         return {**answers, "decisions": decisions, "classes": names}
+
+
+def _with_features(network: keras.Model, weights_of: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Makes a function from float32 pixels to logits and pooled features.
+
+    Args:
+        network: What computes.
+        weights_of: The network whose weights it computes with: itself, or one of the same layers.
+    """
+    model = keras.Model(network.input, [network.output, network.get_layer("pooling").output])
+
+    def call(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        lent = [(own, variable.value) for own, variable in zip(network.variables, weights_of.variables, strict=True)]
+        with keras.StatelessScope(lent if network is not weights_of else []):
+            logits, features = model(pixels, training=False)
+        return logits, features
+
+    return call
 
 
 def _decode(file: tf.Tensor, levels: Levels | None) -> tf.Tensor:
@@ -165,14 +198,15 @@ def export_model(
     num_views: int = 1,
     intensity_range: str = "",
     reference: Reference | None = None,
+    rounded: keras.Model | None = None,
 ) -> None:
     """Writes a SavedModel.
 
     Its signatures are `serving_default`, from one string tensor of PNG files a stain, named as `input_names` says; and
     `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch,
     classes)), `decisions` (bool, the probabilities at or above the thresholds), `classes` (the names) and, with a reference,
-    `distances` (float32, (batch,): see `Reference`). `activation_maps`, from the same pixels, gives `maps`: see
-    `class_activation_maps`.
+    `distances` (float32, (batch,): see `Reference`). `pixels_bfloat16` does what `pixels` does, in bfloat16. `activation_maps`,
+    from the same pixels, gives `maps`: see `class_activation_maps`.
 
     Args:
         network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
@@ -183,9 +217,10 @@ def export_model(
         num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
         intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
         reference: The training images, to tell how far others are from them.
+        rounded: The same network, made to compute in bfloat16. Its own weights are not used.
     """
     with tempfile.TemporaryDirectory() as asset_dir:
-        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views, intensity_range, reference)
+        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views, intensity_range, reference, rounded)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     ids_path = folder / MODEL_TRAINING_IDS
     ids_path.parent.mkdir()

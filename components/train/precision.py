@@ -1,23 +1,20 @@
 """The number format in which a network computes while it is trained."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+from components.runtime.processor import multiplies_bfloat16
 
 _POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 # NVIDIA's compute capability from which on tensor cores take a type: Volta and Turing (T4) float16, Ampere bfloat16 too.
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
-# Processor flags of units that multiply in bfloat16, and the image size from which on they are faster: InceptionResNetV2
-# trains faster in float32 at 75 px, and in bfloat16 at 149 and 299 px (docs/benchmarks.md, train_step).
-_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+# On processors that multiply in bfloat16, InceptionResNetV2 still trains faster in float32 at 75 px, and in bfloat16 at 149 and
+# 299 px (docs/benchmarks.md, train_step).
 _BFLOAT16_MIN_SIZE_PX = 149
-
-_log = logging.getLogger(__name__)
 
 
 def resolve_precision(precision: str, image_size_px: int) -> str:
@@ -31,7 +28,7 @@ def resolve_precision(precision: str, image_size_px: int) -> str:
         return precision
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
-        return "bfloat16" if _cpu_flags() & _BFLOAT16_FLAGS and image_size_px >= _BFLOAT16_MIN_SIZE_PX else "float32"
+        return "bfloat16" if multiplies_bfloat16() and image_size_px >= _BFLOAT16_MIN_SIZE_PX else "float32"
     capability = min(tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0)) for device in devices)
     if capability >= _BFLOAT16_CAPABILITY:
         return "bfloat16"
@@ -44,14 +41,7 @@ def computing_in(precision: str) -> Iterator[None]:
     """Lets layers that are made meanwhile compute in `float16`, `bfloat16` or `float32`; their weights stay float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[precision])
-    _log.info("computing in %s", precision)
     try:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _cpu_flags() -> set[str]:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())

@@ -90,6 +90,7 @@ def _train(
         return build_model(backbone, *moments, num_classes, recipe.dropout, expected.input_mean, expected.input_std)
 
     precision = resolve_precision(settings.precision, examples.image_size_px)
+    _log.info("computing in %s", precision)
     with computing_in(precision):
         with devices.strategy.scope():
             network = build(weights)
@@ -102,7 +103,9 @@ def _train(
     # What is served computes in float32 everywhere, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())
-    published = _publish(exact, examples, splits, ids, uri, settings, start, history, precision)
+    with computing_in("bfloat16"):
+        rounded = build(NONE)
+    published = _publish(exact, rounded, examples, splits, ids, uri, settings, start, history, precision)
     checkpoints.clear()
     return published
 
@@ -121,6 +124,7 @@ def _wait_for_chief(uri: str) -> TrainedModel:
 
 def _publish(
     network: keras.Model,
+    rounded: keras.Model,
     examples: Examples,
     splits: dict[str, ExampleReader],
     ids: list[str],
@@ -130,7 +134,20 @@ def _publish(
     history: History,
     precision: str,
 ) -> TrainedModel:
-    """Exports, checks and publishes what was learned."""
+    """Exports, checks and publishes what was learned.
+
+    Args:
+        network: What is served, in float32.
+        rounded: A network of the same layers that computes in bfloat16. It is given the weights of the other.
+        examples: What it was trained on.
+        splits: Their images.
+        ids: What the model has seen, in all its trainings.
+        uri: Where to publish.
+        settings: How it was trained.
+        start: The weights that it started from.
+        history: How the training went.
+        precision: That of the training.
+    """
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
     _log.info("measuring how the training images look to the network")
     reference = measure_reference(network, splits["train"])
@@ -159,7 +176,7 @@ def _publish(
         folder.mkdir()
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
         names = examples.channels, examples.class_names
-        export_model(network, *names, ids, folder / MODEL, views, examples.intensity_range, reference)
+        export_model(network, *names, ids, folder / MODEL, views, examples.intensity_range, reference, rounded)
         _check_export(folder / MODEL, network, splits["validation"], views)
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")

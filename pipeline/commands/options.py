@@ -1,5 +1,6 @@
 """The arguments and options that several commands share, and what some of them stand for."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,19 @@ IntensityRange = Annotated[
         help="The grey levels that become black and white, as LOW:HIGH, such as 0:4095; one range, or one for each stain.",
         show_default=False,
     ),
+]
+
+
+class PredictionPrecision(StrEnum):
+    """What a model computes in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+Precision = Annotated[
+    PredictionPrecision | None,
+    typer.Option(help="What to compute in; by default what the model was judged in, see serving_precision.", show_default=False),
 ]
 Projection = Annotated[str, typer.Option(help="How a stack becomes one plane: max, mean, sum or middle.", show_default=False)]
 

@@ -10,7 +10,7 @@ import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Precision, Projection
 from pipeline.commands.output import fail, reported
 from pipeline.isolated import call_isolated
 from pipeline.local import absolute
@@ -29,6 +29,7 @@ def predict(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
+    precision: Precision = None,
     html: Annotated[
         bool, typer.Option("--html", help="Also write pages that show the images with their predictions: predictions.html.")
     ] = False,
@@ -49,7 +50,15 @@ def predict(
         try:
             call_isolated(
                 partial(
-                    _predict, absolute(model), absolute(images), absolute(out), image_names, intensity_range, projection, html
+                    _predict,
+                    absolute(model),
+                    absolute(images),
+                    absolute(out),
+                    image_names,
+                    intensity_range,
+                    projection,
+                    html,
+                    precision or "",
                 ),
                 on_error_line=_show_unless_greeting,
             )
@@ -58,7 +67,14 @@ def predict(
 
 
 def _predict(
-    model_uri: str, images_uri: str, out_uri: str, image_names: ImageNames, intensity_range: str, projection: str, html: bool
+    model_uri: str,
+    images_uri: str,
+    out_uri: str,
+    image_names: ImageNames,
+    intensity_range: str,
+    projection: str,
+    html: bool,
+    precision: str,
 ) -> None:
     from components.runtime.progress import step_log
     from components.runtime.wording import count_of
@@ -66,7 +82,7 @@ def _predict(
     from components.serving.predict.prediction import predict
 
     with step_log("predict"):
-        predicted = predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection, html)
+        predicted = predict(model_uri, images_uri, out_uri, image_names, intensity_range, projection, html, precision)
     if not predicted.num_good:
         raise ValueError(f"No image could be used, of {count_of(predicted.num_bad, 'sample')}: see {output_uris(out_uri)[2]}")
 

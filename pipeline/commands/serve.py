@@ -6,7 +6,7 @@ import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Precision, Projection
 from pipeline.commands.output import reported
 from pipeline.local import absolute
 
@@ -23,6 +23,7 @@ def serve(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
+    precision: Precision = None,
     max_upload_mib: Annotated[int, typer.Option(min=1, help="The largest request, in MiB.")] = 256,
     max_waiting: Annotated[int, typer.Option(min=1, help="How many samples may wait, and so the most in one request.")] = 256,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long an answer may take, in seconds.")] = 60,
@@ -49,4 +50,4 @@ def serve(
         options = ReadingOptions(ImageNames(file_pattern, filters), intensity_range, projection)
         limits = Limits(max_upload_mib * _MIB, 4 * max_upload_mib * _MIB, max_waiting, timeout_s)
         with log_lines("serve | %(message)s", logging.INFO):
-            serve(absolute(model), options, limits, host, port)
+            serve(absolute(model), options, limits, host, port, precision or "")

@@ -9,7 +9,7 @@ import typer
 
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.parameters import check_parameters
-from pipeline.commands.options import FilePattern, Filters, IntensityRange, Projection
+from pipeline.commands.options import FilePattern, Filters, IntensityRange, Precision, Projection
 from pipeline.commands.output import fail, reported
 from pipeline.local import absolute
 
@@ -33,6 +33,7 @@ def watch(
     filters: Filters = "",
     intensity_range: IntensityRange = "",
     projection: Projection = "",
+    precision: Precision = None,
     settle: Annotated[float, typer.Option(min=0, help="A file is complete if it has not changed for so many seconds.")] = 2.0,
     give_up: Annotated[
         float, typer.Option(min=0, help="A field that cannot be used is bad if it has not changed for so many seconds.")
@@ -75,6 +76,7 @@ def watch(
             skips_existing=start_from is From.NOW,
             idle_s=0.0 if once else until_idle,
             action=Action.parse(when, run, post),
+            precision=precision or "",
         )
         with log_lines("watch | %(message)s", level=20):
             try:

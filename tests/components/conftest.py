@@ -15,7 +15,7 @@ import pytest
 
 from components import storage
 from components.artifacts.labels import FILTERS
-from components.artifacts.manifest import MODEL_MANIFEST, SAMPLES, Examples, Shard, TrainedModel
+from components.artifacts.manifest import MODEL_MANIFEST, SAMPLES, Evaluation, Examples, Shard, TrainedModel
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 
 # How long an example takes depends on the machine, and says nothing about the code.
@@ -26,6 +26,37 @@ MakePixels = Callable[..., np.ndarray]
 MakePng = Callable[[np.ndarray], bytes]
 MakeFolder = Callable[..., Path]
 MakeModel = Callable[[str], Path]
+
+
+def blessing(fingerprint: str = "e", generation: str = "", thresholds: Sequence[float] = (0.5, 0.5)) -> Evaluation:
+    """An evaluation that blesses a model.
+
+    Args:
+        fingerprint: Its own.
+        generation: Of the champion's pointer when the model was judged.
+        thresholds: One a class.
+    """
+    return Evaluation(
+        fingerprint=fingerprint,
+        inputs={},
+        parameters={},
+        source="dir:cells",
+        licence="none",
+        model_fingerprint="m",
+        judged_on="test",
+        num_samples=300,
+        num_groups=300,
+        threshold_method="one threshold",
+        thresholds=list(thresholds),
+        blessed=True,
+        verdict="yes",
+        reasons=[],
+        champion_generation=generation,
+        metrics={"f1_macro": 0.4, "f1_macro_baseline": 0.1},
+        validation_metrics={},
+        baselines={},
+        references={},
+    )
 
 
 @pytest.fixture

@@ -160,6 +160,7 @@ def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
     assert len(np.unique(probabilities, axis=0)) == 3
 
 
+@pytest.mark.long
 def test_a_warm_start_goes_on_from_the_champion(train_it: Train, served: Path) -> None:
     assert served.is_dir()
     again = train_it("warm", warm_start=True, seed=1, epochs=1, weights="none", learning_rate=1e-9)

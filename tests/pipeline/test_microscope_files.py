@@ -53,7 +53,7 @@ def test_two_stains_of_16_bits_go_the_whole_way(tmp_path: Path) -> None:
     _make_scans(tmp_path / "scans")
     given = [f"{name}={value}" for name, value in _FILES.items()]
     settings = ["channels=DNA,protein", "intensity_range=auto", "group_column=Well", "image_size_px=75"]
-    _run(tmp_path, "run", "source=dir:scans", *given, *settings, "epochs=1", "weights=none", "backbone=densenet121")
+    _run(tmp_path, "run", "source=dir:scans", *given, *settings, "epochs=1", "weights=none", "backbone=convnext_tiny")
     (model,) = [path.parent for path in tmp_path.glob("outputs/data/training/*/*/model/saved_model.pb")]
     trained = TrainedModel.read(str(model / MODEL_MANIFEST))
     assert trained.channels == ["DNA", "protein"]

@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from components.artifacts.manifest import SIGNATURES
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import span
 from components.reports.model_card import INTENDED_USE, LIMITS
@@ -24,6 +25,7 @@ def model_card_section(data: ReportData) -> Section:
         ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
         ["Decisions", found.threshold_method],
         ["Macro F1", f"{f1} on {found.num_samples:,} samples of the {found.judged_on} split; 95 % interval in brackets"],
+        ["Precision", _precision(data)],
         ["Unlike training", _unlike(data)],
         ["Intended use", INTENDED_USE],
         ["Limits", LIMITS],
@@ -31,6 +33,14 @@ def model_card_section(data: ReportData) -> Section:
     rows = [row for row in rows if row[1]]
     cells = [[Markup('<span style="white-space:nowrap">{}</span>').format(name), value] for name, value in rows]
     return Section("Model card", table(["About", "what is known"], cells))
+
+
+def _precision(data: ReportData) -> str:
+    found = data.evaluation
+    if found.differing_decisions is None:
+        return found.serving_precision
+    (other,) = SIGNATURES.keys() - {found.serving_precision}
+    return f"{found.serving_precision}; in {other}, {found.differing_decisions:.3%} of the decisions are others"
 
 
 def _unlike(data: ReportData) -> str:

@@ -113,7 +113,7 @@ class Pages:
             hidden = self._num_bad - len(self._bad)
             more = f"{hidden:,} more are listed in {_name(self._out_uri).removesuffix('.csv')}.bad.csv." if hidden else ""
             sections.append(Section("Not predicted", table(["Sample or file", "Reason"], self._bad), more, "bad"))
-        subtitle = f"By the model {self._model.uri}."
+        subtitle = f"By the model {self._model.uri}, {self._model.describe_precision()}."
         page = render_page(f"Predictions, page {self._num_pages}", subtitle, sections)
         uri = page_uri(self._out_uri, self._num_pages)
         if self._num_pages > 1:  # a kill may have left it

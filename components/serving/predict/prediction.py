@@ -47,6 +47,7 @@ def predict(
     intensity_range: str = "",
     projection: str = "",
     with_pages: bool = False,
+    precision: str = "",
 ) -> Predicted:
     """Predicts every sample of a folder, and writes the files that `components.serving.predict.outputs` describes.
 
@@ -58,6 +59,7 @@ def predict(
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
         with_pages: Whether to write the pages of `components.serving.predict.pages`, too.
+        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
@@ -79,9 +81,9 @@ def predict(
         decoded_batches(found.samples, images_uri, form) as batches,
         tempfile.TemporaryDirectory() as folder,
     ):
-        model = load_model(version_uri, trained, form.batch_size, Path(folder))
+        model = load_model(version_uri, trained, form.batch_size, Path(folder), precision)
         pages = Pages(out_uri, model, page_files) if with_pages else None
-        _log.info("the model is %s", version_uri)
+        _log.info("the model is %s, %s", version_uri, model.describe_precision())
         started_s = time.monotonic()
         with progress_bar(num_samples, "samples") as progress:
             for batch in batches:

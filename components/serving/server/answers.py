@@ -47,6 +47,7 @@ def to_json(
     trained = version.model.trained
     return {
         "version": version.name,
+        **version.model.precision_fields,
         "classes": trained.class_names,
         "channels": trained.channels,
         **({"colours": dict(zip(trained.channels, stain_colours(trained.channels), strict=True))} if with_pictures else {}),

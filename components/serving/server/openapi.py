@@ -29,6 +29,12 @@ def describe_api(model_name: str) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "version": {"type": "string", "description": "The version of the model that answered"},
+            "precision": {"type": "string", "description": "What the model computed in"},
+            "judged_precision": {"type": "string", "description": "What it was judged in, if that is another precision"},
+            "differing_decisions": {
+                "type": ["number", "null"],
+                "description": "The share of decisions that are others in the judged precision; null if it was not measured",
+            },
             "classes": texts,
             "channels": texts,
             "colours": {"type": "object", "description": "With pictures=true: red, green and blue of each channel"},

@@ -98,6 +98,7 @@ class ModelRunner:
         options: ReadingOptions,
         on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
         poll_s: float = _POLL_S,
+        precision: str = "",
     ) -> None:
         """Loads the model.
 
@@ -106,6 +107,7 @@ class ModelRunner:
             options: How files are read.
             on_batch: Called with the size of each batch, and the seconds that it took.
             poll_s: How often to look for a new champion.
+            precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
         Raises:
             FileNotFoundError: If there is no model.
@@ -113,6 +115,7 @@ class ModelRunner:
             ValueError: If `options` does not fit the model's stains.
         """
         self._model_uri, self._options, self._on_batch, self._poll_s = model_uri, options, on_batch, poll_s
+        self._precision = precision
         self.current = self._load(find_version(model_uri))
         self._waiting: deque[_Task] = deque()
         self._changed = threading.Condition()
@@ -150,11 +153,11 @@ class ModelRunner:
         form = ImageForm.of_model(trained, image_names, options.intensity_range, options.projection)
         folder, remove = (Path(), lambda: None) if storage.is_local(uri) else temporary_folder()
         try:
-            model = load_model(uri, trained, form.batch_size, folder)
+            model = load_model(uri, trained, form.batch_size, folder, self._precision)
         except BaseException:
             remove()
             raise
-        _log.info("the model is %s", uri)
+        _log.info("the model is %s, %s", uri, model.describe_precision())
         version = LoadedVersion(model.version, model, form, accepted_names(image_names))
         weakref.finalize(version, remove)
         return version

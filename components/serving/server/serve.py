@@ -16,7 +16,9 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _MAX_CONNECTIONS = 512
 
 
-def make_server(model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int) -> uvicorn.Server:
+def make_server(
+    model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int, precision: str = ""
+) -> uvicorn.Server:
     """Loads a model, and makes the server that predicts with it.
 
     Args:
@@ -25,13 +27,14 @@ def make_server(model_uri: str, options: ReadingOptions, limits: Limits, host: s
         limits: What the server takes.
         host: The address to listen on. One of this machine alone answers only to its own names.
         port: The port; 0 for any free one.
+        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
     Raises:
         FileNotFoundError: If there is no model.
         OSError: If it cannot be loaded.
     """
     metrics = Metrics()
-    runner = ModelRunner(model_uri, options, metrics.count_batch)
+    runner = ModelRunner(model_uri, options, metrics.count_batch, precision=precision)
     parts = model_uri.rstrip("/").split("/")
     name = parts[-2] if parts[-1] == runner.current.name and len(parts) > 1 else parts[-1]
     hosts = ["127.0.0.1", "localhost", "[::1]"] if host in _LOOPBACK else ["*"]
@@ -47,14 +50,14 @@ def make_server(model_uri: str, options: ReadingOptions, limits: Limits, host: s
     return uvicorn.Server(config)
 
 
-def serve(model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int) -> None:
-    """Serves until the process is told to stop, and answers what it has received before.
+def serve(model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int, precision: str = "") -> None:
+    """Serves until the process is told to stop, and answers what it has received before. Arguments are as of `make_server`.
 
     Raises:
         OSError: If there is no such model, or the port is in use.
     """
     with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
-        server = make_server(model_uri, options, limits, host, port)
+        server = make_server(model_uri, options, limits, host, port, precision)
         shown = f"[{host}]" if ":" in host else host
         _log.info("open http://%s:%d (Ctrl-C stops the server)", shown, listener.getsockname()[1])
         server.run([listener])

@@ -60,6 +60,7 @@ class Watch:
     skips_existing: bool = False
     idle_s: float | None = None
     action: Action = field(default_factory=Action)
+    precision: str = ""
 
 
 def watch(task: Watch) -> None:
@@ -221,12 +222,12 @@ class _Watching:
             undone.push(opened)
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             decoders = opened.enter_context(contextlib.closing(Decoders(task.folder, form, joblib.cpu_count())))
-            model = load_model(uri, trained, form.batch_size, folder)
+            model = load_model(uri, trained, form.batch_size, folder, task.precision)
             undone.pop_all()
         resources.close()  # of the version before
         resources.push(opened)
         self._model, self._decoders = model, decoders
-        _log.info("the model is %s", uri)
+        _log.info("the model is %s, %s", uri, model.describe_precision())
 
 
 def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: int, seconds: float) -> dict[str, Any]:
@@ -237,6 +238,7 @@ def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: i
         "version": model.version,
         "classes": [name for name, decided in zip(class_names, predictions.decisions[row], strict=True) if decided],
         "probabilities": dict(zip(class_names, predictions.probabilities[row].tolist(), strict=True)),
+        **model.precision_fields,
         **model.distance_fields(predictions.distance(row)),
         "seconds": round(seconds, 3),
     }

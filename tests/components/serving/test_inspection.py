@@ -7,7 +7,7 @@ from components import storage
 from components.serving.champion import find_champion, pointer_uri
 from components.serving.inspection import Finding, list_models, roll_back, verify_models
 from components.serving.promotion import push_model, rollback
-from tests.components.conftest import MakeModel
+from tests.components.conftest import MakeModel, blessing
 
 
 def _texts(findings: list[Finding]) -> list[str]:
@@ -21,7 +21,7 @@ def _is_well(findings: list[Finding]) -> bool:
 def _push(models: list[Path], serving: str) -> None:
     for model in models:
         champion = find_champion(serving, "hpa")
-        push_model(model, [0.5, 0.5], "e", champion.generation if champion else "", serving, "hpa")
+        push_model(model, blessing(generation=champion.generation if champion else ""), serving, "hpa")
 
 
 def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:

@@ -16,7 +16,7 @@ from components.serving.promotion import KEPT_VERSIONS, push_model, rollback
 from components.serving.versions import find_damage, find_versions
 from components.storage.store import open_store
 from pipeline.compiled import ROOT
-from tests.components.conftest import MakeModel
+from tests.components.conftest import MakeModel, blessing
 
 _CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 
@@ -27,7 +27,7 @@ def _judged_against(serving: str) -> str:
 
 
 def _push(model: Path, serving: str) -> None:
-    push_model(model, [0.5, 0.5], "e", _judged_against(serving), serving, "hpa")
+    push_model(model, blessing(generation=_judged_against(serving)), serving, "hpa")
 
 
 def _assert_whole_champion(serving: str) -> int:

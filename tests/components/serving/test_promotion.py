@@ -14,7 +14,7 @@ from components.serving.inspection import verify_models
 from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError, push_model, rollback
 from components.serving.versions import RECORD, find_versions
 from components.storage import SwappedMeanwhileError
-from tests.components.conftest import MakeModel
+from tests.components.conftest import MakeModel, blessing
 from tests.object_stores import Faults
 
 
@@ -26,7 +26,7 @@ def _generation(serving: str) -> str:
 def _push(model: Path, serving: str, thresholds: Sequence[float] = (0.5, 0.5), generation: str | None = None) -> Pushed:
     """Pushes a model that was judged against the present champion, or against the one of `generation`."""
     judged = _generation(serving) if generation is None else generation
-    return push_model(model, thresholds, f"evaluation of {model.name}", judged, serving, "hpa")
+    return push_model(model, blessing(f"evaluation of {model.name}", judged, thresholds), serving, "hpa")
 
 
 def _champion(serving: str) -> Champion:
@@ -392,6 +392,7 @@ class TestObjectStores:
             _assert_served(remote_root, _champion(remote_root).version, model)
             assert len(find_versions(f"{remote_root}/hpa")) == number
 
+    @pytest.mark.long
     @pytest.mark.usefixtures("impatient_stores")
     @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
     def test_no_number_is_skipped_if_an_answer_is_lost(self, make_model: MakeModel, remote_root: str, faults: Faults) -> None:

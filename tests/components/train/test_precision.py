@@ -6,21 +6,15 @@ from components.train.precision import resolve_precision
 
 
 @pytest.mark.parametrize(
-    ("flags", "image_size_px", "expected"),
-    [
-        ({"avx512_bf16"}, 75, "float32"),
-        ({"avx512_bf16"}, 149, "bfloat16"),
-        ({"amx_bf16"}, 75, "float32"),
-        ({"amx_bf16"}, 299, "bfloat16"),
-        ({"avx2"}, 299, "float32"),
-    ],
+    ("has_bfloat16", "image_size_px", "expected"),
+    [(True, 75, "float32"), (True, 149, "bfloat16"), (True, 299, "bfloat16"), (False, 299, "float32")],
 )
 def test_auto_on_a_cpu_is_bfloat16_where_that_is_faster(
-    monkeypatch: pytest.MonkeyPatch, flags: set[str], image_size_px: int, expected: str
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, image_size_px: int, expected: str
 ) -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("TensorFlow sees a GPU here")
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda: has_bfloat16)
     assert resolve_precision("auto", image_size_px) == expected
 
 

@@ -1,7 +1,7 @@
 import logging
 from pathlib import Path
 
-from tests.components.conftest import MakeModel, make_model  # noqa: F401 (a fixture)
+from tests.components.conftest import MakeModel, blessing, make_model  # noqa: F401 (a fixture)
 from tests.pipeline.commands.conftest import invoke
 
 
@@ -22,7 +22,7 @@ def test_before_the_first_push_there_is_no_version(tmp_path: Path) -> None:
 def test_versions_are_listed_verified_and_rolled_back(make_model: MakeModel, tmp_path: Path) -> None:  # noqa: F811
     from components.serving.promotion import push_model  # noqa: PLC0415
 
-    push_model(make_model("f1"), [0.5, 0.5], "e", "", str(tmp_path), "hpa")
+    push_model(make_model("f1"), blessing(), str(tmp_path), "hpa")
     status, said, _ = _models(tmp_path, "list")
     assert (status, said.split()[0], "model f1  evaluation e  champion" in said) == (0, "1", True)
     status, said, _ = _models(tmp_path, "rollback", "1")

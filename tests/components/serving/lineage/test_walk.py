@@ -12,6 +12,7 @@ from components import storage
 from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, Manifest, RawImages, Shard, TrainedModel
 from components.serving.lineage.walk import Link, walk
 from components.serving.promotion import push_model
+from tests.components.conftest import blessing
 
 COMMON: dict[str, Any] = {"parameters": {"seed": 7}, "source": "dir:cells", "licence": "CC BY-SA, Human Protein Atlas"}
 TITLES = ["pushed model: version 1 of hpa", "evaluation e1", "training t1", "examples x1", "raw images r1", "source dir:cells"]
@@ -86,7 +87,7 @@ def _push(trained: TrainedModel, folder: Path, serving_root: str) -> str:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
-    return push_model(folder, [0.5, 0.5], "e1", "", serving_root, "hpa").uri
+    return push_model(folder, blessing("e1"), serving_root, "hpa").uri
 
 
 @pytest.fixture

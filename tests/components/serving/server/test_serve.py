@@ -295,7 +295,7 @@ def test_incomplete_forms_are_refused(url: str, cells_dir: Path) -> None:
         assert session.post(f"{url}/predict", request.body, headers=headers, timeout=_TIMEOUT_S).status_code == 200
 
 
-@pytest.mark.parametrize("num_uploads", [300, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("num_uploads", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_damaged_uploads_are_never_the_servers_fault(url: str, cells_dir: Path, num_uploads: int) -> None:
     random_of = random.Random(num_uploads)
     request = requests.Request("POST", f"{url}/predict", files=_files(cells_dir, "s00")).prepare()

@@ -28,7 +28,7 @@ def _peak_mb(process: subprocess.Popen[bytes]) -> float:
     return usage.ru_maxrss / 1024
 
 
-@pytest.mark.parametrize("num_fields", [300, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("num_fields", [100, pytest.param(10_000, marks=pytest.mark.long)])
 def test_a_burst_with_kills_loses_no_field(
     large_version_dir: Path,
     large_cells_dir: Path,
