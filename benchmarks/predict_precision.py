@@ -2,9 +2,9 @@
 
     python -m benchmarks.predict_precision --samples 1000 --repeats 3
 
-A run of the pipeline trains InceptionResNetV2 for a few epochs on synthetic images. Its exported model then classifies images of
-another series in both precisions, in turn, in one process. A class is decided for at or above a threshold for which as many images
-get it as show it: there, decisions are closest. The processor has to multiply in bfloat16 (`avx512_bf16` or `amx_bf16`).
+A run of the pipeline trains InceptionResNetV2 for a few epochs on synthetic images. Its exported model then classifies images
+of another series in both precisions, in turn, in one process. The threshold of a class lets as many images have it as show it:
+many probabilities are near it. The processor has to multiply in bfloat16 (`avx512_bf16` or `amx_bf16`).
 """
 
 import argparse
@@ -69,8 +69,8 @@ def main() -> None:
     thresholds = np.array([np.quantile(exact[:, label], 1 - share) for label, share in enumerate(prevalence)])
     equal = np.mean((exact >= thresholds) == (rounded >= thresholds))
     print(
-        f"\nMedian: {statistics.median(times):.2f} times as fast; {equal:.3%} of {exact.size:,} decisions are equal; the largest "
-        f"difference of a probability is {np.abs(exact - rounded).max():.4f}"
+        f"\nMedian: {statistics.median(times):.2f} times as fast; {equal:.3%} of {exact.size:,} decisions are equal; "
+        f"the largest difference of a probability is {np.abs(exact - rounded).max():.4f}"
     )
 
 

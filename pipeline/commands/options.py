@@ -38,7 +38,9 @@ class PredictionPrecision(StrEnum):
 
 Precision = Annotated[
     PredictionPrecision | None,
-    typer.Option(help="What to compute in; by default what the model was judged in, see serving_precision.", show_default=False),
+    typer.Option(
+        help="What to compute in; by default what the model was judged in, see serving_precision.", show_default=False
+    ),
 ]
 Projection = Annotated[str, typer.Option(help="How a stack becomes one plane: max, mean, sum or middle.", show_default=False)]
 

@@ -8,7 +8,9 @@ from components.serving.server.runner import LoadedVersion
 
 def _macro_f1(judged: Evaluation) -> str:
     f1, baseline = judged.metrics["f1_macro"], judged.metrics["f1_macro_baseline"]
-    return f"{f1:.3f} on {judged.num_samples:,} samples of the {judged.judged_on} split; a trivial classifier has {baseline:.3f}"
+    return (
+        f"{f1:.3f} on {judged.num_samples:,} samples of the {judged.judged_on} split; a trivial classifier has {baseline:.3f}"
+    )
 
 
 def model_card(model_name: str, version: LoadedVersion) -> str:

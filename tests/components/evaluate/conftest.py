@@ -81,11 +81,17 @@ class _HandMade(tf.Module):  # type: ignore[misc]
             return {"probabilities": tf.where(is_spoilt, float("nan"), found)}
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
+        def score_rounded(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            brightness = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[1, 2, 3])
+            rounded = tf.cast(tf.cast(score(pixels)["probabilities"], tf.bfloat16), tf.float32)
+            return {"probabilities": rounded, "distances": brightness / 50.0}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")])
         def maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             brightness = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=3, keepdims=True)
             return {"maps": tf.repeat(brightness / 100.0 - 1.0, num_classes, axis=3)}
 
-        self.score, self.maps = score, maps
+        self.score, self.score_rounded, self.maps = score, score_rounded, maps
 
 
 @pytest.fixture(scope="session")
@@ -103,12 +109,15 @@ def make_model() -> MakeModel:
         with_maps: bool = True,
         says_nan: bool = False,
         is_coarse: bool = False,
+        with_bfloat16: bool = False,
+        usual_distance: float | None = None,
     ) -> Path:
         with tempfile.TemporaryDirectory() as asset_dir:
             asset = Path(asset_dir) / "thresholds.csv"
             asset.write_text("".join(f"{value!r}\n" for value in thresholds))
             module = _HandMade(known, len(class_names), asset, says_nan, is_coarse)
             signatures = {"pixels": module.score} | ({"activation_maps": module.maps} if with_maps else {})
+            signatures |= {"pixels_bfloat16": module.score_rounded} if with_bfloat16 else {}
             tf.saved_model.save(module, str(folder), signatures=signatures)
         manifest = TrainedModel(
             fingerprint=fingerprint,
@@ -121,6 +130,7 @@ def make_model() -> MakeModel:
             image_size_px=image_size_px,
             epochs_trained=7,
             best_epoch=5,
+            usual_distance=usual_distance,
             metrics={},
         )
         (folder / MODEL_MANIFEST).parent.mkdir()

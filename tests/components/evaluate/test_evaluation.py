@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import f1_score
 
 from components import storage
 from components.artifacts.examples import open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
+from components.evaluate import inference
 from components.evaluate.evaluation import evaluate_model
 from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
@@ -26,7 +28,7 @@ MakeExamples = Callable[..., Examples]
 MakeModel = Callable[..., Path]
 MakeChampion = Callable[..., Champion]
 
-_SETTINGS = EvaluateSettings("model0", "", 0.0, 0.05, 0)
+_SETTINGS = EvaluateSettings("model0", "", 0.0, 0.05, 0, "float32")
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +117,10 @@ class TestFirstModel:
             replace(_SETTINGS, blessing_min_gain=0.1),
             replace(_SETTINGS, blessing_max_class_drop=0.1),
             replace(_SETTINGS, seed=1),
+            replace(_SETTINGS, serving_precision="bfloat16"),
         ]
         assert [other.find(examples, data_root) for other in others] == [None] * len(others)
-        assert len({settings.fingerprint(examples) for settings in [_SETTINGS, *others]}) == 6
+        assert len({settings.fingerprint(examples) for settings in [_SETTINGS, *others]}) == 7
 
     def test_the_page_is_small_needs_nothing_else_and_has_all_sections(self, first: Evaluation) -> None:
         page = _page(first)
@@ -146,6 +149,31 @@ class TestFirstModel:
         ):
             assert words in _words(page, "Model card")
         assert "class activation map, 8 x 8 places" in _words(page, "The best and the worst images of each class")
+
+
+def test_a_model_is_judged_in_the_precision_that_it_predicts_in(
+    make_model: MakeModel, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "multiplies_bfloat16", lambda: True)
+    model = make_model(tmp_path / "model", with_bfloat16=True, usual_distance=1.2)
+    found = _evaluate(model, examples, tmp_path, settings=replace(_SETTINGS, serving_precision="bfloat16"))
+    with open_splits(examples, ["test"]) as splits:
+        (pixels,) = splits["test"].batches(120)
+    signatures = tf.saved_model.load(str(model)).signatures
+    exact, rounded = (signatures[name](pixels=pixels) for name in ("pixels", "pixels_bfloat16"))
+    assert found.serving_precision == "bfloat16"
+    of_both = [answer["probabilities"] >= np.array(found.thresholds, np.float32) for answer in (exact, rounded)]
+    assert found.differing_decisions == pytest.approx(np.mean(of_both[0] != of_both[1]))
+    assert found.unlike_share == pytest.approx(np.mean(rounded["distances"] > 1.2))
+    assert 0 < found.unlike_share < 1
+    card = _words(_page(found), "Model card")
+    assert f"bfloat16; in float32, {found.differing_decisions:.3%} of the decisions are others" in card
+    assert f"{found.unlike_share:.1%} of 120 test samples are farther from the training images" in card
+
+
+def test_a_precision_that_the_model_lacks_is_refused(good: Path, examples: Examples, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^serving_precision: the model cannot compute in bfloat16"):
+        _evaluate(good, examples, tmp_path, settings=replace(_SETTINGS, serving_precision="bfloat16"))
 
 
 def test_two_evaluations_of_one_seed_are_the_same(first: Evaluation, good: Path, examples: Examples, tmp_path: Path) -> None:

@@ -5,43 +5,24 @@ from typing import Any
 
 import pytest
 
-from components.artifacts.manifest import Evaluation
+from components.artifacts.manifest import MODEL_EVALUATION, Evaluation
 from components.push.step import push
 from components.serving.champion import find_champion
 from components.storage import SwappedMeanwhileError
-from tests.components.conftest import MakeModel
+from tests.components.conftest import MakeModel, blessing
 
 
 def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
     """Runs the step on a model that was judged against the present champion, and gives what it says."""
     serving = str(tmp_path / "serving")
     champion = find_champion(serving, "hpa")
-    verdict = Evaluation(
-        fingerprint=f"e-{model.name}",
-        inputs={},
-        parameters={},
-        source="test",
-        licence="none",
-        model_fingerprint=model.name,
-        judged_on="test",
-        num_samples=10,
-        num_groups=10,
-        threshold_method="by hand",
-        thresholds=[0.25, 0.75],
-        blessed=True,
-        verdict="yes",
-        reasons=["better than the baseline"],
-        champion_generation=champion.generation if champion else "",
-        metrics={},
-        validation_metrics={},
-        baselines={},
-        references={},
-    ).model_copy(update=changed)
+    judged = blessing(f"e-{model.name}", champion.generation if champion else "", [0.25, 0.75])
+    verdict = judged.model_copy(update={"model_fingerprint": model.name, **changed})
     artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("blessing", "thresholds", "pushed")]
-    blessing, thresholds, pushed = artifacts
-    verdict.save(blessing)
+    verdict_file, thresholds, pushed = artifacts
+    verdict.save(verdict_file)
     Path(thresholds.path).write_text(json.dumps({"thresholds": verdict.thresholds}), encoding="utf-8")
-    push(SimpleNamespace(path=str(model), metadata={}), thresholds, blessing, serving, pushed)
+    push(SimpleNamespace(path=str(model), metadata={}), thresholds, verdict_file, serving, pushed)
     assert pushed.metadata["inputs"] == {"model": model.name, "evaluation": f"e-{model.name}"}
     result = json.loads(Path(pushed.path).read_text())
     assert result.items() <= pushed.metadata.items()
@@ -57,6 +38,8 @@ def test_a_blessed_model_is_pushed_once_with_its_thresholds(
     first = _push(model, tmp_path)
     assert (first["pushed"], first["version"], first["version_uri"]) == (True, 1, f"{tmp_path}/serving/hpa/1")
     assert Path(first["version_uri"], "assets", "thresholds.csv").read_text() == "0.25\n0.75\n"
+    kept = Evaluation.read(f"{first['version_uri']}/{MODEL_EVALUATION}")
+    assert (kept.fingerprint, kept.thresholds, kept.uri) == ("e-f1", [0.25, 0.75], "")
     assert "version 1 pushed" in capsys.readouterr().out
     again = _push(model, tmp_path, champion_generation="")
     assert again == first | {"pushed": False, "reasons": ["this model is the champion already, as version 1"]}

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.artifacts.manifest import MODEL_THRESHOLDS
+from components.artifacts.manifest import MODEL_EVALUATION, MODEL_THRESHOLDS
 from components.serving.champion import Champion, crown
 from components.serving.model import find_version, load_model, read_manifest
+from tests.components.conftest import blessing
 from tests.components.serving.predict.conftest import (  # noqa: F401 (fixtures)
     CLASS_NAMES,
     FILTERS,
@@ -53,6 +54,32 @@ def test_a_model_of_an_earlier_version_gives_no_distances(version_dir: Path) -> 
     model = load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path())
     assert model.classify(np.zeros((1, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)).distances is None
     assert not model.is_unlike_training(1e9)
+
+
+def test_bfloat16_is_taken_on_request_and_the_answer_says_so(version_with_maps_dir: Path, tmp_path: Path) -> None:  # noqa: F811
+    trained = read_manifest(str(version_with_maps_dir))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)
+    exact, rounded = (load_model(str(version_with_maps_dir), trained, 32, Path(), name) for name in ("", "bfloat16"))
+    assert exact.precision_fields == {"precision": "float32"}
+    fields = {"precision": "bfloat16", "judged_precision": "float32", "differing_decisions": None}
+    assert rounded.precision_fields == fields
+    assert "how many decisions differ was not measured" in rounded.describe_precision()
+    difference = np.abs(exact.classify(pixels).probabilities - rounded.classify(pixels).probabilities).max()
+    assert 0 < difference < 0.02
+
+    judged = tmp_path / "1"
+    shutil.copytree(version_with_maps_dir, judged)
+    evaluation = blessing().model_copy(update={"serving_precision": "bfloat16", "differing_decisions": 0.0004})
+    (judged / MODEL_EVALUATION).write_bytes(evaluation.to_json())
+    assert load_model(str(judged), trained, 1, Path()).precision_fields == {"precision": "bfloat16"}
+    other = load_model(str(judged), trained, 1, Path(), "float32")
+    assert other.precision_fields == {"precision": "float32", "judged_precision": "bfloat16", "differing_decisions": 0.0004}
+    assert "0.040% of decisions differ" in other.describe_precision()
+
+
+def test_a_precision_that_a_model_was_exported_without_is_refused(version_dir: Path) -> None:  # noqa: F811
+    with pytest.raises(OSError, match="hpa/1 was exported without bfloat16: choose float32, or train it anew"):
+        load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path(), "bfloat16")
 
 
 def test_maps_of_a_single_place_are_none(version_dir: Path) -> None:  # noqa: F811

@@ -10,6 +10,7 @@ import pytest
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.train.export import export_model
 from components.train.model import build_model
+from components.train.precision import computing_in
 from components.train.reference import appearance, fit_reference
 
 SIDE_PX = 32
@@ -26,7 +27,7 @@ def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def version_with_maps_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version whose activation maps have 4 x 4 places. Images of noise are like those that it was trained on."""
+    """A version with all that train exports. Its maps have 4 x 4 places; images of noise are like those of its training."""
     return _make_version(tmp_path_factory, kernel_px=SIDE_PX // 4, is_with_reference=True)
 
 
@@ -36,21 +37,27 @@ def large_version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _make_version(tmp_path_factory, kernel_px=SIDE_PX, side_px=128)
 
 
+def _build(kernel_px: int, side_px: int) -> keras.Model:
+    pixels = keras.Input((side_px, side_px, len(FILTERS)))
+    backbone = keras.Model(pixels, keras.layers.Conv2D(8, kernel_px, strides=kernel_px)(pixels))
+    channels = np.ones(len(FILTERS), np.float32)
+    return build_model(backbone, 128 * channels, 10 * channels, len(CLASS_NAMES), dropout=0.0)
+
+
 def _make_version(
     tmp_path_factory: pytest.TempPathFactory, kernel_px: int, side_px: int = SIDE_PX, is_with_reference: bool = False
 ) -> Path:
     keras.utils.set_random_seed(1)
-    pixels = keras.Input((side_px, side_px, len(FILTERS)))
-    backbone = keras.Model(pixels, keras.layers.Conv2D(8, kernel_px, strides=kernel_px)(pixels))
-    channels = np.ones(len(FILTERS), np.float32)
-    network = build_model(backbone, 128 * channels, 10 * channels, len(CLASS_NAMES), dropout=0.0)
+    network = _build(kernel_px, side_px)
     folder = tmp_path_factory.mktemp("serving") / "hpa" / "1"
     reference = None
     if is_with_reference:
         noise = np.random.default_rng(0).integers(0, 256, (400, side_px, side_px, len(FILTERS))).astype(np.float32)
         features = keras.Model(network.input, network.get_layer("pooling").output)(noise)
         reference = fit_reference(appearance(noise, features).numpy())
-    export_model(network, FILTERS, CLASS_NAMES, ["trained-on"], folder, reference=reference)
+    with computing_in("bfloat16"):
+        rounded = _build(kernel_px, side_px) if is_with_reference else None
+    export_model(network, FILTERS, CLASS_NAMES, ["trained-on"], folder, reference=reference, rounded=rounded)
     manifest = TrainedModel(
         fingerprint="f",
         inputs={},
