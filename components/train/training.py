@@ -178,7 +178,8 @@ def _publish(
         names = examples.channels, examples.class_names
         export_model(network, *names, ids, folder / MODEL, views, examples.intensity_range, reference, rounded)
         _check_export(folder / MODEL, network, splits["validation"], views)
-        (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.to_json())
+        # Where it was trained is nobody's business where it is served.
+        (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.model_copy(update={"uri": ""}).to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
         augmented = augmented_pairs(splits["train"], settings.recipe, settings.seed)
         page = training_report(manifest, history, precision, augmented)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from mlflow import MlflowClient
 
 from components.artifacts.examples import ExampleReader
-from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, SIGNATURES, Examples, TrainedModel
 from components.convert.transform import ImageMoments, write_transform_graph
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion
@@ -80,8 +80,25 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(trained: Train
     ids = Path(trained.file_uri(MODEL, "assets.extra", "training_ids.txt")).read_text().split()
     assert ids == [f"sample-{number:03d}" for number in range(96)]
     assert TrainedModel.read(trained.file_uri(MODEL, MODEL_MANIFEST)).fingerprint == trained.fingerprint
+    root = trained.uri.partition("/training/")[0].encode()
+    model_files = [path for path in Path(trained.file_uri(MODEL)).rglob("*") if path.is_file()]
+    assert [path for path in model_files if root in path.read_bytes()] == []
     assert "<svg" not in Path(trained.file_uri("training_report.html")).read_text()  # pictures are embedded as files
     assert not Path(trained.uri, "checkpoints").exists()
+
+
+def test_the_model_tells_how_far_images_are_from_those_of_its_training(
+    trained: TrainedModel, splits: dict[str, ExampleReader]
+) -> None:
+    assert trained.usual_distance is None  # there are fewer than 300 validation images
+    signatures = tf.saved_model.load(trained.file_uri(MODEL)).signatures
+    (pixels,) = splits["train"].batches(1000)
+    exact, rounded = (signatures[name](pixels=tf.constant(pixels)) for name in SIGNATURES.values())
+    assert 0.5 < np.median(exact["distances"]) < 1.5
+    black = signatures["pixels"](pixels=tf.zeros_like(pixels[:1]))
+    assert black["distances"][0] > exact["distances"].numpy().max()
+    assert np.allclose(exact["distances"], rounded["distances"], rtol=0.1)
+    assert 0 < np.abs(exact["probabilities"] - rounded["probabilities"]).max() < 0.05
 
 
 def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen(
