@@ -38,7 +38,8 @@ def test_a_run_on_an_object_store_succeeds_and_is_found_again(
     source: str, root: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     remote_root = request.getfixturevalue(root)
-    arguments = (f"source={source}", "image_size_px=75", "weights=none", "epochs=1", "blessing_min_gain=-1")
+    settings = ("image_size_px=75", "weights=none", "epochs=1", "backbone=convnext_tiny", "blessing_min_gain=-1")
+    arguments = (f"source={source}", *settings)
     places = (f"data_root={remote_root}/data", f"serving_root={remote_root}/serving")
     first = _run(tmp_path, *arguments, *places)
     assert first.returncode == 0, first.stdout + first.stderr
