@@ -55,18 +55,18 @@ from components.synthetic.samples import render_sample, sample_group, sample_lab
 from components.train import augmentation, fit, learner
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, open_devices
-from components.train.export import symmetric
 from components.train.model import BACKBONES, Backbone, backbone_of, build_backbone, build_model
 from components.train.recipes import RECIPES, Recipe
-from components.train.settings import FORMAT
+from components.train.settings import FORMAT, NONE
+from components.train.views import probabilities
 
 FOLDER = Path(__file__).resolve().parent.parent / "outputs" / "transfer"
-_PRETRAINING_SERIES, _SERIES = 1000, 1001
+_PRETRAINING_SERIES, SERIES = 1000, 1001
 _CHANNELS = ("red", "green", "blue")
 # Of the inputs that the pretrained weights expect, where the pipeline's have 1.
 _PRETRAINING_DEVIATION = 0.5
 _PRETRAINING_VALIDATION = 0.1
-_SMALL = "small"
+SMALL = "small"
 
 # Image numbers of a series, by split.
 Split = dict[str, list[int]]
@@ -80,7 +80,7 @@ def small_backbone(include_top: bool, weights: str | None, input_shape: tuple[in
     for num_filters in (24, 48, 96, 192):
         features = keras.layers.Conv2D(num_filters, 3, strides=2, use_bias=False)(features)
         features = keras.layers.ReLU()(keras.layers.BatchNormalization()(features))
-    return keras.Model(pixels, features, name=_SMALL)
+    return keras.Model(pixels, features, name=SMALL)
 
 
 def balanced_numbers(series: int, per_class: int) -> list[int]:
@@ -109,29 +109,32 @@ def natural_split(series: int, sizes: dict[str, int]) -> Split:
     return split
 
 
-def rendered(series: int, number: int, image_size_px: int, folder: Path) -> np.ndarray:
-    """An image as records hold it: uint8 of shape (image_size_px, image_size_px, 3), rendered once."""
-    path = folder / "images" / f"{series}-{image_size_px}px" / f"{number}.npy"
+def rendered(series: int, number: int, image_size_px: int, channels: Sequence[str], folder: Path) -> np.ndarray:
+    """An image as records hold it: uint8 of shape (image_size_px, image_size_px, channels), rendered once."""
+    path = folder / "images" / f"{series}-{'-'.join(channels)}-{image_size_px}px" / f"{number}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
-            np.save(file, sample_pixels(render_sample(series, number).pngs, _CHANNELS, image_size_px))
+            np.save(file, sample_pixels(render_sample(series, number).pngs, channels, image_size_px))
         partial.rename(path)
     pixels: np.ndarray = np.load(path)
     return pixels
 
 
-def write_examples(series: int, split: Split, image_size_px: int, folder: Path, processes: int) -> Examples:
+def write_examples(
+    series: int, split: Split, image_size_px: int, folder: Path, processes: int, channels: Sequence[str] = _CHANNELS
+) -> Examples:
     """Writes records of some images, one shard a split."""
-    key = hashlib.sha256(json.dumps([series, split, image_size_px]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([series, split, image_size_px, channels]).encode()).hexdigest()[:16]
     records = folder / "records" / key
     records.mkdir(parents=True, exist_ok=True)
     shards = {}
     table = ["id,split,shard,offset,labels"]
     for name, numbers in split.items():
         with Pool(processes) as pool:
-            images = pool.starmap(rendered, [(series, number, image_size_px, folder) for number in numbers], chunksize=4)
+            tasks = [(series, number, image_size_px, channels, folder) for number in numbers]
+            images = pool.starmap(rendered, tasks, chunksize=4)
         path = records / f"{name}-00000-of-00001.tfrecord"
         with RecordWriter(path) as writer:
             for number, pixels in zip(numbers, images, strict=True):
@@ -147,7 +150,7 @@ def write_examples(series: int, split: Split, image_size_px: int, folder: Path, 
         licence="none",
         uri=str(records),
         image_size_px=image_size_px,
-        channels=list(_CHANNELS),
+        channels=list(channels),
         class_names=list(CLASS_NAMES),
         shards=shards,
         num_quarantined=0,
@@ -164,11 +167,12 @@ def train(
     gc.collect()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    backbone = build_backbone(recipe.backbone, examples.image_size_px, len(_CHANNELS), weights)
+    side_px = recipe.input_side_px(examples.image_size_px)
+    backbone = build_backbone(recipe.backbone, side_px, len(examples.channels), weights)
     with open_splits(examples, ["train", "validation"]) as splits:
         pixels = np.concatenate(list(splits["train"].batches(256)))
         mean, std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-        network = build_model(backbone, mean, std / deviation, len(CLASS_NAMES), recipe.dropout)
+        network = build_model(backbone, mean, std / deviation, len(CLASS_NAMES), recipe.dropout, pooling=recipe.pooling)
         checkpoints = Checkpoints(str(folder / "checkpoints"))
         fit.train(network, splits["train"], splits["validation"], recipe, seed, checkpoints, devices)
     return network
@@ -195,14 +199,15 @@ def pretrain(options: argparse.Namespace, devices: Devices) -> Path:
 
 
 def fine_tune(
-    chosen: str, seed: int, examples: Examples, weights: Path, options: argparse.Namespace, devices: Devices
-) -> float:
-    """The macro F1 on test of a recipe and a seed: trained once, then read."""
+    chosen: str, seed: int, examples: Examples, weights: str, options: argparse.Namespace, devices: Devices
+) -> dict[str, Any]:
+    """The scoreboard on test of a recipe and a seed: trained once, then read."""
     name, *changes = chosen.split()
     fields = {field: json.loads(value) for field, _, value in (change.partition("=") for change in changes if "=" in change)}
     base = replace(RECIPES[name], backbone=options.backbone, epochs=options.epochs, patience=options.epochs)
     recipe, variants = replace(base, **fields), [change for change in changes if "=" not in change]
-    what = [asdict(recipe), variants, seed, examples.fingerprint, storage.file_crc32c(weights), FORMAT]
+    given = weights if weights == NONE else storage.file_crc32c(Path(weights))
+    what = [asdict(recipe), variants, seed, examples.fingerprint, given, FORMAT]
     key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     path: Path = options.folder / "results" / f"{key}.json"
     if not path.exists():
@@ -210,30 +215,28 @@ def fine_tune(
             for variant in variants:
                 stack.enter_context(_VARIANTS[variant]())
             deviation = _PRETRAINING_DEVIATION if "halved_inputs" in variants else 1.0
-            network = train(examples, recipe, str(weights), seed, devices, options.folder / "runs" / key, deviation)
-        found = judge(network, examples, recipe.views)
+            network = train(examples, recipe, weights, seed, devices, options.folder / "runs" / key, deviation)
+        found = judge(network, examples, recipe)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         partial.write_text(json.dumps({"recipe": chosen, "seed": seed, **found}, indent=2), encoding="utf-8")
         partial.rename(path)
         shutil.rmtree(options.folder / "runs" / key, ignore_errors=True)
         print(f"{chosen}, seed {seed}: macro F1 {found['f1_macro']:.3f}", file=sys.stderr, flush=True)
-    return float(json.loads(path.read_text(encoding="utf-8"))["f1_macro"])
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
 
 
-def judge(network: keras.Model, examples: Examples, num_views: int) -> dict[str, float]:
+def judge(network: keras.Model, examples: Examples, recipe: Recipe) -> dict[str, float]:
     """The scoreboard of the test split, at the threshold that suits validation best."""
 
     @tf.function(reduce_retracing=True)
-    def classify_view(pixels: tf.Tensor) -> tf.Tensor:
-        return tf.sigmoid(network(pixels, training=False))
-
-    def classify(pixels: np.ndarray) -> np.ndarray:
-        views = [classify_view(symmetric(tf.constant(pixels, tf.float32), number)) for number in range(num_views)]
-        return np.mean(views, axis=0)
+    def logits_of(pixels: tf.Tensor) -> tf.Tensor:
+        return network(pixels, training=False)
 
     def answer(reader: ExampleReader) -> tuple[np.ndarray, np.ndarray]:
-        return reader.labels, np.concatenate([classify(pixels) for pixels in reader.batches(50)])
+        images = (tf.constant(pixels, tf.float32) for pixels in reader.batches(50))
+        return reader.labels, np.concatenate([probabilities(logits_of, pixels, recipe) for pixels in images])
 
     with open_splits(examples, ["validation", "test"]) as splits:
         threshold = fit_global_threshold(*answer(splits["validation"]))
@@ -297,7 +300,7 @@ def _interval(differences: Sequence[float]) -> str:
 def main() -> None:
     """Pretrains, fine-tunes and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="inception_resnet_v2", help=f"of the recipes', or `{_SMALL}`: four convolutions")
+    parser.add_argument("--backbone", default="inception_resnet_v2", help=f"of the recipes', or `{SMALL}`: four convolutions")
     parser.add_argument("--image-size-px", type=int, default=75)
     parser.add_argument("--per-class", type=int, default=40, help="images to pretrain on that show each class, at least")
     parser.add_argument("--pretraining-epochs", type=int, default=10)
@@ -310,15 +313,15 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that render images")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
-    BACKBONES[_SMALL] = Backbone(small_backbone)
+    BACKBONES[SMALL] = Backbone(small_backbone)
     devices = open_devices()
-    weights = pretrain(options, devices)
-    split = natural_split(_SERIES, {name: getattr(options, name) for name in ("train", "validation", "test")})
-    examples = write_examples(_SERIES, split, options.image_size_px, options.folder, options.processes)
+    weights = str(pretrain(options, devices))
+    split = natural_split(SERIES, {name: getattr(options, name) for name in ("train", "validation", "test")})
+    examples = write_examples(SERIES, split, options.image_size_px, options.folder, options.processes)
     scores: dict[str, list[float]] = {recipe: [] for recipe in options.recipes}
     for seed in range(options.seeds):
         for recipe, of_recipe in scores.items():
-            of_recipe.append(fine_tune(recipe, seed, examples, weights, options, devices))
+            of_recipe.append(fine_tune(recipe, seed, examples, weights, options, devices)["f1_macro"])
     sizes = ", ".join(f"{examples.num_records(name)} {name}" for name in split)
     print(
         f"{options.backbone} at {options.image_size_px} px, pretrained for {options.pretraining_epochs} epochs on images that "

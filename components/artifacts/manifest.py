@@ -263,6 +263,11 @@ class TrainedModel(Manifest):
         """The name of its network. Manifests that do not name it are of versions that had one only."""
         return str(self.parameters.get("backbone", "inception_resnet_v2"))
 
+    @property
+    def pooling(self) -> str:
+        """How its head reduces feature maps: see `components.train.recipes.Recipe`. Earlier versions had one way only."""
+        return str(self.parameters.get("pooling", "average"))
+
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without the class names."""
         return self.model_dump(mode="json", exclude={"class_names"})

@@ -168,7 +168,7 @@ RULES: dict[str, Rule] = {
     "seed": _between(0, _MAX_SEED),
     "max_bad_fraction": _between(0.0, 1.0),
     "beam_runner": _readable(parse_runner),
-    "recipe": _one_of(("paper", "strong", "plateau")),
+    "recipe": _one_of(("paper", "strong", "plateau", "high_resolution")),
     "backbone": _one_of(("", "inception_resnet_v2", "densenet121", "convnext_tiny", "efficientnet_v2_s")),
     "loss": _one_of(("", "bce", "focal", "bce_soft_f1")),
     "precision": _one_of(("auto", "float32", "float16", "bfloat16")),

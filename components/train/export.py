@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,7 +13,9 @@ import tensorflow as tf
 from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
 from components.artifacts.parameters import Levels, parse_intensity_range
 from components.train.model import backbone_of
+from components.train.recipes import RECIPES, Recipe
 from components.train.reference import Reference, appearance
+from components.train.views import probabilities
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
 THRESHOLDS = Path(MODEL_THRESHOLDS).name
@@ -32,10 +35,11 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         filters: Sequence[str],
         asset_dir: Path,
         class_names: Sequence[str],
-        num_views: int,
+        recipe: Recipe = RECIPES["paper"],
         intensity_range: str = "",
         reference: Reference | None = None,
         rounded: keras.Model | None = None,
+        image_size_px: int | None = None,
     ) -> None:
         """Prepares the signatures.
 
@@ -44,11 +48,12 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             filters: The names of its channels, in order.
             asset_dir: Where to write the assets that the SavedModel will copy.
             class_names: The names of the logits, in order.
-            num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
+            recipe: How probabilities are computed: see `views.probabilities`.
             intensity_range: The grey levels that become 0 and 255: one range, or one for each channel; empty for the whole
                 range of 8 bits.
             reference: The training images, to tell how far others are from them.
             rounded: The same network, made to compute in bfloat16. Its own weights are not used.
+            image_size_px: The side of the images, for a network that takes any.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
@@ -59,19 +64,23 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         )
         self.thresholds = tf.saved_model.Asset(str(asset_dir / THRESHOLDS))
         self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
-        height, width, num_channels = network.input_shape[1:]
-        self._size = (height, width)
+        side, _, num_channels = network.input_shape[1:]
+        side = image_size_px or side
+        self._size = (side, side)
         ranges = parse_intensity_range(intensity_range)
         self._levels = ranges if len(ranges) > 1 else len(filters) * (ranges or (None,))
 
-        uint8_pixels = tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")
+        uint8_pixels = tf.TensorSpec([None, side, side, num_channels], tf.uint8, name="pixels")
 
         def classifier(call: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-            @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
+            @tf.function(input_signature=[tf.TensorSpec([None, side, side, num_channels], tf.float32)])
             def classify(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
                 logits, features = call(pixels)
-                others = [call(symmetric(pixels, number))[0] for number in range(1, num_views)]
-                answers = {"probabilities": tf.add_n([tf.sigmoid(view) for view in (logits, *others)]) / num_views}
+
+                def logits_of(view: tf.Tensor) -> tf.Tensor:
+                    return logits if view is pixels else call(view)[0]
+
+                answers = {"probabilities": probabilities(logits_of, pixels, recipe)}
                 if self.reference_:
                     answers["distances"] = Reference(*self.reference_).distances(appearance(pixels, features))
                 return answers
@@ -91,7 +100,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in input_names(filters)])
         def from_png(*files: tf.Tensor) -> dict[str, tf.Tensor]:
             pixels = tf.map_fn(self._read_sample, tf.stack(files, axis=1), fn_output_signature=tf.float32)
-            return self._outputs(classify(tf.ensure_shape(pixels, [None, height, width, num_channels])))
+            return self._outputs(classify(tf.ensure_shape(pixels, [None, side, side, num_channels])))
 
         self.entry_points = {"serving_default": from_png, "pixels": from_pixels, "activation_maps": activation_maps}
         if rounded:
@@ -166,16 +175,10 @@ def _middle_square(channel: tf.Tensor) -> tf.Tensor:
     return tf.image.crop_to_bounding_box(channel, (height - side) // 2, (width - side) // 2, side, side)
 
 
-def symmetric(pixels: tf.Tensor, number: int) -> tf.Tensor:
-    """One of the 8 symmetries of square images, of shape (batch, height, width, channels): 0 leaves them as they are."""
-    turned = tf.reverse(pixels, [2]) if number >= 4 else pixels
-    for _ in range(number % 4):
-        turned = tf.reverse(tf.transpose(turned, [0, 2, 1, 3]), [1])
-    return turned
-
-
 def class_activation_maps(network: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
     """Where a network sees each class: its mean over an image is the class's logit (Zhou et al., CVPR 2016).
+
+    A feature's maximum counts at the place that has it, or in equal parts at those that share it.
 
     Args:
         network: As `model.build_model` makes it.
@@ -184,9 +187,13 @@ def class_activation_maps(network: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 of shape (batch, height, width, classes), with the height and width of the backbone's feature maps.
     """
-    features = backbone_of(network)(network.get_layer("normalization")(pixels), training=False)
+    features = tf.cast(backbone_of(network)(network.get_layer("normalization")(pixels), training=False), tf.float32)
     head = network.get_layer("logits")
-    return tf.einsum("bhwf,fc->bhwc", tf.cast(features, tf.float32), head.kernel.value) + head.bias.value
+    if head.kernel.shape[0] > features.shape[-1]:  # maxima follow the averages
+        is_peak = tf.cast(features == tf.reduce_max(features, axis=[1, 2], keepdims=True), tf.float32)
+        peaks = features * is_peak / tf.reduce_mean(is_peak, axis=[1, 2], keepdims=True)
+        features = tf.concat([features, peaks], axis=-1)
+    return tf.einsum("bhwf,fc->bhwc", features, head.kernel.value) + head.bias.value
 
 
 def export_model(
@@ -195,10 +202,11 @@ def export_model(
     class_names: Sequence[str],
     training_ids: Sequence[str],
     folder: Path,
-    num_views: int = 1,
+    recipe: Recipe = RECIPES["paper"],
     intensity_range: str = "",
     reference: Reference | None = None,
     rounded: keras.Model | None = None,
+    image_size_px: int | None = None,
 ) -> None:
     """Writes a SavedModel.
 
@@ -214,21 +222,23 @@ def export_model(
         class_names: The names of its classes, in order.
         training_ids: The ids of the samples that it was trained on: they are kept with the model.
         folder: A folder to make.
-        num_views: Over how many of the 8 symmetries of the square probabilities are averaged.
+        recipe: How probabilities are computed: see `views.probabilities`.
         intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
         reference: The training images, to tell how far others are from them.
         rounded: The same network, made to compute in bfloat16. Its own weights are not used.
+        image_size_px: The side of the images, for a network that takes any.
     """
     with tempfile.TemporaryDirectory() as asset_dir:
-        served = ServedModel(network, filters, Path(asset_dir), class_names, num_views, intensity_range, reference, rounded)
+        options = recipe, intensity_range, reference, rounded, image_size_px
+        served = ServedModel(network, filters, Path(asset_dir), class_names, *options)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     ids_path = folder / MODEL_TRAINING_IDS
     ids_path.parent.mkdir()
     ids_path.write_text("\n".join(sorted(training_ids)) + "\n", encoding="utf-8")
 
 
-def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, num_views: int = 1) -> float:
+def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, recipe: Recipe) -> float:
     """Loads an exported model and returns its largest difference from the network on some pixels, as a probability."""
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
-    views = [network(symmetric(pixels.astype(np.float32), number), training=False) for number in range(num_views)]
-    return float(np.abs(served - np.mean([tf.sigmoid(logits) for logits in views], axis=0)).max())
+    expected = probabilities(partial(network, training=False), tf.constant(pixels, tf.float32), recipe)
+    return float(np.abs(served - expected).max())

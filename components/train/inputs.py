@@ -10,7 +10,7 @@ import numpy as np
 from components.artifacts.examples import ExampleReader
 from components.train.recipes import Recipe
 
-# Pixels, uint8 of shape (batch, height, width, channels); draws, float32 of shape (batch, 2): see `Epoch`; labels, float32 of
+# Pixels, uint8 of shape (batch, side, side, channels); draws, float32 of shape (batch, 2): see `Epoch`; labels, float32 of
 # shape (batch, classes).
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -27,11 +27,15 @@ class Epoch:
         numbers: Of the examples, int64, steps x images.
         symmetries: 0 to 7: a quarter turn (the symmetry modulo 4), and from 4 on a flip before it. As `numbers`.
         draws: float32, steps x images x 2, in [-1, 1]: for the rotation and for the brightness.
+        corners: int64, steps x images x 2: the row and the column at which the crop begins that is shown of each image.
+        crop_px: The side of the crops: that of the images, if the recipe has none.
     """
 
     numbers: np.ndarray
     symmetries: np.ndarray
     draws: np.ndarray
+    corners: np.ndarray
+    crop_px: int
 
     @property
     def num_steps(self) -> int:
@@ -52,10 +56,13 @@ def plan_epoch(examples: ExampleReader, recipe: Recipe, seed: int, epoch: int) -
     else:
         numbers = random.permutation(len(examples))
     shape = num_steps, size
+    crop_px = recipe.crop_px(examples.shape[0])
     return Epoch(
         numbers[: num_steps * size].reshape(shape),
         random.integers(0, 8, shape),
         random.uniform(-1, 1, (*shape, 2)).astype(np.float32),
+        random.integers(0, examples.shape[0] - crop_px + 1, (*shape, 2)),
+        crop_px,
     )
 
 
@@ -96,9 +103,9 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The batches of some steps, of as many epochs as they go over: at the end of one the next is read already.
 
-    Flips and quarter turns happen here, on bytes, where they cost little; see `components.train.augmentation` for the rest.
-    Threads read ahead. They are Python's and not tf.data's, which takes longer over its own part of the work than an image
-    takes to be copied.
+    Crops, flips and quarter turns happen here, on bytes, where they cost little; see `components.train.augmentation` for the
+    rest. Threads read ahead. They are Python's and not tf.data's, which takes longer over its own part of the work than an
+    image takes to be copied.
 
     Args:
         examples: What to read.
@@ -111,7 +118,8 @@ def training_batches(
     def read(step: int) -> Batch:
         epoch, number = divmod(step, steps_per_epoch)
         planned = plan(epoch)
-        pixels, labels = read_batch(examples, planned.numbers[number, rows], planned.symmetries[number, rows])
+        images = planned.numbers[number, rows], planned.symmetries[number, rows], planned.corners[number, rows]
+        pixels, labels = read_batch(examples, *images, planned.crop_px)
         return pixels, planned.draws[number, rows], labels
 
     readers = ThreadPoolExecutor(_NUM_READERS, "reader")
@@ -127,11 +135,13 @@ def training_batches(
         readers.shutdown(wait=False, cancel_futures=True)
 
 
-def read_batch(examples: ExampleReader, numbers: np.ndarray, symmetries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images of these numbers, turned and mirrored, and their labels: as `training_batches` has them."""
-    pixels = np.empty((len(numbers), *examples.shape), np.uint8)
-    for place, number, symmetry in zip(pixels, numbers, symmetries, strict=True):
-        _copy_turned(examples.pixels(number), symmetry, place)
+def read_batch(
+    examples: ExampleReader, numbers: np.ndarray, symmetries: np.ndarray, corners: np.ndarray, crop_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images of these numbers, cropped, turned and mirrored, and their labels: as `training_batches` has them."""
+    pixels = np.empty((len(numbers), crop_px, crop_px, examples.shape[2]), np.uint8)
+    for place, number, symmetry, (row, column) in zip(pixels, numbers, symmetries, corners, strict=True):
+        _copy_turned(examples.pixels(number)[row : row + crop_px, column : column + crop_px], symmetry, place)
     return pixels, examples.labels[numbers].astype(np.float32)
 
 

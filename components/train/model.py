@@ -21,11 +21,13 @@ class Backbone:
             for RGB with ImageNet's statistics, and `build_model` scales any number of channels by the training split.
         input_mean: The mean of the input. For pretrained weights: that of ImageNet after Keras's preprocessing.
         input_std: Its standard deviation.
+        min_side_px: The smallest input. Keras refuses smaller ones itself unless the network takes any size.
     """
 
     make: Callable[..., keras.Model]
     input_mean: float = 0.0
     input_std: float = 1.0
+    min_side_px: int = 32
 
 
 def _depthwise(inputs: Any, kernel: Any) -> Any:
@@ -52,7 +54,7 @@ _IMAGENET_MEAN, _IMAGENET_STD = 0.449, 0.226
 BACKBONES = {
     # Szegedy et al., AAAI 2017; the paper's. Its ImageNet inputs had a deviation of 0.45. The batch normalisation after its
     # first convolution makes up for that: docs/recipes.md, "The warm-up".
-    "inception_resnet_v2": Backbone(keras.applications.InceptionResNetV2),
+    "inception_resnet_v2": Backbone(keras.applications.InceptionResNetV2, min_side_px=75),
     # Huang et al., CVPR 2017.
     "densenet121": Backbone(keras.applications.DenseNet121),
     # Liu et al., CVPR 2022.
@@ -66,18 +68,18 @@ BACKBONES = {
 }
 
 
-def build_backbone(name: str, image_size_px: int, num_channels: int, weights: str) -> keras.Model:
+def build_backbone(name: str, side_px: int | None, num_channels: int, weights: str) -> keras.Model:
     """Makes a network without its classifier.
 
     Args:
         name: One of `BACKBONES`.
-        image_size_px: The side of the square input. InceptionResNetV2 takes 75 and more, the others 32 and more.
+        side_px: The side of the square input; None for any from the backbone's `min_side_px`.
         num_channels: Of the input.
         weights: As `weights.with_weights` takes them, and refuses them.
     """
 
     def build(num_channels: int, is_pretrained: bool) -> keras.Model:
-        shape = (image_size_px, image_size_px, num_channels)
+        shape = (side_px, side_px, num_channels)
         return BACKBONES[name].make(include_top=False, weights="imagenet" if is_pretrained else None, input_shape=shape)
 
     return with_weights(build, num_channels, weights)
@@ -91,11 +93,12 @@ def build_model(
     dropout: float,
     input_mean: float = 0.0,
     input_std: float = 1.0,
+    pooling: str = "average",
 ) -> keras.Model:
     """Puts normalisation before a backbone and a head behind it.
 
-    The head is global average pooling, dropout and one dense layer: so a class's activation map is exactly its weighted sum
-    of the backbone's feature maps (Zhou et al., CVPR 2016).
+    The head is global pooling, dropout and one dense layer: so a class's activation map is exactly a weighted sum of the
+    backbone's feature maps (Zhou et al., CVPR 2016; see `export.class_activation_maps`).
 
     ImageNet's weights expect photographs. Stained cells are bright on black: scaled as photographs are, nearly all pixels
     would be near -1. Instead, the training split's statistics give each channel the mean and deviation that ImageNet had.
@@ -108,6 +111,7 @@ def build_model(
         dropout: The share of features dropped while training.
         input_mean: The mean of each channel that the backbone expects: see `Backbone`.
         input_std: The standard deviation of each channel that the backbone expects.
+        pooling: `average`, or `average_max` for the averages of the feature maps followed by their maxima.
 
     Returns:
         A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to logits of shape (batch, classes).
@@ -117,7 +121,10 @@ def build_model(
     scale = np.maximum(channel_std, 1.0) / input_std
     mean, variance = channel_mean - input_mean * scale, np.square(scale)
     normalised = keras.layers.Normalization(mean=mean, variance=variance, name="normalization")(pixels)
-    features = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone(normalised))
+    maps = backbone(normalised)
+    features = keras.layers.GlobalAveragePooling2D(name="pooling")(maps)
+    if pooling == "average_max":
+        features = keras.layers.Concatenate()([features, keras.layers.GlobalMaxPooling2D()(maps)])
     kept = keras.layers.Dropout(dropout, name="dropout")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(kept)
     return keras.Model(pixels, logits, name="classifier")

@@ -24,6 +24,12 @@ class Recipe:
             exported; 0 for the weights themselves.
         views: Over how many of the 8 symmetries of the square the exported model averages its probabilities.
         backbone: The network before the head: one of `components.train.model.BACKBONES`.
+        pooling: How the head reduces each feature map: to its `average`, or to that and its maximum (`average_max`).
+        crop: A training step sees a random square of each image, with this share of its side; 1: the whole image.
+        crops: Over how many such squares, evenly spaced, the exported model takes the maximum of its probabilities: 1 for the
+            whole image instead, or the square of the number in a row.
+        intended_size_px: The side of the images that the recipe is intended for, at least; 0: any.
+        intended_channels: Their number of channels, at least.
     """
 
     epochs: int
@@ -41,6 +47,19 @@ class Recipe:
     average_decay: float = 0.0
     views: int = 1
     backbone: str = "inception_resnet_v2"
+    pooling: str = "average"
+    crop: float = 1.0
+    crops: int = 1
+    intended_size_px: int = 0
+    intended_channels: int = 0
+
+    def crop_px(self, image_size_px: int) -> int:
+        """The side of the square that a training step sees of an image."""
+        return round(self.crop * image_size_px)
+
+    def input_side_px(self, image_size_px: int) -> int | None:
+        """The side of the network's input; None for any, which crops and whole images need."""
+        return image_size_px if self.crop == 1.0 else None
 
     def overridden(
         self,
@@ -98,4 +117,21 @@ _STRONG = replace(
 # - labels are smoothed (Szegedy et al., CVPR 2016), as annotators disagree about weak stains.
 _PLATEAU = replace(_STRONG, oversampling=0.5, label_smoothing=0.05, schedule="plateau")
 
-RECIPES = {"paper": _PAPER, "strong": _STRONG, "plateau": _PLATEAU}
+# What the best single networks of the competition share (github.com/CellProfiling/HPA-competition-solutions):
+# - large images with all four stains: the networks above 0.5 of macro F1 saw 384 to 1024 px;
+# - average and maximum of each feature map in the head (bestfitting, 1st place): an organelle of a few pixels, such as a
+#   centrosome, hardly moves an average over the image;
+# - random crops in training, and the maximum over several in prediction (bestfitting: 1024 px; "conv is all you need":
+#   ten windows of 384 px).
+# Crops replace the 8 views, which would multiply their cost. Losses, external data and thresholds: docs/recipes.md.
+_HIGH_RESOLUTION = replace(
+    _STRONG,
+    views=1,
+    pooling="average_max",
+    crop=0.75,
+    crops=4,
+    intended_size_px=512,
+    intended_channels=4,
+)
+
+RECIPES = {"paper": _PAPER, "strong": _STRONG, "plateau": _PLATEAU, "high_resolution": _HIGH_RESOLUTION}

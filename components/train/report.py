@@ -56,8 +56,8 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
             Section(
                 "What the network sees",
                 figure(_augmented(augmented), "Images as they are stored, and as the network sees them"),
-                "Left as stored, then as augmented for the first epochs: turned, mirrored, brighter or darker. Shown at "
-                f"{_DISPLAY_GAIN:g} times their brightness.",
+                "Left as stored, then as augmented for the first epochs: turned, mirrored, brighter or darker, and cropped if "
+                f"the recipe says so. Shown at {_DISPLAY_GAIN:g} times their brightness.",
             ),
             Section("Parameters", table(["Parameter", "value"], [[k, str(v)] for k, v in parameters.items()])),
         ],
@@ -74,10 +74,13 @@ def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Seque
         order = plan.numbers.ravel()
         # Where these images come in the epoch; those that an epoch leaves out are augmented as its first are.
         places = [int(np.flatnonzero(order == number)[0]) if number in order else int(number) % order.size for number in chosen]
-        symmetries, draws = plan.symmetries.ravel()[places], plan.draws.reshape(-1, 2)[places]
+        symmetries = plan.symmetries.ravel()[places]
+        draws, corners = (values.reshape(-1, 2)[places] for values in (plan.draws, plan.corners))
+        crop_px = plan.crop_px
         if epoch == 0:
-            symmetries, draws = np.zeros_like(symmetries), np.zeros_like(draws)
-        pixels, _ = read_batch(examples, chosen, symmetries)
+            symmetries, draws, corners = (np.zeros_like(values) for values in (symmetries, draws, corners))
+            crop_px = examples.shape[0]
+        pixels, _ = read_batch(examples, chosen, symmetries, corners, crop_px)
         images = augment(tf.convert_to_tensor(pixels), draws, recipe.rotation_turns, recipe.brightness)
         for versions, image in zip(shown, np.asarray(images), strict=True):
             versions.append(composite(image, colours))

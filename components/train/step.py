@@ -37,7 +37,7 @@ def train(
         model: A SavedModel that takes the filters' PNG files, or pixels.
         training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of predicting nothing.
         training_report: A page with the curves, and images as the network sees them.
-        recipe: How to train: paper, strong, or plateau.
+        recipe: How to train: paper, strong, plateau, or high_resolution, which is for image_size_px=512 channels=rgby.
         backbone: The network: inception_resnet_v2, densenet121, convnext_tiny or efficientnet_v2_s; empty means as the recipe
             says, which is inception_resnet_v2 for all.
         weights: imagenet (downloaded by Keras), none, or the path, gs:// or s3:// address of a file of Keras weights.

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import tempfile
 import time
 from dataclasses import replace
@@ -24,6 +25,7 @@ from components.train.history import History
 from components.train.logs import TensorBoardLogs
 from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.precision import computing_in, resolve_precision
+from components.train.recipes import Recipe
 from components.train.reference import measure_reference, usual_distance
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
@@ -51,11 +53,34 @@ def train_model(
         settings: The requested model.
         champion: The version that is served now: a warm start is from its weights.
     """
+    _check_images(examples, settings)
     uri = settings.uri(examples, data_root)
-    start = Start.choose(settings.weights, settings.recipe.backbone, settings.warm_start, champion, examples, uri)
+    start = Start.choose(settings.weights, settings.recipe, settings.warm_start, champion, examples, uri)
     _log.info("training starts from %s", start.words)
     with open_splits(examples, ("train", "validation")) as splits:
         return _train(examples, splits, transform_graph, uri, settings, start)
+
+
+def _check_images(examples: Examples, settings: TrainSettings) -> None:
+    recipe, side_px, num_channels = settings.recipe, examples.image_size_px, len(examples.channels)
+    min_px, crop_px = BACKBONES[recipe.backbone].min_side_px, recipe.crop_px(side_px)
+    if recipe.crop < 1.0 and crop_px < min_px:
+        raise ValueError(
+            f"recipe={settings.recipe_name} trains {recipe.backbone} on crops of {recipe.crop:.0%} of the side: expected "
+            f"crops of {min_px} px or more, so image_size_px={math.ceil(min_px / recipe.crop)} or more. Received: images of "
+            f"{side_px} px, with crops of {crop_px} px"
+        )
+    if side_px < recipe.intended_size_px or num_channels < recipe.intended_channels:
+        _log.warning(
+            "recipe=%s is intended for images of %d px or more with %d channels or more (image_size_px=%d channels=rgby, for "
+            "the atlas's images). These have %d px and %d channels",
+            settings.recipe_name,
+            recipe.intended_size_px,
+            recipe.intended_channels,
+            recipe.intended_size_px,
+            side_px,
+            num_channels,
+        )
 
 
 def _train(
@@ -83,13 +108,14 @@ def _train(
             mlflow_run.log_curves(history.curves)
 
     def build(weights: str) -> keras.Model:
-        backbone = build_backbone(recipe.backbone, examples.image_size_px, len(examples.channels), weights)
+        side_px = recipe.input_side_px(examples.image_size_px)
+        backbone = build_backbone(recipe.backbone, side_px, len(examples.channels), weights)
         moments = constants["channel_mean"], constants["channel_std"]
         expected = BACKBONES[recipe.backbone]
-        num_classes = len(examples.class_names)
-        return build_model(backbone, *moments, num_classes, recipe.dropout, expected.input_mean, expected.input_std)
+        head = len(examples.class_names), recipe.dropout
+        return build_model(backbone, *moments, *head, expected.input_mean, expected.input_std, recipe.pooling)
 
-    precision = resolve_precision(settings.precision, examples.image_size_px)
+    precision = resolve_precision(settings.precision, recipe.crop_px(examples.image_size_px))
     _log.info("computing in %s", precision)
     with computing_in(precision):
         with devices.strategy.scope():
@@ -170,18 +196,18 @@ def _publish(
         best_epoch=history.best_epoch + 1,
         metrics=history.at_best() | {"val_accuracy_all_negative": 1 - float(splits["validation"].labels.mean())},
     )
-    views = settings.recipe.views
+    recipe = settings.recipe
     with tempfile.TemporaryDirectory() as temp_dir:
         folder = Path(temp_dir) / "output"
         folder.mkdir()
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
-        names = examples.channels, examples.class_names
-        export_model(network, *names, ids, folder / MODEL, views, examples.intensity_range, reference, rounded)
-        _check_export(folder / MODEL, network, splits["validation"], views)
+        options = recipe, examples.intensity_range, reference, rounded, examples.image_size_px
+        export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, *options)
+        _check_export(folder / MODEL, network, splits["validation"], recipe)
         # Where it was trained is nobody's business where it is served.
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.model_copy(update={"uri": ""}).to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        augmented = augmented_pairs(splits["train"], settings.recipe, settings.seed)
+        augmented = augmented_pairs(splits["train"], recipe, settings.seed)
         page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)
@@ -210,8 +236,8 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
     return {name: outputs[name][0].numpy() for name in ("channel_mean", "channel_std", "class_counts")}
 
 
-def _check_export(folder: Path, network: keras.Model, examples: ExampleReader, num_views: int) -> None:
+def _check_export(folder: Path, network: keras.Model, examples: ExampleReader, recipe: Recipe) -> None:
     pixels = next(examples.batches(8))
-    difference = check_export(folder, network, pixels, num_views)
+    difference = check_export(folder, network, pixels, recipe)
     if not difference <= _EXPORT_TOLERANCE:
         raise RuntimeError(f"The exported model's probabilities differ from the network's by {difference}: not published")

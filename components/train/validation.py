@@ -15,7 +15,11 @@ _NUM_THRESHOLDS = 50
 
 
 class Validation:
-    """Judges a network on images as they are."""
+    """Judges a network on whole images as they are.
+
+    The exported model may judge several views and crops of each: after every epoch, that would take as many times as long. Its
+    thresholds are fitted to its own probabilities, by evaluate.
+    """
 
     def __init__(self, network: keras.Model, examples: ExampleReader, recipe: Recipe) -> None:
         """Prepares to judge by the recipe's loss, in its batches."""

@@ -15,6 +15,7 @@ from components.artifacts.examples import read_column
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.runtime.wording import shorten
 from components.serving.champion import Champion
+from components.train.recipes import Recipe
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +42,13 @@ class Start(BaseModel):
 
     @classmethod
     def choose(
-        cls, weights: str, backbone: str, warm_start: bool, champion: Champion | None, examples: Examples, uri: str
+        cls, weights: str, recipe: Recipe, warm_start: bool, champion: Champion | None, examples: Examples, uri: str
     ) -> Self:
         """Decides where the training at `uri` starts from, or reads what was decided when it began.
 
         Args:
             weights: The settings'.
-            backbone: The name of the network to train.
+            recipe: The settings'.
             warm_start: Whether the champion was asked for.
             champion: The version that is served now, if any.
             examples: The manifest as it was published.
@@ -67,7 +68,7 @@ class Start(BaseModel):
             _log.warning("%s is not there any more: this training begins anew", begun.words)
             storage.remove_tree(storage.join(uri, "checkpoints"))
             storage.remove(record_uri)
-        obstacle = _obstacle(champion, backbone, examples)
+        obstacle = _obstacle(champion, recipe, examples)
         if champion and not obstacle:
             words = f"version {champion.version} of the served model"
             start = cls(words=words, champion_uri=champion.uri, champion_fingerprint=champion.model_fingerprint)
@@ -110,13 +111,14 @@ class Start(BaseModel):
                 variable.assign(value)
 
 
-def _obstacle(champion: Champion | None, backbone: str, examples: Examples) -> str:
+def _obstacle(champion: Champion | None, recipe: Recipe, examples: Examples) -> str:
     """What keeps the champion from being trained on, in words; empty where nothing does."""
     if not champion:
         return "there is none yet"
     served = TrainedModel.read(storage.join(champion.uri, MODEL_MANIFEST))
-    if served.backbone != backbone:
-        return f"the backbone of version {champion.version} is {served.backbone}, and that of this training is {backbone}"
+    for part, its, own in (("backbone", served.backbone, recipe.backbone), ("pooling", served.pooling, recipe.pooling)):
+        if its != own:
+            return f"the {part} of version {champion.version} is {its}, and that of this training is {own}"
     for words, theirs, ours in (
         ("classes", served.class_names, examples.class_names),
         ("channels", served.channels, examples.channels),

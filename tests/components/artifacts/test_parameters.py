@@ -58,7 +58,7 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ["local", "DataflowRunner", "flinkrunner", "Flink"],
         ["", " ", "Local", "DataFlowRuner", "dataflow runner", "os.path"],
     ),
-    "recipe": (["paper", "strong"], ["", "no such recipe"]),
+    "recipe": (["paper", "high_resolution"], ["", "no such recipe"]),
     "backbone": (["", "inception_resnet_v2", "densenet121"], ["DenseNet121", "resnet50"]),
     "loss": (["", "bce", "focal", "bce_soft_f1"], ["BCE", "hinge"]),
     "precision": (["auto", "float32", "float16", "bfloat16"], ["", "half"]),

@@ -50,7 +50,7 @@ def make_backbone() -> Callable[[], keras.Model]:
 
     def make() -> keras.Model:
         keras.utils.set_random_seed(0)
-        pixels = keras.Input((SIDE_PX, SIDE_PX, 3))
+        pixels = keras.Input((None, None, 3))
         features = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(pixels)
         features = keras.layers.BatchNormalization(momentum=0.9)(features)
         return keras.Model(pixels, keras.layers.Conv2D(16, 3, activation="relu")(features))

@@ -11,6 +11,9 @@ import tensorflow as tf
 
 from components.images.decode import Reading, sample_pixels
 from components.train.export import ServedModel, input_names
+from components.train.model import build_model
+from components.train.recipes import RECIPES
+from components.train.reference import fit_reference
 
 MakePixels = Callable[..., np.ndarray]
 _FILTERS = ("red", "green", "blue")
@@ -32,7 +35,7 @@ def test_png_files_are_read_within_one_grey_level_of_training(
 ) -> None:
     inputs = keras.Input((_SIDE_PX, _SIDE_PX, 3))
     network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(inputs))
-    served = ServedModel(network, _FILTERS, tmp_path, ["x", "y", "z"], 1, intensity_range)
+    served = ServedModel(network, _FILTERS, tmp_path, ["x", "y", "z"], intensity_range=intensity_range)
     files = {
         name: imagecodecs.png_encode(make_pixels(seed, side_px).astype(dtype) * dtype(factor))
         for seed, name in enumerate(_FILTERS)
@@ -41,6 +44,19 @@ def test_png_files_are_read_within_one_grey_level_of_training(
     pixels = served._read_sample(tf.constant([files[name] for name in _FILTERS])).numpy()
     assert np.abs(pixels - expected).max() <= 1
     assert pixels.max() > 128
+
+
+@pytest.mark.parametrize(("recipe", "num_passes"), [("paper", 1), ("strong", 8), ("high_resolution", 5)])
+def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_passes: int) -> None:
+    """With crops it also runs on the whole image, whose features tell how far it is from the training images."""
+    inputs = keras.Input((None, None, 3))
+    backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
+    network = build_model(backbone, np.zeros(3), np.ones(3), 1, dropout=0.0)
+    reference = fit_reference(np.random.default_rng(0).normal(size=(20, 4 + 2 * 3)).astype(np.float32))
+    served = ServedModel(network, _FILTERS, tmp_path, ["x"], RECIPES[recipe], reference=reference, image_size_px=16)
+    graph = served.entry_points["pixels"].get_concrete_function().graph.as_graph_def()
+    nodes = [node.op for function in graph.library.function for node in function.node_def]
+    assert nodes.count("Conv2D") == num_passes
 
 
 def test_inputs_are_called_as_the_stains_as_far_as_names_allow() -> None:
@@ -52,7 +68,7 @@ def test_inputs_are_called_as_the_stains_as_far_as_names_allow() -> None:
 def test_a_model_of_other_stains_takes_a_file_of_each(tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]) -> None:
     inputs = keras.Input((_SIDE_PX, _SIDE_PX, len(stains)))
     network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(inputs / 255))
-    served = ServedModel(network, stains, tmp_path, list(stains), 1)
+    served = ServedModel(network, stains, tmp_path, list(stains))
     answer = served.entry_points["serving_default"].get_concrete_function()
     files = [imagecodecs.png_encode(make_pixels(seed, _SIDE_PX)) for seed in range(len(stains))]
     inputs_by_name = {name: tf.constant([file]) for name, file in zip(input_names(stains), files, strict=True)}

@@ -32,6 +32,7 @@ STRONG = replace(
     brightness=0.02,
     loss="focal",
     oversampling=0.5,
+    crop=0.75,
 )
 
 MakeBackbone = Callable[[], keras.Model]

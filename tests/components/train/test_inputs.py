@@ -1,5 +1,6 @@
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from components.train.inputs import class_balance, plan_epoch, steps_per_epoch, 
 from components.train.recipes import RECIPES, Recipe
 
 RECIPE = RECIPES["paper"].overridden(batch_size=8)
+CROPPING = replace(RECIPE, crop=0.75)
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +37,19 @@ def test_an_epoch_has_every_training_example_once(reader: ExampleReader) -> None
     assert seen == sorted(zip(stored.sum(axis=(1, 2, 3)).tolist(), reader.labels.tolist(), strict=True))
 
 
-def test_everything_is_a_function_of_seed_and_epoch(reader: ExampleReader) -> None:
-    first = _epoch(reader, seed=1, epoch=3)
-    assert all(np.array_equal(a, b) for a, b in zip(first, _epoch(reader, seed=1, epoch=3), strict=True))
+@pytest.mark.parametrize("recipe", [RECIPE, CROPPING], ids=["whole images", "crops"])
+def test_everything_is_a_function_of_seed_and_epoch(reader: ExampleReader, recipe: Recipe) -> None:
+    first = _epoch(reader, 1, 3, recipe)
+    assert all(np.array_equal(a, b) for a, b in zip(first, _epoch(reader, 1, 3, recipe), strict=True))
     for seed, epoch in ((1, 4), (2, 3)):
-        other = _epoch(reader, seed, epoch)
+        other = _epoch(reader, seed, epoch, recipe)
         assert not np.array_equal(first[0], other[0])
         assert not np.array_equal(first[1], other[1])
 
 
-def test_training_can_start_anywhere(reader: ExampleReader) -> None:
-    plan = partial(plan_epoch, reader, RECIPE, 1)
+@pytest.mark.parametrize("recipe", [RECIPE, CROPPING], ids=["whole images", "crops"])
+def test_training_can_start_anywhere(reader: ExampleReader, recipe: Recipe) -> None:
+    plan = partial(plan_epoch, reader, recipe, 1)
     whole = list(training_batches(reader, plan, range(30)))
     rest = list(training_batches(reader, plan, range(9, 30)))
     assert len(rest) == 21
@@ -53,8 +57,9 @@ def test_training_can_start_anywhere(reader: ExampleReader) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(batch, expected, strict=True))
 
 
-def test_workers_share_a_step_between_them(reader: ExampleReader) -> None:
-    plan = partial(plan_epoch, reader, RECIPE, 1)
+@pytest.mark.parametrize("recipe", [RECIPE, CROPPING], ids=["whole images", "crops"])
+def test_workers_share_a_step_between_them(reader: ExampleReader, recipe: Recipe) -> None:
+    plan = partial(plan_epoch, reader, recipe, 1)
     whole = next(training_batches(reader, plan, range(1)))
     parts = [next(training_batches(reader, plan, range(1), rows))[0] for rows in (slice(0, 4), slice(4, 8))]
     assert [len(part) for part in parts] == [4, 4]
@@ -72,6 +77,27 @@ def test_training_images_are_turned_and_mirrored_and_nothing_else(reader: Exampl
         assert matches
         kinds.add(matches[0])
     assert len(kinds) == 8
+
+
+def test_crops_come_from_everywhere_in_an_image(reader: ExampleReader) -> None:
+    plan = plan_epoch(reader, CROPPING, 5, 0)
+    pixels, _, _ = _epoch(reader, seed=5, epoch=0, recipe=CROPPING)
+    assert pixels.shape == (96, 12, 12, 3)
+    for crop, number, symmetry, (row, column) in zip(
+        pixels, plan.numbers.ravel(), plan.symmetries.ravel(), plan.corners.reshape(-1, 2), strict=True
+    ):
+        expected = reader.pixels(number)[row:, column:][:12, :12]
+        flipped = expected if symmetry < 4 else expected[:, ::-1]
+        assert np.array_equal(crop, np.rot90(flipped, symmetry % 4))
+    corners = np.concatenate([plan_epoch(reader, CROPPING, 5, epoch).corners for epoch in range(3)])
+    assert set(map(tuple, corners.reshape(-1, 2).tolist())) == set(product(range(5), range(5)))
+
+
+def test_crops_change_nothing_else_in_an_epoch(reader: ExampleReader) -> None:
+    whole, crops = (plan_epoch(reader, recipe, 5, 2) for recipe in (RECIPE, CROPPING))
+    for name in ("numbers", "symmetries", "draws"):
+        assert np.array_equal(getattr(whole, name), getattr(crops, name))
+    assert not whole.corners.any()
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(40, [40, 40]), (200, [96])])

@@ -21,16 +21,17 @@ from components.images.decode import sample_pixels
 from components.serving.champion import Champion
 from components.synthetic.samples import render_sample
 from components.train import training
-from components.train.model import BACKBONES, Backbone
+from components.train.model import BACKBONES, Backbone, build_model
 from components.train.recipes import RECIPES
 from components.train.settings import MODEL, TrainSettings
+from components.train.warm_start import _read_variables
 
 FILTERS = ("red", "green", "blue")
 
 RECIPE = replace(RECIPES["strong"], epochs=2, batch_size=16, learning_rate=0.01)
 
 
-def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
+def _small(include_top: bool, weights: str | None, input_shape: tuple[int | None, int | None, int]) -> keras.Model:
     """In InceptionResNetV2's place."""
     assert (include_top, weights) == (False, None)
     pixels = keras.Input(input_shape)
@@ -186,6 +187,74 @@ def test_an_activation_map_says_where_a_class_is_seen(trained: TrainedModel, spl
     # The mean of a map is the logit, and the model averages over the symmetries.
     probabilities = np.mean([tf.sigmoid(one.mean(axis=(1, 2))) for one in maps], axis=0)
     assert np.allclose(probabilities, model.signatures["pixels"](pixels=tf.constant(pixels))["probabilities"], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def trained_on_crops(examples: Examples, transform_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, RECIPE.backbone, Backbone(_small, min_side_px=12))
+        recipe = replace(RECIPES["high_resolution"], epochs=2, batch_size=16, learning_rate=0.01)
+        settings = TrainSettings("high_resolution", recipe, "none", seed=3)
+        return training.train_model(examples, transform_graph, str(tmp_path_factory.mktemp("data")), settings)
+
+
+def test_a_model_trained_on_crops_takes_the_maximum_over_the_corners(
+    trained_on_crops: TrainedModel, splits: dict[str, ExampleReader], transform_graph: Path
+) -> None:
+    constants = training.read_constants(transform_graph)
+    moments = constants["channel_mean"], constants["channel_std"]
+    network = build_model(_small(False, None, (None, None, 3)), *moments, 3, dropout=0.2, pooling="average_max")
+    values = _read_variables(trained_on_crops.file_uri(MODEL, "variables", "variables"))
+    for variable, value in zip(network.variables, values, strict=True):
+        variable.assign(value)
+    (pixels,) = splits["test"].batches(24)
+    corners = [pixels[:, rows, columns] for rows in (slice(12), slice(4, 16)) for columns in (slice(12), slice(4, 16))]
+    expected = np.max([tf.sigmoid(network(corner.astype(np.float32), training=False)) for corner in corners], axis=0)
+    signatures = tf.saved_model.load(trained_on_crops.file_uri(MODEL)).signatures
+    assert np.allclose(signatures["pixels"](pixels=tf.constant(pixels))["probabilities"], expected, atol=1e-5)
+    # The activation maps are those of the whole image.
+    maps = signatures["activation_maps"](pixels=tf.constant(pixels))["maps"].numpy()
+    assert maps.shape == (24, 7, 7, 3)
+    assert np.allclose(maps.mean(axis=(1, 2)), network(pixels.astype(np.float32), training=False), atol=1e-4)
+
+
+def test_a_model_trained_on_crops_says_how_it_looks_at_images(
+    trained_on_crops: TrainedModel, splits: dict[str, ExampleReader]
+) -> None:
+    assert {name: trained_on_crops.parameters[name] for name in ("pooling", "crop", "crops", "views")} == {
+        "pooling": "average_max",
+        "crop": 0.75,
+        "crops": 4,
+        "views": 1,
+    }
+    assert trained_on_crops.image_size_px == 16
+    (pixels,) = splits["train"].batches(96)
+    answer = tf.saved_model.load(trained_on_crops.file_uri(MODEL)).signatures["pixels"](pixels=tf.constant(pixels))
+    assert 0.5 < np.median(answer["distances"]) < 1.5
+
+
+def test_crops_that_are_too_small_for_the_network_are_refused(examples: Examples, tmp_path: Path) -> None:
+    settings = TrainSettings("high_resolution", RECIPES["high_resolution"], "none", 0)
+    message = "expected crops of 75 px or more, so image_size_px=100 or more. Received: images of 16 px, with crops of 12 px"
+    with pytest.raises(ValueError, match=message):
+        training.train_model(examples, tmp_path, str(tmp_path), settings)
+
+
+@pytest.mark.parametrize(
+    ("side_px", "channels", "is_warned"),
+    [(512, "rgby", False), (1024, "rgbyx", False), (299, "rgby", True), (512, "rgb", True)],
+)
+def test_images_that_the_recipe_is_not_intended_for_are_warned_of(
+    examples: Examples, caplog: pytest.LogCaptureFixture, side_px: int, channels: str, is_warned: bool
+) -> None:
+    images = examples.model_copy(update={"image_size_px": side_px, "channels": list(channels)})
+    for recipe in RECIPES:
+        training._check_images(images, TrainSettings(recipe, RECIPES[recipe], "none", 0))
+    expected = (
+        "recipe=high_resolution is intended for images of 512 px or more with 4 channels or more (image_size_px=512 "
+        f"channels=rgby, for the atlas's images). These have {side_px} px and {len(channels)} channels"
+    )
+    assert caplog.messages == [expected] * is_warned
 
 
 def test_the_exported_model_needs_nothing_but_tensorflow_and_its_thresholds_can_be_replaced(

@@ -13,6 +13,7 @@ from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Ex
 from components.serving.champion import Champion
 from components.train.export import export_model
 from components.train.model import build_model
+from components.train.recipes import RECIPES, Recipe
 from components.train.warm_start import Start
 
 TRAINING_IDS = [f"sample-{number:03d}" for number in range(96)]
@@ -65,9 +66,9 @@ def _choose(
     examples: Examples,
     folder: Path,
     warm_start: bool = True,
-    backbone: str = "inception_resnet_v2",
+    recipe: Recipe = RECIPES["paper"],
 ) -> Start:
-    return Start.choose("imagenet", backbone, warm_start, champion, examples, str(folder / "training"))
+    return Start.choose("imagenet", recipe, warm_start, champion, examples, str(folder / "training"))
 
 
 def test_a_network_gets_exactly_the_weights_of_the_champion(
@@ -134,10 +135,18 @@ def test_a_champion_that_does_not_fit_is_not_trained_on(
 
 def test_a_champion_with_another_backbone_is_not_trained_on(champion: Champion, examples: Examples, tmp_path: Path) -> None:
     """The champion's manifest names none, as those of version 0.1.0 and before: it is InceptionResNetV2."""
-    start = _choose(champion, examples, tmp_path, backbone="densenet121")
+    start = _choose(champion, examples, tmp_path, recipe=RECIPES["paper"].overridden(backbone="densenet121"))
     assert start.words == (
         "weights=imagenet, not the champion: the backbone of version 1 is inception_resnet_v2, "
         "and that of this training is densenet121"
+    )
+    assert not start.champion_uri
+
+
+def test_a_champion_with_another_pooling_is_not_trained_on(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+    start = _choose(champion, examples, tmp_path, recipe=RECIPES["high_resolution"])
+    assert start.words == (
+        "weights=imagenet, not the champion: the pooling of version 1 is average, and that of this training is average_max"
     )
     assert not start.champion_uri
 

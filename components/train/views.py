@@ -1,0 +1,45 @@
+"""The views of an image that the exported model judges, symmetries and crops, and how their probabilities become one."""
+
+import math
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import tensorflow as tf
+
+from components.train.recipes import Recipe
+
+
+def probabilities(logits_of: Callable[[tf.Tensor], tf.Tensor], pixels: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+    """Judges images as a recipe says: the maximum over crops, averaged over symmetries.
+
+    Args:
+        logits_of: From pixels to logits, of shape (batch, classes). It gets `pixels` itself for whole images as they are.
+        pixels: float32 in [0, 255], of shape (batch, side, side, channels).
+        recipe: Its `views`, `crop` and `crops`.
+
+    Returns:
+        float32 of shape (batch, classes).
+    """
+    of_views = []
+    for number in range(recipe.views):
+        crops = cropped(symmetric(pixels, number), recipe)
+        of_views.append(tf.reduce_max([tf.sigmoid(logits_of(crop)) for crop in crops], axis=0))
+    return tf.add_n(of_views) / recipe.views
+
+
+def cropped(pixels: tf.Tensor, recipe: Recipe) -> list[tf.Tensor]:
+    """The recipe's crops of images, in rows and columns from edge to edge: four are the corners. One is the whole image."""
+    if recipe.crops == 1:
+        return [pixels]
+    crop_px = recipe.crop_px(pixels.shape[1])
+    starts = np.linspace(0, pixels.shape[1] - crop_px, math.isqrt(recipe.crops)).astype(int).tolist()
+    return [pixels[:, row : row + crop_px, column : column + crop_px] for row, column in product(starts, starts)]
+
+
+def symmetric(pixels: tf.Tensor, number: int) -> tf.Tensor:
+    """One of the 8 symmetries of square images, of shape (batch, height, width, channels): 0 leaves them as they are."""
+    turned = tf.reverse(pixels, [2]) if number >= 4 else pixels
+    for _ in range(number % 4):
+        turned = tf.reverse(tf.transpose(turned, [0, 2, 1, 3]), [1])
+    return turned
