@@ -34,7 +34,7 @@ BENCHMARKS = {
     "input_pipeline": "",
     "train_step": "",
     "convert": "--samples 12000 --repeats 3",
-    "convert_formats": "--repeats 3",
+    "convert_formats": "--samples 320 --repeats 2",
     "learning": "--samples 1300 --epochs 12 --seeds 3 --recipes paper strong",
     "transfer": "",
     "high_resolution": "",

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import tifffile
 from components.serving.champion import Champion, crown, find_pointer
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
-from components.serving.server.serve import make_server
+from components.serving.server.serve import make_server, open_listener
 from tests.components.serving.predict.conftest import FILTERS, cells_dir, version_dir, version_with_maps_dir
 
 __all__ = ["cells_dir", "promote", "serving", "url", "version_dir", "version_with_maps_dir"]
@@ -26,7 +25,7 @@ Serving = Callable[..., contextlib.AbstractContextManager[str]]
 @contextlib.contextmanager
 def _serving(model_uri: Path, options: ReadingOptions | None = None, limits: Limits | None = None) -> Iterator[str]:
     server = make_server(str(model_uri), options or ReadingOptions(), limits or Limits(), "127.0.0.1", 0)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with open_listener("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

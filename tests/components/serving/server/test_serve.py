@@ -20,6 +20,7 @@ from components.images.decode import sample_pixels
 from components.serving.predict.prediction import predict
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
+from components.serving.server.serve import open_listener
 from tests.components.images.tiffs import make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
 from tests.components.serving.server.conftest import Serving, promote
@@ -64,6 +65,13 @@ def test_images_unlike_those_of_the_training_are_told(serving: Serving, version_
     (warning,) = (warning for warning in answer["warnings"] if warning["problem"] == "unlike the training images")
     assert warning["samples"] == ["s00", "s01"]
     assert warning["message"].startswith("s00, s01: unlike the training images")
+
+
+def test_answers_are_not_held_back_for_an_acknowledgement() -> None:
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_one_file_with_all_channels(serving: Serving, version_dir: Path, tmp_path: Path) -> None:
