@@ -1,7 +1,6 @@
 """Self-contained HTML pages: the look that all reports share."""
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +34,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
     head = Markup("").join(Markup("<th>{}</th>").format(name) for name in header)
     body = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(_cell(value) for value in row)) for row in rows)
     return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
-
-
-def figure(plot: Any, alt: str) -> Markup:
-    """A matplotlib figure as an image inside the page. The same figure gives the same bytes."""
-    import matplotlib  # noqa: PLC0415  (not installed where pages have no figures)
-
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "report"}):  # by default, ids inside an SVG are random
-        plot.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return image(buffer.getvalue(), "svg+xml", alt)
 
 
 def image(data: bytes, kind: str, alt: str) -> Markup:

@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import TrainedModel
-from components.reports.page import Section, figure, render_page, table
+from components.reports.page import Section, render_page, table
+from components.reports.plots import figure, make_figure
 from components.reports.stains import composite, stain_colours
 from components.train.augmentation import augment
 from components.train.history import History
@@ -88,7 +89,7 @@ def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Seque
 
 
 def _curves(model: TrainedModel, history: History) -> Figure:
-    plot = Figure(figsize=(10, 3.6), layout="constrained")
+    plot = make_figure(10, 3.6)
     epochs = range(1, history.num_epochs + 1)
     for axes, name in zip(plot.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, history.curves[name], label="training", marker="o", markersize=4)
@@ -103,7 +104,7 @@ def _curves(model: TrainedModel, history: History) -> Figure:
 
 
 def _further_curves(history: History) -> Figure:
-    plot = Figure(figsize=(10, 2.8), layout="constrained")
+    plot = make_figure(10, 2.8)
     curves = {
         "macro F1, validation": history.curves["val_f1_macro"],
         "learning rate": history.curves["learning_rate"],
@@ -117,7 +118,7 @@ def _further_curves(history: History) -> Figure:
 
 
 def _augmented(images: Sequence[AugmentedImage]) -> Figure:
-    plot = Figure(figsize=(10, 2 * len(images)), layout="constrained")
+    plot = make_figure(10, 2 * len(images))
     for row, versions in zip(plot.subplots(len(images), _NUM_VERSIONS + 1, squeeze=False), images, strict=True):
         for number, (axes, image) in enumerate(zip(row, versions, strict=True)):
             axes.imshow(np.clip(image * _DISPLAY_GAIN, 0, 255).astype(np.uint8))

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from components.evaluate.calibration import NUM_BINS, Reliability, reliability
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare
-from components.reports.page import Section, figure
+from components.reports.page import Section
+from components.reports.plots import figure, label_plainly, make_figure
 
 
 def calibration_section(data: ReportData) -> Section:
@@ -23,7 +24,7 @@ def calibration_section(data: ReportData) -> Section:
 
 def _diagram(found: Reliability) -> Figure:
     filled = found.counts > 0
-    plot = Figure(figsize=(10.5, 3.8), layout="constrained")
+    plot = make_figure(10.5, 3.8)
     left, right = plot.subplots(1, 2)
     left.plot([0, 1], [0, 1], color=BASELINE_COLOUR, linewidth=1, linestyle="--")
     sizes = 20 + 60 * np.sqrt(found.counts[filled] / found.counts.max())
@@ -33,6 +34,7 @@ def _diagram(found: Reliability) -> Figure:
     edges = np.linspace(0, 1, NUM_BINS + 1)
     right.stairs(found.counts, edges, fill=True, color=MODEL_COLOUR, alpha=0.75)
     right.set_yscale("log")
+    label_plainly(right.yaxis)
     right.set(xlabel="probability that the network gives", ylabel="answers (logarithmic)", xlim=(0, 1))
     for axes in (left, right):
         bare(axes)

@@ -8,7 +8,8 @@ from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import ClassScore
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare, numbers, span, wide
-from components.reports.page import Section, figure, table
+from components.reports.page import Section, table
+from components.reports.plots import figure, make_figure, shortened
 
 
 def classes_section(data: ReportData) -> Section:
@@ -35,13 +36,13 @@ def _row(score: ClassScore) -> list[object]:
 
 
 def _bars(shown: Sequence[ClassScore]) -> Figure:
-    plot = Figure(figsize=(9.5, 1 + 0.27 * len(shown)), layout="constrained")
+    plot = make_figure(9.5, 1 + 0.27 * len(shown))
     axes = plot.subplots()
     rows = range(len(shown))
     axes.barh(rows, [c.f1 for c in shown], color=MODEL_COLOUR, alpha=0.75, label="model")
     axes.hlines(rows, [c.f1_low or 0 for c in shown], [c.f1_high or 0 for c in shown], color="#1b2733", linewidth=1.2)
     axes.scatter([c.f1_baseline for c in shown], rows, color=BASELINE_COLOUR, marker="|", s=90, zorder=3, label="baseline")
-    axes.set_yticks(rows, [f"{c.name} ({c.support})" for c in shown])
+    axes.set_yticks(rows, [f"{shortened(c.name)} ({c.support})" for c in shown])
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.set_xlabel("F1 (in brackets: how many samples show the class)")

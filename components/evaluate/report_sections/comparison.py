@@ -16,7 +16,8 @@ from components.evaluate.report_sections.look import (
     span,
     wide,
 )
-from components.reports.page import Section, figure, table
+from components.reports.page import Section, table
+from components.reports.plots import figure, make_figure, shortened
 from components.runtime.wording import count_of
 
 _TITLE = "Champion against challenger"
@@ -73,7 +74,7 @@ def _samples(found: Comparison) -> str:
 
 def _bands(found: Comparison) -> Figure:
     shown = sorted((c for c in found.classes if c.support), key=lambda c: (c.support, c.name))
-    plot = Figure(figsize=(9.5, 1 + 0.27 * len(shown)), layout="constrained")
+    plot = make_figure(9.5, 1 + 0.27 * len(shown))
     axes = plot.subplots()
     for row, change in enumerate(shown):
         colour = MODEL_COLOUR if change.change >= 0 else CHAMPION_COLOUR
@@ -81,7 +82,7 @@ def _bands(found: Comparison) -> Figure:
         if change.band:
             axes.hlines(row, change.band.low, change.band.high, color=colour, linewidth=1.5)
     axes.axvline(0, color="#1b2733", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [f"{c.name} ({c.support})" for c in shown])
+    axes.set_yticks(range(len(shown)), [f"{shortened(c.name)} ({c.support})" for c in shown])
     axes.set_xlim(-1, 1)
     axes.set_xlabel("F1, challenger minus champion (line: noise band; none for classes in too few groups)")
     bare(axes)

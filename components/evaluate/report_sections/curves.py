@@ -9,7 +9,8 @@ from sklearn import metrics
 from components.evaluate.metrics import has_both_answers
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import BASELINE_COLOUR, CLASS_COLOUR, MODEL_COLOUR, bare, decimal, paragraphs
-from components.reports.page import Section, figure
+from components.reports.page import Section
+from components.reports.plots import figure, make_figure, shortened
 
 _MAX_POINTS = 200
 _NUM_COLUMNS = 5
@@ -33,7 +34,7 @@ def curves_section(data: ReportData) -> Section:
 
 
 def _overview(data: ReportData, ranked: np.ndarray) -> Figure:
-    plot = Figure(figsize=(10.5, 4.2), layout="constrained")
+    plot = make_figure(10.5, 4.2)
     left, right = plot.subplots(1, 2)
     for k in ranked:
         left.plot(*_precision_recall(data.y_true[:, k], data.y_score[:, k]), color=CLASS_COLOUR, linewidth=0.7, alpha=0.7)
@@ -51,7 +52,7 @@ def _overview(data: ReportData, ranked: np.ndarray) -> Figure:
 
 def _by_class(data: ReportData, ranked: np.ndarray) -> Figure:
     num_rows = math.ceil(len(ranked) / _NUM_COLUMNS)
-    plot = Figure(figsize=(10.5, 0.4 + 1.75 * num_rows), layout="constrained")
+    plot = make_figure(10.5, 0.4 + 1.75 * num_rows)
     panels = plot.subplots(num_rows, _NUM_COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, k in zip(panels, ranked, strict=False):
         score = data.classes[k]
@@ -59,7 +60,8 @@ def _by_class(data: ReportData, ranked: np.ndarray) -> Figure:
         axes.axhline(data.y_true[:, k].mean(), color=BASELINE_COLOUR, linewidth=0.8, linestyle="--")
         if data.y_pred[:, k].any():
             axes.plot(score.recall, score.precision, "o", color="#1b2733", markersize=4)
-        axes.set_title(f"{score.name}\nAP {decimal(score.average_precision)} ({score.support})", fontsize=7.5)
+        words = f"{shortened(score.name)}\nAP {decimal(score.average_precision)} ({score.support})"
+        axes.set_title(words, fontsize=7.5)
         axes.set(xlim=(0, 1), ylim=(0, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         axes.tick_params(labelsize=7)
         bare(axes)

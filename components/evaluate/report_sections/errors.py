@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import paragraphs
-from components.reports.page import Section, figure, table
+from components.reports.page import Section, table
+from components.reports.plots import figure, make_figure, shortened
 from components.runtime.wording import count_of
 
 _NUM_LISTED = 8
@@ -45,14 +46,15 @@ def errors_section(data: ReportData) -> Section:
 def _matrix(counts: np.ndarray, names: list[str]) -> Figure:
     rows, columns = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
     shown = counts[np.ix_(rows, columns)]
-    plot = Figure(figsize=(3.2 + 0.27 * len(columns), 2.4 + 0.25 * len(rows)), layout="constrained")
+    plot = make_figure(3.2 + 0.27 * len(columns), 2.4 + 0.25 * len(rows))
     axes = plot.subplots()
     axes.pcolormesh(shown, cmap="Oranges", edgecolors="#e5eaf0", linewidth=0.5, vmin=0)
     for row, column in zip(*np.nonzero(shown), strict=True):
         colour = "white" if shown[row, column] > 0.6 * shown.max() else "#1b2733"
         axes.text(column + 0.5, row + 0.5, shown[row, column], ha="center", va="center", fontsize=7, color=colour)
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [names[k] for k in rows], fontsize=8)
-    axes.set_xticks(np.arange(len(columns)) + 0.5, [names[k] for k in columns], fontsize=8, rotation=60, ha="right")
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [shortened(names[k]) for k in rows], fontsize=8)
+    titles = [shortened(names[k]) for k in columns]
+    axes.set_xticks(np.arange(len(columns)) + 0.5, titles, fontsize=8, rotation=60, ha="right")
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.set(xlabel="answered wrongly on the same image", ylabel="missed")

@@ -4,9 +4,8 @@ import re
 import jinja2
 import pytest
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from components.reports.page import Section, figure, image, render_page, table
+from components.reports.page import Section, image, render_page, table
 
 
 def test_a_page_shows_its_sections_in_order_and_needs_nothing_else() -> None:
@@ -34,19 +33,6 @@ def test_an_image_is_inside_the_page_with_a_text_for_those_who_cannot_see_it() -
     html = image(b"\x89PNG", "png", 'a "quoted" text')
     assert base64.b64encode(b"\x89PNG").decode() in html
     assert 'alt="a &#34;quoted&#34; text"' in html
-
-
-def test_a_figure_is_an_svg_without_a_date() -> None:
-    def draw() -> Markup:
-        plot = Figure(figsize=(1, 1))
-        plot.subplots().plot([0, 1])
-        return figure(plot, "a line")
-
-    data = re.search(r"base64,([^\"]+)", draw())
-    assert data is not None
-    svg = base64.b64decode(data[1])
-    assert b"<svg" in svg
-    assert b"<dc:date>" not in svg
 
 
 def test_a_section_without_a_title_is_an_error_not_a_gap() -> None:

@@ -11,7 +11,8 @@ from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import SPLIT_COLOURS, figures, share
 from components.convert.split.sides import SPLITS
-from components.reports.page import Section, figure, table
+from components.reports.page import Section, table
+from components.reports.plots import figure, make_figure, shortened
 
 # Counted in the competition's train.csv (31072 samples): how many samples have 1, 2, 3, 4 and 5 labels.
 _PUBLISHED_LABEL_COUNTS = {1: 15126, 2: 12485, 3: 3160, 4: 299, 5: 2}
@@ -91,7 +92,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
     order = sorted((total, label) for label, total in enumerate(counts.totals) if total)
     labels = [label for _, label in order]
     rows = range(len(labels))
-    plot = Figure(figsize=(9.5, 1.1 + 0.27 * len(labels)), layout="constrained")
+    plot = make_figure(9.5, 1.1 + 0.27 * len(labels))
     axes = plot.subplots()
     if counts.are_published:
         published = [100 * PUBLISHED_COUNTS[counts.class_names[label]] / NUM_PUBLISHED_SAMPLES for label in labels]
@@ -102,7 +103,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
         axes.scatter(
             [shares[row] for row in shown], shown, marker=_MARKERS[split], s=22, color=SPLIT_COLOURS[split], label=split
         )
-    axes.set_yticks(rows, [f"{counts.class_names[label]} ({total:,})" for total, label in order])
+    axes.set_yticks(rows, [f"{shortened(counts.class_names[label])} ({total:,})" for total, label in order])
     axes.set_ylim(-0.7, len(labels) - 0.3)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

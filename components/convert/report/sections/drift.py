@@ -11,7 +11,8 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import EARLIER_COLOUR, NEWEST_COLOUR, STAINS, figures, paragraphs, share
-from components.reports.page import Section, figure, table
+from components.reports.page import Section, table
+from components.reports.plots import figure, make_figure, shortened
 from components.runtime.wording import count_of
 
 # The chance of naming anything at all changed where nothing is, over all comparisons of a page together.
@@ -170,7 +171,7 @@ def _moment_table(drift: Drift) -> Markup:
 
 
 def _brightness_plot(data: ReportData, drift: Drift) -> Figure:
-    plot = Figure(figsize=(10.5, 2.6), layout="constrained")
+    plot = make_figure(10.5, 2.6)
     panels = plot.subplots(1, len(data.examples.channels), squeeze=False)[0]
     num_bins = min(_MAX_BINS, max(_MIN_BINS, math.isqrt(drift.num_newest)))
     for axes, change in zip(panels, (m for m in drift.moments if m.moment == "brightness"), strict=True):
@@ -181,7 +182,7 @@ def _brightness_plot(data: ReportData, drift: Drift) -> Figure:
         ):
             percent = 100 * np.histogram(values, edges)[0] / len(values)
             axes.stairs(percent, edges, color=colour, label=label, fill=fill, linewidth=1.4, alpha=0.6 if fill else 1)
-        axes.set_title(f"{change.filter_name}: {STAINS.get(change.filter_name, '')}", fontsize=10)
+        axes.set_title(f"{shortened(change.filter_name)}: {STAINS.get(change.filter_name, '')}", fontsize=10)
         axes.set_xlabel("mean grey level of an image")
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("% of images")

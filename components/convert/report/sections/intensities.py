@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import SPLIT_COLOURS, STAINS, figures
 from components.convert.split.sides import SPLITS
-from components.reports.page import Section, figure, table
+from components.reports.page import Section, table
+from components.reports.plots import figure, label_plainly, make_figure, shortened
 from components.runtime.wording import count_of
 
 _NUM_LEVELS = 256
@@ -38,7 +39,7 @@ def _warnings(data: ReportData) -> Markup:
 def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:
     channels = data.examples.channels
     levels = _levels_per_bin(data.histograms[splits[0]])
-    plot = Figure(figsize=(10.5, 2.9), layout="constrained")
+    plot = make_figure(10.5, 2.9)
     panels = plot.subplots(1, len(channels), sharey=True, squeeze=False)[0]
     for position, (axes, name) in enumerate(zip(panels, channels, strict=True)):
         for split in splits:
@@ -47,8 +48,9 @@ def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:
             axes.stairs(
                 100 * counts / counts.sum(), edges, color=SPLIT_COLOURS[split], label=split, baseline=None, linewidth=1.2
             )
-        axes.set_title(f"{name}: {STAINS.get(name, '')}", fontsize=10)
+        axes.set_title(f"{shortened(name)}: {STAINS.get(name, '')}", fontsize=10)
         axes.set_yscale("log")
+        label_plainly(axes.yaxis)
         axes.set_xlim(0, _NUM_LEVELS)
         axes.set_xticks([0, 64, 128, 192, 255])
         axes.set_xlabel("grey level")
@@ -67,7 +69,7 @@ def _table(data: ReportData, splits: Sequence[str]) -> Markup:
             histogram = data.histograms[split][position]
             mean, std = _mean_and_std(data.on_side(split), position)
             ends = [f"{100 * histogram[end] / histogram.sum():.2f} %" for end in (0, -1)]
-            rows.append([f"{name}: {STAINS.get(name, '')}", split, *figures(f"{mean:.1f}", f"{std:.1f}", *ends)])
+            rows.append([f"{shortened(name)}: {STAINS.get(name, '')}", split, *figures(f"{mean:.1f}", f"{std:.1f}", *ends)])
     dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {_NUM_LEVELS - levels})"
     return table(["Filter", "split", "mean", "standard deviation", dark, bright], rows)
 
