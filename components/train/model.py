@@ -8,8 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.train.weights import with_weights
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -75,6 +73,7 @@ def build_backbone(name: str, image_size_px: int, num_channels: int, weights: st
         num_channels: Of the input.
         weights: As `weights.with_weights` takes them, and refuses them.
     """
+    from components.train.weights import with_weights  # noqa: PLC0415 (benchmarks.gpu has Keras and nothing else)
 
     def build(num_channels: int, is_pretrained: bool) -> keras.Model:
         shape = (image_size_px, image_size_px, num_channels)
