@@ -94,12 +94,12 @@ bench: $(READY) .venv/.bench ## Run the benchmarks, and write docs/benchmarks.md
 	@touch $@
 
 STEPS := $(sort $(shell sed -n 's|^ *image: .*/\([a-z-]*\):.*|\1|p' pipeline.yaml))
-# CPU=1 builds train without the CUDA libraries. All tags then end in -cpu: no such image is ever taken for one with them.
+# CPU=1 builds train and serve without the CUDA libraries. All tags then end in -cpu: no such image is taken for one with them.
 CPU ?=
 # A label of the images: where the code is from, without the credentials that an address may hold.
 SOURCE ?= $(or $(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|'),unknown)
-# The name of a step's image, as pipeline.yaml gives it.
-image = $(shell sed -n 's|^ *image: \(.*/$(1):.*\)|\1|p' pipeline.yaml | head -n 1)$(if $(CPU),-cpu)
+# The name of an image: pipeline.yaml gives the registry and the tag.
+image = $(shell sed -n 's|^ *image: \(.*/\)push\(:.*\)|\1$(1)\2|p' pipeline.yaml | head -n 1)$(if $(CPU),-cpu)
 tag = $(lastword $(subst :, ,$(call image,$(1))))
 # PIP_CONF=<file> is for a package index that asks for credentials: the file is seen by pip alone, and stays in no image.
 build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg VERSION=$(call tag,$(1)) --build-arg SOURCE='$(SOURCE)' \
@@ -119,6 +119,10 @@ $(STEPS:%=image-%): image-%:
 worker-image: ## Build the image of Beam's workers on Dataflow and Flink
 	$(call build,convert,$(subst /convert:,/convert-worker:,$(call image,convert))) --target worker \
 		$(if $(BEAM_SDK),--build-arg BEAM_SDK=$(BEAM_SDK)) .
+
+.PHONY: serve-image
+serve-image: ## Build the image of the web server (needs Docker; CPU=1: without CUDA)
+	$(call build,serve,$(call image,serve)) .
 
 .PHONY: push-images
 push-images: $(STEPS:%=push-%) ## Push the images to REGISTRY=<host>/<path>, and print them with their digests

@@ -18,6 +18,8 @@ done
 share evaluate evaluate tensorflow-cpu
 share train-cpu train tensorflow-cpu
 share train-gpu train tensorflow-gpu
+share serve-cpu serve tensorflow-cpu
+share serve-gpu serve tensorflow-gpu
 echo uv | "${compile[@]}" -c requirements/all.txt - -o requirements/uv.txt
 # What builds the project's own package.
 echo "setuptools>=80" | "${compile[@]}" -c requirements/all.txt - -o requirements/build.txt

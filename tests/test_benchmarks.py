@@ -1,10 +1,14 @@
-"""What `make bench` writes into its page."""
+"""What `make bench` writes into its page, and the rows of `benchmarks.gpu`."""
 
+import argparse
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks import gpu
 
 PAGE = """# Benchmarks
 
@@ -64,3 +68,27 @@ def test_older_figures_stay_where_a_benchmark_fails(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bench, "BENCHMARKS", {"one": "--no-such-option", "synthetic_realism": str(tmp_path)})
     assert bench.run_all(["one", "synthetic_realism"], page) == ["one", "synthetic_realism"]
     assert page.read_text(encoding="utf-8") == PAGE
+
+
+def test_gpu_rows_are_written_as_they_end_and_say_what_is_missing_or_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = []
+    measure = gpu.measure
+
+    def watch(row: gpu.Row, options: argparse.Namespace) -> str:
+        written.append(capsys.readouterr().out)
+        return measure(row, options)
+
+    rows = ["pytorch bfloat16 compile", "input pipeline", "predict inception_resnet_v2 tensorflow bfloat16 xla 16"]
+    monkeypatch.setattr(gpu, "measure", watch)
+    monkeypatch.setitem(gpu.NEEDED, "pytorch", ("no_such_package",))
+    sizes = ["--image-size-px", "75", "--batch-size", "2", "--steps", "2", "--time-limit-s", "4"]
+    monkeypatch.setattr(sys, "argv", ["gpu", "--rows", *rows, *sizes])
+    gpu.main()
+    missing, measured = written[1:3]
+    assert (
+        missing == "| train | inception_resnet_v2 | pytorch | bfloat16 compile | 2 | not installed: no_such_package |  |  |\n"
+    )
+    assert re.fullmatch(r"\| input pipeline \|  \| numpy \|  \| 2 \| [\d.]+ \| \d+ \| CPU, NumPy \S+ \|\n", measured)
+    assert "| takes longer than 4 s |" in capsys.readouterr().out

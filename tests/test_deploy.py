@@ -3,17 +3,64 @@
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
+from components import __version__
 from pipeline.compiled import ROOT
 
 FILES = sorted((ROOT / "deploy").glob("*.yaml"))
 
+# An InferenceService as KServe's API reference (0.21) has it, as far as ours goes. The rest of a predictor is the pod's.
+_PREDICTOR = {
+    "minReplicas": {"type": "integer"},
+    "maxReplicas": {"type": "integer"},
+    "scaleMetric": {"enum": ["cpu", "memory", "concurrency", "rps"]},
+    "scaleTarget": {"type": "integer"},
+}
+_INFERENCE_SERVICE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "apiVersion": {"const": "serving.kserve.io/v1beta1"},
+        "kind": {"const": "InferenceService"},
+        "metadata": {"type": "object"},
+        "spec": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["predictor"],
+            "properties": {"predictor": {"type": "object", "properties": _PREDICTOR}},
+        },
+    },
+}
 
-def _manifests(path: Path) -> list[dict[str, Any]]:
+
+def read_manifests(path: Path) -> list[dict[str, Any]]:
+    """The manifests of a file as Kubernetes itself knows them: in place of an InferenceService, its pod."""
+    return [_pod_of(one) if one["kind"] == "InferenceService" else one for one in _read(path)]
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def _pod_of(service: dict[str, Any]) -> dict[str, Any]:
+    jsonschema.validate(service, _INFERENCE_SERVICE)
+    spec = {name: value for name, value in service["spec"]["predictor"].items() if name not in _PREDICTOR}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": service["metadata"], "spec": spec}
+
+
+def _container(name: str, kind: str) -> dict[str, Any]:
+    """The only container of a manifest."""
+    (spec,) = (one["spec"] for one in _read(ROOT / "deploy" / name) if one["kind"] == kind)
+    (container,) = (spec["template"]["spec"] if kind == "Deployment" else spec["predictor"])["containers"]
+    return container
+
+
+SERVER = _container("serve.yaml", "Deployment")
 
 
 def test_there_are_manifests() -> None:
@@ -22,19 +69,39 @@ def test_there_are_manifests() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_they_fit_the_schemas(path: Path) -> None:
-    for manifest in _manifests(path):
+    for manifest in read_manifests(path):
         kubernetes_validate.validate(manifest, "1.32", strict=True)
 
 
 def test_the_schemas_would_refuse_a_misspelt_field() -> None:
-    (manifest,) = _manifests(ROOT / "deploy" / "service-account.yaml")
+    (manifest,) = _read(ROOT / "deploy" / "service-account.yaml")
     manifest["metdata"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(manifest, "1.32", strict=True)
 
 
+def test_the_schemas_would_refuse_a_misspelt_field_of_a_predictor() -> None:
+    (service,) = _read(ROOT / "deploy" / "inference-service.yaml")
+    service["spec"]["predictor"]["maxReplica"] = 4
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(_pod_of(service), "1.32", strict=True)
+
+
+def test_kserve_starts_the_server_as_the_deployment_does() -> None:
+    container = _container("inference-service.yaml", "InferenceService")
+    assert container["name"] == "kserve-container"  # which KServe asks for
+    (port,) = (port["containerPort"] for port in SERVER["ports"])
+    assert container["ports"] == [{"containerPort": port, "protocol": "TCP"}]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        by_number = SERVER[probe]["httpGet"] | {"port": port}
+        assert container[probe] == SERVER[probe] | {"httpGet": by_number}
+    for name in ("image", "args", "envFrom", "resources", "securityContext", "volumeMounts"):
+        assert container[name] == SERVER[name], name
+    assert container["image"] == f"REGISTRY/serve:{__version__}-cpu"
+
+
 def test_secrets_are_without_values() -> None:
-    secrets = [manifest for path in FILES for manifest in _manifests(path) if manifest["kind"] == "Secret"]
+    secrets = [manifest for path in FILES for manifest in _read(path) if manifest["kind"] == "Secret"]
     assert secrets
     assert not [
         value for secret in secrets for value in {**secret.get("data", {}), **secret.get("stringData", {})}.values() if value

@@ -4,11 +4,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.artifacts.examples import ExampleReader
 from components.train.recipes import Recipe
+
+if TYPE_CHECKING:
+    from components.artifacts.examples import ExampleReader  # which needs packages that benchmarks.gpu does without
 
 # Pixels, uint8 of shape (batch, side, side, channels); draws, float32 of shape (batch, 2): see `Epoch`; labels, float32 of
 # shape (batch, classes).
@@ -43,7 +46,7 @@ class Epoch:
         return len(self.numbers)
 
 
-def plan_epoch(examples: ExampleReader, recipe: Recipe, seed: int, epoch: int) -> Epoch:
+def plan_epoch(examples: "ExampleReader", recipe: Recipe, seed: int, epoch: int) -> Epoch:
     """Draws an epoch: as many images as there are, in whole batches.
 
     Without oversampling each image comes once; what does not fill a batch is left out, unless there is no other.
@@ -66,12 +69,12 @@ def plan_epoch(examples: ExampleReader, recipe: Recipe, seed: int, epoch: int) -
     )
 
 
-def images_per_step(examples: ExampleReader, batch_size: int) -> int:
+def images_per_step(examples: "ExampleReader", batch_size: int) -> int:
     """How many images a step has: fewer than asked for only where there are not as many."""
     return min(batch_size, len(examples))
 
 
-def steps_per_epoch(examples: ExampleReader, batch_size: int) -> int:
+def steps_per_epoch(examples: "ExampleReader", batch_size: int) -> int:
     """How many batches an epoch has."""
     return len(examples) // images_per_step(examples, batch_size)
 
@@ -99,7 +102,7 @@ def _resample(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def training_batches(
-    examples: ExampleReader, plan: Callable[[int], Epoch], steps: range, rows: slice = slice(None)
+    examples: "ExampleReader", plan: Callable[[int], Epoch], steps: range, rows: slice = slice(None)
 ) -> Iterator[Batch]:
     """The batches of some steps, of as many epochs as they go over: at the end of one the next is read already.
 
@@ -136,7 +139,7 @@ def training_batches(
 
 
 def read_batch(
-    examples: ExampleReader, numbers: np.ndarray, symmetries: np.ndarray, corners: np.ndarray, crop_px: int
+    examples: "ExampleReader", numbers: np.ndarray, symmetries: np.ndarray, corners: np.ndarray, crop_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images of these numbers, cropped, turned and mirrored, and their labels: as `training_batches` has them."""
     pixels = np.empty((len(numbers), crop_px, crop_px, examples.shape[2]), np.uint8)

@@ -8,8 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from components.train.weights import with_weights
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -77,6 +75,7 @@ def build_backbone(name: str, side_px: int | None, num_channels: int, weights: s
         num_channels: Of the input.
         weights: As `weights.with_weights` takes them, and refuses them.
     """
+    from components.train.weights import with_weights  # noqa: PLC0415 (benchmarks.gpu has Keras and nothing else)
 
     def build(num_channels: int, is_pretrained: bool) -> keras.Model:
         shape = (side_px, side_px, num_channels)

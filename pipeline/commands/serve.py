@@ -10,8 +10,6 @@ from pipeline.commands.options import FilePattern, Filters, IntensityRange, Prec
 from pipeline.commands.output import reported
 from pipeline.local import absolute
 
-_MIB = 1 << 20
-
 
 def serve(
     model: Annotated[
@@ -48,6 +46,6 @@ def serve(
         from components.serving.server.serve import serve
 
         options = ReadingOptions(ImageNames(file_pattern, filters), intensity_range, projection)
-        limits = Limits(max_upload_mib * _MIB, 4 * max_upload_mib * _MIB, max_waiting, timeout_s)
+        limits = Limits.of_upload(max_upload_mib, max_waiting, timeout_s)
         with log_lines("serve | %(message)s", logging.INFO):
             serve(absolute(model), options, limits, host, port, precision or "")

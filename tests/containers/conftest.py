@@ -40,8 +40,9 @@ def _ask_engine() -> str:
 
 @pytest.fixture(scope="session")
 def images(client: docker.DockerClient) -> docker.DockerClient:
-    """The client, once every step's image is built."""
-    built = subprocess.run(["make", "images", "CPU=1"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """The client, once every step's image and the web server's is built."""
+    command = ["make", "-j2", "images", "serve-image", "CPU=1"]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return client
 

@@ -24,10 +24,10 @@ SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
 TAG = SPEC["deploymentSpec"]["executors"]["exec-push"]["container"]["image"].rpartition(":")[2] + "-cpu"
 
 
-def image(step: str) -> str:
-    """The image of a step."""
-    name: str = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["image"]
-    return f"{name.rpartition(':')[0]}:{TAG}"
+def image(name: str) -> str:
+    """The image of a step, or of the web server."""
+    of_push: str = SPEC["deploymentSpec"]["executors"]["exec-push"]["container"]["image"]
+    return f"{of_push.rpartition('/')[0]}/{name}:{TAG}"
 
 
 def user_of(folder: Path) -> str:
@@ -97,9 +97,7 @@ def afresh(run: PipelineRun, step: str, folder: Path, **parameters: Any) -> dict
 def started(
     client: docker.DockerClient, step: str, executor_input: dict[str, Any], run: PipelineRun, folder: Path, **options: Any
 ) -> Iterator[Container]:
-    """Starts a step in a container that can do no more than a strict cluster lets it, and removes the container at the end.
-
-    The root is read-only but for /tmp, nothing is privileged, there is no network, and memory is what pipeline.yaml asks for.
+    """Starts a step in a `confined` container, in the memory that pipeline.yaml asks for.
 
     Args:
         client: Of the Docker engine.
@@ -110,10 +108,35 @@ def started(
         **options: Of the container, other than these.
     """
     command = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["command"]
+    words = [json.dumps(executor_input) if word == "{{$}}" else word for word in command]
     memory_bytes = int(RESOURCES[step].memory.removesuffix("G")) * 10**9
+    volumes = {
+        str(run.folder): {"bind": str(run.folder), "mode": "ro"},
+        str(folder): {"bind": str(folder), "mode": "rw"},
+    }
+    with confined(client, step, words, memory_bytes, volumes, **{"user": user_of(folder)} | options) as container:
+        yield container
+
+
+@contextlib.contextmanager
+def confined(
+    client: docker.DockerClient, name: str, command: list[str], memory_bytes: int, volumes: dict[str, Any], **options: Any
+) -> Iterator[Container]:
+    """Starts an image as a strict cluster would, and removes the container at the end.
+
+    The root is read-only but for /tmp, nothing is privileged, and there is no network.
+
+    Args:
+        client: Of the Docker engine.
+        name: The step, or `serve`.
+        command: What to run, or the entry point's arguments.
+        memory_bytes: The limit.
+        volumes: As Docker's client takes them.
+        **options: Of the container, other than these.
+    """
     container: Container = client.containers.run(
-        image(step),
-        [json.dumps(executor_input) if word == "{{$}}" else word for word in command],
+        image(name),
+        command,
         detach=True,
         read_only=True,
         tmpfs={"/tmp": ""},
@@ -121,11 +144,8 @@ def started(
         security_opt=["no-new-privileges"],
         mem_limit=memory_bytes,
         memswap_limit=memory_bytes,
-        volumes={
-            str(run.folder): {"bind": str(run.folder), "mode": "ro"},
-            str(folder): {"bind": str(folder), "mode": "rw"},
-        },
-        **{"network_mode": "none", "user": user_of(folder)} | options,
+        volumes=volumes,
+        **{"network_mode": "none"} | options,
     )
     try:
         yield container

@@ -6,6 +6,8 @@ import pytest
 
 from pipeline.compiled import ROOT, load_steps
 
+IMAGES = [*load_steps(), "serve"]
+
 
 def _dockerfile(step: str) -> str:
     return (ROOT / "containers" / step / "Dockerfile").read_text(encoding="utf-8")
@@ -35,16 +37,17 @@ def test_ingest_and_push_add_nothing() -> None:
     assert _lines("ingest") == _lines("push")
 
 
-@pytest.mark.parametrize("step", load_steps())
-def test_an_image_holds_the_packages_that_its_step_imports(step: str) -> None:
-    copied = set(re.findall(r"COPY components/(\w+) ", _dockerfile(step)))
-    imported = grimp.build_graph("components", cache_dir=None).find_upstream_modules(f"components.{step}", as_package=True)
-    assert copied == {step} | {module.split(".")[1] for module in imported if module != "components"}
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_holds_the_packages_that_its_code_imports(image: str) -> None:
+    copied = set(re.findall(r"COPY components/(\w+) ", _dockerfile(image)))
+    package = "serving" if image == "serve" else image
+    imported = grimp.build_graph("components", cache_dir=None).find_upstream_modules(f"components.{package}", as_package=True)
+    assert copied == {package} | {module.split(".")[1] for module in imported if module != "components"}
 
 
-@pytest.mark.parametrize("step", load_steps())
-def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(step: str) -> None:
-    text = _dockerfile(step)
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(image: str) -> None:
+    text = _dockerfile(image)
     assert "\nARG BASE=python:3.11-slim-bookworm\n" in text
     assert "# syntax" not in text
 
@@ -68,6 +71,8 @@ def test_the_boot_program_of_beams_worker_is_of_the_beam_that_is_installed() -> 
         ("train-cpu", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform", "python-calamine"]),
         ("train-gpu", ["tensorflow", "nvidia-cudnn-cu12"], ["tensorflow-cpu", "apache-beam", "tensorflow-transform"]),
         ("evaluate", ["tensorflow-cpu"], ["nvidia-cudnn-cu12", "apache-beam", "tensorflow-transform", "python-calamine"]),
+        ("serve-cpu", ["tensorflow-cpu", "uvicorn"], ["nvidia-cudnn-cu12", "apache-beam", "kfp", "typer"]),
+        ("serve-gpu", ["tensorflow", "nvidia-cudnn-cu12"], ["tensorflow-cpu", "apache-beam", "kfp", "typer"]),
     ],
 )
 def test_an_image_is_asked_to_install_what_its_step_needs_and_no_more(
@@ -78,8 +83,9 @@ def test_an_image_is_asked_to_install_what_its_step_needs_and_no_more(
     assert not packages & set(unwanted)
 
 
-def test_the_two_builds_of_train_differ_by_tensorflow_and_cuda_alone() -> None:
-    cpu, gpu = _pins("train-cpu"), _pins("train-gpu")
+@pytest.mark.parametrize("image", ["train", "serve"])
+def test_the_two_builds_of_an_image_differ_by_tensorflow_and_cuda_alone(image: str) -> None:
+    cpu, gpu = _pins(f"{image}-cpu"), _pins(f"{image}-gpu")
     assert cpu.pop("tensorflow-cpu") == gpu["tensorflow"]
     cpu.pop("tensorflow")  # for a machine that has no build without code for GPUs
     assert {name for name in gpu if not name.startswith("nvidia-")} - {"tensorflow"} == cpu.keys()

@@ -14,7 +14,7 @@ from tests.containers.engine import image
 pytestmark = pytest.mark.containers
 
 _BASE = "python:3.11-slim-bookworm"
-_MAX_MB = {"ingest": 200, "convert": 3200, "train": 1800, "evaluate": 1800, "push": 100}
+_MAX_MB = {"ingest": 200, "convert": 3200, "train": 1800, "evaluate": 1800, "push": 100, "serve": 1800}
 # What is asked of an image from the inside, as the user that a step runs as.
 _PROBE = """
 import importlib.metadata, json, os, pathlib, shutil, subprocess, sys
@@ -35,7 +35,7 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module", params=load_steps())
+@pytest.fixture(scope="module", params=[*load_steps(), "serve"])
 def step(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -51,14 +51,14 @@ def config(images: docker.DockerClient, step: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def inside(images: docker.DockerClient, step: str) -> dict[str, Any]:
     """What the probe finds in the image."""
-    said = images.containers.run(image(step), ["python3", "-c", _PROBE], remove=True, network_mode="none", read_only=True)
+    options = {"entrypoint": ["python3", "-c"], "remove": True, "network_mode": "none", "read_only": True}
+    said = images.containers.run(image(step), [_PROBE], **options)
     found: dict[str, Any] = json.loads(said)
     return found
 
 
-def test_it_runs_as_a_user_that_is_a_number_and_not_root_and_has_no_entrypoint(config: dict[str, Any]) -> None:
+def test_it_runs_as_a_user_that_is_a_number_and_not_root(config: dict[str, Any]) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["Config"]["User"])
-    assert not config["Config"]["Entrypoint"]
     assert config["Config"]["WorkingDir"] == "/app"
 
 
@@ -83,13 +83,13 @@ def test_its_packages_fit_together(inside: dict[str, Any]) -> None:
 
 def test_it_has_the_code_of_its_step_as_a_package_and_of_no_other(inside: dict[str, Any], step: str) -> None:
     assert inside["packages"]["hpa-pipeline"] == __version__
-    assert inside["steps"] == [step]
-    has_reports = step in ("convert", "train", "evaluate")
+    assert inside["steps"] == ([] if step == "serve" else [step])
+    has_reports = step in ("convert", "train", "evaluate", "serve")
     assert inside["templates"] == (["components/reports/page.html.jinja"] if has_reports else [])
 
 
 def test_it_has_tensorflow_and_beam_only_where_they_are_used(inside: dict[str, Any], step: str) -> None:
-    tensorflow = {"convert": {"tensorflow"}, "train": {"tensorflow-cpu"}, "evaluate": {"tensorflow-cpu"}}
+    tensorflow = {"convert": {"tensorflow"}} | dict.fromkeys(("train", "evaluate", "serve"), {"tensorflow-cpu"})
     assert {name for name in inside["packages"] if name in ("tensorflow", "tensorflow-cpu")} == tensorflow.get(step, set())
     assert ("apache-beam" in inside["packages"]) == (step == "convert")
     assert not [name for name in inside["packages"] if name.startswith("nvidia-")]

@@ -19,6 +19,12 @@ class Limits:
     max_waiting: int = 256
     timeout_s: float = 60.0
 
+    @classmethod
+    def of_upload(cls, max_upload_mib: int, max_waiting: int, timeout_s: float) -> "Limits":
+        """The limits of a server whose largest request has so many MiB: four such requests are taken at once."""
+        max_upload_bytes = max_upload_mib << 20
+        return cls(max_upload_bytes, 4 * max_upload_bytes, max_waiting, timeout_s)
+
     @property
     def decode_timeout_s(self) -> float:
         """How long a sample may take to decode, in seconds: the other samples of its request are still answered in time."""

@@ -1,0 +1,75 @@
+"""The web server's image, started as deploy/serve.yaml starts it, on the models of an earlier release."""
+
+import csv
+import json
+import os
+import re
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from components import storage
+from components.serving.champion import Champion, crown, find_pointer
+from pipeline.compiled import ROOT
+from tests.containers.engine import confined, wait_until_it_says
+from tests.test_deploy import SERVER
+
+pytestmark = pytest.mark.containers
+
+_RELEASE = ROOT / "tests" / "upgrades" / "0.1.0"
+_STORE_SETTINGS = ("AWS_", "STORAGE_EMULATOR_HOST")
+# Runs in the container: there is no way in from elsewhere.
+_ASK = """
+import pathlib, requests, sys
+url, folder, *paths = sys.argv[1:]
+for path in paths:
+    requests.get(url + path, timeout=60).raise_for_status()
+files = [("files", (path.name, path.read_bytes())) for path in pathlib.Path(folder).glob("cell200_*.png")]
+print(requests.post(url + "/predict", files=files, timeout=60).text)
+"""
+
+
+@pytest.mark.parametrize("place", ["local_root", "gcs_root", "s3_root"])
+def test_it_predicts_follows_a_promotion_and_ends_when_told(
+    images: docker.DockerClient, place: str, request: pytest.FixtureRequest
+) -> None:
+    root: str = request.getfixturevalue(place)
+    storage.create_tree(_RELEASE / "serving", root)
+    folders = [str(_RELEASE / "images"), *([root] if storage.is_local(root) else [])]
+    container_of = confined(
+        images,
+        "serve",
+        [*(argument.replace("gs://BUCKET/models", root) for argument in SERVER["args"]), "--port=0"],
+        int(SERVER["resources"]["limits"]["memory"].removesuffix("Gi")) << 30,
+        {folder: {"bind": folder, "mode": "ro"} for folder in folders},
+        # The object stores of these tests are on the machine's own loopback.
+        network_mode="none" if storage.is_local(root) else "host",
+        environment={name: value for name, value in os.environ.items() if name.startswith(_STORE_SETTINGS)},
+    )
+    with container_of as container:
+        wait_until_it_says(container, "open http://")
+        _assert_predicts_as(container, 2)
+        crown(Champion(1, f"{root}/hpa/1", "m", "e", find_pointer(root, "hpa").generation), root, "hpa")
+        wait_until_it_says(container, f"the model is {root}/hpa/1")
+        _assert_predicts_as(container, 1)
+        container.stop(timeout=30)
+        said = container.logs().decode()
+        assert container.wait()["StatusCode"] == 0, said
+        assert "Traceback" not in said
+
+
+def _assert_predicts_as(container: Container, version: int) -> None:
+    """The manifest's probes find the server well, and a version answers as the release itself predicted with it."""
+    (port,) = re.findall(r"open http://0\.0\.0\.0:(\d+)", container.logs().decode())
+    probes = [SERVER[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+    command = ["python3", "-c", _ASK, f"http://127.0.0.1:{port}", str(_RELEASE / "images"), *probes]
+    status, said = container.exec_run(command)
+    assert status == 0, said.decode() + container.logs().decode()
+    answer: dict[str, Any] = json.loads(said)
+    assert answer["version"] == str(version)
+    (sample,) = answer["samples"]
+    with (_RELEASE / f"predictions_{version}.csv").open(encoding="utf-8") as file:
+        (row,) = (row for row in csv.DictReader(file) if row["Id"] == "cell200")
+    assert sample["probabilities"] == pytest.approx({name: float(row[name]) for name in sample["probabilities"]}, abs=1e-4)
