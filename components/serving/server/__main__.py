@@ -36,8 +36,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Serves until SIGTERM."""
-    # The kernel shields process 1 of a container from signals without a handler. The server replaces this one while it runs, and
-    # raises the signal again once it has answered what it had received.
+    # The kernel shields process 1 of a container from signals without a handler. The server replaces this one while it runs,
+    # and raises the signal again once it has answered what it had received.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     given = make_parser().parse_args()
     with log_lines("serve | %(message)s", logging.INFO):
