@@ -130,9 +130,9 @@ def test_every_benchmark_is_run_by_make_bench() -> None:
     assert runnable == {*BENCHMARKS, "gpu"}  # which is for a machine with a GPU
 
 
-def test_every_figure_of_the_readme_is_in_what_its_command_printed() -> None:
+def test_every_figure_of_the_summary_is_in_what_its_command_printed() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| .+ \| (.+) \| `python -m benchmarks\.(\w+)` \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| .+ \| (.+) \| `python -m benchmarks\.(\w+)` \|$", page, re.MULTILINE)
     assert len(rows) >= 5
     for figure, name in rows:
         printed = set(re.findall(r"\d+(?:\.\d+)?", section(page, name)))
