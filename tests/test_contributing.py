@@ -126,7 +126,7 @@ def test_the_step_is_all_that_a_step_needs(with_step: Path, run: Run, tmp_path: 
     assert note.read_text(encoding="utf-8") == "Hello,\n\nversion 3 is served from `gs://models/hpa/3`.\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_network_is_trained_and_exported_by_the_same_code(project: Path, run: Run) -> None:
     _apply(NETWORK, project)
     arguments = ["source=synthetic:30", "image_size_px=75", "weights=none", "backbone=mobilenet_v2", "epochs=1", "batch_size=8"]

@@ -210,6 +210,7 @@ class TestDrawn:
         looks = re.findall(r'<g class="step (\w+)">', page)
         assert looks == ["reused", "reused", "failed", "waiting", "waiting"]
 
+    @pytest.mark.long
     def test_new_samples_alone_are_transferred_and_training_starts_from_the_champion(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
