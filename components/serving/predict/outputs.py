@@ -46,7 +46,7 @@ class Outputs:
         unlike: The ids of those that look unlike the training images.
     """
 
-    def __init__(self, predictions: Any, submission: Any, bad: Any, distances: Any, class_names: Sequence[str]) -> None:
+    def __init__(self, class_names: Sequence[str], predictions: Any, submission: Any, bad: Any, distances: Any) -> None:
         self._predictions, self._submission, self._bad, self._distances = predictions, submission, bad, distances
         self._class_names = class_names
         self.num_good = self.num_bad = 0
@@ -105,7 +105,7 @@ def open_outputs(out_uri: str, class_names: Sequence[str]) -> Iterator[Outputs]:
         storage.remove(uri)
     with contextlib.ExitStack() as published, contextlib.ExitStack() as files:
         paths = [published.enter_context(storage.create(uri)) for uri in (predictions, *others)]
-        yield Outputs(*(_open(files, path) for path in paths), class_names)
+        yield Outputs(class_names, *(_open(files, path) for path in paths))
 
 
 def _open(files: contextlib.ExitStack, path: Path) -> Any:
