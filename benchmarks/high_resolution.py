@@ -6,7 +6,7 @@
 Networks are trained from scratch on synthetic images with the published class frequencies, on one split, once for each variant
 and seed; a seed decides the initial weights, the order of the images and the augmentation. Macro F1 is that of the test split,
 at the one threshold that suits validation best. The others are compared with the whole recipe; the 95 % intervals are
-Student's t over the seeds. Images are smaller than the recipe is intended for, and by default the network has four convolutions.
+Student's t over the seeds. Images are smaller than the recipe is intended for, and the default network is four convolutions.
 
 Images and the result of each run are kept in outputs/high_resolution/, so that an interrupted call carries on.
 """
@@ -54,9 +54,7 @@ def main() -> None:
     devices = open_devices()
     split = natural_split(SERIES, {name: getattr(options, name) for name in ("train", "validation", "test")})
     examples = {
-        name: write_examples(
-            SERIES, split, options.image_size_px // divisor, options.folder, options.processes, channels
-        )
+        name: write_examples(SERIES, split, options.image_size_px // divisor, options.folder, options.processes, channels)
         for name, (_, divisor, channels) in VARIANTS.items()
     }
     scores: dict[str, list[float]] = {name: [] for name in VARIANTS}

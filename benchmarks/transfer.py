@@ -172,9 +172,7 @@ def train(
     with open_splits(examples, ["train", "validation"]) as splits:
         pixels = np.concatenate(list(splits["train"].batches(256)))
         mean, std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-        network = build_model(
-            backbone, mean, std / deviation, len(CLASS_NAMES), recipe.dropout, pooling=recipe.pooling
-        )
+        network = build_model(backbone, mean, std / deviation, len(CLASS_NAMES), recipe.dropout, pooling=recipe.pooling)
         checkpoints = Checkpoints(str(folder / "checkpoints"))
         fit.train(network, splits["train"], splits["validation"], recipe, seed, checkpoints, devices)
     return network
