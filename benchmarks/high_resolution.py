@@ -6,7 +6,7 @@
 Networks are trained from scratch on synthetic images with the published class frequencies, on one split, once for each variant
 and seed; a seed decides the initial weights, the order of the images and the augmentation. Macro F1 is that of the test split,
 at the one threshold that suits validation best. The others are compared with the whole recipe; the 95 % intervals are
-Student's t over the seeds. Images are smaller than the recipe is meant for, and by default the network has four convolutions.
+Student's t over the seeds. Images are smaller than the recipe is intended for, and the default network is four convolutions.
 
 Images and the result of each run are kept in outputs/high_resolution/, so that an interrupted call carries on.
 """

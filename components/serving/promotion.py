@@ -7,7 +7,6 @@ the champion is always made the highest one.
 
 import contextlib
 import logging
-import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
     """
     trained = TrainedModel.read(str(model_dir / MODEL_MANIFEST))
     thresholds = evaluation.thresholds
-    if len(thresholds) != len(trained.class_names) or not all(map(math.isfinite, thresholds)):
+    if len(thresholds) != len(trained.class_names):
         raise ValueError(f"Expected one threshold for each of {len(trained.class_names)} classes. Received: {thresholds}")
     with tempfile.TemporaryDirectory() as folder:
         fitted = Path(folder) / "thresholds.csv"

@@ -27,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--filters", default="", help="what the files call the stains")
     parser.add_argument("--intensity-range", default="", help="the grey levels that become black and white, as LOW:HIGH")
     parser.add_argument("--projection", default="", help="how a stack becomes one plane: max, mean, sum or middle")
-    parser.add_argument("--precision", default="", choices=["float32", "bfloat16"], help="what to compute in")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], help="what to compute in")
     parser.add_argument("--max-upload-mib", type=int, default=256, help="the largest request")
     parser.add_argument("--max-waiting", type=int, default=256, help="how many samples may wait")
     parser.add_argument("--timeout-s", type=float, default=60, help="how long an answer may take")
@@ -45,7 +45,7 @@ def main() -> None:
             check_parameters(file_pattern=given.file_pattern, projection=given.projection)
             options = ReadingOptions(ImageNames(given.file_pattern, given.filters), given.intensity_range, given.projection)
             limits = Limits.of_upload(given.max_upload_mib, given.max_waiting, given.timeout_s)
-            serve(given.model, options, limits, given.host, given.port, given.precision)
+            serve(given.model, options, limits, given.host, given.port, given.precision or "")
         except (OSError, ValueError) as error:
             sys.exit(f"serve | {error}")
 

@@ -62,6 +62,7 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "backbone": (["", "inception_resnet_v2", "densenet121"], ["DenseNet121", "resnet50"]),
     "loss": (["", "bce", "focal", "bce_soft_f1"], ["BCE", "hinge"]),
     "precision": (["auto", "float32", "float16", "bfloat16"], ["", "half"]),
+    "serving_precision": (["float32", "bfloat16"], ["auto", "float16"]),
     "weights": (["imagenet"], ["", " "]),
     "epochs": ([0, 150], [-1]),
     "batch_size": ([0, 16], [-1]),

@@ -203,7 +203,7 @@ def test_what_is_written_changes_only_with_format(
     page = re.sub(r'src="data:[^"]*"', "", _page(found))
     parts.append(page.replace(f"by code version {found.code_version}", ""))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    assert (FORMAT, digest) == (7, "99193cffd840c67c5c9f506dd6b3119f33dd4b55078267841ce00d8f86cf5693")
+    assert (FORMAT, digest) == (8, "63cb0b50bc464bfbe15cf010afce03cceb9d6b16699070c8145bc4ea8b4c4550")
 
 
 def test_a_model_that_sees_nothing_is_not_blessed(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:
 
     whole = verify_models(serving, "hpa")
     assert _is_well(whole)
-    assert "\n".join(_texts(whole)).count("6 files as they were pushed") == 3
+    assert "\n".join(_texts(whole)).count("7 files as they were pushed") == 3
     storage.replace_bytes(f"{serving}/hpa/3/variables/variables.index", b"indey")
     storage.remove(f"{serving}/hpa/3/assets/classes.csv")
     storage.write_bytes(f"{serving}/hpa/3/variables/stranger", b"")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components import storage
-from components.artifacts.manifest import MODEL_MANIFEST
+from components.artifacts.manifest import MODEL_EVALUATION, MODEL_MANIFEST
 from components.serving import promotion
 from components.serving.champion import Champion, find_champion
 from components.serving.inspection import verify_models
@@ -74,7 +74,8 @@ def test_a_push_makes_a_version_with_the_fitted_thresholds_its_checksums_and_the
     _assert_served(serving, 1, model, "0.25\n0.75\n")
     record = json.loads(Path(pushed.uri, "assets.extra", "pushed.json").read_text())
     assert record["evaluation_fingerprint"] == "evaluation of f1"
-    assert set(record["files"]) == {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+    of_model = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+    assert set(record["files"]) == of_model | {MODEL_EVALUATION}
     assert record["files"][MODEL_MANIFEST] == storage.file_crc32c(model / MODEL_MANIFEST)
     assert record["files"]["assets/thresholds.csv"] == storage.crc32c(b"0.25\n0.75\n")
     assert _champion(serving).evaluation_fingerprint == "evaluation of f1"
@@ -293,9 +294,9 @@ def test_a_version_has_no_number_before_it_is_whole_and_verified(
     monkeypatch.setattr(storage, "store", look_and_store)
     _push(make_model("f1"), serving)
     _push(make_model("f2"), serving)
-    assert len(seen) == 2 * 6
+    assert len(seen) == 2 * 7
     assert all(all(folders.values()) for folders in seen)
-    assert [len(folders) for folders in seen] == [0] * 6 + [1] * 6
+    assert [len(folders) for folders in seen] == [0] * 7 + [1] * 7
 
 
 def test_a_copy_that_is_not_what_was_to_be_copied_gets_no_number(
@@ -427,9 +428,3 @@ def test_a_later_version_that_was_never_made_the_champion_is_not_served_for_good
     assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
     _assert_served(serving, 3, first)
     assert verify_models(serving, "hpa")[-1].is_well
-
-
-@pytest.mark.parametrize("thresholds", [(0.5, float("nan")), (0.5, float("inf"))])
-def test_thresholds_that_are_no_numbers_are_refused(make_model: MakeModel, serving: str, thresholds: Sequence[float]) -> None:
-    with pytest.raises(ValueError, match="one threshold for each of 2 classes"):
-        _push(make_model("f1"), serving, thresholds)

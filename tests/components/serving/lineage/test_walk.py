@@ -108,7 +108,7 @@ def test_from_a_version_or_the_champion_to_the_source(pushed: Path, target: str)
     assert not any(link.problem for link in links)
     version, evaluation, training, examples, raw, source = (link.facts for link in links)
     assert version["champion"] == "yes"
-    assert version["files"].startswith("3, ")
+    assert version["files"].startswith("4, ")
     assert evaluation["verdict"] == "blessed"
     assert evaluation["macro F1"] == "0.400 (0.300 to 0.500) over common classes on 45 test samples"
     assert training["started from"] == "version 3 of the served model (training t0)"
