@@ -1,6 +1,6 @@
 """What share of shifted images is marked as unlike those that a model was trained on.
 
-    python -m benchmarks.drift --samples 2400 --epochs 8 --fields 400
+    python -m benchmarks.drift --samples 1600 --epochs 8 --fields 400
 
 A whole run of the pipeline trains InceptionResNetV2 on synthetic images. Fields of another series, which it has not seen, are
 then shifted, and compared with its training images. Those that are not shifted tell the share of false alarms.
@@ -87,7 +87,7 @@ def train(folder: Path, num_samples: int, epochs: int, image_size_px: int) -> Pa
 def main() -> None:
     """Trains, shifts and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=2400)
+    parser.add_argument("--samples", type=int, default=1600)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--fields", type=int, default=400)
     parser.add_argument("--image-size-px", type=int, default=75)

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -59,9 +60,9 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
         (asset_dir / CLASSES).write_text("\n".join(class_names) + "\n", encoding="utf-8")
         self.variables_ = network.variables
-        self.reference_ = (
-            [tf.Variable(part, trainable=False) for part in (reference.mean, reference.whitening)] if reference else []
-        )
+        normalisation = network.get_layer("normalization")
+        self.normalisation_ = _constants(normalisation.mean, normalisation.variance)
+        self.reference_ = _constants(reference.mean, reference.whitening) if reference else []
         self.thresholds = tf.saved_model.Asset(str(asset_dir / THRESHOLDS))
         self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
         side, _, num_channels = network.input_shape[1:]
@@ -125,6 +126,10 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         decisions = answers["probabilities"] >= tf.strings.to_number(lines)
         names = tf.strings.split(tf.strings.strip(tf.io.read_file(self.classes.asset_path)), "\n")
         return {**answers, "decisions": decisions, "classes": names}
+
+
+def _constants(*values: Any) -> list[tf.Variable]:
+    return [tf.Variable(value, trainable=False) for value in values]
 
 
 def _with_features(network: keras.Model, weights_of: keras.Model) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:

@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Callable
+from functools import reduce
 from itertools import product
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from components.train.recipes import Recipe
 
 
-def probabilities(logits_of: Callable[[tf.Tensor], tf.Tensor], pixels: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+def probabilities(logits_of: Callable[[Any], Any], pixels: Any, recipe: Recipe) -> Any:
     """Judges images as a recipe says: the maximum over crops, averaged over symmetries.
+
+    It consists of Keras's operations, so that it can be part of a graph of TensorFlow and of a model of Keras.
 
     Args:
         logits_of: From pixels to logits, of shape (batch, classes). It gets `pixels` itself for whole images as they are.
@@ -23,12 +27,12 @@ def probabilities(logits_of: Callable[[tf.Tensor], tf.Tensor], pixels: tf.Tensor
     """
     of_views = []
     for number in range(recipe.views):
-        crops = cropped(symmetric(pixels, number), recipe)
-        of_views.append(tf.reduce_max([tf.sigmoid(logits_of(crop)) for crop in crops], axis=0))
-    return tf.add_n(of_views) / recipe.views
+        of_crops = [ops.sigmoid(logits_of(crop)) for crop in cropped(symmetric(pixels, number), recipe)]
+        of_views.append(reduce(ops.maximum, of_crops))
+    return sum(of_views) / recipe.views
 
 
-def cropped(pixels: tf.Tensor, recipe: Recipe) -> list[tf.Tensor]:
+def cropped(pixels: Any, recipe: Recipe) -> list[Any]:
     """The recipe's crops of images, in rows and columns from edge to edge: four are the corners. One is the whole image."""
     if recipe.crops == 1:
         return [pixels]
@@ -37,9 +41,9 @@ def cropped(pixels: tf.Tensor, recipe: Recipe) -> list[tf.Tensor]:
     return [pixels[:, row : row + crop_px, column : column + crop_px] for row, column in product(starts, starts)]
 
 
-def symmetric(pixels: tf.Tensor, number: int) -> tf.Tensor:
+def symmetric(pixels: Any, number: int) -> Any:
     """One of the 8 symmetries of square images, of shape (batch, height, width, channels): 0 leaves them as they are."""
-    turned = tf.reverse(pixels, [2]) if number >= 4 else pixels
+    turned = ops.flip(pixels, 2) if number >= 4 else pixels
     for _ in range(number % 4):
-        turned = tf.reverse(tf.transpose(turned, [0, 2, 1, 3]), [1])
+        turned = ops.flip(ops.transpose(turned, (0, 2, 1, 3)), 1)
     return turned

@@ -20,6 +20,13 @@ _FILTERS = ("red", "green", "blue")
 _SIDE_PX = 75
 
 
+def _mean_grey_levels(num_channels: int, divided_by: float) -> keras.Model:
+    """A network whose logits are the means of the channels."""
+    inputs = keras.Input((_SIDE_PX, _SIDE_PX, num_channels))
+    normalise = keras.layers.Normalization(mean=0.0, variance=float(divided_by**2), name="normalization")
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(normalise(inputs)))
+
+
 @pytest.mark.parametrize("side_px", [_SIDE_PX, 160])
 @pytest.mark.parametrize(
     ("intensity_range", "factor", "dtype"),
@@ -33,8 +40,7 @@ _SIDE_PX = 75
 def test_png_files_are_read_within_one_grey_level_of_training(
     tmp_path: Path, make_pixels: MakePixels, side_px: int, intensity_range: str, factor: int, dtype: type[np.generic]
 ) -> None:
-    inputs = keras.Input((_SIDE_PX, _SIDE_PX, 3))
-    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(inputs))
+    network = _mean_grey_levels(num_channels=3, divided_by=1)
     served = ServedModel(network, _FILTERS, tmp_path, ["x", "y", "z"], intensity_range=intensity_range)
     files = {
         name: imagecodecs.png_encode(make_pixels(seed, side_px).astype(dtype) * dtype(factor))
@@ -66,8 +72,7 @@ def test_inputs_are_called_as_the_stains_as_far_as_names_allow() -> None:
 
 @pytest.mark.parametrize("stains", [("DNA",), ("DNA", "alpha tubulin"), ("DNA", "ER", "RNA", "actin", "mito+")])
 def test_a_model_of_other_stains_takes_a_file_of_each(tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]) -> None:
-    inputs = keras.Input((_SIDE_PX, _SIDE_PX, len(stains)))
-    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pooling")(inputs / 255))
+    network = _mean_grey_levels(len(stains), divided_by=255)
     served = ServedModel(network, stains, tmp_path, list(stains))
     answer = served.entry_points["serving_default"].get_concrete_function()
     files = [imagecodecs.png_encode(make_pixels(seed, _SIDE_PX)) for seed in range(len(stains))]
