@@ -125,7 +125,7 @@ serve-image: ## Build the image of the web server (needs Docker; CPU=1: without 
 	$(call build,serve,$(call image,serve)) .
 
 .PHONY: push-images
-push-images: $(STEPS:%=push-%) ## Push the images to REGISTRY=<host>/<path>, and print them with their digests
+push-images: $(addprefix push-,$(STEPS)) ## Push the images to REGISTRY=<host>/<path>, and print them with their digests
 
 .PHONY: $(STEPS:%=push-%)
 $(STEPS:%=push-%): pushed = $(REGISTRY)/$*:$(call tag,$*)

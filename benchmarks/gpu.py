@@ -277,6 +277,7 @@ def main() -> None:
     chosen = [row for name, row in ROWS.items() if any(part in name for part in options.rows)]
     if not chosen:
         parser.error(f"no row has {' or '.join(options.rows)} in its name. They are: {', '.join(ROWS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the row that is being measured ends, too
     print(f"{options.image_size_px} px, {options.steps} steps; Python {platform.python_version()} on {platform.machine()}.\n")
     print(_line(_COLUMNS), f"|{'---|' * 5}{'---:|' * 2}---|", sep="\n", flush=True)
     for row in chosen:

@@ -87,8 +87,6 @@ def test_gpu_rows_are_written_as_they_end_and_say_what_is_missing_or_takes_too_l
     monkeypatch.setattr(sys, "argv", ["gpu", "--rows", *rows, *sizes])
     gpu.main()
     missing, measured = written[1:3]
-    assert (
-        missing == "| train | inception_resnet_v2 | pytorch | bfloat16 compile | 2 | not installed: no_such_package |  |  |\n"
-    )
+    assert missing.endswith("| pytorch | bfloat16 compile | 2 | not installed: no_such_package |  |  |\n")
     assert re.fullmatch(r"\| input pipeline \|  \| numpy \|  \| 2 \| [\d.]+ \| \d+ \| CPU, NumPy \S+ \|\n", measured)
     assert "| takes longer than 4 s |" in capsys.readouterr().out

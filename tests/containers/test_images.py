@@ -89,8 +89,8 @@ def test_it_has_the_code_of_its_step_as_a_package_and_of_no_other(inside: dict[s
 
 
 def test_it_has_tensorflow_and_beam_only_where_they_are_used(inside: dict[str, Any], step: str) -> None:
-    tensorflow = {"convert": {"tensorflow"}} | {name: {"tensorflow-cpu"} for name in ("train", "evaluate", "serve")}
-    assert {name for name in inside["packages"] if name in ("tensorflow", "tensorflow-cpu")} == tensorflow.get(step, set())
+    tensorflow = {"convert": ["tensorflow"], "ingest": [], "push": []}.get(step, ["tensorflow-cpu"])
+    assert [name for name in inside["packages"] if name in ("tensorflow", "tensorflow-cpu")] == tensorflow
     assert ("apache-beam" in inside["packages"]) == (step == "convert")
     assert not [name for name in inside["packages"] if name.startswith("nvidia-")]
 

@@ -63,8 +63,8 @@ def test_it_predicts_follows_a_promotion_and_ends_when_told(
 def _assert_predicts_as(container: Container, version: int) -> None:
     """The manifest's probes find the server well, and a version answers as the release itself predicted with it."""
     (port,) = re.findall(r"open http://0\.0\.0\.0:(\d+)", container.logs().decode())
-    probes = [SERVER[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
-    command = ["python3", "-c", _ASK, f"http://127.0.0.1:{port}", str(_RELEASE / "images"), *probes]
+    paths = [SERVER[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
+    command = ["python3", "-c", _ASK, f"http://127.0.0.1:{port}", str(_RELEASE / "images"), *paths, "/", "/model-card"]
     status, said = container.exec_run(command)
     assert status == 0, said.decode() + container.logs().decode()
     answer: dict[str, Any] = json.loads(said)
