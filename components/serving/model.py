@@ -61,6 +61,17 @@ class ServedModel:
         maps = self._model.signatures[_MAPS](pixels=_tensor(pixels))["maps"].numpy()
         return None if maps.shape[1] * maps.shape[2] == 1 else np.nan_to_num(maps)
 
+    def weights(self) -> list[np.ndarray]:
+        """The variables of the network, in its order."""
+        return [variable.numpy() for variable in self._model.variables_]
+
+    def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the variance of grey levels that the network normalises with, float32 of shape (channels,).
+
+        Keras keeps them as constants of the graph, so that they are no variables.
+        """
+        ...
+
 
 def find_version(model_uri: str) -> str:
     """The version that a URI means: itself, or the champion below it.

@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,8 +59,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.float32)])
         def classify(pixels: tf.Tensor) -> tf.Tensor:
-            views = [tf.sigmoid(network(symmetric(pixels, number), training=False)) for number in range(num_views)]
-            return tf.add_n(views) / num_views
+            return probabilities_of(network, pixels, num_views)
 
         @tf.function(input_signature=[tf.TensorSpec([None, height, width, num_channels], tf.uint8, name="pixels")])
         def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -122,11 +122,28 @@ def _middle_square(channel: tf.Tensor) -> tf.Tensor:
     return tf.image.crop_to_bounding_box(channel, (height - side) // 2, (width - side) // 2, side, side)
 
 
-def symmetric(pixels: tf.Tensor, number: int) -> tf.Tensor:
+def probabilities_of(network: keras.Model, pixels: Any, num_views: int) -> Any:
+    """What is served: the mean of a network's probabilities over views of each image.
+
+    It consists of Keras operations, so that it makes a part of a TensorFlow graph and of a Keras model alike.
+
+    Args:
+        network: As `model.build_model` makes it.
+        pixels: float32 in [0, 255], of shape (batch, height, width, channels).
+        num_views: Over how many of the 8 symmetries of the square.
+
+    Returns:
+        float32, shape (batch, classes).
+    """
+    views = [keras.ops.sigmoid(network(symmetric(pixels, number), training=False)) for number in range(num_views)]
+    return sum(views) / num_views
+
+
+def symmetric(pixels: Any, number: int) -> Any:
     """One of the 8 symmetries of square images, of shape (batch, height, width, channels): 0 leaves them as they are."""
-    turned = tf.reverse(pixels, [2]) if number >= 4 else pixels
+    turned = keras.ops.flip(pixels, 2) if number >= 4 else pixels
     for _ in range(number % 4):
-        turned = tf.reverse(tf.transpose(turned, [0, 2, 1, 3]), [1])
+        turned = keras.ops.flip(keras.ops.transpose(turned, (0, 2, 1, 3)), 1)
     return turned
 
 
@@ -181,5 +198,5 @@ def export_model(
 def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, num_views: int = 1) -> float:
     """Loads an exported model and returns its largest difference from the network on some pixels, as a probability."""
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
-    views = [network(symmetric(pixels.astype(np.float32), number), training=False) for number in range(num_views)]
-    return float(np.abs(served - np.mean([tf.sigmoid(logits) for logits in views], axis=0)).max())
+    expected = probabilities_of(network, tf.constant(pixels, tf.float32), num_views).numpy()
+    return float(np.abs(served - expected).max())

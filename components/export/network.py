@@ -1,0 +1,50 @@
+"""The network of a served version, built anew in plain Keras."""
+
+import keras
+import numpy as np
+
+from components.serving.model import ServedModel
+from components.train.export import probabilities_of
+from components.train.model import BACKBONES, build_backbone, build_model
+from components.train.settings import NONE
+
+
+def build_network(served: ServedModel) -> keras.Model:
+    """Builds the network of a version from its manifest, and gives it the version's weights and normalisation.
+
+    Returns:
+        A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to what the version's signature
+        `pixels` calls probabilities, float32 of shape (batch, classes).
+
+    Raises:
+        ValueError: If this version of the project does not know the network, or builds another one by its name.
+    """
+    trained = served.trained
+    if trained.backbone not in BACKBONES:
+        raise ValueError(
+            f"{served.uri}: expected one of the backbones {', '.join(BACKBONES)}. Received: {trained.backbone}. Export it with "
+            f"the version of this project that trained it, {trained.code_version}"
+        )
+    expected = BACKBONES[trained.backbone]
+    mean, variance = served.normalisation()
+    scale = np.sqrt(variance)
+    network = build_model(
+        build_backbone(trained.backbone, trained.image_size_px, len(trained.channels), NONE),
+        channel_mean=mean + expected.input_mean * scale,
+        channel_std=scale * expected.input_std,
+        num_classes=len(trained.class_names),
+        dropout=float(trained.parameters.get("dropout", 0)),
+        input_mean=expected.input_mean,
+        input_std=expected.input_std,
+    )
+    weights = served.weights()
+    if [value.shape for value in weights] != [tuple(variable.shape) for variable in network.variables]:
+        raise ValueError(
+            f"{served.uri}: expected {len(network.variables)} variables, shaped as those of {trained.backbone}. Received: "
+            f"{len(weights)}. Export it with the version of this project that trained it, {trained.code_version}"
+        )
+    for variable, value in zip(network.variables, weights, strict=True):
+        variable.assign(value)
+    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    num_views = int(trained.parameters.get("views", 1))
+    return keras.Model(pixels, probabilities_of(network, pixels, num_views), name="classifier")
