@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from bioimageio.core import load_model_description, predict, test_model
+from bioimageio.core import predict, test_model
 from bioimageio.spec import save_bioimageio_package
 from bioimageio.spec.model import v0_5
 from PIL import Image
@@ -14,7 +14,6 @@ from components.export import onnx_file
 from components.export.model import ExportedModel
 from components.reports.model_card import INTENDED_USE
 from components.reports.stains import composite, stain_colours
-from components.train.export import input_names
 
 SUFFIX = ".zip"
 _INPUT, _OUTPUT = "pixels", "probabilities"
@@ -22,6 +21,20 @@ _CITED = "Ouyang et al., Analysis of the Human Protein Atlas Image Classificatio
 _CITED_DOI = "10.1038/s41592-019-0658-6"
 # By the names of https://bioimage.io.
 _TAGS = ("2d", "fluorescence-light-microscopy", "cells", "image-classification", "multi-label", "tensorflow")
+
+
+def check_licence(licence: str) -> None:
+    """Refuses what is no SPDX id.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        v0_5.LicenseId(licence)
+    except ValueError:
+        raise ValueError(
+            f"--license: expected an id of https://spdx.org/licenses, such as CC-BY-4.0. Received: {licence}"
+        ) from None
 
 
 def write(model: ExportedModel, path: Path) -> None:
@@ -38,8 +51,8 @@ def write(model: ExportedModel, path: Path) -> None:
         description = v0_5.ModelDescr(
             name=re.sub("[^A-Za-z0-9_+() -]", "-", f"Protein localisation ({model.name})"),
             description=INTENDED_USE,
-            documentation=folder / "README.md",
-            covers=[folder / "cover.png"],
+            documentation=v0_5.FileDescr(source=folder / "README.md"),
+            covers=[v0_5.FileDescr(source=folder / "cover.png")],
             authors=[v0_5.Author(name=author) for author in model.authors],
             license=v0_5.LicenseId(model.licence),
             cite=[v0_5.CiteEntry(text=_CITED, doi=v0_5.Doi(_CITED_DOI))],
@@ -52,7 +65,7 @@ def write(model: ExportedModel, path: Path) -> None:
                         v0_5.BatchAxis(),
                         v0_5.SpaceInputAxis(id=v0_5.AxisId("y"), size=side_px),
                         v0_5.SpaceInputAxis(id=v0_5.AxisId("x"), size=side_px),
-                        v0_5.ChannelAxis(channel_names=[v0_5.Identifier(c) for c in input_names(trained.channels)]),
+                        v0_5.ChannelAxis(channel_names=trained.channels),
                     ],
                     data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0, 255)),
                     test_tensor=v0_5.FileDescr(source=folder / "pixels.npy"),
@@ -64,16 +77,13 @@ def write(model: ExportedModel, path: Path) -> None:
                     description="The probability of each class",
                     axes=[
                         v0_5.BatchAxis(),
-                        v0_5.ChannelAxis(channel_names=[v0_5.Identifier(c) for c in input_names(trained.class_names)]),
+                        v0_5.ChannelAxis(channel_names=trained.class_names),
                     ],
                     data=v0_5.IntervalOrRatioDataDescr(type="float32", range=(0, 1)),
                     test_tensor=v0_5.FileDescr(source=folder / "probabilities.npy"),
                 )
             ],
-            weights=v0_5.WeightsDescr(
-                onnx=v0_5.OnnxWeightsDescr(source=folder / "model.onnx", opset_version=onnx_file.OPSET)
-            ),
-            config=...,
+            weights=v0_5.WeightsDescr(onnx=v0_5.OnnxWeightsDescr(source=folder / "model.onnx", opset_version=onnx_file.OPSET)),
         )
         save_bioimageio_package(description, output_path=path)
 

@@ -49,10 +49,14 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
         ValueError: If the arguments do not fit the format, the network is unknown, or the file's probabilities differ.
     """
     if file_format == "bioimageio" and not (authors and licence):
-        raise ValueError("--format bioimageio: expected --author at least once, and --license with an SPDX id such as CC-BY-4.0")
+        raise ValueError(
+            "--format bioimageio: expected --author at least once, and --license with an SPDX id such as CC-BY-4.0"
+        )
     if file_format != "bioimageio" and (authors or licence):
         raise ValueError(f"--author and --license are for --format bioimageio. Received: --format {file_format}")
     file = importlib.import_module(f"components.export.{file_format}_file")
+    if licence:
+        file.check_licence(licence)
     if not out_uri.endswith(file.SUFFIX):
         raise ValueError(f"--out: expected a name that ends in {file.SUFFIX}. Received: {out_uri}")
     if storage.exists(out_uri):

@@ -77,8 +77,8 @@ class ExportedModel:
                 "## Validation",
                 "",
                 "The metrics above were measured on the validation split, which also chose the epoch: they may be lower on new "
-                "images. Before you rely on the model, compare its decisions with labels of your own images, for each class and "
-                "beside a trivial classifier.",
+                "images. Before you rely on the model, compare its decisions with labels of your own images, for each class "
+                "and beside a trivial classifier.",
                 "",
             ]
         )

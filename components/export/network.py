@@ -45,6 +45,9 @@ def build_network(served: ServedModel) -> keras.Model:
         )
     for variable, value in zip(network.variables, weights, strict=True):
         variable.assign(value)
+    # As arrays, they become constants of a graph; tensors would become further inputs of an ONNX file.
+    normalisation = network.get_layer("normalization")
+    normalisation.mean, normalisation.variance = np.asarray(normalisation.mean), np.asarray(normalisation.variance)
     pixels = keras.Input(network.input_shape[1:], name="pixels")
     num_views = int(trained.parameters.get("views", 1))
     return keras.Model(pixels, probabilities_of(network, pixels, num_views), name="classifier")

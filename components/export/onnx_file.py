@@ -1,6 +1,7 @@
 """An ONNX file, for ONNX Runtime and the programs that use it."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def write(model: ExportedModel, path: Path) -> None:
     JSON.
     """
     signature = [tf.TensorSpec([None, *model.network.input_shape[1:]], tf.float32, name="pixels")]
-    model.network.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # Keras asks NumPy 2 for what NumPy 1 had
+        model.network.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
     proto = onnx.load(path)
     (given,) = proto.graph.output
     for node in proto.graph.node:

@@ -1,5 +1,6 @@
 """A served model: which it is, what it was trained on, and what it says of images."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,17 @@ class ServedModel:
         return [variable.numpy() for variable in self._model.variables_]
 
     def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and the variance of grey levels that the network normalises with, float32 of shape (channels,).
+        """The mean and the variance by which the network normalises grey levels, float32 of shape (channels,).
 
-        Keras keeps them as constants of the graph, so that they are no variables.
+        They are no variables: Keras makes them constants, which the graph captures under the names of what they are used in.
         """
-        ...
+        captures = self._model.classify.concrete_functions[0].graph.captures
+
+        def constant(role: str) -> np.ndarray:
+            pattern = re.compile(rf"(^|_)(?<!batch_)normalization(_\d+)?_{role}:0")
+            return next(value for value, place in captures if pattern.search(place.name)).numpy().ravel()
+
+        return constant("sub_y"), constant("sqrt_x")
 
 
 def find_version(model_uri: str) -> str:

@@ -22,7 +22,9 @@ def export(
         str, typer.Option(help="A version's folder (or gs://..., s3://...), or <serving_root>/<model_name>: its champion.")
     ],
     file_format: Annotated[Format, typer.Option("--format", help="onnx, keras, or bioimageio: a package for bioimage.io.")],
-    out: Annotated[str, typer.Option(help="The file to write, which ends in .onnx, .keras or .zip: a path, gs://... or s3://...")],
+    out: Annotated[
+        str, typer.Option(help="The file to write, which ends in .onnx, .keras or .zip: a path, gs://... or s3://...")
+    ],
     author: Annotated[
         list[str] | None, typer.Option(help="For bioimageio: an author of the model; once for each.", show_default=False)
     ] = None,

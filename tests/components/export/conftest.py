@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -20,19 +21,22 @@ RECIPE = replace(RECIPES["strong"], backbone="small")
 MakeVersion = Callable[..., Path]
 
 
-def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
+def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int], num_features: int = 8) -> keras.Model:
     """In a real network's place: it tells an image from its symmetries, and has variables of each kind."""
     assert (include_top, weights) == (False, None)
     pixels = keras.Input(input_shape)
     features = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 5, strides=4, activation="relu")(pixels))
-    return keras.Model(pixels, keras.layers.SpatialDropout2D(0.1)(keras.layers.Conv2D(8, 3, activation="relu")(features)))
+    return keras.Model(
+        pixels, keras.layers.SpatialDropout2D(0.1)(keras.layers.Conv2D(num_features, 3, activation="relu")(features))
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def small_backbone() -> Iterator[None]:
-    """A backbone that trains nothing: `small`. Its input is scaled as EfficientNetV2S's."""
+    """Two backbones, `small` and `wide`. Their input is scaled as EfficientNetV2S's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "small", replace(BACKBONES["efficientnet_v2_s"], make=_small))
+        for name, make in (("small", _small), ("wide", partial(_small, num_features=9))):
+            patch.setitem(BACKBONES, name, replace(BACKBONES["efficientnet_v2_s"], make=make))
         yield
 
 
@@ -45,9 +49,7 @@ def make_version(tmp_path_factory: pytest.TempPathFactory, small_backbone: None)
         backbone = build_backbone(recipe.backbone, side_px, len(channels), "none")
         expected = BACKBONES[recipe.backbone]
         moments = np.linspace(5, 40, len(channels)), np.linspace(0.5, 60, len(channels))
-        network = build_model(
-            backbone, *moments, len(CLASS_NAMES), recipe.dropout, expected.input_mean, expected.input_std
-        )
+        network = build_model(backbone, *moments, len(CLASS_NAMES), recipe.dropout, expected.input_mean, expected.input_std)
         for variable in network.variables:  # no average is still 0, and no deviation 1
             if variable.name.startswith("moving"):
                 variable.assign(np.linspace(0.1, 2, variable.shape[0]))

@@ -71,7 +71,7 @@ def test_onnx_runtime_opens_the_file_and_finds_the_names_in_it(version_dir: Path
 def test_bioimageio_tests_the_package_offline(version_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "hpa.zip"
     export(str(version_dir), "bioimageio", str(out), **_SIGNED)
-    nowhere = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     words = [Path(sys.executable).with_name("bioimageio"), "test", out, "--weight-format=all", "--stop-early"]
     tested = subprocess.run(
         words, env=os.environ | nowhere | {"HOME": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True, check=False
@@ -86,8 +86,8 @@ def test_bioimageio_tests_the_package_offline(version_dir: Path, tmp_path: Path)
     assert description["description"] == INTENDED_USE
     axes = {axis.get("id", axis["type"]): axis for axis in description["inputs"][0]["axes"]}
     assert list(axes) == ["batch", "y", "x", "channel"]
-    assert axes["channel"]["channel_names"] == ["DNA", "alpha_tubulin", "red", "ER"]
-    assert description["outputs"][0]["axes"][-1]["channel_names"] == ["Nucleoli", "Rods___rings", "Golgi___apparatus"]
+    assert axes["channel"]["channel_names"] == CHANNELS
+    assert description["outputs"][0]["axes"][-1]["channel_names"] == CLASS_NAMES
     assert "CC BY-SA 4.0" in card
 
 
@@ -96,8 +96,13 @@ def test_bioimageio_tests_the_package_offline(version_dir: Path, tmp_path: Path)
     [
         ("onnx", "hpa.zip", {}, r"--out: expected a name that ends in \.onnx"),
         ("onnx", "hpa.onnx", _SIGNED, "--author and --license are for --format bioimageio"),
-        ("bioimageio", "hpa.zip", {"authors": ["Ada"]}, "expected --author at least once and --license"),
-        ("bioimageio", "hpa.zip", {"authors": ["Ada"], "licence": "mine"}, "--license: expected an SPDX id"),
+        ("bioimageio", "hpa.zip", {"authors": ["Ada"]}, "expected --author at least once, and --license"),
+        (
+            "bioimageio",
+            "hpa.zip",
+            {"authors": ["Ada"], "licence": "mine"},
+            "--license: expected an id of https://spdx.org/licenses",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(
@@ -121,7 +126,7 @@ def test_a_file_is_not_overwritten(version_dir: Path, tmp_path: Path) -> None:
     [
         ({"views": 1}, "probabilities differ from the served model's by"),
         ({"backbone": "resnet50"}, "expected one of the backbones inception_resnet_v2, .* Received: resnet50"),
-        ({"backbone": "densenet121"}, "variables, shaped as those of densenet121"),
+        ({"backbone": "wide"}, "variables, shaped as those of wide"),
     ],
 )
 def test_a_model_that_cannot_be_built_anew_leaves_no_file(
