@@ -98,4 +98,4 @@ def run(path: Path, pixels: np.ndarray) -> np.ndarray:
     if summary.status != "passed":
         raise ValueError(f"The package does not pass bioimageio's test: {summary.format()}")
     sample = predict(model=path, inputs={_INPUT: pixels})
-    return np.asarray(sample.members[_OUTPUT].data)
+    return np.asarray(sample.members[_OUTPUT].data.data)
