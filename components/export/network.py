@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from components.serving.model import ServedModel
-from components.train.export import probabilities_of
+from components.train.export import symmetric
 from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.settings import NONE
 
@@ -50,4 +50,7 @@ def build_network(served: ServedModel) -> keras.Model:
     normalisation.mean, normalisation.variance = np.asarray(normalisation.mean), np.asarray(normalisation.variance)
     pixels = keras.Input(network.input_shape[1:], name="pixels")
     num_views = int(trained.parameters.get("views", 1))
-    return keras.Model(pixels, probabilities_of(network, pixels, num_views), name="classifier")
+    # All views in one batch: called for each, the network would be in the file as often.
+    views = keras.ops.concatenate([symmetric(pixels, number) for number in range(num_views)])
+    of_views = keras.ops.reshape(keras.ops.sigmoid(network(views, training=False)), (num_views, -1, len(trained.class_names)))
+    return keras.Model(pixels, keras.ops.mean(of_views, axis=0), name="classifier")
