@@ -9,6 +9,7 @@ try:
     from pipeline.commands import models, runs, schedule
     from pipeline.commands.compile import compile_command
     from pipeline.commands.example import example
+    from pipeline.commands.export import export
     from pipeline.commands.help_text import join_paragraphs
     from pipeline.commands.lineage import lineage
     from pipeline.commands.parameters import parameters
@@ -46,6 +47,7 @@ app.command()(prune)
 app.command(no_args_is_help=True)(predict)
 app.command(no_args_is_help=True)(watch)
 app.command(no_args_is_help=True)(serve)
+app.command(no_args_is_help=True)(export)
 app.command()(preflight)
 app.command(no_args_is_help=True)(submit)
 app.command(no_args_is_help=True)(lineage)

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export UV_CUSTOM_COMPILE_COMMAND="make lock"
 compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate)
-"${compile[@]}" --extra={ingest,convert,train,evaluate,push,serve,tensorflow,pipeline,dev} pyproject.toml -o requirements/all.txt
+"${compile[@]}" --extra={ingest,convert,train,evaluate,push,serve,export,tensorflow,pipeline,dev} pyproject.toml -o requirements/all.txt
 
 # share <name> <extra>...: writes what these extras need to requirements/<name>.txt.
 share() {

@@ -120,6 +120,21 @@ class ServedModel:
         maps = self._model.signatures[_MAPS](pixels=_tensor(pixels))["maps"].numpy()
         return None if maps.shape[1] * maps.shape[2] == 1 else np.nan_to_num(maps)
 
+    def weights(self) -> list[np.ndarray]:
+        """The variables of the network, in its order."""
+        return [variable.numpy() for variable in self._model.variables_]
+
+    def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the variance by which the network normalises grey levels, float32 of shape (channels,).
+
+        Raises:
+            ValueError: If the model was exported by an earlier version, which did not keep them.
+        """
+        if not hasattr(self._model, "normalisation_"):
+            raise ValueError(f"{self.uri} was exported by an earlier version, {self.trained.code_version}: train it anew")
+        mean, variance = (variable.numpy().ravel() for variable in self._model.normalisation_)
+        return mean, variance
+
 
 def find_version(model_uri: str) -> str:
     """The version that a URI means: itself, or the champion below it.

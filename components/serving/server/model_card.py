@@ -1,7 +1,7 @@
 """The page about the model that answers: what its version says of it."""
 
 from components.artifacts.manifest import Evaluation
-from components.reports.model_card import INTENDED_USE, LIMITS
+from components.reports.model_card import card_rows
 from components.reports.page import Section, render_page, table
 from components.serving.server.runner import LoadedVersion
 
@@ -16,26 +16,14 @@ def _macro_f1(judged: Evaluation) -> str:
 def model_card(model_name: str, version: LoadedVersion) -> str:
     """The page as HTML."""
     trained = version.model.trained
-    recipe = ", ".join(f"{name} {value}" for name, value in sorted(trained.parameters.items()))
-    metrics = ", ".join(f"{name} {value:.3f}" for name, value in sorted(trained.metrics.items()))
     judged = version.model.evaluation
-    rows = [
-        ["Input", f"{trained.image_size_px} x {trained.image_size_px} pixels of {', '.join(trained.channels)}"],
-        ["Grey levels", f"{trained.intensity_range or 'those of 8 bits'} become 0 to 255"],
-        ["Pixel size in training", f"{trained.pixel_size_um:.3g} µm" if trained.pixel_size_um else "unknown"],
-        ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
-        ["Data", trained.source],
-        ["Licence and credit of the data", trained.licence],
-        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
-        ["Metrics of that epoch", metrics or "none recorded"],
+    own = [
         ["Macro F1", _macro_f1(judged) if judged else "see the evaluation report"],
         ["Precision", version.model.describe_precision()],
-        ["Intended use", INTENDED_USE],
-        ["Limits", LIMITS],
     ]
     thresholds = [[name, float(value)] for name, value in zip(trained.class_names, version.model.thresholds, strict=True)]
     sections = [
-        Section("Model card", table(["About", "what is known"], rows)),
+        Section("Model card", table(["About", "what is known"], [*card_rows(trained), *own])),
         Section("Classes", table(["Class", "Threshold"], thresholds), "A class is predicted at or above its threshold."),
     ]
     return render_page(f"{model_name}, version {version.name}", "The model that answers now.", sections)
