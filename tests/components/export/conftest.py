@@ -31,7 +31,7 @@ def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, 
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def small_backbone() -> Iterator[None]:
     """Two backbones, `small` and `wide`. Their input is scaled as EfficientNetV2S's."""
     with pytest.MonkeyPatch.context() as patch:
@@ -40,7 +40,7 @@ def small_backbone() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_version(tmp_path_factory: pytest.TempPathFactory, small_backbone: None) -> MakeVersion:
     """Exports a network with random weights as train does, and gives it a manifest and thresholds as push leaves them."""
 
@@ -76,7 +76,7 @@ def make_version(tmp_path_factory: pytest.TempPathFactory, small_backbone: None)
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def version_dir(make_version: MakeVersion) -> Path:
     """A version of the small network, which averages over the 8 symmetries."""
     return make_version()
