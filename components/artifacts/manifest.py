@@ -238,8 +238,9 @@ class TrainedModel(Manifest):
         intensity_range: How its images were scaled: see `components.images.decode.Reading`.
         projection: How stacks became planes.
         pixel_size_um: The median width of a pixel of its images' files in micrometres, if they say so.
-        usual_distance: The distance from the training images that 99 of 100 validation images stay below (see
-            `components.train.reference`); None with fewer than 300 of them, and in models of earlier versions.
+        usual_distances: The distance from the training images that 99 of 100 validation images stay below (see
+            `components.train.reference`), in each precision; empty with fewer than 300 of them, and in models of earlier
+            versions.
         started_from: The weights that training began with, in words.
         epochs_trained: How many epochs it took.
         best_epoch: The one whose weights these are, from 1.
@@ -252,7 +253,7 @@ class TrainedModel(Manifest):
     intensity_range: str = ""
     projection: str = ""
     pixel_size_um: float | None = None
-    usual_distance: float | None = None
+    usual_distances: dict[str, float] = {}
     started_from: str = ""
     epochs_trained: int
     best_epoch: int
@@ -293,7 +294,7 @@ class Evaluation(Manifest):
         serving_precision: The precision that the model was judged in, and that predictions compute in.
         differing_decisions: The share of decisions about judged samples that are others in the other precision; None if that
             was not measured.
-        unlike_share: The share of test samples that are farther from the training images than `TrainedModel.usual_distance`:
+        unlike_share: The share of test samples that are farther from the training images than `TrainedModel.usual_distances`:
             of images like those of the training it would be 1 %. None if that is unknown.
     """
 

@@ -105,7 +105,7 @@ def evaluate_model(
         references=performance.references,
         serving_precision=settings.serving_precision,
         differing_decisions=differing,
-        unlike_share=_unlike_share(trained, judged) if judged_on == "test" else None,
+        unlike_share=_unlike_share(trained, settings.serving_precision, judged) if judged_on == "test" else None,
     )
     page = ReportData(
         evaluation=manifest,
@@ -126,10 +126,9 @@ def evaluate_model(
         return manifest.publish(settings.uri(examples, data_root), Path(folder))
 
 
-def _unlike_share(trained: TrainedModel, judged: Scores) -> float | None:
-    if trained.usual_distance is None or judged.distances is None:
-        return None
-    return float((judged.distances > trained.usual_distance).mean())
+def _unlike_share(trained: TrainedModel, precision: str, judged: Scores) -> float | None:
+    usual = trained.usual_distances.get(precision)
+    return None if usual is None or judged.distances is None else float((judged.distances > usual).mean())
 
 
 def _compare(

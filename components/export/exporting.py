@@ -65,7 +65,7 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
     trained = read_manifest(version_uri)
     with tempfile.TemporaryDirectory() as folder:
         _log.info("reading %s", version_uri)
-        model = ExportedModel.read(load_model(version_uri, trained, 1, Path(folder) / "version"), authors, licence)
+        model = ExportedModel.read(load_model(version_uri, trained, 1, Path(folder) / "version", "float32"), authors, licence)
         path = Path(folder) / f"model{file.SUFFIX}"
         _log.info("writing %s", file_format)
         file.write(model, path)

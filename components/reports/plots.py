@@ -7,7 +7,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from components.reports.page import image
 
@@ -30,7 +30,8 @@ def shortened(name: str) -> str:
 
 
 def label_plainly(axis: Axis) -> None:
-    """Writes the powers of ten on a logarithmic axis as plain numbers: matplotlib would write mathematics."""
+    """Writes plain numbers on a logarithmic axis, some in each power of ten: matplotlib would write mathematics."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

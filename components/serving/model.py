@@ -1,6 +1,7 @@
 """A served model: which it is, what it was trained on, and what it says of images."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,14 +97,17 @@ class ServedModel:
         distances = answer["distances"].numpy() if "distances" in answer else None
         return Predictions(answer["probabilities"].numpy(), answer["decisions"].numpy(), distances)
 
-    def is_unlike_training(self, distance: float | None) -> bool:
-        """Whether an image is farther from the training images than 99 of 100 validation images; False if that is unknown."""
-        usual = self.trained.usual_distance
-        return distance is not None and usual is not None and distance > usual
+    def is_unlike_training(self, distance: float | None) -> bool | None:
+        """Whether an image is farther from the training images than 99 of 100 validation images; None if that is unknown."""
+        usual = self.trained.usual_distances.get(self.precision)
+        return None if distance is None or usual is None else not distance <= usual  # which NaN is not
 
     def distance_fields(self, distance: float | None) -> dict[str, Any]:
         """What answers in JSON say of a distance: nothing without one."""
-        return {} if distance is None else {"distance": distance, "is_unlike_training": self.is_unlike_training(distance)}
+        if distance is None:
+            return {}
+        is_unlike = self.is_unlike_training(distance)
+        return {"distance": distance if math.isfinite(distance) else None, "is_unlike_training": is_unlike}
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.
@@ -191,10 +195,11 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
         trained: Its manifest.
         batch_size: How many images it will be given at once.
         folder: An empty folder for a copy of a model that is not on this machine. It must outlive the model.
-        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
+        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in. A model that was exported
+            without bfloat16 computes in float32 all the same, with a warning.
 
     Raises:
-        OSError: If it cannot be loaded, or was not exported for this precision.
+        OSError: If it cannot be loaded.
     """
     import tensorflow as tf  # noqa: PLC0415 (seconds in which images are decoded already, or an error has been found)
 
@@ -208,9 +213,10 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
         precision = precision or judged_precision(evaluation)
         loaded = tf.saved_model.load(str(folder))
         if SIGNATURES[precision] not in loaded.signatures:
-            raise OSError(f"{version_uri} was exported without {precision}: choose float32, or train it anew")
+            _log.warning("%s was exported without %s, and computes in float32", version_uri, precision)
+            precision = "float32"
         model = ServedModel(version_uri, trained, thresholds, precision, evaluation, loaded)
-        if precision == "bfloat16" and not multiplies_bfloat16():
+        if precision == "bfloat16" and not (multiplies_bfloat16() or tf.config.list_physical_devices("GPU")):
             _log.warning("this processor has no units for bfloat16: --precision float32 is faster here")
         model.classify(np.zeros((batch_size, trained.image_size_px, trained.image_size_px, len(trained.channels)), np.uint8))
     except (tf.errors.OpError, FileNotFoundError, ValueError) as error:

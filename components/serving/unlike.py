@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from components.runtime.wording import count_of, first_of
 
+# With fewer samples, a share says nothing.
+_MIN_SAMPLES = 20
 # Of images like those of the training: see `components.train.reference`.
 _USUAL_SHARE = 0.01
 _NUM_NAMED = 3
@@ -17,7 +19,8 @@ def describe_unlike(sample_ids: Sequence[str], num_unlike: int, num_samples: int
         num_unlike: How many such samples there are so far.
         num_samples: How many samples there are so far.
     """
-    return (
-        f"{first_of(sample_ids, _NUM_NAMED)}: unlike the training images, so the predictions may be wrong. That is "
-        f"{num_unlike:,} of {count_of(num_samples, 'sample')}, {num_unlike / num_samples:.1%}; usual is {_USUAL_SHARE:.0%}"
-    )
+    words = f"{first_of(sample_ids, _NUM_NAMED)}: unlike the training images, so the predictions may be wrong"
+    if num_samples < _MIN_SAMPLES:
+        return words
+    share = f"{num_unlike / num_samples:.1%}; usual is {_USUAL_SHARE:.0%}"
+    return f"{words}. That is {num_unlike:,} of {count_of(num_samples, 'sample')}, {share}"

@@ -5,7 +5,7 @@ deviation of the grey levels of each channel, which the network's normalisation 
 diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -23,6 +23,8 @@ _MIN_VALIDATION_IMAGES = 300
 _USUAL_SHARE = 0.99
 # A number that hardly varies in training is not divided by less than this share of the usual deviation.
 _MIN_RELATIVE_STD = 0.1
+# Added to the variances, of which the usual one is 1: a few images leave directions without any.
+_MIN_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ def fit_reference(numbers: np.ndarray) -> Reference:
         numbers: float32, shape (images, numbers), from `appearance`.
     """
     mean, std = numbers.mean(axis=0), numbers.std(axis=0)
-    std = np.maximum(std, max(_MIN_RELATIVE_STD * float(np.median(std)), 1e-6))
-    precision = LedoitWolf(assume_centered=True).fit((numbers - mean) / std).precision_
+    std = np.maximum(std, _MIN_RELATIVE_STD * float(np.median(std[std > 0])) if std.any() else 1.0)
+    scaled = (numbers - mean) / std
+    covariance = LedoitWolf(assume_centered=True).fit(scaled).covariance_ if len(scaled) > 1 else 0.0
+    precision = np.linalg.inv(covariance + _MIN_VARIANCE * np.eye(len(mean)))
     return Reference(mean, (np.linalg.cholesky(precision) / std[:, None]).astype(np.float32))
 
 
@@ -80,11 +84,12 @@ def measure_reference(network: keras.Model, examples: ExampleReader) -> Referenc
     return fit_reference(_appearances(network, examples))
 
 
-def usual_distance(network: keras.Model, reference: Reference, validation: ExampleReader) -> float | None:
-    """The distance that 99 of 100 validation images stay below; None with fewer than 300 of them."""
+def usual_distances(networks: Mapping[str, keras.Model], reference: Reference, validation: ExampleReader) -> dict[str, float]:
+    """The distance that 99 of 100 validation images stay below, by each network's name; nothing with fewer than 300 images."""
     if len(validation) < _MIN_VALIDATION_IMAGES:
-        return None
-    return float(np.quantile(reference.distances(tf.constant(_appearances(network, validation))), _USUAL_SHARE))
+        return {}
+    distances = {name: reference.distances(tf.constant(_appearances(each, validation))) for name, each in networks.items()}
+    return {name: float(np.quantile(of_network, _USUAL_SHARE)) for name, of_network in distances.items()}
 
 
 def _appearances(network: keras.Model, examples: ExampleReader) -> np.ndarray:

@@ -26,7 +26,7 @@ from components.train.logs import TensorBoardLogs
 from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.precision import computing_in, resolve_precision
 from components.train.recipes import Recipe
-from components.train.reference import measure_reference, usual_distance
+from components.train.reference import measure_reference, usual_distances
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
@@ -131,6 +131,7 @@ def _train(
     exact.set_weights(network.get_weights())
     with computing_in("bfloat16"):
         rounded = build(NONE)
+    rounded.set_weights(exact.get_weights())
     published = _publish(exact, rounded, examples, splits, ids, uri, settings, start, history, precision)
     checkpoints.clear()
     return published
@@ -164,7 +165,7 @@ def _publish(
 
     Args:
         network: What is served, in float32.
-        rounded: A network of the same layers that computes in bfloat16. It is given the weights of the other.
+        rounded: The same network, which computes in bfloat16.
         examples: What it was trained on.
         splits: Their images.
         ids: What the model has seen, in all its trainings.
@@ -190,7 +191,7 @@ def _publish(
         intensity_range=examples.intensity_range,
         pixel_size_um=examples.pixel_size_um,
         projection=examples.projection,
-        usual_distance=usual_distance(network, reference, splits["validation"]),
+        usual_distances=usual_distances({"float32": network, "bfloat16": rounded}, reference, splits["validation"]),
         started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,

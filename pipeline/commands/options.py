@@ -39,7 +39,7 @@ class PredictionPrecision(StrEnum):
 Precision = Annotated[
     PredictionPrecision | None,
     typer.Option(
-        help="What to compute in; by default what the model was judged in, see serving_precision.", show_default=False
+        help="float32 or bfloat16; by default what the model was judged in, see serving_precision.", show_default=False
     ),
 ]
 Projection = Annotated[str, typer.Option(help="How a stack becomes one plane: max, mean, sum or middle.", show_default=False)]

@@ -40,7 +40,7 @@ def _precision(data: ReportData) -> str:
     if found.differing_decisions is None:
         return found.serving_precision
     (other,) = SIGNATURES.keys() - {found.serving_precision}
-    return f"{found.serving_precision}; in {other}, {found.differing_decisions:.3%} of the decisions are others"
+    return f"{found.serving_precision}; in {other}, {found.differing_decisions:.3%} of the decisions differ"
 
 
 def _unlike(data: ReportData) -> str:

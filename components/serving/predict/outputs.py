@@ -38,7 +38,7 @@ class Outputs:
     | `predictions.csv` | Id; Decisions, the names of the classes, separated by `; `; the probability of each class |
     | `predictions.submission.csv` | Id and Predicted, as Kaggle takes it: of every sample, with nothing for one that is bad |
     | `predictions.bad.csv` | Id and Reason of each sample that cannot be used, and of each ignored image file, by its path |
-    | `predictions.distances.csv` | Id, Distance from the training images, and Unlike, `yes` or `no`, of each predicted sample |
+    | `predictions.distances.csv` | Id, Distance from the training images, and Unlike (`yes`, `no`, unknown) of each sample |
 
     Attributes:
         num_good: The samples that were predicted so far.
@@ -72,8 +72,8 @@ class Outputs:
                 if (distance := predictions.distance(row)) is not None:
                     self._write_distance(sample_id, distance, model.is_unlike_training(distance))
 
-    def _write_distance(self, sample_id: str, distance: float, is_unlike: bool) -> None:
-        self._distances.writerow([sample_id, f"{distance:.4f}", "yes" if is_unlike else "no"])
+    def _write_distance(self, sample_id: str, distance: float, is_unlike: bool | None) -> None:
+        self._distances.writerow([sample_id, f"{distance:.4f}", {True: "yes", False: "no", None: ""}[is_unlike]])
         if is_unlike:
             self.unlike.append(sample_id)
 

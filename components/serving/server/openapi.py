@@ -18,8 +18,14 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "id": {"type": "string"},
             "decisions": {**texts, "description": "The classes at or above their thresholds"},
             "probabilities": numbers,
-            "distance": {"type": "number", "description": "From the training images, of which one is at a distance of about 1"},
-            "is_unlike_training": {"type": "boolean", "description": "Whether 99 of 100 validation images are nearer"},
+            "distance": {
+                "type": ["number", "null"],
+                "description": "From the training images: about 1 for one of them",
+            },
+            "is_unlike_training": {
+                "type": ["boolean", "null"],
+                "description": "Whether 99 of 100 validation images are nearer; null if there were fewer than 300",
+            },
             "stains": {**pictures, "description": "With pictures=true: a PNG of each channel as the model sees it"},
             "maps": {**pictures, "description": "With pictures=true: a PNG of the activation map of the likely classes"},
             "error": {"type": "string", "description": "Why the sample cannot be used; then there are no predictions"},
@@ -33,7 +39,7 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "judged_precision": {"type": "string", "description": "What it was judged in, if that is another precision"},
             "differing_decisions": {
                 "type": ["number", "null"],
-                "description": "The share of decisions that are others in the judged precision; null if it was not measured",
+                "description": "The share of decisions that differ in the judged precision; null if it was not measured",
             },
             "classes": texts,
             "channels": texts,

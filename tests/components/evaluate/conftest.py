@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def make_model() -> MakeModel:
         says_nan: bool = False,
         is_coarse: bool = False,
         with_bfloat16: bool = False,
-        usual_distance: float | None = None,
+        usual_distances: Mapping[str, float] | None = None,
     ) -> Path:
         with tempfile.TemporaryDirectory() as asset_dir:
             asset = Path(asset_dir) / "thresholds.csv"
@@ -130,7 +130,7 @@ def make_model() -> MakeModel:
             image_size_px=image_size_px,
             epochs_trained=7,
             best_epoch=5,
-            usual_distance=usual_distance,
+            usual_distances=usual_distances or {},
             metrics={},
         )
         (folder / MODEL_MANIFEST).parent.mkdir()

@@ -155,7 +155,7 @@ def test_a_model_is_judged_in_the_precision_that_it_predicts_in(
     make_model: MakeModel, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "multiplies_bfloat16", lambda: True)
-    model = make_model(tmp_path / "model", with_bfloat16=True, usual_distance=1.2)
+    model = make_model(tmp_path / "model", with_bfloat16=True, usual_distances={"bfloat16": 1.2})
     found = _evaluate(model, examples, tmp_path, settings=replace(_SETTINGS, serving_precision="bfloat16"))
     with open_splits(examples, ["test"]) as splits:
         (pixels,) = splits["test"].batches(120)
@@ -167,7 +167,7 @@ def test_a_model_is_judged_in_the_precision_that_it_predicts_in(
     assert found.unlike_share == pytest.approx(np.mean(rounded["distances"] > 1.2))
     assert 0 < found.unlike_share < 1
     card = _words(_page(found), "Model card")
-    assert f"bfloat16; in float32, {found.differing_decisions:.3%} of the decisions are others" in card
+    assert f"bfloat16; in float32, {found.differing_decisions:.3%} of the decisions differ" in card
     assert f"{found.unlike_share:.1%} of 120 test samples are farther from the training images" in card
 
 

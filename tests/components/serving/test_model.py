@@ -53,7 +53,12 @@ def test_noise_is_like_the_noise_of_the_training_and_black_is_not(version_with_m
 def test_a_model_of_an_earlier_version_gives_no_distances(version_dir: Path) -> None:  # noqa: F811
     model = load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path())
     assert model.classify(np.zeros((1, SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)).distances is None
-    assert not model.is_unlike_training(1e9)
+    assert model.is_unlike_training(1e9) is None
+
+
+def test_a_distance_that_is_no_number_is_unlike_the_training(version_with_maps_dir: Path) -> None:  # noqa: F811
+    model = load_model(str(version_with_maps_dir), read_manifest(str(version_with_maps_dir)), 1, Path())
+    assert model.distance_fields(float("nan")) == {"distance": None, "is_unlike_training": True}
 
 
 def test_bfloat16_is_taken_on_request_and_the_answer_says_so(version_with_maps_dir: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -77,9 +82,13 @@ def test_bfloat16_is_taken_on_request_and_the_answer_says_so(version_with_maps_d
     assert "0.040% of decisions differ" in other.describe_precision()
 
 
-def test_a_precision_that_a_model_was_exported_without_is_refused(version_dir: Path) -> None:  # noqa: F811
-    with pytest.raises(OSError, match="hpa/1 was exported without bfloat16: choose float32, or train it anew"):
-        load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path(), "bfloat16")
+def test_a_model_that_was_exported_without_bfloat16_computes_in_float32(
+    version_dir: Path,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path(), "bfloat16")
+    assert model.precision_fields == {"precision": "float32"}
+    assert "hpa/1 was exported without bfloat16, and computes in float32" in caplog.text
 
 
 def test_maps_of_a_single_place_are_none(version_dir: Path) -> None:  # noqa: F811

@@ -9,7 +9,7 @@ import tensorflow as tf
 from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
 from components.train.model import build_model
-from components.train.reference import fit_reference, measure_reference, usual_distance
+from components.train.reference import fit_reference, measure_reference, usual_distances
 
 _NUM_NUMBERS = 40
 
@@ -43,6 +43,14 @@ def test_a_number_that_never_varies_is_no_reason_for_infinity() -> None:
     assert np.isfinite(reference.distances(tf.ones((3, _NUM_NUMBERS + 2)))).all()
 
 
+@pytest.mark.parametrize("rows", [[0], [0, 1], [0] * 5, [0, 0, 1, 1], [0, 1, 2]])
+def test_few_or_equal_images_are_no_error(rows: list[int]) -> None:
+    numbers = _correlated(3, seed=0)[rows]
+    distances = fit_reference(numbers).distances(tf.constant(np.r_[numbers, numbers + 100])).numpy()
+    assert np.isfinite(distances).all()
+    assert distances[: len(rows)].max() < distances[len(rows) :].min()
+
+
 @pytest.mark.parametrize(("num_validation", "is_known"), [(299, False), (300, True)])
 def test_the_usual_distance_needs_300_validation_images(
     tmp_path: Path, publish_examples: Callable[..., Examples], num_validation: int, is_known: bool
@@ -59,6 +67,6 @@ def test_the_usual_distance_needs_300_validation_images(
     network = build_model(backbone, np.full(3, 100.0), np.full(3, 60.0), 1, dropout=0.0)
     with open_splits(examples, ["train", "validation"]) as splits:
         reference = measure_reference(network, splits["train"])
-        usual = usual_distance(network, reference, splits["validation"])
-    assert (usual is not None) == is_known
-    assert usual is None or 1 < usual < 3
+        usual = usual_distances({"float32": network}, reference, splits["validation"])
+    assert list(usual) == (["float32"] if is_known else [])
+    assert all(1 < distance < 3 for distance in usual.values())

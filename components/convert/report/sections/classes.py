@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import SPLIT_COLOURS, figures, share
 from components.convert.split.sides import SPLITS
 from components.reports.page import Section, table
-from components.reports.plots import figure, make_figure, shortened
+from components.reports.plots import figure, label_plainly, make_figure, shortened
 
 # Counted in the competition's train.csv (31072 samples): how many samples have 1, 2, 3, 4 and 5 labels.
 _PUBLISHED_LABEL_COUNTS = {1: 15126, 2: 12485, 3: 3160, 4: 299, 5: 2}
@@ -106,9 +105,8 @@ def _share_plot(counts: ClassCounts) -> Figure:
     axes.set_yticks(rows, [f"{shortened(counts.class_names[label])} ({total:,})" for total, label in order])
     axes.set_ylim(-0.7, len(labels) - 0.3)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    label_plainly(axes.xaxis)
     axes.xaxis.set_major_formatter("{x:g} %")
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("share of images that show the class, on a logarithmic scale (in brackets: number of images)")
     axes.grid(axis="both", color="#e5eaf0", linewidth=0.7)
     axes.set_axisbelow(True)

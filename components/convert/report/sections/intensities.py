@@ -69,7 +69,7 @@ def _table(data: ReportData, splits: Sequence[str]) -> Markup:
             histogram = data.histograms[split][position]
             mean, std = _mean_and_std(data.on_side(split), position)
             ends = [f"{100 * histogram[end] / histogram.sum():.2f} %" for end in (0, -1)]
-            rows.append([f"{shortened(name)}: {STAINS.get(name, '')}", split, *figures(f"{mean:.1f}", f"{std:.1f}", *ends)])
+            rows.append([f"{name}: {STAINS.get(name, '')}", split, *figures(f"{mean:.1f}", f"{std:.1f}", *ends)])
     dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {_NUM_LEVELS - levels})"
     return table(["Filter", "split", "mean", "standard deviation", dark, bright], rows)
 

@@ -69,7 +69,7 @@ def _make_version(
         image_size_px=side_px,
         epochs_trained=1,
         best_epoch=1,
-        usual_distance=2.0 if is_with_reference else None,
+        usual_distances={"float32": 2.0} if is_with_reference else {},
         metrics={},
     )
     (folder / MODEL_MANIFEST).write_bytes(manifest.to_json())

@@ -51,11 +51,11 @@ def test_good_and_bad_fields_are_told_apart_and_the_action_gets_what_the_conditi
 def test_images_unlike_those_of_the_training_are_told(
     version_with_maps_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    copy_cells(cells_dir, folder, "s00", "s01")
+    copy_cells(cells_dir, folder, *(f"s{number:02d}" for number in range(20)))
     watch(Watch(str(folder), str(version_with_maps_dir), tmp_path / "p.csv", settle_s=0.1, idle_s=0))
     answers = read_answers(tmp_path / "p.csv")
-    assert [answer["is_unlike_training"] for answer in answers] == [True, True]  # it was trained on noise
-    assert "2 of 2 samples, 100.0%; usual is 1%" in caplog.text
+    assert [answer["is_unlike_training"] for answer in answers] == [True] * 20  # it was trained on noise
+    assert "20 of 20 samples, 100.0%; usual is 1%" in caplog.text
 
 
 @pytest.fixture
