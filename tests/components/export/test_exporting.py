@@ -152,7 +152,7 @@ def test_crops_and_both_poolings_are_in_the_file(
     assert export(str(version_dir), file_format, str(tmp_path / f"hpa.{suffix}")).difference <= TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("file_format", "suffix"), [("keras", "keras"), ("onnx", "onnx"), ("bioimageio", "zip")])
 def test_the_papers_network_is_exported(make_version: MakeVersion, tmp_path: Path, file_format: str, suffix: str) -> None:
     version_dir = make_version(replace(RECIPES["strong"]), side_px=75, channels=["red", "green", "blue"])
