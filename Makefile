@@ -42,15 +42,15 @@ $(READY): requirements/all.txt requirements/uv.txt
 run: $(READY) ## Run the whole pipeline on synthetic images, on this machine
 	$(BIN)/python -m pipeline run $(DEMO)
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --dist loadgroup
 
 .PHONY: test
-test: $(READY) ## Run the quick tests: some five minutes on two cores
-	$(PYTEST) -m "not (slow or object_store or flink or workers or containers or kubernetes or long)"
+test: $(READY) ## Run the quick tests: less than ten minutes on two cores
+	$(PYTEST) -n 3 -m "not (slow or object_store or flink or workers or containers or kubernetes or long)"
 
 .PHONY: test-slow
 test-slow: $(READY) servers ## Run whole pipelines with the real network, object stores (need Go), Flink (needs Java) and several workers
-	$(PYTEST) -m "(slow or object_store or flink or workers) and not (containers or long)"
+	$(PYTEST) -n 2 -m "(slow or object_store or flink or workers) and not (containers or long)"
 
 .PHONY: servers
 servers: $(READY) # The object stores that the tests start; without them these tests are skipped.
@@ -64,7 +64,7 @@ servers: $(READY) # The object stores that the tests start; without them these t
 
 .PHONY: test-long
 test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; interrupted, it carries on
-	$(PYTEST) -m long -p tests.reliability
+	$(PYTEST) -n 2 -m long -p tests.reliability
 
 .PHONY: check
 check: $(READY) ## Check style, types, import directions and pipeline.yaml

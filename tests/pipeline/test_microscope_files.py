@@ -48,7 +48,7 @@ def _run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_stains_of_16_bits_go_the_whole_way(tmp_path: Path) -> None:
     _make_scans(tmp_path / "scans")
     given = [f"{name}={value}" for name, value in _FILES.items()]

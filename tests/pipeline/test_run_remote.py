@@ -29,7 +29,7 @@ def source(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize(
     "root",
     [
-        pytest.param("s3_root", marks=[pytest.mark.slow, pytest.mark.object_store]),
+        pytest.param("s3_root", marks=[pytest.mark.long, pytest.mark.object_store]),
         pytest.param("gcs_root", marks=[pytest.mark.long, pytest.mark.object_store]),
     ],
 )
