@@ -46,7 +46,7 @@ PYTEST := $(BIN)/python -m pytest --dist loadgroup
 
 .PHONY: test
 test: $(READY) ## Run the quick tests: less than ten minutes on two cores
-	$(PYTEST) -n 3 -m "not (slow or object_store or flink or workers or containers or kubernetes or long)"
+	$(PYTEST) -n 2 -m "not (slow or object_store or flink or workers or containers or kubernetes or long)"
 
 .PHONY: test-slow
 test-slow: $(READY) servers ## Run whole pipelines with the real network, object stores (need Go), Flink (needs Java) and several workers

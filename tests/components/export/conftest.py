@@ -1,6 +1,6 @@
 """A served model of a small network that averages over views."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -31,23 +31,28 @@ def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, 
     )
 
 
-@pytest.fixture(scope="package", autouse=True)
-def small_backbone() -> Iterator[None]:
-    """Two backbones, `small` and `wide`. Their input is scaled as EfficientNetV2S's."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, make in (("small", _small), ("wide", partial(_small, num_features=9))):
-            patch.setitem(BACKBONES, name, replace(BACKBONES["efficientnet_v2_s"], make=make))
-        yield
+def _add_backbones(patch: pytest.MonkeyPatch) -> None:
+    """Adds two backbones, `small` and `wide`. Their input is scaled as EfficientNetV2S's."""
+    for name, make in (("small", _small), ("wide", partial(_small, num_features=9))):
+        patch.setitem(BACKBONES, name, replace(BACKBONES["efficientnet_v2_s"], make=make))
 
 
-@pytest.fixture(scope="package")
-def make_version(tmp_path_factory: pytest.TempPathFactory, small_backbone: None) -> MakeVersion:
+@pytest.fixture(autouse=True)
+def small_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a version of a small network needs to be exported."""
+    _add_backbones(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def make_version(tmp_path_factory: pytest.TempPathFactory) -> MakeVersion:
     """Exports a network with random weights as train does, and gives it a manifest and thresholds as push leaves them."""
 
     def make(recipe: Recipe = RECIPE, side_px: int = 32, channels: Sequence[str] = CHANNELS) -> Path:
         keras.utils.set_random_seed(1)
-        backbone = build_backbone(recipe.backbone, recipe.input_side_px(side_px), len(channels), "none")
-        expected = BACKBONES[recipe.backbone]
+        with pytest.MonkeyPatch.context() as patch:
+            _add_backbones(patch)
+            backbone = build_backbone(recipe.backbone, recipe.input_side_px(side_px), len(channels), "none")
+            expected = BACKBONES[recipe.backbone]
         moments = np.linspace(5, 40, len(channels)), np.linspace(0.5, 60, len(channels))
         head = len(CLASS_NAMES), recipe.dropout, expected.input_mean, expected.input_std, recipe.pooling
         network = build_model(backbone, *moments, *head)
@@ -76,7 +81,7 @@ def make_version(tmp_path_factory: pytest.TempPathFactory, small_backbone: None)
     return make
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def version_dir(make_version: MakeVersion) -> Path:
     """A version of the small network, which averages over the 8 symmetries."""
     return make_version()
