@@ -24,8 +24,8 @@ from components.serving.model import load_model, read_manifest
 from components.synthetic.samples import render_sample
 
 ROOT = Path(__file__).resolve().parent.parent
-_CHANNELS = FILTERS[:3]
-_OTHER_SERIES = 977
+CHANNELS = FILTERS[:3]
+OTHER_SERIES = 977  # than that of the training
 _BATCH_SIZE = 50
 
 Planes = list[np.ndarray]  # a plane each channel: uint8, shape (512, 512)
@@ -72,7 +72,7 @@ SHIFTS: dict[str, Callable[[Planes], Planes]] = {
 
 
 def _render(number: int) -> Planes:
-    return decode_filters(render_sample(_OTHER_SERIES, number).pngs, _CHANNELS)
+    return decode_filters(render_sample(OTHER_SERIES, number).pngs, CHANNELS)
 
 
 def train(folder: Path, num_samples: int, epochs: int, image_size_px: int) -> Path:

@@ -16,22 +16,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.drift import train
+from benchmarks.drift import CHANNELS, OTHER_SERIES, train
 from benchmarks.machine import describe_machine
-from components.artifacts.labels import FILTERS
 from components.images.decode import sample_pixels
 from components.serving.model import ServedModel, load_model, read_manifest
 from components.synthetic.samples import render_sample
 
 _PRECISIONS = ("float32", "bfloat16")
-_OTHER_SERIES = 977
 _BATCH_SIZE = 32
 
 
 def _render(task: tuple[int, int]) -> tuple[np.ndarray, tuple[int, ...]]:
     number, image_size_px = task
-    sample = render_sample(_OTHER_SERIES, number)
-    return sample_pixels(sample.pngs, FILTERS[:3], image_size_px), sample.labels
+    sample = render_sample(OTHER_SERIES, number)
+    return sample_pixels(sample.pngs, CHANNELS, image_size_px), sample.labels
 
 
 def classify(model: ServedModel, pixels: np.ndarray) -> tuple[np.ndarray, float]:

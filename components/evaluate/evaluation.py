@@ -66,7 +66,7 @@ def evaluate_model(
                     comparison = Comparison(champion.version, str(error))
                     settings = replace(settings, obstacle=str(error))
         pictures = draw_pictures(model, readers[judged_on], judged)
-        differing = model.differing_decisions(readers[judged_on], fitted.thresholds)
+        differing = model.differing_decisions(readers[judged_on], judged, fitted.thresholds)
     numbers = number_groups(judged.ids, groups)
     performance = measure_performance(judged, fitted.thresholds, numbers, examples.class_names, settings.seed)
     evidence = Evidence(

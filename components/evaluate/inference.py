@@ -1,5 +1,7 @@
 """Runs exported models, which are what is served, over the examples."""
 
+import math
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -55,30 +57,25 @@ class ExportedModel:
         num_invalid = int((given != y_score).sum())
         return Scores(examples.ids, examples.labels, y_score, num_invalid, np.concatenate(distances) if distances else None)
 
-    def differing_decisions(self, examples: ExampleReader, thresholds: np.ndarray) -> float | None:
-        """The share of decisions that are others in the other precision, over the first 1,000 examples.
+    def differing_decisions(self, examples: ExampleReader, judged: Scores, thresholds: np.ndarray) -> float | None:
+        """The share of decisions that differ in the other precision, over the first 1,000 examples.
 
         Args:
             examples: What to decide about.
+            judged: What `score` gives for them.
             thresholds: float32, shape (classes,).
 
         Returns:
             The share; None if the model or this machine knows no bfloat16, which would take long.
         """
+        (other,) = SIGNATURES.keys() - {self._precision}
         is_fast = multiplies_bfloat16() or tf.config.list_physical_devices("GPU")
-        if not (is_fast and all(map(self.computes_in, SIGNATURES))):
+        if not (is_fast and self.computes_in(other)):
             return None
-        num_examples, num_differing = 0, 0
-        for pixels in examples.batches(_BATCH_SIZE):
-            one, other = (
-                self._model.signatures[name](pixels=tf.constant(pixels))["probabilities"].numpy() >= thresholds
-                for name in SIGNATURES.values()
-            )
-            num_examples += len(pixels)
-            num_differing += int((one != other).sum())
-            if num_examples >= _MAX_COMPARED:
-                break
-        return num_differing / (num_examples * len(thresholds))
+        signature = self._model.signatures[SIGNATURES[other]]
+        batches = islice(examples.batches(_BATCH_SIZE), math.ceil(_MAX_COMPARED / _BATCH_SIZE))
+        given = np.concatenate([signature(pixels=tf.constant(pixels))["probabilities"].numpy() for pixels in batches])
+        return float(((given >= thresholds) != (judged.y_score[: len(given)] >= thresholds)).mean())
 
     def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
         """The class activation maps of some images.

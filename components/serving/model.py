@@ -76,11 +76,12 @@ class ServedModel:
 
     def describe_precision(self) -> str:
         """What the log says of the precision."""
-        if self.precision == (judged := judged_precision(self.evaluation)):
+        said = self.precision_fields
+        if "judged_precision" not in said:
             return f"computing in {self.precision}"
-        differing = self.evaluation.differing_decisions if self.evaluation else None
+        differing = said["differing_decisions"]
         matters = "how many decisions differ was not measured" if differing is None else f"{differing:.3%} of decisions differ"
-        return f"computing in {self.precision}, though the model was judged in {judged}: {matters}"
+        return f"computing in {self.precision}, though the model was judged in {said['judged_precision']}: {matters}"
 
     @property
     def version(self) -> str:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS
+from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS, SIGNATURES
 from components.artifacts.parameters import Levels, parse_intensity_range
 from components.train.model import backbone_of
 from components.train.recipes import RECIPES, Recipe
@@ -88,11 +88,14 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
             return classify
 
-        classify = classifier(_with_features(network, network))
+        def from_pixels(classify: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> Any:
+            @tf.function(input_signature=[uint8_pixels])
+            def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+                return self._outputs(classify(tf.cast(pixels, tf.float32)))
 
-        @tf.function(input_signature=[uint8_pixels])
-        def from_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self._outputs(classify(tf.cast(pixels, tf.float32)))
+            return answer
+
+        classify = classifier(_with_features(network, network))
 
         @tf.function(input_signature=[uint8_pixels])
         def activation_maps(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,15 +106,10 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             pixels = tf.map_fn(self._read_sample, tf.stack(files, axis=1), fn_output_signature=tf.float32)
             return self._outputs(classify(tf.ensure_shape(pixels, [None, side, side, num_channels])))
 
-        self.entry_points = {"serving_default": from_png, "pixels": from_pixels, "activation_maps": activation_maps}
+        self.entry_points = {"serving_default": from_png, "activation_maps": activation_maps}
+        self.entry_points[SIGNATURES["float32"]] = from_pixels(classify)
         if rounded:
-            classify_rounded = classifier(_with_features(rounded, network))
-
-            @tf.function(input_signature=[uint8_pixels])
-            def from_pixels_rounded(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-                return self._outputs(classify_rounded(tf.cast(pixels, tf.float32)))
-
-            self.entry_points["pixels_bfloat16"] = from_pixels_rounded
+            self.entry_points[SIGNATURES["bfloat16"]] = from_pixels(classifier(_with_features(rounded, network)))
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
