@@ -85,12 +85,17 @@ pictures: $(READY) ## Take the pictures of docs/ anew, from the newest run in ou
 	$(BIN)/python -m pipeline preview synthetic:28 --by-class --out docs/synthetic.png
 	$(BIN)/python docs/screenshot.py outputs docs/evaluation.png
 
+.PHONY: site
+site: .venv/.site ## Build the documentation site into outputs/site/html
+	$(BIN)/python docs/build_site.py
+
 .PHONY: bench
-bench: $(READY) .venv/.bench ## Run the benchmarks, and write docs/benchmarks.md (hours; ONLY="predict evaluate" for some)
+bench: .venv/.bench ## Run the benchmarks, and write docs/benchmarks.md (hours; ONLY="predict evaluate" for some)
 	$(BIN)/python -m benchmarks $(ONLY)
 
-.venv/.bench: requirements/bench.txt $(READY)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+# What the requirements of one target add to the environment.
+.venv/.%: requirements/%.txt $(READY)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $<
 	@touch $@
 
 STEPS := $(sort $(shell sed -n 's|^ *image: .*/\([a-z-]*\):.*|\1|p' pipeline.yaml))

@@ -24,13 +24,16 @@ _ENDPOINT = re.compile(r"https?://[\w.-]+(:\d+)?/?")
 _REGION = re.compile(r"[a-z0-9-]+")
 
 
-def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s3_region: str = "") -> str:
+def compile_pipeline(
+    release: Release = Release.OLDEST, s3_endpoint: str = "", s3_region: str = "", with_gpu: bool = True
+) -> str:
     """Compiles the pipeline. The same code and arguments give the same text.
 
     Args:
         release: The oldest release of Kubeflow Pipelines that will run it.
         s3_endpoint: Where s3:// addresses are, as a URL; empty leaves it to the cluster's ConfigMap, as does s3_region.
         s3_region: Its region.
+        with_gpu: Whether train asks for a GPU.
 
     Raises:
         ValueError: If the endpoint is no URL, or the region is none.
@@ -42,13 +45,13 @@ def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s
     from kfp import compiler  # noqa: PLC0415 (takes seconds, which --help should not)
 
     from pipeline.pipeline import hpa_pipeline  # noqa: PLC0415
-    from pipeline.placement import add_newest_settings, set_s3  # noqa: PLC0415
+    from pipeline.placement import add_newest_settings, remove_gpu, set_s3  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
         text = path.read_text(encoding="utf-8")
-    if release == Release.OLDEST and not s3_endpoint and not s3_region:
+    if release == Release.OLDEST and not s3_endpoint and not s3_region and with_gpu:
         return text
     comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     spec, platform = yaml.safe_load_all(text)
@@ -56,6 +59,8 @@ def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s
         add_newest_settings(platform)
     if s3_endpoint or s3_region:
         set_s3(spec, platform, s3_endpoint, s3_region)
+    if not with_gpu:
+        remove_gpu(spec, platform)
     return comment + yaml.safe_dump_all([spec, platform])
 
 

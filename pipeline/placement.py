@@ -90,6 +90,13 @@ def add_newest_settings(platform: dict[str, Any]) -> None:
         pod["securityContext"] = {"runAsNonRoot": True}
 
 
+def remove_gpu(spec: dict[str, Any], platform: dict[str, Any]) -> None:
+    """Lets train run on any node, without a GPU, in the two documents of a compiled pipeline."""
+    del spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]["accelerator"]
+    pod = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    del pod["nodeSelector"], pod["tolerations"]
+
+
 def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region: str) -> None:
     """Names the S3 endpoint and region in the two documents of a compiled pipeline; empty ones are left to the ConfigMap.
 

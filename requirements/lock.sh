@@ -12,7 +12,7 @@ share() {
     shift
     "${compile[@]}" "${@/#/--extra=}" -c requirements/all.txt pyproject.toml -o "requirements/$name.txt"
 }
-for name in ingest convert push pipeline bench; do
+for name in ingest convert push pipeline bench site; do
     share "$name" "$name"
 done
 share evaluate evaluate tensorflow-cpu

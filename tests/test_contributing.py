@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md, put into a copy of the project: they are whole, and touch what they say and no more."""
+"""The step of CONTRIBUTING.md and the network of its tutorial, put into a copy of the project."""
 
 import json
 import os
@@ -14,8 +14,8 @@ import yaml
 
 from pipeline.compiled import ROOT
 
-TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-STEP, NETWORK = re.findall(r"^## Example: (?:a step|a network)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+STEP = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Example: a step\n")[1]
+NETWORK = (ROOT / "docs/tutorials/adding-a-network.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```(python|diff) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COPIED = ("benchmarks", "components", "containers", "docs", "pipeline", "requirements", "tests", "CITATION.cff")
 _COPIED += ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "pipeline.yaml", "pyproject.toml")

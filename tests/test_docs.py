@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks.__main__ import BENCHMARKS, PAGE, section
 from components import __version__
+from docs.build_site import documents
 from pipeline.__main__ import app
 from pipeline.compiled import ROOT, load_parameters, parse_arguments
 from pipeline.reference import PAGES
@@ -119,6 +120,12 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 def test_the_readme_leads_to_every_document() -> None:
     assert [str(path.relative_to(ROOT)) for path in DOCUMENTS if f"({path.relative_to(ROOT)})" not in README] == ["README.md"]
+
+
+def test_the_site_shows_every_document() -> None:
+    config = (ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8")
+    shown = re.findall(r'" = "(\S+\.md)"', config)
+    assert sorted(shown) == sorted(str(path.relative_to(ROOT)) for path in documents())
 
 
 def test_every_benchmark_is_run_by_make_bench() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from components import __version__
 from pipeline.commands.output import console, fail, reported
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline
 from pipeline.container_images import read_digests, with_images
@@ -29,6 +30,14 @@ def compile_command(
         str, typer.Option(help="The URL that s3:// addresses are on; empty leaves it to the cluster's ConfigMap.")
     ] = "",
     s3_region: Annotated[str, typer.Option(help="Its region; empty leaves it to the ConfigMap.")] = "",
+    cpu: Annotated[
+        bool,
+        typer.Option(
+            "--cpu",
+            help="For a cluster without GPUs: train on any node, in the images of `make images CPU=1` unless --tag names "
+            "others. The parameter gpu_node_selector then has no effect.",
+        ),
+    ] = False,
 ) -> None:
     """Compiles the pipeline to pipeline.yaml.
 
@@ -38,7 +47,8 @@ def compile_command(
         refuse_folder(output, "--output")
         refuse_missing_folder(output, "--output")
         pinned = read_digests(digests) if digests else None  # before what takes seconds
-        text = with_images(compile_pipeline(kfp, s3_endpoint, s3_region), registry, tag, pinned)
+        compiled = compile_pipeline(kfp, s3_endpoint, s3_region, with_gpu=not cpu)
+        text = with_images(compiled, registry, tag or (f"{__version__}-cpu" if cpu else ""), pinned)
         is_current = output.is_file() and output.read_text(encoding="utf-8") == text
         if check and not is_current:
             fail(f"{output.name} is not what the code compiles to: run `python -m pipeline compile` and commit the result.")

@@ -16,7 +16,7 @@ def example(
 ) -> None:
     """Draws a small folder of images as your own may be: with its own classes, stains and file names.
 
-    docs/own-data.md shows what to do with it.
+    docs/tutorials/own-images.md shows what to do with it.
 
     Example: python -m pipeline example my_images
     """

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This model usually expects")
 
 # The quickest on a CPU; `make test-long` has the others. InceptionResNetV2 is trained in test_run.py.
 _QUICK = "convnext_tiny"
-_NETWORKS = ["densenet121", "convnext_tiny", "efficientnet_v2_s"]
+_NETWORKS = [name for name in BACKBONES if name != "inception_resnet_v2"]
 
 Train = Callable[..., Path]
 

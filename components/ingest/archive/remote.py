@@ -106,7 +106,8 @@ class RemoteFile:
             Where the bytes begin, and the stream.
 
         Raises:
-            As `stream` does, except for RangesRefusedError.
+            OSError: As `stream` does, except for RangesRefusedError.
+            ValueError: If the file has changed.
         """
         with contextlib.closing(self._open(start, self.num_bytes)) as response:
             yield (start if response.status_code == 206 else 0), functools.partial(_read, response.raw)

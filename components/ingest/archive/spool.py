@@ -27,7 +27,7 @@ def readable(file: RemoteFile) -> ByteSource:
     """Returns the file itself if its server serves ranges, or else a copy on disk.
 
     Raises:
-        As `RemoteFile.stream` and `download` do.
+        OSError: As `RemoteFile.stream` and `download` do.
     """
     try:
         read_range(file, 0, 1)

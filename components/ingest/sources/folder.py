@@ -99,7 +99,7 @@ class Folder:
             how += self._suffix_advice(others)
         return (
             f"{self.uri}: no image here has a name as expected, such as {self.image_names.example()}. "
-            f"Received: {found}. {how}: see docs/own-data.md"
+            f"Received: {found}. {how}: see docs/image-files.md"
         )
 
     def _suffix_advice(self, others: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""docs/own-data.md, done as it says: the whole pipeline on somebody's own folder, with other classes, stains and file names."""
+"""docs/tutorials/own-images.md, done as it says: the whole pipeline on a folder with other classes, stains and file names."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.compiled import ROOT, load_parameters
 
-_PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+_PAGE = (ROOT / "docs" / "tutorials" / "own-images.md").read_text(encoding="utf-8")
 _COMMANDS = re.findall(r"^```bash\n(.*?)^```", _PAGE, re.MULTILINE | re.DOTALL)
 _CLASSES = ["nucleus", "membrane", "cytoplasm"]
 
