@@ -118,7 +118,8 @@ def test_a_compiled_s3_store_is_named_in_every_task() -> None:
 def test_without_a_gpu_train_runs_on_any_node_and_nothing_else_changes() -> None:
     spec, platform = yaml.safe_load_all(compile_pipeline(with_gpu=False))
     resources = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    pod = _pods(platform)["exec-train"]
+    assert not resources.keys() & {"accelerator"} | pod.keys() & {"nodeSelector", "tolerations"}
     resources["accelerator"] = _resources("train")["accelerator"]
-    train = PODS["exec-train"]
-    _pods(platform)["exec-train"] |= {name: train[name] for name in ("nodeSelector", "tolerations")}
+    pod |= {name: PODS["exec-train"][name] for name in ("nodeSelector", "tolerations")}
     assert (spec, platform) == (SPEC, PLATFORM)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from components import __version__
 from pipeline.compiled import compile_pipeline, load_steps
 from pipeline.container_images import read_digests, with_images
 from pipeline.releases import Release
@@ -40,6 +41,12 @@ def test_a_release_and_an_s3_store_are_written(tmp_path: Path) -> None:
     written = invoke("compile", "--kfp", "2.17", *store, "--output", output)
     assert written.exit_code == 0, written.output
     assert output.read_text(encoding="utf-8") == compile_pipeline(Release.NEWEST, store[1], store[3])
+
+
+def test_images_without_cuda_are_named_for_a_cluster_without_gpus(tmp_path: Path) -> None:
+    output = tmp_path / "cluster.yaml"
+    assert invoke("compile", "--cpu", "--output", output).exit_code == 0
+    assert output.read_text(encoding="utf-8") == with_images(compile_pipeline(with_gpu=False), tag=f"{__version__}-cpu")
 
 
 @pytest.mark.parametrize(
