@@ -33,7 +33,7 @@ def run(
     synthetic:<number of samples>[@<series>].
 
     What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
-    data it says so in a minute. Each run writes a page, run.html, with all that it did.
+    data it says so in a minute. Each run writes a page, run.html, with its result, predicted images, and what each step did.
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
