@@ -150,7 +150,11 @@ class TestFirstModel:
             "20 train, 120 validation, 120 test",
         ):
             assert words in _words(page, "Model card")
-        assert "class activation map, 8 x 8 places" in _words(page, "Predicted images, right and wrong")
+        images = _words(page, "Predicted images, right and wrong")
+        assert "class activation map, 8 x 8 places" in images
+        assert re.search(r"Found : [01]\.\d{3} shows ", images)
+        assert "Rods &amp; rings" in page
+        assert "Rods & rings" not in page
 
 
 def test_a_model_is_judged_in_the_precision_that_it_predicts_in(
