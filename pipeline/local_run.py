@@ -59,6 +59,17 @@ class LocalRun:
         stays = f" (version {champion} stays the champion)" if champion else ""
         return f"No model pushed{stays}: {'; '.join(pushed['reasons'])}"
 
+    def summary(self) -> dict[str, str]:
+        """What the model is good for: see `components.evaluate.summary`."""
+        return dict(self.read_json("evaluate", "blessing").get("summary", {}))
+
+    @property
+    def has_champion(self) -> bool:
+        """Whether a model is served now: that of this run, or an earlier one."""
+        return "version" in self.read_json("push", "pushed_model") or bool(
+            self.read_json("evaluate", "blessing").get("champion_version")
+        )
+
     def reused_steps(self) -> list[str]:
         """The steps that have found all they give: it was made before, of the same content."""
         reused = []

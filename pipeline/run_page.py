@@ -1,64 +1,20 @@
-"""The page of a local run: the graph with what each step did, the parameters, and the artifacts with their metadata."""
+"""The page of a local run: the result, predicted images, what each step did, and the details folded away."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from components.reports.page import Section, render_page, table
+from components.reports.page import EXAMPLES, Section, find_section, named_values, render_page, table, wide
 from components.runtime.wording import count_of
-from pipeline.compiled import step_tasks
 from pipeline.graph import Graph, Look, draw
 from pipeline.local_run import RUN_PAGE, LocalRun
-from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord, StepRecord
-
-_HTML = "system.HTML"
-_MAX_CHARACTERS = 240
-# Of a metrics artifact: KFP's page draws them, and the evaluation report does.
-_DRAWN = {"confusionMatrix": "a confusion matrix", "confidenceMetrics": "a ROC curve"}
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An output of a step: its type as KFP names it, its path in the run's folder, and its metadata."""
-
-    name: str
-    kind: str
-    path: str
-    metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step of the run. It has no record if it was not reached."""
-
-    name: str
-    record: StepRecord | None
-    artifacts: tuple[Artifact, ...]
-
-    @property
-    def is_reused(self) -> bool:
-        """Whether all that it gave was there before this run."""
-        return bool(self.artifacts) and all(artifact.metadata.get("reused") for artifact in self.artifacts)
-
-    @property
-    def status(self) -> str:
-        """In words."""
-        if not self.record:
-            return "not reached"
-        if self.record.status != DONE:
-            return self.record.status
-        return "found again" if self.is_reused else "done"
-
-    @property
-    def took(self) -> str:
-        """How long."""
-        return _duration(self.record.ended_s - self.record.started_s) if self.record else ""
+from pipeline.run_details import parameter_details, step_details
+from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
+from pipeline.run_steps import Step, duration, read_step
 
 
 def write_run_page(folder: Path, spec: Mapping[str, Any], record: RunRecord) -> Path:
@@ -73,46 +29,26 @@ def write_run_page(folder: Path, spec: Mapping[str, Any], record: RunRecord) -> 
         The page.
     """
     graph = Graph.read(spec)
-    steps = [_read_step(folder, spec, name, record) for name in graph.steps]
+    steps = [read_step(folder, spec, name, record) for name in graph.steps]
     page = folder / RUN_PAGE
     page.write_text(_page(folder, spec, graph, steps, record), encoding="utf-8")
     return page
 
 
-def _read_step(folder: Path, spec: Mapping[str, Any], name: str, record: RunRecord) -> Step:
-    component = step_tasks(spec)[name]["componentRef"]["name"]
-    outputs = spec["components"][component].get("outputDefinitions", {}).get("artifacts", {})
-    kinds = {output: definition["artifactType"]["schemaTitle"] for output, definition in outputs.items()}
-    paths = list(folder.glob(f"*/{name}/executor_output.json"))
-    artifacts = _read_artifacts(folder, kinds, paths[0]) if paths else []
-    return Step(name, record.steps.get(name), tuple(artifacts))
-
-
-def _read_artifacts(folder: Path, kinds: Mapping[str, str], executed: Path) -> list[Artifact]:
-    """What KFP's executor wrote of a step's outputs."""
-    outputs = json.loads(executed.read_text(encoding="utf-8")).get("artifacts", {})
-    found = {name: output["artifacts"][0] for name, output in outputs.items()}
-    return [
-        Artifact(name, kinds.get(name, ""), Path(one["uri"]).relative_to(folder).as_posix(), one["metadata"])
-        for name, one in found.items()
-        if Path(one["uri"]).exists()
-    ]
-
-
 def _page(folder: Path, spec: Mapping[str, Any], graph: Graph, steps: list[Step], record: RunRecord) -> str:
+    looks = {step.name: Look(_kind(step), (f"{step.status} {step.took}".strip(), _figure(step))) for step in steps}
     sections = [
         Section("The result", _result(folder, steps, record)),
+        *_predicted_images(folder, steps),
         Section(
             "The steps",
-            draw(graph, {step.name: Look(_kind(step), (f"{step.status} {step.took}".strip(), _figure(step))) for step in steps})
-            + _step_table(steps),
+            wide(draw(graph, looks)) + wide(_step_table(steps)),
             "What is “found again” was made before, of the same content with the same parameters.",
         ),
-        Section("Parameters", _parameters(spec, record.arguments)),
-        *[Section(step.name.capitalize(), _artifacts(step), anchor=step.name) for step in steps if step.artifacts],
+        Section("Details", parameter_details(spec, record.arguments) + Markup("").join(map(step_details, steps))),
     ]
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_s))
-    took = _duration((record.ended_s or time.time()) - record.started_s)
+    took = duration((record.ended_s or time.time()) - record.started_s)
     return render_page(f"Run of {record.arguments.get('source', '')}", f"{began}; {record.status} after {took}", sections)
 
 
@@ -126,23 +62,34 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
         if record.error:
             parts.append(Markup("<pre>{}</pre>").format(record.error))
         parts.append(Markup("<p>The same command carries on: what was finished is found again.</p>"))
+    links = Markup(" · ").join(
+        Markup('<a href="{}">{}</a>').format(*link) for link in [*_copy_reports(folder, steps), ("run.log", "whole output")]
+    )
     if any(artifact.name == "metrics" for step in steps for artifact in step.artifacts):
-        rows = [[one.title, one.value, one.baseline, one.baseline_title] for one in LocalRun(folder).figures()]
-        parts.append(table(["Metric", "value", "baseline", "scored by"], rows))
-    links = [*_report_links(folder, steps), ("run.log", "whole output")]
-    joined = Markup(" · ").join(Markup('<a href="{}">{}</a>').format(*link) for link in links)
-    parts.append(Markup("<p>{}</p>").format(joined))
+        run = LocalRun(folder)
+        rows = [[one.title, one.value, one.baseline, one.baseline_title] for one in run.figures()]
+        parts += [
+            named_values(run.summary()),
+            Markup('<p class="note small">The evaluation report says what these words mean.</p>'),
+            wide(table(["Metric", "value", "baseline", "scored by"], rows)),
+        ]
+    parts.append(Markup("<p>{}</p>").format(links))
     return Markup("").join(parts)
 
 
-def _report_links(folder: Path, steps: list[Step]) -> list[tuple[str, str]]:
-    links = []
-    for step in reversed(steps):
-        for artifact in step.artifacts:
-            if artifact.kind == _HTML:
-                shutil.copyfile(folder / artifact.path, folder / f"{artifact.name}.html")
-                links.append((f"{artifact.name}.html", artifact.name.replace("_", " ")))
-    return links
+def _predicted_images(folder: Path, steps: list[Step]) -> list[Section]:
+    """Those of the evaluation report, if there is one."""
+    reports = [artifact for step in steps for artifact in step.artifacts if artifact.name == "evaluation_report"]
+    sections = (find_section((folder / report.path).read_text(encoding="utf-8"), EXAMPLES) for report in reports)
+    return [section for section in sections if section]
+
+
+def _copy_reports(folder: Path, steps: list[Step]) -> list[tuple[str, str]]:
+    """Copies the reports to names that a browser knows: their addresses and titles, the last step's first."""
+    reports = [artifact for step in reversed(steps) for artifact in step.artifacts if artifact.is_report]
+    for report in reports:
+        shutil.copyfile(folder / report.path, folder / report.address)
+    return [(report.address, report.words) for report in reports]
 
 
 def _kind(step: Step) -> str:
@@ -171,63 +118,7 @@ def _step_table(steps: list[Step]) -> Markup:
     rows = []
     for step in steps:
         began = time.strftime("%H:%M:%S", time.localtime(step.record.started_s)) if step.record else ""
-        links = Markup(", ").join(Markup('<a href="#{}">{}</a>').format(step.name, one.name) for one in step.artifacts)
         look = {"done": "yes", "found again": "faint", "not reached": "faint"}.get(step.status, "no")
+        links = Markup(", ").join(Markup('<a href="{}">{}</a>').format(one.address, one.words) for one in step.artifacts)
         rows.append([step.name, Markup('<span class="{}">{}</span>').format(look, step.status), began, step.took, links])
     return table(["Step", "status", "began", "took", "made"], rows)
-
-
-def _parameters(spec: Mapping[str, Any], arguments: Mapping[str, Any]) -> Markup:
-    """Those that were given, and the defaults below."""
-    defaults = {name: one.get("defaultValue", "") for name, one in spec["root"]["inputDefinitions"]["parameters"].items()}
-    given = {name: arguments[name] for name in defaults if name in arguments and arguments[name] != defaults[name]}
-    others = {name: value for name, value in defaults.items() if name not in given}
-    defaults_of_others = Markup("<details><summary>Defaults of the others</summary>{}</details>")
-    return _table("Parameter", given) + defaults_of_others.format(_table("Parameter", others))
-
-
-def _artifacts(step: Step) -> Markup:
-    """What all artifacts of a step say alike, once; then each with the rest."""
-    first, *others = [artifact.metadata for artifact in step.artifacts]
-    shared = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
-    parts = [_metadata(shared)]
-    for artifact in step.artifacts:
-        own = {name: value for name, value in artifact.metadata.items() if name not in {*shared, "display_name"}}
-        path = f"{artifact.name}.html" if artifact.kind == _HTML else artifact.path
-        kind = artifact.kind.removeprefix("system.")
-        title = Markup('<a href="{}">{}</a> <span class="faint">{}</span>').format(path, artifact.name, kind)
-        if own:
-            parts.append(Markup("<details><summary>{}</summary>{}</details>").format(title, _metadata(own)))
-        else:
-            parts.append(Markup('<p class="artifact">{}</p>').format(title))
-    return Markup("").join(parts)
-
-
-def _metadata(metadata: Mapping[str, Any]) -> Markup:
-    said = {name.replace("_", " "): _DRAWN.get(name, value) for name, value in metadata.items()}
-    return _table("Metadata", {name: value for name, value in said.items() if value not in ("", {}, [])})
-
-
-def _table(title: str, values: Mapping[str, Any]) -> Markup:
-    return table([title, "value"], [[name, _short(value)] for name, value in values.items()])
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, dict):
-        text = ", ".join(f"{name} {_short(one)}" for name, one in value.items())
-    elif isinstance(value, list):
-        text = "; ".join(map(_short, value))
-    else:
-        text = str(value)
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

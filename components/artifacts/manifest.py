@@ -280,11 +280,13 @@ class Evaluation(Manifest):
     Attributes:
         judged_on: The split that `metrics` are of.
         num_samples: The number of samples in that split.
-        num_groups: The number of near-duplicate groups among them.
+        num_groups: The number of groups of related samples among them.
         threshold_method: How the thresholds were fitted, in words.
         thresholds: From where on a probability is a yes: one a class.
         blessed: Whether it may be pushed: only with the verdict `yes`.
         reasons: What each rule found, in words.
+        summary: What the model is good for, in words: what each line is about, and the line. Empty in evaluations of earlier
+            versions.
         champion_version: The served version that it was compared with, or is itself; None where none is served.
         champion_generation: The champion's pointer as it was found: see `components.serving.champion`.
         metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`.
@@ -307,6 +309,7 @@ class Evaluation(Manifest):
     blessed: bool
     verdict: Literal["yes", "no", "not enough evidence"]
     reasons: list[str]
+    summary: dict[str, str] = {}
     champion_version: int | None = None
     champion_generation: str = ""
     metrics: dict[str, float]
@@ -333,4 +336,4 @@ class Evaluation(Manifest):
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without what is long."""
-        return self.model_dump(mode="json", exclude={"thresholds", "baselines", "references"}, exclude_none=True)
+        return self.model_dump(mode="json", exclude={"thresholds", "baselines", "references", "summary"}, exclude_none=True)

@@ -56,7 +56,7 @@ class Evidence:
     Attributes:
         judged_on: The split that all of it is from.
         num_samples: The number of samples in that split.
-        num_groups: The number of near-duplicate groups among them.
+        num_groups: The number of groups of related samples among them.
         num_classes: The number of classes.
         num_common: The number of common classes: those that `f1_macro` is over.
         f1_macro: The model's macro F1. None where no class is common.

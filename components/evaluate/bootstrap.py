@@ -1,7 +1,7 @@
-"""How far metrics other than F1 of classes would scatter on other samples: the bootstrap over groups of near-duplicates.
+"""How far metrics other than F1 of classes would scatter on other samples: the bootstrap over groups of related samples.
 
 A resample draws as many groups as there are, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993;
-whole groups, because near-duplicates are not independent evidence: Field and Welsh, JRSS B 2007).
+whole groups, because related samples are not independent evidence: Field and Welsh, JRSS B 2007).
 
 Resampled values are shifted so that their mean is the measured value: a resample lacks some samples and repeats others, which
 biases it. An interval says how far the metric scatters from one split of this size to the next. Those of macro averages are too
@@ -22,13 +22,13 @@ NUM_RESAMPLES = 1000
 
 
 def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
-    """The near-duplicate group of each sample id as a number from 0 on without gaps: int, shape (samples,).
+    """The group of each sample id as a number from 0 on without gaps: int, shape (samples,).
 
     Raises:
         ValueError: If a sample has no group.
     """
     if missing := [sample_id for sample_id in ids if sample_id not in groups]:
-        raise ValueError(f"{len(missing)} samples are in no near-duplicate group, such as {missing[0]}: expected all of them")
+        raise ValueError(f"{len(missing)} samples are in no group, such as {missing[0]}: expected all of them")
     return np.unique([groups[sample_id] for sample_id in ids], return_inverse=True)[1]
 
 

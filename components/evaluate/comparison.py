@@ -42,7 +42,7 @@ class Comparison:
         num_samples: How many samples both were judged on.
         num_groups: How many groups these are.
         num_seen: How many samples of the split one of them was trained on.
-        num_related: How many further samples are near-duplicates of such.
+        num_related: How many further samples are in a group with such.
         num_common: How many classes are common on these samples: those that the macro F1 is compared over.
         champion: Its metrics by name.
         challenger: The same of the new model.
@@ -100,7 +100,7 @@ def compare(
 ) -> Comparison:
     """Compares two models on those samples of a split that neither has seen in training.
 
-    A sample counts as seen if a near-duplicate of it was trained on.
+    A sample counts as seen if one of its group was trained on.
 
     Args:
         version: The champion's.
@@ -108,7 +108,7 @@ def compare(
         champion: The served one.
         y_true: bool, shape (samples, classes).
         ids: The samples.
-        groups: The near-duplicate group of each sample id.
+        groups: The group of each sample id.
         names: Of the classes.
     """
     trained_on = {*challenger.training_ids, *champion.training_ids}

@@ -14,6 +14,7 @@ from components.evaluate.blessing import Evidence, Rules, bless
 from components.evaluate.bootstrap import number_groups
 from components.evaluate.champion_model import DamagedChampionError, read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
+from components.evaluate.confusions import find_confusions
 from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores, confusion, micro_roc, scoreboard
 from components.evaluate.performance import measure_performance
@@ -21,6 +22,7 @@ from components.evaluate.pictures import draw_pictures
 from components.evaluate.report import evaluation_report
 from components.evaluate.report_data import ReportData
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
+from components.evaluate.summary import summarise
 from components.evaluate.thresholds import fit_thresholds
 from components.serving.champion import Champion
 
@@ -65,10 +67,11 @@ def evaluate_model(
                 if champion.model_fingerprint != trained.fingerprint:
                     comparison = Comparison(champion.version, str(error))
                     settings = replace(settings, obstacle=str(error))
-        pictures = draw_pictures(model, readers[judged_on], judged)
+        pictures = draw_pictures(model, readers[judged_on], judged, fitted.thresholds)
         differing = model.differing_decisions(readers[judged_on], judged, fitted.thresholds)
     numbers = number_groups(judged.ids, groups)
     performance = measure_performance(judged, fitted.thresholds, numbers, examples.class_names, settings.seed)
+    confusions = find_confusions(judged.y_true, challenger.answers.y_pred, numbers)
     evidence = Evidence(
         judged_on=judged_on,
         num_samples=len(judged.ids),
@@ -97,6 +100,7 @@ def evaluate_model(
         blessed=verdict.blessed,
         verdict=verdict.outcome,
         reasons=verdict.reasons,
+        summary=summarise(performance.metrics, performance.classes, confusions, len(judged.ids)),
         champion_version=champion.version if champion else None,
         champion_generation=champion.generation if champion else "",
         metrics=performance.metrics,
@@ -117,6 +121,7 @@ def evaluate_model(
         y_score=judged.y_score,
         y_pred=challenger.answers.y_pred,
         classes=performance.classes,
+        confusions=confusions,
         thresholds=fitted,
         comparison=comparison,
         pictures=pictures,

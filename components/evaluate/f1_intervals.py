@@ -1,4 +1,6 @@
-"""Confidence intervals of F1 and of differences in F1: the jackknife over groups of near-duplicates.
+"""Confidence intervals of F1 and of differences in F1: the jackknife over groups of related samples.
+
+A group is what must stay in one split: near-duplicates, and samples that the source's table puts together.
 
 **The estimand** is the expected figure of a classifier with fixed thresholds: the mean over all splits of the same size from
 the same population. The figure is the macro F1 over the common classes, those that at least `MIN_CLASS_GROUPS` groups of the
@@ -8,7 +10,7 @@ however good the classifier is, and with a single one it is near 0 or near 1: no
 
 **The method.** F1 is recomputed without each group in turn. The spread of these values gives the standard error (Tukey, Annals
 of Mathematical Statistics 1958), which on average is not too small (Efron and Stein, Annals of Statistics 1981). Groups are
-left out whole because near-duplicates are not independent evidence. A mean over classes is close to normal (Takahashi et al.,
+left out whole because related samples are not independent evidence. A mean over classes is close to normal (Takahashi et al.,
 Applied Intelligence 2022, who derive the interval of the macro F1 by the delta method). Student's t turns the error into an
 interval, with one degree of freedom less than there are groups; for a single class, less than there are groups that show it.
 
@@ -90,19 +92,27 @@ def class_f1(y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray) -> Clas
     Args:
         y_true: bool, shape (samples, classes).
         y_pred: bool, the same shape.
-        groups: The near-duplicate group of each sample, numbered from 0 without gaps: shape (samples,).
+        groups: The group of each sample, numbered from 0 without gaps: shape (samples,).
     """
-    order = np.argsort(groups, kind="stable")
-    firsts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
-    hits, actual, predicted = (
-        np.add.reduceat(cells[order], firsts, axis=0, dtype=np.int64) for cells in (y_true & y_pred, y_true, y_pred)
-    )
+    hits, actual, predicted = (sums_by_group(cells, groups) for cells in (y_true & y_pred, y_true, y_pred))
     num_hits, num_cases = hits.sum(axis=0), (actual + predicted).sum(axis=0)
     return ClassF1(
         values=2 * num_hits / np.maximum(num_cases, 1),
         without=2 * (num_hits - hits) / np.maximum(num_cases - actual - predicted, 1),
         num_groups=(actual > 0).sum(axis=0),
     )
+
+
+def sums_by_group(cells: np.ndarray, groups: np.ndarray) -> NDArray[np.int64]:
+    """How many samples of each group a cell is true for: from bool, shape (samples, columns), to (groups, columns).
+
+    Args:
+        cells: What is counted.
+        groups: The group of each sample, numbered from 0 without gaps: shape (samples,).
+    """
+    order = np.argsort(groups, kind="stable")
+    firsts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
+    return np.add.reduceat(cells[order], firsts, axis=0, dtype=np.int64)
 
 
 def _jackknife(estimate: float, without: Floats, num_groups: int, confidence: float) -> Interval:

@@ -14,6 +14,7 @@ from sklearn import metrics
 
 from components.artifacts.labels import f1_macro
 from components.evaluate.calibration import reliability
+from components.evaluate.f1_intervals import Interval
 
 PAPER_THRESHOLD = 0.5
 
@@ -72,21 +73,30 @@ class ClassScore:
 
     Attributes:
         support: The number of samples that show it. Where it is 0, F1 counts as 0 in the macro average and says nothing else.
+        num_predicted: The number of samples that it is predicted for.
+        num_found: The number of samples that show it and that it is predicted for.
         f1_baseline: F1 of predicting the class for every sample.
         average_precision: None where no sample shows the class, or all do.
-        f1_low: The interval of F1, where it has one.
+        num_groups: The number of groups of samples that show it.
+        f1_interval: The 95 % interval of F1, where it has one.
+        precision_interval: That of precision; None for a class that is never predicted.
+        recall_interval: That of recall; None for a class that no sample shows.
     """
 
     name: str
     support: int
+    num_predicted: int
+    num_found: int
     precision: float
     recall: float
     f1: float
     f1_baseline: float
     average_precision: float | None
     threshold: float
-    f1_low: float | None = None
-    f1_high: float | None = None
+    num_groups: int = 0
+    f1_interval: Interval | None = None
+    precision_interval: Interval | None = None
+    recall_interval: Interval | None = None
 
 
 def figures(y_true: np.ndarray, answers: Answers, common: np.ndarray | None = None) -> dict[str, float]:
@@ -184,6 +194,8 @@ def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray
         ClassScore(
             name=name,
             support=int(support[k]),
+            num_predicted=int(y_pred[:, k].sum()),
+            num_found=int((y_true[:, k] & y_pred[:, k]).sum()),
             precision=float(precision[k]),
             recall=float(recall[k]),
             f1=float(f1[k]),

@@ -6,7 +6,7 @@ import numpy as np
 
 from components.evaluate.blessing import BaselineGain
 from components.evaluate.bootstrap import Resamples, interval, resample_figures
-from components.evaluate.f1_intervals import ClassF1, class_f1
+from components.evaluate.f1_intervals import ClassF1, Interval, class_f1
 from components.evaluate.metrics import (
     BASELINE_TITLES,
     Answers,
@@ -18,6 +18,7 @@ from components.evaluate.metrics import (
     figures,
     reference_answers,
 )
+from components.evaluate.share_intervals import share_intervals
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
     Args:
         scores: The model's probabilities for some samples.
         thresholds: float32, shape (classes,).
-        groups: The near-duplicate group of each sample, as numbers from 0 on without gaps.
+        groups: The group of each sample, as numbers from 0 on without gaps.
         names: The class names.
         seed: Seeds the resamples.
     """
@@ -65,8 +66,17 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
     for name, (low, high) in intervals.items():
         metrics |= {f"{name}_low": max(0.0, low), f"{name}_high": high if name == "log_loss" else min(1.0, high)}
     classes = [
-        replace(score, f1_low=max(0.0, band.low), f1_high=min(1.0, band.high)) if band and band.low < band.high else score
-        for score, band in zip(class_scores(y_true, scores.y_score, thresholds, names), f1.class_intervals(), strict=True)
+        replace(
+            score, num_groups=int(num_groups), f1_interval=_clip(band), precision_interval=precision, recall_interval=recall
+        )
+        for score, num_groups, band, precision, recall in zip(
+            class_scores(y_true, scores.y_score, thresholds, names),
+            f1.num_groups,
+            f1.class_intervals(),
+            share_intervals(y_true & answers.y_pred, answers.y_pred, groups),
+            share_intervals(y_true & answers.y_pred, y_true, groups),
+            strict=True,
+        )
     ]
     return Performance(
         metrics=metrics,
@@ -76,6 +86,11 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
         f1=f1,
         baseline_gains=[_gain(BASELINE_TITLES[name], f1, class_f1(y_true, y.y_pred, groups)) for name, y in trivial.items()],
     )
+
+
+def _clip(band: Interval | None) -> Interval | None:
+    """What F1 can be of an interval; None if it has no width, because nothing scatters."""
+    return Interval(max(0.0, band.low), min(1.0, band.high)) if band and band.low < band.high else None
 
 
 def _gain(title: str, f1: ClassF1, baseline: ClassF1) -> BaselineGain:

@@ -1,4 +1,4 @@
-"""The best and the worst images of each class."""
+"""Example images of each class: one that was found, one that was missed, and a false alarm."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ from components.evaluate.report_data import Picture, Pictures
 from components.reports.pictures import draw, encode_jpeg
 from components.reports.stains import composite, stain_colours
 
-# Of the images that show a class, the one with the highest probability and the one with the lowest; of the others, the highest.
-BEST, WORST, OTHER = "best", "worst", "other"
+FOUND, MISSED, FALSE_ALARM = "found", "missed", "false alarm"
 
 _MAX_PICTURES = 96
 
@@ -27,28 +26,37 @@ class Choice:
     position: int
 
 
-def choose_pictures(y_true: np.ndarray, y_score: np.ndarray) -> list[Choice]:
-    """For each class: the most probable image that shows it, the least probable one, and the most probable that does not.
+def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray) -> list[Choice]:
+    """The clearest example of each kind: found and false alarm with the highest probability, missed with the lowest.
+
+    Where there are images that show the class and are right as a whole, the one that is found is of these.
 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
+        y_pred: bool, the same shape.
+
+    Returns:
+        Up to three for each class, the class with the most images first: 96 pictures in all, at most.
     """
     chosen = []
-    for label in range(min(y_true.shape[1], _MAX_PICTURES // 3)):
-        shown, others = np.flatnonzero(y_true[:, label]), np.flatnonzero(~y_true[:, label])
-        if len(shown):
-            chosen.append(Choice(label, BEST, int(shown[np.argmax(y_score[shown, label])])))
-        if len(shown) > 1:
-            chosen.append(Choice(label, WORST, int(shown[np.argmin(y_score[shown, label])])))
-        if len(others):
-            chosen.append(Choice(label, OTHER, int(others[np.argmax(y_score[others, label])])))
+    is_right = (y_true == y_pred).all(axis=1, keepdims=True)
+    kinds = {
+        FOUND: (y_true & y_pred, ~is_right - y_score),
+        MISSED: (y_true & ~y_pred, y_score),
+        FALSE_ALARM: (y_pred & ~y_true, -y_score),
+    }
+    for label in np.argsort(-y_true.sum(axis=0), kind="stable")[: _MAX_PICTURES // len(kinds)].tolist():
+        for kind, (cells, order) in kinds.items():
+            positions = np.flatnonzero(cells[:, label])
+            if len(positions):
+                chosen.append(Choice(label, kind, int(positions[np.argmin(order[positions, label])])))
     return chosen
 
 
-def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores) -> Pictures:
+def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores, thresholds: np.ndarray) -> Pictures:
     """Draws the chosen images of a split, with activation maps where the model gives maps of more than one place."""
-    chosen = choose_pictures(judged.y_true, judged.y_score)
+    chosen = choose_pictures(judged.y_true, judged.y_score, judged.y_score >= thresholds)
     if not chosen:
         return Pictures([], "")
     positions = sorted({choice.position for choice in chosen})

@@ -8,6 +8,7 @@ import numpy as np
 from components.artifacts.manifest import Evaluation, Examples, TrainedModel
 from components.evaluate.blessing import Verdict
 from components.evaluate.comparison import Comparison
+from components.evaluate.confusions import Confusion
 from components.evaluate.metrics import ClassScore
 from components.evaluate.thresholds import FittedThresholds
 
@@ -18,7 +19,7 @@ class Picture:
 
     Attributes:
         label: The class index.
-        kind: Why it is shown: see `components.evaluate.pictures`.
+        kind: What it is an example of: see `components.evaluate.pictures`.
         position: Where it is among the judged samples.
         jpeg: The image, and beside it the activation map of the class where the model gives one.
     """
@@ -51,6 +52,7 @@ class ReportData:
         y_score: The model's probabilities, the same shape.
         y_pred: Its decisions, the same shape.
         classes: The figures of each class.
+        confusions: Which classes are taken for which others.
         thresholds: How the thresholds came about.
         comparison: Champion against challenger, if there is a champion.
         pictures: The images.
@@ -65,6 +67,7 @@ class ReportData:
     y_score: np.ndarray
     y_pred: np.ndarray
     classes: Sequence[ClassScore]
+    confusions: Sequence[Confusion]
     thresholds: FittedThresholds
     comparison: Comparison | None
     pictures: Pictures

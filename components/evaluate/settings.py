@@ -9,7 +9,7 @@ from components.serving.champion import Champion, Pointer
 from components.serving.versions import find_versions
 
 # Raised when the same model and examples give other figures or another report.
-FORMAT = 8
+FORMAT = 9
 
 # The files that are published with the manifest.
 THRESHOLDS = "thresholds.json"

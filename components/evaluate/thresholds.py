@@ -64,7 +64,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
-        groups: The near-duplicate group of each sample, as numbers from 0 on without gaps.
+        groups: The group of each sample, as numbers from 0 on without gaps.
         seed: Of the folds.
     """
     one = np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from components.reports.stains import composite, legend, stain_colours
+from components.runtime.wording import shorten
 
 _ID_COLOUR = "#475569"
 _GAP_PX = 6
@@ -62,7 +63,7 @@ def contact_sheet(
         )
     columns = min(columns, len(samples))
     captions = [
-        [_shortened(sample.sample_id, tile_px), *_lines([class_names[label] for label in sample.labels], tile_px)]
+        [shorten(sample.sample_id, _room(tile_px)), *_lines([class_names[label] for label in sample.labels], tile_px)]
         for sample in samples
     ]
     width = columns * (tile_px + _GAP_PX) + _GAP_PX
@@ -112,12 +113,6 @@ def _draw_scale_bar(
     right, bottom = corner[0] + tile_px - _GAP_PX, corner[1] + tile_px - _GAP_PX
     pen.line([(right - round(length_um / width_um * tile_px), bottom), (right, bottom)], fill="white", width=3)
     pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=font, anchor="rb")
-
-
-def _shortened(text: str, width_px: int) -> str:
-    """A text that fits, without its middle if need be: ids of a set often begin alike."""
-    room = _room(width_px)
-    return text if len(text) <= room else f"{text[: (room - 1) // 2]}…{text[-(room // 2) :]}"
 
 
 def _room(width_px: int) -> int:

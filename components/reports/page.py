@@ -1,13 +1,17 @@
 """Self-contained HTML pages: the look that all reports share."""
 
 import base64
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+# The anchor of the evaluation report's images with their predictions, which other pages show too.
+EXAMPLES = "examples"
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
@@ -29,6 +33,12 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     return template.render(title=title, subtitle=subtitle, sections=sections)
 
 
+def find_section(page: str, anchor: str) -> Section | None:
+    """The section of a rendered page that has an anchor, to go into another page."""
+    found = re.search(rf'<section id="{re.escape(anchor)}">\s*<h2>(.*?)</h2>(.*?)</section>', page, re.DOTALL)
+    return Section(Markup(found[1]), Markup(found[2]), anchor=anchor) if found else None
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
     """A table whose numbers are right-aligned: floats with 3 decimals."""
     head = Markup("").join(Markup("<th>{}</th>").format(name) for name in header)
@@ -36,15 +46,52 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
     return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
 
 
+def named_values(values: Mapping[Any, Any]) -> Markup:
+    """A table of two columns without a header: names, and what there is to say of each."""
+    rows = [Markup("<tr><th>{}</th>{}</tr>").format(name, _cell(value)) for name, value in values.items()]
+    return Markup("<table><tbody>{}</tbody></table>").format(Markup("").join(rows))
+
+
+def number_cells(*texts: str) -> list[Markup]:
+    """Cells of a table that end where its numbers end."""
+    return [Markup('<div class="number">{}</div>').format(text) for text in texts]
+
+
+def paragraphs(*sentences: str) -> Markup:
+    """Plain text, a paragraph each."""
+    return Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)
+
+
+def wide(content: Markup) -> Markup:
+    """Content that may be scrolled sideways where the window is narrow."""
+    return Markup('<div class="wide">{}</div>').format(content)
+
+
+def folded(title: Markup | str, content: Markup) -> Markup:
+    """Content that is shown once its title is clicked on."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(title, content)
+
+
 def image(data: bytes, kind: str, alt: str) -> Markup:
     """An image file's content inside the page."""
     return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(alt, kind, base64.b64encode(data).decode())
 
 
-def tiles(pictures: Sequence[tuple[Markup, str]]) -> Markup:
+def tiles(pictures: Sequence[tuple[Markup, Markup | str]]) -> Markup:
     """Small images side by side, each with its caption."""
     figures = [Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(*picture) for picture in pictures]
     return Markup('<div class="tiles">{}</div>').format(Markup("").join(figures))
+
+
+def blocks(named_tiles: Sequence[tuple[Markup | str, Markup]], is_wide: bool = False) -> Markup:
+    """Rows of tiles, each below its heading: two side by side where there is room.
+
+    Args:
+        named_tiles: Headings and tiles.
+        is_wide: Whether tiles are twice as wide as high.
+    """
+    parts = Markup("").join(Markup("<div><h3>{}</h3>{}</div>").format(*one) for one in named_tiles)
+    return Markup('<div class="blocks{}">{}</div>').format(" wider" if is_wide else "", parts)
 
 
 def _cell(value: Any) -> Markup:

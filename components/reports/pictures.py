@@ -6,9 +6,8 @@ import numpy as np
 from PIL import Image
 
 SIDE_PX = 200
-# The first quality that keeps a picture small: noise does not compress, and a report is to stay below 10 MB.
+# The first that keeps a picture small is taken: noise does not compress, and a report is to stay below 10 MB.
 _JPEG_QUALITIES = (85, 60, 20)
-_MAX_BYTES = 50_000
 # Of the activation map on grey stains: orange, as no stain is.
 _HEAT = np.array([255, 140, 0], np.float32)
 _HEAT_OPACITY = 0.7
@@ -35,16 +34,17 @@ def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
     return np.hstack([colours, (grey * (1 - opacity) + _HEAT * opacity).round().astype(np.uint8)])
 
 
-def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """Encodes a picture in at most 50 KB, or a little more where it is noise.
+def encode_jpeg(pixels: np.ndarray, max_bytes: int = 50_000) -> bytes:
+    """Encodes a picture in a size, or a little more where it is noise.
 
     Args:
         pixels: uint8, shape (height, width, 3).
+        max_bytes: The size to keep to.
     """
     for quality in _JPEG_QUALITIES:
         file = io.BytesIO()
         # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
         Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
-        if file.tell() <= _MAX_BYTES:
+        if file.tell() <= max_bytes:
             break
     return file.getvalue()

@@ -16,17 +16,13 @@ matplotlib.rcParams["text.parse_math"] = False
 # The browser draws the text, so that it is in letters of every language. By default, ids inside an SVG are random.
 _SVG = {"svg.fonttype": "none", "svg.hashsalt": "report"}
 
-_MAX_NAME = 40
+# What `shorten` leaves of a name, so that there is room for the plot.
+MAX_NAME = 40
 
 
 def make_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure of a size in inches, whose parts do not overlap."""
     return Figure(figsize=(width_in, height_in), layout="constrained")
-
-
-def shortened(name: str) -> str:
-    """A name in at most 40 characters, so that there is room for the plot."""
-    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 
 
 def label_plainly(axis: Axis) -> None:

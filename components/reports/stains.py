@@ -51,6 +51,11 @@ def legend(names: Sequence[str]) -> str:
     return " ".join(f"{colour}: {_ATLAS.get(name, name)}." for colour, name in zip(colours, names, strict=True))
 
 
+def stain_title(name: str) -> str:
+    """A filter with what it shows: `red: microtubules` for one of the atlas, and the name alone for another."""
+    return f"{name}: {_ATLAS[name]}" if name in _ATLAS else name
+
+
 def composite(pixels: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """Adds up the stains of an image, each in its colour; what exceeds 255 is clipped.
 

@@ -14,7 +14,10 @@ def first_of(names: Sequence[str], num_named: int) -> str:
     return ", ".join(names[:num_named]) + more
 
 
-def shorten(value: object) -> str:
-    """A value in at most 80 characters; the items of a list are separated by commas."""
+def shorten(value: object, length: int = 80) -> str:
+    """A value in at most `length` characters: without its middle if need be, as names of a set often begin alike.
+
+    The items of a list are separated by commas.
+    """
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[-((length - 1) // 2) :]}"

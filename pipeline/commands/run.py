@@ -1,6 +1,7 @@
 """`run`: the whole pipeline on this machine."""
 
 import importlib.util
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ def run(
     synthetic:<number of samples>[@<series>].
 
     What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
-    data it says so in a minute. Each run writes a page, run.html, with all that it did.
+    data it says so in a minute. Each run writes a page, run.html, with its result, predicted images, and what each step did.
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
@@ -52,7 +53,8 @@ def run(
                 console.print(f"Training starts from random weights (weights=none): {escape(reason)}.", soft_wrap=True)
         with _StepView(console) as view:
             finished = run_pipeline(located, pipeline_root, view.show)
-        _summarise(finished, console)
+        model_name = located.get("model_name", parameters["model_name"].default)
+        _summarise(finished, f"{located['serving_root']}/{model_name}", console)
 
 
 def _check_installed() -> None:
@@ -92,7 +94,7 @@ class _StepView:
             self._console.print(f"  {escape(text)}", soft_wrap=True)
 
 
-def _summarise(finished: LocalRun, console: Console) -> None:
+def _summarise(finished: LocalRun, model_uri: str, console: Console) -> None:
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
     table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # what 80 columns hold
@@ -104,6 +106,10 @@ def _summarise(finished: LocalRun, console: Console) -> None:
     console.print(escape(finished.outcome()), soft_wrap=True)
     if reused := finished.reused_steps():
         console.print(f"Found again, as nothing changed that they depend on: {', '.join(reused)}", soft_wrap=True)
-    for page in ("evaluation_report", "training_report", "data_report"):
-        console.print(f"{page.replace('_', ' ').capitalize()}: {finished.folder / page}.html", soft_wrap=True)
-    console.print(f"The page of this run: {finished.folder / RUN_PAGE}", soft_wrap=True)
+    for name, line in list(finished.summary().items())[:1]:
+        console.print(escape(f"{name}: {line}"), soft_wrap=True)
+    console.print()
+    console.print(f"Predicted images, right and wrong, and all reports: {finished.folder / RUN_PAGE}", soft_wrap=True)
+    if finished.has_champion:
+        console.print(f"Try the model in a browser: python -m pipeline serve --model {shlex.quote(model_uri)}", soft_wrap=True)
+    console.print("Train on your own images: docs/tutorials/own-images.md", soft_wrap=True)

@@ -126,10 +126,15 @@ class TestDrawn:
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         run = _runs(finished[0])[0]
-        assert finished[1].stdout.splitlines()[-1] == f"The page of this run: {run}/run.html"
+        assert finished[1].stdout.splitlines()[-3:] == [
+            f"Predicted images, right and wrong, and all reports: {run}/run.html",
+            f"Try the model in a browser: python -m pipeline serve --model {finished[0]}/serving/hpa",
+            "Train on your own images: docs/tutorials/own-images.md",
+        ]
         page = (run / "run.html").read_text()
         assert page.count('<g class="step new">') == len(load_steps())
         assert "Pushed model: " in page
+        assert "<h2>Predicted images, right and wrong</h2>" in page
         links = re.findall(r'href="([^"#]+)"', page)
         assert {"evaluation_report.html", "training_report.html", "data_report.html", "run.log"} <= set(links)
         assert [link for link in links if not (run / link).exists()] == []

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
+from markupsafe import Markup
 
 from components.evaluate import metrics as evaluate
+from components.reports.page import EXAMPLES, Section, render_page
 from pipeline.compiled import PIPELINE_YAML, load_steps, step_tasks
 from pipeline.local_run import BASELINE_TITLES, Figure, LocalRun
 from pipeline.run_page import write_run_page
 from pipeline.run_record import RunRecord
 
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
+PARAMETERS = SPEC["root"]["inputDefinitions"]["parameters"]
 LINEAGE: dict[str, Any] = {
     "fingerprint": "0123456789abcdef",
     "inputs": {"examples": "fedcba9876543210"},
@@ -25,7 +28,7 @@ LINEAGE: dict[str, Any] = {
     "licence": "CC BY-SA",
 }
 OWN: dict[str, dict[str, Any]] = {
-    "raw_images": {"num_samples": 31072, "num_bytes": 5},
+    "raw_images": {"num_samples": 31072, "num_bytes": 5_000_000, "num_without_files": 0, "num_incomplete": 7, "version": 0},
     "examples": {"num_train": 24858, "num_validation": 3107, "num_test": 3107},
     "model": {"epochs_trained": 12, "best_epoch": 9, "metrics": {"loss": 0.1}},
     "metrics": {"f1_macro": 0.4512, "f1_micro": 0.6, "accuracy": 0.97},
@@ -36,6 +39,7 @@ OWN: dict[str, dict[str, Any]] = {
         },
         "references": {"three_commonest": {"f1_macro": 0.107, "f1_micro": 0.101, "accuracy": 0.961}},
     },
+    "evaluation_report": {},
     "class_metrics": {"confidenceMetrics": [{"confidenceThreshold": 0.5}] * 100, "confusionMatrix": {"rows": []}},
     "pushed_model": {"pushed": True, "version": 2, "version_uri": "/serving/hpa/2"},
 }
@@ -99,13 +103,39 @@ def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
     for figure in ("31,072 samples", "31,072 examples", "epoch 9 of 12", "macro F1 0.451", "version 2"):
         assert figure in page
     assert "0123456789abcdef" in page
-    assert "seed 0, learning_rate 0.001" in page
-    assert "a ROC curve" in page
-    assert "confidenceThreshold" not in page
+    assert "seed=0, learning_rate=0.001" in page
+    assert not re.search("confidenceThreshold|confusionMatrix", page)
     assert "dir:&lt;cells&gt;" in page
     for report in ("data_report", "training_report", "evaluation_report"):
         assert (tmp_path / f"{report}.html").is_file()
     assert LocalRun(tmp_path).reused_steps() == ["ingest", "convert"]
+
+
+def test_details_are_in_words_and_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
+    page = _write(tmp_path, make_run(tmp_path, load_steps()))
+    details = dict(re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td></tr>", page))
+    assert details["samples without some of the stains"] == "7"
+    assert details["size"] == "5 MB"
+    assert details["training examples"] == "24,858"
+    assert not {"", "rows without any image", "reused"} & details.keys()
+    assert details["version"] == "2"  # of the model: the first version of the source is 0
+    assert not [name for name in details if "num " in name or ("_" in name and name not in PARAMETERS)]
+
+
+def test_the_page_shows_the_predicted_images_and_the_summary_of_the_evaluation(tmp_path: Path) -> None:
+    record = make_run(tmp_path, load_steps())
+    record.end("done")
+    place = tmp_path / "hpa-pipeline" / "evaluate"
+    images = Section("Predicted <images>", Markup("<img alt='found'>"), "red is wrong", EXAMPLES)
+    (place / "evaluation_report").write_text(render_page("", "", [images, Section("Rest", Markup("the rest"))]))
+    summary = {"Recognised reliably": "1 of 2 classes: Rods & rings"}
+    (place / "blessing").write_text(json.dumps(OWN["blessing"] | {"summary": summary}))
+    page = _write(tmp_path, record)
+    titles = ["The result", "Predicted &lt;images&gt;", "The steps", "Details"]
+    assert re.findall(r"<h2>(.*?)</h2>", page) == titles
+    assert "<img alt='found'>" in page
+    assert "the rest" not in page
+    assert "<th>Recognised reliably</th><td>1 of 2 classes: Rods &amp; rings</td>" in page
 
 
 def test_an_unchanged_run(tmp_path: Path) -> None:

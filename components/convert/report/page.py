@@ -9,9 +9,8 @@ from components.convert.report.sections.duplicates import duplicates_section
 from components.convert.report.sections.glance import glance_section
 from components.convert.report.sections.intensities import intensities_section
 from components.convert.report.sections.left_out import left_out_section
-from components.convert.report.sections.look import paragraphs
 from components.convert.report.thumbnails import plan_thumbnails
-from components.reports.page import Section, render_page
+from components.reports.page import Section, paragraphs, render_page
 from components.runtime.wording import count_of
 
 

@@ -16,6 +16,7 @@ from components.convert.report.data import ReportSample, near_duplicate_groups
 from components.images.decode import DEFAULT_READING, Reading, decode_plane
 from components.images.image import BadImageError
 from components.images.reader import read_image
+from components.reports.pictures import encode_jpeg
 from components.reports.stains import composite, stain_colours
 
 # Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
@@ -26,8 +27,7 @@ _MAX_CLASS_TILES = 96
 _MAX_GROUPS = 6
 _MAX_PER_GROUP = 3
 _MAX_QUARANTINED = 18
-# The first that keeps a picture small: noise does not compress, and a page of 132 pictures is to stay below 10 MB.
-_JPEG_QUALITIES = (85, 60, 20)
+# A page of 132 pictures is to stay below 10 MB.
 _MAX_BYTES = 45_000
 # Of a file that cannot be used: without an alpha, which is the fourth.
 _MAX_CHANNELS = 3
@@ -133,18 +133,7 @@ def thumbnail(
     black = np.zeros((side_px, side_px), np.uint8)
     size = (side_px, side_px)
     shrunk = [black if c is None else cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in channels]
-    drawn = composite(np.dstack(shrunk), stain_colours(filters))[:, :, ::-1]  # OpenCV wants blue first
-    for quality in _JPEG_QUALITIES:
-        data = _jpeg(drawn, quality)
-        if len(data) <= _MAX_BYTES:
-            break
-    return data
-
-
-def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
-    # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
-    whole = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return bytes(cv2.imencode(".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, quality, *whole])[1])
+    return encode_jpeg(composite(np.dstack(shrunk), stain_colours(filters)), _MAX_BYTES)
 
 
 def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | None:

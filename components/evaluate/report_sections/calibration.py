@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from components.evaluate.calibration import NUM_BINS, Reliability, reliability
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare
-from components.reports.page import Section
+from components.reports.page import Section, wide
 from components.reports.plots import figure, label_plainly, make_figure
 
 
@@ -15,7 +15,7 @@ def calibration_section(data: ReportData) -> Section:
     found = reliability(data.y_true, data.y_score)
     return Section(
         "Calibration",
-        figure(_diagram(found), "Reliability diagram: share of positives by probability"),
+        wide(figure(_diagram(found), "Reliability diagram: share of positives by probability")),
         f"Of the answers with a probability of 30 %, three in ten should be right: then the dots lie on the line. Above it the "
         f"network is too cautious, below it too bold. The expected calibration error is {found.error:.3f}, over all pairs of "
         f"sample and class in {NUM_BINS} bins. It has no part in the verdict: decisions go by fitted thresholds.",

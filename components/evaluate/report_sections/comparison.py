@@ -7,18 +7,10 @@ from components.evaluate.comparison import Comparison
 from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import TITLES
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import (
-    CHAMPION_COLOUR,
-    MODEL_COLOUR,
-    bare,
-    numbers,
-    paragraphs,
-    span,
-    wide,
-)
-from components.reports.page import Section, table
-from components.reports.plots import figure, make_figure, shortened
-from components.runtime.wording import count_of
+from components.evaluate.report_sections.look import CHAMPION_COLOUR, MODEL_COLOUR, bare, figures, span
+from components.reports.page import Section, paragraphs, table, wide
+from components.reports.plots import MAX_NAME, figure, make_figure
+from components.runtime.wording import count_of, shorten
 
 _TITLE = "Champion against challenger"
 
@@ -36,20 +28,18 @@ def champion_section(data: ReportData) -> Section:
     if not (found.champion and found.challenger):
         return Section(_TITLE, paragraphs(f"Not one sample of the split is left that neither has seen. {_samples(found)}"))
     rows = [
-        [title, *numbers(found.champion.get(name), found.challenger.get(name), _difference(found, name))]
+        [title, *figures(found.champion.get(name), found.challenger.get(name), _difference(found, name))]
         for name, title in TITLES.items()
         if name in found.challenger
     ]
-    gain = (
-        f"Macro F1 over common classes, challenger minus champion: {span(*found.gain)} (95 % interval)." if found.gain else ""
-    )
+    gain = f"Macro F1 over common classes, challenger minus champion: {span(found.gain)} (95 % interval)." if found.gain else ""
     shown = [change for change in found.classes if change.support]
     return Section(
         _TITLE,
         Markup("{}{}{}{}").format(
-            table(["Metric", f"champion (version {found.version})", "challenger", "difference"], rows),
+            wide(table(["Metric", f"champion (version {found.version})", "challenger", "difference"], rows)),
             paragraphs(f"{_samples(found)} {gain}"),
-            figure(_bands(found), "Change of F1 of each class with its noise band") if shown else "",
+            wide(figure(_bands(found), "Change of F1 of each class with its noise band")) if shown else "",
             wide(_class_table(found)),
         ),
         "Both on the same samples, each with the thresholds that it ships with. The champion was selected for its score on "
@@ -82,7 +72,7 @@ def _bands(found: Comparison) -> Figure:
         if change.band:
             axes.hlines(row, change.band.low, change.band.high, color=colour, linewidth=1.5)
     axes.axvline(0, color="#1b2733", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [f"{shortened(c.name)} ({c.support})" for c in shown])
+    axes.set_yticks(range(len(shown)), [f"{shorten(c.name, MAX_NAME)} ({c.support})" for c in shown])
     axes.set_xlim(-1, 1)
     axes.set_xlabel("F1, challenger minus champion (line: noise band; none for classes in too few groups)")
     bare(axes)
@@ -91,7 +81,7 @@ def _bands(found: Comparison) -> Figure:
 
 def _class_table(found: Comparison) -> Markup:
     rows = [
-        [c.name, c.support, *numbers(c.champion_f1, c.challenger_f1, f"{c.change:+.3f}", span(*c.band) if c.band else "-")]
+        [c.name, c.support, *figures(c.champion_f1, c.challenger_f1, f"{c.change:+.3f}", span(c.band))]
         for c in found.classes
         if c.support
     ]

@@ -8,9 +8,10 @@ from sklearn import metrics
 
 from components.evaluate.metrics import has_both_answers
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import BASELINE_COLOUR, CLASS_COLOUR, MODEL_COLOUR, bare, decimal, paragraphs
-from components.reports.page import Section
-from components.reports.plots import figure, make_figure, shortened
+from components.evaluate.report_sections.look import BASELINE_COLOUR, CLASS_COLOUR, MODEL_COLOUR, bare, decimal
+from components.reports.page import Section, paragraphs, wide
+from components.reports.plots import MAX_NAME, figure, make_figure
+from components.runtime.wording import shorten
 
 _MAX_POINTS = 200
 _NUM_COLUMNS = 5
@@ -22,8 +23,8 @@ def curves_section(data: ReportData) -> Section:
     title = "Precision-recall and ROC curves"
     if not len(ranked):
         return Section(title, paragraphs("There are none: no class is shown by some samples and not by others."))
-    plots = figure(_overview(data, ranked), "Precision-recall and ROC curves of all classes together, and of each")
-    plots += figure(_by_class(data, ranked), "Precision-recall curve of each class")
+    plots = wide(figure(_overview(data, ranked), "Precision-recall and ROC curves of all classes together, and of each"))
+    plots += wide(figure(_by_class(data, ranked), "Precision-recall curve of each class"))
     return Section(
         title,
         plots,
@@ -60,7 +61,7 @@ def _by_class(data: ReportData, ranked: np.ndarray) -> Figure:
         axes.axhline(data.y_true[:, k].mean(), color=BASELINE_COLOUR, linewidth=0.8, linestyle="--")
         if data.y_pred[:, k].any():
             axes.plot(score.recall, score.precision, "o", color="#1b2733", markersize=4)
-        words = f"{shortened(score.name)}\nAP {decimal(score.average_precision)} ({score.support})"
+        words = f"{shorten(score.name, MAX_NAME)}\nAP {decimal(score.average_precision)} ({score.support})"
         axes.set_title(words, fontsize=7.5)
         axes.set(xlim=(0, 1), ylim=(0, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         axes.tick_params(labelsize=7)

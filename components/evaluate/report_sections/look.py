@@ -1,18 +1,19 @@
-"""How the evaluation report shows numbers, outcomes and curves: the same way in every section."""
+"""How the evaluation report shows figures, outcomes and curves: the same way in every section."""
+
+from collections.abc import Mapping
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
+from components.evaluate.f1_intervals import Interval
+from components.reports.page import number_cells
+
 MODEL_COLOUR, BASELINE_COLOUR, CLASS_COLOUR, CHAMPION_COLOUR = "#0f766e", "#b91c1c", "#94a3b8", "#c2660c"
 
 
-def numbers(*values: str | float | None) -> list[Markup]:
+def figures(*values: str | float | None) -> list[Markup]:
     """Cells of a table that end where its numbers end: floats with 3 decimals, `-` where there is no value."""
-    texts = [value if isinstance(value, str) else decimal(value) for value in values]
-    return [
-        Markup('<div style="text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap">{}</div>').format(text)
-        for text in texts
-    ]
+    return number_cells(*(value if isinstance(value, str) else decimal(value) for value in values))
 
 
 def decimal(value: float | None) -> str:
@@ -20,25 +21,30 @@ def decimal(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def span(low: float | None, high: float | None) -> str:
+def span(interval: Interval | None) -> str:
     """An interval: `0.120 to 0.250`, or `-`."""
-    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return f"{interval.low:.3f} to {interval.high:.3f}" if interval else "-"
+
+
+def metric_interval(metrics: Mapping[str, float], name: str) -> Interval | None:
+    """The interval of a metric of all classes, where it has one."""
+    return Interval(metrics[f"{name}_low"], metrics[f"{name}_high"]) if f"{name}_low" in metrics else None
+
+
+def meter(value: float, interval: Interval | None, baseline: float) -> Markup:
+    """A bar from 0 to 1 with its interval as a line, and its baseline as a red tick."""
+    line = Markup('<path class="span" d="M{:.1f} 8H{:.1f}"/>').format(*(100 * end for end in interval)) if interval else ""
+    return Markup(
+        '<svg class="meter" viewBox="0 0 100 16" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="scale" width="100" height="16"/><rect class="value" y="3" width="{:.1f}" height="10"/>{}'
+        '<path class="baseline" d="M{:.1f} 1V15" vector-effect="non-scaling-stroke"/></svg>'
+    ).format(100 * value, line, 100 * baseline)
 
 
 def outcome(words: str) -> Markup:
     """A rule's outcome: green, red, grey for a rule that is not asked, or plain."""
     kind = {"yes": "yes", "no": "no", "not asked": "faint"}.get(words, "")
-    return Markup('<span class="{}" style="white-space:nowrap;font-weight:600">{}</span>').format(kind, words)
-
-
-def paragraphs(*sentences: str) -> Markup:
-    """Plain text, a paragraph each."""
-    return Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)
-
-
-def wide(content: Markup) -> Markup:
-    """A table that may be scrolled sideways where the window is narrow."""
-    return Markup('<div style="overflow-x:auto">{}</div>').format(content)
+    return Markup('<span class="{}">{}</span>').format(kind, words)
 
 
 def bare(axes: Axes) -> None:

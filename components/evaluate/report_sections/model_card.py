@@ -1,12 +1,10 @@
 """What the model is, what it was made from, and what it is for (Mitchell et al., "Model Cards for Model Reporting", 2019)."""
 
-from markupsafe import Markup
-
 from components.artifacts.manifest import SIGNATURES
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import span
+from components.evaluate.report_sections.look import metric_interval, span
 from components.reports.model_card import INTENDED_USE, LIMITS
-from components.reports.page import Section, table
+from components.reports.page import Section, named_values
 
 
 def model_card_section(data: ReportData) -> Section:
@@ -16,8 +14,8 @@ def model_card_section(data: ReportData) -> Section:
     splits = ", ".join(f"{examples.num_records(name):,} {name}" for name in examples.shards)
     split = examples.parameters.get("split", "")
     recipe = ", ".join(f"{name} {value}" for name, value in sorted(trained.parameters.items()))
-    f1 = f"{found.metrics['f1_macro']:.3f} ({span(found.metrics.get('f1_macro_low'), found.metrics.get('f1_macro_high'))})"
-    rows: list[list[object]] = [
+    f1 = f"{found.metrics['f1_macro']:.3f} ({span(metric_interval(found.metrics, 'f1_macro'))})"
+    rows = [
         ["Model", f"{trained.backbone} with one sigmoid for each of {len(trained.class_names)} classes; {size}"],
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
         ["Data", f"{trained.source}; samples: {splits} (split: {split}); {examples.num_quarantined:,} left out as unusable"],
@@ -30,9 +28,7 @@ def model_card_section(data: ReportData) -> Section:
         ["Intended use", INTENDED_USE],
         ["Limits", LIMITS],
     ]
-    rows = [row for row in rows if row[1]]
-    cells = [[Markup('<span style="white-space:nowrap">{}</span>').format(name), value] for name, value in rows]
-    return Section("Model card", table(["About", "what is known"], cells))
+    return Section("Model card", named_values({name: value for name, value in rows if value}))
 
 
 def _precision(data: ReportData) -> str:

@@ -5,8 +5,8 @@ from markupsafe import Markup
 from components.evaluate.f1_intervals import MIN_CLASS_GROUPS, MIN_GROUPS
 from components.evaluate.metrics import BASELINE_TITLES, REFERENCE_TITLES, TITLES
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import numbers, paragraphs, span, wide
-from components.reports.page import Section, table
+from components.evaluate.report_sections.look import figures, metric_interval, span
+from components.reports.page import Section, folded, paragraphs, table, wide
 
 
 def scoreboard_section(data: ReportData) -> Section:
@@ -16,9 +16,8 @@ def scoreboard_section(data: ReportData) -> Section:
     rows = [
         [
             title,
-            *numbers(found.metrics[name], span(found.metrics.get(f"{name}_low"), found.metrics.get(f"{name}_high"))),
-            *numbers(*(figures.get(name) for figures in beside.values())),
-            *numbers(found.validation_metrics.get(name)),
+            *figures(found.metrics[name], span(metric_interval(found.metrics, name))),
+            *figures(*(scores.get(name) for scores in beside.values()), found.validation_metrics.get(name)),
         ]
         for name, title in TITLES.items()
         if name in found.metrics
@@ -28,7 +27,10 @@ def scoreboard_section(data: ReportData) -> Section:
     header = ["Metric", "model", "95 % interval", *titles, "model, on validation"]
     return Section(
         "Scoreboard",
-        wide(table(header, rows)) + paragraphs(_conventions(data), _thresholds(data)) + _ways(data),
+        wide(table(header, rows))
+        + folded(
+            "Conventions, and how the thresholds were chosen", paragraphs(_conventions(data), _thresholds(data)) + _ways(data)
+        ),
         f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups: near-duplicates, and "
         "samples that the table of labels groups, are together. A baseline is what a trivial classifier scores: only what a "
         "metric gains over its baselines counts. A reference knows labels, and has no part in the verdict.",
@@ -51,7 +53,7 @@ def _conventions(data: ReportData) -> str:
 
 def _ways(data: ReportData) -> Markup:
     """What each way of fitting thresholds promises, and what it keeps."""
-    rows = [[way.title.capitalize(), *numbers(way.promised, way.kept)] for way in data.thresholds.ways]
+    rows = [[way.title.capitalize(), *figures(way.promised, way.kept)] for way in data.thresholds.ways]
     header = ["Thresholds", "macro F1 where they were fitted", "on folds where they were not"]
     return wide(table(header, rows)) if rows else Markup("")
 

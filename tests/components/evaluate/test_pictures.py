@@ -8,25 +8,24 @@ import tensorflow as tf
 from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
 from components.evaluate.inference import ExportedModel
-from components.evaluate.pictures import BEST, OTHER, WORST, Choice, choose_pictures, draw_pictures
+from components.evaluate.pictures import FALSE_ALARM, FOUND, MISSED, Choice, choose_pictures, draw_pictures
 
 
-def test_a_class_is_shown_by_its_best_and_worst_image_and_by_the_likeliest_other() -> None:
-    y_true = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]], bool)
-    y_score = np.array([[0.5, 0, 0.1], [0.9, 0.3, 0.2], [0.4, 0.8, 0.3], [0.1, 0.2, 0], [0.6, 0.1, 0]])
-    assert choose_pictures(y_true, y_score) == [
-        Choice(0, BEST, 1),
-        Choice(0, WORST, 3),
-        Choice(0, OTHER, 4),
-        Choice(1, BEST, 1),  # alone: it is the worst one too
-        Choice(1, OTHER, 2),
-        Choice(2, OTHER, 2),  # shown by none
-    ]
+def test_a_class_is_shown_by_the_clearest_image_of_each_kind() -> None:
+    y_true = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], bool)
+    y_score = np.array([[0.6, 0.8, 0.1], [0.9, 0.7, 0.2], [0.7, 0.9, 0.3], [0.1, 0.6, 0], [0.8, 0.1, 0], [0.2, 0.8, 0.1]])
+    assert choose_pictures(y_true, y_score, y_score >= 0.5) == [
+        Choice(1, FOUND, 0),  # the first of two that are right as a whole; more images show it than the others
+        Choice(0, FOUND, 1),
+        Choice(0, MISSED, 3),
+        Choice(0, FALSE_ALARM, 4),
+    ]  # the last class is never shown, and never answered
 
 
 def test_many_classes_do_not_make_many_pictures() -> None:
     y_true = np.random.default_rng(0).random((50, 500)) < 0.5
-    assert len(choose_pictures(y_true, y_true.astype(float))) <= 96
+    y_pred = np.random.default_rng(1).random((50, 500)) < 0.5
+    assert len(choose_pictures(y_true, y_pred.astype(float), y_pred)) == 96
 
 
 @pytest.mark.parametrize("with_maps", [True, False])
@@ -37,15 +36,15 @@ def test_the_chosen_images_are_drawn_with_the_maps_that_the_model_gives(
     model = ExportedModel(make_model(tmp_path / "model", with_maps=with_maps))
     with open_splits(examples, ["test"]) as splits:
         judged = model.score(splits["test"])
-        found = draw_pictures(model, splits["test"], judged)
+        found = draw_pictures(model, splits["test"], judged, np.full(6, 0.5, np.float32))
     assert found.map_size == ("8 x 8" if with_maps else "")
     assert [(p.label, p.kind, p.position) for p in found.pictures] == [
-        (c.label, c.kind, c.position) for c in choose_pictures(judged.y_true, judged.y_score)
+        (c.label, c.kind, c.position) for c in choose_pictures(judged.y_true, judged.y_score, judged.y_score >= 0.5)
     ]
     for picture in found.pictures:
         assert tf.io.decode_jpeg(picture.jpeg).shape == (200, 400 if with_maps else 200, 3)
     if with_maps:
-        best = next(picture for picture in found.pictures if picture.kind == BEST)
+        best = next(picture for picture in found.pictures if picture.kind == FOUND)
         right = tf.io.decode_jpeg(best.jpeg).numpy()[:, 200:].astype(int)
         warmth = (right[:, :, 0] - right[:, :, 2]).mean(axis=1)
         # The row of pixels that makes the class is where it is warm.

@@ -5,7 +5,7 @@ import jinja2
 import pytest
 from markupsafe import Markup
 
-from components.reports.page import Section, image, render_page, table
+from components.reports.page import Section, find_section, folded, image, named_values, render_page, table
 
 
 def test_a_page_shows_its_sections_in_order_and_needs_nothing_else() -> None:
@@ -27,6 +27,24 @@ def test_a_table_shows_numbers_as_people_read_them() -> None:
     assert re.findall(r"<th>(.*?)</th>", html) == ["a", "b", "c"]
     assert re.findall(r'<td class="number">(.*?)</td>', html) == ["31,072", "0.123", "1", "2.000"]
     assert re.findall(r"<td>(.*?)</td>", html) == ["x", "<b>y</b>"]
+
+
+def test_names_and_folded_titles_that_look_like_markup_stay_text() -> None:
+    html = folded("<b>", named_values({"<i>": "<u>", "number": 1234}))
+    assert html == (
+        "<details><summary>&lt;b&gt;</summary><table><tbody><tr><th>&lt;i&gt;</th><td>&lt;u&gt;</td></tr>"
+        '<tr><th>number</th><td class="number">1,234</td></tr></tbody></table></details>'
+    )
+
+
+def test_a_section_goes_from_one_page_to_another_as_it_is() -> None:
+    section = Section("A & B", Markup("<p>1</p>"), "how to <read> it", "ab")
+    page = render_page("One", "", [Section("Before", Markup("")), section, Section("After", Markup(""), anchor="ab2")])
+    found = find_section(page, "ab")
+    assert found
+    part = page[page.index('<section id="ab">') : page.index('<section id="ab2">')]
+    assert part.split() == re.findall(r'<section id="ab">.*?</section>', render_page("Two", "", [found]), re.DOTALL)[0].split()
+    assert find_section(page, "a") is None
 
 
 def test_an_image_is_inside_the_page_with_a_text_for_those_who_cannot_see_it() -> None:

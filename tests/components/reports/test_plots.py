@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.reports.plots import figure, label_plainly, make_figure, shortened
+from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
+from components.runtime.wording import shorten
 
 
 def _svg(label: str) -> str:
     plot = make_figure(6, 2)
     axes = plot.subplots()
-    axes.barh([shortened(label), "other"], [1, 100])
+    axes.barh([shorten(label, MAX_NAME), "other"], [1, 100])
     axes.set_xscale("log")
     label_plainly(axes.xaxis)
-    axes.set_title(shortened(label))
+    axes.set_title(shorten(label, MAX_NAME))
     data = re.search(r"base64,([^\"]+)", figure(plot, "bars"))
     assert data
     return base64.b64decode(data[1]).decode()
@@ -48,7 +49,7 @@ def test_a_figure_is_an_svg_without_a_date_and_the_same_every_time() -> None:
 )
 def test_names_are_drawn_letter_by_letter(name: str) -> None:
     texts = _texts(_svg(name))
-    assert texts.count(shortened(name)) == 2
+    assert texts.count(shorten(name, MAX_NAME)) == 2
     assert {"1", "10", "100"} <= set(texts)
 
 

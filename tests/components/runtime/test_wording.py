@@ -8,4 +8,6 @@ def test_one_is_singular_and_thousands_are_set_apart() -> None:
 
 def test_long_lists_are_cut_off() -> None:
     assert shorten([1, 2]) == "1, 2"
-    assert shorten(["a" * 50, "b" * 50]) == f"{'a' * 50}, {'b' * 25}..."
+    assert shorten(["a" * 50, "b" * 50]) == f"{'a' * 40}…{'b' * 39}"
+    assert shorten("0123456789", 9) == "0123…6789"
+    assert shorten("0123456789", 10) == "0123456789"

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.convert.report.data import ReportData
-from components.convert.report.sections.look import SPLIT_COLOURS, figures, share
+from components.convert.report.sections.look import SPLIT_COLOURS, share
 from components.convert.split.sides import SPLITS
-from components.reports.page import Section, table
-from components.reports.plots import figure, label_plainly, make_figure, shortened
+from components.reports.page import Section, number_cells, table
+from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
+from components.runtime.wording import shorten
 
 # Counted in the competition's train.csv (31072 samples): how many samples have 1, 2, 3, 4 and 5 labels.
 _PUBLISHED_LABEL_COUNTS = {1: 15126, 2: 12485, 3: 3160, 4: 299, 5: 2}
@@ -79,10 +80,10 @@ def _count_table(counts: ClassCounts) -> Markup:
             name,
             *(counts.by_split[split][label] for split in counts.splits),
             total,
-            *figures(share(total, num_all)),
+            *number_cells(share(total, num_all)),
         ]
         if counts.are_published:
-            row += [PUBLISHED_COUNTS[name], *figures(share(PUBLISHED_COUNTS[name], NUM_PUBLISHED_SAMPLES))]
+            row += [PUBLISHED_COUNTS[name], *number_cells(share(PUBLISHED_COUNTS[name], NUM_PUBLISHED_SAMPLES))]
         rows.append(row)
     return table(header, rows)
 
@@ -102,7 +103,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
         axes.scatter(
             [shares[row] for row in shown], shown, marker=_MARKERS[split], s=22, color=SPLIT_COLOURS[split], label=split
         )
-    axes.set_yticks(rows, [f"{shortened(counts.class_names[label])} ({total:,})" for total, label in order])
+    axes.set_yticks(rows, [f"{shorten(counts.class_names[label], MAX_NAME)} ({total:,})" for total, label in order])
     axes.set_ylim(-0.7, len(labels) - 0.3)
     axes.set_xscale("log")
     label_plainly(axes.xaxis)
@@ -125,8 +126,11 @@ def labels_section(data: ReportData, counts: ClassCounts) -> Section:
         numbers = sorted({*numbers, *_PUBLISHED_LABEL_COUNTS})
     rows: list[list[object]] = []
     for number in numbers:
-        row: list[object] = [str(number), *figures(*(share(by_split[s][number], counts.num_samples[s]) for s in counts.splits))]
+        row: list[object] = [
+            str(number),
+            *number_cells(*(share(by_split[s][number], counts.num_samples[s]) for s in counts.splits)),
+        ]
         if counts.are_published:
-            row += figures(share(_PUBLISHED_LABEL_COUNTS.get(number, 0), NUM_PUBLISHED_SAMPLES))
+            row += number_cells(share(_PUBLISHED_LABEL_COUNTS.get(number, 0), NUM_PUBLISHED_SAMPLES))
         rows.append(row)
     return Section("Classes per image", table(header, rows), "The share of images that show one class, two, and so on.")

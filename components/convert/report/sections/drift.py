@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from scipy import stats  # type: ignore[import-untyped]
 
 from components.convert.report.data import ReportData, ReportSample
-from components.convert.report.sections.look import EARLIER_COLOUR, NEWEST_COLOUR, STAINS, figures, paragraphs, share
-from components.reports.page import Section, table
-from components.reports.plots import figure, make_figure, shortened
-from components.runtime.wording import count_of
+from components.convert.report.sections.look import EARLIER_COLOUR, NEWEST_COLOUR, share
+from components.reports.page import Section, number_cells, paragraphs, table
+from components.reports.plots import MAX_NAME, figure, make_figure
+from components.reports.stains import stain_title
+from components.runtime.wording import count_of, shorten
 
 # The chance of naming anything at all changed where nothing is, over all comparisons of a page together.
 _SIGNIFICANCE = 0.01
@@ -152,7 +153,7 @@ def _class_table(drift: Drift) -> Markup:
     for change in drift.classes[:_MAX_CLASSES]:
         points = 100 * (change.num_newest / drift.num_newest - change.num_earlier / drift.num_earlier)
         shares = [share(change.num_earlier, drift.num_earlier), share(change.num_newest, drift.num_newest)]
-        rows.append([change.name, *figures(*shares, f"{points:+.2f} points"), _mark(drift, change)])
+        rows.append([change.name, *number_cells(*shares, f"{points:+.2f} points"), _mark(drift, change)])
     return table(["Class (the clearest changes first)", "earlier", "newest", "change", ""], rows)
 
 
@@ -160,7 +161,7 @@ def _moment_table(drift: Drift) -> Markup:
     rows = [
         [
             f"{m.moment} of {m.filter_name}",
-            *figures(*(f"{np.median(v):.1f}" for v in (m.earlier, m.newest))),
+            *number_cells(*(f"{np.median(v):.1f}" for v in (m.earlier, m.newest))),
             m.distance,
             _mark(drift, m),
         ]
@@ -182,7 +183,7 @@ def _brightness_plot(data: ReportData, drift: Drift) -> Figure:
         ):
             percent = 100 * np.histogram(values, edges)[0] / len(values)
             axes.stairs(percent, edges, color=colour, label=label, fill=fill, linewidth=1.4, alpha=0.6 if fill else 1)
-        axes.set_title(f"{shortened(change.filter_name)}: {STAINS.get(change.filter_name, '')}", fontsize=10)
+        axes.set_title(shorten(stain_title(change.filter_name), MAX_NAME), fontsize=10)
         axes.set_xlabel("mean grey level of an image")
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("% of images")

@@ -5,9 +5,9 @@ from collections import Counter
 from markupsafe import Markup
 
 from components.convert.report.data import ReportData
-from components.convert.report.sections.look import TILE_GRID, class_words, paragraphs, picture, share
+from components.convert.report.sections.look import class_words, picture, share
 from components.convert.report.thumbnails import ThumbnailPlan
-from components.reports.page import Section, table, tiles
+from components.reports.page import Section, blocks, paragraphs, table, tiles
 from components.runtime.wording import count_of
 
 
@@ -39,14 +39,10 @@ def _torn(data: ReportData) -> Markup:
 def _largest_groups(data: ReportData, plan: ThumbnailPlan) -> Markup:
     members = {group[0].sample_id: group for group in data.groups}
     names = data.examples.class_names
-    blocks = []
+    shown = []
     for sample_ids in plan.groups:
         group = members[sample_ids[0]]
         pictures = [(picture(data.thumbnails.get(sample_id), sample_id), sample_id) for sample_id in sample_ids]
         caption = f"{count_of(len(group), 'image')}, {group[0].split}: {class_words(group[0], names)}"
-        blocks.append(
-            Markup('<div><h3 style="margin:0 0 .35rem;font-size:.85rem;font-weight:400">{}</h3>{}</div>').format(
-                caption, tiles(pictures)
-            )
-        )
-    return Markup('<div style="{}">{}</div>').format(TILE_GRID, Markup("").join(blocks))
+        shown.append((caption, tiles(pictures)))
+    return blocks(shown)

@@ -7,11 +7,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from components.convert.report.data import ReportData, ReportSample
-from components.convert.report.sections.look import SPLIT_COLOURS, STAINS, figures
+from components.convert.report.sections.look import SPLIT_COLOURS
 from components.convert.split.sides import SPLITS
-from components.reports.page import Section, table
-from components.reports.plots import figure, label_plainly, make_figure, shortened
-from components.runtime.wording import count_of
+from components.reports.page import Section, number_cells, table
+from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
+from components.reports.stains import stain_title
+from components.runtime.wording import count_of, shorten
 
 _NUM_LEVELS = 256
 
@@ -48,7 +49,7 @@ def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:
             axes.stairs(
                 100 * counts / counts.sum(), edges, color=SPLIT_COLOURS[split], label=split, baseline=None, linewidth=1.2
             )
-        axes.set_title(f"{shortened(name)}: {STAINS.get(name, '')}", fontsize=10)
+        axes.set_title(shorten(stain_title(name), MAX_NAME), fontsize=10)
         axes.set_yscale("log")
         label_plainly(axes.yaxis)
         axes.set_xlim(0, _NUM_LEVELS)
@@ -69,7 +70,7 @@ def _table(data: ReportData, splits: Sequence[str]) -> Markup:
             histogram = data.histograms[split][position]
             mean, std = _mean_and_std(data.on_side(split), position)
             ends = [f"{100 * histogram[end] / histogram.sum():.2f} %" for end in (0, -1)]
-            rows.append([f"{name}: {STAINS.get(name, '')}", split, *figures(f"{mean:.1f}", f"{std:.1f}", *ends)])
+            rows.append([stain_title(name), split, *number_cells(f"{mean:.1f}", f"{std:.1f}", *ends)])
     dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {_NUM_LEVELS - levels})"
     return table(["Filter", "split", "mean", "standard deviation", dark, bright], rows)
 

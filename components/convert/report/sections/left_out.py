@@ -6,9 +6,9 @@ from markupsafe import Markup
 
 from components.artifacts.index import kind_of
 from components.convert.report.data import ReportData
-from components.convert.report.sections.look import paragraphs, picture, share
+from components.convert.report.sections.look import picture, share
 from components.convert.report.thumbnails import ThumbnailPlan
-from components.reports.page import Section, table, tiles
+from components.reports.page import Section, folded, paragraphs, table, tiles
 from components.runtime.wording import count_of
 
 _MAX_REASONS = 20
@@ -24,10 +24,8 @@ def left_out_section(data: ReportData, plan: ThumbnailPlan) -> Section:
     reasons = Counter(map(kind_of, data.quarantine.values())).most_common(_MAX_REASONS)
     pictures = [(picture(data.thumbnails.get(i), i), f"{i}: {data.quarantine[i]}") for i in plan.quarantined]
     listed = sorted(data.quarantine.items())[:_MAX_ROWS]
-    more = paragraphs(f"And {num_bad - _MAX_ROWS:,} more, in quarantine.csv.") if num_bad > _MAX_ROWS else ""
-    everyone = Markup(
-        '<details style="margin-top:1rem"><summary>All samples that were left out</summary>{}{}</details>'
-    ).format(table(["Sample", "reason"], listed), more)
+    more = paragraphs(f"And {num_bad - _MAX_ROWS:,} more, in quarantine.csv.") if num_bad > _MAX_ROWS else Markup("")
+    everyone = folded("All samples that were left out", table(["Sample", "reason"], listed) + more)
     content = Markup("{}{}{}").format(table(["Reason", "samples"], reasons), tiles(pictures), everyone)
     return Section(
         title,

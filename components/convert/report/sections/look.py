@@ -7,16 +7,9 @@ from markupsafe import Markup
 from components.convert.report.data import ReportSample
 from components.reports.page import image
 
-STAINS = {"red": "microtubules", "green": "protein", "blue": "nucleus", "yellow": "endoplasmic reticulum"}
 SPLIT_COLOURS = {"train": "#334155", "validation": "#0d9488", "test": "#c2660c"}
 # The colours of the newest batch and of all others.
 NEWEST_COLOUR, EARLIER_COLOUR = "#c2660c", "#94a3b8"
-
-
-# Two blocks of three tiles side by side, or one where the window is narrow.
-TILE_GRID = (
-    "display:grid;grid-template-columns:repeat(auto-fill,minmax(min(29.6rem,100%),1fr));gap:1.1rem 1.5rem;margin-top:1rem"
-)
 
 
 def share(part: int, whole: int) -> str:
@@ -27,11 +20,6 @@ def share(part: int, whole: int) -> str:
     if 0 < percent < 0.005:
         return "<0.01 %"
     return f"{percent:.1f} %" if percent >= 1 or not part else f"{percent:.2f} %"
-
-
-def figures(*texts: str) -> list[Markup]:
-    """Cells of a table that end where its numbers end."""
-    return [Markup('<div style="text-align:right;font-variant-numeric:tabular-nums">{}</div>').format(text) for text in texts]
 
 
 def class_words(sample: ReportSample, class_names: Sequence[str]) -> str:
@@ -47,8 +35,3 @@ def picture(data: bytes | None, alt: str) -> Markup:
             'justify-content:center;font-size:.75rem;margin-bottom:.4rem">no picture</div>'
         )
     return image(data, "jpeg", alt)
-
-
-def paragraphs(*sentences: str) -> Markup:
-    """Plain text, a paragraph each."""
-    return Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)

@@ -109,7 +109,7 @@ def test_brightness_is_that_of_all_pixels_and_says_how_much_is_at_the_ends(page:
     dark = np.zeros((3, NUM_LEVELS), np.int64)
     dark[:, 0], dark[:, 255] = 75, 25
     fine = data_report(replace(_data(_OTHER_CLASSES, samples), histograms=dict.fromkeys(("train", "validation", "test"), dark)))
-    assert _row(fine, "How bright the images are", "green: protein") == ["train", "20.0", "10.0", "75.00 %", "25.00 %"]
+    assert _row(fine, "How bright the images are", "green: the protein") == ["train", "20.0", "10.0", "75.00 %", "25.00 %"]
     assert "darkest (up to 0)" in fine
     assert "darkest (up to 7)" in page  # with 32 bins
 

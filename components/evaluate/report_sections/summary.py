@@ -1,0 +1,39 @@
+"""What the model is good for, in plain words: what a reader sees first."""
+
+from markupsafe import Markup
+
+from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
+from components.evaluate.report_data import ReportData
+from components.evaluate.summary import FALSE_ALARM, MISSED, RELIABLE
+from components.reports.page import Section, named_values
+
+_WORDS = {
+    "yes": "Blessed: it may be pushed.",
+    "no": "Not blessed: it is not pushed.",
+    "not enough evidence": "Not enough evidence: it is not pushed.",
+}
+_KINDS = {RELIABLE: "yes", MISSED: "no", FALSE_ALARM: "no"}
+
+
+def summary_section(data: ReportData) -> Section:
+    """The verdict in a line, which classes can be relied on, and what these words mean."""
+    verdict = Markup('<p><span class="{}">{}</span> <a href="#verdict">Why</a></p>').format(
+        "yes" if data.verdict.blessed else "no", _WORDS[data.verdict.outcome]
+    )
+    lines = {
+        Markup('<span class="{}">{}</span>').format(_KINDS.get(name, ""), name): line
+        for name, line in data.evaluation.summary.items()
+    }
+    footnote = Markup('<p class="note small">{}</p>').format(_footnote())
+    return Section("What the model is good for", verdict + named_values(lines) + footnote)
+
+
+def _footnote() -> str:
+    return (
+        "Recognised reliably: the model finds more than two in three of the images that show the class, and more than two in "
+        "three of its answers are right (and more than if it named the class for every image). Often missed: it finds fewer. "
+        "Often a false alarm: fewer of its answers are right. Each with 95 % confidence: the whole interval is on that side. "
+        "Unclear: the interval is on both sides. Too few images: fewer than "
+        f"{MIN_CLASS_GROUPS} groups of related images show the class; the number of images is in brackets. Mixed up: both "
+        "errors on one image, at least twice as often as by chance."
+    )
