@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from components.artifacts.parameters import check_parameters
+from components.runtime.scratch import scratch_folder
 from pipeline.releases import Release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,8 +44,8 @@ def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s
     from pipeline.pipeline import hpa_pipeline  # noqa: PLC0415
     from pipeline.placement import add_newest_settings, set_s3  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / PIPELINE_YAML.name
+    with scratch_folder() as folder:
+        path = folder / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
         text = path.read_text(encoding="utf-8")
     if release == Release.OLDEST and not s3_endpoint and not s3_region:
