@@ -24,13 +24,16 @@ _ENDPOINT = re.compile(r"https?://[\w.-]+(:\d+)?/?")
 _REGION = re.compile(r"[a-z0-9-]+")
 
 
-def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s3_region: str = "") -> str:
+def compile_pipeline(
+    release: Release = Release.OLDEST, s3_endpoint: str = "", s3_region: str = "", push_has_keys: bool = False
+) -> str:
     """Compiles the pipeline. The same code and arguments give the same text.
 
     Args:
         release: The oldest release of Kubeflow Pipelines that will run it.
         s3_endpoint: Where s3:// addresses are, as a URL; empty leaves it to the cluster's ConfigMap, as does s3_region.
         s3_region: Its region.
+        push_has_keys: Whether push gets keys for s3:// from a Secret of its own.
 
     Raises:
         ValueError: If the endpoint is no URL, or the region is none.
@@ -48,14 +51,14 @@ def compile_pipeline(release: Release = Release.OLDEST, s3_endpoint: str = "", s
         path = folder / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
         text = path.read_text(encoding="utf-8")
-    if release == Release.OLDEST and not s3_endpoint and not s3_region:
+    if release == Release.OLDEST and not (s3_endpoint or s3_region or push_has_keys):
         return text
     comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     spec, platform = yaml.safe_load_all(text)
     if release == Release.NEWEST:
         add_newest_settings(platform)
-    if s3_endpoint or s3_region:
-        set_s3(spec, platform, s3_endpoint, s3_region)
+    if s3_endpoint or s3_region or push_has_keys:
+        set_s3(spec, platform, s3_endpoint, s3_region, push_has_keys)
     return comment + yaml.safe_dump_all([spec, platform])
 
 
