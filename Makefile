@@ -101,20 +101,24 @@ bench: .venv/.bench ## Run the benchmarks, and write docs/benchmarks.md (hours; 
 STEPS := $(sort $(shell sed -n 's|^ *image: .*/\([a-z-]*\):.*|\1|p' pipeline.yaml))
 # CPU=1 builds train and serve without the CUDA libraries. All tags then end in -cpu: no such image is taken for one with them.
 CPU ?=
-# A label of the images: where the code is from, without the credentials that an address may hold.
+# Labels of the images: where the code is from, without the credentials that an address may hold, and its commit.
 SOURCE ?= $(or $(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|'),unknown)
+REVISION ?= $(or $(shell git describe --always --dirty --exclude '*' --abbrev=40 2>/dev/null),unknown)
+# What the images are built from: see containers/release.json.
+BASE ?= $(shell DOCKER='$(DOCKER)' containers/base.sh)
 # The name of an image: pipeline.yaml gives the registry and the tag.
 image = $(shell sed -n 's|^ *image: \(.*/\)push\(:.*\)|\1$(1)\2|p' pipeline.yaml | head -n 1)$(if $(CPU),-cpu)
 tag = $(lastword $(subst :, ,$(call image,$(1))))
 # PIP_CONF=<file> is for a package index that asks for credentials: the file is seen by pip alone, and stays in no image.
-build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg VERSION=$(call tag,$(1)) --build-arg SOURCE='$(SOURCE)' \
+build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg BASE='$(BASE)' --build-arg VERSION=$(call tag,$(1)) \
+	--build-arg SOURCE='$(SOURCE)' --build-arg REVISION='$(REVISION)' \
 	--build-arg TENSORFLOW=$(if $(CPU),cpu,gpu) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) \
 	-f containers/$(1)/Dockerfile -t $(2)
 , := ,
 
 .PHONY: images
 images: ## Build the image of each step, as pipeline.yaml names them (needs Docker; CPU=1: without CUDA, for tests)
-	@$(MAKE) --no-print-directory -j $(STEPS:%=image-%)
+	@$(MAKE) --no-print-directory -j $(STEPS:%=image-%) BASE='$(BASE)'
 
 .PHONY: $(STEPS:%=image-%)
 $(STEPS:%=image-%): image-%:
@@ -128,6 +132,10 @@ worker-image: ## Build the image of Beam's workers on Dataflow and Flink
 .PHONY: serve-image
 serve-image: ## Build the image of the web server (needs Docker; CPU=1: without CUDA)
 	$(call build,serve,$(call image,serve)) .
+
+.PHONY: base
+base: ## Pin the image that the others are built from to what its tag is in the registry now
+	DOCKER='$(DOCKER)' containers/base.sh --renew
 
 .PHONY: push-images
 push-images: $(addprefix push-,$(STEPS)) ## Push the images to REGISTRY=<host>/<path>, and print them with their digests
@@ -156,6 +164,18 @@ test-kubernetes: $(READY) ## Run preflight and apply deploy/ against a real API 
 .PHONY: lock
 lock: $(READY) ## Resolve all requirements anew, to requirements/*.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
+
+# Together, what any environment or image installs.
+AUDITED := $(patsubst %,requirements/%.txt,all bench pip-audit train-cpu train-gpu)
+
+.PHONY: audit
+audit: .venv/.audit ## Look the locked requirements up for known vulnerabilities (asks PyPI; fails without an answer for each)
+	@set -o pipefail; $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner=off $(addprefix -r ,$(AUDITED)) 2>&1 \
+		| sed '/^Traceback/,$${/^requests\.exceptions\./!d; s/^/Not audited: /}' # of a traceback, what says that there is no network
+
+.venv/.audit: requirements/pip-audit.txt $(READY)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/pip-audit.txt
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove what make run wrote

@@ -19,6 +19,7 @@ from kagglesdk.competitions.types.competition_api_service import ApiDownloadData
 from components import storage
 from components.artifacts.labels import CLASS_NAMES
 from components.ingest.archive.remote import RemoteFile
+from components.ingest.archive.spool import Spool
 from components.ingest.raw import ingest_images
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.kaggle_access import find_archive
@@ -160,7 +161,7 @@ def read_members(task: Task, is_crc32c_wanted: bool = False) -> dict[str, float]
 
 
 def _competition() -> KaggleCompetition:
-    return KaggleCompetition(COMPETITION, CLASS_NAMES)
+    return KaggleCompetition(COMPETITION, CLASS_NAMES, Spool("benchmark"))
 
 
 # The step piece by piece: what each rung does that the one before does not.

@@ -6,16 +6,15 @@ import io
 import json
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from components import __version__
+from components.runtime.scratch import scratch_folder
 from pipeline.compiled import PIPELINE_YAML, ROOT
 from pipeline.kfp_client import ClusterError, address_of, ask_for_release, explained, open_client
 from pipeline.releases import read_needs
@@ -105,7 +104,7 @@ class Cluster:
         """Uploads a compiled pipeline as a version of its own, if the server has not got it yet."""
         name = next(yaml.safe_load_all(pipeline_yaml))["pipelineInfo"]["name"]
         wanted = version_name(pipeline_yaml)
-        with self._asking(), tempfile.TemporaryDirectory() as folder:
+        with self._asking(), scratch_folder() as folder:
             pipelines = self._list("pipelines", self._client.list_pipelines, name=name, namespace=self._namespace)
             if pipelines:
                 pipeline_id = pipelines[0].pipeline_id
@@ -117,7 +116,7 @@ class Cluster:
             )
             if versions:
                 return Version(pipeline_id, versions[0].pipeline_version_id, wanted, is_new=False)
-            path = Path(folder) / PIPELINE_YAML.name
+            path = folder / PIPELINE_YAML.name
             path.write_text(pipeline_yaml, encoding="utf-8")
             # KFP's own method passes no tags. Servers before 2.17 ignore them.
             upload = self._client.pipeline_uploads.upload_pipeline_version

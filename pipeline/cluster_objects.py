@@ -23,6 +23,8 @@ class ClusterObject:
 # Of Kaggle's keys, any will do. The names differ because each is also the name of a volume in the pod.
 KAGGLE = ClusterObject("Secret", "kaggle", ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"))
 S3_KEYS = ClusterObject("Secret", "hpa-pipeline-s3-keys", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+# What push alone gets instead, if the pipeline is compiled so.
+S3_PUSH_KEYS = ClusterObject("Secret", "hpa-pipeline-s3-push-keys", S3_KEYS.keys)
 S3_SETTINGS = ClusterObject("ConfigMap", "hpa-pipeline-s3", ("AWS_ENDPOINT_URL_S3", "AWS_REGION"))
 # What Kubeflow Pipelines keeps artifacts in, unless it was installed with another store, and the keys for it.
 KFP_S3_KEYS = ClusterObject("Secret", "mlpipeline-minio-artifact", ("accesskey", "secretkey"))

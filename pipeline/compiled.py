@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from components.artifacts.parameters import check_parameters
+from components.runtime.scratch import scratch_folder
 from pipeline.releases import Release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +25,11 @@ _REGION = re.compile(r"[a-z0-9-]+")
 
 
 def compile_pipeline(
-    release: Release = Release.OLDEST, s3_endpoint: str = "", s3_region: str = "", with_gpu: bool = True
+    release: Release = Release.OLDEST,
+    s3_endpoint: str = "",
+    s3_region: str = "",
+    push_has_keys: bool = False,
+    with_gpu: bool = True,
 ) -> str:
     """Compiles the pipeline. The same code and arguments give the same text.
 
@@ -33,6 +37,7 @@ def compile_pipeline(
         release: The oldest release of Kubeflow Pipelines that will run it.
         s3_endpoint: Where s3:// addresses are, as a URL; empty leaves it to the cluster's ConfigMap, as does s3_region.
         s3_region: Its region.
+        push_has_keys: Whether push gets keys for s3:// from a Secret of its own.
         with_gpu: Whether train asks for a GPU.
 
     Raises:
@@ -47,18 +52,18 @@ def compile_pipeline(
     from pipeline.pipeline import hpa_pipeline  # noqa: PLC0415
     from pipeline.placement import add_newest_settings, remove_gpu, set_s3  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / PIPELINE_YAML.name
+    with scratch_folder() as folder:
+        path = folder / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
         text = path.read_text(encoding="utf-8")
-    if release == Release.OLDEST and not s3_endpoint and not s3_region and with_gpu:
+    if release == Release.OLDEST and with_gpu and not (s3_endpoint or s3_region or push_has_keys):
         return text
     comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     spec, platform = yaml.safe_load_all(text)
     if release == Release.NEWEST:
         add_newest_settings(platform)
-    if s3_endpoint or s3_region:
-        set_s3(spec, platform, s3_endpoint, s3_region)
+    if s3_endpoint or s3_region or push_has_keys:
+        set_s3(spec, platform, s3_endpoint, s3_region, push_has_keys)
     if not with_gpu:
         remove_gpu(spec, platform)
     return comment + yaml.safe_dump_all([spec, platform])

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from components.runtime.scratch import scratch_folder
 from components.train.recipes import RECIPES
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
 from pipeline.local_run import RUN_PAGE, LocalRun
@@ -119,6 +120,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
     with (
         _recorded(folder, arguments, pipeline_yaml) as record,
         log_path.open("w", encoding="utf-8") as log,
+        scratch_folder() as workspace,  # KFP would make one that outlives a kill
         contextlib.chdir(ROOT),  # the steps' commands name their files relative to the project's root
         warnings.catch_warnings(),
         _Transcript(log, record, show) as transcript,
@@ -127,7 +129,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
         warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*", category=RuntimeWarning)
         # It also says what goes without saying: that a process on this machine gets no node pool and no memory limit.
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
-        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
+        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), workspace_root=str(workspace))
         pipeline = components.load_component_from_text(pipeline_yaml)
         os.environ[_RUNNER_PID] = str(os.getpid())
         try:

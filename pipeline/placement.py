@@ -7,7 +7,7 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 from components.runtime.environment import POD_PREFIX
-from pipeline.cluster_objects import KAGGLE, S3_KEYS, S3_SETTINGS, ClusterObject, s3_keys_for
+from pipeline.cluster_objects import KAGGLE, S3_KEYS, S3_PUSH_KEYS, S3_SETTINGS, ClusterObject, s3_keys_for
 
 # A constant: the backend silently drops a GPU count that is a pipeline parameter, and training would run on the CPU.
 NUM_GPUS = 1
@@ -97,16 +97,17 @@ def remove_gpu(spec: dict[str, Any], platform: dict[str, Any]) -> None:
     del pod["nodeSelector"], pod["tolerations"]
 
 
-def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region: str) -> None:
+def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region: str, push_has_keys: bool = False) -> None:
     """Names the S3 endpoint and region in the two documents of a compiled pipeline; empty ones are left to the ConfigMap.
 
-    Kubeflow Pipelines' own keys are mounted instead of those for S3 where the endpoint is its own store.
+    Kubeflow Pipelines' own keys are mounted instead of those for S3 where the endpoint is its own store. If `push_has_keys`,
+    push gets its own keys instead of either.
     """
     settings = {f"{POD_PREFIX}AWS_ENDPOINT_URL_S3": endpoint, f"{POD_PREFIX}AWS_REGION": region}
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"]["env"] = [{"name": name, "value": value} for name, value in settings.items() if value]
-    keys = s3_keys_for(endpoint)
-    for pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+    for name, pod in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+        keys = S3_PUSH_KEYS if push_has_keys and name == "exec-push" else s3_keys_for(endpoint)
         for volume in pod["secretAsVolume"]:
             if volume["secretName"] == S3_KEYS.name:
                 volume |= {

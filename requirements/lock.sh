@@ -20,8 +20,10 @@ share train-cpu train tensorflow-cpu
 share train-gpu train tensorflow-gpu
 share serve-cpu serve tensorflow-cpu
 share serve-gpu serve tensorflow-gpu
-echo uv | "${compile[@]}" -c requirements/all.txt - -o requirements/uv.txt
-# What builds the project's own package.
-echo "setuptools>=80" | "${compile[@]}" -c requirements/all.txt - -o requirements/build.txt
+for name in uv pip-audit; do
+    echo "$name" | "${compile[@]}" -c requirements/all.txt - -o "requirements/$name.txt"
+done
+# What builds the project's own package, and reads the requirements for its bill of materials.
+printf '%s\n' packaging "setuptools>=80" | "${compile[@]}" -c requirements/all.txt - -o requirements/build.txt
 # What an image needs of KFP: its executor alone.
 grep -o '^kfp==[^ ]*' requirements/all.txt | "${compile[@]}" --no-deps - -o requirements/executor.txt

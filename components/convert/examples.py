@@ -5,10 +5,8 @@ import gzip
 import io
 import logging
 import statistics
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from components import storage
 from components.artifacts.index import COLUMN, Sample, column_names, read_index
@@ -32,6 +30,7 @@ from components.convert.split.near_duplicates import Link, group_samples, link_g
 from components.convert.split.sides import split_fractions, split_samples
 from components.images.auto_range import common_range
 from components.images.decode import Reading
+from components.runtime.scratch import scratch_folder
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +80,7 @@ def convert_images(
     page = gather_report_data(manifest, good, quarantine.reasons, index, near_duplicates, raw.images_uri, reading)
     for warning in page.exposure:
         _log.warning("%s", warning)
-    with tempfile.TemporaryDirectory() as temp_dir:
-        folder = Path(temp_dir)
+    with scratch_folder() as folder:
         write_transform_graph(training, len(raw.class_names), folder / TRANSFORM_GRAPH)
         (folder / SAMPLES).write_bytes(_samples_csv(good, settings.filters, near_duplicates + of_groups, index))
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))

@@ -56,8 +56,9 @@ def convert(
     from components.artifacts.parameters import check_parameters
     from components.convert import settings
     from components.runtime.progress import step_log
+    from components.runtime.scratch import scratch_for_libraries
 
-    with step_log("convert"):
+    with step_log("convert"), scratch_for_libraries():  # Beam makes folders, which a kill would leave
         wanted = settings.ConvertSettings(
             image_size_px, channels, split, validation_fraction, test_fraction, split_seed, intensity_range, projection
         )

@@ -4,7 +4,6 @@ It sees per-image moments and labels, not pixels: the mean of all pixels is the 
 one size, and the variance follows from the mean of squares. That is exact, and thousands of times less work.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from components.convert.shards.runner import in_process_options
+from components.runtime.scratch import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def write_transform_graph(images: Sequence[ImageMoments], num_classes: int, fold
     )
     rows = [{"mean": list(i.mean), "mean_square": list(i.mean_square), "labels": list(i.labels)} for i in images]
     with (
-        tempfile.TemporaryDirectory() as temp_dir,
+        scratch_folder() as temp_dir,
         beam.Pipeline(options=in_process_options()) as pipeline,
-        tft_beam.Context(temp_dir=temp_dir),
+        tft_beam.Context(temp_dir=str(temp_dir)),
     ):
         dataset = pipeline | "Moments" >> beam.Create(rows), dataset_metadata.DatasetMetadata(schema)
         transform_fn = dataset | "Analyze" >> tft_beam.AnalyzeDataset(preprocess)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from components.evaluate.report_data import ReportData
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, THRESHOLDS, EvaluateSettings
 from components.evaluate.summary import summarise
 from components.evaluate.thresholds import fit_thresholds
+from components.runtime.scratch import scratch_folder
 from components.serving.champion import Champion
 
 _log = logging.getLogger(__name__)
@@ -126,9 +126,9 @@ def evaluate_model(
         comparison=comparison,
         pictures=pictures,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), page)
-        return manifest.publish(settings.uri(examples, data_root), Path(folder))
+    with scratch_folder() as folder:
+        _write(folder, page)
+        return manifest.publish(settings.uri(examples, data_root), folder)
 
 
 def _unlike_share(trained: TrainedModel, precision: str, judged: Scores) -> float | None:
@@ -145,8 +145,8 @@ def _compare(
     groups: dict[str, str],
 ) -> Comparison | None:
     """Champion against challenger; None where they are the same, thresholds and all."""
-    with tempfile.TemporaryDirectory() as folder:
-        served = read_champion(champion, Path(folder))
+    with scratch_folder() as folder:
+        served = read_champion(champion, folder)
         if champion.model_fingerprint == challenger.fingerprint and np.array_equal(served.thresholds, challenger.thresholds):
             return None
         if obstacle := served.obstacle(examples):

@@ -1,7 +1,6 @@
 """A package for bioimage.io (format 0.5): ONNX weights with their description, test tensors, the model card and a cover."""
 
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from components.export import onnx_file
 from components.export.model import ExportedModel
 from components.reports.model_card import INTENDED_USE
 from components.reports.stains import composite, stain_colours
+from components.runtime.scratch import scratch_folder
 
 SUFFIX = ".zip"
 _INPUT, _OUTPUT = "pixels", "probabilities"
@@ -40,8 +40,7 @@ def check_licence(licence: str) -> None:
 def write(model: ExportedModel, path: Path) -> None:
     """Writes the package."""
     trained = model.trained
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         onnx_file.write(model, folder / "model.onnx")
         np.save(folder / "pixels.npy", model.pixels.astype(np.float32))
         np.save(folder / "probabilities.npy", model.probabilities)

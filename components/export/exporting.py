@@ -2,15 +2,14 @@
 
 import importlib
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from components import storage
 from components.export.model import ExportedModel
+from components.runtime.scratch import scratch_folder
 from components.serving.model import find_version, load_model, read_manifest
 
 # How far a file's probabilities may be from those of the served model.
@@ -63,10 +62,10 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
         raise FileExistsError(f"{out_uri} exists already, and is not overwritten: give another --out, or delete it")
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         _log.info("reading %s", version_uri)
-        model = ExportedModel.read(load_model(version_uri, trained, 1, Path(folder) / "version", "float32"), authors, licence)
-        path = Path(folder) / f"model{file.SUFFIX}"
+        model = ExportedModel.read(load_model(version_uri, trained, 1, folder / "version", "float32"), authors, licence)
+        path = folder / f"model{file.SUFFIX}"
         _log.info("writing %s", file_format)
         file.write(model, path)
         found = file.run(path, model.pixels.astype(np.float32))

@@ -1,8 +1,6 @@
 """Reads an image file of any format."""
 
 import importlib
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +9,7 @@ from components.images.image import BadImageError, Image
 from components.images.jpeg import read_jpeg
 from components.images.png import check_sides, read_png
 from components.images.tiff import MAX_SIDE_PX, read_tiff
+from components.runtime.scratch import scratch_folder
 
 _READERS = {PNG: read_png, JPEG: read_jpeg}
 
@@ -38,8 +37,8 @@ def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
     """Reads a file through bioio, which the user has installed with the reader of the format. Readers want a file."""
     reader = importlib.import_module(vendor.module).Reader
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"image{vendor.suffix}"
+        with scratch_folder() as folder:
+            path = folder / f"image{vendor.suffix}"
             path.write_bytes(data)
             image = reader(path)
             if len(image.scenes) > 1:

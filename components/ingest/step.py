@@ -75,9 +75,9 @@ def ingest(
         class_names = class_names_of(classes, source, first_class)
         table = LabelTable(labels, id_column, label_column, group_column, first_class)
         names = ImageNames(file_pattern, filters, stains_of_source(parse_channels(channels)))
-        opened = open_source(source, class_names, include_test, names, table)
-        known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
-        version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
+        with open_source(source, class_names, include_test, names, table) as opened:
+            known = storage.list_names(storage.join(data_root, "raw", opened.name, "index"))
+            version = ingest_images(opened, source, data_root, class_names, parallel_transfers)
         version.save(raw_images)
         version.describe(raw_images, reused=f"{version.fingerprint}.json" in known)
         logging.getLogger("components.ingest").info(version.summary())

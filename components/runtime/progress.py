@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from components.runtime.environment import load_environment
+from components.runtime.scratch import sweep_scratch
 from components.runtime.termination import ended_by_sigterm
 
 # The environment variable in which a local runner gives its process id.
@@ -42,9 +43,11 @@ def step_log(step: str) -> Iterator[None]:
 def command_log(name: str) -> Iterator[None]:
     """Sends log lines to standard output, each as `name | message`, and the time it took at the end.
 
-    Also says what to do about a full disk, and ends this process when it gets SIGTERM.
+    Also removes what killed processes have left in the temporary folder, says what to do about a full disk, and ends this
+    process when it gets SIGTERM.
     """
     started_s = time.monotonic()
+    sweep_scratch()
     with log_lines(f"{name} | %(message)s", logging.INFO), ended_by_sigterm(), _no_room_explained():
         _LOGGER.info(STARTED)
         yield

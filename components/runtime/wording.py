@@ -8,6 +8,14 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def size_of(num_bytes: int) -> str:
+    """A size in the unit that suits it: `512 bytes`, `1.5 MB`, `17.0 GB`."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if num_bytes >= factor:
+            return f"{num_bytes / factor:.1f} {unit}"
+    return count_of(num_bytes, "byte")
+
+
 def first_of(names: Sequence[str], num_named: int) -> str:
     """The first names of a list, and how many more there are: `a, b and 3 more`."""
     more = f" and {len(names) - num_named} more" if len(names) > num_named else ""

@@ -7,13 +7,13 @@ the champion is always made the highest one.
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from components import storage
 from components.artifacts.manifest import MODEL_EVALUATION, MODEL_MANIFEST, MODEL_THRESHOLDS, Evaluation, TrainedModel
+from components.runtime.scratch import scratch_folder
 from components.serving.champion import Champion, Pointer, crown, find_pointer
 from components.serving.versions import (
     DONE_MARK,
@@ -94,8 +94,8 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
     thresholds = evaluation.thresholds
     if len(thresholds) != len(trained.class_names):
         raise ValueError(f"Expected one threshold for each of {len(trained.class_names)} classes. Received: {thresholds}")
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = Path(folder) / "thresholds.csv"
+    with scratch_folder() as folder:
+        fitted = folder / "thresholds.csv"
         fitted.write_text("".join(f"{value!r}\n" for value in thresholds), encoding="utf-8")
         files = {path.relative_to(model_dir).as_posix(): path for path in model_dir.rglob("*") if path.is_file()}
         files.pop(RECORD, None)  # of a version that was copied: this one gets its own
@@ -104,7 +104,7 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
         files[MODEL_THRESHOLDS] = fitted
         # Without where it was found and what was served then: the same evaluation is the same file.
         elsewhere = {"uri": "", "attempt": "", "champion_version": None, "champion_generation": ""}
-        files[MODEL_EVALUATION] = Path(folder) / "evaluation.json"
+        files[MODEL_EVALUATION] = folder / "evaluation.json"
         files[MODEL_EVALUATION].write_bytes(evaluation.model_copy(update=elsewhere).to_json())
         record = Record(
             model_fingerprint=trained.fingerprint,
@@ -177,9 +177,9 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
     if is_highest and not pointer.champion:
         _crown(number, old.record, pointer, place)
         return Pushed(number, old.uri, is_new=True)
-    with tempfile.TemporaryDirectory() as folder:
-        storage.fetch_tree(old.uri, Path(folder))
-        files = {name: Path(folder) / name for name in old.record.files}
+    with scratch_folder() as folder:
+        storage.fetch_tree(old.uri, folder)
+        files = {name: folder / name for name in old.record.files}
         changed = {"champion_generation": pointer.generation, "restored_from": number}
         return _make_champion(files, old.record.model_copy(update=changed), place)
 

@@ -197,6 +197,11 @@ def sweep(uri: str) -> None:
     open_store(uri).sweep(uri)
 
 
+def find_unfinished(uri: str) -> list[Path]:
+    """The folders in which killed processes have left something unfinished, anywhere below `uri`; none in an object store."""
+    return open_store(uri).find_unfinished(uri)
+
+
 def remove(uri: str) -> None:
     """Removes a file, if it exists."""
     open_store(uri).remove(uri)

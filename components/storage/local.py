@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
 
+from components.runtime.scratch import find_abandoned, make_place, sweep
 from components.storage.checksums import file_crc32c
 from components.storage.store import Store, StoredFile, local_name
 
@@ -21,7 +22,6 @@ _PARTIAL = ".partial"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
 # How the system says that there is no file of a name.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_LOCK = "lock"
 # Writing a file without waiting for the disk keeps a core busy: more threads than cores would only contend.
 _unsynced_writers = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -124,21 +124,13 @@ class LocalStore(Store):
             _, found = self.read_with_generation(uri) or (b"", "")
             if found != generation:
                 raise FileExistsError(f"{uri} has another generation; nothing was overwritten")
-            partial = final.with_name(f".{final.name}.new")  # one name for all: what a kill leaves is overwritten
-            partial.write_bytes(data)
-            _sync(partial)
-            partial.replace(final)
+            self.replace(uri, data)
 
     def replace(self, uri: str, data: bytes) -> None:
-        final = Path(uri)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial = final.with_name(f".{secrets.token_hex(4)}.{final.name}")
-        try:
+        with self.unfinished(uri) as partial:
             partial.write_bytes(data)
             _sync(partial)
-            partial.replace(final)
-        finally:
-            partial.unlink(missing_ok=True)
+            partial.replace(uri)
 
     def remove(self, uri: str) -> None:
         Path(uri).unlink(missing_ok=True)
@@ -150,9 +142,13 @@ class LocalStore(Store):
         os.sync()
 
     def sweep(self, uri: str) -> None:
-        _sweep(Path(uri) / _PARTIAL)
+        sweep(Path(uri) / _PARTIAL)
         with contextlib.suppress(OSError):  # there is no such folder, or a process is at work in it
             (Path(uri) / _PARTIAL).rmdir()
+
+    def find_unfinished(self, uri: str) -> list[Path]:
+        places = [Path(folder, _PARTIAL) for folder, folders, _ in os.walk(uri) if _PARTIAL in folders]
+        return [path for folder in places for path in find_abandoned(folder)]
 
     @contextlib.contextmanager
     def incoming_folder(self, uri: str) -> Iterator[str]:
@@ -254,41 +250,12 @@ def _own_place(folder: Path) -> Path:
 
 
 def _make_own_place(places: Path) -> Path:
-    """Makes a place that is locked for as long as the process lives.
-
-    Another process's place whose lock is free was left by a kill: it is removed.
-    """
-    _sweep(places)
+    """Makes a place that is locked for as long as the process lives."""
     while True:
-        own = places / f"{os.getpid()}-{secrets.token_hex(4)}"
-        # Until the lock is held, another process may take the new place for an abandoned one: then there is another try.
-        with contextlib.suppress(FileNotFoundError):
-            own.mkdir(parents=True)
-            descriptor = os.open(own / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if (own / _LOCK).exists():
-                break
-            os.close(descriptor)
+        places.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed the empty folder
+            place = make_place(places)
+            break
     # Unlike atexit, this also runs at the end of multiprocessing's worker processes.
-    Finalize(None, _remove_own_place, (own,), exitpriority=0)
-    return own
-
-
-def _sweep(places: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        for place in list(places.iterdir()):
-            _remove_if_abandoned(place)
-
-
-def _remove_if_abandoned(place: Path) -> None:
-    with contextlib.suppress(OSError):
-        place.rmdir()  # works on an empty one: its process was killed before it had a lock
-    with contextlib.suppress(OSError), (place / _LOCK).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _remove_own_place(own: Path) -> None:
-    shutil.rmtree(own, ignore_errors=True)
-    with contextlib.suppress(OSError):  # another process still has its place beside it
-        own.parent.rmdir()
+    Finalize(None, place.remove, exitpriority=0)
+    return place.path

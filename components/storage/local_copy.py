@@ -1,12 +1,12 @@
 """Brings files of an object store to local disk, for libraries that read only local files."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components import storage
 from components.runtime.progress import progress_bar
+from components.runtime.scratch import scratch_folder
 from components.storage.store import StoredFile
 
 
@@ -14,8 +14,8 @@ from components.storage.store import StoredFile
 def local_copy(uri: str, files: Mapping[str, StoredFile]) -> Iterator[str]:
     """Gives a local folder that holds some files of a folder, verified by their checksums.
 
-    A folder of this machine is given as it is. Files of an object store are downloaded to a temporary folder (below TMPDIR),
-    which is removed at the end.
+    A folder of this machine is given as it is. Files of an object store are downloaded to a temporary folder, see
+    `components.runtime.scratch`.
 
     Args:
         uri: The folder.
@@ -27,7 +27,7 @@ def local_copy(uri: str, files: Mapping[str, StoredFile]) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         folder = uri
         if not storage.is_local(uri):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="copy-"))
+            folder = str(stack.enter_context(scratch_folder()))
         with progress_bar(sum(file.num_bytes for file in files.values()), "B") as progress:
 
             def bring(name: str) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import importlib
 import secrets
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from components.runtime.scratch import scratch_folder
 from components.storage.checksums import crc32c
 
 # The module and the class of each backend, by scheme; paths have none. Imported lazily: local runs skip the clients of stores.
@@ -152,14 +152,18 @@ class Store(ABC):
     @contextlib.contextmanager
     def unfinished(self, uri: str) -> Iterator[Path]:
         """Gives a local path for what `upload` will publish as `uri`. The file is removed at the end."""
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder) / local_name(uri)
+        with scratch_folder() as folder:
+            yield folder / local_name(uri)
 
     def sync(self) -> None:  # noqa: B027 (an uploaded object is safe)
         """Returns when everything written would survive a power cut."""
 
     def sweep(self, uri: str) -> None:  # noqa: B027 (there are no unfinished objects)
         """Removes what killed processes have left unfinished in a folder."""
+
+    def find_unfinished(self, uri: str) -> list[Path]:
+        """What killed processes have left unfinished anywhere below a folder."""
+        return []
 
     def remove_tree(self, uri: str) -> None:
         """Removes everything below a folder."""

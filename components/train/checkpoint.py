@@ -4,14 +4,13 @@ import json
 import logging
 import re
 import secrets
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from components import storage
+from components.runtime.scratch import scratch_folder
 from components.train.history import History
 
 _log = logging.getLogger(__name__)
@@ -162,8 +161,8 @@ def _read(uri: str) -> Checkpoint:
 
 
 def _read_arrays(uri: str, crc32c: str) -> list[np.ndarray]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "arrays.npz"
+    with scratch_folder() as folder:
+        path = folder / "arrays.npz"
         storage.fetch(uri, path)
         if storage.file_crc32c(path) != crc32c:
             raise ValueError(f"{uri.rpartition('/')[2]} is damaged")

@@ -1,7 +1,6 @@
 """The exported model: one SavedModel that takes the filters' PNG files, or pixels, and holds everything it needs."""
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS, SIGNATURES
 from components.artifacts.parameters import Levels, parse_intensity_range
+from components.runtime.scratch import scratch_folder
 from components.train.model import backbone_of
 from components.train.recipes import RECIPES, Recipe
 from components.train.reference import Reference, appearance
@@ -231,9 +231,9 @@ def export_model(
         rounded: The same network, made to compute in bfloat16. Its own weights are not used.
         image_size_px: The side of the images, for a network that takes any.
     """
-    with tempfile.TemporaryDirectory() as asset_dir:
+    with scratch_folder() as asset_dir:
         options = recipe, intensity_range, reference, rounded, image_size_px
-        served = ServedModel(network, filters, Path(asset_dir), class_names, *options)
+        served = ServedModel(network, filters, asset_dir, class_names, *options)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     ids_path = folder / MODEL_TRAINING_IDS
     ids_path.parent.mkdir()

@@ -1,12 +1,11 @@
 """The curves for TensorBoard, below `data_root`."""
 
-import tempfile
 import time
-from pathlib import Path
 
 import tensorflow as tf
 
 from components import storage
+from components.runtime.scratch import scratch_folder
 from components.train.history import History
 
 
@@ -25,8 +24,8 @@ class TensorBoardLogs:
             tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2"),
             tf.compat.v1.Event(wall_time=time.time(), step=history.num_epochs, summary=tf.compat.v1.Summary(value=values)),
         ]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"events.out.tfevents.{time.time_ns()}.epoch-{history.num_epochs:04d}"
+        with scratch_folder() as folder:
+            path = folder / f"events.out.tfevents.{time.time_ns()}.epoch-{history.num_epochs:04d}"
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for event in events:
                     writer.write(event.SerializeToString())

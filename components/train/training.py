@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from components import storage
 from components.artifacts.examples import ExampleReader, open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.runtime.mlflow_run import MlflowRun
+from components.runtime.scratch import scratch_folder
 from components.serving.champion import Champion
 from components.train.checkpoint import Checkpoints
 from components.train.devices import open_devices
@@ -198,9 +198,7 @@ def _publish(
         metrics=history.at_best() | {"val_accuracy_all_negative": 1 - float(splits["validation"].labels.mean())},
     )
     recipe = settings.recipe
-    with tempfile.TemporaryDirectory() as temp_dir:
-        folder = Path(temp_dir) / "output"
-        folder.mkdir()
+    with scratch_folder() as folder:
         _log.info("exporting the model of epoch %d", manifest.best_epoch)
         options = recipe, examples.intensity_range, reference, rounded, examples.image_size_px
         export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, *options)

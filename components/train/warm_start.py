@@ -1,8 +1,6 @@
 """Where a training starts from: the champion's weights, if that was asked for and can be, or else those of `weights`."""
 
 import logging
-import tempfile
-from pathlib import Path
 from typing import Self
 
 import keras
@@ -13,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from components import storage
 from components.artifacts.examples import read_column
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
+from components.runtime.scratch import scratch_folder
 from components.runtime.wording import shorten
 from components.serving.champion import Champion
 from components.train.recipes import Recipe
@@ -97,9 +96,9 @@ class Start(BaseModel):
         Raises:
             ValueError: If they are those of another network.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            storage.fetch_tree(storage.join(self.champion_uri, "variables"), Path(folder))
-            values = _read_variables(str(Path(folder) / "variables"))
+        with scratch_folder() as folder:
+            storage.fetch_tree(storage.join(self.champion_uri, "variables"), folder)
+            values = _read_variables(str(folder / "variables"))
         found, expected = [value.shape for value in values], [tuple(variable.shape) for variable in network.variables]
         if found != expected:
             raise ValueError(

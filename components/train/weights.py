@@ -1,6 +1,5 @@
 """The weights that a backbone starts from: Keras's own for ImageNet, those of a file, or random ones."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 from keras.src.utils.naming import to_snake_case
 
 from components import storage
+from components.runtime.scratch import scratch_folder
 from components.train.settings import IMAGENET, NONE
 
 _RGB = 3
@@ -146,7 +146,7 @@ def _local(weights: str) -> Iterator[Path]:
     if storage.is_local(weights):
         yield Path(weights)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / weights.rpartition("/")[2]
+    with scratch_folder() as folder:
+        path = folder / weights.rpartition("/")[2]
         storage.fetch(weights, path)
         yield path

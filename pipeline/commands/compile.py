@@ -30,6 +30,14 @@ def compile_command(
         str, typer.Option(help="The URL that s3:// addresses are on; empty leaves it to the cluster's ConfigMap.")
     ] = "",
     s3_region: Annotated[str, typer.Option(help="Its region; empty leaves it to the ConfigMap.")] = "",
+    s3_push_keys: Annotated[
+        bool,
+        typer.Option(
+            "--s3-push-keys",
+            help="Give push its keys for s3:// from the Secret hpa-pipeline-s3-push-keys, so that no other step needs keys "
+            "that can write to serving_root.",
+        ),
+    ] = False,
     cpu: Annotated[
         bool,
         typer.Option(
@@ -47,7 +55,7 @@ def compile_command(
         refuse_folder(output, "--output")
         refuse_missing_folder(output, "--output")
         pinned = read_digests(digests) if digests else None  # before what takes seconds
-        compiled = compile_pipeline(kfp, s3_endpoint, s3_region, with_gpu=not cpu)
+        compiled = compile_pipeline(kfp, s3_endpoint, s3_region, s3_push_keys, with_gpu=not cpu)
         text = with_images(compiled, registry, tag or (f"{__version__}-cpu" if cpu else ""), pinned)
         is_current = output.is_file() and output.read_text(encoding="utf-8") == text
         if check and not is_current:

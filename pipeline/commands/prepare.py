@@ -1,5 +1,6 @@
 """`prepare`: images of any format to PNG files that a run takes as they are."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -82,12 +83,12 @@ def prepare(
         reading = Reading(tuple(image_names.channels.items()), intensity_range, projection, stains, is_reduced=not tiles)
         has_labels = bool(labels) or storage.exists(storage.join(folder, LABELS))
         class_names: list[str] = []
-        with log_lines("%(message)s", logging.INFO):
+        with log_lines("%(message)s", logging.INFO), contextlib.ExitStack() as opened:
             if has_labels:
                 class_names = class_names_of("", source, first_class)
                 table = LabelTable(labels, id_column, label_column, group_column, first_class)
-                opened = open_source(source, class_names, image_names=image_names, table=table)
-                originals = preparing.labelled(opened, class_names)
+                labelled = opened.enter_context(open_source(source, class_names, image_names=image_names, table=table))
+                originals = preparing.labelled(labelled, class_names)
             else:
                 originals = preparing.unlabelled(folder, image_names)
             done = preparing.prepare(originals, out, reading, tiles, class_names)

@@ -76,8 +76,8 @@ def preview(
             class_names = class_names_of(classes, source, first_class)
             shown = parse_channels(channels)
             names = ImageNames(file_pattern, filters, stains_of_source(shown))
-            opened = open_source(source, class_names, image_names=names, table=table)
-            found = preview(opened, class_names, by_class, shown, intensity_range, projection)
+            with open_source(source, class_names, image_names=names, table=table) as opened:
+                found = preview(opened, class_names, by_class, shown, intensity_range, projection)
         out.unlink(missing_ok=True)
         storage.write_bytes(str(out), found.page)
     print("\n".join([f"{out} is written.", *found.findings]))

@@ -1,5 +1,6 @@
 """`prune`: makes room by removing old outputs."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,19 +22,33 @@ def prune(
 ) -> None:
     """Removes old examples, trainings and evaluations, but nothing that a served champion came from, and no raw images.
 
+    Also removes what killed runs have left unfinished: in the temporary folder of this machine (TMPDIR), with the copies of
+    archives that an interrupted run would carry on from, and beside the outputs. What a process uses stays.
+
     Example: python -m pipeline prune --keep 3 --dry-run
     """
     with reported("Stopped. What is left is whole."):
         data_root, serving_root = existing_roots(
             pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root
         )
+        from components import storage
+        from components.runtime.scratch import find_left, remove_abandoned
+        from components.runtime.wording import count_of, size_of
         from components.serving.prune import champions, choose, find_outputs, remove
 
         check_parameters(data_root=data_root, serving_root=serving_root)
         outputs = find_outputs(data_root)
         goes = choose(outputs, champions(serving_root), keep)
-        for output in goes:
-            print(f"{'would remove' if dry_run else 'removing'} {output.uri}")
+        left = {*find_left(), *storage.find_unfinished(data_root), *storage.find_unfinished(serving_root)}
+        removals = {output.uri: partial(remove, output) for output in goes}
+        removals |= {str(place): partial(remove_abandoned, place) for place in sorted(left)}
+        sizes: list[int] = []
+        for uri, remove_it in removals.items():
+            found = [file.num_bytes for file in storage.list_files(uri, is_deep=True).values()]
+            print(f"{'would remove' if dry_run else 'removing'} {uri}: {count_of(len(found), 'file')}, {size_of(sum(found))}")
+            sizes += found
             if not dry_run:
-                remove(output)
-    print(f"{len(goes)} of {len(outputs)} outputs {'would be ' if dry_run else ''}removed")
+                remove_it()
+    of_runs = f" and {count_of(len(left), 'folder')} of killed runs" if left else ""
+    freed = f"{'would be ' if dry_run else ''}removed: {count_of(len(sizes), 'file')}, {size_of(sum(sizes))}"
+    print(f"{len(goes)} of {len(outputs)} outputs{of_runs} {freed}")

@@ -59,26 +59,31 @@ class Cluster:
             listed = self.api.list_node(_request_timeout=_TIMEOUT_S).items
         return [_read_node(node) for node in listed if _is_open(node)]
 
-    def keys(self, kind: str, name: str, namespace: str) -> set[str] | None:
-        """The keys of a Secret or a ConfigMap, without their values; None where there is no such object."""
-        data = self._data(kind, name, namespace)
-        return None if data is None else set(data)
-
     def config_map(self, name: str, namespace: str) -> dict[str, str] | None:
         """A ConfigMap's values by key; None where there is no such ConfigMap."""
-        return self._data("ConfigMap", name, namespace)
-
-    def _data(self, kind: str, name: str, namespace: str) -> dict[str, str] | None:
         from kubernetes.client import ApiException  # noqa: PLC0415
 
-        read = {"Secret": self.api.read_namespaced_secret, "ConfigMap": self.api.read_namespaced_config_map}[kind]
-        with _explained(self.name, f"read the {kind} {name} in the namespace {namespace}"):
+        with _explained(self.name, f"read the ConfigMap {name} in the namespace {namespace}"):
             try:
-                return read(name, namespace, _request_timeout=_TIMEOUT_S).data or {}
+                return self.api.read_namespaced_config_map(name, namespace, _request_timeout=_TIMEOUT_S).data or {}
             except ApiException as error:
                 if error.status == 404:
                     return None
                 raise
+
+    def has_secret(self, name: str, namespace: str) -> bool:
+        """Whether there is a Secret, by a dry run of creating it: any right to look at a Secret is one to read its values."""
+        from kubernetes.client import ApiException  # noqa: PLC0415
+
+        wanted = {"metadata": {"name": name}}
+        with _explained(self.name, f"create Secrets in the namespace {namespace}, even as a dry run,"):
+            try:
+                self.api.create_namespaced_secret(namespace, wanted, dry_run="All", _request_timeout=_TIMEOUT_S)
+            except ApiException as error:
+                if error.status not in (404, 409):  # no such namespace; there is one
+                    raise
+                return error.status == 409
+        return False
 
     def pod_log(self, namespace: str, workflow: str, number: str, num_lines: int) -> str:
         """The end of the log of a workflow's pod; empty where there is no such pod.

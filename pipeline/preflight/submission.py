@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from components.runtime.environment import POD_PREFIX
-from pipeline.cluster_objects import KAGGLE, KFP_S3_KEYS, S3_KEYS, S3_SETTINGS
+from pipeline.cluster_objects import KAGGLE, KFP_S3_KEYS, S3_KEYS, S3_PUSH_KEYS, S3_SETTINGS
 from pipeline.compiled import load_parameters, parse_arguments
 from pipeline.container_images import with_images
 from pipeline.named_files import read_compiled
@@ -24,7 +24,7 @@ _OBJECT_FIELDS = {
     "configMapAsVolume": "configMap",
 }
 _KINDS = {"secret": "Secret", "configMap": "ConfigMap"}
-_KEYS = {known.name: known.keys for known in (KAGGLE, S3_KEYS, S3_SETTINGS, KFP_S3_KEYS)}
+_KEYS = {known.name: known.keys for known in (KAGGLE, S3_KEYS, S3_PUSH_KEYS, S3_SETTINGS, KFP_S3_KEYS)}
 _S3_ENDPOINT = f"{POD_PREFIX}AWS_ENDPOINT_URL_S3"
 
 

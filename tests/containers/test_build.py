@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import json
 import re
 import shutil
 import subprocess
@@ -38,34 +39,58 @@ def test_a_change_of_the_code_builds_the_last_layer_alone(images: docker.DockerC
 
 
 class _Registry(http.server.BaseHTTPRequestHandler):
-    """As much of a container registry as takes a push."""
+    """As much of a container registry as takes a push, and gives small images back."""
 
     protocol_version = "HTTP/1.1"
     num_bytes: dict[str, int]  # of an upload or a blob, by its path
     manifests: dict[str, str]  # digests
+    contents: dict[str, tuple[bytes, str]]  # what is small, with its type, by its path
 
     def do_GET(self) -> None:
-        self._answer(200)
+        self._give(with_content=True)
 
     def do_HEAD(self) -> None:
-        known = self.num_bytes.get(self.path)
-        self._answer(404) if known is None else self._answer(200, **{"Content-Length": str(known)})
+        self._give(with_content=False)
+
+    def _give(self, with_content: bool) -> None:
+        if self.path == "/v2/":
+            self._answer(200)
+        elif self.path in self.contents:
+            content, kind = self.contents[self.path]
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            headers = {"Content-Length": str(len(content)), "Content-Type": kind, "Docker-Content-Digest": digest}
+            self._answer(200, **headers)
+            if with_content:
+                self.wfile.write(content)
+        elif self.path in self.num_bytes and not with_content:
+            self._answer(200, **{"Content-Length": str(self.num_bytes[self.path])})
+        else:
+            self._answer(404)
 
     def do_POST(self) -> None:
         self._answer(202, Location=f"{self.path}{uuid.uuid4()}")
 
     def do_PATCH(self) -> None:
-        self.num_bytes[self.path] = len(self._body())
+        body = self._body()
+        self.num_bytes[self.path] = len(body)
+        if len(body) < 100_000:
+            self.contents[self.path] = body, "application/octet-stream"
         self._answer(202, Location=self.path, Range=f"0-{self.num_bytes[self.path] - 1}")
 
     def do_PUT(self) -> None:
-        digest = f"sha256:{hashlib.sha256(self._body()).hexdigest()}"
+        body = self._body()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         upload, _, query = self.path.partition("?")
         if manifest := re.fullmatch(r"/v2/(.*)/manifests/(.*)", upload):
             self.manifests[f"{manifest[1]}:{manifest[2]}"] = digest
+            for reference in (manifest[2], digest):
+                self.contents[f"/v2/{manifest[1]}/manifests/{reference}"] = body, self.headers["Content-Type"]
         else:
             (digest,) = urllib.parse.parse_qs(query)["digest"]
-            self.num_bytes[upload.rpartition("/uploads/")[0] + f"/{digest}"] = self.num_bytes[upload]
+            blob = upload.rpartition("/uploads/")[0] + f"/{digest}"
+            self.num_bytes[blob] = self.num_bytes[upload]
+            if upload in self.contents:
+                self.contents[blob] = self.contents.pop(upload)
         self._answer(201, **{"Docker-Content-Digest": digest})
 
     def log_message(self, *_args: object) -> None:
@@ -91,7 +116,7 @@ class _Registry(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def registry() -> Iterator[tuple[str, dict[str, str]]]:
     """The address of a registry, and the digests of the manifests that it gets."""
-    handler = type("Handler", (_Registry,), {"num_bytes": {}, "manifests": {}})
+    handler = type("Handler", (_Registry,), {"num_bytes": {}, "manifests": {}, "contents": {}})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         yield f"localhost:{server.server_port}", handler.manifests
@@ -119,3 +144,44 @@ def test_pushing_needs_a_registry() -> None:
     pushed = subprocess.run(["make", "push-images", "STEPS=push"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert pushed.returncode != 0
     assert "Expected make push-images REGISTRY=<host>/<path>" in pushed.stderr
+
+
+class TestBase:
+    """The image that the others are built from, where a registry has it and where none does."""
+
+    @pytest.fixture
+    def tag(self, client: docker.DockerClient, registry: tuple[str, dict[str, str]], tmp_path: Path) -> Iterator[str]:
+        """The tag of a small image that the registry has."""
+        (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+        tag = f"{registry[0]}/base:1"
+        client.images.build(path=str(tmp_path), tag=tag)
+        client.images.push(tag)
+        client.images.remove(tag)
+        yield tag
+        for found in client.images.list(registry[0] + "/base"):
+            client.images.remove(found.id, force=True)
+
+    def _base(self, folder: Path, tag: str, digest: str, *options: str) -> tuple[str, str]:
+        """What the script prints, and what it says on standard error."""
+        script = shutil.copy(ROOT / "containers" / "base.sh", folder)
+        (folder / "release.json").write_text(json.dumps({"base": tag, "digest": digest}, indent=2))
+        done = subprocess.run([script, *options], capture_output=True, text=True, check=True)
+        return done.stdout.strip(), done.stderr.strip()
+
+    def test_is_pinned_where_the_registry_has_the_digest(
+        self, tag: str, registry: tuple[str, dict[str, str]], tmp_path: Path
+    ) -> None:
+        digest = registry[1]["base:1"]
+        for _ in ("pulled", "there already"):
+            assert self._base(tmp_path, tag, digest) == (f"{tag}@{digest}", "")
+
+    def test_is_the_tag_where_none_has_it_and_that_is_said_in_a_line(self, tag: str, tmp_path: Path) -> None:
+        digest = f"sha256:{'0' * 64}"
+        expected = f"No registry has {tag}@{digest}: building from {tag} as this machine has it."
+        assert self._base(tmp_path, tag, digest) == (tag, expected)
+
+    def test_is_renewed_to_what_the_tag_is_now(self, tag: str, registry: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+        digest = registry[1]["base:1"]
+        printed, _ = self._base(tmp_path, tag, f"sha256:{'0' * 64}", "--renew")
+        assert printed == f"{tag}@{digest}"
+        assert json.loads((tmp_path / "release.json").read_text()) == {"base": tag, "digest": digest}

@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Iterator
 
@@ -48,7 +49,9 @@ def test_an_image_holds_the_packages_that_its_code_imports(image: str) -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(image: str) -> None:
     text = _dockerfile(image)
-    assert "\nARG BASE=python:3.11-slim-bookworm\n" in text
+    release = json.loads((ROOT / "containers" / "release.json").read_text(encoding="utf-8"))
+    assert f"\nARG BASE={release['base']}\n" in text
+    assert re.fullmatch("sha256:[0-9a-f]{64}", release["digest"])
     assert "# syntax" not in text
 
 

@@ -17,12 +17,12 @@ _BASE = "python:3.11-slim-bookworm"
 _MAX_MB = {"ingest": 200, "convert": 3200, "train": 1800, "evaluate": 1800, "push": 100, "serve": 1800}
 # What is asked of an image from the inside, as the user that a step runs as.
 _PROBE = """
-import importlib.metadata, json, os, pathlib, shutil, subprocess, sys
+import importlib.metadata, json, os, pathlib, re, shutil, subprocess, sys
 sources = [path for package in ("components", "kfp") for path in pathlib.Path(package).rglob("*.py")]
 pip = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
 print(json.dumps({
     "packages": {
-        found.metadata["Name"].lower().replace("_", "-"): found.version for found in importlib.metadata.distributions()
+        re.sub("[-_.]+", "-", found.metadata["Name"].lower()): found.version for found in importlib.metadata.distributions()
     },
     "pip_check": [pip.returncode, pip.stdout + pip.stderr],
     "steps": sorted(path.parent.name for path in pathlib.Path("components").glob("*/step.py")),
@@ -30,6 +30,7 @@ print(json.dumps({
     "not_compiled": [str(path) for path in sources if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))],
     "build_tools": [tool for tool in ("cc", "gcc", "g++", "make", "git", "uv") if shutil.which(tool)],
     "writable": [folder for folder in (".", "components", *sys.path) if os.path.isdir(folder) and os.access(folder, os.W_OK)],
+    "bill": {one["name"]: one["version"] for one in json.loads(pathlib.Path("sbom.cdx.json").read_text())["components"]},
     "headers": [found for found in sys.path if os.path.isdir(os.path.join(found, "tensorflow", "include"))],
 }))
 """
@@ -69,6 +70,8 @@ def test_it_says_what_it_is_and_that_it_is_no_build_for_a_gpu(config: dict[str, 
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert labels["org.opencontainers.image.source"]
     assert "@" not in labels["org.opencontainers.image.source"]  # an address with credentials
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", labels["org.opencontainers.image.revision"])
+    assert re.fullmatch(rf"{_BASE}(@sha256:[0-9a-f]{{64}})?", labels["org.opencontainers.image.base.name"])
     assert all(name.endswith("-cpu") for name in config["RepoTags"])
 
 
@@ -79,6 +82,14 @@ def test_it_is_small(images: docker.DockerClient, config: dict[str, Any], step: 
 
 def test_its_packages_fit_together(inside: dict[str, Any]) -> None:
     assert inside["pip_check"][0] == 0, inside["pip_check"][1]
+
+
+def test_its_bill_of_materials_is_what_is_installed(inside: dict[str, Any], step: str) -> None:
+    bill, packages = inside["bill"], inside["packages"]
+    assert (bill.pop("kfp", None) is None) is (step == "serve")  # a part of it, without what pip says of it
+    of_the_base = {"pip", "setuptools", "wheel"}
+    assert bill.items() <= packages.items()
+    assert packages.keys() - bill.keys() <= {"hpa-pipeline", *of_the_base}
 
 
 def test_it_has_the_code_of_its_step_as_a_package_and_of_no_other(inside: dict[str, Any], step: str) -> None:

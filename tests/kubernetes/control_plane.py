@@ -111,7 +111,8 @@ def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
         *("--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16"),
         *("--authorization-mode", "RBAC", "--token-auth-file", users),
         # No controller makes accounts for pods here; and etcd 3.4 lacks what watch lists need.
-        *("--disable-admission-plugins", "ServiceAccount", "--feature-gates", "WatchList=false"),
+        *("--disable-admission-plugins", "ServiceAccount", "--feature-gates", "WatchList=false,MutatingAdmissionPolicy=true"),
+        *("--runtime-config", "admissionregistration.k8s.io/v1beta1=true"),
     ]
     with _running(etcd_command, folder / "etcd.log"), _running(server_command, folder / "server.log") as server:
         _await_ready(f"{url}/readyz", tokens[ADMIN], server, folder)

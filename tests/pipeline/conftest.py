@@ -16,12 +16,12 @@ from pipeline.placement import set_s3
 from pipeline.preflight.kubernetes_api import Cluster, open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 from tests.pipeline.kfp_server import KfpServer, running_kfp_server
-from tests.pipeline.preflight.loopback import Answer, Loopback, serving
+from tests.pipeline.preflight.loopback import Answer, Loopback, Request, serving
 
 T4 = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 NODES_PATH = "/api/v1/nodes"
-SECRET_PATH = "/api/v1/namespaces/kubeflow/secrets/kaggle"
+SECRETS_PATH = "/api/v1/namespaces/kubeflow/secrets"
 ARGO_PATH = "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configmap"
 
 MakeFile = Callable[..., Path]
@@ -96,10 +96,15 @@ def config_map(**data: str) -> Answer:
     return Answer(body={"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "asked-for"}, "data": data})
 
 
-def secret(*keys: str) -> Answer:
-    """The answer to a question for a Secret."""
-    data = dict.fromkeys(keys, "c2VzYW1l")
-    return Answer(body={"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "asked-for"}, "data": data})
+def secrets(*names: str) -> Callable[[Request], Answer]:
+    """Answers a dry run of creating a Secret where there are these."""
+
+    def answer(request: Request) -> Answer:
+        assert request.query == "dryRun=All"
+        wanted = json.loads(request.body)
+        return Answer(409 if wanted["metadata"]["name"] in names else 201, wanted)
+
+    return answer
 
 
 def node(

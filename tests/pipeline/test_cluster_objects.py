@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from components.runtime.environment import MOUNTS, load_environment
-from pipeline.cluster_objects import KAGGLE, KFP_S3_KEYS, S3_KEYS, S3_SETTINGS, s3_keys_for
+from pipeline.cluster_objects import S3_SETTINGS, s3_keys_for
 from pipeline.compiled import ROOT, compile_pipeline, load_steps
 
 OWN_KEYS = {"AWS_ACCESS_KEY_ID": "own", "AWS_SECRET_ACCESS_KEY": "sesame"}
@@ -16,6 +16,7 @@ NAMESPACE = {
     "hpa-pipeline-s3-keys": OWN_KEYS,
     "hpa-pipeline-s3": {"AWS_ENDPOINT_URL_S3": "https://s3.lab.example.com", "AWS_REGION": "eu-west-1"},
     "mlpipeline-minio-artifact": {"accesskey": "minio", "secretkey": "minio123"},
+    "hpa-pipeline-s3-push-keys": {"AWS_ACCESS_KEY_ID": "push", "AWS_SECRET_ACCESS_KEY": "open"},
     "kaggle": {"KAGGLE_API_TOKEN": "token"},
 }
 # What Amazon's webhook sets in the pods of a service account with a role.
@@ -26,6 +27,7 @@ WEB_IDENTITY = {
 }
 STORE = "https://s3.example.com"
 KFP_STORE = "http://seaweedfs.kubeflow:9000"
+KFP_KEYS = {"AWS_ACCESS_KEY_ID": "minio", "AWS_SECRET_ACCESS_KEY": "minio123"}
 
 
 def _environment(step: str, documents: list[Any], present: set[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -62,7 +64,7 @@ def _environment(step: str, documents: list[Any], present: set[str], folder: Pat
             KFP_STORE,
             "",
             {"hpa-pipeline-s3-keys", "mlpipeline-minio-artifact"},
-            {"AWS_ENDPOINT_URL_S3": KFP_STORE, "AWS_ACCESS_KEY_ID": "minio", "AWS_SECRET_ACCESS_KEY": "minio123"},
+            {"AWS_ENDPOINT_URL_S3": KFP_STORE, **KFP_KEYS},
         ),
     ],
 )
@@ -74,6 +76,19 @@ def test_a_step_has_the_keys_and_settings_of_its_store_and_else_web_identity(
         folder = tmp_path / step
         folder.mkdir()
         assert _environment(step, documents, present, folder, monkeypatch) == WEB_IDENTITY | expected
+
+
+@pytest.mark.parametrize(("endpoint", "others"), [("", OWN_KEYS), (KFP_STORE, KFP_KEYS)])
+def test_push_alone_has_the_keys_that_are_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, others: dict[str, str]
+) -> None:
+    documents = list(yaml.safe_load_all(compile_pipeline(s3_endpoint=endpoint, push_has_keys=True)))
+    for step in load_steps():
+        folder = tmp_path / step
+        folder.mkdir()
+        found = _environment(step, documents, set(NAMESPACE), folder, monkeypatch)
+        keys = NAMESPACE["hpa-pipeline-s3-push-keys"] if step == "push" else others
+        assert {name: found[name] for name in keys} == keys
 
 
 def test_ingest_alone_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +117,10 @@ def test_kubeflows_own_keys_are_for_its_own_store_alone(endpoint: str, is_kubefl
     assert (s3_keys_for(endpoint).name == "mlpipeline-minio-artifact") is is_kubeflows
 
 
-def test_preflights_reader_may_read_every_object() -> None:
-    roles = yaml.safe_load_all((ROOT / "deploy" / "preflight-reader.yaml").read_text(encoding="utf-8"))
-    rules = [rule for role in roles for rule in role["rules"]]
+def test_preflights_reader_may_read_the_config_maps_and_no_secret() -> None:
+    manifests = yaml.safe_load_all((ROOT / "deploy" / "preflight-reader.yaml").read_text(encoding="utf-8"))
+    rules = [rule for manifest in manifests for rule in manifest.get("rules", ())]
     allowed = {(rule["resources"][0], name) for rule in rules for name in rule.get("resourceNames", ())}
-    objects = {(f"{known.kind.lower()}s", known.name) for known in (KAGGLE, S3_KEYS, S3_SETTINGS, KFP_S3_KEYS)}
-    assert allowed == objects | {("configmaps", "workflow-controller-configmap")}
+    assert allowed == {("configmaps", S3_SETTINGS.name), ("configmaps", "workflow-controller-configmap")}
+    (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
+    assert secrets["verbs"] == ["create", "preflight"]  # as a dry run alone: tests/kubernetes

@@ -7,90 +7,135 @@ import hashlib
 import logging
 import os
 import shutil
-import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from components.ingest.archive.byte_source import ByteSource, LocalFile, read_range
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import retrying
 from components.runtime.progress import progress_bar
+from components.runtime.scratch import LOCK, SPOOL, find_abandoned, open_lock, private_folder, private_path, remove_abandoned
 
 _PIECE_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
 
 
-def readable(file: RemoteFile) -> ByteSource:
-    """Returns the file itself if its server serves ranges, or else a copy on disk.
+class Spool:
+    """The copies of one source, in a folder below TMPDIR that only this user can look into.
 
-    Raises:
-        OSError: As `RemoteFile.stream` and `download` do.
+    A context manager. At its end the copies are removed, also those of what the source was before, unless another process
+    reads them, or this one was interrupted (an OSError, Ctrl-C, SIGTERM or a kill): then the same command carries on from them.
     """
-    try:
-        read_range(file, 0, 1)
-    except RangesRefusedError:
-        return download(file)
-    return file
 
+    def __init__(self, source: str) -> None:
+        """Claims nothing yet. A source's name consists of letters, digits, `_` and `-`."""
+        self._source = source
+        self._locks: list[int] = []
 
-def download(file: RemoteFile) -> LocalFile:
-    """Downloads a whole file to the spool folder, or continues an interrupted download.
+    def __enter__(self) -> Self:
+        return self
 
-    A complete copy is reused as long as the ETag and the size of the file stay the same. Without an ETag nothing is reused.
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        is_interrupted = kind and (issubclass(kind, OSError) or not issubclass(kind, Exception))
+        for lock in self._locks:
+            os.close(lock)
+        self._locks.clear()
+        for place in [] if is_interrupted else find_abandoned(private_path(SPOOL)):
+            if place.name.startswith(f"{self._source}."):
+                remove_abandoned(place)
 
-    Raises:
-        OSError: If there is not enough room on disk, or the download fails, try after try.
-        ValueError: If the file has changed.
-    """
-    key = hashlib.sha256(f"{file.etag}\0{file.num_bytes}".encode()).hexdigest()
-    with _claim(key) as (path, partial_path):
-        if path.is_file():
-            return _copy(path)
-        with partial_path.open("ab", buffering=0) as partial:
-            if not file.etag:
-                partial.truncate(0)
-            missing_bytes = file.num_bytes - partial.tell()
-            _log.info(
-                "the server does not serve parts of the archive: downloading %s of it to %s first (%s in all)",
-                _gigabytes(missing_bytes),
-                path,
-                _gigabytes(file.num_bytes),
-            )
-            _check_room(path.parent, missing_bytes)
-            retrying()(_download_rest, file, partial)
-        if file.etag:
-            return _publish(partial_path, path)
-        copy = _copy(partial_path)
-        partial_path.unlink()  # it stays readable until this process ends
-        return copy
+    def readable(self, file: RemoteFile) -> ByteSource:
+        """Returns the file itself if its server serves ranges, or else a copy on disk.
 
-
-def keep(key: str, name: str, pieces: Iterable[bytes], num_bytes: int) -> LocalFile:
-    """Writes pieces to a file in the spool folder, which is reused under the same key.
-
-    Args:
-        key: A hash of what the pieces come from.
-        name: What they are, for the log.
-        pieces: Read only if there is no such file yet. If that fails, no file is left.
-        num_bytes: The sum of their lengths.
-
-    Raises:
-        OSError: If there is not enough room on disk.
-    """
-    with _claim(key) as (path, partial_path):
-        if path.is_file():
-            return _copy(path)
-        _log.info("%s is compressed in the archive: unpacking its %s to %s first", name, _gigabytes(num_bytes), path)
-        _check_room(path.parent, num_bytes)
+        Raises:
+            OSError: As `RemoteFile.stream` and `download` do.
+        """
         try:
-            with partial_path.open("wb", buffering=0) as partial:
-                _write(partial, pieces, num_bytes)
-            return _publish(partial_path, path)
+            read_range(file, 0, 1)
+        except RangesRefusedError:
+            return self.download(file)
+        return file
+
+    def download(self, file: RemoteFile) -> LocalFile:
+        """Downloads a whole file, or continues an interrupted download.
+
+        A complete copy is reused as long as the ETag and the size of the file stay the same. Without an ETag nothing is reused.
+
+        Raises:
+            OSError: If there is not enough room on disk, or the download fails, try after try.
+            ValueError: If the file has changed.
+        """
+        key = hashlib.sha256(f"{file.etag}\0{file.num_bytes}".encode()).hexdigest()
+        with self._claim(key) as (path, partial_path):
+            if path.is_file():
+                return _copy(path)
+            with partial_path.open("ab", buffering=0) as partial:
+                if not file.etag:
+                    partial.truncate(0)
+                missing_bytes = file.num_bytes - partial.tell()
+                _log.info(
+                    "the server does not serve parts of the archive: downloading %s of it to %s first (%s in all)",
+                    _gigabytes(missing_bytes),
+                    path,
+                    _gigabytes(file.num_bytes),
+                )
+                _check_room(path.parent, missing_bytes)
+                retrying()(_download_rest, file, partial)
+            if file.etag:
+                return _publish(partial_path, path)
+            copy = _copy(partial_path)
+            partial_path.unlink()  # it stays readable until this process ends
+            return copy
+
+    def keep(self, key: str, name: str, pieces: Iterable[bytes], num_bytes: int) -> LocalFile:
+        """Writes pieces to a file, which is reused under the same key.
+
+        Args:
+            key: A hash of what the pieces come from.
+            name: What they are, for the log.
+            pieces: Read only if there is no such file yet. If that fails, no file is left.
+            num_bytes: The sum of their lengths.
+
+        Raises:
+            OSError: If there is not enough room on disk.
+        """
+        with self._claim(key) as (path, partial_path):
+            if path.is_file():
+                return _copy(path)
+            _log.info("%s is compressed in the archive: unpacking its %s to %s first", name, _gigabytes(num_bytes), path)
+            _check_room(path.parent, num_bytes)
+            try:
+                with partial_path.open("wb", buffering=0) as partial:
+                    _write(partial, pieces, num_bytes)
+                return _publish(partial_path, path)
+            finally:
+                partial_path.unlink(missing_ok=True)  # unpacking cannot continue from the middle
+
+    @contextlib.contextmanager
+    def _claim(self, key: str) -> Iterator[tuple[Path, Path]]:
+        """Yields the paths of the complete and the partial file: to one process at a time, as long as there is no complete one.
+
+        Until the end of the spool, no other process removes the complete one.
+        """
+        while True:
+            place = private_folder(SPOOL) / f"{self._source}.{key}"
+            complete = place / "archive.zip"
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed the folder
+                place.mkdir(exist_ok=True)
+                lock = open_lock(place)
+                self._locks.append(lock)
+                fcntl.flock(lock, fcntl.LOCK_SH)  # waits for a process that writes the copy
+                if not complete.is_file():
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                if (place / LOCK).exists():
+                    break
+        try:
+            yield complete, place / "archive.partial"
         finally:
-            partial_path.unlink(missing_ok=True)  # unpacking cannot continue from the middle
+            fcntl.flock(lock, fcntl.LOCK_SH if complete.is_file() else fcntl.LOCK_UN)
 
 
 def _download_rest(file: RemoteFile, partial: BinaryIO) -> None:
@@ -117,36 +162,13 @@ def _write(file: BinaryIO, pieces: Iterable[bytes], num_bytes: int) -> None:
             progress.update(len(piece))
 
 
-@contextlib.contextmanager
-def _claim(key: str) -> Iterator[tuple[Path, Path]]:
-    """Yields the paths of the complete and the partial file, to one process at a time."""
-    folder = _folder()
-    with (folder / f"{key}.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder / f"{key}.zip", folder / f"{key}.partial"
-
-
-def _folder() -> Path:
-    """Returns this user's spool folder, which nobody else can have made or can look into."""
-    folder = Path(tempfile.gettempdir()) / f"hpa-pipeline-spool-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise PermissionError(
-            f"{folder}: expected a folder of the user {os.getuid()} that is closed to others. "
-            f"Received: {stat.filemode(found.st_mode)} of the user {found.st_uid}. Remove it, or set TMPDIR to another folder"
-        )
-    return folder
-
-
 def _check_room(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise OSError(
             errno.ENOSPC,
             f"expected room for {_gigabytes(needed_bytes)}. Received: {_gigabytes(free_bytes)}. "
-            "Delete what earlier runs left there, or set TMPDIR to a folder on a larger disk",
+            "Free what earlier runs left there with `python -m pipeline prune`, or set TMPDIR to a folder on a larger disk",
             str(folder),
         )
 
@@ -157,7 +179,7 @@ def _publish(partial_path: Path, path: Path) -> LocalFile:
 
 
 def _copy(path: Path) -> LocalFile:
-    return LocalFile(path, f"The archive's copy {path} (if it stays wrong, delete it and run again)")
+    return LocalFile(path, f"The archive's copy {path}")
 
 
 def _gigabytes(num_bytes: int) -> str:

@@ -9,7 +9,7 @@ from components.ingest.archive.directory import Member, read_directory
 from components.ingest.archive.member import MAX_HEADER_BYTES, Part, content_pieces, find_content, read_member
 from components.ingest.archive.retry import retrying
 from components.ingest.archive.rules import check_total, is_nested_archive, nested_folder, refusal
-from components.ingest.archive.spool import keep
+from components.ingest.archive.spool import Spool
 
 
 class Archive:
@@ -43,11 +43,11 @@ class Archive:
                     yield member, again(read_member, file, part, member)
 
 
-def open_archive(source: ByteSource) -> Archive:
+def open_archive(source: ByteSource, spool: Spool) -> Archive:
     """Reads the directory of an archive, and refuses an archive that could do harm (`rules`).
 
     The members of a nested archive `x.zip` are placed in the folder `x`, unless they are in a folder of that name already. A
-    nested archive is read in place if it is stored, or else unpacked to disk first. It may not contain another one.
+    nested archive is read in place if it is stored, or else unpacked to the spool first. It may not contain another one.
 
     Raises:
         ValueError: If it is not a ZIP archive, is damaged, or holds what is refused.
@@ -58,7 +58,7 @@ def open_archive(source: ByteSource) -> Archive:
     parts = [Part(source)]
     for outer in directory.members:
         if is_nested_archive(outer.name):
-            nested = _open_nested(parts[0], outer, directory.validator)
+            nested = _open_nested(parts[0], outer, directory.validator, spool)
             members += _nested_members(nested, len(parts))
             parts.append(nested)
     _check_names(source.name, members)
@@ -66,7 +66,7 @@ def open_archive(source: ByteSource) -> Archive:
     return Archive(directory.validator, members, parts)
 
 
-def _open_nested(part: Part, outer: Member, validator: str) -> Part:
+def _open_nested(part: Part, outer: Member, validator: str, spool: Spool) -> Part:
     folder = nested_folder(outer.name)
     if outer.method == zipfile.ZIP_STORED:
         with RangeFile(part.source, min(outer.end, outer.offset + MAX_HEADER_BYTES)) as file:
@@ -74,7 +74,7 @@ def _open_nested(part: Part, outer: Member, validator: str) -> Part:
         return Part(Slice(part.source, start, outer.num_bytes, outer.name), folder)
     key = hashlib.sha256(f"{validator}\0{outer.name}".encode()).hexdigest()
     with RetryingFile(part.source, outer.end) as file:
-        return Part(keep(key, outer.name, content_pieces(file, part, outer), outer.num_bytes), folder)
+        return Part(spool.keep(key, outer.name, content_pieces(file, part, outer), outer.num_bytes), folder)
 
 
 def _nested_members(part: Part, number: int) -> list[Member]:

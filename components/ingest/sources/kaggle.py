@@ -9,7 +9,7 @@ from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN
 from components.artifacts.labels import FILTERS
 from components.ingest.archive.directory import Member
 from components.ingest.archive.remote import RemoteFile
-from components.ingest.archive.spool import readable
+from components.ingest.archive.spool import Spool
 from components.ingest.archive.zip_archive import Archive, open_archive
 from components.ingest.sources.kaggle_access import find_archive, licence
 from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
@@ -44,13 +44,14 @@ class KaggleCompetition:
         self,
         competition: str,
         class_names: Sequence[str],
+        spool: Spool,
         include_test: bool = False,
         table: LabelTable = USUAL_TABLE,
     ) -> None:
-        """Opens the archive of a competition that is named as in its web address."""
+        """Opens the archive of a competition that is named as in its web address. It can be read until the spool ends."""
         self.name = f"kaggle-{competition}"
         self.licence = licence(competition)
-        self._archive = open_archive(readable(RemoteFile(partial(find_archive, competition))))
+        self._archive = open_archive(spool.readable(RemoteFile(partial(find_archive, competition))), spool)
         self._validator = f"{self._archive.validator}:{list(class_names)}:{include_test}:{table}"
         contents = _look_through(self._archive, self.name)
         self.num_unlabelled = len(contents.test)

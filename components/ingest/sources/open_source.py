@@ -1,9 +1,11 @@
 """Which source the parameter `source` names."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.parameters import parse_synthetic
+from components.ingest.archive.spool import Spool
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
 from components.ingest.sources.label_table import USUAL_TABLE, LabelTable
@@ -11,14 +13,17 @@ from components.ingest.sources.source import Source
 from components.ingest.sources.synthetic import Synthetic
 
 
+@contextlib.contextmanager
 def open_source(
     source: str,
     class_names: Sequence[str],
     include_test: bool = False,
     image_names: ImageNames = COMPETITION_NAMES,
     table: LabelTable = USUAL_TABLE,
-) -> Source:
+) -> Iterator[Source]:
     """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450@3` names.
+
+    What is copied of it to disk is removed at the end, unless the same command would carry on from there: see `Spool`.
 
     Raises:
         ValueError: If there is no such kind of source, or no such series.
@@ -26,12 +31,14 @@ def open_source(
     """
     kind, _, rest = source.partition(":")
     if kind == "kaggle":
-        return KaggleCompetition(rest, class_names, include_test, table)
-    if kind == "dir":
-        return Folder(rest, class_names, include_test, image_names, table)
-    if kind == "synthetic":
-        return Synthetic(*parse_synthetic(rest))
-    raise ValueError(
-        "Expected the source kaggle:<competition>, dir:<folder> or synthetic:<number of samples>[@<series>]. "
-        f"Received: source={source}"
-    )
+        with Spool(f"kaggle-{rest}") as spool:
+            yield KaggleCompetition(rest, class_names, spool, include_test, table)
+    elif kind == "dir":
+        yield Folder(rest, class_names, include_test, image_names, table)
+    elif kind == "synthetic":
+        yield Synthetic(*parse_synthetic(rest))
+    else:
+        raise ValueError(
+            "Expected the source kaggle:<competition>, dir:<folder> or synthetic:<number of samples>[@<series>]. "
+            f"Received: source={source}"
+        )

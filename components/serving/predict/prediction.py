@@ -2,15 +2,14 @@
 
 import contextlib
 import logging
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.images.pixel_size import describe_other_sizes
 from components.runtime.progress import progress_bar
+from components.runtime.scratch import scratch_folder
 from components.runtime.wording import count_of
 from components.serving.model import find_version, load_model, read_manifest
 from components.serving.predict.decoding import ImageForm, decoded_batches
@@ -79,9 +78,9 @@ def predict(
         open_outputs(out_uri, trained.class_names) as outputs,
         contextlib.ExitStack() as page_files,
         decoded_batches(found.samples, images_uri, form) as batches,
-        tempfile.TemporaryDirectory() as folder,
+        scratch_folder() as folder,
     ):
-        model = load_model(version_uri, trained, form.batch_size, Path(folder), precision)
+        model = load_model(version_uri, trained, form.batch_size, folder, precision)
         pages = Pages(out_uri, model, page_files) if with_pages else None
         _log.info("the model is %s, %s", version_uri, model.describe_precision())
         started_s = time.monotonic()

@@ -1,5 +1,6 @@
 """Runs a model in one thread, on batches of the images that wait, and follows the champion."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,10 +15,10 @@ import numpy as np
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.runtime.scratch import scratch_folder
 from components.serving.model import ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import ImageForm
 from components.serving.predict.folder import with_stains
-from components.serving.server.temporary import temporary_folder
 from components.serving.server.uploads import accepted_names
 from components.serving.versions import DONE_MARK
 
@@ -146,20 +147,19 @@ class ModelRunner:
             self._changed.notify()
         for thread in self._threads:
             thread.join()
+        self._close_newest()  # here, as a signal may end the process before it could clean up
 
     def _load(self, uri: str) -> LoadedVersion:
         trained, options = read_manifest(uri), self._options
         image_names = with_stains(options.image_names, trained.channels)
         form = ImageForm.of_model(trained, image_names, options.intensity_range, options.projection)
-        folder, remove = (Path(), lambda: None) if storage.is_local(uri) else temporary_folder()
-        try:
+        with contextlib.ExitStack() as opened:
+            folder = Path() if storage.is_local(uri) else opened.enter_context(scratch_folder())
             model = load_model(uri, trained, form.batch_size, folder, self._precision)
-        except BaseException:
-            remove()
-            raise
+            keep_open = opened.pop_all()
         _log.info("the model is %s, %s", uri, model.describe_precision())
         version = LoadedVersion(model.version, model, form, accepted_names(image_names))
-        weakref.finalize(version, remove)
+        self._close_newest = weakref.finalize(version, keep_open.close)
         return version
 
     def _run(self) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import joblib  # type: ignore[import-untyped]
 
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.images.pixel_size import describe_other_sizes
+from components.runtime.scratch import scratch_folder
 from components.runtime.wording import count_of
 from components.serving.model import Predictions, ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import Batch, Decoders, ImageForm
@@ -220,7 +220,7 @@ class _Watching:
         opened = contextlib.ExitStack()
         with contextlib.ExitStack() as undone:
             undone.push(opened)
-            folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            folder = opened.enter_context(scratch_folder())
             decoders = opened.enter_context(contextlib.closing(Decoders(task.folder, form, joblib.cpu_count())))
             model = load_model(uri, trained, form.batch_size, folder, task.precision)
             undone.pop_all()

@@ -9,6 +9,7 @@ import pytest
 
 from components.ingest.archive import remote, retry
 from components.ingest.archive.byte_source import LocalFile
+from components.ingest.archive.spool import Spool
 from components.ingest.archive.zip_archive import Archive, open_archive
 from tests.components.ingest.fault_server import FaultServer
 
@@ -46,11 +47,18 @@ def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def open_zip(tmp_path: Path) -> OpenZip:
+def spool(spool_dir: Path) -> Iterator[Spool]:
+    """The spool of a source."""
+    with Spool("source") as spool:
+        yield spool
+
+
+@pytest.fixture
+def open_zip(tmp_path: Path, spool: Spool) -> OpenZip:
     """Opens an archive that lies on disk."""
 
     def open_it(data: bytes) -> Archive:
         (tmp_path / "archive.zip").write_bytes(data)
-        return open_archive(LocalFile(tmp_path / "archive.zip", "The archive"))
+        return open_archive(LocalFile(tmp_path / "archive.zip", "The archive"), spool)
 
     return open_it

@@ -169,7 +169,7 @@ def test_folder_without_permission_is_named(tmp_path: Path) -> None:
 
 def test_replace_leaves_no_other_files(tmp_path: Path) -> None:
     storage.replace_bytes(str(tmp_path / "pointer"), b"1")
-    assert [path.name for path in tmp_path.iterdir()] == ["pointer"]
+    assert _all_files(tmp_path) == ["pointer"]
 
 
 def test_broken_links_are_not_listed_as_files(tmp_path: Path) -> None:
@@ -214,6 +214,9 @@ def test_kill_during_a_swap_keeps_the_old_content(tmp_path: Path) -> None:
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert storage.read_with_generation(uri) == (b"old", _generation(uri))
+    (left,) = storage.find_unfinished(str(tmp_path))
+    assert _all_files(left) == [next(left.glob("*.pointer")).name]
+    storage.sweep(str(tmp_path))
     storage.swap(uri, b"new", _generation(uri))
     assert Path(uri).read_bytes() == b"new"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".pointer.lock", "pointer"]
+    assert _all_files(tmp_path) == [".pointer.lock", "pointer"]

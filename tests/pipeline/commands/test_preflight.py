@@ -11,7 +11,7 @@ from pipeline.commands.preflight import _show
 from pipeline.compiled import ROOT, load_steps
 from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, Verdict, run_checks
 from tests.pipeline.commands.conftest import invoke
-from tests.pipeline.conftest import ARGO_PATH, NODES_PATH, SECRET_PATH, MakeFile, config_map, gpu_node, node, nodes
+from tests.pipeline.conftest import ARGO_PATH, NODES_PATH, SECRETS_PATH, MakeFile, config_map, gpu_node, node, nodes, secrets
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
 CHECKS = [
@@ -50,7 +50,7 @@ def test_a_cluster_that_is_ready_passes(
         "/apis/v1beta1/healthz": Answer(body={"tag_name": "2.17.0"}),
         "/apis/v2beta1/experiments": Answer(body={}),
         NODES_PATH: nodes(node("cpu-1"), gpu_node()),
-        SECRET_PATH: Answer(404),
+        SECRETS_PATH: secrets(),
         ARGO_PATH: config_map(
             workflowDefaults='{"spec": {"templateDefaults": {"retryStrategy": {"limit": "0", "retryPolicy": "Always"}}}}'
         ),

@@ -1,3 +1,9 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,7 +14,15 @@ from tests.pipeline.commands.conftest import invoke
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path, temporary: Path) -> Path:
     """What two runs on one source have left."""
     for name in ("e1", "e2"):
         manifest = Manifest(fingerprint=name, inputs={"raw_images": "r"}, parameters={}, source="dir:x", licence="")
@@ -25,9 +39,33 @@ def test_what_goes_is_told_and_a_dry_run_removes_nothing(
     done = invoke("prune", "--keep", "1", "--pipeline-root", root, *options)
     assert done.exit_code == 0, done.stderr
     gone, counted = done.stdout.splitlines()
-    assert gone.startswith(f"{verb} {root}/data/examples/e")
-    assert counted == f"1 of 2 outputs {would}removed"
+    assert re.fullmatch(rf"{verb} {root}/data/examples/e\d: 1 file, \d+ bytes", gone)
+    assert re.fullmatch(rf"1 of 2 outputs {would}removed: 1 file, \d+ bytes", counted)
     assert len(list_names(f"{root}/data/examples")) == num_left
+
+
+_KILLED = """if True:
+    import os, signal, sys
+    from components import storage
+    from components.runtime.scratch import scratch_folder
+    with scratch_folder() as folder, storage.create(sys.argv[1]) as unfinished:
+        (folder / "model").write_bytes(bytes(1500))
+        unfinished.write_bytes(bytes(500))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_left_goes(root: Path, temporary: Path) -> None:
+    command = [sys.executable, "-c", _KILLED, str(root / "data" / "training" / "t" / "model")]
+    killed = subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    for options, would in ((["--dry-run"], "would be "), ([], "")):
+        done = invoke("prune", "--keep", "2", "--pipeline-root", root, *options)
+        assert done.exit_code == 0, done.stderr
+        expected = f"0 of 2 outputs and 2 folders of killed runs {would}removed: 4 files, 2.0 kB"
+        assert done.stdout.splitlines()[-1] == expected
+    assert list(temporary.iterdir()) == []
+    assert not (root / "data" / "training" / "t" / ".partial").exists()
 
 
 def test_an_unknown_kind_of_address_is_refused(root: Path) -> None:

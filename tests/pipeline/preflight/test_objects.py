@@ -3,31 +3,32 @@
 from dataclasses import replace
 
 import pytest
+import yaml
 
+from pipeline.compiled import compile_pipeline
 from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.objects import check_objects
 from pipeline.preflight.submission import Submission
-from tests.pipeline.conftest import SECRET_PATH, MakeSubmission, config_map, secret
+from tests.pipeline.conftest import SECRETS_PATH, MakeSubmission, config_map, secrets
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
 NAMESPACE_PATH = "/api/v1/namespaces/kubeflow"
-KEYS_PATH = f"{NAMESPACE_PATH}/secrets/hpa-pipeline-s3-keys"
 SETTINGS_PATH = f"{NAMESPACE_PATH}/configmaps/hpa-pipeline-s3"
-KFP_KEYS_PATH = f"{NAMESPACE_PATH}/secrets/mlpipeline-minio-artifact"
 S3 = {"data_root": "s3://cells/hpa"}
+PUSH_POD = list(yaml.safe_load_all(compile_pipeline(push_has_keys=True)))[1]["platforms"]["kubernetes"]["deploymentSpec"][
+    "executors"
+]["exec-push"]
 
 
 def _with(submission: Submission, values: dict[str, str]) -> Submission:
     return replace(submission, values=submission.values | values)
 
 
-def test_the_secret_is_seen_and_its_values_are_not_told(
-    make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
-) -> None:
-    loopback.answers[SECRET_PATH] = secret("KAGGLE_API_TOKEN")
+def test_the_secret_is_found_without_reading_it(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    loopback.answers[SECRETS_PATH] = secrets("kaggle")
     assert check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow") == "kaggle in kubeflow"
-    assert [request.path for request in loopback.requests] == [SECRET_PATH]  # without s3://, nothing else is looked at
+    assert [request.path for request in loopback.requests] == [SECRETS_PATH]  # without s3://, nothing else is looked at
 
 
 def test_kaggle_needs_the_secret_and_other_sources_do_not(make_submission: MakeSubmission, cluster: Cluster) -> None:
@@ -58,17 +59,8 @@ def test_an_object_that_is_not_optional_must_be_there(
         check_objects(submission, cluster, "kubeflow")
 
 
-def test_a_secret_with_other_keys_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
-    loopback.answers[SECRET_PATH] = secret("token")
-    with pytest.raises(FailedError, match="the Secret kaggle lacks KAGGLE_API_TOKEN or KAGGLE_USERNAME or KAGGLE_KEY"):
-        check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow")
-    loopback.answers[KEYS_PATH] = secret("AWS_ACCESS_KEY_ID")
-    with pytest.raises(FailedError, match="the Secret hpa-pipeline-s3-keys lacks AWS_SECRET_ACCESS_KEY"):
-        check_objects(_with(make_submission(), S3), cluster, "kubeflow")
-
-
 def test_s3_keys_and_settings_are_seen(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
-    loopback.answers[KEYS_PATH] = secret("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    loopback.answers[SECRETS_PATH] = secrets("hpa-pipeline-s3-keys")
     loopback.answers[SETTINGS_PATH] = config_map(AWS_ENDPOINT_URL_S3="https://s3.example.com")
     said = check_objects(_with(make_submission(), S3), cluster, "kubeflow")
     assert said == "hpa-pipeline-s3, hpa-pipeline-s3-keys in kubeflow"
@@ -90,14 +82,23 @@ def test_kubeflows_own_store_needs_its_keys(make_submission: MakeSubmission, clu
     submission = _with(make_submission(s3_endpoint="http://seaweedfs.kubeflow:9000"), S3)
     with pytest.raises(FailedError, match="no Secret mlpipeline-minio-artifact in the namespace kubeflow"):
         check_objects(submission, cluster, "kubeflow")
-    loopback.answers[KFP_KEYS_PATH] = secret("accesskey", "secretkey")
+    loopback.answers[SECRETS_PATH] = secrets("mlpipeline-minio-artifact")
     assert check_objects(submission, cluster, "kubeflow") == "mlpipeline-minio-artifact in kubeflow"
-    assert KEYS_PATH not in [request.path for request in loopback.requests]
+
+
+def test_keys_of_its_own_must_be_there_for_push(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+    (volume,) = (one for one in PUSH_POD["secretAsVolume"] if one["secretName"] == "hpa-pipeline-s3-push-keys")
+    submission = _with(make_submission(pods={"push": {"secretAsVolume": [volume]}}), S3)
+    loopback.answers[SECRETS_PATH] = secrets("hpa-pipeline-s3-keys")
+    with pytest.raises(FailedError, match="no Secret hpa-pipeline-s3-push-keys in the namespace kubeflow"):
+        check_objects(submission, cluster, "kubeflow")
+    loopback.answers[SECRETS_PATH] = secrets("hpa-pipeline-s3-keys", "hpa-pipeline-s3-push-keys")
+    assert "hpa-pipeline-s3-keys, hpa-pipeline-s3-push-keys in kubeflow" in check_objects(submission, cluster, "kubeflow")
 
 
 def test_who_may_not_read_them_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
-    loopback.answers[SECRET_PATH] = Answer(403)
+    loopback.answers[SECRETS_PATH] = Answer(403)
     with pytest.raises(
-        CouldNotLookError, match="you may not read the Secret kaggle in the namespace kubeflow on cells-cluster"
+        CouldNotLookError, match="you may not create Secrets in the namespace kubeflow, even as a dry run, on cells-cluster"
     ):
         check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow")

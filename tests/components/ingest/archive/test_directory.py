@@ -11,6 +11,7 @@ import pytest
 from components.ingest.archive.byte_source import LocalFile
 from components.ingest.archive.directory import read_directory
 from components.ingest.archive.remote import RemoteFile
+from components.ingest.archive.spool import Spool
 from components.ingest.archive.zip_archive import Archive, open_archive
 from tests.components.ingest.fault_server import Fault, FaultServer
 from tests.components.ingest.zip_files import directory_start, make_huge_zip, make_zip, with_end, with_entry
@@ -51,13 +52,13 @@ class TestZip64:
         assert dict(archive.read(archive.members)) == dict(zip(archive.members, [b"first", b"second", b""], strict=True))
         assert [member.num_bytes for member in archive.members] == [5, 6, 0]
 
-    def test_member_beyond_4_gb(self, tmp_path: Path) -> None:
+    def test_member_beyond_4_gb(self, tmp_path: Path, spool: Spool) -> None:
         path = tmp_path / "archive.zip"
         with path.open("wb") as file:
             file.seek(5 << 30)  # a hole, which takes no room
             with zipfile.ZipFile(file, "w") as writer:
                 writer.writestr("a.png", b"first")
-        archive = open_archive(LocalFile(path))
+        archive = open_archive(LocalFile(path), spool)
         (member,) = archive.members
         assert member.offset == 5 << 30
         assert list(archive.read([member])) == [(member, b"first")]
@@ -189,12 +190,13 @@ def test_memory_of_a_huge_directory(tmp_path: Path) -> None:
     script = """if True:
         import re, sys
         from pathlib import Path
+        from components.ingest.archive.spool import Spool
         from components.ingest.archive.zip_archive import open_archive
         from components.ingest.archive.byte_source import LocalFile
         def peak_kb():
             return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
         before_kb = peak_kb()
-        assert len(open_archive(LocalFile(Path(sys.argv[1]))).members) == 172_000
+        assert len(open_archive(LocalFile(Path(sys.argv[1])), Spool("source")).members) == 172_000
         print(peak_kb() - before_kb)
     """
     grown_kb = int(subprocess.check_output([sys.executable, "-c", script, path], cwd=_ROOT))

@@ -16,7 +16,7 @@ from components.ingest.archive.directory import read_directory
 from components.ingest.archive.member import DamagedMemberError, Part, content_pieces
 from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import TransientError
-from components.ingest.archive.spool import readable
+from components.ingest.archive.spool import Spool
 from components.ingest.archive.zip_archive import Archive, open_archive
 from tests.components.ingest.fault_server import Fault, FaultServer
 from tests.components.ingest.zip_files import directory_start, make_zip, member_info, with_entry, with_header
@@ -96,16 +96,16 @@ class TestGoodArchive:
 
 
 class TestRequests:
-    def test_neighbours_share_a_request(self, serve: Serve) -> None:
+    def test_neighbours_share_a_request(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.requests.clear()
         assert _contents(archive) == _IMAGES
         assert [(request.start, request.end) for request in server.requests] == [(0, archive.members[-1].end)]
 
-    def test_small_gaps_are_read_and_large_ones_skipped(self, serve: Serve) -> None:
+    def test_small_gaps_are_read_and_large_ones_skipped(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.requests.clear()
         first, near, far = archive.members[0], archive.members[3], archive.members[3 + 5]
         assert near.offset - first.end <= LONGEST_SKIP_BYTES < far.offset - near.end
@@ -113,17 +113,17 @@ class TestRequests:
         assert {member.name: data for member, data in archive.read(asked)} == {m.name: _IMAGES[m.name] for m in asked}
         assert [(request.start, request.end) for request in server.requests] == [(0, near.end), (far.offset, far.end)]
 
-    def test_reading_may_stop_early(self, serve: Serve) -> None:
+    def test_reading_may_stop_early(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         reading = archive.read(archive.members)
         assert next(reading)[1] == _IMAGES[archive.members[0].name]
         reading.close()
         assert _contents(archive) == _IMAGES
 
-    def test_threads_do_not_interfere(self, serve: Serve) -> None:
+    def test_threads_do_not_interfere(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         chunks = [archive.members[k : k + 3] for k in range(0, 20, 3)] * 4
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda chunk: list(archive.read(chunk)), chunks))
@@ -150,41 +150,41 @@ _FAULTS = {
 
 class TestFaults:
     @pytest.mark.parametrize("fault", _FAULTS.values(), ids=_FAULTS)
-    def test_transient_faults(self, serve: Serve, fault: Fault) -> None:
+    def test_transient_faults(self, serve: Serve, spool: Spool, fault: Fault) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.faults.extend([fault, None, fault, fault])
         found = list(archive.read(archive.members))
         assert found == [(member, _IMAGES[member.name]) for member in archive.members]
 
-    def test_retry_starts_at_the_failed_member(self, serve: Serve) -> None:
+    def test_retry_starts_at_the_failed_member(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.requests.clear()
         server.faults.append(Fault(cut_after=50_000, ending="close"))
         assert _contents(archive) == _IMAGES
         assert [request.start for request in server.requests] == [0, archive.members[2].offset]
 
-    def test_tries_are_counted_per_member(self, serve: Serve) -> None:
+    def test_tries_are_counted_per_member(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.always = Fault(cut_after=21_000, ending="close")  # never more than one member
         assert len(archive.members) > retry.TRIES
         assert _contents(archive) == _IMAGES
 
     @pytest.mark.parametrize("fault", [Fault(cut_after=5000), Fault(cut_after=5000, ending="close"), Fault(status=503)])
-    def test_lasting_faults(self, serve: Serve, fault: Fault) -> None:
+    def test_lasting_faults(self, serve: Serve, spool: Spool, fault: Fault) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.always = fault
         server.requests.clear()
         with pytest.raises(TransientError, match=r"The download of the archive broke off|status 503"):
             next(archive.read(archive.members))
         assert len(server.requests) == retry.TRIES
 
-    def test_lasting_damage_names_the_member(self, serve: Serve) -> None:
+    def test_lasting_damage_names_the_member(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         member = archive.members[2]
         server.always = Fault(flip=member.offset + 1000)
         reading = archive.read(archive.members)
@@ -193,34 +193,34 @@ class TestFaults:
         with pytest.raises(DamagedMemberError, match=told):
             next(reading)
 
-    def test_damaged_copy_names_the_file_to_delete(self, serve: Serve, spool_dir: Path) -> None:
+    def test_damaged_copy_names_its_file(self, serve: Serve, spool: Spool, spool_dir: Path) -> None:
         server = serve(_ARCHIVE)
         server.serves_ranges = False
         server.always = Fault(flip=1000)
-        archive = open_archive(readable(RemoteFile(server.find_address)))
-        with pytest.raises(DamagedMemberError, match=rf"copy {spool_dir}.*delete it and run again.*00_red\.png' is damaged"):
+        archive = open_archive(spool.readable(RemoteFile(server.find_address)), spool)
+        with pytest.raises(DamagedMemberError, match=rf"copy {spool_dir}.*00_red\.png' is damaged"):
             next(archive.read(archive.members))
 
-    def test_changed_archive(self, serve: Serve) -> None:
+    def test_changed_archive(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         reading = archive.read([archive.members[0], archive.members[10]])
         next(reading)
         server.etag = '"second"'
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             next(reading)
 
-    def test_server_that_stops_serving_ranges(self, serve: Serve) -> None:
+    def test_server_that_stops_serving_ranges(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         server.serves_ranges = False
         with pytest.raises(RangesRefusedError):
             next(archive.read(archive.members))
 
-    def test_copy_is_read_without_ranges(self, serve: Serve) -> None:
+    def test_copy_is_read_without_ranges(self, serve: Serve, spool: Spool) -> None:
         server = serve(_ARCHIVE)
         server.serves_ranges = False
-        assert _contents(open_archive(readable(RemoteFile(server.find_address)))) == _IMAGES
+        assert _contents(open_archive(spool.readable(RemoteFile(server.find_address)), spool)) == _IMAGES
 
 
 class TestMismatch:
@@ -268,10 +268,10 @@ class TestMismatch:
 class TestNestedArchive:
     @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, _DEFLATED])
     @pytest.mark.parametrize("inner_method", [zipfile.ZIP_STORED, _DEFLATED])
-    def test_is_read_like_a_folder(self, serve: Serve, method: int, inner_method: int) -> None:
+    def test_is_read_like_a_folder(self, serve: Serve, spool: Spool, method: int, inner_method: int) -> None:
         inner = make_zip([("a_red.png", _NOISE), ("deep/b_red.png", _TEXT)], inner_method)
         server = serve(make_zip([("train.csv", _TEXT), ("train.zip", inner), ("data/test.ZIP", inner), ("z", b"z")], method))
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         assert _contents(archive) == {
             "train.csv": _TEXT,
             "z": b"z",
@@ -290,9 +290,9 @@ class TestNestedArchive:
             "data/train/other/c": b"third",
         }
 
-    def test_stored_one_is_read_in_place(self, serve: Serve, spool_dir: Path) -> None:
+    def test_stored_one_is_read_in_place(self, serve: Serve, spool: Spool, spool_dir: Path) -> None:
         server = serve(make_zip([("train.zip", _ARCHIVE), ("rest", _NOISE * 5)]))
-        archive = open_archive(RemoteFile(server.find_address))
+        archive = open_archive(RemoteFile(server.find_address), spool)
         assert sum(request.end - request.start for request in server.requests) < 400_000
         server.requests.clear()
         images = [member for member in archive.members if member.name in _IMAGES]
@@ -302,15 +302,15 @@ class TestNestedArchive:
 
     @pytest.mark.parametrize("fault", [_FAULTS["reset"], _FAULTS["stalled"], _FAULTS["overloaded"]])
     def test_deflated_one_is_unpacked_once(
-        self, serve: Serve, spool_dir: Path, caplog: pytest.LogCaptureFixture, fault: Fault
+        self, serve: Serve, spool: Spool, spool_dir: Path, caplog: pytest.LogCaptureFixture, fault: Fault
     ) -> None:
         server = serve(make_zip([("train.zip", _ARCHIVE)], _DEFLATED))
         server.faults.extend([None, fault, fault])
         with caplog.at_level(logging.INFO, "components"):
-            assert _contents(open_archive(RemoteFile(server.find_address))) == _IMAGES
+            assert _contents(open_archive(RemoteFile(server.find_address), spool)) == _IMAGES
         assert f"train.zip is compressed in the archive: unpacking its 0.0 GB to {spool_dir}/" in caplog.text
         server.requests.clear()
-        assert _contents(open_archive(RemoteFile(server.find_address))) == _IMAGES
+        assert _contents(open_archive(RemoteFile(server.find_address), spool)) == _IMAGES
         assert all(request.start >= len(server.content) - 65_700 for request in server.requests)
 
     def test_highly_compressed_one_is_unpacked_whole(self, open_zip: OpenZip) -> None:
@@ -322,7 +322,7 @@ class TestNestedArchive:
         data = make_zip([("train.zip", _ARCHIVE)], _DEFLATED)
         with pytest.raises(DamagedMemberError, match=r"the member 'train\.zip' is damaged"):
             open_zip(with_entry(data, 0, **fields))
-        assert not list(spool_dir.glob("*/*.zip"))
+        assert not list(spool_dir.glob("*/*/*.zip"))
 
     def test_too_large_one_is_not_unpacked_further(self, tmp_path: Path) -> None:
         path = tmp_path / "archive.zip"

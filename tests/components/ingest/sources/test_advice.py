@@ -36,7 +36,8 @@ def _read(folder: Path, **parameters: Any) -> None:
     check_parameters(source=source, **parameters)
     classes = class_names_of(parameters.pop("classes", ""), source, parameters.get("first_class", 0))
     table = LabelTable(parameters.pop("labels", ""), **parameters)
-    listed = open_source(source, classes, table=table).listed()
+    with open_source(source, classes, table=table) as opened:
+        listed = opened.listed()
     if reasons := [row.reason for row in listed if row.reason]:
         raise ValueError(reasons[0])
     if len(listed) != 2:

@@ -8,6 +8,7 @@ from components import storage
 from components.artifacts.index import Sample, read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import RawImages
+from components.ingest.archive.spool import Spool
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.kaggle import KaggleCompetition
@@ -29,12 +30,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleSe
 
 
 @pytest.fixture
-def open_competition(server: KaggleServer) -> Open:
+def open_competition(server: KaggleServer, spool: Spool) -> Open:
     """Opens the competition whose archive holds these files."""
 
     def open_it(files: Iterable[tuple[str, bytes]], include_test: bool = False, method: int = 0) -> KaggleCompetition:
         server.archive.write_bytes(make_zip(files, method))
-        return KaggleCompetition(COMPETITION, CLASS_NAMES, include_test)
+        return KaggleCompetition(COMPETITION, CLASS_NAMES, spool, include_test)
 
     return open_it
 
@@ -72,7 +73,6 @@ class TestImages:
         assert _read_all(source) == _images(cells / "train")
         assert (source.num_unlabelled, source.num_without_files) == (1, 0)
 
-    @pytest.mark.usefixtures("spool_dir")
     @pytest.mark.parametrize("in_folder", [False, True])
     @pytest.mark.parametrize("outer", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     @pytest.mark.parametrize("inner", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -234,19 +234,19 @@ class TestFingerprint:
         assert len(set(seen)) == 4
 
 
-def test_the_validator_is_the_directorys_and_what_was_asked_for(cells: Path, server: KaggleServer) -> None:
+def test_the_validator_is_the_directorys_and_what_was_asked_for(cells: Path, server: KaggleServer, spool: Spool) -> None:
     server.archive.write_bytes(make_zip(folder_files(cells)))
-    first = KaggleCompetition(COMPETITION, CLASS_NAMES)
+    first = KaggleCompetition(COMPETITION, CLASS_NAMES, spool)
     server.etag = '"the same archive, uploaded again"'
-    assert KaggleCompetition(COMPETITION, CLASS_NAMES).validator() == first.validator()
+    assert KaggleCompetition(COMPETITION, CLASS_NAMES, spool).validator() == first.validator()
     others = [
-        KaggleCompetition(COMPETITION, CLASS_NAMES[:27]),
-        KaggleCompetition(COMPETITION, CLASS_NAMES, include_test=True),
-        KaggleCompetition(COMPETITION, CLASS_NAMES, table=LabelTable(first_class=1)),
+        KaggleCompetition(COMPETITION, CLASS_NAMES[:27], spool),
+        KaggleCompetition(COMPETITION, CLASS_NAMES, spool, include_test=True),
+        KaggleCompetition(COMPETITION, CLASS_NAMES, spool, table=LabelTable(first_class=1)),
     ]
     (cells / "test" / "t_red.png").write_bytes(b"")
     server.archive.write_bytes(make_zip(folder_files(cells)))
-    others.append(KaggleCompetition(COMPETITION, CLASS_NAMES))
+    others.append(KaggleCompetition(COMPETITION, CLASS_NAMES, spool))
     assert len({source.validator() for source in (first, *others)}) == 5
 
 

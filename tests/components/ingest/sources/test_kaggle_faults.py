@@ -186,13 +186,20 @@ class TestAddress:
 
 
 class TestRangesRefused:
-    @pytest.mark.usefixtures("spool_dir")
     def test_the_archive_is_downloaded_first_and_that_is_said(
-        self, server: KaggleServer, run: Callable[[], RawImages], capfd: pytest.CaptureFixture[str]
+        self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         server.accepts_ranges = False
         run()
         assert "the server does not serve parts of the archive: downloading" in capfd.readouterr().out
+        assert list(spool_dir.iterdir()) == []
+
+    def test_a_refused_archive_is_not_kept(self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path) -> None:
+        server.accepts_ranges = False
+        server.archive.write_bytes(server.archive.read_bytes()[:-100])
+        with pytest.raises(ValueError, match="is not a ZIP archive, or is damaged"):
+            run()
+        assert list(spool_dir.iterdir()) == []
 
     def test_midway_ends_in_one_error_and_the_same_command_carries_on(
         self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path
