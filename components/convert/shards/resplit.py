@@ -7,7 +7,7 @@ Their records are copied as they are, unparsed, each run of neighbours in one pi
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from components import storage
 from components.artifacts.manifest import Shard
@@ -29,6 +29,11 @@ class RecordRun:
     def num_bytes(self) -> int:
         """The bytes of all."""
         return sum(self.sizes)
+
+    def cut(self, content: bytes) -> list[bytes]:
+        """The records of the run, from what lies in their place."""
+        ends = list(accumulate(self.sizes, initial=0))
+        return [content[start:end] for start, end in pairwise(ends)]
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,9 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
     """
     try:
         with storage.create(task.uri) as path, RecordWriter(path) as writer:
-            for run, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
-                _write_run(writer, run, records, task.unsplit_uri)
+            for _, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
+                for record in records:
+                    writer.write(record)
     except FileNotFoundError:  # another run of the same has finished, and removed what nobody needs any more
         if not storage.exists(task.part_uri):
             raise
@@ -130,16 +136,7 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
     storage.write_bytes(task.part_uri, part.model_dump_json().encode())
 
 
-def _read(task: CopyTask, run: RecordRun) -> bytes:
-    return storage.read_range(storage.join(task.unsplit_uri, run.shard), run.start, run.num_bytes)
-
-
-def _write_run(writer: RecordWriter, run: RecordRun, records: bytes, unsplit_uri: str) -> None:
-    position = 0
-    for size in run.sizes:
-        record = records[position : position + size]
-        if not is_whole_record(record):
-            uri = storage.join(unsplit_uri, run.shard)
-            raise OSError(f"{uri} is damaged at byte {run.start + position}. Delete it and run again: it is written anew")
-        writer.write(record)
-        position += size
+def _read(task: CopyTask, run: RecordRun) -> list[bytes]:
+    uri = storage.join(task.unsplit_uri, run.shard)
+    content = storage.read_range(uri, run.start, run.num_bytes, lambda content: all(map(is_whole_record, run.cut(content))))
+    return run.cut(content)
