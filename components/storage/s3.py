@@ -160,11 +160,10 @@ def _read_whole(uri: str) -> tuple[bytes, str]:
 
 def _verify(uri: str, answer: dict[str, Any], received: str, num_bytes: int) -> None:
     expected = _stored_file(answer)
-    if expected.num_bytes != num_bytes or expected.crc32c not in ("", received):
-        raise _DamagedError(
-            f"{uri} is damaged: expected {expected.num_bytes} bytes with the CRC-32C {expected.crc32c or 'unknown'}. "
-            f"Received: {num_bytes} bytes with {received}"
-        )
+    if num_bytes != expected.num_bytes:
+        raise _DamagedError(f"{uri} is damaged: expected {expected.num_bytes} bytes. Received: {num_bytes}")
+    if expected.crc32c not in ("", received):
+        raise _DamagedError(f"{uri} is damaged: expected the CRC-32C {expected.crc32c}. Received: {received}")
 
 
 def _undamaged(act: Callable[[], _Result]) -> _Result:
