@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from components import storage
+from components.artifacts.damage import to_json
 from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, is_whole_record
 from components.convert.shards.tasks import MAX_SHARD_SAMPLES, SHARD_BYTES, ConvertedSample, ShardPart, part_uri, shard_names
@@ -133,7 +134,7 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
         return
     shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
     part = ShardPart(shard=shard, split=task.split)
-    storage.write_bytes(task.part_uri, part.model_dump_json().encode())
+    storage.write_bytes(task.part_uri, to_json(part, indent=None))
 
 
 def _read(task: CopyTask, run: RecordRun) -> list[bytes]:
