@@ -99,7 +99,7 @@ class ExampleReader:
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(
                     f"{storage.join(examples.uri, name)} does not fit the table in {examples.file_uri(SAMPLES)}: {error}. "
-                    f"delete {examples.uri} and run again"
+                    f"Delete {examples.uri} and run again"
                 ) from None
             self.ids += [sample_id for _, sample_id, _ in records]
             labels += [classes for *_, classes in records]
