@@ -50,7 +50,9 @@ class RunRecord:
             steps = {name: StepRecord(**step) for name, step in content.pop("steps").items()}
             return cls(**content, steps=steps)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}: expected the record of a run. It is damaged: {error}") from None
+            raise ValueError(
+                f"{path}: expected the record of a run. It is damaged: {error}. Delete it: the run's artifacts stay"
+            ) from None
 
     def save(self, folder: Path) -> None:
         """Writes the record: a reader finds the old one or the new one."""

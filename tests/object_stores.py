@@ -300,8 +300,29 @@ def corrupt_request(proxy: _Proxy) -> bool:
     return False
 
 
-def corrupt_answer(proxy: _Proxy) -> bool:
-    """Changes a byte of what is downloaded."""
-    status, headers, body = proxy.upstream_answer()
-    proxy.send(status, headers, body[:-1] + bytes([body[-1] ^ 1]))
-    return True
+def change_answer(change: Callable[[bytes], bytes]) -> Fault:
+    """Changes the body of the first answer that has one."""
+
+    def fault(proxy: _Proxy) -> bool:
+        status, headers, body = proxy.upstream_answer()
+        if not body:
+            proxy.server.planned.insert(0, fault)
+        proxy.send(status, headers, change(body) if body else body)
+        return True
+
+    return fault
+
+
+def corrupt_at(share: float) -> Callable[[bytes], bytes]:
+    """Changes a byte that is a share of the way to the end."""
+
+    def change(body: bytes) -> bytes:
+        position = int(share * (len(body) - 1))
+        return body[:position] + bytes([body[position] ^ 1]) + body[position + 1 :]
+
+    return change
+
+
+corrupt_answer = change_answer(corrupt_at(1))
+# Half of it is missing, and the answer's length says nothing of that.
+shorten_answer = change_answer(lambda body: body[: len(body) // 2])

@@ -3,12 +3,20 @@
 import argparse
 import re
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import gpu
+from benchmarks import convert_pool, gpu
+from benchmarks.convert_ways import Source
+from components import storage
+from components.artifacts.index import ImageFile, Sample, dump_index
+from components.convert.shards.tasks import ShardTask
+from components.synthetic.samples import render_sample
+from tests.components.images.damage import with_right_checksums
 
 PAGE = """# Benchmarks
 
@@ -90,3 +98,33 @@ def test_gpu_rows_are_written_as_they_end_and_say_what_is_missing_or_takes_too_l
     assert missing.endswith("| pytorch | bfloat16 compile | 2 | not installed: no_such_package |  |  |\n")
     assert re.fullmatch(r"\| input pipeline \|  \| numpy \|  \| 2 \| [\d.]+ \| \d+ \| CPU, NumPy \S+ \|\n", measured)
     assert "| takes longer than 4 s |" in capsys.readouterr().out
+
+
+# What is done to an image: each is noticed by a checksum, of a chunk or of the pixels.
+_DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "a byte": lambda png: png[:3000] + bytes([png[3000] ^ 1]) + png[3001:],
+    "a byte, and its chunk's checksum fits": lambda png: with_right_checksums(png[:3000] + bytes([png[3000] ^ 1]) + png[3001:]),
+    "the pixels' checksum": lambda png: with_right_checksums(png[:-17] + bytes([png[-17] ^ 1]) + png[-16:]),
+    "the end": lambda png: png[:-12],
+}
+
+
+@pytest.mark.parametrize("way", ["write_shard_with_same_codec", "write_shard_with_pillow", "inflate_with_zlib"])
+def test_the_pools_that_convert_is_compared_with_refuse_damaged_images_as_it_does(tmp_path: Path, way: str) -> None:
+    work: Callable[[ShardTask], int] = getattr(convert_pool, way)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "images").mkdir()
+
+    def act(pngs: dict[str, bytes]) -> int:
+        for name, png in pngs.items():
+            (tmp_path / "images" / name).write_bytes(png)
+        files = {name: ImageFile(name, len(png), storage.crc32c(png)) for name, png in pngs.items()}
+        (tmp_path / "index.csv.gz").write_bytes(dump_index([Sample("a", (0,), 0, "", files)]))
+        tasks = Source(str(tmp_path), 1, 75, ("red", "green", "blue")).tasks("train")
+        return sum(map(work, tasks))
+
+    pngs = render_sample(0, 0).pngs
+    assert act(pngs) == 1
+    for damage in _DAMAGE.values():
+        with pytest.raises((AssertionError, ValueError, OSError, zlib.error)):
+            act(pngs | {"green": damage(pngs["green"])})

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from components import storage
+from components.artifacts.damage import DamagedFileError, naming
 from components.artifacts.manifest import SAMPLES, Examples
 from components.artifacts.tfrecord import FOOTER_BYTES, HEADER_BYTES, example_parts
 from components.storage.local_copy import local_copy
@@ -122,13 +123,17 @@ class ExampleReader:
 
 def _read_table(examples: Examples, *columns: str) -> Iterator[Any]:
     """Rows as tuples of these columns."""
-    uri = examples.file_uri(SAMPLES)
+    uri, advice = examples.file_uri(SAMPLES), f"delete {examples.uri} and run again"
+    content = examples.read_file(SAMPLES)
     # In pieces, and only these columns: as a whole, a large table takes much memory.
-    with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
+    with (
+        naming(uri, "a table of samples", advice),
+        gzip.open(io.BytesIO(content), "rt", encoding="utf-8", newline="") as text,
+    ):
         rows = csv.reader(text)
         header = next(rows, [])
         if not set(columns) <= set(header):
-            raise ValueError(
+            raise DamagedFileError(
                 f"{uri}: expected the columns {', '.join(columns)}. Received: {', '.join(header)}. These examples are of an "
                 f"older version: delete {examples.uri} and run again"
             )

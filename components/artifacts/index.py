@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from components import storage
+from components.artifacts.damage import naming
 from components.artifacts.labels import FILTERS, format_target
 
 _Place = TypeVar("_Place", bound=Hashable)
@@ -129,17 +130,21 @@ def read_index(uri: str) -> list[Sample]:
     """Reads an index, in its own order (sorted by id).
 
     Raises:
-        ValueError: If its columns are not an index's.
+        DamagedFileError: If it is damaged, or its columns are not an index's.
     """
     # In pieces: as a whole, the text of a large index takes more memory than its samples.
-    with gzip.open(io.BytesIO(storage.read_bytes(uri)), "rt", encoding="utf-8", newline="") as text:
+    content = storage.read_bytes(uri)
+    with (
+        naming(uri, "an index of samples", "delete it and run again: ingest lists the source anew"),
+        gzip.open(io.BytesIO(content), "rt", encoding="utf-8", newline="") as text,
+    ):
         rows = csv.reader(text)
         header = next(rows, None) or []
         own = [name for name in header if name != _GROUP and not name.startswith(COLUMN)]
         stains = [name.removesuffix(_FIELDS[0]) for name in own[len(_HEADER) :: len(_FIELDS)]]
         expected = [*_HEADER, *_file_columns(stains)]
         if not stains or header[: len(expected)] != expected:
-            raise ValueError(f"{uri}: expected the columns {','.join([*_HEADER, *_file_columns(FILTERS)])}. Received: {header}")
+            raise ValueError(f"{','.join(header)}, not the columns {','.join([*_HEADER, *_file_columns(FILTERS)])}")
         return [_parse_row(row, stains, header[len(expected) :]) for row in rows]
 
 

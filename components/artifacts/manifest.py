@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from components import __version__, storage
+from components.artifacts.damage import DamagedFileError, parse_json, to_json
 from components.runtime.wording import count_of
 
 MANIFEST_NAME = "manifest.json"
@@ -35,6 +36,8 @@ class Manifest(BaseModel):
     uri: str = ""
     # Names the folder of the files that were published with the manifest.
     attempt: str = ""
+    # The CRC-32C of each of these files, by name. Earlier versions did not keep it.
+    files: dict[str, str] = {}
 
     @classmethod
     def find(cls, uri: str, name: str = MANIFEST_NAME) -> Self | None:
@@ -54,12 +57,7 @@ class Manifest(BaseModel):
     @classmethod
     def parse(cls, data: bytes, path: str) -> Self:
         """Reads a manifest from JSON, naming `path` in what it raises."""
-        try:
-            return cls.model_validate_json(data)
-        except ValueError as error:
-            raise ValueError(
-                f"{path}: expected a manifest of kind {cls.__name__}. If it is damaged, delete it and run again. {error}"
-            ) from None
+        return parse_json(cls, data, path, f"a manifest of kind {cls.__name__}")
 
     def publish(self, uri: str, folder: Path | None = None, name: str = MANIFEST_NAME) -> Self:
         """Publishes a folder of files and then, as the done-mark of the complete output, the manifest.
@@ -77,7 +75,9 @@ class Manifest(BaseModel):
         """
         published = self.model_copy(update={"uri": uri})
         if folder:
-            published = published.model_copy(update={"attempt": secrets.token_hex(4)})
+            files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+            checksums = {name: storage.file_crc32c(path) for name, path in files.items()}
+            published = published.model_copy(update={"attempt": secrets.token_hex(4), "files": checksums})
             storage.create_tree(folder, published.file_uri())
         try:
             storage.write_bytes(storage.join(uri, name), published.model_copy(update={"uri": ""}).to_json())
@@ -91,9 +91,48 @@ class Manifest(BaseModel):
         """Where a file that was published with the manifest is."""
         return storage.join(self.uri, f"attempt-{self.attempt}", *parts)
 
+    def read_file(self, name: str) -> bytes:
+        """Reads a file that was published with the manifest.
+
+        Raises:
+            DamagedFileError: If it is damaged.
+        """
+        content = storage.read_bytes(self.file_uri(name))
+        self._verify(name, storage.crc32c(content))
+        return content
+
+    def fetch_file(self, name: str, path: Path) -> None:
+        """Copies a file that was published with the manifest to a local path.
+
+        Raises:
+            DamagedFileError: If it is damaged.
+        """
+        storage.fetch(self.file_uri(name), path)
+        self._verify(name, storage.file_crc32c(path))
+
+    def fetch_folder(self, name: str, folder: Path) -> None:
+        """Copies or links a folder that was published with the manifest to a local one. Do not write to these files.
+
+        Raises:
+            DamagedFileError: If a file in it is damaged.
+        """
+        storage.fetch_tree(self.file_uri(name), folder)
+        for file in self.files:
+            if file.startswith(f"{name}/"):
+                path = folder / file.removeprefix(f"{name}/")
+                self._verify(file, storage.file_crc32c(path) if path.is_file() else "no file")
+
+    def _verify(self, name: str, crc32c: str) -> None:
+        expected = self.files.get(name, crc32c)
+        if crc32c != expected:
+            raise DamagedFileError(
+                f"{self.file_uri(name)} is damaged: expected the CRC-32C {expected}. Received: {crc32c}. "
+                f"Delete {self.uri} and run again"
+            )
+
     def to_json(self) -> bytes:
         """The manifest as an artifact's file holds it."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        return to_json(self)
 
     def save(self, artifact: Artifact) -> None:
         """Makes the manifest a KFP artifact's file and its metadata."""
@@ -118,7 +157,7 @@ class Manifest(BaseModel):
 
     def metadata(self) -> dict[str, Any]:
         """What a person reads of the artifact when browsing lineage: JSON values, nothing long."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={"files"})
 
 
 class RawImages(Manifest):
@@ -163,7 +202,7 @@ class RawImages(Manifest):
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without the class names."""
-        return self.model_dump(mode="json", exclude={"class_names"})
+        return self.model_dump(mode="json", exclude={"class_names", "files"})
 
 
 # Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, group of samples that
@@ -214,7 +253,7 @@ class Examples(Manifest):
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, with counts instead of the lists of files and names."""
         counts = {f"num_{split}": self.num_records(split) for split in self.shards}
-        return self.model_dump(mode="json", exclude={"shards", "class_names"}) | counts
+        return self.model_dump(mode="json", exclude={"shards", "class_names", "files"}) | counts
 
 
 # Where a SavedModel keeps its own description: TensorFlow Serving leaves `assets.extra` alone.
@@ -271,7 +310,7 @@ class TrainedModel(Manifest):
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without the class names."""
-        return self.model_dump(mode="json", exclude={"class_names"})
+        return self.model_dump(mode="json", exclude={"class_names", "files"})
 
 
 class Evaluation(Manifest):
@@ -336,4 +375,5 @@ class Evaluation(Manifest):
 
     def metadata(self) -> dict[str, Any]:
         """As `Manifest.metadata`, without what is long."""
-        return self.model_dump(mode="json", exclude={"thresholds", "baselines", "references", "summary"}, exclude_none=True)
+        hidden = {"thresholds", "baselines", "references", "summary", "files"}
+        return self.model_dump(mode="json", exclude=hidden, exclude_none=True)

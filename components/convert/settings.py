@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components import storage
+from components.artifacts.damage import naming
 from components.artifacts.fingerprint import fingerprint
 from components.artifacts.index import kind_of
 from components.artifacts.labels import parse_channels
@@ -84,5 +85,6 @@ def commonest_reasons(reasons: Mapping[str, str], num_kinds: int) -> list[str]:
 
 def quarantine_reasons(examples: Examples) -> dict[str, str]:
     """The reasons in the quarantine of complete examples, by sample id."""
-    text = storage.read_bytes(examples.file_uri(QUARANTINE)).decode()
-    return {row["id"]: row["reason"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    with naming(examples.file_uri(QUARANTINE), "a table of reasons", f"delete {examples.uri} and run again"):
+        text = examples.read_file(QUARANTINE).decode()
+        return {row["id"]: row["reason"] for row in csv.DictReader(io.StringIO(text, newline=""))}

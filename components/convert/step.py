@@ -51,7 +51,6 @@ def convert(
     import logging
     from pathlib import Path
 
-    from components import storage
     from components.artifacts.manifest import RawImages
     from components.artifacts.parameters import check_parameters
     from components.convert import settings
@@ -73,7 +72,7 @@ def convert(
 
             done = convert_images(raw, data_root, wanted, max_bad_fraction, beam_runner, beam_options)
         done.save(examples)
-        storage.fetch_tree(done.file_uri(settings.TRANSFORM_GRAPH), Path(transform_graph.path))
-        storage.fetch(done.file_uri(settings.DATA_REPORT), Path(data_report.path))
-        storage.fetch(done.file_uri(settings.QUARANTINE), Path(quarantine.path))
+        done.fetch_folder(settings.TRANSFORM_GRAPH, Path(transform_graph.path))
+        done.fetch_file(settings.DATA_REPORT, Path(data_report.path))
+        done.fetch_file(settings.QUARANTINE, Path(quarantine.path))
         done.describe(examples, transform_graph, data_report, quarantine, reused=bool(found))

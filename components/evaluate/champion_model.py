@@ -3,7 +3,6 @@
 Its folder is looked at before it is believed: whatever is wrong with it is said, and is no reason to stop.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +116,6 @@ def _read_record(folder: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        return Record.model_validate(json.loads(path.read_bytes()))
+        return Record.read(str(path))
     except ValueError:
         raise DamagedChampionError("its record of checksums is damaged") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.artifacts.damage import naming
 from components.artifacts.examples import ExampleReader, open_splits, read_column
 from components.artifacts.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
 from components.evaluate.blessing import Evidence, Rules, bless
@@ -56,7 +57,9 @@ def evaluate_model(
         scores = {split: model.score(reader) for split, reader in readers.items()}
         validation, judged = scores["validation"], scores[judged_on]
         fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), settings.seed)
-        ids = (model_dir / MODEL_TRAINING_IDS).read_text(encoding="utf-8").splitlines()
+        ids_path = model_dir / MODEL_TRAINING_IDS
+        with naming(str(ids_path), "ids of samples"):
+            ids = ids_path.read_text(encoding="utf-8").splitlines()
         challenger = Contender(judged.y_score, fitted.thresholds, ids, trained.fingerprint)
         comparison = Comparison(None, settings.obstacle) if settings.obstacle else None
         if champion:

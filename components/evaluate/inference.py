@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from components.artifacts.damage import naming
 from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import SIGNATURES
 from components.evaluate.metrics import Scores
@@ -29,9 +30,11 @@ class ExportedModel:
             precision: In which it computes: `float32` or `bfloat16`.
 
         Raises:
+            DamagedFileError: If it cannot be loaded.
             ValueError: If it cannot compute in that precision.
         """
-        self._model = tf.saved_model.load(str(folder))
+        with naming(str(folder), "a SavedModel", "delete it and run again", more=(tf.errors.OpError, OSError)):
+            self._model = tf.saved_model.load(str(folder))
         if not self.computes_in(precision):
             raise ValueError(f"serving_precision: the model cannot compute in {precision}: train it anew, or choose float32")
         self._precision = precision

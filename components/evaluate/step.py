@@ -45,7 +45,7 @@ def evaluate(
     import logging
     from pathlib import Path
 
-    from components import storage
+    from components.artifacts.damage import naming
     from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
     from components.artifacts.parameters import check_parameters
     from components.evaluate import settings
@@ -87,9 +87,10 @@ def evaluate(
             now = {"champion_version": champion.version, "champion_generation": champion.generation}
             done = done.model_copy(update=now)
         done.save(blessing)
-        storage.fetch(done.file_uri(settings.THRESHOLDS), Path(thresholds.path))
-        storage.fetch(done.file_uri(settings.EVALUATION_REPORT), Path(evaluation_report.path))
-        curves = json.loads(storage.read_bytes(done.file_uri(settings.CLASS_METRICS)))
+        done.fetch_file(settings.THRESHOLDS, Path(thresholds.path))
+        done.fetch_file(settings.EVALUATION_REPORT, Path(evaluation_report.path))
+        with naming(done.file_uri(settings.CLASS_METRICS), "curves in JSON", f"delete {done.uri} and run again"):
+            curves = json.loads(done.read_file(settings.CLASS_METRICS))
         Path(class_metrics.path).write_text(json.dumps(curves), encoding="utf-8")
         class_metrics.log_confusion_matrix(["absent", "present"], curves["confusion"])
         if curves["roc"]["fpr"]:

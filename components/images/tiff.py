@@ -3,6 +3,8 @@
 import io
 import logging
 import math
+import operator
+import re
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -25,6 +27,8 @@ _MAX_PAGE_BYTES = 4 * MAX_SIDE_PX**2
 
 # What tifffile calls pages whose meaning the file does not tell.
 _UNKNOWN_AXES = "IQ"
+# Below it are those that say what the pixels are.
+_FIRST_PRIVATE_TAG = 32768
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _MICROMETRES = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3}
 
@@ -45,9 +49,24 @@ def read_tiff(data: bytes, is_reduced: bool = True) -> Image:
     return _guarded(_read, data, is_reduced)
 
 
+class _Refusal(logging.Handler):
+    """Refuses a file in which tifffile finds an error and goes on without a part of it, such as the rest of the pages."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Raises BadImageError, except for private tags, with which some microscopes are careless."""
+        tag = re.search(r"TiffTag (\d+) ", record.getMessage())
+        if not tag or int(tag[1]) < _FIRST_PRIVATE_TAG:
+            raise BadImageError("a damaged TIFF: a part of its header cannot be read")
+
+
+_refusal = _Refusal()
+
+
 def _guarded(read: Callable[..., Any], *arguments: object) -> Any:
-    """Calls what uses tifffile: whatever it raises is the file's fault, and what it logs is less than what is raised."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+    """Calls what uses tifffile: whatever it raises is the file's fault, and so is what it logs as an error."""
+    log = logging.getLogger("tifffile")
+    log.setLevel(logging.ERROR)
+    log.handlers, log.propagate = [_refusal], False
     try:
         with warnings.catch_warnings(action="ignore"):
             return read(*arguments)
@@ -138,7 +157,7 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reducti
         if page is None:
             raise BadImageError("an OME-TIFF whose planes are in other files: save it as one file")
         _check_bytes(page.chunks if reduction > 1 else page.shape, page.dtype)
-        if not all(page.databytecounts):  # which tifffile would fill with zeros
+        if not all(page.databytecounts) or _ends_early(page):  # which would be filled with zeros or grey
             raise BadImageError("a damaged TIFF: a part of its pixels is missing")
         if reduction > 1:
             reduced = reduced_page(page, reduction, grey_levels)
@@ -151,6 +170,12 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reducti
     if "S" in axes:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
     return grey_levels(pixels)
+
+
+def _ends_early(page: Any) -> bool:
+    """Whether compressed pixels go on beyond the end of the file. Of others, tifffile notices."""
+    ends = map(operator.add, page.dataoffsets, page.databytecounts)
+    return page.compression != tifffile.COMPRESSION.NONE and max(ends) > page.parent.filehandle.size
 
 
 def _check_bytes(shape: tuple[int, ...], dtype: Any) -> None:

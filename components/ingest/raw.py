@@ -1,17 +1,20 @@
 """The versions of a source under `raw/`: which there are, and the index that is published of a new one."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from components import storage
-from components.artifacts.fingerprint import fingerprint
+from components.artifacts.fingerprint import FINGERPRINT_LENGTH, fingerprint
 from components.artifacts.image_names import SUFFIXES, by_filter
 from components.artifacts.index import ImageFile, Sample, dump_index, read_index, size_bytes
 from components.artifacts.labels import format_target, required_stains
 from components.artifacts.manifest import RawImages
 from components.ingest.sources.source import Source
 from components.ingest.transfer import store_images
+
+_FINGERPRINT = re.compile(rb"[0-9a-f]{%d}" % FINGERPRINT_LENGTH)
 
 # Raised when the same source gives another index or other files.
 FORMAT = 3
@@ -40,8 +43,8 @@ def ingest_images(
     for folder in ("images", "index"):
         storage.sweep(storage.join(raw_uri, folder))
     seen_uri = _seen_uri(raw_uri, source, class_names)
-    if storage.exists(seen_uri):
-        known = RawImages.find(raw_uri, _manifest_name(storage.read_bytes(seen_uri).decode()))
+    if storage.exists(seen_uri) and (seen := _FINGERPRINT.fullmatch(storage.read_bytes(seen_uri))):
+        known = RawImages.find(raw_uri, _manifest_name(seen[0].decode()))
         if known and is_stored(known):
             return known
     newest = newest_version(raw_uri)
@@ -54,18 +57,24 @@ def ingest_images(
 
 
 def newest_version(raw_uri: str) -> RawImages | None:
-    """The version of the source that was published last."""
+    """The version of the source that was published last, of those whose index is there."""
     names = [name for name in storage.list_names(storage.join(raw_uri, "index")) if name.endswith(".json")]
     versions = [RawImages.find(raw_uri, f"index/{name}") for name in names]
-    return max((version for version in versions if version), key=lambda version: version.version, default=None)
+    return max(
+        (version for version in versions if version and storage.exists(version.index_uri)),
+        key=lambda version: version.version,
+        default=None,
+    )
 
 
 def is_stored(version: RawImages) -> bool:
-    """Whether every image of a version is there; somebody may have deleted some.
+    """Whether the index and every image of a version are there; somebody may have deleted some.
 
     Raises:
         OSError: If one is there with other content, as far as that is known without reading it.
     """
+    if not storage.exists(version.index_uri):
+        return False
     samples = read_index(version.index_uri)  # first, as it takes the most memory while it is read
     stored = storage.list_files(version.images_uri)
     for sample in samples:
@@ -115,6 +124,8 @@ def _publish(
 ) -> RawImages:
     channels = {"channels": source.channels} if source.channels else {}
     content = fingerprint("ingest", FORMAT, {"samples": _content(samples)}, {"classes": class_names} | channels)
+    index_name = f"{content}.csv.gz"
+    storage.write_bytes(storage.join(raw_uri, "index", index_name), dump_index(samples))
     known = RawImages.find(raw_uri, _manifest_name(content))
     if known:  # the source looks different (other file times, say) and its content is a version that is known
         return known
@@ -125,7 +136,7 @@ def _publish(
         parameters={"source": source_name},
         source=source_name,
         licence=source.licence,
-        index_name=f"{content}.csv.gz",
+        index_name=index_name,
         class_names=class_names,
         version=version,
         num_samples=len(samples),
@@ -136,7 +147,6 @@ def _publish(
         num_bytes=sum(size_bytes(sample.files.values()) for sample in samples),
         channels=source.channels,
     )
-    storage.write_bytes(storage.join(raw_uri, "index", manifest.index_name), dump_index(samples))
     return manifest.publish(raw_uri, name=_manifest_name(content))
 
 

@@ -25,6 +25,7 @@ def push(
     import logging
     from pathlib import Path
 
+    from components.artifacts.damage import naming
     from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, TrainedModel
     from components.artifacts.parameters import check_parameters
     from components.runtime.progress import step_log
@@ -36,7 +37,8 @@ def push(
         verdict = Evaluation.read(blessing.path)
         result = {"pushed": False, "reasons": verdict.reasons, "model_fingerprint": verdict.model_fingerprint}
         if verdict.blessed:
-            fitted = json.loads(Path(thresholds.path).read_text(encoding="utf-8"))["thresholds"]
+            with naming(thresholds.path, "fitted thresholds in JSON"):
+                fitted = json.loads(Path(thresholds.path).read_text(encoding="utf-8"))["thresholds"]
             trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
             if (trained.fingerprint, fitted) != (verdict.model_fingerprint, verdict.thresholds):
                 raise ValueError(

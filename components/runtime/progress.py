@@ -1,7 +1,6 @@
 """What a step says while it works: plain lines, each naming the step, that read well in a pod's log."""
 
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from components.runtime.environment import load_environment
+from components.runtime.full_disk import full_disk_explained
 from components.runtime.scratch import sweep_scratch
 from components.runtime.termination import ended_by_sigterm
 
@@ -21,7 +21,6 @@ RUNNER_PID = "HPA_RUNNER_PID"
 # The first line of every step: it says that the step before is over.
 STARTED = "started"
 _SECONDS_BETWEEN_LINES = 5.0
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The logger above every module of every step.
 _LOGGER = logging.getLogger("components")
 
@@ -48,7 +47,7 @@ def command_log(name: str) -> Iterator[None]:
     """
     started_s = time.monotonic()
     sweep_scratch()
-    with log_lines(f"{name} | %(message)s", logging.INFO), ended_by_sigterm(), _no_room_explained():
+    with log_lines(f"{name} | %(message)s", logging.INFO), ended_by_sigterm(), full_disk_explained():
         _LOGGER.info(STARTED)
         yield
         _LOGGER.info("done in %.0f s", time.monotonic() - started_s)
@@ -67,21 +66,6 @@ def log_lines(line_format: str, level: int = logging.WARNING) -> Iterator[None]:
     finally:
         _LOGGER.handlers[:], level_before, _LOGGER.propagate = before
         _LOGGER.setLevel(level_before)
-
-
-@contextlib.contextmanager
-def _no_room_explained() -> Iterator[None]:
-    """Says what to do about a full disk, whichever library found it full, and by whatever error."""
-    try:
-        yield
-    except Exception as error:
-        full = next((code for code in _NO_ROOM if os.strerror(code) in str(error)), None)
-        if full is None:
-            raise
-        told = f"{os.strerror(full)}: make room there and run the same command again, which carries on"
-        if isinstance(error, OSError):
-            raise OSError(full, told, error.filename) from None
-        raise OSError(full, told, str(error).splitlines()[0]) from error
 
 
 def exit_with_parent(parent: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from components import storage
+from components.artifacts.damage import to_json, without_checksum
 
 _CHAMPION = "champion.json"
 # As many of the versions that have been champions are remembered; fewer are kept.
@@ -71,7 +72,7 @@ def find_pointer(serving_root: str, model_name: str) -> Pointer:
     if not generation:
         return Pointer(uri, None, "")
     try:
-        found = _Content.model_validate_json(content)
+        found = _Content.model_validate_json(without_checksum(content))
     except ValueError:
         damage = (
             f"{uri} is damaged: expected JSON with version, model_fingerprint and evaluation_fingerprint. Received: "
@@ -106,7 +107,7 @@ def crown(champion: Champion, serving_root: str, model_name: str) -> None:
         evaluation_fingerprint=champion.evaluation_fingerprint,
         former=champion.former[-_NUM_FORMER:] if champion.former is not None else None,
     )
-    data = (content.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
+    data = to_json(content, exclude_none=True)
     storage.swap(pointer_uri(serving_root, model_name), data, champion.generation)
 
 

@@ -19,7 +19,7 @@ from components.artifacts.manifest import (
 )
 from components.runtime.processor import multiplies_bfloat16
 from components.serving.champion import find_champion
-from components.serving.versions import DONE_MARK
+from components.serving.versions import DONE_MARK, check_version
 
 _log = logging.getLogger(__name__)
 
@@ -209,6 +209,7 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
     else:
         storage.fetch_tree(version_uri, folder)
     try:
+        check_version(str(folder))
         thresholds = np.loadtxt(folder / MODEL_THRESHOLDS, np.float32, ndmin=1)
         evaluation = find_evaluation(str(folder))
         precision = precision or judged_precision(evaluation)

@@ -20,9 +20,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from components import storage
+from components.artifacts.damage import to_json, without_checksum
 from components.runtime.progress import command_log
 from components.serving.champion import find_champion
 
@@ -225,8 +226,8 @@ def _champion_events(serving_root: str, model_name: str) -> Iterator[Event]:
 
 def _read_state(uri: str, content: bytes) -> State:
     try:
-        return State.model_validate_json(content)
-    except ValidationError:
+        return State.model_validate_json(without_checksum(content))
+    except ValueError:
         raise ValueError(
             f"{uri} is damaged: expected JSON with told and updated. Received: {content[:80]!r}. Remove it to begin anew"
         ) from None
@@ -235,7 +236,7 @@ def _read_state(uri: str, content: bytes) -> State:
 def _write_state(uri: str, told: tuple[str, ...], generation: str) -> str:
     """Writes what was told, unless another process has meanwhile, and gives the file's new generation."""
     state = State(told=told, updated=f"{datetime.datetime.now(datetime.UTC).isoformat()} {secrets.token_hex(4)}")
-    content = state.model_dump_json().encode() + b"\n"
+    content = to_json(state)
     storage.swap(uri, content, generation)
     written, generation = storage.read_with_generation(uri) or (b"", "")
     if written != content:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components import storage
+from components.artifacts.damage import without_checksum
 from components.artifacts.manifest import MANIFEST_NAME
 from components.serving.champion import find_champion
 
@@ -47,7 +48,7 @@ def find_outputs(data_root: str) -> list[Output]:
 def _read_inputs(manifest_uri: str, kind: str) -> dict[str, str]:
     content = storage.read_bytes(manifest_uri)
     try:
-        inputs = json.loads(content)["inputs"]
+        inputs = json.loads(without_checksum(content))["inputs"]
         return {name: inputs[name] for name in _INPUTS[kind]}
     except (ValueError, KeyError, TypeError):
         raise ValueError(

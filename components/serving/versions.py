@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from components import storage
+from components.artifacts.damage import DamagedFileError, parse_json, to_json
 from components.artifacts.manifest import MODEL_THRESHOLDS
 
 _log = logging.getLogger(__name__)
@@ -45,9 +47,19 @@ class Record(BaseModel):
         mine, others = ((r.model_fingerprint, r.files.get(MODEL_THRESHOLDS)) for r in (self, other))
         return mine == others
 
+    @classmethod
+    def read(cls, uri: str) -> Self:
+        """Reads a record.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            DamagedFileError: If it is damaged.
+        """
+        return parse_json(cls, storage.read_bytes(uri), uri, "what push writes", "push the model again")
+
     def to_json(self) -> bytes:
         """The record as its file holds it."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        return to_json(self)
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def _find_version(model_uri: str, number: int) -> Version:
 
 def _read_record(uri: str) -> Record | None:
     try:
-        return Record.model_validate_json(storage.read_bytes(uri))
+        return Record.read(uri)
     except FileNotFoundError:
         return None
     except ValueError:
@@ -127,6 +139,21 @@ def find_damage(uri: str, record: Record, names: Collection[str]) -> dict[str, s
 
     storage.for_each(compare, sorted(names))
     return dict(sorted(damage.items()))
+
+
+def check_version(uri: str) -> None:
+    """Compares all files of a version with its record; one that was put there by hand has none.
+
+    Raises:
+        DamagedFileError: If a file, or the record, is not what was pushed.
+    """
+    if storage.exists(storage.join(uri, RECORD)):
+        record = Record.read(storage.join(uri, RECORD))
+        if damage := find_damage(uri, record, record.files):
+            raise DamagedFileError(
+                f"{uri} is not what was pushed: {describe(damage)}. Push the model again, or make another version champion: "
+                "python -m pipeline models rollback"
+            )
 
 
 def find_strangers(uri: str, record: Record) -> dict[str, str]:

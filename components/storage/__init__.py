@@ -6,7 +6,7 @@ lost counts as done if the file has the content that was to be written: see `Sto
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from components.storage.checksums import crc32, crc32c, file_crc32c
@@ -36,6 +36,8 @@ __all__ = [
     "join",
     "open_store",
 ]
+
+_RANGE_TRIES = 3
 
 
 def is_local(uri: str) -> bool:
@@ -106,9 +108,26 @@ def read_bytes(uri: str) -> bytes:
     return open_store(uri).read(uri)
 
 
-def read_range(uri: str, start: int, length: int) -> bytes:
-    """Reads `length` bytes of a file, or what there is."""
-    return open_store(uri).read(uri, start, length)
+def read_range(uri: str, start: int, length: int, is_whole: Callable[[bytes], bool]) -> bytes:
+    """Reads exactly `length` bytes of a file.
+
+    Args:
+        uri: The file.
+        start: Where they begin.
+        length: How many they are.
+        is_whole: Whether they are what was written: object stores keep no checksums of ranges.
+
+    Raises:
+        OSError: If the file ends before, or they are not whole, try after try.
+    """
+    for _ in range(_RANGE_TRIES):
+        content = open_store(uri).read(uri, start, length)
+        if len(content) == length and is_whole(content):
+            return content
+    raise OSError(
+        f"{uri} is damaged: expected {length} bytes from byte {start} on, with their checksums. Delete it and run again: it is "
+        f"written anew. Received: {len(content)} bytes"
+    )
 
 
 @contextlib.contextmanager

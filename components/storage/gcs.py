@@ -53,16 +53,24 @@ class GcsStore(Store):
 
     def list_files(self, uri: str, is_deep: bool) -> dict[str, StoredFile]:
         prefix = _prefix(uri)
-        with _explained(uri):
+
+        def list_blobs() -> dict[str, StoredFile]:
             listed = _list(uri, delimiter=None if is_deep else "/")
             return {blob.name.removeprefix(prefix): _stored_file(blob) for blob in listed}
 
+        with _explained(uri):
+            return _undamaged(list_blobs)
+
     def list_names(self, uri: str) -> list[str]:
         prefix = _prefix(uri)
-        with _explained(uri):
+
+        def list_blobs() -> list[str]:
             listed = _list(uri, delimiter="/")
             files = [blob.name.removeprefix(prefix) for blob in listed]
             return sorted(files + [name.removeprefix(prefix).rstrip("/") for name in listed.prefixes])
+
+        with _explained(uri):
+            return _undamaged(list_blobs)
 
     def read(self, uri: str, start: int = 0, length: int | None = None) -> bytes:
         """Verifies the checksum of a whole object."""
@@ -106,12 +114,17 @@ class GcsStore(Store):
 
     def copy(self, source_uri: str, uri: str) -> None:
         """The server copies, without moving the bytes through this machine."""
-        source, copied, token = _blob(source_uri), _blob(uri), None
-        with _explained(uri):
+        source, copied = _blob(source_uri), _blob(uri)
+
+        def rewrite() -> None:
+            token = None
             while True:  # a large object may take several calls
                 token, _, _ = copied.rewrite(source, token, if_generation_match=0, timeout=TIMEOUT_S, retry=_patient())
                 if not token:
                     return
+
+        with _explained(uri):
+            _undamaged(rewrite)
 
     def swap(self, uri: str, data: bytes, generation: str) -> None:
         _upload(uri, data, int(generation or 0))
@@ -121,7 +134,7 @@ class GcsStore(Store):
 
     def remove(self, uri: str) -> None:
         with _explained(uri), contextlib.suppress(exceptions.NotFound):
-            _blob(uri).delete(timeout=TIMEOUT_S, retry=_patient())
+            _undamaged(lambda: _blob(uri).delete(timeout=TIMEOUT_S, retry=_patient()))
 
 
 def _upload(uri: str, content: bytes | Path, generation: int | None, crc32: str = "") -> None:
@@ -136,8 +149,16 @@ def _upload(uri: str, content: bytes | Path, generation: int | None, crc32: str 
     # Images are stored as they are: the client must not guess a type.
     options = {"content_type": "application/octet-stream", "checksum": "crc32c", "if_generation_match": generation}
 
+    def try_once() -> None:
+        try:
+            upload(**options, timeout=TIMEOUT_S, retry=_patient())
+        except exceptions.PreconditionFailed as error:
+            if generation is not None and _generation(uri) == generation:  # so it is not the condition that does not hold
+                raise DataCorruption(error.response, f"{uri} was refused as damaged: {error}") from None
+            raise
+
     def send() -> None:
-        _undamaged(lambda: upload(**options, timeout=TIMEOUT_S, retry=_patient()))
+        _undamaged(try_once)
 
     with _explained(uri):
         try:
@@ -151,14 +172,25 @@ def _upload(uri: str, content: bytes | Path, generation: int | None, crc32: str 
             raise OSError(f"{uri}: the server stored other content than was sent (CRC-32C {stored}, expected {expected})")
 
 
+def _generation(uri: str) -> int:
+    """The generation of an object; 0 if there is none."""
+    try:
+        return int(_load(uri).generation)
+    except FileNotFoundError:
+        return 0
+
+
 def _undamaged(act: Callable[[], _Result]) -> _Result:
-    """Calls a function again if a checksum was wrong: bytes that were changed on the way are sent again."""
+    """Calls a function again if a checksum or an answer was wrong: bytes that were changed on the way are sent again."""
     return Retry(predicate=_is_damage, timeout=_DAMAGED_TRIES_S)(act)()
 
 
 def _is_damage(error: BaseException) -> bool:
-    # The server's refusal of an upload that does not match its checksum is known only by these words.
-    return isinstance(error, DataCorruption) or (isinstance(error, exceptions.BadRequest) and "crc32c" in str(error).lower())
+    if isinstance(error, exceptions.GoogleAPICallError):
+        # An answer that lacks what it should hold. Or the refusal of an upload that does not match its checksum, which is known
+        # only by these words.
+        return error.code == 200 or (isinstance(error, exceptions.BadRequest) and "crc32c" in str(error).lower())
+    return isinstance(error, (DataCorruption, requests.exceptions.InvalidJSONError))
 
 
 def _patient() -> Retry:
@@ -198,7 +230,7 @@ def _blob(uri: str) -> Blob:
 def _load(uri: str) -> Blob:
     blob = _blob(uri)
     with _explained(uri):
-        blob.reload(timeout=TIMEOUT_S, retry=_patient())
+        _undamaged(lambda: blob.reload(timeout=TIMEOUT_S, retry=_patient()))
     return blob
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
 
+from components.runtime.full_disk import NO_ROOM
 from components.runtime.scratch import find_abandoned, make_place, sweep
 from components.storage.checksums import file_crc32c
 from components.storage.store import Store, StoredFile, local_name
@@ -76,7 +77,8 @@ class LocalStore(Store):
             with contextlib.suppress(OSError):  # another file system, or one without hard links
                 os.link(uri, path)
                 return
-        shutil.copyfile(uri, path)
+        with _naming(path):
+            shutil.copyfile(uri, path)
 
     @contextlib.contextmanager
     def unfinished(self, uri: str) -> Iterator[Path]:
@@ -84,11 +86,8 @@ class LocalStore(Store):
         final = Path(uri)
         partial = _own_place(final.parent) / f"{secrets.token_hex(4)}.{local_name(uri)}"
         try:
-            yield partial
-        except OSError as error:
-            if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
-                error.filename = str(final)
-            raise
+            with _naming(final):
+                yield partial
         finally:
             partial.unlink(missing_ok=True)
 
@@ -175,6 +174,17 @@ class LocalStore(Store):
             os.rename(uri, folder)  # noqa: PTH104
 
 
+@contextlib.contextmanager
+def _naming(final: Path) -> Iterator[None]:
+    """Names the file that there was no room for: a full disk names none, and a copy the file that is copied."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM or (error.errno and error.filename is None):
+            raise OSError(error.errno, error.strerror, str(final)) from None
+        raise
+
+
 def _stored_file(path: str | Path) -> StoredFile | None:
     """A file's size; None for a folder, a link that leads nowhere or in circles, and what is removed at this moment."""
     try:
@@ -205,9 +215,8 @@ def _write_unnamed(final: Path, data: bytes) -> bool:
     except OSError as error:
         if error.errno in (*_NO_HARD_LINKS, errno.ENOENT, errno.EXDEV):  # or no /proc
             return False
-        if error.errno and error.filename is None:  # a full disk does not say which file it had no room for
-            error.filename = str(final)
-        raise
+        with _naming(final):
+            raise
     finally:
         os.close(descriptor)
     return True

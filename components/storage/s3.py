@@ -84,7 +84,7 @@ class S3Store(Store):
             with partial.open("wb") as file:
                 for start in range(0, head["ContentLength"], PART_BYTES):
                     file.write(_get(uri, Range=f"bytes={start}-{start + PART_BYTES - 1}", IfMatch=head["ETag"])[0])
-            _verify(uri, head, file_crc32c(partial))
+            _verify(uri, head, file_crc32c(partial), partial.stat().st_size)
 
         try:
             _undamaged(download)
@@ -152,16 +152,18 @@ def _read_whole(uri: str) -> tuple[bytes, str]:
 
     def read() -> tuple[bytes, str]:
         data, answer = _get(uri, ChecksumMode="ENABLED")
-        _verify(uri, answer, crc32c(data))
+        _verify(uri, answer, crc32c(data), len(data))
         return data, answer["ETag"]
 
     return _undamaged(read)
 
 
-def _verify(uri: str, answer: dict[str, Any], received: str) -> None:
-    expected = _stored_file(answer).crc32c
-    if expected not in ("", received):
-        raise _DamagedError(f"{uri} is damaged: expected the CRC-32C {expected}. Received: {received}")
+def _verify(uri: str, answer: dict[str, Any], received: str, num_bytes: int) -> None:
+    expected = _stored_file(answer)
+    if num_bytes != expected.num_bytes:
+        raise _DamagedError(f"{uri} is damaged: expected {expected.num_bytes} bytes. Received: {num_bytes}")
+    if expected.crc32c not in ("", received):
+        raise _DamagedError(f"{uri} is damaged: expected the CRC-32C {expected.crc32c}. Received: {received}")
 
 
 def _undamaged(act: Callable[[], _Result]) -> _Result:

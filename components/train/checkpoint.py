@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components import storage
+from components.artifacts.damage import with_checksum, without_checksum
 from components.runtime.scratch import scratch_folder
 from components.train.history import History
 
@@ -90,7 +91,7 @@ class Checkpoints:
             "best": best,
             "best_crc32c": best_crc32c,
         }
-        storage.write_bytes(storage.join(uri, _MARK), json.dumps(mark).encode())
+        storage.write_bytes(storage.join(uri, _MARK), with_checksum(json.dumps(mark)))
         self._written.append(_Written(name, best, best_crc32c))
         while len(self._written) > _NUM_KEPT:
             removed = self._written.pop(0)
@@ -151,7 +152,7 @@ def _names(attempt_uri: str) -> list[str]:
 
 
 def _read(uri: str) -> Checkpoint:
-    mark = json.loads(storage.read_bytes(storage.join(uri, _MARK)))
+    mark = json.loads(without_checksum(storage.read_bytes(storage.join(uri, _MARK))))
     if "best" not in mark:
         raise ValueError("it is none of this version")
     state = _read_arrays(storage.join(uri, _STATE), mark["state_crc32c"])

@@ -57,6 +57,7 @@ def train(
     from pathlib import Path
 
     from components import storage
+    from components.artifacts.damage import naming
     from components.artifacts.manifest import Examples
     from components.artifacts.parameters import check_parameters
     from components.runtime.mlflow_run import MlflowRun
@@ -87,15 +88,16 @@ def train(
         if done:
             logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
             if (mlflow_run := MlflowRun()).is_named:
-                mlflow_run.log_curves(json.loads(storage.read_bytes(done.file_uri(settings.HISTORY)))["curves"])
+                with naming(done.file_uri(settings.HISTORY), "curves in JSON", f"delete {done.uri} and run again"):
+                    mlflow_run.log_curves(json.loads(done.read_file(settings.HISTORY))["curves"])
             storage.remove_tree(storage.join(done.uri, "checkpoints"))  # of a process that was killed after it had published
         else:
             from components.train.training import train_model
 
             champion = find_champion(serving_root, model_name) if warm_start else None
             done = train_model(records, Path(transform_graph.path), data_root, wanted, champion)
-        storage.fetch_tree(done.file_uri(settings.MODEL), Path(model.path))
-        storage.fetch(done.file_uri(settings.TRAINING_REPORT), Path(training_report.path))
+        done.fetch_folder(settings.MODEL, Path(model.path))
+        done.fetch_file(settings.TRAINING_REPORT, Path(training_report.path))
         Path(training_metrics.path).write_text(done.model_dump_json(include={"metrics"}), encoding="utf-8")
         for name, value in done.metrics.items():
             training_metrics.log_metric(name, value)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from components import storage
+from components.artifacts.damage import naming
 from components.artifacts.examples import ExampleReader, open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Examples, TrainedModel
 from components.runtime.mlflow_run import MlflowRun
@@ -220,7 +221,9 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
     Returns:
         `channel_mean` and `channel_std`, float32 of shape (channels,); `class_counts`, float32 of shape (classes,).
     """
-    signature = tf.saved_model.load(str(transform_graph / "transform_fn")).signatures["serving_default"]
+    folder = str(transform_graph / "transform_fn")
+    with naming(folder, "what convert writes", "delete it and run again", more=(tf.errors.OpError, OSError)):
+        signature = tf.saved_model.load(folder).signatures["serving_default"]
     _, specs = signature.structured_input_signature
     # One image without labels: dense inputs have one row, and the sparse labels' indices, values and shape say "1 x 1, empty".
     inputs = {}

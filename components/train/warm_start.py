@@ -9,6 +9,7 @@ import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
 from components import storage
+from components.artifacts.damage import parse_json, to_json
 from components.artifacts.examples import read_column
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, Examples, TrainedModel
 from components.runtime.scratch import scratch_folder
@@ -61,7 +62,7 @@ class Start(BaseModel):
             return cls(words=plain)
         record_uri = storage.join(uri, _RECORD)
         if storage.exists(record_uri):
-            begun = cls.model_validate_json(storage.read_bytes(record_uri))
+            begun = cls.read(record_uri)
             if begun.is_there():
                 return begun
             _log.warning("%s is not there any more: this training begins anew", begun.words)
@@ -74,10 +75,15 @@ class Start(BaseModel):
         else:
             start = cls(words=f"{plain}, not the champion: {obstacle}")
         try:
-            storage.write_bytes(record_uri, start.model_dump_json(indent=2).encode())
+            storage.write_bytes(record_uri, to_json(start))
         except FileExistsError:  # another process was faster, and has seen another champion
-            return cls.model_validate_json(storage.read_bytes(record_uri))
+            return cls.read(record_uri)
         return start
+
+    @classmethod
+    def read(cls, uri: str) -> Self:
+        """Reads what was decided when the training began."""
+        return parse_json(cls, storage.read_bytes(uri), uri, "what a training starts from")
 
     def is_there(self) -> bool:
         """Whether its weights can be read: old versions are removed."""

@@ -7,9 +7,10 @@ Their records are copied as they are, unparsed, each run of neighbours in one pi
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from components import storage
+from components.artifacts.damage import to_json
 from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, is_whole_record
 from components.convert.shards.tasks import MAX_SHARD_SAMPLES, SHARD_BYTES, ConvertedSample, ShardPart, part_uri, shard_names
@@ -29,6 +30,11 @@ class RecordRun:
     def num_bytes(self) -> int:
         """The bytes of all."""
         return sum(self.sizes)
+
+    def cut(self, content: bytes) -> list[bytes]:
+        """The records of the run, from what lies in their place."""
+        ends = list(accumulate(self.sizes, initial=0))
+        return [content[start:end] for start, end in pairwise(ends)]
 
 
 @dataclass(frozen=True)
@@ -119,27 +125,19 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
     """
     try:
         with storage.create(task.uri) as path, RecordWriter(path) as writer:
-            for run, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
-                _write_run(writer, run, records, task.unsplit_uri)
+            for _, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
+                for record in records:
+                    writer.write(record)
     except FileNotFoundError:  # another run of the same has finished, and removed what nobody needs any more
         if not storage.exists(task.part_uri):
             raise
         return
     shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
     part = ShardPart(shard=shard, split=task.split)
-    storage.write_bytes(task.part_uri, part.model_dump_json().encode())
+    storage.write_bytes(task.part_uri, to_json(part, indent=None))
 
 
-def _read(task: CopyTask, run: RecordRun) -> bytes:
-    return storage.read_range(storage.join(task.unsplit_uri, run.shard), run.start, run.num_bytes)
-
-
-def _write_run(writer: RecordWriter, run: RecordRun, records: bytes, unsplit_uri: str) -> None:
-    position = 0
-    for size in run.sizes:
-        record = records[position : position + size]
-        if not is_whole_record(record):
-            uri = storage.join(unsplit_uri, run.shard)
-            raise OSError(f"{uri} is damaged at byte {run.start + position}. Delete it and run again: it is written anew")
-        writer.write(record)
-        position += size
+def _read(task: CopyTask, run: RecordRun) -> list[bytes]:
+    uri = storage.join(task.unsplit_uri, run.shard)
+    content = storage.read_range(uri, run.start, run.num_bytes, lambda content: all(map(is_whole_record, run.cut(content))))
+    return run.cut(content)

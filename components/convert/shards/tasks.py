@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from components import storage
+from components.artifacts.damage import parse_json
 from components.artifacts.index import ImageFile, Sample, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.parameters import Levels
@@ -143,10 +144,7 @@ def read_part(uri: str) -> ShardPart:
     Raises:
         ValueError: If the file is damaged.
     """
-    try:
-        return ShardPart.model_validate_json(storage.read_bytes(uri))
-    except ValidationError as error:
-        raise ValueError(f"{uri}: expected the description of a shard. Delete it and run again. {error}") from None
+    return parse_json(ShardPart, storage.read_bytes(uri), uri, "the description of a shard")
 
 
 def shard_names(split: str, num_shards: int) -> list[str]:

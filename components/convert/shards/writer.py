@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from components import storage
+from components.artifacts.damage import to_json
 from components.artifacts.index import ImageFile, Sample, read_each_once, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
@@ -66,7 +67,7 @@ def _described(task: ShardTask, sample: Sample) -> ConvertedSample:
 
 def _describe(task: ShardTask, shard: Shard, samples: list[ConvertedSample]) -> None:
     part = ShardPart(shard=shard, split=task.split, samples=samples)
-    storage.write_bytes(task.part_uri, part.model_dump_json().encode())
+    storage.write_bytes(task.part_uri, to_json(part, indent=None))
 
 
 def _read_samples(task: ShardTask, readers: Executor) -> Iterator[tuple[Sample, dict[str, bytes]]]:

@@ -97,7 +97,7 @@ def _from_version(uri: str, data_root: str) -> Iterator[Link]:
     link = Link(f"pushed model: version {number} of {model_name}", {"where": uri})
     record = None
     try:
-        record = Record.model_validate_json(storage.read_bytes(storage.join(uri, RECORD)))
+        record = Record.read(storage.join(uri, RECORD))
     except FileNotFoundError:
         link.problem = f"{RECORD}, which push writes, is missing"
     except ValueError:

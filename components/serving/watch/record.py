@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from components.artifacts.damage import naming
 from components.serving.predict.outputs import predictions_header
 from components.serving.watch.fields import written_id
+
+_ADVICE = "give another --out"
 
 
 class Record:
@@ -63,7 +66,7 @@ class Record:
         before = self._beside("before.csv")
         if not before.exists():
             return False
-        with before.open(encoding="utf-8", newline="") as file:
+        with naming(str(before), "ids of fields", _ADVICE), before.open(encoding="utf-8", newline="") as file:
             self.done.update(row[0] for row in itertools.islice(csv.reader(file), 1, None))
         return True
 
@@ -124,15 +127,17 @@ def _whole_lines(file: BinaryIO) -> Iterator[str]:
 
 def _continue(file: BinaryIO, path: Path, header: list[str]) -> set[str]:
     """Removes a torn line, writes the header of a new file, and gives the ids of the rows."""
-    rows = csv.reader(_whole_lines(file))
-    found = next(rows, None)
+    with naming(str(path), "a table in UTF-8", _ADVICE):
+        rows = [*csv.reader(_whole_lines(file))]
+        ids = {row[0] for row in rows[1:]}
+    found = rows[0] if rows else None
     if found is None:
         _append(file, [header])
     elif found != header:
         raise ValueError(
             f"{path}: expected the columns {','.join(header)}, to continue it. Received: {','.join(found)}. Give another --out"
         )
-    return {row[0] for row in rows}
+    return ids
 
 
 def _append(file: BinaryIO, rows: Iterable[Sequence[str]]) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from components import storage
 from components.artifacts.index import Sample
+from components.artifacts.tfrecord import is_whole_record
 from components.convert import conversion as conversion_module
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
 from components.convert.shards import resplit, runner
@@ -43,7 +44,9 @@ def _split(tasks: list[ShardTask]) -> Conversion:
 
 def _records(conversion: Conversion, examples_uri: str) -> dict[str, bytes]:
     return {
-        sample.sample_id: storage.read_range(storage.join(examples_uri, sample.shard), sample.start, sample.num_bytes)
+        sample.sample_id: storage.read_range(
+            storage.join(examples_uri, sample.shard), sample.start, sample.num_bytes, is_whole_record
+        )
         for sample in conversion.samples
         if not sample.reason
     }

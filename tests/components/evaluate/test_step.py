@@ -12,6 +12,8 @@ from components import storage
 from components.artifacts.manifest import Evaluation, Examples
 from components.evaluate.step import evaluate
 from components.serving.champion import Champion, find_champion
+from tests.components.damaged_files import changed_json
+from tests.small_disk import small_disk
 
 _OUTPUTS = ("metrics", "class_metrics", "thresholds", "blessing", "evaluation_report")
 
@@ -93,7 +95,7 @@ def test_the_champion_is_found_and_its_pointer_is_that_of_now(
     assert (first.champion_version, first.champion_generation) == (3, before.generation)
     # The same champion under a new version, as after a rollback: it was judged against the same model.
     (tmp_path / "serving" / "hpa" / "3").rename(tmp_path / "serving" / "hpa" / "4")
-    pointer.write_text(pointer.read_text().replace('"version": 3', '"version": 4'))
+    pointer.write_bytes(changed_json(pointer.read_bytes(), version=4))
     second = Evaluation.read(_run(inputs, tmp_path, "2")["blessing"].path)
     after = find_champion(str(tmp_path / "serving"), "hpa")
     assert after
@@ -170,3 +172,15 @@ def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) ->
         evaluate(
             nothing, nothing, str(tmp_path), str(tmp_path), **outputs, blessing_min_gain=-2.0, blessing_max_class_drop=-0.1
         )
+
+
+def test_a_full_disk_is_named_and_holds_no_evaluation_until_there_is_room(
+    inputs: dict[str, SimpleNamespace], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    with small_disk(tmp_path / "data", "64k") as grow:
+        with pytest.raises(OSError, match=rf"No space left on device: make room there and run the same .*: '{tmp_path}/data/"):
+            _run(inputs, tmp_path, "1")
+        assert not list((tmp_path / "data").rglob("manifest.json"))
+        grow("64m")
+        assert Evaluation.read(_run(inputs, tmp_path, "2")["blessing"].path).blessed

@@ -207,12 +207,26 @@ class TestDamage:
         with pytest.raises(BadImageError, match=r"^a damaged TIFF: \w+Error$"):
             read_image(data).plane(0, 0)
 
-    def test_of_a_size_is_refused_before_it_is_decoded(self) -> None:
-        data = bytearray(make_tiff(_BYTES))
-        position = tifffile.TiffFile(io.BytesIO(data)).pages[0].tags["ImageLength"].offset + 8
-        data[position : position + 4] = struct.pack("<I", tiff.MAX_SIDE_PX + 1)
-        with pytest.raises(BadImageError, match=r"^80 x 20001 pixels: expected sides of 1 to 20000$"):
-            read_image(bytes(data))
+    def test_that_loses_later_pages_is_noticed(self) -> None:
+        data = _ome(_LEVELS[:, 0], "CYX", Channel={"Name": list(_NAMES)})
+        for end in range(100, len(data), 997):
+            with pytest.raises(BadImageError):
+                read_image(data[:end]).plane(0, 0)
+
+    @pytest.mark.parametrize(("code", "is_refused"), [(270, True), (40000, False)])
+    def test_of_a_tag_is_refused_unless_it_is_private(self, code: int, is_refused: bool) -> None:
+        data = bytearray(
+            make_tiff(_BYTES, description="cells in a dish", extratags=[(40000, 2, 30, "a microscope's own", True)])
+        )
+        position = tifffile.TiffFile(io.BytesIO(data)).pages[0].tags[code].offset + 8
+        data[position : position + 4] = struct.pack("<I", 1 << 30)
+        with pytest.raises(BadImageError, match="header cannot be read") if is_refused else contextlib.nullcontext():
+            np.testing.assert_array_equal(read_image(bytes(data)).plane(0, 0), _BYTES)
+
+
+def test_a_size_beyond_the_limit_is_refused_before_pixels_are_decoded() -> None:
+    with pytest.raises(BadImageError, match=r"^1 x 20001 pixels: expected sides of 1 to 20000$"):
+        read_image(make_tiff(np.zeros((tiff.MAX_SIDE_PX + 1, 1), np.uint8)))
 
 
 def test_values_that_are_no_grey_levels_are_refused() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from components import storage
+from components.artifacts.damage import DamagedFileError
 from components.artifacts.image_names import ImageNames
 from components.artifacts.index import ImageFile, Sample, read_index
 from components.artifacts.labels import CLASS_NAMES, FILTERS
@@ -246,6 +247,26 @@ def test_an_image_that_was_deleted_is_brought_again(tmp_path: Path, make_folder:
     image.unlink()
     assert _ingest(folder, tmp_path / "data") == first
     assert image.read_bytes() == (folder / "train" / "a_red.png").read_bytes()
+
+
+def test_a_damaged_index_manifest_or_note_is_named_and_made_anew_once_it_is_deleted(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
+    first = _ingest(folder, tmp_path / "data")
+    (note,) = Path(first.uri, "index", "seen").iterdir()
+    for path in (Path(first.index_uri), Path(first.uri, "index", f"{first.fingerprint}.json")):
+        content = path.read_bytes()
+        path.write_bytes(content[:-9])
+        with pytest.raises(DamagedFileError, match=rf"{path.name}: expected .*delete it and run again"):
+            _ingest(folder, tmp_path / "data")
+        path.unlink()
+        assert _ingest(folder, tmp_path / "data") == first
+        assert path.read_bytes() == content
+    for damage in (b"", b"\xff\0", b"../../x"):
+        note.write_bytes(damage)
+        assert _ingest(folder, tmp_path / "data") == first
+        assert note.read_text() == first.fingerprint
 
 
 def test_an_image_that_was_cut_off_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:

@@ -8,8 +8,11 @@ import pytest
 from components.artifacts.manifest import MODEL_EVALUATION, Evaluation
 from components.push.step import push
 from components.serving.champion import find_champion
+from components.serving.inspection import verify_models
+from components.serving.versions import find_versions
 from components.storage import SwappedMeanwhileError
 from tests.components.conftest import MakeModel, blessing
+from tests.small_disk import small_disk
 
 
 def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
@@ -64,3 +67,16 @@ def test_a_model_that_was_judged_against_another_champion_fails_the_step(make_mo
     _push(make_model("f1"), tmp_path)
     with pytest.raises(SwappedMeanwhileError, match="now version 1 is the champion"):
         _push(make_model("f2"), tmp_path, champion_generation="")
+
+
+def test_a_full_disk_is_named_and_holds_no_version_until_there_is_room(make_model: MakeModel, tmp_path: Path) -> None:
+    model, serving = make_model("f1"), tmp_path / "serving"
+    (model / "variables" / "large").write_bytes(bytes(300_000))
+    serving.mkdir()
+    with small_disk(serving, "256k") as grow:
+        with pytest.raises(OSError, match=rf"No space left on device: make room there .*: '{serving}/.*large'$"):
+            _push(model, tmp_path)
+        assert find_versions(str(serving / "hpa")) == []
+        grow("16m")
+        assert _push(model, tmp_path)["version"] == 1
+        assert all(finding.is_well for finding in verify_models(str(serving), "hpa"))

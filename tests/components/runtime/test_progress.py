@@ -41,6 +41,7 @@ def test_a_step_that_fails_does_not_say_that_it_is_done(capsys: pytest.CaptureFi
     ("error", "where"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/a.png"), "/data/a.png"),
+        (RuntimeError("Traceback:\n  ...\nOSError: [Errno 28] No space left on device: '/data/b.png'\n\n"), "/data/b.png"),
         (RuntimeError("ResourceExhausted: /data/model; No space left on device\n at ..."), "ResourceExhausted: /data/model;.*"),
     ],
 )

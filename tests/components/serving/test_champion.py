@@ -14,7 +14,7 @@ def test_a_champion_is_found_as_it_was_crowned(tmp_path: Path) -> None:
     assert champion == Champion(3, f"{serving}/hpa/3", "m", "e", champion.generation if champion else "")
     assert find_champion(serving, "other") is None
     assert Path(pointer_uri(serving, "hpa")).read_text() == (
-        '{\n  "version": 3,\n  "model_fingerprint": "m",\n  "evaluation_fingerprint": "e"\n}\n'
+        '{\n  "version": 3,\n  "model_fingerprint": "m",\n  "evaluation_fingerprint": "e",\n  "crc32": "54201593"\n}\n'
     )
 
 

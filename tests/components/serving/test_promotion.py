@@ -12,9 +12,10 @@ from components.serving import promotion
 from components.serving.champion import Champion, find_champion
 from components.serving.inspection import verify_models
 from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError, push_model, rollback
-from components.serving.versions import RECORD, find_versions
+from components.serving.versions import RECORD, check_version, find_versions
 from components.storage import SwappedMeanwhileError
 from tests.components.conftest import MakeModel, blessing
+from tests.components.damaged_files import changed_json, check_damaged
 from tests.object_stores import Faults
 
 
@@ -345,8 +346,8 @@ def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(mak
     _push(first, serving)
     shutil.copytree(f"{serving}/hpa/1", f"{serving}/hpa/2")
     record = Path(serving, "hpa", "2", RECORD)
-    left = json.loads(record.read_text()) | {"model_fingerprint": killed.name, "champion_generation": _generation(serving)}
-    record.write_text(json.dumps(left))
+    changed = {"model_fingerprint": killed.name, "champion_generation": _generation(serving)}
+    record.write_bytes(changed_json(record.read_bytes(), **changed))
     assert _push(after, serving).number == 3
     assert _names(serving) == ["1", "3", "champion.json"]
     _assert_served(serving, 3, after)
@@ -359,15 +360,15 @@ class TestObjectStores:
     ) -> None:
         first = make_model("f1")
         folder = _push(first, remote_root).uri
-        record = json.loads(storage.read_bytes(f"{folder}/{RECORD}")) | {"model_fingerprint": "killed"}
+        record = changed_json(storage.read_bytes(f"{folder}/{RECORD}"), model_fingerprint="killed")
         for left in (".incoming-0123abcd", "2"):  # killed while it uploaded, and while the server copied
-            storage.write_bytes(f"{remote_root}/hpa/{left}/{RECORD}", json.dumps(record).encode())
+            storage.write_bytes(f"{remote_root}/hpa/{left}/{RECORD}", record)
         assert [version.number for version in find_versions(f"{remote_root}/hpa") if version.is_complete] == [1]
         assert not verify_models(remote_root, "hpa")[-1].is_well
         assert _push(make_model("f2"), remote_root).number == 3
         assert _names(remote_root) == ["1", "3", "champion.json"]
         assert storage.list_names(f"{remote_root}/hpa") == ["1", "3", "champion.json"]
-        storage.write_bytes(f"{remote_root}/hpa/4/{RECORD}", json.dumps(record).encode())
+        storage.write_bytes(f"{remote_root}/hpa/4/{RECORD}", record)
         assert rollback(3, remote_root, "hpa").number == 5  # the highest is what gets served
         assert storage.list_names(f"{remote_root}/hpa") == ["1", "3", "5", "champion.json"]
 
@@ -423,8 +424,19 @@ def test_a_later_version_that_was_never_made_the_champion_is_not_served_for_good
     # As a push leaves it that is killed just before it swaps the pointer.
     shutil.copytree(champion.uri, f"{serving}/hpa/2")
     record = Path(serving, "hpa", "2", RECORD)
-    record.write_bytes(record.read_bytes().replace(b'"f1"', b'"f2"'))
+    record.write_bytes(changed_json(record.read_bytes(), model_fingerprint="f2"))
     assert not verify_models(serving, "hpa")[-1].is_well
     assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
     _assert_served(serving, 3, first)
     assert verify_models(serving, "hpa")[-1].is_well
+
+
+def test_a_damaged_file_of_a_version_is_named(make_model: MakeModel, serving: str) -> None:
+    folder = Path(_push(make_model("f1"), serving).uri)
+    for path in [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]:
+        check_damaged(path, lambda: check_version(str(folder)), num_cases=10)
+
+
+def test_a_damaged_pointer_is_named(make_model: MakeModel, serving: str) -> None:
+    _push(make_model("f1"), serving)
+    check_damaged(Path(serving, "hpa", "champion.json"), lambda: _champion(serving).version, num_cases=60)

@@ -85,6 +85,87 @@ def test_damaged_bytes_are_sent_again(remote_root: str, faults: Faults, tmp_path
     assert faults.planned == []
 
 
+@pytest.mark.parametrize(("size", "method", "num_places"), [(100_000, "POST", 30), (_LARGE_BYTES, "PUT", 3)])
+def test_damaged_answers_to_an_upload_are_survived(
+    gcs_root: str, faults: Faults, size: int, method: str, num_places: int
+) -> None:
+    data = os.urandom(size)
+    changes = [object_stores.corrupt_at(place / (num_places - 1)) for place in range(num_places)]
+    for number, fault in enumerate([object_stores.shorten_answer, *map(object_stores.change_answer, changes)]):
+        uri = storage.join(gcs_root, f"file{number}")
+        faults.planned = [object_stores.only([method], fault)]
+        storage.write_bytes(uri, data)
+        assert faults.planned == []
+        assert storage.read_bytes(uri) == data
+
+
+def test_answers_that_are_no_json_are_asked_for_again(gcs_root: str, faults: Faults) -> None:
+    uri, data = storage.join(gcs_root, "file"), b"cells"
+    storage.write_bytes(uri, data)
+    generation = (storage.read_with_generation(uri) or ("", ""))[1]
+    for act in (
+        lambda: storage.stat(uri),
+        lambda: storage.list_files(gcs_root),
+        lambda: storage.list_names(gcs_root),
+        lambda: storage.open_store(uri).copy(uri, storage.join(gcs_root, "copy")),
+        lambda: storage.replace_bytes(storage.join(gcs_root, "pointer"), data),
+    ):
+        faults.planned = [object_stores.shorten_answer]
+        act()
+        assert faults.planned == []
+    faults.planned = [object_stores.shorten_answer]
+    storage.swap(uri, b"other cells", generation)
+    assert storage.read_bytes(uri) == b"other cells"
+
+
+def test_a_refused_condition_that_holds_is_damage(gcs_root: str, faults: Faults) -> None:
+    uri = storage.join(gcs_root, "file")
+    faults.planned = [object_stores.answer(412)]
+    assert storage.write_bytes(uri, b"cells")
+    _, generation = storage.read_with_generation(uri) or (b"", "")
+    faults.planned = [object_stores.answer(412)]
+    storage.swap(uri, b"other cells", generation)
+    assert storage.read_bytes(uri) == b"other cells"
+    with pytest.raises(storage.SwappedMeanwhileError):
+        storage.swap(uri, b"more cells", generation)
+    with pytest.raises(FileExistsError, match="with other content"):
+        storage.write_bytes(uri, b"cells")
+
+
+def test_a_condition_that_is_refused_although_it_holds_is_not_retried_for_ever(
+    gcs_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gcs_storage, "_DAMAGED_TRIES_S", 0.5)
+    faults.planned = [object_stores.only(["POST"], object_stores.answer(412))] * 100
+    with pytest.raises(OSError, match=r"Cloud Storage could not be used.*file was refused as damaged.*again carries on"):
+        storage.write_bytes(storage.join(gcs_root, "file"), b"cells")
+
+
+@pytest.mark.parametrize("fault", [object_stores.shorten_answer, object_stores.corrupt_answer])
+def test_damaged_ranges_are_read_again_and_never_accepted(remote_root: str, faults: Faults, fault: Fault) -> None:
+    uri, data = storage.join(remote_root, "file"), os.urandom(1000)
+    storage.write_bytes(uri, data)
+    expected = data[100:200]
+    faults.planned = [fault]
+    assert storage.read_range(uri, 100, 100, lambda found: found == expected) == expected
+    assert faults.planned == []
+    faults.planned = [fault] * 3
+    with pytest.raises(OSError, match=r"file is damaged: expected 100 bytes from byte 100 on"):
+        storage.read_range(uri, 100, 100, lambda found: found == expected)
+
+
+def test_a_shortened_part_of_a_large_file_is_noticed(s3_root: str, faults: Faults, tmp_path: Path) -> None:
+    """Also where the store knows no checksum of the file."""
+    uri, data = storage.join(s3_root, "file"), os.urandom(_LARGE_BYTES)
+    storage.replace_bytes(uri, data)
+    head = s3_requests.call(uri, "head_object")
+    assert head["ContentLength"] == len(data)
+    faults.planned = [object_stores.only(["GET"], object_stores.shorten_answer)]
+    storage.fetch(uri, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == data
+    assert faults.planned == []
+
+
 @pytest.mark.parametrize("fault", [object_stores.answer(503), object_stores.reset])
 def test_persistent_faults_end_in_one_error(
     remote_root: str, faults: Faults, fault: Fault, monkeypatch: pytest.MonkeyPatch

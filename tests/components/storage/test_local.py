@@ -48,6 +48,26 @@ class TestCreate:
         assert (out.strip(), err) == (str(errno.EFBIG), "")
         assert _all_files(tmp_path) == []
 
+    @pytest.mark.parametrize(
+        "act", ["store(Path(source), target)", "fetch(source, Path(target))", "replace_bytes(target, large)"]
+    )
+    def test_names_the_file_that_there_is_no_room_for(self, tmp_path: Path, act: str) -> None:
+        (tmp_path / "source").write_bytes(bytes(100_000))
+        script = f"""if True:
+            import resource, sys
+            from pathlib import Path
+            from components import storage
+            source, target = sys.argv[1:]
+            large = bytes(100_000)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+            try:
+                storage.{act}
+            except OSError as error:
+                print(error)
+        """
+        out, err = _start(script, tmp_path / "source", tmp_path / "target").communicate()
+        assert (out.strip(), err) == (f"[Errno {errno.EFBIG}] File too large: '{tmp_path}/target'", "")
+
     def test_one_of_several_processes_wins(self, tmp_path: Path) -> None:
         script = """if True:
             import sys

@@ -6,6 +6,7 @@ import pytest
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
+from tests.components.damaged_files import damages
 from tests.object_stores import Faults
 
 
@@ -66,6 +67,18 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     newest.write_bytes({"flipped": bytes(content), "cut": bytes(content[:100]), "empty": b"", "braces": b"{}"}[damage])
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(1))
     assert "cannot be read" in caplog.text
+
+
+def test_whatever_happens_to_a_mark_a_whole_checkpoint_is_found(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(_checkpoint(1))
+    checkpoints.save(_checkpoint(2, num_epochs=1))
+    mark = max(tmp_path.glob("*/*/checkpoint.json"))
+    for damaged in damages(mark.read_bytes(), num_cases=100):
+        mark.write_bytes(damaged)
+        found = Checkpoints(str(tmp_path)).newest()
+        assert found
+        assert _equal(found, _checkpoint(found.num_steps, num_epochs=found.num_steps - 1)), damaged
 
 
 def test_without_its_mark_there_is_no_checkpoint(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components import storage
-from components.artifacts.tfrecord import RecordWriter, frame_record
+from components.artifacts.tfrecord import RecordWriter, frame_record, is_whole_record
 from components.convert.shards import resplit
 from components.convert.shards.resplit import CopyTask, RecordRun, copy_shard, plan_copies
 from components.convert.shards.tasks import ConvertedSample, read_part
@@ -59,8 +59,8 @@ def test_each_record_comes_into_a_shard_of_its_side_as_it_was(
     was = {sample.sample_id: sample for sample in unsplit}
     for sample in placed:
         before = was[sample.sample_id]
-        source = storage.read_range(str(tmp_path / "unsplit" / before.shard), before.start, before.num_bytes)
-        assert storage.read_range(str(tmp_path / "examples" / sample.shard), sample.start, sample.num_bytes) == source
+        source = storage.read_range(str(tmp_path / "unsplit" / before.shard), before.start, before.num_bytes, is_whole_record)
+        assert storage.read_range(str(tmp_path / "examples" / sample.shard), sample.start, sample.num_bytes, bool) == source
         assert sample.shard.startswith(sample.split)
         assert sample == replace(before, split=sample.split, shard=sample.shard, start=sample.start)
     for task in tasks:
@@ -102,7 +102,7 @@ def test_a_damaged_unsplit_shard_is_named_and_nothing_is_published(
     data[-30] ^= 1
     damaged.write_bytes(data)
     train = _plan(tmp_path, unsplit)[0][0]
-    with pytest.raises(OSError, match=r"unsplit/u1 is damaged at byte \d+\. Delete it and run again"):
+    with pytest.raises(OSError, match=r"unsplit/u1 is damaged: expected .*, with their checksums\. Delete it and run again"):
         copy_shard(train, readers)
     assert not storage.exists(train.uri)
     assert not storage.exists(train.part_uri)

@@ -1,9 +1,7 @@
 """The ingest step from Kaggle to a local folder, while something goes wrong on the way."""
 
-import contextlib
 import itertools
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +27,7 @@ from tests.components.ingest.competition import (
 )
 from tests.components.ingest.kaggle_server import Answer, Body, Exchange, KaggleServer
 from tests.components.ingest.zip_files import make_zip
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -269,26 +268,12 @@ class TestFullDisk:
     def test_by_its_size(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
         data_root = tmp_path / "data"
         data_root.mkdir()
-        with _small_disk(data_root) as grow:
+        with small_disk(data_root, "256k") as grow:
             with pytest.raises(OSError, match=r"No space left on device: make room there and run the same command again, wh"):
                 run()
             assert stored_files(data_root)
-            grow()
+            grow("16m")
             run()
-
-
-@contextlib.contextmanager
-def _small_disk(folder: Path) -> Iterator[Callable[[], object]]:
-    """Mounts a file system that has room for some of the images, and gives what makes it larger."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
-    try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 class TestTakenName:

@@ -13,6 +13,7 @@ from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, 
 from components.serving.lineage.walk import Link, walk
 from components.serving.promotion import push_model
 from tests.components.conftest import blessing
+from tests.components.damaged_files import changed_json
 
 COMMON: dict[str, Any] = {"parameters": {"seed": 7}, "source": "dir:cells", "licence": "CC BY-SA, Human Protein Atlas"}
 TITLES = ["pushed model: version 1 of hpa", "evaluation e1", "training t1", "examples x1", "raw images r1", "source dir:cells"]
@@ -144,7 +145,7 @@ def _damage(name: str) -> Callable[[Path], None]:
 def _rename(name: str) -> Callable[[Path], None]:
     def rename(folder: Path) -> None:
         path = folder / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"fingerprint": "other"}))
+        path.write_bytes(changed_json(path.read_bytes(), fingerprint="other"))
 
     return rename
 

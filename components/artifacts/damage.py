@@ -1,0 +1,102 @@
+"""Damaged files: how they are noticed, and the one error that names them.
+
+JSON files that are written here end with a checksum of what comes before it. Those of earlier versions have none.
+"""
+
+import contextlib
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from components.runtime.wording import shorten
+from components.storage import crc32
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_CHECKSUM = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*}\s*\Z')
+# What readers raise for other content than they expect. Of OSErrors, which may pass, there is gzip's.
+_CAUSES: tuple[type[Exception], ...] = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    zlib.error,
+    csv.Error,
+    gzip.BadGzipFile,
+)
+
+
+class DamagedFileError(ValueError):
+    """A file that does not hold what was written, or should have been: the message names it, and says what to do."""
+
+
+@contextlib.contextmanager
+def naming(
+    uri: str, expected: str, advice: str = "delete it and run again", more: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Names a file in whatever its reader raises because of its content.
+
+    Args:
+        uri: The file.
+        expected: What it should hold, in words.
+        advice: What to do.
+        more: What else its reader raises because of its content.
+
+    Raises:
+        DamagedFileError: If it is damaged.
+    """
+    try:
+        yield
+    except DamagedFileError:
+        raise
+    except _CAUSES + more as error:
+        raise DamagedFileError(f"{uri}: expected {expected}. Received: {_brief(error)}. If it is damaged, {advice}") from None
+
+
+def _brief(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return shorten(": ".join((".".join(map(str, first["loc"])), first["msg"])).removeprefix(": "))
+    return shorten((str(error) or type(error).__name__).splitlines()[0])
+
+
+def parse_json(kind: type[_Model], data: bytes, uri: str, expected: str, advice: str = "delete it and run again") -> _Model:
+    """Reads a model from JSON that `to_json` wrote, or an earlier version without a checksum.
+
+    Raises:
+        DamagedFileError: If it is damaged: see `naming`.
+    """
+    with naming(uri, expected, advice):
+        return kind.model_validate_json(without_checksum(data))
+
+
+def to_json(content: BaseModel, indent: int | None = 2, exclude_none: bool = False) -> bytes:
+    """A model as JSON with a checksum."""
+    return with_checksum(content.model_dump_json(indent=indent, exclude_none=exclude_none))
+
+
+def with_checksum(text: str) -> bytes:
+    """JSON of an object that is not empty, with a last entry: the CRC-32 of all before it."""
+    content = text.rstrip().removesuffix("}").rstrip().encode()
+    return content + b',\n  "crc32": "%s"\n}\n' % crc32(content).encode()
+
+
+def without_checksum(data: bytes) -> bytes:
+    """What `with_checksum` was given, apart from white space; JSON without a checksum as it is.
+
+    Raises:
+        ValueError: If the checksum is another.
+    """
+    found = _CHECKSUM.search(data)
+    if not found:
+        return data
+    content = data[: found.start()]
+    if crc32(content).encode() != found[1]:
+        raise ValueError("content that does not have its checksum")
+    return content + b"}"
