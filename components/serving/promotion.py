@@ -103,9 +103,10 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
             raise FileNotFoundError(f"{model_dir}: expected a SavedModel, with {DONE_MARK}; there is none")
         files[MODEL_THRESHOLDS] = fitted
         # Without where it was found and what was served then: the same evaluation is the same file.
-        changing: dict[str, object] = {"uri": "", "attempt": "", "files": {}, "champion_version": None, "champion_generation": ""}
+        unplaced: dict[str, object] = {"uri": "", "attempt": "", "files": {}}
+        unplaced |= {"champion_version": None, "champion_generation": ""}
         files[MODEL_EVALUATION] = folder / "evaluation.json"
-        files[MODEL_EVALUATION].write_bytes(evaluation.model_copy(update=changing).to_json())
+        files[MODEL_EVALUATION].write_bytes(evaluation.model_copy(update=unplaced).to_json())
         record = Record(
             model_fingerprint=trained.fingerprint,
             evaluation_fingerprint=evaluation.fingerprint,
