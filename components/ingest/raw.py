@@ -125,8 +125,10 @@ def _publish(
     channels = {"channels": source.channels} if source.channels else {}
     content = fingerprint("ingest", FORMAT, {"samples": _content(samples)}, {"classes": class_names} | channels)
     index_name = f"{content}.csv.gz"
-    storage.write_bytes(storage.join(raw_uri, "index", index_name), dump_index(samples))
+    index_uri = storage.join(raw_uri, "index", index_name)
     known = RawImages.find(raw_uri, _manifest_name(content))
+    if not known or not storage.exists(index_uri):  # which somebody may have deleted
+        storage.write_bytes(index_uri, dump_index(samples))
     if known:  # the source looks different (other file times, say) and its content is a version that is known
         return known
     expected = {*required_stains(source.stains)}.union(*(sample.files for sample in samples))  # many have no yellow at all
