@@ -262,7 +262,7 @@ def test_a_run_that_was_killed_leaves_nothing_behind_and_carries_on(tmp_path: Pa
     assert "train failed" in again.stderr
     assert all(path.stat().st_mtime_ns == written for path, written in stored.items())
     assert len(list(images.glob("*/images/*.png"))) == 800
-    assert list(temporary.iterdir()) == []
+    assert not [path for path in temporary.iterdir() if path.name.startswith(("hpa-", "kfp-", "beam-"))]
 
 
 def _commands_with(text: str) -> list[str]:
