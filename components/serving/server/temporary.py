@@ -1,4 +1,4 @@
-"""A temporary folder that is removed however this process ends."""
+"""A temporary folder that is removed even if this process is killed."""
 
 import subprocess
 import tempfile
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def temporary_folder() -> tuple[Path, Callable[[], object]]:
-    """Makes a folder, and a function that removes it.
+    """Makes a folder and a function that removes it.
 
-    Another process waits until this one is gone, even if it is killed, and then removes the folder.
+    A second process waits until this one has ended, even by a kill, and then removes the folder.
     """
     folder = tempfile.mkdtemp()
     command = ["sh", "-c", 'cat; rm -rf "$0"', folder]

@@ -39,7 +39,7 @@ def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:
 
     whole = verify_models(serving, "hpa")
     assert _is_well(whole)
-    assert "\n".join(_texts(whole)).count("7 files as they were pushed") == 3
+    assert "\n".join(_texts(whole)).count("7 files, unchanged since the push") == 3
     storage.replace_bytes(f"{serving}/hpa/3/variables/variables.index", b"indey")
     storage.remove(f"{serving}/hpa/3/assets/classes.csv")
     storage.write_bytes(f"{serving}/hpa/3/variables/stranger", b"")
@@ -72,7 +72,7 @@ def test_a_champion_that_is_gone_or_a_damaged_record_is_not_well(make_model: Mak
     verified = verify_models(serving, "hpa")
     assert not _is_well(verified)
     assert "version 1: its record of checksums is damaged or missing" in _texts(verified)
-    assert "version 2 is the champion, but it is not there" in _texts(verified)
+    assert "version 2 is the champion, but it is missing" in _texts(verified)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{version: 2}"])
@@ -89,10 +89,10 @@ def test_a_pointer_that_is_lost_or_damaged_is_told_and_written_anew(
     for findings in (list_models(serving, "hpa"), verify_models(serving, "hpa")):
         told = "\n".join(finding.text for finding in findings if not finding.is_well)
         assert f"{pointer} is damaged" in told or f"there is no {pointer}" in told
-        assert "takes the highest all the same, version 2. To make it the champion again" in told
+        assert "still serves the highest version, 2. To make it the champion again" in told
     with pytest.raises(ValueError, match="expected one of the versions 1, 2"):
         roll_back(3, serving, "hpa")
-    assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json is written anew)")
+    assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json was rewritten)")
     assert verify_models(serving, "hpa")[-1].text == "version 2 is the champion"
     pointer.unlink()
     assert roll_back(1, serving, "hpa").text.startswith("version 3 is the champion (a copy of version 1)")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from components.artifacts.manifest import MODEL_EVALUATION, MODEL_THRESHOLDS
-from components.serving.champion import Champion, crown
+from components.serving.champion import Champion, promote
 from components.serving.model import find_version, load_model, read_manifest
 from tests.components.conftest import blessing
 from tests.components.serving.predict.conftest import (  # noqa: F401 (fixtures)
@@ -22,7 +22,7 @@ def test_a_model_is_named_by_its_version_or_is_the_champion(
     tmp_path: Path,
 ) -> None:
     assert find_version(str(version_dir)) == str(version_dir)
-    crown(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
+    promote(Champion(7, "", "f", "e", generation=""), str(tmp_path), "hpa")
     assert find_version(f"{tmp_path}/hpa") == find_version(f"{tmp_path}/hpa/") == f"{tmp_path}/hpa/7"
     for nothing in (f"{tmp_path}/other", str(tmp_path)):
         with pytest.raises(FileNotFoundError, match=f"{nothing}: expected a version, with saved_model.pb, or <serving_root>"):
@@ -68,7 +68,7 @@ def test_bfloat16_is_taken_on_request_and_the_answer_says_so(version_with_maps_d
     assert exact.precision_fields == {"precision": "float32"}
     fields = {"precision": "bfloat16", "judged_precision": "float32", "differing_decisions": None}
     assert rounded.precision_fields == fields
-    assert "how many decisions differ was not measured" in rounded.describe_precision()
+    assert "differing decisions were not measured" in rounded.describe_precision()
     difference = np.abs(exact.classify(pixels).probabilities - rounded.classify(pixels).probabilities).max()
     assert 0 < difference < 0.02
 
@@ -88,7 +88,7 @@ def test_a_model_that_was_exported_without_bfloat16_computes_in_float32(
 ) -> None:
     model = load_model(str(version_dir), read_manifest(str(version_dir)), 1, Path(), "bfloat16")
     assert model.precision_fields == {"precision": "float32"}
-    assert "hpa/1 was exported without bfloat16, and computes in float32" in caplog.text
+    assert "hpa/1 was exported without bfloat16 and computes in float32" in caplog.text
 
 
 def test_maps_of_a_single_place_are_none(version_dir: Path) -> None:  # noqa: F811
@@ -100,5 +100,5 @@ def test_a_model_without_thresholds_cannot_be_used(version_dir: Path, tmp_path: 
     folder = tmp_path / "model"
     shutil.copytree(version_dir, folder)
     (folder / MODEL_THRESHOLDS).unlink()
-    with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may tell why"):
+    with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may say why"):
         load_model(str(folder), read_manifest(str(folder)), 1, Path())

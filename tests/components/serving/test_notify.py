@@ -13,7 +13,7 @@ import yaml
 
 from components import __version__, storage
 from components.serving import notify
-from components.serving.champion import Champion, crown, find_champion
+from components.serving.champion import Champion, find_champion, promote
 from components.storage import SwappedMeanwhileError
 from pipeline.compiled import ROOT
 from tests.conftest import OBJECT_STORES
@@ -121,7 +121,7 @@ def test_a_failed_scheduled_run_is_told_once(server: KfpServer, webhook: Webhook
 def test_a_new_champion_is_told_once(root: str, request: pytest.FixtureRequest, webhook: Webhook, tell: Tell) -> None:
     place = request.getfixturevalue(root)
     assert tell(place) == 0
-    crown(Champion(3, "", "m", "e", ""), f"{place}/serving", "hpa")
+    promote(Champion(3, "", "m", "e", ""), f"{place}/serving", "hpa")
     assert tell(place) == 1
     assert webhook.take() == [f"version 3 of hpa is the champion: {place}/serving/hpa/3"]
     assert tell(place) == 0
@@ -129,11 +129,11 @@ def test_a_new_champion_is_told_once(root: str, request: pytest.FixtureRequest, 
 
 def test_the_champion_of_before_is_no_news(webhook: Webhook, tell: Tell, tmp_path: Path) -> None:
     serving_root = str(tmp_path / "serving")
-    crown(Champion(3, "", "m", "e", ""), serving_root, "hpa")
+    promote(Champion(3, "", "m", "e", ""), serving_root, "hpa")
     assert tell() == 0
     champion = find_champion(serving_root, "hpa")
     assert champion
-    crown(Champion(4, "", "n", "e", champion.generation), serving_root, "hpa")
+    promote(Champion(4, "", "n", "e", champion.generation), serving_root, "hpa")
     assert tell() == 1
     assert "version 4 of hpa" in webhook.take()[0]
 
@@ -242,7 +242,7 @@ def test_the_token_of_the_service_account_is_sent(
 def test_damaged_state_is_named(tell: Tell, tmp_path: Path) -> None:
     tell()
     (tmp_path / "notify.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"notify.json is damaged: .* Remove it to begin anew"):
+    with pytest.raises(ValueError, match=r"notify.json is damaged: .* Remove it to start over"):
         tell()
 
 
@@ -269,4 +269,4 @@ def test_the_manifests_command_does_it(
     _schedule(server, "1", "FAILED")
     notify.main()
     assert webhook.take() == ["the scheduled run weekly 1 (1) failed"]
-    assert "notify | told: the scheduled run weekly 1 (1) failed" in capsys.readouterr().out
+    assert "notify | sent: the scheduled run weekly 1 (1) failed" in capsys.readouterr().out

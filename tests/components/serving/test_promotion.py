@@ -100,7 +100,7 @@ def test_the_same_model_with_other_thresholds_is_another_version(make_model: Mak
 def test_a_push_that_was_judged_against_another_champion_leaves_nothing(make_model: MakeModel, serving: str) -> None:
     model = make_model("f1")
     _push(model, serving)
-    with pytest.raises(SwappedMeanwhileError, match=r"somebody else has changed the champion.*now version 1 is the champion"):
+    with pytest.raises(SwappedMeanwhileError, match=r"the champion has changed since.*now version 1 is the champion"):
         _push(make_model("f2"), serving, generation="")
     assert _names(serving) == ["1", "champion.json"]
     shutil.rmtree(serving)
@@ -113,14 +113,14 @@ def test_who_loses_at_the_last_moment_takes_its_version_back(
 ) -> None:
     first, late, fast = make_model("f1"), make_model("late"), make_model("fast")
     _push(first, serving)
-    crown = promotion.crown
+    promote = promotion.promote
 
     def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
-        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "promote", promote)
         _push(fast, serving)
-        crown(champion, serving_root, model_name)
+        promote(champion, serving_root, model_name)
 
-    monkeypatch.setattr(promotion, "crown", push_before)
+    monkeypatch.setattr(promotion, "promote", push_before)
     with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
         _push(late, serving)
     assert _names(serving) == ["1", "3", "champion.json"]
@@ -166,15 +166,15 @@ def test_of_the_first_push_twice_at_once_none_is_taken_for_a_former_champion(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have made a version when the second asks to be the champion before the first."""
-    model, crown = make_model("f1"), promotion.crown
+    model, promote = make_model("f1"), promotion.promote
 
     def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
-        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "promote", promote)
         monkeypatch.setattr(promotion, "_find_begun", lambda *_: None)
         assert _push(model, serving).number == 2
-        crown(champion, serving_root, model_name)
+        promote(champion, serving_root, model_name)
 
-    monkeypatch.setattr(promotion, "crown", push_before)
+    monkeypatch.setattr(promotion, "promote", push_before)
     assert _push(model, serving) == Pushed(2, f"{serving}/hpa/2", is_new=False)
     assert _names(serving) == ["2", "champion.json"]
 
@@ -276,7 +276,7 @@ def test_what_is_no_model_is_refused(make_model: MakeModel, serving: str) -> Non
     with pytest.raises(ValueError, match="one threshold for each of 2 classes"):
         _push(model, serving, [0.5])
     (model / "saved_model.pb").unlink()
-    with pytest.raises(FileNotFoundError, match=r"models/f1: expected a SavedModel, with saved_model.pb"):
+    with pytest.raises(FileNotFoundError, match=r"models/f1: expected a SavedModel, but saved_model.pb is missing"):
         _push(model, serving)
     assert not Path(serving).exists()
 
@@ -322,15 +322,15 @@ def test_a_slow_twin_of_a_push_removes_no_champion_present_or_former(
     first, twin, next_one = (make_model(name) for name in ("f1", "twin", "next"))
     _push(first, serving)
     generation = _generation(serving)
-    crown = promotion.crown
+    promote = promotion.promote
 
     def sleep_before(champion: Champion, serving_root: str, model_name: str) -> None:
-        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "promote", promote)
         _push(twin, serving, generation=generation)
         _push(next_one, serving)
-        crown(champion, serving_root, model_name)
+        promote(champion, serving_root, model_name)
 
-    monkeypatch.setattr(promotion, "crown", sleep_before)
+    monkeypatch.setattr(promotion, "promote", sleep_before)
     with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
         _push(twin, serving, generation=generation)
     _assert_served(serving, 3, next_one)

@@ -5,7 +5,7 @@ import pytest
 
 from components import storage
 from components.artifacts.manifest import Manifest
-from components.serving.champion import Champion, crown
+from components.serving.champion import Champion, promote
 from components.serving.prune import champions, choose, find_outputs, remove
 
 # What was made from what: two examples, a training and an evaluation of each, and a training anew of the first.
@@ -62,7 +62,7 @@ def root(tmp_path: Path) -> str:
 )
 def test_the_newest_stay_and_what_the_champion_came_from(root: str, served: str, keep: int, left: set[str]) -> None:
     if served:
-        crown(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
+        promote(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
     _prune(root, keep)
     assert _left(root) == left | {"examples/begun"}  # what is not complete may be somebody's work
     assert storage.exists(f"{root}/data/raw/x/images/a_red.png")

@@ -154,12 +154,12 @@ def _rename(name: str) -> Callable[[Path], None]:
     [
         (_remove("data/evaluation/e1/manifest.json"), 1, "there is no ", 6),
         (_damage("data/evaluation/e1/manifest.json"), 1, "expected a manifest of kind Evaluation", 6),
-        (_rename("data/evaluation/e1/manifest.json"), 1, "says that it is other", 6),
+        (_rename("data/evaluation/e1/manifest.json"), 1, "has another fingerprint, other", 6),
         # The model itself says what its training said.
         (_remove("data/training/t1/manifest.json"), 2, "the model itself says", 6),
         (_damage("data/training/t1/manifest.json"), 2, "the model itself says", 6),
         (_rename("serving/hpa/1/assets.extra/model.json"), 2, "of the training other", 6),
-        (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or cut off, such as train-0", 6),
+        (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or truncated, such as train-0", 6),
         (_remove("data/examples/x1/manifest.json"), 3, "there is no ", 4),
         (_damage("data/raw/dir-cells/index/r1.json"), 4, "expected a manifest of kind RawImages", 5),
         (_remove("data/raw/dir-cells/index/r1.json"), 4, "there is no ", 5),
@@ -229,7 +229,7 @@ def test_a_run_that_ended_early_leads_to_what_it_had_made(pushed: Path) -> None:
     _save(examples, pushed / "runs" / "1" / "hpa-pipeline" / "convert" / "examples")
     links = _walk(pushed, "runs/1")
     assert [link.title for link in links] == ["run", *TITLES[3:]]
-    assert links[0].facts["ended early"] == "no model was judged in it"
+    assert links[0].facts["ended early"] == "no model was evaluated"
 
 
 def test_a_run_whose_model_was_refused_leads_by_its_evaluation(pushed: Path) -> None:

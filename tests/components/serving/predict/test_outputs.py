@@ -30,6 +30,6 @@ def test_other_predictions_are_not_overwritten(root: str, request: pytest.Fixtur
 
     with pytest.raises(FileExistsError, match=f"{uri} exists already with other content"):
         predict()
-    with pytest.raises(FileExistsError, match=f"{uri} exists already, and is not overwritten"):
+    with pytest.raises(FileExistsError, match=f"{uri} already exists"):
         predict()
     assert storage.read_bytes(uri) == b"of another process"

@@ -52,7 +52,7 @@ def test_each_sample_is_drawn_with_its_id_decisions_and_top_classes(
     assert row[1].replace("&", "&amp;") in figure
     for name, probability, threshold in zip(CLASS_NAMES, probabilities, ("0.400", "0.500", "0.600"), strict=True):
         assert f"{name.replace('&', '&amp;')}: {probability:.3f}, threshold {threshold}" in figure
-    assert "Red: microtubules. Green: the protein. Blue: the nucleus. Contrast is as the model sees it" in page
+    assert "Red: microtubules. Green: the protein. Blue: the nucleus. The contrast is what the model sees" in page
     assert "<td>s00-red.png</td><td>does not match file_pattern=" in page
     assert page.count("<br>Unlike the training images") == 70  # which were noise
     assert not re.search(r"https?://", page)
@@ -91,6 +91,6 @@ def test_a_page_without_images_tells_what_is_bad(version_dir: Path, tmp_path: Pa
 
 def test_an_existing_page_is_not_overwritten(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "p.html").write_text("another report")
-    with pytest.raises(FileExistsError, match=r"p.html exists already, and is not overwritten"):
+    with pytest.raises(FileExistsError, match=r"p.html already exists"):
         predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"), with_pages=True)
     assert [path.name for path in tmp_path.iterdir()] == ["p.html"]

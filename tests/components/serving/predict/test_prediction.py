@@ -11,7 +11,7 @@ from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
-from components.serving.champion import Champion, crown
+from components.serving.champion import Champion, promote
 from components.serving.predict.prediction import predict
 from components.serving.versions import DONE_MARK
 from tests.components.images.tiffs import make_levels, make_ome_tiffs
@@ -180,7 +180,7 @@ def test_predictions_are_never_overwritten_but_what_a_kill_left_is(version_dir: 
     before = {path: path.read_bytes() for path in tmp_path.glob("p.*")}
     assert len(before) == 4
     assert b"left by a kill" not in before.values()
-    with pytest.raises(FileExistsError, match=r"p.csv exists already, and is not overwritten"):
+    with pytest.raises(FileExistsError, match=r"p.csv already exists"):
         predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
     assert before == {path: path.read_bytes() for path in tmp_path.glob("p.*")}
 
@@ -196,7 +196,7 @@ def test_a_model_that_cannot_be_loaded_writes_nothing(version_dir: Path, cells_d
 def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / DONE_MARK).touch()
-    with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
+    with pytest.raises(FileNotFoundError, match=rf"/1 is not a model of this pipeline: expected {MODEL_MANIFEST} in it"):
         predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
 
 
@@ -205,7 +205,7 @@ def test_model_images_and_predictions_may_lie_in_an_object_store(
     version_dir: Path, cells_dir: Path, remote_root: str, tmp_path: Path
 ) -> None:
     storage.create_tree(version_dir, f"{remote_root}/serving/hpa/1")
-    crown(Champion(1, "", "f", "e", generation=""), f"{remote_root}/serving", "hpa")
+    promote(Champion(1, "", "f", "e", generation=""), f"{remote_root}/serving", "hpa")
     storage.create_tree(cells_dir, f"{remote_root}/cells")
     storage.remove(f"{remote_root}/cells/train/s05_red.png")
     predicted = predict(f"{remote_root}/serving/hpa", f"{remote_root}/cells", f"{remote_root}/out/p.csv")

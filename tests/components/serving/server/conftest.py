@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from components.serving.champion import Champion, crown, find_pointer
+from components.serving.champion import Champion, find_pointer, promote
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
 from components.serving.server.serve import make_server, open_listener
 from tests.components.serving.predict.conftest import FILTERS, cells_dir, version_dir, version_with_maps_dir
 
-__all__ = ["cells_dir", "promote", "serving", "url", "version_dir", "version_with_maps_dir"]
+__all__ = ["cells_dir", "promote_version", "serving", "url", "version_dir", "version_with_maps_dir"]
 
 Serving = Callable[..., contextlib.AbstractContextManager[str]]
 
@@ -37,11 +37,11 @@ def _serving(model_uri: Path, options: ReadingOptions | None = None, limits: Lim
             thread.join()
 
 
-def promote(serving_root: Path, version: int) -> None:
+def promote_version(serving_root: Path, version: int) -> None:
     """Makes a version of the model hpa the champion."""
     generation = find_pointer(str(serving_root), "hpa").generation
     champion = Champion(version, str(serving_root / "hpa" / str(version)), "m", "e", generation)
-    crown(champion, str(serving_root), "hpa")
+    promote(champion, str(serving_root), "hpa")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import tifffile
 
 from tests.browser import Tab, open_tab
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS
-from tests.components.serving.server.conftest import Serving, promote
+from tests.components.serving.server.conftest import Serving, promote_version
 
 _PIXEL_SUM = (
     "((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"
@@ -152,12 +152,12 @@ def test_new_champion_answers_in_mid_session(
 ) -> None:
     for version in (1, 2):
         shutil.copytree(version_with_maps_dir, tmp_path / "hpa" / str(version))
-    promote(tmp_path, 1)
+    promote_version(tmp_path, 1)
     with serving(tmp_path / "hpa") as url:
         tab.open(url)
         tab.choose("#files", _png_files(cells_dir, "s00"))
         tab.wait_for(_status("1 sample answered by hpa, version 1"))
-        promote(tmp_path, 2)
+        promote_version(tmp_path, 2)
         tab.wait_for("fetch('page.json').then((answer) => answer.json()).then(({ version }) => version === '2')")
         tab.choose("#files", _png_files(cells_dir, "s00"))
         tab.wait_for(_status("1 sample answered by hpa, version 2"))

@@ -23,7 +23,7 @@ from components.serving.server.runner import ReadingOptions
 from components.serving.server.serve import open_listener
 from tests.components.images.tiffs import make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
-from tests.components.serving.server.conftest import Serving, promote
+from tests.components.serving.server.conftest import Serving, promote_version
 
 _TIMEOUT_S = 60
 # Batches of other sizes are summed in another order: 2.5e-6 were seen.
@@ -274,10 +274,10 @@ def test_champion_is_followed_without_a_lost_request(
     files = _files(cells_dir, "s00")
     for version in (1, 2):
         shutil.copytree(version_dir, root / "hpa" / str(version))
-    promote(root, 1)
+    promote_version(root, 1)
     with serving(root / "hpa") as url, concurrent.futures.ThreadPoolExecutor(4) as clients:
         assert _post(url, files).json()["version"] == "1"
-        promote(root, 2)
+        promote_version(root, 2)
         end_s = time.monotonic() + 60
 
         def ask() -> tuple[set[int], str]:

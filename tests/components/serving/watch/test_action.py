@@ -32,7 +32,7 @@ def test_a_post_is_repeated_after_an_error(server: AnswerServer) -> None:
 
 def test_the_failure_of_a_post_is_returned(server: AnswerServer) -> None:
     server.statuses = [404] * 3
-    assert Action(Condition(), url=server.url).act(_ANSWER) == "--post is answered with status 404"
+    assert Action(Condition(), url=server.url).act(_ANSWER) == "--post was answered with status 404"
     assert len(server.received) == 3
 
 
