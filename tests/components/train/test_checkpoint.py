@@ -107,7 +107,7 @@ def test_a_checkpoint_of_an_earlier_version_is_left_alone_and_named(tmp_path: Pa
     folder.mkdir(parents=True)
     (folder / "checkpoint.json").write_text('{"num_steps": 2, "history": {}, "crc32c": {"state.npz": "", "best.npz": ""}}')
     assert Checkpoints(str(tmp_path)).newest() is None
-    assert "000000002-00000 cannot be read (it is none of this version)" in caplog.text
+    assert "000000002-00000 cannot be read (it is from another version)" in caplog.text
 
 
 def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_path: Path) -> None:

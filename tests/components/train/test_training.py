@@ -276,7 +276,7 @@ def test_the_exported_model_needs_nothing_but_tensorflow_and_its_thresholds_can_
 
 def test_a_worker_does_not_wait_for_ever_for_a_chief_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_SECONDS_TO_PUBLISH", 0.0)
-    with pytest.raises(TimeoutError, match=r"The first worker has published no model below .* Started again, all workers"):
+    with pytest.raises(TimeoutError, match=r"The first worker published no model below .* When restarted, all workers"):
         training._wait_for_chief(str(tmp_path))
 
 
@@ -306,5 +306,5 @@ def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_version
 
 def test_examples_whose_shards_are_gone_are_refused_before_the_network_is_built(examples: Examples, tmp_path: Path) -> None:
     moved = examples.model_copy(update={"uri": str(tmp_path)})
-    with pytest.raises(FileNotFoundError, match="5 shards are missing or cut off, such as train-00000-of-00003"):
+    with pytest.raises(FileNotFoundError, match="5 shards are missing or truncated, such as train-00000-of-00003"):
         training.train_model(moved, tmp_path, str(tmp_path), TrainSettings("paper", RECIPE, "none", 0))

@@ -114,7 +114,7 @@ def test_a_training_whose_start_is_gone_begins_anew(
     with caplog.at_level(logging.WARNING):
         start = _choose(None, examples, tmp_path)
     assert start.words == "weights=imagenet, not the champion: there is none yet"
-    assert "version 1 of the served model is not there any more" in caplog.text
+    assert "version 1 of the served model no longer exists" in caplog.text
     assert not (tmp_path / "training" / "checkpoints").exists()
 
 

@@ -130,7 +130,7 @@ def test_a_file_with_fewer_layers_is_refused(saved: tuple[keras.Model, Path]) ->
 def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.h5"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.h5 does not fit functional.*: it is no file of Keras weights"):
+    with pytest.raises(ValueError, match=r"broken\.h5 does not fit functional.*: it is not a Keras weights file"):
         with_weights(_build, 3, str(path))
 
 
