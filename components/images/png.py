@@ -9,13 +9,13 @@ import numpy as np
 
 from components.images.image import BadImageError, Image, image_of_samples
 
-# Beyond this a header is a decompression bomb or damage: cameras have up to 6000 pixels a side.
+# Beyond this, a header is a decompression bomb or damaged: cameras have up to 6000 pixels per side.
 MAX_SIDE_PX = 8192
 
 _HEADER_BYTES = 33
 _END = b"IEND\xaeB`\x82"
 _COLOUR_TYPES = {0: "greyscale", 2: "RGB", 3: "palette", 4: "greyscale with alpha", 6: "RGB with alpha"}
-# kornia_rs's decoder and mode for each kind that it takes; it is the faster one.
+# kornia_rs's decoder and mode for each kind that it supports; it is faster than imagecodecs.
 _FAST = {
     (8, 0): ("decode_image_png_u8", "mono"),
     (8, 2): ("decode_image_png_u8", "rgb"),
@@ -27,10 +27,10 @@ _FAST = {
 
 
 def check_sides(width: int, height: int, max_side_px: int) -> None:
-    """Refuses the size of an image before it is decoded.
+    """Refuses an image that is too large, before it is decoded.
 
     Raises:
-        BadImageError: If it is beyond the limit of the format.
+        BadImageError: If a side is beyond the limit of the format.
     """
     if not (0 < width <= max_side_px and 0 < height <= max_side_px):
         raise BadImageError(f"{width} x {height} pixels: expected sides of 1 to {max_side_px}")
@@ -40,8 +40,7 @@ def read_png(data: bytes) -> Image:
     """Decodes a PNG file.
 
     Raises:
-        BadImageError: If it is too large, or damaged. Memory stays within what the largest image takes, whatever the file
-            holds.
+        BadImageError: If it is too large or damaged. No file takes more memory than the largest image.
     """
     if len(data) < _HEADER_BYTES or data[12:16] != b"IHDR":
         raise BadImageError("a damaged PNG: its header is missing")
@@ -57,7 +56,7 @@ def read_png(data: bytes) -> Image:
             pixels = np.asarray(getattr(kornia_rs.io, fast[0])(data, (height, width), fast[1]))
         else:
             pixels = imagecodecs.png_decode(data)
-    except Exception as error:  # kornia_rs raises plain Exception for whatever is wrong with a file
+    except Exception as error:  # kornia_rs raises a plain Exception for any damage
         raise BadImageError(f"a damaged PNG: {_cause(error)}") from None
     if pixels.shape[-1] == 1:
         pixels = pixels.reshape(height, width)
@@ -65,8 +64,8 @@ def read_png(data: bytes) -> Image:
 
 
 def _cause(error: Exception) -> str:
-    """What is wrong with a file, without what differs from file to file, for reasons are counted: `CRC error`."""
-    if isinstance(error, UnicodeDecodeError):  # of an error that quotes the file
+    """The cause of an error without details that differ between files, because reasons are counted: `CRC error`."""
+    if isinstance(error, UnicodeDecodeError):  # from an error that quotes the file
         return "invalid chunk"
     message = str(error).strip().splitlines()[-1].removeprefix("Failed to decode the png image. ")
     return re.split(r"[.:\d]", message)[0].strip()

@@ -26,7 +26,7 @@ def test_channels_are_those_of_the_codec(data: bytes, names: tuple[str, ...]) ->
 
 
 def test_loss_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    jpeg._say_once.cache_clear()
+    jpeg._warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             read_image(_GREY)
