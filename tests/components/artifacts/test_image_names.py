@@ -88,10 +88,10 @@ def test_a_pattern_that_says_too_little_or_leaves_the_folder_is_refused(pattern:
     [
         ("red=a,green=b", "blue missing"),
         ("red=a,green=A,blue=c", "one name twice"),
-        ("red=a,green=b,blue=", "'blue=' is no such name"),
-        ("red=a,green=b,blue=c,pink=d", "'pink=d' is no such name"),
-        ("tubulin,antibody,DAPI", "'tubulin' is no such name"),
-        ("red=a,red=b,green=c,blue=d", "'red=b' is no such name"),
+        ("red=a,green=b,blue=", "'blue=' is not one"),
+        ("red=a,green=b,blue=c,pink=d", "'pink=d' is not one"),
+        ("tubulin,antibody,DAPI", "'tubulin' is not one"),
+        ("red=a,red=b,green=c,blue=d", "'red=b' is not one"),
     ],
 )
 def test_stains_that_do_not_fit_are_refused_with_what_was_found(filters: str, message: str) -> None:

@@ -94,7 +94,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert str(raised.value).splitlines() == [
         "image_size_px: expected a number from 75 to 3072. Received: image_size_px=10",
         "channels: expected rgb, rgby, or names of stains such as DNA,protein, each of at most 40 letters, digits, spaces and "
-        "_ - + . ( ) #. 'bgr' is no such name. Received: channels=bgr",
+        "_ - + . ( ) #. 'bgr' is not a valid name. Received: channels=bgr",
     ]
 
 

@@ -43,7 +43,7 @@ def test_a_blessed_model_is_pushed_once_with_its_thresholds(
     assert "version 1 pushed" in capsys.readouterr().out
     again = _push(model, tmp_path, champion_generation="")
     assert again == first | {"pushed": False, "reasons": ["this model is the champion already, as version 1"]}
-    assert "version 1 was there already" in capsys.readouterr().out
+    assert "version 1 already exists" in capsys.readouterr().out
 
 
 def test_a_model_that_is_not_blessed_is_not_pushed(make_model: MakeModel, tmp_path: Path) -> None:
