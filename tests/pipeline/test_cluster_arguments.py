@@ -36,5 +36,5 @@ def test_a_folder_on_no_volume_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_volume_that_one_pod_lacks_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=re.escape("No volume is there in: train. Received: data_root=/mnt/data/hpa")):
+    with pytest.raises(ValueError, match=re.escape("No such volume in: train. Received: data_root=/mnt/data/hpa")):
         read_arguments(MOUNTED, _with_volume(tmp_path, "train"))

@@ -160,5 +160,5 @@ def test_settings_added_by_hand_count(pod: dict[str, Any], version: tuple[int, i
 def test_a_server_that_tells_no_release_is_a_warning(told: str) -> None:
     needs = read_needs(PIPELINE_YAML.read_text(encoding="utf-8"))
     assert needs.check(told, "https://kfp") == (
-        "https://kfp does not tell its release: the pipeline needs Kubeflow Pipelines 2.14 or newer."
+        "https://kfp does not report its release: the pipeline needs Kubeflow Pipelines 2.14 or newer."
     )

@@ -180,10 +180,10 @@ class TestDrawn:
             f"serving_root={folder}/serving",
         )
         assert process.returncode == 0, process.stdout + process.stderr
-        for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
+        for said in ("these examples exist already", "is trained already", "is evaluated already", "already exists"):
             assert said in process.stdout
         assert "Unchanged: version 1 stays the champion. Nothing was pushed." in process.stdout
-        assert f"Found again, as nothing changed that they depend on: {', '.join(load_steps())}" in process.stdout
+        assert f"Reused, as their inputs have not changed: {', '.join(load_steps())}" in process.stdout
         assert sorted(path.name for path in (folder / "serving" / "hpa").glob("[!.]*")) == ["1", "champion.json"]
         assert (_runs(tmp_path)[0] / "run.html").read_text().count('<g class="step reused">') == len(load_steps())
         _assert_every_declared_output_is_there(_runs(tmp_path)[0])
@@ -202,7 +202,7 @@ class TestDrawn:
         assert "these examples exist already" in process.stdout
         last_lines = process.stderr.strip().splitlines()
         assert last_lines[0].startswith("train failed: ValueError: ")
-        assert "no-weights.h5 does not fit inception_resnet_v2: it is no file of Keras weights" in last_lines[0]
+        assert "no-weights.h5 does not fit inception_resnet_v2: it is not a Keras weights file" in last_lines[0]
         assert last_lines[-1].startswith("Its whole output: ")
         page = (_runs(folder)[-1] / "run.html").read_text()
         assert "Failed in train" in page

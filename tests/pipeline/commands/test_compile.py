@@ -65,5 +65,5 @@ def test_invalid_images_are_refused_and_nothing_is_written(tmp_path: Path) -> No
     assert refused.stderr.startswith("registry: expected a host and a path")
     missing = invoke("compile", "--digests", tmp_path / "none.txt", "--output", output)
     assert missing.exit_code == 1
-    assert missing.stderr.startswith(f"--digests: expected a file. There is none at {tmp_path}/none.txt: `make push-images ")
+    assert missing.stderr.startswith(f"--digests: expected a file, but there is none at {tmp_path}/none.txt: `make push-imag")
     assert not output.exists()

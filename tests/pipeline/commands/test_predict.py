@@ -64,7 +64,7 @@ def test_only_the_greeting_of_tensorflow_is_hidden(line: str, is_shown: bool, ca
     assert capsys.readouterr().err == (line if is_shown else "")
 
 
-_KILLED = "A process that predicts was killed, most likely because memory ran out. Nothing was written."
+_KILLED = "The prediction process was killed, most likely because memory ran out. Nothing was written."
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_cluster_that_is_ready_passes(
     lines = _lines(done)
     assert list(lines) == CHECKS, done.stderr
     assert {check: line for check, line in lines.items() if not line.startswith("ok: ")} == {}
-    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md says what each line means."
+    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md explains each line."
     assert "450 samples of 299 px in 3 channels are 0.1 GB of examples" in lines["disk"]
     assert done.exit_code == 0
     assert "sesame" not in done.stdout + done.stderr
@@ -137,7 +137,7 @@ def test_a_terminal_shows_a_table(verdict: Verdict) -> None:
     _show([Finding("images", verdict, "say [bold]")], Console(file=file, force_terminal=True, width=100, highlight=False))
     said = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
     assert re.search(rf"^images +{verdict} +say \[bold\] *$", said, re.MULTILINE)
-    assert f"1 {verdict}. docs/cluster.md says what each line means." in said
+    assert f"1 {verdict}. docs/cluster.md explains each line." in said
 
 
 def test_the_documentation_explains_every_check() -> None:

@@ -17,4 +17,4 @@ def test_prepare_refuses_a_folder_that_exists(tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "scans", {"a": "0"})
     refused = invoke("prepare", folder, folder, *OPTIONS)
     assert refused.exit_code == 1
-    assert "exists already, and is not overwritten" in refused.output
+    assert "already exists" in refused.output

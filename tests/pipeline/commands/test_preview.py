@@ -22,7 +22,7 @@ def test_the_sheet_replaces_an_older_one_and_what_a_run_would_leave_out_is_liste
     assert done.stdout.splitlines()[:3] == [
         f"{tmp_path}/cells/train.csv: 2 rows (UTF-8, separated by commas); ids in the column Id, labels in Target",
         f"{tmp_path}/sheet.png is written.",
-        "A run would leave out 1 of 2 samples (all rows, and the images of 2 samples, were looked at):",
+        "A run would leave out 1 of 2 samples (all rows, and the images of 2 samples, were checked):",
     ]
     with Image.open(tmp_path / "sheet.png") as image:
         assert image.format == "PNG"

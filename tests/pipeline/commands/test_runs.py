@@ -142,7 +142,7 @@ def test_a_step_without_a_pod_has_its_drivers_log_on_the_page(server: KfpServer,
     ask("submit", *PLACES)
     tasks = only(server.runs)["run_details"]["task_details"]
     next(task for task in tasks if task["display_name"] == "ingest-driver")["state"] = "FAILED"
-    assert "ingest has had no pod: its driver failed, whose log is on the run's page" in ask("runs", "show").output
+    assert "ingest had no pod: its driver failed, whose log is on the run's page" in ask("runs", "show").output
 
 
 def test_without_a_kubeconfig_the_command_is_printed(server: KfpServer, ask: Ask) -> None:

@@ -220,14 +220,14 @@ def test_a_nodes_disk_that_is_too_small_fails(make_submission: MakeSubmission, c
 
 def test_what_is_not_known_of_the_size_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     submission = make_submission(*CLUSTER)
-    with pytest.raises(CouldNotLookError, match="shows only when ingest has read the source"):
+    with pytest.raises(CouldNotLookError, match="not known before ingest has read the source"):
         check_data_fits(submission, _size(None), cluster.nodes)
     failed: Future[SourceSize] = Future()
     failed.set_exception(FailedError("there is no such competition"))
     with pytest.raises(CouldNotLookError, match="the size of the source is not known: see above"):
         check_data_fits(submission, failed, cluster.nodes)
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
-    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is no node at present whose disk train"):
+    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is currently no node whose disk train"):
         check_data_fits(submission, _size(31072), cluster.nodes)
 
 

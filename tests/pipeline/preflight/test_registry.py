@@ -125,13 +125,13 @@ def test_a_helper_that_does_not_work_is_told(make_submission: MakeSubmission, lo
 def test_who_may_not_see_the_images_is_told_how_to_sign_in(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _ask_for_token(loopback, "Bearer", "Bearer of somebody else")
     loopback.answers["/token"] = Answer(401)
-    with pytest.raises(CouldNotLookError, match=rf"`docker login {loopback.netloc}`. The cluster needs credentials of its own"):
+    with pytest.raises(CouldNotLookError, match=rf"`docker login {loopback.netloc}`. The cluster needs its own credentials"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
 def test_a_registry_in_trouble_is_told(make_submission: MakeSubmission, loopback: Loopback) -> None:
     loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in load_steps()}
-    with pytest.raises(CouldNotLookError, match="answers otherwise than expected: status 503"):
+    with pytest.raises(CouldNotLookError, match="unexpected answer of the registry: status 503"):
         check_images(make_submission(registry=_registry(loopback)))
     loopback.server_close()
     with pytest.raises(CouldNotLookError, match=rf"expected: no answer from {loopback.netloc} \(ConnectionError\)$"):

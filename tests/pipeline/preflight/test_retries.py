@@ -23,7 +23,7 @@ spec:
 """
 DELETED = "a deleted pod (a drained or lost node) would end the run"
 FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill or a crash would end the run"
-TWICE = "groups of tasks are tried again too"
+TWICE = "groups of tasks are also retried"
 
 
 def _strategy(**strategy: Any) -> str:
@@ -108,8 +108,8 @@ def test_argo_in_the_namespace_of_the_pods_is_found(cluster: Cluster, loopback: 
     [
         (Answer(403), "you may not read the ConfigMap workflow-controller-configmap in the namespace kubeflow"),
         (Answer(404), r"no ConfigMap workflow-controller-configmap in kubeflow: ask who runs Argo \(docs/cluster\.md\)"),
-        (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not as Argo reads it"),
-        (config_map(workflowDefaults="spec"), "is not as Argo reads it"),
+        (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not in Argo's format"),
+        (config_map(workflowDefaults="spec"), "is not in Argo's format"),
         (config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")), "Argo decides by an expression: last"),
     ],
 )

@@ -32,7 +32,7 @@ def test_the_web_page_tells_it_too(loopback: Loopback) -> None:
 @pytest.mark.parametrize("told", [{}, {"tag_name": "unknown"}])
 def test_a_server_need_not_tell_its_version(loopback: Loopback, told: dict[str, str]) -> None:
     _answer(loopback, Answer(body={"multi_user": False}), Answer(body=told))
-    with pytest.raises(CouldNotLookError, match=r"does not tell its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
+    with pytest.raises(CouldNotLookError, match=r"does not report its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
@@ -61,7 +61,7 @@ def test_a_web_page_without_its_server_is_told_from_the_server(loopback: Loopbac
 @pytest.mark.parametrize("health", [Answer(404), Answer(body="<html>Sign in</html>")])
 def test_another_server_or_an_older_one_is_told_from_it(loopback: Loopback, health: Answer) -> None:
     _answer(loopback, health, Answer(body={"tag_name": "1.8.5"}))
-    with pytest.raises(FailedError, match=r"answers, but not as Kubeflow Pipelines 2 does at /apis/v2beta1/healthz"):
+    with pytest.raises(FailedError, match=r"answers, but not like Kubeflow Pipelines 2 at /apis/v2beta1/healthz"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
@@ -92,10 +92,10 @@ def test_nobody_there_is_told_at_once(loopback: Loopback) -> None:
 
 
 def test_what_is_no_address_is_told() -> None:
-    with pytest.raises(FailedError, match="http://localhost:port is no address: expected one such as"):
+    with pytest.raises(FailedError, match="http://localhost:port is not an address: expected one such as"):
         check_server(SUBMISSION, "http://localhost:port", "kubeflow")
 
 
 def test_without_an_address_it_says_which_to_give() -> None:
-    with pytest.raises(CouldNotLookError, match="Say --host, such as --host http://localhost:8080"):
+    with pytest.raises(CouldNotLookError, match="Give --host, such as --host http://localhost:8080"):
         check_server(SUBMISSION, "", "kubeflow")
