@@ -123,9 +123,7 @@ def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
 
 
 @pytest.mark.long
-def test_a_resumed_training_ends_bit_for_bit_as_one_that_was_not_killed(
-    train_it: Train, resumed: Path, folder: Path, backbone: str
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(train_it: Train, resumed: Path, folder: Path, backbone: str) -> None:
     whole = train_it("whole", data_root=str(folder / backbone / "data"))
     expected, found = (_read_variables(str(model / "variables" / "variables")) for model in (whole, resumed))
     assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
@@ -161,13 +159,13 @@ def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_warm_start_goes_on_from_the_champion(train_it: Train, served: Path) -> None:
+def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path) -> None:
     assert served.is_dir()
     again = train_it("warm", warm_start=True, seed=1, epochs=1, weights="none", learning_rate=1e-9)
     assert TrainedModel.read(str(again / MODEL_MANIFEST)).started_from == "version 1 of the served model"
 
 
-def test_a_champion_with_another_network_is_no_start(
+def test_a_champion_with_another_network_is_not_used(
     train_it: Train, served: Path, backbone: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training itself is stopped when it has said what it starts from."""

@@ -66,7 +66,7 @@ def _environment(step: str, documents: list[Any], present: set[str], folder: Pat
         ),
     ],
 )
-def test_a_step_has_the_keys_and_settings_of_its_store_and_else_web_identity(
+def test_a_step_has_the_keys_and_settings_of_its_store_or_web_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, region: str, present: set[str], expected: dict[str, str]
 ) -> None:
     documents = list(yaml.safe_load_all(compile_pipeline(s3_endpoint=endpoint, s3_region=region)))
@@ -76,7 +76,7 @@ def test_a_step_has_the_keys_and_settings_of_its_store_and_else_web_identity(
         assert _environment(step, documents, present, folder, monkeypatch) == WEB_IDENTITY | expected
 
 
-def test_ingest_alone_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_ingest_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = list(yaml.safe_load_all(compile_pipeline()))
     for step in load_steps():
         folder = tmp_path / step
@@ -98,7 +98,7 @@ def test_ingest_alone_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytes
         ("http://seaweedfs.kubeflow:80", False),
     ],
 )
-def test_kubeflows_own_keys_are_for_its_own_store_alone(endpoint: str, is_kubeflows: bool) -> None:
+def test_kubeflows_own_keys_are_only_for_its_own_store(endpoint: str, is_kubeflows: bool) -> None:
     assert (s3_keys_for(endpoint).name == "mlpipeline-minio-artifact") is is_kubeflows
 
 

@@ -96,7 +96,7 @@ class TestDrawn:
         assert process.returncode == 0, process.stdout + process.stderr
         _assert_every_declared_output_is_there(_runs(folder)[0])
 
-    def test_it_shows_each_step_its_progress_and_the_metrics_beside_their_baselines(
+    def test_it_shows_each_step_its_progress_and_the_metrics_with_baselines(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         shown = finished[1].stdout
@@ -168,7 +168,7 @@ class TestDrawn:
             links = ["pushed model", "evaluation", "training", "examples", "raw images", "source"]
             assert re.findall(rf"^ *({'|'.join(links)})[: ]", process.stdout, re.MULTILINE) == links
 
-    def test_what_is_unchanged_is_found_again_and_nothing_is_pushed_also_under_a_relative_data_root(
+    def test_unchanged_outputs_are_reused_and_nothing_is_pushed(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
     ) -> None:
         folder, _ = finished
@@ -211,7 +211,7 @@ class TestDrawn:
         assert looks == ["reused", "reused", "failed", "waiting", "waiting"]
 
     @pytest.mark.long
-    def test_new_samples_alone_are_transferred_and_training_starts_from_the_champion(
+    def test_only_new_samples_are_transferred_and_training_starts_from_the_champion(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         folder, _ = finished
@@ -233,7 +233,7 @@ class TestDrawn:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("killed")
-def test_a_run_that_was_killed_leaves_no_process_behind_and_carries_on(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_process_behind_and_resumes(tmp_path: Path) -> None:
     arguments = ["source=synthetic:200", *SMALL]
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(tmp_path), *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -44,7 +44,7 @@ def _open(examples: Examples, *splits: str) -> list[ExampleReader]:
         return [readers[split] for split in splits]
 
 
-def test_a_reader_gives_what_tensorflow_parses(examples: Examples) -> None:
+def test_a_reader_returns_the_same_as_tensorflow(examples: Examples) -> None:
     (reader,) = _open(examples, "train")
     parsed = [parse_example(record, _SHAPE, 3) for record in tf.data.TFRecordDataset(examples.shard_uris("train"))]
     assert len(reader) == len(parsed) == 8

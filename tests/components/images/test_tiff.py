@@ -84,7 +84,7 @@ class TestStack:
         ("axes", "kind"),
         [("CZYX", "ome"), ("ZCYX", "ome"), ("CTYX", "ome"), ("TCYX", "ome"), ("ZCYX", "imagej"), ("TCYX", "imagej")],
     )
-    def test_planes_are_numbered_whatever_the_order_of_axes(self, axes: str, kind: str) -> None:
+    def test_planes_are_numbered_for_any_order_of_axes(self, axes: str, kind: str) -> None:
         levels = _LEVELS if axes[0] == "C" else _LEVELS.swapaxes(0, 1)
         image = read_image(make_tiff(levels, **{kind: True}, metadata={"axes": axes}))
         assert (len(image.channel_names), image.num_planes) == (4, 5)
@@ -162,7 +162,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         "options", [{}, {"compression": "lzw", "rowsperstrip": 8}, {"compression": "deflate", "tile": (32, 32)}]
     )
-    def test_that_cuts_a_file_off_is_noticed_everywhere(self, options: dict[str, object]) -> None:
+    def test_that_truncates_a_file_is_noticed_everywhere(self, options: dict[str, object]) -> None:
         data = make_tiff(_PLANE, **options)
         for end in range(4, len(data), 101):
             with pytest.raises(BadImageError):
@@ -215,12 +215,14 @@ class TestDamage:
             read_image(bytes(data))
 
 
-def test_values_that_are_no_grey_levels_are_refused() -> None:
+def test_values_other_than_grey_levels_are_refused() -> None:
     with pytest.raises(BadImageError, match=r"^a TIFF of complex64 values: expected grey levels$"):
         read_image(make_tiff(_PLANE.astype(np.complex64)))
 
 
-def test_nothing_is_logged_of_a_damaged_file(caplog: pytest.LogCaptureFixture, make_pixels: Callable[..., np.ndarray]) -> None:
+def test_nothing_is_logged_about_a_damaged_file(
+    caplog: pytest.LogCaptureFixture, make_pixels: Callable[..., np.ndarray]
+) -> None:
     data = bytearray(_ome(make_pixels(0, 32), "YX"))
     start = data.index(b"<TiffData")
     data[start : start + 9] = b"<TiffDato"

@@ -52,7 +52,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(make_model: MakeModel, tmp_pa
     assert not (tmp_path / "serving").exists()
 
 
-def test_an_old_version_is_not_pushed_again_and_says_how_it_comes_back(make_model: MakeModel, tmp_path: Path) -> None:
+def test_an_old_version_is_not_pushed_again_and_names_the_rollback(make_model: MakeModel, tmp_path: Path) -> None:
     _push(make_model("f1"), tmp_path)
     _push(make_model("f2"), tmp_path)
     result = _push(make_model("f1"), tmp_path)

@@ -6,7 +6,7 @@ from components.serving.champion import Champion, find_champion, pointer_uri, pr
 from components.storage import SwappedMeanwhileError
 
 
-def test_a_champion_is_found_as_it_was_crowned(tmp_path: Path) -> None:
+def test_a_promoted_champion_is_found(tmp_path: Path) -> None:
     serving = str(tmp_path / "serving")
     assert find_champion(serving, "hpa") is None
     promote(Champion(3, "", "m", "e", generation=""), serving, "hpa")
@@ -18,7 +18,7 @@ def test_a_champion_is_found_as_it_was_crowned(tmp_path: Path) -> None:
     )
 
 
-def test_only_who_has_seen_the_present_champion_can_take_its_place(tmp_path: Path) -> None:
+def test_only_a_promotion_with_the_current_generation_succeeds(tmp_path: Path) -> None:
     promote(Champion(1, "", "m1", "e1", generation=""), str(tmp_path), "hpa")
     seen = find_champion(str(tmp_path), "hpa")
     assert seen
@@ -31,7 +31,7 @@ def test_only_who_has_seen_the_present_champion_can_take_its_place(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", ["", "1", "[]", '{"version": 0}', '{"version": 1, "model_fingerprint": "m"}'])
-def test_a_damaged_pointer_is_named(tmp_path: Path, content: str) -> None:
+def test_a_damaged_pointer_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "hpa").mkdir()
     (tmp_path / "hpa" / "champion.json").write_text(content)
     with pytest.raises(
@@ -41,7 +41,7 @@ def test_a_damaged_pointer_is_named(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.object_store
-def test_a_champion_in_an_object_store_is_found_as_it_was_crowned(remote_root: str) -> None:
+def test_a_promoted_champion_is_found_in_an_object_store(remote_root: str) -> None:
     assert find_champion(remote_root, "hpa") is None
     promote(Champion(3, "", "m", "e", generation=""), remote_root, "hpa")
     champion = find_champion(remote_root, "hpa")

@@ -60,7 +60,7 @@ def root(tmp_path: Path) -> str:
         ("t2", 1, {"examples/e1", "examples/e2", "training/t2", "training/t3", "evaluation/v2"}),
     ],
 )
-def test_the_newest_stay_and_what_the_champion_came_from(root: str, served: str, keep: int, left: set[str]) -> None:
+def test_the_newest_outputs_and_the_champions_lineage_are_kept(root: str, served: str, keep: int, left: set[str]) -> None:
     if served:
         promote(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
     _prune(root, keep)
@@ -75,7 +75,7 @@ def test_an_object_store_is_pruned_too(bucket_root: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"inputs": {"examples": "e1"}}'])
-def test_a_damaged_manifest_is_named(root: str, content: str) -> None:
+def test_a_damaged_manifest_is_reported(root: str, content: str) -> None:
     path = Path(root, "data", "evaluation", "v1", "manifest.json")
     path.write_text(content)
     with pytest.raises(ValueError, match=f"{path}: expected a manifest that names its examples and model"):

@@ -17,7 +17,7 @@ def _augment(image: np.ndarray, draws: tuple[float, float], rotation_turns: floa
     return np.asarray(augment(image[None], np.array([draws], np.float32), rotation_turns, brightness))[0]
 
 
-def test_nothing_happens_where_nothing_is_asked_for() -> None:
+def test_without_augmentation_images_are_unchanged() -> None:
     image = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     same = np.asarray(augment(image, np.ones((2, 2), np.float32), rotation_turns=0.0, brightness=0.0))
     assert same.dtype == np.float32

@@ -61,7 +61,7 @@ def eager_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
-def test_a_network_learns_and_is_left_with_its_best_epochs_weights(
+def test_a_network_learns_and_ends_with_the_best_epochs_weights(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     network = _network(make_backbone())
@@ -122,7 +122,7 @@ def test_the_backbone_starts_with_the_updates_of_a_new_optimiser(
         assert _alike(warmed_up.network.get_weights(), new.network.get_weights())
 
 
-def test_training_stops_when_validation_gets_no_better(
+def test_training_stops_when_validation_does_not_improve(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     recipe = replace(RECIPE, epochs=30, learning_rate=1e-12, patience=2)
@@ -195,7 +195,7 @@ def test_a_finished_training_does_not_train_again(
 
 @pytest.mark.parametrize(("before", "after"), [("float16", "float32"), ("float32", "float16")])
 @pytest.mark.usefixtures("eager_saving")
-def test_a_training_carries_on_where_auto_means_another_precision(
+def test_a_training_resumes_if_auto_means_another_precision(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path, before: str, after: str
 ) -> None:
     with computing_in(before):
@@ -235,7 +235,7 @@ def test_sigterm_saves(splits: dict[str, ExampleReader], make_backbone: MakeBack
 
 
 @pytest.mark.parametrize("seconds_between_checkpoints", [0.0, 120.0])
-def test_a_loss_that_is_no_number_stops_training_and_says_what_to_try(
+def test_a_nan_loss_stops_training_with_advice(
     splits: dict[str, ExampleReader],
     make_backbone: MakeBackbone,
     tmp_path: Path,

@@ -54,7 +54,7 @@ _TOLERANCE = 5e-4
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_change_of_what_a_training_gives_raises_the_format(
+def test_a_changed_training_requires_a_new_format(
     splits: dict[str, ExampleReader], make_backbone: Callable[[], keras.Model], tmp_path: Path, name: str
 ) -> None:
     """If this fails because a training is meant to give something else: raise FORMAT in settings.py, and update it here."""

@@ -51,7 +51,7 @@ def test_a_release_and_an_s3_store_are_written(tmp_path: Path) -> None:
         ("--s3-region", "EU West", "--s3-region: expected a region such as eu-west-1. Received: EU West"),
     ],
 )
-def test_an_s3_store_that_is_none_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
+def test_an_invalid_s3_endpoint_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
     refused = invoke("compile", option, value, "--output", tmp_path / "cluster.yaml")
     assert refused.exit_code == 1
     assert refused.stderr.startswith(message)

@@ -50,7 +50,7 @@ def test_a_missing_folder_is_refused(words: list[str], options: list[str], tmp_p
         assert refused.stderr.strip().endswith(f"there is no folder {tmp_path}/mistyped")
 
 
-def test_a_folder_without_models_or_data_has_none(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_models_or_data(tmp_path: Path) -> None:
     for words, said in ((["models", "verify"], "no version yet"), (["prune", "--keep", "3"], "0 of 0 outputs removed")):
         done = invoke(*words, "--pipeline-root", tmp_path)
         assert done.exit_code == 0

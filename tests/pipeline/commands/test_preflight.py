@@ -42,7 +42,7 @@ def _lines(done: Result) -> dict[str, str]:
     return lines
 
 
-def test_a_cluster_that_is_ready_passes(
+def test_a_ready_cluster_passes(
     make_file: MakeFile, loopback: Loopback, kubeconfig: Path, emulated_root: str, tmp_path: Path
 ) -> None:
     loopback.answers = {
@@ -78,7 +78,7 @@ def test_a_cluster_that_is_ready_passes(
     assert done.stderr == ""
 
 
-def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kubeconfig: Path) -> None:
+def test_each_check_reports_its_verdict_and_one_failure_fails(tmp_path: Path, kubeconfig: Path) -> None:
     kubeconfig.unlink()
     done = _preflight("data_root=/data", "--host", "http://127.0.0.1:9", DOCKER_CONFIG=str(tmp_path))
     lines = _lines(done)
@@ -104,7 +104,7 @@ def test_invalid_arguments_and_missing_files_are_refused(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_a_check_that_does_not_end_or_breaks_leaves_the_others(loopback: Loopback) -> None:
+def test_a_hanging_or_broken_check_does_not_affect_the_others(loopback: Loopback) -> None:
     def fail() -> str:
         raise FailedError("no room")
 

@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "verb", "would", "num_left"), [([], "removing", "", 1), (["--dry-run"], "would remove", "would be ", 2)]
 )
-def test_what_goes_is_told_and_a_dry_run_removes_nothing(
+def test_removed_outputs_are_listed_and_a_dry_run_removes_nothing(
     root: Path, options: list[str], verb: str, would: str, num_left: int
 ) -> None:
     done = invoke("prune", "--keep", "1", "--pipeline-root", root, *options)

@@ -94,7 +94,7 @@ def test_file_names_another_compiled_pipeline(server: KfpServer, ask: Ask, tmp_p
     assert "registry.example.com/hpa/train" in json.dumps(only(server.versions))
 
 
-def test_a_forbidden_request_says_what_to_ask_for(server: KfpServer, ask: Ask) -> None:
+def test_a_forbidden_request_gives_advice(server: KfpServer, ask: Ask) -> None:
     server.forbids = True
     refused = ask("submit", *PLACES)
     assert refused.exit_code == 1
@@ -120,7 +120,7 @@ def test_a_server_that_would_drop_settings_is_refused_before_anything_is_sent(
     assert ask(*command, *PLACES, "--file", path, *(["--name", "other"] if "create" in command else [])).exit_code == 0
 
 
-def test_a_server_that_tells_no_release_is_warned_of_once(server: KfpServer, ask: Ask) -> None:
+def test_a_server_without_a_release_causes_one_warning(server: KfpServer, ask: Ask) -> None:
     server.release = ""
     done = ask("submit", *PLACES)
     assert done.exit_code == 0, done.output

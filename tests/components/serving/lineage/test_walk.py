@@ -166,7 +166,7 @@ def _rename(name: str) -> Callable[[Path], None]:
         (_remove("data/raw/dir-cells/index/r1.csv.gz"), 4, "nothing says which images these are", 6),
     ],
 )
-def test_a_broken_link_is_named_and_the_walk_goes_on_as_far_as_anything_is_known(
+def test_a_broken_link_is_named_and_the_walk_continues_as_far_as_possible(
     pushed: Path, break_it: Callable[[Path], None], number: int, problem: str, num_links: int
 ) -> None:
     break_it(pushed)
@@ -177,7 +177,7 @@ def test_a_broken_link_is_named_and_the_walk_goes_on_as_far_as_anything_is_known
 
 
 @pytest.mark.parametrize(("break_it", "problem"), [(_remove, "is missing"), (_damage, "is damaged")])
-def test_without_its_record_a_version_still_says_which_training_it_is_of(
+def test_a_version_without_its_record_still_names_its_training(
     pushed: Path, break_it: Callable[[str], Callable[[Path], None]], problem: str
 ) -> None:
     break_it("serving/hpa/1/assets.extra/pushed.json")(pushed)
@@ -186,33 +186,33 @@ def test_without_its_record_a_version_still_says_which_training_it_is_of(
     assert [link.title for link in links] == [TITLES[0], *TITLES[2:]]
 
 
-def test_a_version_that_was_not_finished_says_so(pushed: Path) -> None:
+def test_an_unfinished_version_is_reported(pushed: Path) -> None:
     (pushed / "serving" / "hpa" / "1" / "saved_model.pb").unlink()
     links = _walk(pushed)
     assert links[0].problem == "it is unfinished: saved_model.pb is missing"
     assert [link.title for link in links] == TITLES
 
 
-def test_a_damaged_pointer_leaves_open_who_the_champion_is(pushed: Path) -> None:
+def test_a_damaged_pointer_makes_the_champion_unknown(pushed: Path) -> None:
     (pushed / "serving" / "hpa" / "champion.json").write_text("{")
     links = _walk(pushed)
     assert links[0].facts["champion"].startswith("unknown: ")
     assert [link.title for link in links] == TITLES
 
 
-def test_a_version_that_says_nothing_of_itself_is_where_the_walk_ends(pushed: Path) -> None:
+def test_the_walk_ends_at_a_version_without_record_and_manifest(pushed: Path) -> None:
     shutil.rmtree(pushed / "serving" / "hpa" / "1" / "assets.extra")
     links = _walk(pushed)
     assert [bool(link.problem) for link in links] == [True, True]
 
 
-def test_under_another_data_root_nothing_is_found_and_the_option_is_named(pushed: Path) -> None:
+def test_a_wrong_data_root_is_reported_with_the_option(pushed: Path) -> None:
     links = walk(str(pushed / "serving" / "hpa"), str(pushed / "elsewhere"))
     assert "--data-root" in links[1].problem
     assert [link.title for link in links] == TITLES[:4]
 
 
-def test_what_is_no_model_and_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_target_that_is_neither_model_nor_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected the folder of a local run, of a pushed version"):
         walk(str(tmp_path), str(tmp_path))
 
@@ -224,7 +224,7 @@ def _save(manifest: Manifest | None, path: Path) -> None:
     (path.parent / "executor_output.json").write_text("{}")
 
 
-def test_a_run_that_ended_early_leads_to_what_it_had_made(pushed: Path) -> None:
+def test_a_run_that_ended_early_leads_to_its_last_output(pushed: Path) -> None:
     examples = Examples.find(str(pushed / "data" / "examples" / "x1"))
     _save(examples, pushed / "runs" / "1" / "hpa-pipeline" / "convert" / "examples")
     links = _walk(pushed, "runs/1")
@@ -232,7 +232,7 @@ def test_a_run_that_ended_early_leads_to_what_it_had_made(pushed: Path) -> None:
     assert links[0].facts["ended early"] == "no model was evaluated"
 
 
-def test_a_run_whose_model_was_refused_leads_by_its_evaluation(pushed: Path) -> None:
+def test_a_run_with_a_refused_model_leads_to_its_evaluation(pushed: Path) -> None:
     run = pushed / "runs" / "1" / "hpa-pipeline"
     _save(Evaluation.find(str(pushed / "data" / "evaluation" / "e1")), run / "evaluate" / "blessing")
     (run / "push").mkdir()
@@ -242,7 +242,7 @@ def test_a_run_whose_model_was_refused_leads_by_its_evaluation(pushed: Path) -> 
     assert links[0].facts["not pushed"] == "better than the baseline"
 
 
-def test_a_run_with_a_damaged_artifact_says_which(pushed: Path) -> None:
+def test_a_run_with_a_damaged_artifact_names_it(pushed: Path) -> None:
     run = pushed / "runs" / "1" / "hpa-pipeline"
     _save(Examples.find(str(pushed / "data" / "examples" / "x1")), run / "convert" / "examples")
     (run / "convert" / "examples").write_bytes(b"{")

@@ -35,7 +35,7 @@ def _sizes(page: str) -> list[tuple[int, int]]:
     return [Image.open(io.BytesIO(base64.b64decode(data))).size for data in found]
 
 
-def test_each_sample_is_drawn_with_its_id_decisions_and_top_classes(
+def test_each_sample_is_shown_with_its_id_decisions_and_top_classes(
     version_with_maps_dir: Path, cells_dir: Path, tmp_path: Path
 ) -> None:
     (cells_dir / "train" / "s00-red.png").write_bytes(b"")
@@ -82,7 +82,7 @@ def test_pages_are_linked_and_published_together(root: str, version_dir: Path, r
     assert "3 more are listed in my results.bad.csv." in pages[2]
 
 
-def test_a_page_without_images_tells_what_is_bad(version_dir: Path, tmp_path: Path) -> None:
+def test_a_page_without_images_lists_bad_samples(version_dir: Path, tmp_path: Path) -> None:
     _write(version_dir, str(tmp_path / "p.csv"), ["caf\udce9"], ["its id is not in UTF-8: rename the file"])
     page = (tmp_path / "p.html").read_text()
     assert "No image could be used" in page

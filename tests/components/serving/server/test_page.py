@@ -99,7 +99,7 @@ def test_channels_contrast_and_activation_map(tab: Tab, page_url: str, cells_dir
     assert sums[1] < sums[0]
 
 
-def test_csv_has_what_is_shown(tab: Tab, page_url: str, cells_dir: Path, tmp_path: Path) -> None:
+def test_csv_matches_the_page(tab: Tab, page_url: str, cells_dir: Path, tmp_path: Path) -> None:
     tab.open(page_url)
     tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     tab.choose("#files", _png_files(cells_dir, "s00", "s01"))
@@ -135,7 +135,7 @@ def test_page_fits_and_is_readable(tab: Tab, page_url: str, width_px: int, theme
     assert (paper > 200 and ink < 60) if theme == "light" else (paper < 60 and ink > 200)
 
 
-def test_everything_is_reached_by_keyboard(tab: Tab, page_url: str, cells_dir: Path) -> None:
+def test_everything_is_reachable_by_keyboard(tab: Tab, page_url: str, cells_dir: Path) -> None:
     tab.open(page_url)
     tab.choose("#files", _png_files(cells_dir, "s00"))
     tab.wait_for("!document.getElementById('csv').hidden")
@@ -147,7 +147,7 @@ def test_everything_is_reached_by_keyboard(tab: Tab, page_url: str, cells_dir: P
     assert {"choose-files", "choose-folder", "examples", "csv", "INPUT", "SELECT", "A"} <= set(reached)
 
 
-def test_new_champion_answers_in_mid_session(
+def test_new_champion_takes_over_during_a_session(
     tab: Tab, serving: Serving, version_with_maps_dir: Path, cells_dir: Path, tmp_path: Path
 ) -> None:
     for version in (1, 2):

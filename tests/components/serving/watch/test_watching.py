@@ -19,7 +19,7 @@ from tests.components.serving.watch.conftest import AnswerServer, copy_cells, re
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
-def test_good_and_bad_fields_are_told_apart_and_the_action_gets_what_the_condition_holds_for(
+def test_good_and_bad_fields_are_separated_and_the_action_gets_matching_ones(
     version_dir: Path,
     cells_dir: Path,
     folder: Path,
@@ -48,7 +48,7 @@ def test_good_and_bad_fields_are_told_apart_and_the_action_gets_what_the_conditi
     assert out.read_bytes() == before
 
 
-def test_images_unlike_those_of_the_training_are_told(
+def test_images_unlike_the_training_images_are_reported(
     version_with_maps_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     copy_cells(cells_dir, folder, *(f"s{number:02d}" for number in range(20)))
@@ -102,7 +102,7 @@ def test_from_now_on_it_follows_the_champion_and_ends_after_sigterm(
     assert read_ids(out) == ["s01", "s02"]
 
 
-def test_an_action_that_fails_is_listed_and_stops_nothing(
+def test_a_failed_action_is_listed_and_the_watch_continues(
     version_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("components.serving.watch.action._PAUSES_S", ())
