@@ -1,4 +1,4 @@
-"""Each network the whole way at 75 px: from a pretrained file through a kill to predictions, and on from the champion."""
+"""Each network end to end at 75 px: from pretrained weights through a kill to predictions, and a warm start."""
 
 import csv
 import gc
@@ -35,7 +35,7 @@ Train = Callable[..., Path]
 
 
 class _KilledError(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_the_mean_of_an_activation_map_is_the_logit(made: dict[str, dsl.Artifact
     maps = signatures["activation_maps"](pixels=pixels)["maps"].numpy()
     expected = signatures["pixels"](pixels=pixels)["probabilities"].numpy()
     assert np.allclose(1 / (1 + np.exp(-maps.mean(axis=(1, 2)))), expected, atol=1e-5)
-    assert np.ptp(maps, axis=(1, 2)).min() > 0  # it says where
+    assert np.ptp(maps, axis=(1, 2)).min() > 0  # it is not constant
 
 
 def test_the_model_is_served_without_xla(resumed: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path)
 def test_a_champion_with_another_network_is_not_used(
     train_it: Train, served: Path, backbone: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The training itself is stopped when it has said what it starts from."""
+    """The training is stopped once it has logged its initial weights."""
     assert served.is_dir()
     other = next(name for name in BACKBONES if name != backbone)
 

@@ -1,4 +1,4 @@
-"""What a step finds in its environment, by the compiled pipeline and by what a namespace has."""
+"""The environment of a step, from the compiled pipeline and the objects in a namespace."""
 
 import os
 from pathlib import Path

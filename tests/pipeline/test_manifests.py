@@ -1,4 +1,4 @@
-"""What Kubernetes is given, by its own schemas: pods with all that `compile` may add, and the manifests of the documents."""
+"""Validates by Kubernetes' own schemas: pods with everything that `compile` may add, and the manifests of the documents."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ QUANTITY = re.compile(r"\d+(\.\d+)?([EPTGMk]|[EPTGM]i|Ki|m)?")
 
 
 def _pod(name: str) -> dict[str, Any]:
-    """A pod with what the compiled pipeline says of a task, put where KFP's driver puts it."""
+    """A pod with the settings of a task in the compiled pipeline, placed as by KFP's driver."""
     container = SPEC["deploymentSpec"]["executors"][name]["container"]
     resources, placed = container["resources"], PODS[name]
     limits = {"cpu": resources["resourceCpuLimit"], "memory": resources["resourceMemoryLimit"]}

@@ -1,4 +1,4 @@
-"""Files that the command line names, of which something is wrong."""
+"""Errors of files named on the command line."""
 
 from pathlib import Path
 

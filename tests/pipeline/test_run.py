@@ -17,7 +17,7 @@ from components.synthetic.samples import render_sample
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 from pipeline.local_run import BASELINE_TITLES
 
-# Of a run, below the test's folder: where its images are, and how many there are at first.
+# The folder of a run's images below the test's folder, and their initial number.
 IMAGES, NUM_DRAWN = "cells", 24
 SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
 
@@ -28,7 +28,7 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _draw(folder: Path, first: int, last: int) -> None:
-    """Adds drawn samples to a folder in the competition's layout."""
+    """Adds synthetic samples to a folder in the competition's layout."""
     folder.mkdir(exist_ok=True)
     with (folder / "train.csv").open("a", encoding="utf-8") as table:
         if first == 0:
@@ -87,7 +87,7 @@ def _scheduled(folder: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("drawn")
 class TestDrawn:
-    """A run on drawn images, as a schedule repeats it, and what follows from it. The last test adds images."""
+    """Repeated runs on synthetic images, as by a schedule. The last test adds images."""
 
     def test_all_steps_succeed_and_write_every_declared_output(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
@@ -248,7 +248,7 @@ def test_a_killed_run_leaves_no_process_behind_and_resumes(tmp_path: Path) -> No
     assert not _commands_with(str(tmp_path))
     stored = {path: path.stat().st_mtime_ns for path in images.glob("*/images/*.png")}
     assert 40 <= len(stored) < 800
-    # Another parameter is wrong now, so that this run ends after convert: what is asked is what ingest and convert did.
+    # An invalid file ends this run after convert, as only ingest and convert are tested here.
     again = _run(tmp_path, "source=synthetic:200", "image_size_px=75", f"weights={_no_weights(tmp_path)}")
     assert "200 samples" in again.stdout
     assert "train failed" in again.stderr

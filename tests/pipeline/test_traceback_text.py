@@ -1,4 +1,4 @@
-"""What is told of a step that failed."""
+"""The error of a failed step."""
 
 import traceback
 
@@ -9,7 +9,7 @@ from pipeline.traceback_text import last_exception
 
 
 def _printed(error: Exception) -> list[str]:
-    """An exception as KFP's runner shows what a step prints of it, after what it said before."""
+    """An exception as shown by KFP's runner, after the step's earlier output."""
     try:
         try:
             raise KeyError("earlier")

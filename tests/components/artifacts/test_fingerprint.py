@@ -50,7 +50,7 @@ def test_differs_with_step_and_format_and_between_input_and_parameter() -> None:
 
 
 def test_never_changes() -> None:
-    # It names what users have stored. If this fails, everything stored is computed again.
+    # Users' stored outputs are named by it. If this fails, all of them are recomputed.
     assert fingerprint("convert", 1, {"raw_images": "00"}, {"seed": 0, "channels": "rgb"}) == "9cf6dcd942816137"
 
 

@@ -28,7 +28,7 @@ _samples = st.builds(
 
 @pytest.fixture(scope="module")
 def index_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where every example of a property writes its index."""
+    """The file to which each example of a property test writes its index."""
     return tmp_path_factory.mktemp("index") / "index.csv.gz"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from components.artifacts.parameters import RULES, check_parameters
 
-# For every rule: values at the edge of what fits, and values just beyond it.
+# For every rule, valid and invalid values at its limits.
 _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "source": (
         ["dir:/cells", "dir:cells", "dir:gs://cells/hpa", "synthetic:10", "synthetic:450@3", "kaggle:human-protein-atlas"],

@@ -13,7 +13,7 @@ from tests.components.tf_examples import parse_example
 
 
 def _tensorflow_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
-    """The same by TensorFlow's own classes."""
+    """The same, by TensorFlow's own classes."""
 
     def integers(values: Sequence[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))

@@ -19,7 +19,7 @@ from components.serving.model import load_model, read_manifest
 from components.train.recipes import RECIPES
 from tests.components.export.conftest import CHANNELS, CLASS_NAMES, MakeVersion
 
-# bioimageio leaves to the garbage collector what it has read.
+# bioimageio leaves files open until garbage collection.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 _SIGNED = {"authors": ["Ada Lovelace", "Alan Turing"], "licence": "CC-BY-4.0"}

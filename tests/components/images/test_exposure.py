@@ -6,7 +6,7 @@ from components.images.intensity import channel_histograms
 
 
 def _image(low: int, high: int, seed: int = 0) -> np.ndarray:
-    """A channel whose grey levels are spread evenly: uint8, 96 x 96 x 1."""
+    """A channel with uniformly distributed grey levels: uint8, shape (96, 96, 1)."""
     return np.random.default_rng(seed).integers(low, high + 1, (96, 96, 1)).astype(np.uint8)
 
 

@@ -34,12 +34,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _with_size(data: bytes, width: int, height: int) -> bytes:
-    """The same file with another size in its header, whose checksum is right."""
+    """The same file with another size in its header and a valid checksum."""
     return data[:8] + _chunk(b"IHDR", struct.pack(">II", width, height) + data[24:29]) + data[33:]
 
 
 def _with_right_checksums(data: bytes) -> bytes:
-    """Makes the chunks' checksums fit what damage has made of them, so that a decoder gets to see it."""
+    """Corrects the checksums of damaged chunks, so that the damage reaches the decoder."""
     mended, position = bytearray(data), 8
     while position + 12 <= len(mended):
         end = position + 12 + struct.unpack(">I", mended[position : position + 4])[0]
@@ -51,7 +51,7 @@ def _with_right_checksums(data: bytes) -> bytes:
 
 
 def _zeros_without_end(num_mib: int) -> bytes:
-    """A zlib stream that inflates to some MiB of zeros, and takes a thousandth of that."""
+    """A zlib stream of a few KiB that inflates to some MiB of zeros."""
     compressor = zlib.compressobj(9)
     begin = compressor.compress(b"") + compressor.flush(zlib.Z_FULL_FLUSH)
     mib = compressor.compress(bytes(1 << 20)) + compressor.flush(zlib.Z_FULL_FLUSH)

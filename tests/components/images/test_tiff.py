@@ -28,7 +28,7 @@ def _ome(levels: np.ndarray, axes: str, **metadata: object) -> bytes:
 
 
 def _with_strip(data: bytes, strip: bytes) -> bytes:
-    """The same file with other content in its only strip, which is at the end."""
+    """The same file with other content in its only strip, at the end."""
     page = tifffile.TiffFile(io.BytesIO(data)).pages[0]
     position = page.tags["StripByteCounts"].offset + 8
     return data[:position] + struct.pack("<I", len(strip)) + data[position + 4 : page.dataoffsets[0]] + strip

@@ -13,7 +13,7 @@ from tests.components.conftest import MakeModel, blessing
 
 
 def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
-    """Runs the step on a model that was judged against the present champion, and gives what it says."""
+    """Runs the step on a model that was judged against the current champion, and returns its result."""
     serving = str(tmp_path / "serving")
     champion = find_champion(serving, "hpa")
     judged = blessing(f"e-{model.name}", champion.generation if champion else "", [0.25, 0.75])

@@ -1,4 +1,4 @@
-"""Pushes and rollbacks that are killed before each change that they make to the file system, one after the other."""
+"""Pushes and rollbacks that are killed before each of their changes to the file system in turn."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def kill_at_every_change(act: Callable[[], None], folder: Path, expected: int) -
             return number - 1
         assert status == -signal.SIGKILL, status
         assert _assert_whole_champion(str(serving)) in (1, expected - 1, expected)
-        # TensorFlow Serving takes the highest number, whether or not a whole model is there.
+        # TensorFlow Serving takes the highest number, even if its model is incomplete.
         assert all(version.is_complete for version in find_versions(str(serving / "hpa"))), number
         assert _in_a_child(act) == 0, number
         assert _assert_whole_champion(str(serving)) == expected

@@ -26,7 +26,7 @@ Tell = Callable[..., int]
 
 @dataclass
 class Webhook:
-    """What a webhook got; it refuses everything while `is_broken`."""
+    """A webhook that records requests; it refuses everything while `is_broken`."""
 
     url: str
     got: list[dict[str, Any]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Webhook:
         return Answer()
 
     def take(self) -> list[str]:
-        """The texts since the last time."""
+        """The texts since the last call."""
         texts = [event["text"] for event in self.got]
         self.got.clear()
         return texts
@@ -94,7 +94,7 @@ def _schedule(server: KfpServer, run_id: str, state: str, pipeline_id: str = "ou
 
 def test_a_failed_scheduled_run_is_reported_once(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
     _schedule(server, "before", "FAILED")
-    assert tell() == 0  # it had failed before anybody asked
+    assert tell() == 0  # it failed before the first call
     for number in range(5):  # more than a page of the server's list
         _schedule(server, f"good {number}", "SUCCEEDED")
     _schedule(server, "1", "FAILED")
@@ -158,7 +158,7 @@ def test_old_runs_and_runs_of_other_pipelines_are_ignored(server: KfpServer, web
     assert tell(end_after=HOUR) == 0
     assert [server.runs[run]["state"] for run in ("1", "2")] == ["RUNNING", "RUNNING"]
     server.runs["1"] |= {"pipeline_version_reference": {}, "pipeline_spec": {"pipelineInfo": {"name": "hpa-pipeline"}}}
-    assert tell(end_after=HOUR) == 1  # its schedule was made from a file
+    assert tell(end_after=HOUR) == 1  # its schedule was created from a file
 
 
 def test_a_failing_event_does_not_block_the_others(

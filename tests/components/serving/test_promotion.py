@@ -24,7 +24,7 @@ def _generation(serving: str) -> str:
 
 
 def _push(model: Path, serving: str, thresholds: Sequence[float] = (0.5, 0.5), generation: str | None = None) -> Pushed:
-    """Pushes a model that was judged against the present champion, or against the one of `generation`."""
+    """Pushes a model that was judged against the current champion, or against the one of `generation`."""
     judged = _generation(serving) if generation is None else generation
     return push_model(model, blessing(f"evaluation of {model.name}", judged, thresholds), serving, "hpa")
 
@@ -36,7 +36,7 @@ def _champion(serving: str) -> Champion:
 
 
 def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.5\n0.5\n") -> None:
-    """The champion has this number, is the highest version that is complete, and has the model's files."""
+    """Whether the champion has this number, is the highest complete version, and has the model's files."""
     champion = _champion(serving)
     assert (champion.version, champion.model_fingerprint) == (number, model.name)
     assert max(version.number for version in find_versions(f"{serving}/hpa") if version.is_complete) == number
@@ -47,7 +47,7 @@ def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.
 
 
 def _whole_folders(model_uri: str) -> dict[str, bool]:
-    """Every folder that TensorFlow Serving would look at, and whether there is a whole model in it."""
+    """Every folder that TensorFlow Serving would look at, and whether its model is complete."""
     return {version.uri: version.is_complete for version in find_versions(model_uri)}
 
 
@@ -56,7 +56,7 @@ def _names(serving: str) -> list[str]:
 
 
 def _begin(serving: str, number: int) -> None:
-    """A version that somebody has begun, and has not finished."""
+    """A version that was begun but not finished."""
     storage.write_bytes(f"{serving}/hpa/{number}/assets/classes.csv", b"")
 
 
@@ -84,7 +84,7 @@ def test_a_push_makes_a_version_with_the_fitted_thresholds_its_checksums_and_the
 def test_a_repeated_push_finds_its_version_and_another_model_gets_the_next(make_model: MakeModel, serving: str) -> None:
     first, second = make_model("f1"), make_model("f2")
     pushed = [_push(model, serving) for model in (first, first, second, second)]
-    pushed.append(_push(second, serving, generation=""))  # as a run does that found its evaluation again
+    pushed.append(_push(second, serving, generation=""))  # as in a run that reuses its evaluation
     assert [(one.number, one.is_new) for one in pushed] == [(1, True), (1, False), (2, True), (2, False), (2, False)]
     assert _names(serving) == ["1", "2", "champion.json"]
     _assert_served(serving, 2, second)
@@ -165,7 +165,7 @@ def test_two_concurrent_equal_pushes_make_one_version(make_model: MakeModel, ser
 def test_concurrent_first_pushes_record_no_former_champion(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have made a version when the second asks to be the champion before the first."""
+    """Both have made a version when the second one is promoted first."""
     model, promote = make_model("f1"), promotion.promote
 
     def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
@@ -188,7 +188,7 @@ def test_a_replaced_model_comes_back_only_by_rollback(make_model: MakeModel, ser
     assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
     _assert_served(serving, 3, first)
     assert _push(first, serving) == Pushed(3, f"{serving}/hpa/3", is_new=False)
-    with pytest.raises(SupersededError, match="is version 2 already"):  # what was taken back does not come back by itself
+    with pytest.raises(SupersededError, match="is version 2 already"):  # a rolled back model does not return
         _push(second, serving)
 
 
@@ -262,7 +262,7 @@ def test_a_champion_that_cannot_be_repaired_is_an_error(make_model: MakeModel, s
 def test_other_folders_and_damaged_records_are_left_alone(make_model: MakeModel, serving: str) -> None:
     for name in ("notes", "007"):
         Path(serving, "hpa", name).mkdir(parents=True)
-    Path(serving, "hpa", "9", "assets").mkdir(parents=True)  # as a kill leaves it that comes before the first file
+    Path(serving, "hpa", "9", "assets").mkdir(parents=True)  # as after a kill before the first file
     record = Path(serving, "hpa", "7", "assets.extra", "pushed.json")
     record.parent.mkdir(parents=True)
     record.write_text('{"model_fingerprint": "f1"}')
@@ -318,7 +318,7 @@ def test_a_copy_that_differs_from_its_source_gets_no_number(
 def test_a_slow_duplicate_push_removes_no_champion_present_or_former(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It wakes up when the other has finished, and yet another model has been pushed after that."""
+    """It continues after the other one has finished and yet another model has been pushed."""
     first, twin, next_one = (make_model(name) for name in ("f1", "twin", "next"))
     _push(first, serving)
     generation = _generation(serving)
@@ -340,7 +340,7 @@ def test_a_slow_duplicate_push_removes_no_champion_present_or_former(
 
 
 def test_the_next_push_removes_remains_of_another_models_killed_push(make_model: MakeModel, serving: str) -> None:
-    """It was killed between its number and the pointer, so that it was never made the champion."""
+    """It was killed between getting its number and swapping the pointer, so it was never promoted."""
     first, killed, after = (make_model(name) for name in ("f1", "killed", "after"))
     _push(first, serving)
     shutil.copytree(f"{serving}/hpa/1", f"{serving}/hpa/2")
@@ -420,7 +420,7 @@ class TestObjectStores:
 def test_a_higher_version_that_was_never_promoted_is_not_served_permanently(make_model: MakeModel, serving: str) -> None:
     first = make_model("f1")
     champion = _push(first, serving)
-    # As a push leaves it that is killed just before it swaps the pointer.
+    # As after a push that is killed just before it swaps the pointer.
     shutil.copytree(champion.uri, f"{serving}/hpa/2")
     record = Path(serving, "hpa", "2", RECORD)
     record.write_bytes(record.read_bytes().replace(b'"f1"', b'"f2"'))

@@ -8,7 +8,7 @@ from components.artifacts.manifest import Manifest
 from components.serving.champion import Champion, promote
 from components.serving.prune import champions, choose, find_outputs, remove
 
-# What was made from what: two examples, a training and an evaluation of each, and a training anew of the first.
+# The lineage: two examples, a training and an evaluation of each, and a second training of the first.
 _MADE = {
     "examples/e1": {"raw_images": "r"},
     "training/t1": {"examples": "e1"},
@@ -41,10 +41,10 @@ def _left(root: str) -> set[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> str:
-    """Outputs of one second after the other."""
+    """Outputs, published one second apart."""
     _make(str(tmp_path))
     (tmp_path / "serving").mkdir()
-    (tmp_path / "serving" / ".DS_Store").touch()  # what other programs leave in a folder is no model
+    (tmp_path / "serving" / ".DS_Store").touch()  # files of other programs are not models
     for second, name in enumerate(_MADE):
         os.utime(tmp_path / "data" / name / "manifest.json", (second, second))
     return str(tmp_path)
@@ -64,7 +64,7 @@ def test_the_newest_outputs_and_the_champions_lineage_are_kept(root: str, served
     if served:
         promote(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
     _prune(root, keep)
-    assert _left(root) == left | {"examples/begun"}  # what is not complete may be somebody's work
+    assert _left(root) == left | {"examples/begun"}  # an incomplete output may be in progress
     assert storage.exists(f"{root}/data/raw/x/images/a_red.png")
 
 

@@ -1,4 +1,4 @@
-"""Synthetic samples: what they show, how they are labelled, and that they are the same everywhere."""
+"""Synthetic samples: their content and labels, and that they are the same everywhere."""
 
 import hashlib
 import io
@@ -113,7 +113,7 @@ def test_bytes_change_only_with_the_format() -> None:
 
 
 def test_bytes_do_not_depend_on_vector_instructions() -> None:
-    """NumPy's sine or exponential differ in the last bit between processors: switched off, its fast paths change nothing."""
+    """NumPy's sine and exponential differ in the last bit between processors: disabling its fast paths changes nothing."""
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     if not found:
         pytest.skip("NumPy uses no vector instructions on this processor beyond those it was built for")
@@ -137,7 +137,7 @@ def test_no_rounding_depends_on_the_last_bit(exact: Callable[[], NDArray[np.floa
 
 
 def test_png_files_do_not_depend_on_the_zlib_version() -> None:
-    """Pillow brings zlib-ng, which shares no matching code with the zlib of most Pythons."""
+    """Pillow bundles zlib-ng, whose matching code differs from the zlib of most Pythons."""
     rng = Draws(1, 2)
     greys: list[NDArray[np.uint8]] = [rng.noise(512 * 512), rng.noise(512 * 512) // 32, np.repeat(rng.noise(512 * 8), 64)]
     for grey in greys:
@@ -160,7 +160,7 @@ def packed(png: bytes) -> bytes:
     return found
 
 
-# What the pictures show.
+# The content of the images.
 
 
 def test_samples_are_four_greyscale_images() -> None:
@@ -188,7 +188,7 @@ def test_near_duplicates_show_the_same_field() -> None:
 
 
 def best_overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Correlation of two pictures at the shift of up to 40 pixels that suits them best."""
+    """The correlation of two images at their best shift of up to 40 pixels."""
     product = np.fft.irfft2(np.fft.rfft2(one - one.mean()) * np.conj(np.fft.rfft2(other - other.mean())), s=one.shape)
     peak = np.unravel_index(np.argmax(product), product.shape)
     down, right = (int((way + 256) % 512 - 256) for way in peak)
@@ -207,13 +207,13 @@ def test_each_class_is_visible(patterns: dict[str, SyntheticSample]) -> None:
 
 
 def share_within(sample: SyntheticSample, where: NDArray[np.bool_]) -> float:
-    """Share of the green light that falls on some pixels."""
+    """The share of the green light on some pixels."""
     green = pixels(sample, "green")
     return float(green[where].sum() / green.sum())
 
 
 def nuclear(sample: SyntheticSample) -> NDArray[np.bool_]:
-    """Where nuclei are, their dark nucleoli included."""
+    """A mask of the nuclei, including their dark nucleoli."""
     with Image.open(io.BytesIO(sample.pngs["blue"])) as image:
         closed = image.reduce(2).filter(ImageFilter.MaxFilter(7)).filter(ImageFilter.MinFilter(7))
         blue = np.asarray(closed.resize((512, 512))).astype(np.int64)
@@ -230,7 +230,7 @@ def test_nuclear_proteins_lie_in_nuclei(name: str, patterns: dict[str, Synthetic
 
 
 def bright_share(sample: SyntheticSample, where: NDArray[np.bool_]) -> float:
-    """Share of the brightest thousandth of the green pixels that falls on some pixels."""
+    """The share of the brightest thousandth of the green pixels that is within a mask."""
     green = pixels(sample, "green")
     return float(where[green >= np.percentile(green, 99.9)].mean())
 

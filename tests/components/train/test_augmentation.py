@@ -8,7 +8,7 @@ SIDE_PX = 33
 
 
 def _image() -> np.ndarray:
-    """Smooth, so that a turn by interpolation changes little else."""
+    """Smooth images, in which a rotation by interpolation changes little else."""
     noise = np.random.default_rng(0).uniform(0, 255, (SIDE_PX, SIDE_PX, 3)).astype(np.float32)
     return cv2.GaussianBlur(noise, (0, 0), 3)
 
@@ -31,7 +31,7 @@ def test_images_are_rotated_about_their_centres(angle_degrees: float) -> None:
     centre = ((SIDE_PX - 1) / 2, (SIDE_PX - 1) / 2)
     matrix = cv2.getRotationMatrix2D(centre, angle_degrees, 1.0)
     expected = cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    inside = (slice(8, -8), slice(8, -8))  # what comes from outside the image is filled in another way
+    inside = (slice(8, -8), slice(8, -8))  # pixels from outside the image are filled differently
     assert np.abs(found[inside] - expected[inside]).max() < 1.5
     assert found.shape == image.shape
 

@@ -120,7 +120,7 @@ def test_each_attempt_starts_from_the_newest_checkpoint_and_keeps_its_last_two(t
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
     second.save(_checkpoint(4))
     second.save(_checkpoint(5))
-    assert len(list(tmp_path.iterdir())) == 1  # nobody will start from what did not come as far
+    assert len(list(tmp_path.iterdir())) == 1  # older attempts are removed
     first.clear()
     assert Checkpoints(str(tmp_path)).newest() is None
 

@@ -24,7 +24,7 @@ _NUM_WORKERS = 2
 def _processes(
     examples: Examples, folder: Path, num_workers: int = 1, num_cpus: int = 1, epochs: int = 2
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that train together; each writes what it has learnt to `<folder>/<worker>.npz`."""
+    """Processes that train together; each writes its weights to `<folder>/<worker>.npz`."""
     folder.mkdir(exist_ok=True)
     (folder / "examples.json").write_text(examples.model_dump_json())
     addresses = [f"127.0.0.1:{_free_port()}" for _ in range(num_workers)]
@@ -78,7 +78,7 @@ def test_two_processes_learn_the_same_as_one_and_resume_when_one_dies(examples: 
         _await_checkpoint(tmp_path / "killed" / "checkpoints", processes)
         processes[1].send_signal(signal.SIGKILL)
         processes[0].communicate(timeout=240)
-        assert processes[0].returncode != 0  # what starts them must start all of them again
+        assert processes[0].returncode != 0  # all of them must be restarted
     with _processes(examples, tmp_path / "killed", _NUM_WORKERS) as processes:
         _finish(processes)
     for worker in range(_NUM_WORKERS):

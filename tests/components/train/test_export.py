@@ -1,4 +1,4 @@
-"""The signature of the exported model that takes PNG files, against what convert makes of the same files."""
+"""The signature of the exported model for PNG files, compared with convert's records of the same files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_png_files_are_read_within_one_grey_level_of_training(
 
 @pytest.mark.parametrize(("recipe", "num_passes"), [("paper", 1), ("strong", 8), ("high_resolution", 5)])
 def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_passes: int) -> None:
-    """With crops it also runs on the whole image, whose features tell how far it is from the training images."""
+    """With crops, it also runs on the whole image, whose features give the distance from the training images."""
     inputs = keras.Input((None, None, 3))
     backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
     network = build_model(backbone, np.zeros(3), np.ones(3), 1, dropout=0.0)

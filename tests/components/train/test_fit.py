@@ -22,7 +22,7 @@ from components.train.precision import computing_in
 from components.train.recipes import RECIPES, Recipe
 
 RECIPE = replace(RECIPES["paper"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
-# With what no recipe has beside the rest.
+# With features that no recipe combines.
 STRONG = replace(
     RECIPES["strong"],
     epochs=4,
@@ -130,7 +130,7 @@ def test_training_stops_when_validation_does_not_improve(
 
 
 class _KilledError(Exception):
-    """In the place of a kill: nothing after it is run, as nothing catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 # Each of the three epochs has six steps, with a save after each and another after validation.
@@ -144,7 +144,7 @@ def uninterrupted(
     make_backbone: MakeBackbone,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Recipe, History, list[np.ndarray]]:
-    """A recipe, and what a training by it that nobody interrupts ends with."""
+    """A recipe, and the result of an uninterrupted training."""
     recipe = replace(request.param, epochs=3)
     return recipe, *_train(make_backbone(), splits, recipe, tmp_path_factory.mktemp("whole"))
 
@@ -161,7 +161,7 @@ def test_a_killed_training_resumes_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
     save: int,
 ) -> None:
-    """A training killed after any save ends with the curves and weights of one that was not."""
+    """A training killed after any save ends with the same curves and weights as an uninterrupted one."""
     recipe, history, weights = uninterrupted
     really_save, saves = fit._Training._save, []
 
@@ -247,6 +247,6 @@ def test_a_nan_loss_stops_training_with_advice(
     message = r"at step \d of epoch 1, with a learning rate of 1e\+30\. Try a smaller learning_rate"
     with pytest.raises(FloatingPointError, match=message):
         _train(make_backbone(), splits, recipe, tmp_path)
-    # Nothing of it is saved.
+    # None of it is saved.
     found = Checkpoints(str(tmp_path)).newest()
     assert found is None or found.num_steps < 3

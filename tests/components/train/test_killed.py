@@ -14,7 +14,7 @@ _NUM_EPOCHS = 3
 
 
 def _start(examples: Examples, folder: Path) -> subprocess.Popen[str]:
-    """Trains in a process of its own, which saves after every step."""
+    """Trains in a separate process, which saves after every step."""
     folder.mkdir(exist_ok=True)
     (folder / "examples.json").write_text(examples.model_dump_json())
     names = [folder / "examples.json", folder / "checkpoints", folder / "weights.npz"]

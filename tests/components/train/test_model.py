@@ -9,7 +9,7 @@ from components.train.model import BACKBONES, build_backbone, build_model, follo
 from components.train.recipes import RECIPES
 
 MEAN, STD = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 0.0])
-# Of the pixels of ImageNet, in [0, 255].
+# The moments of ImageNet's pixels, in [0, 255].
 IMAGENET_MEAN, IMAGENET_STD = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
 
 
@@ -22,7 +22,7 @@ def test_the_parameter_names_each_recipe() -> None:
 
 
 def _keras_preprocessing(name: str, pixels: np.ndarray) -> np.ndarray:
-    """What a network of Keras Applications does with pixels before its first convolution."""
+    """The preprocessing of a Keras Applications network before its first convolution."""
     shape = (75, 75, 3)
     if name == "densenet121":
         return keras.applications.densenet.preprocess_input(pixels.copy())

@@ -15,7 +15,7 @@ _NUM_NUMBERS = 40
 
 
 def _correlated(num_images: int, seed: int) -> np.ndarray:
-    """Numbers of which each hangs together with its neighbours, on very different scales."""
+    """Numbers on very different scales, each correlated with its neighbours."""
     random = np.random.default_rng(seed)
     independent = random.normal(size=(num_images, _NUM_NUMBERS))
     return ((independent + 0.5 * np.roll(independent, 1, axis=1)) * np.geomspace(0.2, 5, _NUM_NUMBERS) + 5).astype(np.float32)

@@ -32,7 +32,7 @@ RECIPE = replace(RECIPES["strong"], epochs=2, batch_size=16, learning_rate=0.01)
 
 
 def _small(include_top: bool, weights: str | None, input_shape: tuple[int | None, int | None, int]) -> keras.Model:
-    """In InceptionResNetV2's place."""
+    """Replaces InceptionResNetV2."""
     assert (include_top, weights) == (False, None)
     pixels = keras.Input(input_shape)
     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
@@ -115,7 +115,7 @@ def test_a_warm_start_continues_from_the_champion_and_keeps_its_training_ids(
     with (folder / MODEL_TRAINING_IDS).open("a") as ids:
         ids.write("of-an-earlier-training\n")
     champion = Champion(4, str(folder), trained.fingerprint, "evaluation0", "generation0")
-    # So small a learning rate that what comes out is what went in.
+    # With such a small learning rate, the weights do not change.
     settings = TrainSettings("strong", replace(RECIPE, epochs=1, learning_rate=1e-12), "none", seed=4, warm_start=True)
     model = training.train_model(examples, transform_graph, str(tmp_path), settings, champion)
     assert model.inputs == {"examples": examples.fingerprint, "champion": trained.fingerprint}
@@ -128,7 +128,7 @@ def test_a_warm_start_continues_from_the_champion_and_keeps_its_training_ids(
     before, after = (tf.saved_model.load(one.file_uri(MODEL)).signatures["pixels"] for one in (trained, model))
     given, learned = (answer(pixels=tf.constant(pixels))["probabilities"] for answer in (before, after))
     assert np.allclose(given, learned, atol=1e-4)
-    # The next run finds it, whoever is the champion then.
+    # The next run finds it, whatever the champion is then.
     assert settings.find(examples, str(tmp_path)) == model
 
 
@@ -294,7 +294,7 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
 
 
 def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_versions(examples: Examples) -> None:
-    """If this fails because FORMAT was raised on purpose: update it here."""
+    """If this fails because FORMAT was incremented on purpose: update it here."""
     default = RECIPES["paper"].overridden()
     assert TrainSettings("paper", default, "imagenet", 0).fingerprint(examples) == "28ebbd69dead99ef"
     assert RECIPES["paper"].overridden(backbone="inception_resnet_v2") == default

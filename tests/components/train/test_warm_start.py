@@ -1,4 +1,4 @@
-"""The champion's weights as a start, with a small network; the real one is started so in tests/pipeline."""
+"""Warm starts from the champion, with a small network; tests/pipeline uses the real one."""
 
 import logging
 import shutil
@@ -132,7 +132,7 @@ def test_a_champion_that_does_not_fit_is_not_used(
 
 
 def test_a_champion_with_another_backbone_is_not_used(champion: Champion, examples: Examples, tmp_path: Path) -> None:
-    """The champion's manifest names none, as those of version 0.1.0 and before: it is InceptionResNetV2."""
+    """The champion's manifest names none, as in version 0.1.0 and before, which means InceptionResNetV2."""
     start = _choose(champion, examples, tmp_path, recipe=RECIPES["paper"].overridden(backbone="densenet121"))
     assert start.words == (
         "weights=imagenet, not the champion: the backbone of version 1 is inception_resnet_v2, "

@@ -19,7 +19,7 @@ def _build(num_channels: int, is_pretrained: bool = False, num_filters: int = 4)
 
 
 def _save_older(network: keras.Model, path: Path) -> None:
-    """As Keras 2 saved weights, and as Keras Applications still publishes them."""
+    """The format of Keras 2, in which Keras Applications still publishes weights."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
         for layer in network.layers:
@@ -60,7 +60,7 @@ def test_weights_for_three_channels_fit_four(saved: tuple[keras.Model, Path]) ->
     network, path = saved
     wide = with_weights(_build, 4, str(path))
     pixels = np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 1)).astype(np.float32)
-    # An image whose channels are alike looks as it did.
+    # An image with equal channels gives the same features.
     assert np.allclose(wide(np.repeat(pixels, 4, axis=3)), network(np.repeat(pixels, 3, axis=3)), atol=1e-5)
     assert not np.allclose(wide.layers[1].get_weights()[0][:, :, 3], 0)
 

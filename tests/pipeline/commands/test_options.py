@@ -1,4 +1,4 @@
-"""Options that name where runs have written to."""
+"""Options for the folders of runs."""
 
 from pathlib import Path
 

@@ -34,7 +34,7 @@ def _preflight(*words: str, **environment: str) -> Result:
 
 
 def _lines(done: Result) -> dict[str, str]:
-    """What is said of each check, the verdict first."""
+    """The line of each check, beginning with the verdict."""
     lines = {}
     for line in done.stdout.splitlines()[:-1]:
         verdict, check, text = line.split(": ", 2)

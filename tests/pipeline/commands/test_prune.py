@@ -9,7 +9,7 @@ from tests.pipeline.commands.conftest import invoke
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """What two runs on one source have left."""
+    """The outputs of two runs on one source."""
     for name in ("e1", "e2"):
         manifest = Manifest(fingerprint=name, inputs={"raw_images": "r"}, parameters={}, source="dir:x", licence="")
         manifest.publish(str(tmp_path / "data" / "examples" / name))

@@ -1,4 +1,4 @@
-"""What is read of a compiled pipeline."""
+"""Reading a compiled pipeline for submission."""
 
 from pathlib import Path
 

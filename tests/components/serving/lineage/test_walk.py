@@ -1,4 +1,4 @@
-"""The chain from a pushed model to its images, with real manifests and damage to each of them."""
+"""Lineage from a pushed model to its images, with real manifests and damage to each of them."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ TITLES = ["pushed model: version 1 of hpa", "evaluation e1", "training t1", "exa
 
 
 def _publish_all(data_root: str) -> TrainedModel:
-    """A chain of outputs, as the steps publish them."""
+    """A chain of outputs, as published by the steps."""
     raw = RawImages(
         **COMMON,
         fingerprint="r1",
@@ -92,7 +92,7 @@ def _push(trained: TrainedModel, folder: Path, serving_root: str) -> str:
 
 @pytest.fixture
 def pushed(tmp_path: Path) -> Path:
-    """The folder with `data` and `serving`, where all is well."""
+    """The folder with intact `data` and `serving`."""
     _push(_publish_all(str(tmp_path / "data")), tmp_path / "model", str(tmp_path / "serving"))
     return tmp_path
 
@@ -155,7 +155,7 @@ def _rename(name: str) -> Callable[[Path], None]:
         (_remove("data/evaluation/e1/manifest.json"), 1, "there is no ", 6),
         (_damage("data/evaluation/e1/manifest.json"), 1, "expected a manifest of kind Evaluation", 6),
         (_rename("data/evaluation/e1/manifest.json"), 1, "has another fingerprint, other", 6),
-        # The model itself says what its training said.
+        # The model's own manifest has the same content.
         (_remove("data/training/t1/manifest.json"), 2, "the model itself says", 6),
         (_damage("data/training/t1/manifest.json"), 2, "the model itself says", 6),
         (_rename("serving/hpa/1/assets.extra/model.json"), 2, "of the training other", 6),

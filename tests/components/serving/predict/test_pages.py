@@ -54,7 +54,7 @@ def test_each_sample_is_shown_with_its_id_decisions_and_top_classes(
         assert f"{name.replace('&', '&amp;')}: {probability:.3f}, threshold {threshold}" in figure
     assert "Red: microtubules. Green: the protein. Blue: the nucleus. The contrast is what the model sees" in page
     assert "<td>s00-red.png</td><td>does not match file_pattern=" in page
-    assert page.count("<br>Unlike the training images") == 70  # which were noise
+    assert page.count("<br>Unlike the training images") == 70  # it was trained on noise
     assert not re.search(r"https?://", page)
     assert "Next page" not in page
 
@@ -70,7 +70,7 @@ def test_pages_are_linked_and_published_together(root: str, version_dir: Path, r
     pages = [storage.read_bytes(page_uri(out_uri, number)).decode() for number in (1, 2, 3)]
     assert not storage.exists(page_uri(out_uri, 4))
     assert [len(_sizes(page)) for page in pages] == [PER_PAGE, PER_PAGE, 1]
-    assert set(_sizes(pages[0])) == {(200, 200)}  # the model's maps have a single place
+    assert set(_sizes(pages[0])) == {(200, 200)}  # the model's maps have a single pixel
     assert [re.findall('<a href="([^"]*)">', page)[:2] for page in pages] == [
         ["my%20results-2.html"] * 2,
         ["my%20results.html", "my%20results-3.html"],

@@ -103,7 +103,7 @@ def test_images_of_another_pixel_size_are_reported(version_dir: Path, tmp_path: 
 
 
 def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
-    """That predictions are those of 8-bit PNG files of the same pixels."""
+    """Checks that predictions equal those of 8-bit PNG files of the same pixels."""
     pngs = tmp_path / "pngs"
     pngs.mkdir(exist_ok=True)
     for number, sample_id in enumerate("abc"):
@@ -128,9 +128,9 @@ def test_bad_images_are_listed_with_the_reason_and_skipped(version_dir: Path, ce
     (cells / "s03_red.png").write_bytes(b"\xff\xd8\xff\xe0 and so on")
     (cells / "s04_red.png").write_bytes(b"")
     with (cells / "s05_red.png").open("r+b") as file:
-        file.truncate(4 << 30)  # no memory is taken for it
+        file.truncate(4 << 30)  # must not be read into memory
     shutil.copyfile(cells / "s40_red.png", cells / "s40_green.png")
-    (cells / "s69_yellow.png").unlink()  # which the model does not look at
+    (cells / "s69_yellow.png").unlink()  # the model does not use it
     (cells / "s70_yellow.png").write_bytes(b"")
     (cells / "notes.txt").write_text("no image")
     shutil.copyfile(cells / "s60_red.png", cells / "s60-red.png")
@@ -162,7 +162,7 @@ def test_bad_images_are_listed_with_the_reason_and_skipped(version_dir: Path, ce
     assert len(good) == 65
     assert 'a, "b" 細胞' in good
     submitted = {row["Id"]: row["Predicted"] for row in _rows(tmp_path / "p.submission.csv")}
-    assert len(submitted) == 76  # Kaggle takes no submission that lacks a sample
+    assert len(submitted) == 76  # Kaggle rejects a submission with missing samples
     assert {submitted[sample_id] for sample_id in submitted.keys() - good} == {""}
 
 

@@ -46,7 +46,7 @@ def promote_version(serving_root: Path, version: int) -> None:
 
 @pytest.fixture(scope="session")
 def serving() -> Serving:
-    """Serves a model for as long as the context lasts, and gives the address."""
+    """Serves a model within the context, and yields the address."""
     return _serving
 
 
@@ -59,7 +59,7 @@ def url(version_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def slow_files() -> dict[str, bytes]:
-    """Files of a sample that take seconds to decode."""
+    """The files of a sample that takes seconds to decode."""
     file = io.BytesIO()
     pixels = np.zeros((16_000, 16_000), np.uint8)
     pixels[::16] = 200

@@ -1,4 +1,4 @@
-"""The server as its image starts it; tests/containers has it run."""
+"""The server's command in its image; tests/containers runs it."""
 
 import signal
 import sys

@@ -26,7 +26,7 @@ from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE
 from tests.components.serving.server.conftest import Serving, promote_version
 
 _TIMEOUT_S = 60
-# Batches of other sizes are summed in another order: 2.5e-6 were seen.
+# Batches of other sizes are summed in another order: differences of 2.5e-6 were seen.
 _ROUNDING = 1e-5
 
 
@@ -238,7 +238,7 @@ def test_full_queue_is_refused_and_freed_again(
         serving(version_dir, limits=Limits(max_waiting=1, timeout_s=3)) as url,
         concurrent.futures.ThreadPoolExecutor(1) as clients,
     ):
-        _until_answered(url, _files(cells_dir, "s00"))  # the processes that decode have started
+        _until_answered(url, _files(cells_dir, "s00"))  # starts the decoding processes
         waiting = clients.submit(_post, url, slow)
         while "hpa_samples_waiting 1.0" not in requests.get(f"{url}/metrics", timeout=_TIMEOUT_S).text:
             assert not waiting.done()

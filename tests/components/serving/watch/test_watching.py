@@ -60,7 +60,7 @@ def test_images_unlike_the_training_images_are_reported(
 
 @pytest.fixture
 def champion_dir(version_dir: Path, tmp_path: Path) -> Path:
-    """A model of two versions, of which the first is the champion."""
+    """A model with two versions, the first of which is the champion."""
     for number in ("1", "2"):
         shutil.copytree(version_dir, tmp_path / "serving" / "hpa" / number)
     promote(Champion(1, "", "f", "e", generation=""), str(tmp_path / "serving"), "hpa")
@@ -93,7 +93,7 @@ def test_from_now_on_it_follows_the_champion_and_ends_after_sigterm(
     first = find_champion(str(champion_dir.parent), "hpa")
     assert first
     promote(Champion(2, "", "f", "e", generation=first.generation), str(champion_dir.parent), "hpa")
-    time.sleep(1.5)  # longer than between two looks for a new champion
+    time.sleep(1.5)  # longer than between two checks for a new champion
     copy_cells(cells_dir, folder, "s02")
     wait_for(lambda: len(read_ids(out)) == 2)
     os.kill(running.pid, signal.SIGTERM)
