@@ -1,9 +1,9 @@
-"""Runs the benchmarks, each in a process of its own, and writes what they print into docs/benchmarks.md.
+"""Runs the benchmarks, each in its own process, and writes their output to docs/benchmarks.md.
 
-    python -m benchmarks                    (all whose figures are not from this commit: an interrupted call carries on)
-    python -m benchmarks predict evaluate   (these, whatever there is)
+    python -m benchmarks                    (all whose figures are not from this commit: an interrupted call resumes)
+    python -m benchmarks predict evaluate   (these, even if their figures are current)
 
-What the page says between the marks of a benchmark is replaced when it has ended well; the rest of the page is written by hand.
+The text between the marks of a benchmark is replaced if it succeeds; the rest of the page is written by hand.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from benchmarks.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
-# What the README and docs/ quote is from these, in this order.
+# The sources of the figures in the README and docs/, in the order of running.
 BENCHMARKS = {
     "evaluate": "--samples 31072 --splits 500",
     "thresholds": "--seeds 20",
@@ -39,19 +39,19 @@ BENCHMARKS = {
     "transfer": "",
     "high_resolution": "",
     "drift": "",
-    # These look at what `make run` and `make images` have made.
+    # These use the outputs of `make run` and `make images`.
     "served_png": "--model outputs/serving/hpa/1 --images outputs/data/raw/synthetic-v1-seed0/images",
     "image_sizes": "",
 }
 
 
 def command_of(name: str, arguments: str) -> str:
-    """A benchmark as one types it."""
+    """The command line of a benchmark."""
     return f"python -m benchmarks.{name} {arguments}".strip()
 
 
 def section(page: str, name: str) -> str:
-    """What stands between the marks of a benchmark, or nothing."""
+    """The text between the marks of a benchmark; may be empty."""
     found = _marked(name).search(page)
     return found[1].strip() if found else ""
 
@@ -61,9 +61,9 @@ def with_section(page: str, name: str, text: str, command: str = "") -> str:
 
     Args:
         page: Markdown.
-        name: The benchmark's.
-        text: What to put there.
-        command: What makes the text, as the mark says; by default `make bench ONLY=<name>`.
+        name: The name of the benchmark.
+        text: The new text.
+        command: The command in the mark; by default `make bench ONLY=<name>`.
     """
     marked = f"<!-- {name}: by `{command or f'make bench ONLY={name}'}` -->\n\n{text.strip()}\n\n<!-- end of {name} -->"
     if _marked(name).search(page):
@@ -76,7 +76,7 @@ def _marked(name: str) -> re.Pattern[str]:
 
 
 def describe_commit() -> str:
-    """The commit that is measured; it says if the files are not the commit's."""
+    """The measured commit, and whether files differ from it."""
     git = ["git", "-C", str(ROOT)]
     try:
         commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True).stdout
@@ -88,7 +88,7 @@ def describe_commit() -> str:
 
 
 def run_benchmark(name: str, arguments: str) -> str | None:
-    """Runs a benchmark, shows what it prints, and gives its section of the page: nothing if it failed."""
+    """Runs a benchmark, shows its output, and returns its section of the page; None if it failed."""
     command, commit, lines, started_s = command_of(name, arguments), describe_commit(), [], time.monotonic()
     words = [sys.executable, "-u", "-m", f"benchmarks.{name}", *shlex.split(arguments)]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -105,10 +105,10 @@ def run_benchmark(name: str, arguments: str) -> str | None:
 
 
 def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
-    """Runs benchmarks and writes the page after each; gives those that failed, whose older figures stay.
+    """Runs benchmarks and writes the page after each. Returns those that failed, whose older figures are kept.
 
     Args:
-        chosen: Their names; with none, those whose figures are not from this commit.
+        chosen: The names of the benchmarks; if empty, those whose figures are not from this commit.
         page: The file to write.
     """
     commit, failed = describe_commit(), []
@@ -127,7 +127,7 @@ def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
 
 
 def main() -> None:
-    """Runs what the command line names."""
+    """Runs the benchmarks named on the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -138,7 +138,7 @@ def main() -> None:
     failed = run_all(names)
     if failed:
         again = " ".join(failed)
-        sys.exit(f"No figures of {', '.join(failed)}: what is missing is said above. Again: python -m benchmarks {again}")
+        sys.exit(f"No figures of {', '.join(failed)}: see the errors above. To retry: python -m benchmarks {again}")
     print(f"\nThe figures are in {PAGE.relative_to(ROOT)}.")
 
 

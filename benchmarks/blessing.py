@@ -1,14 +1,14 @@
-"""What rules of replacing a champion do to a model that is trained again and again.
+"""Compares rules for replacing a champion when a model is retrained repeatedly.
 
     python -m benchmarks.blessing --rounds 40 --seeds 20
 
-In each round a new network is drawn and compared with the champion on one test split of 3107 samples at the published class
-frequencies, as the evaluation does it: by the macro F1 over common classes. The networks are all equally good, or a little
-better or worse in each round than in the one before. What counts is the macro F1 that the last champion would get on very many
-images, and how often it changed.
+In each round a new network is simulated and compared with the champion on one test split of 3107 samples at the published class
+frequencies, as in the evaluation: by the macro F1 over common classes. The networks are all equally good, or a little better or
+worse in each round than in the one before. The results are the macro F1 that the last champion would get on very many images,
+and how often the champion changed.
 
-A champion is selected for its score on the test split, which is optimistic by as much as selection has raised it: how much
-higher it is than the mean score of all networks that are equally good, on the same split.
+A champion is selected by its score on the test split, which makes that score optimistic. The optimism is its difference from
+the mean score of all equally good networks on the same split.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _THRESHOLD = np.float32(0.25)
 # How much the distance of the two normal distributions changes from round to round.
 _TRENDS = {"equal": 0.0, "a little better each time": 0.02, "a little worse each time": -0.02}
 
-# Whether to replace the champion, by how much more the challenger has measured, and the interval of that.
+# Whether to replace the champion, given the challenger's gain and its interval.
 Rule = Callable[[float, float, float], bool]
 RULES: dict[str, Rule] = {
     "better for sure (all of the interval)": lambda _gain, low, _high: low > 0,
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
 
 
 def run_seed(seed: int, rounds: int, trend: float) -> dict[str, tuple[int, float, float]]:
-    """By each rule: the number of pushes, how much more the last champion truly gets than the first, and its optimism."""
+    """For each rule: the number of pushes, the true gain of the last champion over the first, and its optimism."""
     random = np.random.default_rng(seed)
     skill = random.uniform(1.0, 3.0, len(SHARES))
     skills = [np.maximum(skill + trend * number, 0.1) for number in range(rounds + 1)]

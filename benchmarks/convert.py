@@ -1,13 +1,13 @@
-"""How fast convert decodes and writes, and in how much memory, beside a plain pool of processes that does the same.
+"""Measures convert's speed and memory, compared with a plain process pool that does the same work.
 
     python -m benchmarks.convert --repeats 3
     python -m benchmarks.convert --samples 4000      (quick)
 
-The samples are hard links to some hundred synthetic ones, and the images are in memory before the first run. Each way runs in a
-process of its own, in turn; what is timed is its work, with the start and the end of Beam's workers. Convert waits until what
-it wrote is on disk, and the pools do not. Processor time says more than the clock where others use the machine too.
+The samples are hard links to a few hundred synthetic ones, and the images are in the page cache before the first run. Each
+variant runs in its own process, in turn; its work is timed, including the start and the end of Beam's workers. Convert waits
+until its output is on disk, and the pools do not. On a busy machine, processor time is more reliable than wall time.
 
-At the end, some samples are converted from and to object stores on loopback, whose answers come at once or late.
+Finally, some samples are converted from and to object stores on loopback, with immediate and with delayed answers.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gc
 
 _NUM_DISTINCT = 240
 _SMALL = 1000
-# So many that the step takes a process a core.
+# Enough for the step to use one process per core.
 _NUM_REMOTE = 1500
 _LATE_S = 0.04
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def make_source(folder: Path, num_samples: int) -> None:
-    """Renders some samples, and links them to as many names as are wanted."""
+    """Renders some samples, and links them to `num_samples` names."""
     rendered = make_images(folder / "images", num_samples, _NUM_DISTINCT)
     rows = []
     for number in range(num_samples):
@@ -56,13 +56,13 @@ def make_source(folder: Path, num_samples: int) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run took.
+    """The cost of a run.
 
     Attributes:
-        seconds: Of the clock, for the work.
-        cpu_s: Of processor time, for the whole process and all that it started.
+        seconds: The wall time of the work.
+        cpu_s: The processor time of the process and its children.
         runner_mb: The peak memory of the process.
-        worker_mb: The peak memory of the largest process that it started.
+        worker_mb: The peak memory of its largest child process.
     """
 
     seconds: float
@@ -72,7 +72,7 @@ class Result:
 
 
 def measure(way: str, folder: str, samples: int, image_size_px: int, channels: int, form: str = "") -> Result:
-    """Does the work in a fresh process, and looks at the memory of all its processes meanwhile."""
+    """Does the work in a fresh process, and monitors the memory of all its processes."""
     arguments = [way, folder, str(samples), str(image_size_px), str(channels), f"--form={form}"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     peaks: dict[int, int] = {}
@@ -95,7 +95,7 @@ def measure(way: str, folder: str, samples: int, image_size_px: int, channels: i
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all that it started."""
+    """A process and all its descendants."""
     with contextlib.suppress(OSError):
         children = [int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
         return [pid, *(member for child in children for member in _family(child))]
@@ -111,7 +111,7 @@ def _peak_mb(pid: int) -> int:
 
 
 def measure_late(scheme: str, folder: Path, samples: int, image_size_px: int, channels: int) -> list[Result]:
-    """Converts from and to an object store: with no delay, then with one for each answer."""
+    """Converts from and to an object store, first without and then with a delay of each answer."""
     serve = versitygw if scheme == "s3" else fake_gcs_server if find_server("fake-gcs-server") else gcs_emulator
     uri, names = storage.join(f"{scheme}://{BUCKET}", folder.name), [path.name for path in (folder / "images").iterdir()]
     wanted = [name for name in names if int(name.partition("_")[0]) < samples]
@@ -131,7 +131,7 @@ def measure_late(scheme: str, folder: Path, samples: int, image_size_px: int, ch
 
 
 def print_table(results: dict[str, list[Result]], num_samples: int) -> None:
-    """Prints Markdown: samples a second in each repetition, beside the pool of the same repetition; and memory."""
+    """Prints Markdown: samples per second in each repetition, compared with the pool of the same one, and memory."""
     repeats = range(len(results["pool"]))
     print(
         "| | "
@@ -149,19 +149,19 @@ def print_table(results: dict[str, list[Result]], num_samples: int) -> None:
 
 
 def _times(results: dict[str, list[Result]], fast: str, slow: str) -> str:
-    """The median over the repetitions of how many times as long the slow way takes as the fast one."""
+    """The median over the repetitions of the slow variant's time divided by the fast one's."""
     pairs = zip(results[slow], results[fast], strict=True)
     return f"{statistics.median(one.seconds / other.seconds for one, other in pairs):.2f}"
 
 
 def main() -> None:
-    """Runs all ways in turn and prints the table."""
+    """Runs all variants in turn and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=31072)
     parser.add_argument("--image-size-px", type=int, default=299)
     parser.add_argument("--channels", choices=("rgb", "rgby"), default="rgb")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where to work: there must be room for the records, twice")
+    parser.add_argument("--folder", type=Path, help="the working folder, with space for twice the records")
     options = parser.parse_args()
     size = options.image_size_px, len(options.channels)
     ways = [way for way in WAYS if way != "isal" or importlib.util.find_spec("isal")]

@@ -1,10 +1,10 @@
-"""How fast convert reads large files of 16 bits, beside a plain pool of processes with the same libraries and checks.
+"""Measures how fast convert reads large 16-bit files, compared with a plain process pool with the same libraries and checks.
 
     python -m benchmarks.convert_formats --samples 320 --repeats 2
 
-Three stains of 2048 px with 12 bits of content: OME-TIFF files that hold all stains, compressed with LZW or not at all, and PNG
-files of one stain each. The images are synthetic cells, enlarged, with a camera's noise. They are in memory before the first
-run; each way runs in a process of its own, in turn.
+Three stains of 2048 px with 12 bits of content: OME-TIFF files with all stains, with and without LZW compression, and PNG files
+of one stain each. The images are enlarged synthetic cells with camera noise. They are in the page cache before the first run;
+each variant runs in its own process, in turn.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _WAYS = ("random", "auto", "pool")
 
 
 def make_source(folder: Path, form: str, num_samples: int) -> None:
-    """Writes some samples, and links them to as many names as are wanted."""
+    """Writes some samples, and links them to `num_samples` names."""
     (folder / "images").mkdir(parents=True)
     with Pool() as pool:
         written = pool.starmap(_write, [(folder / "images", form, number) for number in range(min(_NUM_DISTINCT, num_samples))])
@@ -86,11 +86,11 @@ def _row(title: str, runs: list[Result], pool: list[Result], num_samples: int) -
 
 
 def main() -> None:
-    """Runs all ways in turn and prints the table."""
+    """Runs all variants in turn and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=320)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where to work: there must be room for 2 GB")
+    parser.add_argument("--folder", type=Path, help="the working folder, with space for 2 GB")
     options = parser.parse_args()
     print(f"\n{options.samples} samples of {_SIDE_PX} px, to {_IMAGE_SIZE_PX} px; {describe_machine()}.\n")
     columns = [*(f"samples/s, run {number + 1}" for number in range(options.repeats)), "of the pool", "MB a process"]

@@ -1,7 +1,7 @@
-"""What convert is measured against: the same work in a plain pool of processes, without Beam and without any care for kills.
+"""The reference for convert: the same work in a plain process pool, without Beam and without recovery from kills.
 
-Each function does the work of one shard, and says how many samples that is. A damaged image is an error in each of them, as it
-is in convert.
+Each function does the work of one shard, and returns its number of samples. A damaged image is an error in all of them, as in
+convert.
 """
 
 import importlib
@@ -26,14 +26,14 @@ from components.storage import crc32c
 
 
 def run_pool(work: Callable[[ShardTask], int], tasks: Sequence[ShardTask], num_processes: int) -> int:
-    """Does the work of all shards, and says how many samples that was."""
+    """Does the work of all shards, and returns the number of samples."""
     Path(tasks[0].folder_uri).mkdir(parents=True, exist_ok=True)
     with Pool(num_processes) as pool:
         return sum(pool.imap_unordered(work, tasks))
 
 
 def write_shard_with_same_codec(task: ShardTask) -> int:
-    """Reads, checks, decodes and writes what convert does, with its functions."""
+    """Reads, checks, decodes and writes with convert's own functions."""
     with RecordWriter(Path(task.uri)) as writer:
         for sample in task.samples:
             record = convert_sample(task, sample, _read(task, sample))[1]
@@ -43,7 +43,7 @@ def write_shard_with_same_codec(task: ShardTask) -> int:
 
 
 def write_shard_with_pillow(task: ShardTask) -> int:
-    """The same, but that Pillow decodes and resizes."""
+    """The same, with Pillow for decoding and resizing."""
     with RecordWriter(Path(task.uri)) as writer:
         for sample in task.samples:
             check_distinct_files(sample.files)
@@ -65,12 +65,12 @@ def write_shard_with_pillow(task: ShardTask) -> int:
 
 
 def inflate_with_zlib(task: ShardTask) -> int:
-    """Inflates the images' compressed data, and leaves it at that: no decoder is faster than its inflating."""
+    """Only inflates the images' compressed data, which is a lower bound for any decoder."""
     return _inflate(task, zlib.decompress)
 
 
 def inflate_with_isal(task: ShardTask) -> int:
-    """The same with Intel's library, if it is installed: it is no part of this project."""
+    """The same with Intel's library, if it is installed: it is not a dependency of this project."""
     return _inflate(task, importlib.import_module("isal.isal_zlib").decompress)
 
 

@@ -1,4 +1,4 @@
-"""The ways to convert that `benchmarks.convert` compares, each in a process of its own: it prints how many seconds it took."""
+"""The variants of converting that `benchmarks.convert` compares. Each runs in its own process and prints its seconds."""
 
 import argparse
 import json
@@ -32,9 +32,9 @@ READINGS = {"": DEFAULT_READING, "png": _PNG, "ome-lzw": _OME, "ome-none": _OME}
 
 @dataclass(frozen=True)
 class Source:
-    """Images to convert, in the folder `images` beside their index, and where the results belong: `examples`.
+    """A folder with images to convert in `images`, beside their index. Results go to `examples`.
 
-    `form` is what files they are, a key of READINGS.
+    `form` is the format of the files, a key of READINGS.
     """
 
     folder: str
@@ -86,7 +86,7 @@ def _pool(work: Callable[[ShardTask], int]) -> Callable[[Sequence[ShardTask]], o
 
 @dataclass(frozen=True)
 class Way:
-    """A way to do the work: what it is called, which shards it wants, and the function that is timed."""
+    """A variant: its title, the kind of shards that it takes, and the function to time."""
 
     title: str
     method: str
@@ -106,7 +106,7 @@ AUTO = Way(f"convert, intensity_range={AUTO_RANGE}", MEASURED, convert_auto)
 
 
 def print_seconds(way: str, source: Source) -> None:
-    """Does the work, and says how many seconds it took."""
+    """Does the work, and prints its seconds."""
     chosen = AUTO if way == AUTO_RANGE else WAYS[way]
     tasks = source.tasks(chosen.method)
     started_s = time.perf_counter()
@@ -115,7 +115,7 @@ def print_seconds(way: str, source: Source) -> None:
 
 
 def main() -> None:
-    """Does the work of one way."""
+    """Runs one variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way", choices=(*WAYS, AUTO_RANGE))
     parser.add_argument("folder")

@@ -1,4 +1,4 @@
-"""How often the intervals of macro F1 hold what they estimate, on simulated splits."""
+"""Measures the coverage of the intervals of macro F1 on simulated splits."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from benchmarks.simulation import draw_split
 from components.evaluate.bootstrap import Resamples, interval
 from components.evaluate.f1_intervals import CONFIDENCE, ClassF1, Floats, class_f1
 
-# From which to which skill the classes of a classifier are spread, and the correlation of the labels.
+# The range of a classifier's skills over the classes, and the correlation of the labels.
 CLASSIFIERS = {
     "weak": ((0.5, 1.8), 0.0),
     "medium": ((0.8, 3.0), 0.0),
@@ -17,21 +17,21 @@ CLASSIFIERS = {
 }
 FIGURES = ("macro F1", "gain over class frequencies", "challenger minus champion")
 _THRESHOLD = np.float32(0.25)
-# How much the challenger's skill differs from the champion's, class by class: a standard deviation.
+# The standard deviation of the challenger's skill from the champion's, for each class.
 _CHANGE = 0.2
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What came of many splits.
+    """The results over many splits.
 
     Attributes:
         f1_macro: The mean macro F1 over the common classes.
-        covered: The share of 95 % intervals that hold the expected value of each of `FIGURES`.
-        width: The median width of those of the macro F1.
-        bootstrap_covered: The share of percentile intervals that hold the mean macro F1, by the bootstrap over all classes.
+        covered: The share of 95 % intervals that contain the expected value, for each of `FIGURES`.
+        width: The median width of the intervals of macro F1.
+        bootstrap_covered: The share of percentile intervals of a bootstrap over all classes that contain the mean macro F1.
         bootstrap_width: Their median width.
-        false_alarms: The share of comparisons that show some class to be worse, beyond its noise band, than it is.
+        false_alarms: The share of comparisons that show some class as worse than it is, beyond its noise band.
     """
 
     f1_macro: float
@@ -43,14 +43,14 @@ class Coverage:
 
 
 def measure_coverage(classifier: str, num_samples: int, num_splits: int, num_resamples: int = 0, seed: int = 0) -> Coverage:
-    """Draws splits and compares their intervals with the mean over all of them.
+    """Simulates splits and compares their intervals with the mean over all of them.
 
     Args:
         classifier: One of `CLASSIFIERS`.
         num_samples: The number of samples in a split.
         num_splits: The number of splits.
-        num_resamples: The number of resamples of the bootstrap. With 0, it is left out.
-        seed: Seeds all of it.
+        num_resamples: The number of resamples of the bootstrap; 0 skips it.
+        seed: The random seed.
     """
     skills, correlation = CLASSIFIERS[classifier]
     random = np.random.default_rng(seed)
@@ -98,6 +98,6 @@ def _is_false_alarm(change: ClassF1, expected: Floats) -> bool:
 
 
 def _bootstrap(y_true: np.ndarray, y_pred: np.ndarray, resamples: Resamples) -> Floats:
-    """The macro F1 over all classes in each resample, which the intervals of earlier versions came from."""
+    """The macro F1 over all classes in each resample, as in the intervals of earlier versions."""
     hits, cases = resamples.sums(y_true & y_pred), resamples.sums(y_true.astype(int) + y_pred)
     return (2 * hits / np.maximum(cases, 1)).mean(axis=1)

@@ -1,9 +1,9 @@
-"""What share of shifted images is marked as unlike those that a model was trained on.
+"""Measures the share of shifted images that are marked as unlike a model's training images.
 
     python -m benchmarks.drift --samples 1600 --epochs 8 --fields 400
 
-A whole run of the pipeline trains InceptionResNetV2 on synthetic images. Fields of another series, which it has not seen, are
-then shifted, and compared with its training images. Those that are not shifted tell the share of false alarms.
+A run of the pipeline trains InceptionResNetV2 on synthetic images. Unseen fields of another series are then shifted, and
+compared with its training images. Fields without a shift give the share of false alarms.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from components.synthetic.samples import render_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 CHANNELS = FILTERS[:3]
-OTHER_SERIES = 977  # than that of the training
+OTHER_SERIES = 977  # not the one of the training
 _BATCH_SIZE = 50
 
-Planes = list[np.ndarray]  # a plane each channel: uint8, shape (512, 512)
+Planes = list[np.ndarray]  # one plane per channel: uint8, shape (512, 512)
 
 
 def _exposed(gain: float) -> Callable[[Planes], Planes]:
@@ -40,12 +40,12 @@ def _blurred(sigma_px: float) -> Callable[[Planes], Planes]:
 
 
 def _zoomed_in(factor: int) -> Callable[[Planes], Planes]:
-    """The middle of each plane."""
+    """The central part of each plane."""
     return lambda planes: [_middle(plane, len(plane) // factor) for plane in planes]
 
 
 def _zoomed_out(planes: Planes) -> Planes:
-    """Twice the field: the planes beside their mirror images."""
+    """Twice the field, by mirroring the planes."""
     return [np.block([[plane, plane[:, ::-1]], [plane[::-1], plane[::-1, ::-1]]]) for plane in planes]
 
 

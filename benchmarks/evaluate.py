@@ -1,12 +1,12 @@
-"""What the evaluation's figures and intervals cost, at the size of the competition's training set.
+"""Measures the cost of the evaluation's figures and intervals, at the size of the competition's training set.
 
     python -m benchmarks.evaluate --samples 31072
     python -m benchmarks.evaluate --samples 31072 --splits 500
 
-Times every figure with its interval, the thresholds, and the comparison of two models, on scores drawn at the published class
-frequencies, where a third of the samples have a near-duplicate. Beside it stands the plain way: scikit-learn on the rows of
-each resample, timed on a few resamples and scaled up. With `--splits`, simulates how often the intervals of macro F1 over the
-common classes hold its expected value, beside those of a bootstrap over all classes: `--samples 0` does that alone.
+Times all figures with their intervals, the thresholds, and the comparison of two models, on scores simulated at the published
+class frequencies, where a third of the samples have a near-duplicate. The reference is scikit-learn on the rows of each
+resample, timed on a few resamples and extrapolated. With `--splits`, it simulates the coverage of the intervals of macro F1
+over the common classes, compared with a bootstrap over all classes; `--samples 0` does only that.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _RESAMPLES = 400
 
 
 def timed(title: str, act: Callable[[], object]) -> float:
-    """Prints how long something took, in seconds."""
+    """Prints and returns the seconds that a call takes."""
     started_s = time.perf_counter()
     act()
     seconds = time.perf_counter() - started_s
@@ -41,7 +41,7 @@ def timed(title: str, act: Callable[[], object]) -> float:
 
 
 def print_coverage(num_splits: int) -> None:
-    """Prints how often the 95 % intervals of macro F1 hold what they estimate, and how wide they are."""
+    """Prints the coverage and the width of the 95 % intervals of macro F1."""
     print(f"\n{num_splits} splits each; the bootstrap has {_RESAMPLES} resamples.\n")
     columns = [*(f"{name}, %" for name in FIGURES), "median width", "by bootstrap over all classes, %", "median width"]
     print(f"| Classifier | samples | macro F1 | {' | '.join(columns)} | false alarms of a class, % |")
@@ -56,7 +56,7 @@ def print_coverage(num_splits: int) -> None:
 
 
 def print_times(num_samples: int) -> None:
-    """Prints what each part of an evaluation takes."""
+    """Prints the time of each part of an evaluation."""
     random = np.random.default_rng(0)
     y_true = draw_truth(num_samples, random)
     groups = draw_groups(num_samples, random)
@@ -90,10 +90,10 @@ def print_times(num_samples: int) -> None:
 
 
 def main() -> None:
-    """Draws the scores and prints the tables."""
+    """Simulates the scores and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=NUM_PUBLISHED_SAMPLES)
-    parser.add_argument("--splits", type=int, default=0, help="how many splits to draw for the intervals' coverage")
+    parser.add_argument("--splits", type=int, default=0, help="how many splits to simulate for the intervals' coverage")
     options = parser.parse_args()
     if options.samples:
         print_times(options.samples)

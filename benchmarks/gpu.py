@@ -1,16 +1,16 @@
-"""How many images a second a GPU trains on and predicts: InceptionResNetV2 here and timm's first, then everything else.
+"""Measures the images per second that a GPU trains on and predicts: first InceptionResNetV2 here and in timm, then the rest.
 
     python -m benchmarks.gpu | tee gpu.md
     python -m benchmarks.gpu --rows "train inception_resnet_v2" --time-limit-s 120
     python -m benchmarks.gpu --image-size-px 75 --batch-size 2 --steps 2      (a try on a CPU)
 
-It runs on a bare machine with Python and any of TensorFlow, JAX (with Keras) and PyTorch (with timm); a row whose packages are
-missing says so. Each row has a process and a time limit of its own, and is written as it ends.
+It runs on a bare machine with Python and any of TensorFlow, JAX (with Keras) and PyTorch (with timm). Rows with missing
+packages say so. Each row has its own process and time limit, and is printed when it ends.
 
-Networks have random weights, and all layers learn. Batches are the same noise each time; they come from the host's memory as
-uint8, as in training. Rates are those of whole steps after the first ones, in which graphs are compiled. Peak memory is the
-GPU's, or without one the process's. On TensorFlow, `xla` compiles the whole step; JAX always does. PyTorch runs in
-channels_last with autocast. `input pipeline` is that of training, without a network.
+Networks have random weights, and all layers learn. Batches are always the same noise, from host memory as uint8, as in
+training. Rates are those of whole steps after the first ones, in which graphs are compiled. Peak memory is the GPU's, or
+without one the process's. On TensorFlow, `xla` compiles the whole step; JAX always does. PyTorch runs in channels_last with
+autocast. `input pipeline` is that of training, without a network.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parent.parent
 _NUM_CLASSES = 28
 _WARM_UP_STEPS = 3
-# What each framework's rows import.
+# The packages of each framework's rows.
 NEEDED = {"tensorflow": ("tensorflow",), "jax": ("jax", "keras"), "pytorch": ("torch", "timm"), "numpy": ("numpy",)}
 _COLUMNS = ("task", "network", "framework", "precision", "batch", "images/s", "peak memory, MB", "on")
 
@@ -50,7 +50,7 @@ class Row:
         precision: `float32`, `float16` or `bfloat16`.
         network: The name of a backbone.
         compiler: `xla`, `compile` (PyTorch's) or none.
-        batch_size: The images of a batch; 0 for what the command line says.
+        batch_size: The images of a batch; 0 for that of the command line.
     """
 
     task: str
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What tells it from the others, in words."""
+        """Its unique name."""
         words = self.task, self.network, self.framework, self.precision, self.compiler, self.batch_size
         return " ".join(str(word) for word in words if word)
 
@@ -92,7 +92,7 @@ ROWS = {row.name: row for row in _all_rows()}
 
 def _measure_keras(row: Row, image_size_px: int, num_steps: int) -> dict[str, Any]:
     os.environ["KERAS_BACKEND"] = row.framework
-    import keras  # noqa: PLC0415 (each row has a process of its own)
+    import keras  # noqa: PLC0415 (each row has its own process)
     import numpy as np  # noqa: PLC0415
 
     from components.train.model import BACKBONES, build_model  # noqa: PLC0415
@@ -187,7 +187,7 @@ def _measure_inputs(row: Row, image_size_px: int, num_steps: int) -> dict[str, A
     from components.train.recipes import RECIPES  # noqa: PLC0415
 
     class Noise:
-        """Examples in memory, as files are that have been read before."""
+        """Examples in memory, like files in the page cache."""
 
         shape = (image_size_px, image_size_px, 3)
         images = np.random.default_rng(0).integers(0, 256, (1000, *shape), dtype=np.uint8)
@@ -212,7 +212,7 @@ def _measure_inputs(row: Row, image_size_px: int, num_steps: int) -> dict[str, A
 
 
 def _images_per_s(run: Callable[[int], None], batch_size: int, num_steps: int) -> float:
-    """Times so many steps, after some in which graphs are compiled. `run` waits for what it has started."""
+    """Times steps after a warm-up in which graphs are compiled. `run` waits for the device."""
     run(_WARM_UP_STEPS)
     started_s = time.perf_counter()
     run(num_steps)
@@ -227,7 +227,7 @@ _MEASURE = {"tensorflow": _measure_keras, "jax": _measure_keras, "pytorch": _mea
 
 
 def measure(row: Row, options: argparse.Namespace) -> str:
-    """Measures a row in a process of its own, and gives its line of the table: figures, or why there are none."""
+    """Measures a row in its own process, and returns its line of the table: figures, or why there are none."""
     computing, batch_size = f"{row.precision} {row.compiler}".strip(), row.batch_size or options.batch_size
     cells = [row.task, row.network, row.framework, computing, str(batch_size)]
     if missing := [package for package in NEEDED[row.framework] if not importlib.util.find_spec(package)]:
@@ -263,21 +263,21 @@ def main() -> None:
     """Prints the table row by row; with --row, measures that one here and prints its figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image-size-px", type=int, default=299)
-    parser.add_argument("--batch-size", type=int, default=64, help="of training; predictions have sizes of their own")
-    parser.add_argument("--steps", type=int, default=30, help=f"after the first {_WARM_UP_STEPS}")
-    parser.add_argument("--time-limit-s", type=float, default=300, help="of each row")
-    parser.add_argument("--rows", nargs="+", default=[""], help="those whose names have one of these in them, such as jax")
+    parser.add_argument("--batch-size", type=int, default=64, help="the batch size of training; predictions have fixed sizes")
+    parser.add_argument("--steps", type=int, default=30, help=f"how many steps to time after the first {_WARM_UP_STEPS}")
+    parser.add_argument("--time-limit-s", type=float, default=300, help="the time limit of each row")
+    parser.add_argument("--rows", nargs="+", default=[""], help="only rows whose names contain one of these, such as jax")
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.row:
         row = ROWS[options.row]
         row = replace(row, batch_size=row.batch_size or options.batch_size)
         print(json.dumps(_MEASURE[row.framework](row, options.image_size_px, options.steps)), flush=True)
-        os._exit(0)  # threads that read ahead, and devices, need not be put away
+        os._exit(0)  # without waiting for reader threads and devices
     chosen = [row for name, row in ROWS.items() if any(part in name for part in options.rows)]
     if not chosen:
         parser.error(f"no row has {' or '.join(options.rows)} in its name. They are: {', '.join(ROWS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the row that is being measured ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the current row also ends
     print(f"{options.image_size_px} px, {options.steps} steps; Python {platform.python_version()} on {platform.machine()}.\n")
     print(_line(_COLUMNS), f"|{'---|' * 5}{'---:|' * 2}---|", sep="\n", flush=True)
     for row in chosen:

@@ -1,14 +1,14 @@
-"""What each ingredient of the recipe `high_resolution` contributes: macro F1 with each of them left out in turn.
+"""Ablation of the recipe `high_resolution`: macro F1 without each of its ingredients.
 
     python -m benchmarks.high_resolution
     python -m benchmarks.high_resolution --backbone inception_resnet_v2 --image-size-px 150 --seeds 3
 
 Networks are trained from scratch on synthetic images with the published class frequencies, on one split, once for each variant
-and seed; a seed decides the initial weights, the order of the images and the augmentation. Macro F1 is that of the test split,
-at the one threshold that suits validation best. The others are compared with the whole recipe; the 95 % intervals are
-Student's t over the seeds. Images are smaller than the recipe is intended for, and the default network is four convolutions.
+and seed; a seed determines the initial weights, the order of the images and the augmentation. Macro F1 is measured on the test
+split, at the best single threshold on validation. Variants are compared with the whole recipe; the 95 % intervals are Student's
+t over the seeds. Images are smaller than the recipe is intended for, and the default network is four convolutions.
 
-Images and the result of each run are kept in outputs/high_resolution/, so that an interrupted call carries on.
+Images and the result of each run are kept in outputs/high_resolution/, so that an interrupted call resumes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from components.train.settings import NONE
 FOLDER = Path(__file__).resolve().parent.parent / "outputs" / "high_resolution"
 # Without a warm-up, as there are no pretrained weights.
 _WHOLE = "high_resolution warmup_epochs=0"
-# Each with the recipe and the fields that it changes, what the side of the images is divided by, and the stains.
+# For each variant, the recipe with changed fields, the divisor of the images' side, and the stains.
 VARIANTS: dict[str, tuple[str, int, Sequence[str]]] = {
     "high_resolution": (_WHOLE, 1, FILTERS),
     "half the side": (_WHOLE, 2, FILTERS),
@@ -40,14 +40,14 @@ VARIANTS: dict[str, tuple[str, int, Sequence[str]]] = {
 def main() -> None:
     """Trains all variants and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default=SMALL, help=f"of the recipes', or `{SMALL}`: four convolutions")
+    parser.add_argument("--backbone", default=SMALL, help=f"a backbone of the recipes, or `{SMALL}`: four convolutions")
     parser.add_argument("--image-size-px", type=int, default=192)
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--validation", type=int, default=150)
     parser.add_argument("--test", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that render images")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many processes render images")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
     BACKBONES[SMALL] = Backbone(small_backbone)

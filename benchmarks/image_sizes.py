@@ -1,4 +1,4 @@
-"""How large each step's image is over its base, and what fills it: `python -m benchmarks.image_sizes`, after `make images`."""
+"""Measures the size of each step's image over its base, by package: `python -m benchmarks.image_sizes` after `make images`."""
 
 import argparse
 import json
@@ -24,9 +24,9 @@ print(json.dumps(sizes))
 def main() -> None:
     """Prints the sizes as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", default="python:3.11-slim-bookworm", help="The image that the others start from.")
-    parser.add_argument("--suffix", default="", help="Of the tags: -cpu for those of `make images CPU=1`.")
-    parser.add_argument("--packages", type=int, default=6, help="How many of the largest packages are listed.")
+    parser.add_argument("--base", default="python:3.11-slim-bookworm", help="The base of the images.")
+    parser.add_argument("--suffix", default="", help="The suffix of the tags: -cpu for `make images CPU=1`.")
+    parser.add_argument("--packages", type=int, default=6, help="How many of the largest packages to list.")
     arguments = parser.parse_args()
     client = docker.from_env()
     base_bytes = client.images.get(arguments.base).attrs["Size"]

@@ -1,10 +1,10 @@
-"""How fast ingest brings a competition's archive to data_root, beside what a user would do by hand: download, unzip, copy.
+"""Measures how fast ingest brings a competition's archive to data_root, compared with manual download, unzip and copy.
 
     python -m benchmarks.ingest --gigabytes 2 --repeats 3
 
-Both read one synthetic archive from a server on loopback that answers as Kaggle does, in turn, each run in a fresh process.
-So do the rungs of a ladder that show where the step's time goes: each does one thing more than the one before. The command ends
-with status 1 if the step takes more memory or temporary disk than it may.
+Both read a synthetic archive from a server on loopback that behaves like Kaggle's, in turn, each run in a fresh process. A
+series of partial runs, each of which does one thing more than the one before, shows where the step's time goes. The exit status
+is 1 if the step exceeds its limits of memory or temporary disk.
 """
 
 import argparse
@@ -44,14 +44,14 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took.
+    """The cost of a run.
 
     Attributes:
         phases_s: Seconds, by phase.
-        cpu_s: Of the process and those that it started; the servers have their own.
-        memory_bytes: The peak that was resident, of the largest of these processes.
-        written_bytes: What they gave the disk to write.
-        temporary_bytes: The peak of what lay on disk beside the finished images.
+        cpu_s: The processor time of the process and its children, without the servers.
+        memory_bytes: The peak resident memory of the largest of these processes.
+        written_bytes: The bytes that they wrote to disk.
+        temporary_bytes: The peak of temporary disk space, without the finished images.
     """
 
     phases_s: dict[str, float]
@@ -62,14 +62,14 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Until it is done, though the disk may not have everything yet."""
+        """The time until the call returns, although not everything may be on disk yet."""
         return sum(value for phase, value in self.phases_s.items() if phase != FLUSH)
 
 
 def make_archive(path: Path, num_bytes: int, is_deflated: bool) -> int:
-    """Writes an archive in the competition's layout, of noise that begins as a PNG file does. Returns the number of images.
+    """Writes an archive in the competition's layout, of noise with a PNG signature. Returns the number of images.
 
-    Noise does not get smaller, nor do the competition's images: zlib makes 1.0003 bytes of each of theirs.
+    Noise cannot be compressed, nor can the competition's images: zlib turns each byte of them into 1.0003 bytes.
     """
     chance = random.Random(0)
     rows, left_bytes = ["Id,Target"], num_bytes
@@ -87,7 +87,7 @@ def make_archive(path: Path, num_bytes: int, is_deflated: bool) -> int:
 
 @contextlib.contextmanager
 def _kaggle(archive: Path) -> Iterator[dict[str, str]]:
-    """Serves an archive from another process, and gives the environment that leads there."""
+    """Serves an archive from another process, and yields the environment variables for it."""
     ours, theirs = _SPAWN.Pipe()
     server = _SPAWN.Process(target=_serve, args=(archive, theirs))
     server.start()
@@ -105,7 +105,7 @@ def _serve(archive: Path, connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where runs take place, and what all of them are given."""
+    """The place and the common parameters of the runs."""
 
     folder: Path
     archive: Path
@@ -114,13 +114,13 @@ class Bench:
     unzip: str
 
     def run(self, act: Act, data_root: str = "", environment: Mapping[str, str] | None = None) -> Run:
-        """Does a task in a fresh process; in a folder, unless another place is given."""
+        """Does a task in a fresh process, by default with a local `data_root`."""
         place = Path(tempfile.mkdtemp(dir=self.folder))
         task = Task(place / "work", data_root or str(place / "data_root"), self.num_threads, self.unzip)
         temporary_dir = place / "temporary"
         for path in (task.work_dir, temporary_dir):
             path.mkdir()
-        os.sync()  # a run does not wait for what the one before left to write
+        os.sync()  # a run does not wait for writes of the one before
         with _kaggle(self.archive) as kaggle, ProcessPoolExecutor(1, _SPAWN) as fresh:
             running = fresh.submit(_measure, act, task, kaggle | dict(environment or {}), temporary_dir)
             peak_bytes = max(_looks(running, temporary_dir, place))
@@ -133,7 +133,7 @@ class Bench:
 
 
 def _looks(running: "Future[Run]", temporary_dir: Path, place: Path) -> Iterator[int]:
-    """How much lies in the folder for temporary files and in those for unfinished ones, time after time."""
+    """Repeatedly measures the size of the temporary and unfinished files."""
     yield 0
     while not running.done():
         yield sum(map(_size, [temporary_dir, *place.glob("data_root/raw/*/*/.partial")]))
@@ -143,13 +143,13 @@ def _looks(running: "Future[Run]", temporary_dir: Path, place: Path) -> Iterator
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # it was finished meanwhile
+        with contextlib.suppress(FileNotFoundError):  # finished in the meantime
             total += path.stat().st_size
     return total
 
 
 def _empty(folder: Path) -> None:
-    """Takes the content away and lets the files be: ext4 is slow to make new ones for minutes after many were removed."""
+    """Truncates the files instead of removing them: after many removals, ext4 creates files slowly for minutes."""
     for path in folder.rglob("*"):
         if path.is_file():
             os.truncate(path, 0)
@@ -175,7 +175,7 @@ def _cpu_s() -> float:
 
 
 def _faster_unzip(archive: Path, folder: Path) -> str:
-    """Which way of unzipping a user of this machine would take."""
+    """The faster way to unzip on this machine."""
     ways = [way for way in UNZIP if way == "zipfile" or shutil.which(way)]
     taken_s = {way: seconds(UNZIP[way], archive, folder / way) for way in ways}
     for way in ways:
@@ -183,8 +183,8 @@ def _faster_unzip(archive: Path, folder: Path) -> str:
     return min(taken_s, key=taken_s.__getitem__)
 
 
-def print_sides(hand: Sequence[Run], step: Sequence[Run], num_bytes: int) -> None:
-    """Prints both sides' figures, and how much faster the step is."""
+def print_comparison(hand: Sequence[Run], step: Sequence[Run], num_bytes: int) -> None:
+    """Prints the figures of both, and how much faster the step is."""
     print("| | seconds | of all runs | MB/s | CPU seconds | memory, MB | temporary disk, MB | written, MB |")
     print("|---|" + "---:|" * 7)
     for title, runs in {"by hand": hand, "the step": step}.items():
@@ -199,7 +199,7 @@ def print_sides(hand: Sequence[Run], step: Sequence[Run], num_bytes: int) -> Non
 
 
 def print_ladder(rungs: Mapping[str, Sequence[Run]], num_bytes: int) -> None:
-    """Prints what each part of the step takes."""
+    """Prints the time of each part of the step."""
     print("| | seconds | of all runs | MB/s | more than above | of the step | CPU seconds |")
     print("|---|" + "---:|" * 6)
     medians_s = {rung: statistics.median(run.seconds for run in runs) for rung, runs in rungs.items()}
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--parallel-transfers", type=int, default=16)
-    parser.add_argument("--deflated", action="store_true", help="compress what is in the archive")
+    parser.add_argument("--deflated", action="store_true", help="compress the files in the archive")
     parser.add_argument("--gcs", action="store_true", help="also bring the images to object stores on loopback, once")
     options = parser.parse_args()
     runs: dict[str, list[Run]] = defaultdict(list)
@@ -251,21 +251,21 @@ def main() -> None:
                 runs[title].append(bench.run(act))
         stores = _to_stores(bench) if options.gcs else {}
         num_bytes = archive.stat().st_size
-    from benchmarks.machine import describe_machine  # noqa: PLC0415 (memory that the runs' processes are not to have)
+    from benchmarks.machine import describe_machine  # noqa: PLC0415 (would add to the memory of the runs)
 
     contents = f"{num_images} images, {'deflated' if options.deflated else 'stored'}, in {num_bytes / 1e9:.2f} GB"
     print(f"{contents}; {options.repeats} runs of each, in turn; {describe_machine()}.\n")
     step = runs[list(LADDER)[-1]]
-    print_sides(runs[_BY_HAND], step, num_bytes)
+    print_comparison(runs[_BY_HAND], step, num_bytes)
     print_ladder({title: runs[title] for title in LADDER}, num_bytes)
     for title, (hand_run, step_run) in stores.items():
         print(f"\nTo {title}, once:\n")
-        print_sides([hand_run], [step_run], num_bytes)
+        print_comparison([hand_run], [step_run], num_bytes)
     sys.exit(_exceeded(step))
 
 
 def _exceeded(runs: Sequence[Run]) -> str | None:
-    """What takes more than it may, if something does."""
+    """A message if the step exceeds its limits."""
     memory_bytes, temporary_bytes = max(run.memory_bytes for run in runs), max(run.temporary_bytes for run in runs)
     bounds = f"at most {MAX_MEMORY_BYTES} bytes of memory and {MAX_TEMPORARY_BYTES} bytes of temporary disk"
     found = f"expected {bounds}. Received: {memory_bytes} and {temporary_bytes}"

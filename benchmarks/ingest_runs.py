@@ -1,4 +1,4 @@
-"""What `benchmarks.ingest` measures: the ingest step, what a user would do instead, and parts of the step alone."""
+"""The tasks that `benchmarks.ingest` measures: the ingest step, the manual way, and parts of the step."""
 
 import os
 import shutil
@@ -33,13 +33,13 @@ _PIECE_BYTES = 100_000
 
 @dataclass(frozen=True)
 class Task:
-    """What a run is given.
+    """The parameters of a run.
 
     Attributes:
-        work_dir: A folder that does not exist yet, for what is not meant to stay.
-        data_root: Where the images belong: a folder that does not exist yet, or a gs:// address with nothing below it.
+        work_dir: A new folder for temporary files.
+        data_root: The destination of the images: a new folder, or an empty gs:// address.
         num_threads: Transfers in flight at once.
-        unzip: By which of the ways in `UNZIP` the user unzips.
+        unzip: The way to unzip, a key of `UNZIP`.
     """
 
     work_dir: Path
@@ -48,7 +48,7 @@ class Task:
     unzip: str
 
 
-# Does a task, and says how many seconds each of its phases took.
+# Does a task, and returns the seconds of its phases.
 Act = Callable[[Task], dict[str, float]]
 
 
@@ -69,7 +69,7 @@ FLUSH = "flush to disk"
 
 
 def _download(path: Path) -> None:
-    """Does what Kaggle's own command does."""
+    """Downloads like Kaggle's own command."""
     request = ApiDownloadDataFilesRequest()
     request.competition_name = COMPETITION
     with (
@@ -104,8 +104,8 @@ def _copy(folder: Path, task: Task) -> None:
 
 
 def _upload(folder: Path, task: Task) -> None:
-    """Does what the sample of Google's documentation does, but by threads: for small files, its processes take far longer."""
-    from google.cloud.storage import Client, transfer_manager  # noqa: PLC0415 (memory that other runs do not take)
+    """Uploads as in Google's documentation, but with threads: for small files, processes take far longer."""
+    from google.cloud.storage import Client, transfer_manager  # noqa: PLC0415 (would add to the memory of other runs)
 
     bucket, _, prefix = task.data_root.removeprefix("gs://").partition("/")
     with Client() as client:
@@ -121,7 +121,7 @@ def _upload(folder: Path, task: Task) -> None:
 
 
 def by_step(task: Task) -> dict[str, float]:
-    """Does what the ingest step does."""
+    """Runs the ingest step."""
 
     def ingest() -> None:
         ingest_images(_competition(), f"kaggle:{COMPETITION}", task.data_root, list(CLASS_NAMES), task.num_threads)
@@ -130,13 +130,13 @@ def by_step(task: Task) -> dict[str, float]:
 
 
 def by_step_unsynced(task: Task) -> dict[str, float]:
-    """Does what the ingest step does, but does not wait until all is on disk."""
+    """Runs the ingest step without waiting until everything is on disk."""
     with mock.patch("os.fsync", return_value=None), mock.patch("os.sync", return_value=None):
         return by_step(task)
 
 
 def receive(task: Task) -> dict[str, float]:
-    """Receives the archive by requests and in pieces such as the step's, and does nothing with it."""
+    """Receives the archive in the same requests and pieces as the step, and discards it."""
 
     def receive_range(start: int) -> None:
         end = min(start + _RANGE_BYTES, file.num_bytes)
@@ -149,7 +149,7 @@ def receive(task: Task) -> dict[str, float]:
 
 
 def read_members(task: Task, is_crc32c_wanted: bool = False) -> dict[str, float]:
-    """Receives the images as the step does, and holds them to their CRC-32; computes their CRC-32C, if that is wanted."""
+    """Receives the images as the step does, and checks their CRC-32; optionally computes their CRC-32C."""
 
     def read(images: Sequence[SourceImage]) -> None:
         for _, data in source.read(images):
@@ -164,7 +164,7 @@ def _competition() -> KaggleCompetition:
     return KaggleCompetition(COMPETITION, CLASS_NAMES, Spool("benchmark"))
 
 
-# The step piece by piece: what each rung does that the one before does not.
+# The parts of the step, each of which does one thing more than the one before.
 LADDER: dict[str, Act] = {
     "receiving": receive,
     "reading members: CRC-32, inflating": read_members,
@@ -175,7 +175,7 @@ LADDER: dict[str, Act] = {
 
 
 def seconds(act: Callable[..., object], *arguments: object) -> float:
-    """How long a call takes."""
+    """The seconds that a call takes."""
     started_s = time.monotonic()
     act(*arguments)
     return time.monotonic() - started_s

@@ -1,20 +1,19 @@
-"""How many images a second the input pipeline gives, beside other ways to feed the same network, on one core and on all.
+"""Measures the images per second of the input pipeline, compared with alternatives, on one core and on all cores.
 
     python -m benchmarks.input_pipeline
 
-What is compared:
-- raw records, as this pipeline reads them;
+The alternatives are:
+- raw records, as in this pipeline;
 - the same pixels as PNG in records, read and decoded by tf.data;
-- the same pixels in ArrayRecord files, compressed by zstd, read by Grain (the extra `bench` installs it; left out where it is
-  not);
-- the paper's way: a Keras Sequence that, in every epoch anew, opens the four 512 x 512 PNG files of each sample with Pillow,
-  stacks the three that the network sees, and averages them down to its size by Pillow's quickest way that does not alias
-  (BOX). It works in as many threads as there are cores, as `workers` of a Sequence do.
+- the same pixels in ArrayRecord files, compressed by zstd, read by Grain (skipped unless the extra `bench` is installed);
+- the paper's way: a Keras Sequence that, in every epoch, opens the four 512 x 512 PNG files of each sample with Pillow, stacks
+  the three that the network sees, and resizes them by Pillow's fastest method without aliasing (BOX). It uses as many threads
+  as there are cores, like the `workers` of a Sequence.
 
-All flip and turn images at random, and give batches of 16, for seconds on end, over as many epochs as that takes. The rest of
-the augmentation is part of the training step, and of none of these. Each has a process of its own, once on one core and once
-on all; files are in the page cache for all. Rates by processor time, of the runs on one core, hold on a busy machine too; the
-ratios are theirs.
+All flip and turn images at random, and yield batches of 16 for some seconds, over as many epochs as that takes. The rest of the
+augmentation is part of the training step, and not included. Each runs in its own process, once on one core and once on all,
+with files in the page cache. Rates by processor time, from the runs on one core, also hold on a busy machine; the ratios are
+based on them.
 """
 
 import argparse
@@ -44,10 +43,10 @@ from components.images.decode import decode_filters, stack_filters
 _CHANNELS = ("red", "green", "blue")
 _BATCH = 16
 _DISTINCT = 100
-# The convolutions of InceptionResNetV2 multiply and add 13.2e9 times for an image of 299 px, summed over its layers as Keras
-# builds them; learning from it takes three times that.
+# The convolutions of InceptionResNetV2 in Keras take 13.2e9 multiply-adds for an image of 299 px; training takes three times
+# that.
 _FLOP_PER_IMAGE = 3 * 2 * 13.2e9
-# Floating-point operations a second of the tensor cores, by NVIDIA's data sheets; and the share that is used: a guess.
+# Floating-point operations per second of the tensor cores, from NVIDIA's data sheets, and a guess of their utilisation.
 _GPUS = {"T4 (float16)": 65e12, "A100 (bfloat16)": 312e12}
 _UTILISATION = 0.15
 
@@ -106,7 +105,7 @@ def _write_array_record(folder: Path, pixels: list[np.ndarray]) -> None:
 
 def raw_records(folder: Path, image_size_px: int) -> Iterator[Any]:
     """This pipeline."""
-    from components.artifacts.examples import open_splits  # noqa: PLC0415 (each way has a process of its own)
+    from components.artifacts.examples import open_splits  # noqa: PLC0415 (each alternative has its own process)
     from components.train.inputs import plan_epoch, training_batches  # noqa: PLC0415
     from components.train.recipes import RECIPES  # noqa: PLC0415
 
@@ -117,7 +116,7 @@ def raw_records(folder: Path, image_size_px: int) -> Iterator[Any]:
 
 
 def png_records(folder: Path, image_size_px: int) -> Iterator[Any]:
-    """tf.data that decodes PNG."""
+    """tf.data with PNG decoding."""
     import tensorflow as tf  # noqa: PLC0415
 
     def parse(record: Any) -> Any:
@@ -145,7 +144,7 @@ def array_records(folder: Path, image_size_px: int) -> Iterator[Any]:
 
 
 def paper(folder: Path, image_size_px: int) -> Iterator[Any]:
-    """What a Keras Sequence does that reads the images as they are, in every epoch."""
+    """A Keras Sequence that reads the original images in every epoch."""
     from PIL import Image  # noqa: PLC0415
 
     random = np.random.default_rng(0)
@@ -173,7 +172,7 @@ WAYS: dict[str, tuple[str, Callable[[Path, int], Iterator[Any]]]] = {
 
 
 def images_per_s(way: str, folder: Path, image_size_px: int, seconds: float) -> tuple[float, float]:
-    """Takes batches for a while, after some that are not counted. Returns images a second, and a second of processor time."""
+    """Takes batches for a while, after a warm-up. Returns images per second of wall time and of processor time."""
     batches = WAYS[way][1](folder, image_size_px)
     for _ in range(4):
         next(batches)
@@ -185,7 +184,7 @@ def images_per_s(way: str, folder: Path, image_size_px: int, seconds: float) -> 
 
 
 def _run(way: str, folder: Path, image_size_px: int, seconds: float, is_one_core: bool) -> tuple[float, float]:
-    """Measures in a fresh process, on one core if that is wanted."""
+    """Measures in a fresh process, optionally on one core."""
     arguments = [way, str(folder), str(image_size_px), str(seconds), str(int(is_one_core))]
     command = [sys.executable, "-c", "from benchmarks.input_pipeline import child; child()", *arguments]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -194,16 +193,16 @@ def _run(way: str, folder: Path, image_size_px: int, seconds: float, is_one_core
 
 
 def child() -> None:
-    """What a fresh process does."""
+    """The main function of the fresh process."""
     way, folder, image_size_px, seconds, is_one_core = sys.argv[1:]
     if is_one_core == "1":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     print(*images_per_s(way, Path(folder), int(image_size_px), float(seconds)), flush=True)
-    os._exit(0)  # batches that wait are not wanted
+    os._exit(0)  # drops waiting batches
 
 
 def main() -> None:
-    """Measures all ways in turn and prints the table."""
+    """Measures all alternatives in turn and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--image-size-px", type=int, default=299)

@@ -1,12 +1,12 @@
-"""What InceptionResNetV2 learns from scratch on synthetic images, with this pipeline: figures beside their baselines.
+"""Measures what InceptionResNetV2 learns from scratch on synthetic images with this pipeline, compared with baselines.
 
     python -m benchmarks.learning --samples 1300 --epochs 12 --seeds 3
     python -m benchmarks.learning --recipes paper strong "strong loss=focal"
 
-Each seed is a whole run of the pipeline, with a series of samples, a split and initial weights of its own: the same for each
-recipe that is compared. The test split is large, as a few samples would say little. The network is compared with a reference: a
-logistic regression on the mean and the standard deviation of each channel, on the same split, with its threshold fitted in the
-same way, which sees no pattern, only how bright an image is.
+Each seed is a run of the pipeline with its own series of samples, split and initial weights, which are the same for all
+recipes. The test split is large, as few samples would say little. The reference is a logistic regression on the mean and the
+standard deviation of each channel, on the same split and with its threshold fitted in the same way. It sees only the brightness
+of an image, and no patterns.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from components.evaluate.thresholds import fit_global_threshold
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "outputs" / "learning"
-# The shares of the samples that are not trained on.
-SIDES = {"validation_fraction": 0.14, "test_fraction": 0.31}
+# The shares of the other splits.
+SPLITS = {"validation_fraction": 0.14, "test_fraction": 0.31}
 METRICS = {"f1_macro": "F1, macro average", "f1_micro": "F1, micro average", "accuracy": "Accuracy at 0.5"}
 
 
 @dataclass(frozen=True)
 class Result:
-    """One seed: figures on test and on validation, of the network and of the linear model, and those of each class on test."""
+    """The figures of a seed: the network's on test and validation, the linear model's, and those of each class on test."""
 
     test: dict[str, float]
     validation: dict[str, float]
@@ -48,10 +48,10 @@ class Result:
 
 
 def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: int, folder: Path) -> Result:
-    """Runs the pipeline once, and reads what it found. `recipe` is a name, and parameters that override the recipe's."""
+    """Runs the pipeline once, and reads its results. `recipe` is a name, with parameters that override the recipe's."""
     arguments = [f"source=synthetic:{samples}@{seed}", f"image_size_px={image_size_px}", f"epochs={epochs}"]
     arguments += [f"seed={seed}", f"split_seed={seed}"]
-    arguments += [f"{name}={share}" for name, share in SIDES.items()]
+    arguments += [f"{name}={share}" for name, share in SPLITS.items()]
     arguments += f"recipe={recipe}".split()
     command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
@@ -74,7 +74,7 @@ def _read_json(run: Path, output: str) -> dict:  # type: ignore[type-arg]
 
 
 def linear_model(samples_csv: Path, num_classes: int) -> dict[str, float]:
-    """Fits a logistic regression a class to the channels' means and deviations, and judges it on the test split."""
+    """Fits a logistic regression for each class to the channels' means and deviations, and evaluates it on the test split."""
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(samples_csv.read_bytes()).decode())))
     names = [name.removeprefix("mean_square_") for name in rows[0] if name.startswith("mean_square_")]
     mean = np.array([[float(row[f"mean_{name}"]) for name in names] for row in rows])
@@ -83,11 +83,11 @@ def linear_model(samples_csv: Path, num_classes: int) -> dict[str, float]:
     y_true = np.zeros((len(rows), num_classes), bool)
     for position, row in enumerate(rows):
         y_true[position, [int(label) for label in row["labels"].split()]] = True
-    side = {split: np.array([row["split"] == split for row in rows]) for split in ("train", "validation", "test")}
-    model = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(features[side["train"]], y_true[side["train"]])
-    score = {split: model.predict_proba(features[side[split]]) for split in ("validation", "test")}
-    threshold = fit_global_threshold(y_true[side["validation"]], score["validation"])
-    return scoreboard(y_true[side["test"]], score["test"], threshold)
+    is_in = {split: np.array([row["split"] == split for row in rows]) for split in ("train", "validation", "test")}
+    model = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(features[is_in["train"]], y_true[is_in["train"]])
+    score = {split: model.predict_proba(features[is_in[split]]) for split in ("validation", "test")}
+    threshold = fit_global_threshold(y_true[is_in["validation"]], score["validation"])
+    return scoreboard(y_true[is_in["test"]], score["test"], threshold)
 
 
 def _print_header(title: str, num_seeds: int) -> None:
@@ -123,16 +123,16 @@ def main() -> None:
     parser.add_argument("--image-size-px", type=int, default=75)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--recipes", nargs="+", default=["paper"])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the runs are kept, of which none is made twice")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="the folder of the runs, which are reused")
     options = parser.parse_args()
     results: dict[str, list[Result]] = {recipe: [] for recipe in options.recipes}
     size = options.samples, options.epochs, options.image_size_px
     for seed in range(options.seeds):
         for recipe, of_recipe in results.items():
             of_recipe.append(run_seed(recipe, seed, *size, options.folder))
-    sides = ", ".join(f"{name}={share}" for name, share in SIDES.items())
+    shares = ", ".join(f"{name}={share}" for name, share in SPLITS.items())
     print(
-        f"\n{options.samples} samples ({sides}), {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}."
+        f"\n{options.samples} samples ({shares}), {options.epochs} epochs at {options.image_size_px} px; {describe_machine()}."
     )
     print()
     _print_header(f"{METRICS['f1_macro']}, test", options.seeds)

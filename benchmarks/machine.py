@@ -1,4 +1,4 @@
-"""What every benchmark says beside its figures, and the images that most of them work on."""
+"""The description of the machine for all benchmarks, and the images for most of them."""
 
 import os
 import platform
@@ -17,15 +17,15 @@ def describe_machine() -> str:
 
 
 def make_images(folder: Path, num_samples: int, num_distinct: int) -> list[SyntheticSample]:
-    """Renders some samples, and links them to as many names as are wanted, in turn.
+    """Renders some samples, and links them to `num_samples` names, in turn.
 
     Args:
-        folder: A folder to make, for `<number>_<filter>.png`.
-        num_samples: How many names there shall be.
-        num_distinct: How many samples are rendered, at most.
+        folder: The folder to create, for `<number>_<filter>.png`.
+        num_samples: The number of names.
+        num_distinct: The largest number of samples to render.
 
     Returns:
-        Those that were rendered: sample k is number k modulo their number.
+        The rendered samples: sample k is number k modulo their number.
     """
     with Pool() as pool:
         rendered = pool.map(_render, range(min(num_distinct, num_samples)))
@@ -41,7 +41,7 @@ def make_images(folder: Path, num_samples: int, num_distinct: int) -> list[Synth
 
 
 def image_path(folder: Path, number: int, filter_name: str) -> Path:
-    """Where `make_images` puts an image."""
+    """The path of an image by `make_images`."""
     return folder / f"{number:06d}_{filter_name}.png"
 
 

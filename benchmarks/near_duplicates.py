@@ -1,10 +1,10 @@
-"""How well near-duplicates are found, and at what cost: figures beside those of simpler ways.
+"""Measures the accuracy and cost of finding near-duplicates, compared with simpler methods.
 
     python -m benchmarks.near_duplicates --samples 400 --seeds 4 --real-dir <folder of the competition's PNG files>
 
-The synthetic series says which samples are siblings: three in ten have one in another exposure, most of these shifted too. Of
-real samples nobody says; they are taken as unrelated, and changed in ways that are known. Pictures flipped and transposed count
-as further unrelated samples: so there are enough pairs to see how near the nearest come.
+In a synthetic series, the near-duplicates are known: three in ten samples have one in another exposure, most of them also
+shifted. Real samples are assumed to be unrelated, and changed in known ways. Flipped and transposed images count as further
+unrelated samples, so that there are enough pairs to see the smallest distances.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Pictures = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Hashed:
-    """A sample's group, and what each way makes of it; `mirrored` are the hashes of the picture, flipped and transposed."""
+    """A sample's group, and its hash by each method; `mirrored` are the hashes of the flipped and transposed images."""
 
     group: str
     mirrored: list[bytes]
@@ -50,20 +50,20 @@ class Hashed:
 
 
 def average_hash(pictures: Pictures) -> bytes:
-    """The simplest: which of 8 x 8 areas of the grey picture are brighter than the mean. 64 bits."""
+    """The simplest hash: which of 8 x 8 areas of the grey image are brighter than the mean. 64 bits."""
     small = cv2.resize(np.mean(pictures, axis=0), (8, 8), interpolation=cv2.INTER_AREA)
     return np.packbits(small > small.mean()).tobytes()
 
 
 def cosine_hash(pictures: Pictures) -> bytes:
-    """The commonest, pHash (Zauner 2010): signs of 8 x 8 low frequencies of the grey picture's cosine transform. 64 bits."""
+    """The commonest hash, pHash (Zauner 2010): signs of 8 x 8 low frequencies of the cosine transform. 64 bits."""
     small = cv2.resize(np.mean(pictures, axis=0), (32, 32), interpolation=cv2.INTER_AREA)
     low = cv2.dct(small)[1:9, 1:9]
     return np.packbits(low > np.median(low)).tobytes()
 
 
 def mirror(pictures: Pictures) -> list[Pictures]:
-    """The picture itself first; none is another's turn by 180 degrees, which would have the same hash."""
+    """The image, first unchanged. No two differ by a turn of 180 degrees, which would have the same hash."""
     ways: list[Callable[[np.ndarray], np.ndarray]] = [
         lambda image: image,
         np.flipud,
@@ -74,12 +74,12 @@ def mirror(pictures: Pictures) -> list[Pictures]:
 
 
 def decode(png: bytes) -> np.ndarray:
-    """Pixels of a greyscale PNG file."""
+    """The pixels of a greyscale PNG file."""
     return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED))
 
 
 def hash_all_ways(group: str, pngs: Sequence[bytes]) -> Hashed:
-    """Applies every way to one sample."""
+    """Hashes a sample by every method."""
     pictures = [decode(png) for png in pngs]
     mirrored = [perceptual_hash(turned) for turned in mirror(pictures)]
     files = hashlib.sha256(b"".join(pngs)).digest()[:8]
@@ -93,13 +93,13 @@ def hash_synthetic(seed: int, k: int) -> Hashed:
 
 
 def read_real(folder: Path) -> dict[str, list[bytes]]:
-    """PNG files of the hashed filters by sample id."""
+    """The PNG files of the hashed filters, by sample id."""
     ids = sorted(path.name.removesuffix("_red.png") for path in folder.glob("*_red.png"))
     return {name: [(folder / f"{name}_{colour}.png").read_bytes() for colour in HASHED] for name in ids}
 
 
 def count_distances(hashes: Sequence[bytes], groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs at each distance: those of one group, and the others."""
+    """The number of pairs at each distance, within groups and across groups."""
     words = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1)
     numbers = np.unique(groups, return_inverse=True)[1]
     counts = np.zeros((2, words.shape[1] * 8 + 1), np.int64)
@@ -111,14 +111,14 @@ def count_distances(hashes: Sequence[bytes], groups: Sequence[str]) -> tuple[np.
 
 
 def moments(counts: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of distances, from pairs at each distance."""
+    """The mean and standard deviation of distances, from the number of pairs at each."""
     bits = np.arange(len(counts))
     mean = float(np.average(bits, weights=counts))
     return mean, float(np.average((bits - mean) ** 2, weights=counts)) ** 0.5
 
 
 def print_accuracy(samples: Sequence[Hashed]) -> None:
-    """Prints precision and recall of pairs, and how many false pairs that makes of the competition's."""
+    """Prints precision and recall of pairs, and the expected number of false pairs in the competition's data."""
     print(f"\n{len(samples)} synthetic samples; pairs across seeds are unrelated too.\n")
     print("| Way | bits that may differ | precision | recall | false pairs | estimated for 31072 samples |")
     print("|---|---:|---:|---:|---:|---:|")
@@ -134,7 +134,7 @@ def print_accuracy(samples: Sequence[Hashed]) -> None:
             found, false = siblings[: threshold + 1].sum(), others[: threshold + 1].sum()
             precision = f"{found / (found + false):.4f}" if found + false else "-"
             estimate = false / others.sum() * ALL_PAIRS
-            if threshold and not false:  # the tail of a normal distribution, which the histogram justifies or not
+            if threshold and not false:  # the tail of a normal distribution: see the histogram for the fit
                 mean, deviation = moments(others)
                 estimate = math.erfc((mean - threshold - 0.5) / deviation / math.sqrt(2)) / 2 * ALL_PAIRS
             chosen = "**" if len(hashes[0]) * 8 == HASH_BITS and threshold == MAX_DISTANCE_BITS else ""
@@ -143,7 +143,7 @@ def print_accuracy(samples: Sequence[Hashed]) -> None:
 
 
 def print_histogram(columns: dict[str, np.ndarray]) -> None:
-    """Prints how many pairs lie at which distance, and how many coin tosses would scatter as much."""
+    """Prints the number of pairs at each distance, and how many coin tosses would scatter as much."""
     print("\n| Bits that differ | " + " | ".join(columns) + " |")
     print("|---|" + "---:|" * len(columns))
     for low in range(0, HASH_BITS + 1, BIN_BITS):
@@ -171,7 +171,7 @@ def print_histogram(columns: dict[str, np.ndarray]) -> None:
 
 
 def crop(pictures: Pictures, side_px: int) -> Iterator[Pictures]:
-    """Squares side by side."""
+    """Adjacent squares."""
     for top in range(0, pictures[0].shape[0] - side_px + 1, side_px):
         for left in range(0, pictures[0].shape[1] - side_px + 1, side_px):
             yield [np.ascontiguousarray(image[top : top + side_px, left : left + side_px]) for image in pictures]
@@ -196,7 +196,7 @@ def _warp(degrees: float, zoom: float, image: np.ndarray) -> np.ndarray:
 
 
 def print_changes(samples: Sequence[Pictures]) -> None:
-    """Prints how far real samples come to lie from themselves when they are changed."""
+    """Prints the distances between real samples and their changed versions."""
     changes: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     for pixels in (16, 32, 48, 64, 96):
         changes[f"shifted by {pixels / CROP_PX:.0%} of the width"] = partial(_shift, pixels)
@@ -219,7 +219,7 @@ def print_changes(samples: Sequence[Pictures]) -> None:
 
 
 def print_costs(pictures: Pictures, num_hashes: int) -> None:
-    """Prints the time of hashing, and the time and memory of grouping hashes of which three in ten have a sibling."""
+    """Prints the time of hashing, and the time and memory of grouping hashes of which three in ten have a near-duplicate."""
     durations = []
     for _ in range(200):
         started_s = time.perf_counter()

@@ -1,17 +1,17 @@
-"""How fast predict and watch are beside calling the same model on batches that are in memory already, and in how much memory.
+"""Measures the speed and memory of predict and watch, compared with calling the same model on batches in memory.
 
     python -m benchmarks.predict --samples 320 --repeats 3
     python -m benchmarks.predict --samples 64 --repeats 1 --image-size-px 149      (quick)
 
-The network is InceptionResNetV2 with random weights, exported as train does; the samples are hard links to some synthetic ones
-of 512 x 512 pixels. The ways run in turn, each in a process of its own; the clock runs from when the model is loaded and has
-been called once. watch gets all of the samples at once.
+The network is InceptionResNetV2 with random weights, exported as in train; the samples are hard links to some synthetic ones of
+512 x 512 pixels. The variants run in turn, each in its own process, and are timed after the model was loaded and called once.
+watch gets all samples at once.
 
-The share in processor time is what the calls take, of what predict takes for calling, reading, decoding and writing. Where the
-model keeps all cores busy, that is the share in speed; and unlike the clock it hardly depends on who else uses the machine.
+The share in processor time is that of the calls in predict's total for calling, reading, decoding and writing. If the model
+keeps all cores busy, it equals the share in speed; unlike wall time, it hardly depends on other load on the machine.
 
-Memory is that of the process that calls the model, without those that decode, with a network of one layer, over a number of
-samples and over eight times as many.
+Memory is that of the process that calls the model, without the decoding processes, with a network of one layer, for a number of
+samples and for eight times as many.
 """
 
 import argparse
@@ -44,14 +44,14 @@ _MEMORY_SAMPLES = 500
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took.
+    """The cost of a run.
 
     Attributes:
         seconds: From the first batch to the last.
         call_cpu_seconds: Processor time of this process from the first batch to the last.
         own_cpu_seconds: Processor time of this process from its start.
-        decoder_cpu_seconds: Of the processes that decode.
-        peak_mb: The most that this process had in memory.
+        decoder_cpu_seconds: Processor time of the decoding processes.
+        peak_mb: The peak memory of this process.
     """
 
     seconds: float
@@ -63,7 +63,7 @@ class Run:
 
 def export(folder: Path, image_size_px: int, is_small: bool) -> None:
     """Exports a network with random weights."""
-    # Decoding processes import this file: what is imported here only is nothing to them.
+    # Imported here, because decoding processes import this file.
     import keras  # noqa: PLC0415
 
     from components.train.export import export_model  # noqa: PLC0415
@@ -93,7 +93,7 @@ def export(folder: Path, image_size_px: int, is_small: bool) -> None:
 
 
 def classify_preloaded(version: Path, images: Path, _out: Path) -> tuple[float, float]:
-    """Calls the model on batches that are in memory, and returns the seconds and the processor time that it took."""
+    """Calls the model on batches in memory, and returns the seconds of wall time and of processor time."""
     trained = TrainedModel.read(str(version / MODEL_MANIFEST))
     form = ImageForm(tuple(trained.channels), trained.image_size_px)
     with decoded_batches(find_images(str(images), trained.channels).samples, str(images), form) as batches:
@@ -106,12 +106,12 @@ def classify_preloaded(version: Path, images: Path, _out: Path) -> tuple[float, 
 
 
 def predict_folder(version: Path, images: Path, out: Path) -> tuple[float, float]:
-    """Predicts, and returns the seconds that it took; the processor time is not known."""
+    """Predicts, and returns the seconds; the processor time is not known."""
     return predict(str(version), str(images), str(out)).seconds, 0.0
 
 
 def watch_folder(version: Path, images: Path, out: Path) -> tuple[float, float]:
-    """Watches a folder until all fields have a row, and returns the seconds that it took; the processor time is not known."""
+    """Watches a folder until all fields have a row, and returns the seconds; the processor time is not known."""
     times_s: list[float] = []  # of the first log line, when the model is loaded, to the last, after the last batch
     handler = logging.Handler()
     handler.emit = lambda record: times_s.append(record.created)  # type: ignore[method-assign]
@@ -126,7 +126,7 @@ _WAYS = {"preloaded": classify_preloaded, "predict": predict_folder, "watch": wa
 
 
 def run_way(way: str, version: Path, images: Path, out: Path) -> Run:
-    """Runs a way in a process of its own."""
+    """Runs a variant in its own process."""
     command = [sys.executable, "-m", "benchmarks.predict", "--way", way, str(version), str(images), str(out)]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Run(**json.loads(finished.stdout.splitlines()[-1]))
@@ -140,13 +140,13 @@ def _run_here(way: str, version: Path, images: Path, out: Path) -> Run:
 
 
 def share_of_cpu(preloaded: Run, predicted: Run) -> float:
-    """What calling the model takes, of what predict takes once the model is loaded."""
+    """The share of the model's calls in predict's processor time after loading the model."""
     loading = preloaded.own_cpu_seconds - preloaded.call_cpu_seconds
     return preloaded.call_cpu_seconds / (predicted.own_cpu_seconds - loading + predicted.decoder_cpu_seconds)
 
 
 def measure_speed(folder: Path, num_samples: int, image_size_px: int, repeats: int) -> None:
-    """Prints the speed of each way, repeat by repeat."""
+    """Prints the speed of each variant in each repetition."""
     export(folder / "model", image_size_px, is_small=False)
     images = folder / "images"
     make_images(images, num_samples, _NUM_DISTINCT)
@@ -177,7 +177,7 @@ def measure_speed(folder: Path, num_samples: int, image_size_px: int, repeats: i
 
 
 def measure_memory(folder: Path) -> None:
-    """Prints the memory of predict and watch over few and over many samples."""
+    """Prints the memory of predict and watch for few and for many samples."""
     export(folder / "small", 299, is_small=True)
     print("| way | samples | samples/s | peak, MB |\n|---|---|---|---|")
     for num_samples in (_MEMORY_SAMPLES, 8 * _MEMORY_SAMPLES):
@@ -189,7 +189,7 @@ def measure_memory(folder: Path) -> None:
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Parses the command line and runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=320)
     parser.add_argument("--repeats", type=int, default=3)

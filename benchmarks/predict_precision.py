@@ -1,10 +1,10 @@
-"""How fast predictions are in bfloat16 beside float32, and how many decisions differ.
+"""Measures the speed of predictions in bfloat16 compared with float32, and how many decisions differ.
 
     python -m benchmarks.predict_precision --samples 1000 --repeats 3
 
 A run of the pipeline trains InceptionResNetV2 for a few epochs on synthetic images. Its exported model then classifies images
-of another series in both precisions, in turn, in one process. The threshold of a class lets as many images have it as show it:
-many probabilities are near it. The processor has to multiply in bfloat16 (`avx512_bf16` or `amx_bf16`).
+of another series in both precisions, in turn, in one process. Each class's threshold gives as many positives as there are, so
+that many probabilities are close to it. The processor must support bfloat16 (`avx512_bf16` or `amx_bf16`).
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How fast serve is beside predict on the same images, and beside decoding an image and calling the model without a server.
+"""Measures the speed of serve, compared with predict, and with decoding an image and calling the model without a server.
 
     python -m benchmarks.serve --samples 160 --repeats 3
     python -m benchmarks.serve --samples 64 --repeats 1 --image-size-px 149      (quick)
 
 The network is that of `benchmarks.predict`. Throughput: 8 clients send requests of some samples until all are answered; predict
-does the same samples in a process of its own, in turn with the server. Latency: one client sends one sample at a time, in turn
+classifies the same samples in its own process, in turn with the server. Latency: one client sends one sample at a time, in turn
 with bare decoding and calling in a process that does nothing else.
 """
 
@@ -36,7 +36,7 @@ _LATENCY_SAMPLES = 40
 
 @contextlib.contextmanager
 def serving(model: Path) -> Iterator[str]:
-    """Starts a server, and gives its address."""
+    """Starts a server, and yields its address."""
     command = [sys.executable, "-m", "pipeline", "serve", "--model", str(model), "--port", "0", "--timeout-s", str(_TIMEOUT_S)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
@@ -47,7 +47,7 @@ def serving(model: Path) -> Iterator[str]:
 
 
 def post(session: requests.Session, url: str, samples: list[ImageFiles]) -> float:
-    """Sends samples, and returns the seconds until the answer."""
+    """Sends samples, and returns the seconds until the response."""
     files = [
         ("files", (Path(uri).name, Path(uri).read_bytes())) for sample in samples for uri in dict.fromkeys(sample.uris.values())
     ]
@@ -59,7 +59,7 @@ def post(session: requests.Session, url: str, samples: list[ImageFiles]) -> floa
 
 
 def send_all(url: str, samples: list[ImageFiles], samples_a_request: int) -> float:
-    """Sends samples with all clients, and returns the seconds that it took."""
+    """Sends samples with all clients, and returns the seconds."""
     parts = [samples[start : start + samples_a_request] for start in range(0, len(samples), samples_a_request)]
     with ThreadPoolExecutor(_NUM_CLIENTS) as clients, requests.Session() as session:
         started_s = time.monotonic()
@@ -68,7 +68,7 @@ def send_all(url: str, samples: list[ImageFiles], samples_a_request: int) -> flo
 
 
 def measure_bare(version: Path, samples: list[ImageFiles]) -> list[float]:
-    """Decodes samples and calls the model on each, one after the other; returns the seconds of each."""
+    """Decodes samples and calls the model on each, one at a time. Returns the seconds of each."""
     trained = read_manifest(str(version))
     model = load_model(str(version), trained, 1, Path())
     seconds = []
@@ -81,7 +81,7 @@ def measure_bare(version: Path, samples: list[ImageFiles]) -> list[float]:
 
 
 def measure(folder: Path, num_samples: int, image_size_px: int, repeats: int, samples_a_request: int) -> None:
-    """Prints speed and latency, repeat by repeat."""
+    """Prints speed and latency in each repetition."""
     model, images = folder / "model", folder / "images"
     export(model, image_size_px, is_small=False)
     make_images(images, num_samples, _NUM_DISTINCT)
@@ -93,7 +93,7 @@ def measure(folder: Path, num_samples: int, image_size_px: int, repeats: int, sa
     for repeat in range(repeats):
         predicted = num_samples / run_way("predict", model, images, folder / f"{repeat}.csv").seconds
         with serving(model) as url, requests.Session() as session:
-            send_all(url, samples[: 4 * samples_a_request], samples_a_request)  # the processes that decode start
+            send_all(url, samples[: 4 * samples_a_request], samples_a_request)  # starts the decoding processes
             served = num_samples / send_all(url, samples, samples_a_request)
             few = samples[:_LATENCY_SAMPLES]
             latency_s = statistics.median(post(session, url, [sample]) for sample in few)
@@ -106,7 +106,7 @@ def measure(folder: Path, num_samples: int, image_size_px: int, repeats: int, sa
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Parses the command line and runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=160)
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,10 +1,10 @@
-"""How much a trained model's answers differ between the PNG files and the records that convert makes of the same files.
+"""Measures how much a model's answers differ between PNG files and the records that convert makes of them.
 
     python -m benchmarks.served_png --model outputs/data/training/<fingerprint>/attempt-<random>/model --images <folder>
 
-Both signatures of the exported model are asked. The folder holds `<id>_<filter>.png` files, as ingest stores them below
-`<data_root>/raw/<source>/images`. Decisions are made at the thresholds that lie with the model: 0.5 in what train publishes,
-those that evaluate has fitted in what push has put below the serving root.
+It calls both signatures of the exported model. The folder holds `<id>_<filter>.png` files, as stored by ingest below
+`<data_root>/raw/<source>/images`. Decisions use the model's own thresholds: 0.5 in models published by train, and those fitted
+by evaluate in pushed models.
 """
 
 import argparse
@@ -19,7 +19,7 @@ _BATCH = 16
 
 
 def compare(model_dir: Path, image_dir: Path, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Asks both signatures. Returns differences in probability, and whether decisions are equal: both samples x classes."""
+    """Calls both signatures. Returns differences in probability, and whether decisions are equal: shape (samples, classes)."""
     signatures = tf.saved_model.load(str(model_dir)).signatures
     from_png, from_pixels = signatures["serving_default"], signatures["pixels"]
     filters = [name for name in ("red", "green", "blue", "yellow") if name in from_png.structured_input_signature[1]]

@@ -1,4 +1,4 @@
-"""Simulated splits for the benchmarks of evaluate: labels at the published frequencies, and classifiers that err on purpose."""
+"""Simulated splits for the benchmarks of evaluate: labels at the published frequencies, and imperfect classifiers."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def draw_truth(num_samples: int, random: np.random.Generator, correlation: float
     Args:
         num_samples: The number of samples.
         random: The source of randomness.
-        correlation: Of the normal variables behind the labels of an image: half of the classes exclude the other half the more.
+        correlation: The correlation of the normal variables behind an image's labels, negative between halves of the classes.
     """
     if not correlation:
         return random.random((num_samples, len(SHARES))) < SHARES
@@ -29,13 +29,13 @@ def draw_truth(num_samples: int, random: np.random.Generator, correlation: float
 def draw_scores(
     y_true: np.ndarray, skill: np.ndarray | float, random: np.random.Generator, shared_noise: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """Calibrated probabilities of a classifier that sees each class through normal noise: float32, shape of `y_true`.
+    """Calibrated probabilities of a classifier with normal noise on each class: float32, the shape of `y_true`.
 
     Args:
         y_true: bool, shape (samples, classes).
         skill: The distance of the two normal distributions, in standard deviations, for each class.
         random: The source of the noise.
-        shared_noise: Standard normal noise that makes up half of the variance: what misleads other classifiers likewise.
+        shared_noise: Standard normal noise that makes up half of the variance and is shared with other classifiers.
     """
     noise = random.normal(size=y_true.shape)
     if np.ndim(shared_noise):
@@ -52,13 +52,13 @@ def draw_groups(num_samples: int, random: np.random.Generator) -> np.ndarray:
 def draw_split(
     num_samples: int, skills: Sequence[np.ndarray], random: np.random.Generator, correlation: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """A split whose near-duplicates have the same labels and mislead classifiers alike.
+    """A split whose near-duplicates share their labels and noise.
 
     Args:
         num_samples: The number of samples.
         skills: The skill of each classifier for each class.
         random: The source of randomness.
-        correlation: Of the labels: see `draw_truth`.
+        correlation: The correlation of the labels: see `draw_truth`.
 
     Returns:
         Labels: bool, shape (samples, classes). Groups: shape (samples,). The probabilities of each classifier.

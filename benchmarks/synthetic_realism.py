@@ -1,9 +1,8 @@
-"""How like the real images the synthetic ones are: a table of figures per filter, contact sheets, rate and memory.
+"""Compares synthetic with real images: a table of figures per filter, contact sheets, speed and memory.
 
     HPA_SAMPLES=<folder of the competition's samples> python -m benchmarks.synthetic_realism --out sheets/
 
-The folder holds the competition's layout: `train.csv` and `train/<id>_<filter>.png`. Without it there is nothing to compare
-with, and the command says so and stops.
+The folder has the competition's layout: `train.csv` and `train/<id>_<filter>.png`. Without it, the command fails.
 """
 
 import argparse
@@ -39,10 +38,10 @@ class Sample:
 
 
 def figures(png: bytes) -> dict[str, float]:
-    """What is compared of one PNG file: its size, histogram and noise.
+    """The figures of a PNG file: its size, histogram and noise.
 
-    Noise is the standard deviation of what a 3x3 filter that ignores flat ground, slopes and straight edges lets through
-    (Immerkaer, Fast Noise Variance Estimation, 1996); fine structure adds to it, in real and synthetic images alike.
+    Noise is the standard deviation after a 3x3 filter that suppresses constant areas, slopes and straight edges (Immerkaer,
+    Fast Noise Variance Estimation, 1996); fine structure adds to it, in real and synthetic images alike.
     """
     pixels = read_pixels(png)
     p50, p75, p95, p99, p999 = np.percentile(pixels, [50, 75, 95, 99, 99.9])
@@ -64,7 +63,7 @@ def figures(png: bytes) -> dict[str, float]:
 
 
 def read_pixels(png: bytes) -> NDArray[np.uint8]:
-    """The pixels of a PNG file in grey."""
+    """The pixels of a PNG file as greyscale."""
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image.convert("L"))
 
@@ -80,7 +79,7 @@ def real_samples(folder: Path) -> Iterator[Sample]:
 
 
 def table(real: dict[str, list[dict[str, float]]], made: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown: for each filter and figure the 5th, 50th and 95th percentile of both, and how many made ones are in range."""
+    """Markdown: the 5th, 50th and 95th percentiles of each figure, and the share of synthetic ones in the real range."""
     lines = [
         "| filter | figure | real 5 / 50 / 95 % | synthetic 5 / 50 / 95 % | synthetic within real min..max |",
         "|---|---|---|---|---|",
@@ -96,7 +95,7 @@ def table(real: dict[str, list[dict[str, float]]], made: dict[str, list[dict[str
 
 
 def write_sheets(real: list[Sample], seed: int, out: Path) -> None:
-    """Writes pages of real and of synthetic samples, in colour and in green alone, to be laid side by side."""
+    """Writes pages of real and of synthetic samples for comparison, in colour and in green alone."""
     out.mkdir(parents=True, exist_ok=True)
     for page, start in enumerate(range(0, min(len(real), 3 * TILES_A_SHEET), TILES_A_SHEET)):
         shown = real[start : start + TILES_A_SHEET]
@@ -109,13 +108,13 @@ def write_sheets(real: list[Sample], seed: int, out: Path) -> None:
 
 
 def peak_memory_mib() -> float:
-    """Most memory this process has held."""
+    """The peak memory of this process."""
     # Kilobytes on Linux, bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def main() -> int:
-    """Runs the comparison: 1 where there are no real samples."""
+    """Runs the comparison. Returns 1 if there are no real samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=os.environ.get("HPA_SAMPLES", ""))
     parser.add_argument("--samples", type=int, default=128, help="synthetic samples to measure (default 128)")
@@ -125,7 +124,7 @@ def main() -> int:
     if not (given.folder / "train.csv").is_file():
         print(f"No real samples to compare with: expected train.csv and train/ in the folder. Received: {given.folder}")
         return 1
-    render_sample(given.seed, 0)  # the textures are made once in a process
+    render_sample(given.seed, 0)  # the textures are made once per process
     made: dict[str, list[dict[str, float]]] = {name: [] for name in FILTERS}
     spent_s, early_mib = 0.0, 0.0
     for k in range(given.samples):

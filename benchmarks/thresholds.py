@@ -1,11 +1,11 @@
-"""What thresholds of their own gain classes and cost them, with shrinkage and without.
+"""Measures the gain and cost of per-class thresholds, with and without shrinkage.
 
     python -m benchmarks.thresholds --seeds 20
 
-Draws probabilities at the competition's class frequencies, of a classifier that knows some classes well and others badly. In
-the second half of the tables its log odds are off by a number of each class's own, as those of networks are: that is what
-thresholds of their own can mend. What thresholds promise on the validation split that they were fitted on stands beside what
-they keep on 31072 new samples, for all classes and for the rare ones.
+It simulates the probabilities of a classifier of varying skill over the classes, at the competition's class frequencies. In the
+second half of the tables, each class has its own offset of the log odds, as in networks, which per-class thresholds can
+correct. The tables compare macro F1 on the validation split, on which thresholds were fitted, with that on 31072 new samples,
+for all classes and for the rare ones.
 """
 
 import argparse
@@ -28,14 +28,14 @@ _IS_RARE = np.array(list(PUBLISHED_COUNTS.values())) < NUM_PUBLISHED_SAMPLES / 9
 
 
 def shift(y_score: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Moves log odds by an offset a class."""
+    """Shifts the log odds by an offset for each class."""
     kept = np.clip(y_score.astype(np.float64), 1e-9, 1 - 1e-9)
     odds = kept / (1 - kept) * np.exp(offsets)
     return (odds / (1 + odds)).astype(np.float32)
 
 
 def fit_all(y_true: np.ndarray, y_score: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Thresholds by each way, one a class."""
+    """The thresholds by each method, one per class."""
     groups = draw_groups(len(y_true), np.random.default_rng(seed))
     fitted = {"one for all classes": np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)}
     for shrinkage in _SHRINKAGES:
@@ -46,7 +46,7 @@ def fit_all(y_true: np.ndarray, y_score: np.ndarray, seed: int) -> dict[str, np.
 
 
 def run_seed(seed: int, size: int, offset: float) -> dict[str, list[float]]:
-    """Macro F1 by each way: on validation, on new samples, and of the rare classes on new samples."""
+    """Macro F1 by each method: on validation, on new samples, and of the rare classes on new samples."""
     random = np.random.default_rng(seed)
     skills = random.uniform(*_SKILLS, len(PUBLISHED_COUNTS))
     offsets = random.normal(0, offset, len(PUBLISHED_COUNTS))
@@ -62,7 +62,7 @@ def run_seed(seed: int, size: int, offset: float) -> dict[str, list[float]]:
 
 
 def print_table(results: Sequence[dict[str, list[float]]]) -> None:
-    """Prints the means over the seeds, and on how many seeds each way is below the one threshold."""
+    """Prints the means over the seeds, and on how many seeds each method is below the single threshold."""
     print("| Thresholds | promised on validation | kept on new samples | of the rare classes | seeds below one for all |")
     print("|---|---:|---:|---:|---:|")
     base = next(iter(results[0]))

@@ -1,15 +1,14 @@
-"""How many images a second training takes in, by precision and with XLA, beside plain `fit` in float32; and what it costs.
+"""Measures the images per second of training, by precision and with XLA, compared with plain `fit` in float32.
 
-    python -m benchmarks.train_step                                      (some 12 minutes on two cores)
+    python -m benchmarks.train_step                                      (about 12 minutes on two cores)
     python -m benchmarks.train_step --image-sizes-px 75 --steps 20
     python -m benchmarks.train_step --ways "fit float32" float16 "float32 xla"
 
-The network is InceptionResNetV2 with random weights, all its layers learn, in batches of 16 with the paper's recipe. The images
-are noise, in memory: reading them is `benchmarks.input_pipeline`. Each choice has a process of its own; the time to the first
-step is that from the call to its end, in which graphs are made; the median step after it makes the rate. Plain `fit` augments
-as the paper does, by Keras's layers. The last column is the share of the training loop's time that passes outside the step's
-graph: batches to tensors, learning rates, reading losses. On a GPU, which works on while the host prepares the next step, it
-includes the time that the host waits.
+The network is InceptionResNetV2 with random weights. All layers learn, in batches of 16 with the paper's recipe. The images are
+noise in memory: reading is measured by `benchmarks.input_pipeline`. Each variant has its own process. The time to the first
+step includes building graphs; the rate is that of the median step after it. Plain `fit` augments like the paper, by Keras's
+layers. The last column is the share of the training loop's time outside the step's graph: batches to tensors, learning rates,
+reading losses. On a GPU, which keeps working while the host prepares the next step, it includes the host's waiting time.
 """
 
 import argparse
@@ -42,8 +41,8 @@ def _batch(image_size_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _step_of(way: str, image_size_px: int) -> tuple[Callable[[], object], Callable[[int], float] | None]:
-    """A function that takes one training step, and one that gives the share outside of so many steps of the training loop."""
-    import keras  # noqa: PLC0415 (each choice has a process of its own)
+    """A function that takes one training step, and one for the share of time outside of the steps in the training loop."""
+    import keras  # noqa: PLC0415 (each variant has its own process)
     import tensorflow as tf  # noqa: PLC0415
 
     from components.train import fit  # noqa: PLC0415
@@ -56,7 +55,7 @@ def _step_of(way: str, image_size_px: int) -> tuple[Callable[[], object], Callab
 
     recipe, batch = RECIPES["paper"], _batch(image_size_px)
     precision, _, compiler = way.removeprefix("fit ").partition(" ")
-    # On a CPU, training is deterministic; XLA has no such form of max pooling's gradient, and is measured without.
+    # On a CPU, training is deterministic, except with XLA, which has no deterministic gradient of max pooling.
     strategy = tf.distribute.get_strategy() if compiler else open_devices().strategy
     with computing_in(precision):
         backbone = build_backbone("inception_resnet_v2", image_size_px, 3, "none")
@@ -74,7 +73,7 @@ def _step_of(way: str, image_size_px: int) -> tuple[Callable[[], object], Callab
 
         class CompiledLearner(Learner):
             def _differentiate(self, learning: Any, images: Any, labels: Any) -> Any:
-                # All but the rotation, which XLA does not have.
+                # All but the rotation, which XLA does not support.
                 return tf.function(partial(Learner._differentiate, self, learning), jit_compile=True)(images, labels)
 
         learner = (CompiledLearner if compiler == "xla" else Learner)(network, recipe, 1000, strategy)
@@ -103,7 +102,7 @@ def _step_of(way: str, image_size_px: int) -> tuple[Callable[[], object], Callab
 
 
 def child() -> None:
-    """What a fresh process does: it prints seconds to the first step, images a second, peak memory in MB, and the share."""
+    """The main function of the fresh process. Prints seconds to the first step, images/s, peak memory in MB, and the share."""
     way, image_size_px, num_steps = sys.argv[1:]
     step, share_outside = _step_of(way, int(image_size_px))
     started_s = time.perf_counter()
@@ -119,10 +118,10 @@ def child() -> None:
 
 
 def main() -> None:
-    """Measures all choices and prints the table."""
+    """Measures all variants and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image-sizes-px", type=int, nargs="+", default=[75, 149, 299])
-    parser.add_argument("--steps", type=int, default=5, help="after the first")
+    parser.add_argument("--steps", type=int, default=5, help="how many steps to time after the first")
     parser.add_argument("--ways", nargs="+", choices=_WAYS, default=_USUAL_WAYS)
     options = parser.parse_args()
     print(f"Batches of {_BATCH}, all layers; {describe_machine()}.\n")

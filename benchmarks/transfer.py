@@ -1,4 +1,4 @@
-"""What each recipe makes of pretrained weights: macro F1 by recipe and seed, with paired differences and their intervals.
+"""Compares recipes on pretrained weights: macro F1 by recipe and seed, with paired differences and their intervals.
 
     python -m benchmarks.transfer
     python -m benchmarks.transfer --recipes paper strong "strong warmup_epochs=0" "strong brightness=0.5"
@@ -6,16 +6,16 @@
 
 A backbone is pretrained on one synthetic series with balanced classes, on inputs with a deviation of 0.5, which is what
 ImageNet's weights expect. It is then fine-tuned on another series with the published class frequencies, on one split, once for
-each recipe and seed; a seed decides the head's initial weights, the order of the images and the augmentation. Macro F1 is that
-of the test split, at the one threshold that suits validation best. The others are compared with the first recipe; the 95 %
+each recipe and seed; a seed determines the head's initial weights, the order of the images and the augmentation. Macro F1 is
+measured on the test split, at the best single threshold on validation. Recipes are compared with the first one; the 95 %
 intervals are Student's t over the seeds. A recipe is a name, with fields of `components.train.recipes.Recipe` to override, or
-the name of a variant, which trains in another way:
+with the name of a variant, which changes the training:
 
     frozen_statistics   the warm-up normalises by the moving averages of the pretrained weights, and does not update them
     halved_inputs       the same, with inputs scaled to the deviation that these averages expect
     added_brightness    augmentation adds up to `brightness` of the grey scale instead of multiplying
 
-Images, weights and the result of each run are kept in outputs/transfer/, so that an interrupted call carries on.
+Images, weights and the result of each run are kept in outputs/transfer/, so that an interrupted call resumes.
 """
 
 import argparse
@@ -63,12 +63,12 @@ from components.train.views import probabilities
 FOLDER = Path(__file__).resolve().parent.parent / "outputs" / "transfer"
 _PRETRAINING_SERIES, SERIES = 1000, 1001
 _CHANNELS = ("red", "green", "blue")
-# Of the inputs that the pretrained weights expect, where the pipeline's have 1.
+# The deviation of the inputs that the pretrained weights expect; the pipeline's have 1.
 _PRETRAINING_DEVIATION = 0.5
 _PRETRAINING_VALIDATION = 0.1
 SMALL = "small"
 
-# Image numbers of a series, by split.
+# The image numbers of a series, by split.
 Split = dict[str, list[int]]
 
 
@@ -84,7 +84,7 @@ def small_backbone(include_top: bool, weights: str | None, input_shape: tuple[in
 
 
 def balanced_numbers(series: int, per_class: int) -> list[int]:
-    """The first images of a series of which each shows a class that fewer than `per_class` images before it showed."""
+    """The first images of a series, as far as each shows a class that fewer than `per_class` earlier ones show."""
     counts, chosen, number = np.zeros(len(CLASS_NAMES), int), [], 0
     while counts.min() < per_class:
         labels = list(sample_labels(series, number))
@@ -96,7 +96,7 @@ def balanced_numbers(series: int, per_class: int) -> list[int]:
 
 
 def natural_split(series: int, sizes: dict[str, int]) -> Split:
-    """The first images of a series, with near-duplicate groups on one side each: the sizes are met within a group."""
+    """Splits the first images of a series by near-duplicate groups; sizes are met up to a group."""
     groups: dict[int, list[int]] = {}
     number = 0
     while sum(map(len, groups.values())) < sum(sizes.values()):
@@ -110,7 +110,7 @@ def natural_split(series: int, sizes: dict[str, int]) -> Split:
 
 
 def rendered(series: int, number: int, image_size_px: int, channels: Sequence[str], folder: Path) -> np.ndarray:
-    """An image as records hold it: uint8 of shape (image_size_px, image_size_px, channels), rendered once."""
+    """An image as in records: uint8, shape (image_size_px, image_size_px, channels), rendered once."""
     path = folder / "images" / f"{series}-{'-'.join(channels)}-{image_size_px}px" / f"{number}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def rendered(series: int, number: int, image_size_px: int, channels: Sequence[st
 def write_examples(
     series: int, split: Split, image_size_px: int, folder: Path, processes: int, channels: Sequence[str] = _CHANNELS
 ) -> Examples:
-    """Writes records of some images, one shard a split."""
+    """Writes records of some images, one shard per split."""
     key = hashlib.sha256(json.dumps([series, split, image_size_px, channels]).encode()).hexdigest()[:16]
     records = folder / "records" / key
     records.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def write_examples(
 def train(
     examples: Examples, recipe: Recipe, weights: str, seed: int, devices: Devices, folder: Path, deviation: float = 1.0
 ) -> keras.Model:
-    """Trains a network whose inputs have a deviation; an interrupted training carries on."""
+    """Trains a network on inputs with a given deviation; an interrupted training resumes."""
     gc.collect()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
@@ -179,7 +179,7 @@ def train(
 
 
 def pretrain(options: argparse.Namespace, devices: Devices) -> Path:
-    """Gives the file of the pretrained backbone's weights."""
+    """Returns the file of the pretrained backbone's weights."""
     key = f"{options.backbone}-{options.image_size_px}px-{options.per_class}x{options.pretraining_epochs}-format{FORMAT}"
     path: Path = options.folder / "weights" / f"{key}.weights.h5"
     if not path.exists():
@@ -201,7 +201,7 @@ def pretrain(options: argparse.Namespace, devices: Devices) -> Path:
 def fine_tune(
     chosen: str, seed: int, examples: Examples, weights: str, options: argparse.Namespace, devices: Devices
 ) -> dict[str, Any]:
-    """The scoreboard on test of a recipe and a seed: trained once, then read."""
+    """The scoreboard of a recipe and a seed on the test split: trained once, then read."""
     name, *changes = chosen.split()
     fields = {field: json.loads(value) for field, _, value in (change.partition("=") for change in changes if "=" in change)}
     base = replace(RECIPES[name], backbone=options.backbone, epochs=options.epochs, patience=options.epochs)
@@ -228,7 +228,7 @@ def fine_tune(
 
 
 def judge(network: keras.Model, examples: Examples, recipe: Recipe) -> dict[str, float]:
-    """The scoreboard of the test split, at the threshold that suits validation best."""
+    """The scoreboard of the test split, at the best threshold on validation."""
 
     @tf.function(reduce_retracing=True)
     def logits_of(pixels: tf.Tensor) -> tf.Tensor:
@@ -300,17 +300,19 @@ def _interval(differences: Sequence[float]) -> str:
 def main() -> None:
     """Pretrains, fine-tunes and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="inception_resnet_v2", help=f"of the recipes', or `{SMALL}`: four convolutions")
+    parser.add_argument(
+        "--backbone", default="inception_resnet_v2", help=f"a backbone of the recipes, or `{SMALL}`: four convolutions"
+    )
     parser.add_argument("--image-size-px", type=int, default=75)
-    parser.add_argument("--per-class", type=int, default=40, help="images to pretrain on that show each class, at least")
+    parser.add_argument("--per-class", type=int, default=40, help="the minimum number of images of each class to pretrain on")
     parser.add_argument("--pretraining-epochs", type=int, default=10)
-    parser.add_argument("--train", type=int, default=400, help="images to fine-tune on")
+    parser.add_argument("--train", type=int, default=400, help="how many images to fine-tune on")
     parser.add_argument("--validation", type=int, default=150)
     parser.add_argument("--test", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=8, help="of fine-tuning")
+    parser.add_argument("--epochs", type=int, default=8, help="the epochs of fine-tuning")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--recipes", nargs="+", default=["paper", "strong", "plateau"])
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that render images")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many processes render images")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
     BACKBONES[SMALL] = Backbone(small_backbone)

@@ -30,11 +30,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def configure() -> None:
-    """Learns which protein locations four-filter confocal images of cells show: a Kubeflow pipeline.
+    """A Kubeflow pipeline that classifies protein locations in four-filter confocal images of cells.
 
-    `run` runs it on this machine; `compile` makes the pipeline.yaml that a cluster runs, and `submit` lets it run there.
+    `run` runs it on this machine. `compile` writes the pipeline.yaml for a cluster, and `submit` runs it there.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # also of the processes that a command starts
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # also for the processes that a command starts
 
 
 app.command("compile")(compile_command)

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines on a cluster: versions of the pipeline, runs and schedules, by KFP's own client."""
+"""Kubeflow Pipelines on a cluster: pipeline versions, runs and schedules, through KFP's own client."""
 
 import contextlib
 import hashlib
@@ -34,12 +34,12 @@ class Version:
 
 
 def version_name(pipeline_yaml: str) -> str:
-    """The name of a compiled pipeline's version: the code's version, and what tells it from any other content."""
+    """The name of a compiled pipeline's version: the code's version and a hash of the content."""
     return f"{__version__}-{hashlib.sha256(pipeline_yaml.encode()).hexdigest()[:10]}"
 
 
 def version_tags() -> dict[str, str]:
-    """The tags of a pipeline version: the code's version, and its commit where this is a clone."""
+    """The tags of a pipeline version: the code's version, and the commit in a Git clone."""
     tags = {"code_version": __version__}
     if (ROOT / ".git").exists():
         git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -53,9 +53,9 @@ class Cluster:
     """A connection to a Kubeflow Pipelines server.
 
     Attributes:
-        host: Its address; empty is for where kfp looks by itself: KF_PIPELINES_ENDPOINT, the service of the cluster that this
-            runs in, or that of the current kubectl context.
-        namespace: The user's, where the server has several.
+        host: Its address; empty for kfp's default: KF_PIPELINES_ENDPOINT, the service of the cluster that this runs in, or that
+            of the current kubectl context.
+        namespace: The user's, on a multi-user server.
     """
 
     host: str = ""
@@ -65,7 +65,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         if self.host and "://" not in self.host:
-            self.host = f"https://{self.host}"  # as kfp would
+            self.host = f"https://{self.host}"  # as kfp does
         self._connect()
 
     def _connect(self) -> None:
@@ -75,12 +75,12 @@ class Cluster:
 
     @property
     def pod_namespace(self) -> str:
-        """Where the pods of runs are."""
+        """The namespace of the runs' pods."""
         return self._namespace or "kubeflow"
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
-        """Keeps kfp from printing, and says in one line what went wrong."""
+        """Keeps kfp from printing, and turns its errors into one line."""
         with contextlib.redirect_stdout(io.StringIO()), explained(self.host):
             yield
 
@@ -93,7 +93,7 @@ class Cluster:
         """Compares the server's release with the one that a compiled pipeline needs.
 
         Returns:
-            A warning if the server does not tell its release, else nothing.
+            A warning if the server does not report its release; empty otherwise.
 
         Raises:
             ValueError: If the server is too old.
@@ -101,7 +101,7 @@ class Cluster:
         return read_needs(pipeline_yaml).check(ask_for_release(self._client, self.host, self._health), address_of(self.host))
 
     def upload(self, pipeline_yaml: str) -> Version:
-        """Uploads a compiled pipeline as a version of its own, if the server has not got it yet."""
+        """Uploads a compiled pipeline as a version, unless the server has it already."""
         name = next(yaml.safe_load_all(pipeline_yaml))["pipelineInfo"]["name"]
         wanted = version_name(pipeline_yaml)
         with self._asking(), scratch_folder() as folder:
@@ -155,8 +155,8 @@ class Cluster:
         """Waits until a run is over.
 
         Args:
-            run_id: Which run.
-            show: Called with the run each time that it was asked for.
+            run_id: The id of the run.
+            show: Called with the run after each poll.
         """
         renewed = False
         while True:
@@ -166,7 +166,7 @@ class Cluster:
             except ClusterError as error:
                 if error.status != 401 or renewed:
                     raise
-                self._connect()  # the token is over
+                self._connect()  # the token has expired
                 renewed = True
                 continue
             show(run)
@@ -184,7 +184,7 @@ class Cluster:
         every_s: int = 0,
         service_account: str = "",
     ) -> Any:
-        """Starts a run again and again: never two at once, and none for what was missed."""
+        """Creates a schedule: never two runs at once, and no catching up on missed ones."""
         with self._asking():
             if [schedule for schedule in self._schedules() if schedule.display_name == name]:
                 raise ClusterError(f"There is a schedule {name} already: delete it, or choose another --name.")
@@ -211,24 +211,24 @@ class Cluster:
         schedules = self.schedules()
         found = [schedule for schedule in schedules if name in (schedule.recurring_run_id, schedule.display_name)]
         if len(found) != 1:
-            names = ", ".join(schedule.display_name for schedule in schedules) or "none at all"
+            names = ", ".join(schedule.display_name for schedule in schedules) or "none"
             problem = f"{len(found)} schedules are called {name}: give the id" if found else f"There is no schedule {name}"
             raise ClusterError(f"{problem}. There are: {names} (python -m pipeline schedule list).")
         return found[0]
 
     def set_schedule(self, schedule: Any, enabled: bool) -> None:
-        """Lets a schedule start runs, or not."""
+        """Enables or disables a schedule."""
         with self._asking():
             act = self._client.enable_recurring_run if enabled else self._client.disable_recurring_run
             act(schedule.recurring_run_id)
 
     def delete_schedule(self, schedule: Any) -> None:
-        """Deletes a schedule, and none of its runs."""
+        """Deletes a schedule, but not its runs."""
         with self._asking():
             self._client.delete_recurring_run(schedule.recurring_run_id)
 
     def run_now(self, schedule: Any) -> Any:
-        """Starts what a schedule would start."""
+        """Starts a run as a schedule would."""
         fields = ("experiment_id", "pipeline_spec", "pipeline_version_reference", "runtime_config", "service_account")
         given = {name: getattr(schedule, name) for name in fields}
         run = self._client.api_models.V2beta1Run(display_name=f"{schedule.display_name} by hand", **given)
@@ -239,11 +239,13 @@ class Cluster:
         return self._list("recurring_runs", self._client.list_recurring_runs, namespace=self._namespace)
 
     def _experiment_id(self, name: str) -> str:
-        experiment: str = self._client.create_experiment(name, namespace=self._namespace).experiment_id  # or the one there is
+        experiment: str = self._client.create_experiment(
+            name, namespace=self._namespace
+        ).experiment_id  # returns an existing one
         return experiment
 
     def _list(self, what: str, fetch: Callable[..., Any], name: str = "", **options: Any) -> list[Any]:
-        """All items of a listing, page by page; of one name if it is given."""
+        """All items of a paginated listing, optionally of one name."""
         if name:
             options["filter"] = json.dumps(
                 {"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": name}]}

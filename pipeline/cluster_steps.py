@@ -1,9 +1,9 @@
-"""The steps of a run on a cluster, read from what Kubeflow Pipelines tells of its Argo workflow.
+"""Reads the steps of a run on a cluster from Kubeflow Pipelines' view of its Argo workflow.
 
-The API lists every node of the workflow as a task. A step `train` has a node `train`; within its time there is a node
-`executor`, whose children are the pods of its attempts: `executor(0)`, `executor(1)` and so on. Nodes name their children by
-id and have no id themselves, so a step's attempts are those that start while the step runs: the steps run one after another.
-A step that was skipped has no state. A step whose driver, `train-driver`, failed has no pod. No task has an error.
+The API lists every node of the workflow as a task. A step `train` has a node `train`; while it runs, there is a node
+`executor`, whose children are the pods of its attempts: `executor(0)`, `executor(1)` and so on. Nodes refer to their children
+by ids that the nodes themselves do not show, so a step's attempts are found by their start times: steps run one at a time.
+A skipped step has no state. A step whose driver, `train-driver`, failed has no pod. Tasks have no error messages.
 """
 
 import datetime
@@ -20,9 +20,9 @@ class Attempt:
     """A pod of a step.
 
     Attributes:
-        state: `PENDING` until its container runs, then as Kubeflow Pipelines calls it.
+        state: `PENDING` until its container runs, then Kubeflow Pipelines' state.
         started: When it was created.
-        running: When its container was first seen running; None if that was never seen, as with one that takes a few seconds.
+        running: When its container was first seen running; None if it never was, for example because it took a few seconds.
     """
 
     state: str
@@ -30,7 +30,7 @@ class Attempt:
     running: datetime.datetime | None
 
     def waited(self, now: datetime.datetime) -> datetime.timedelta:
-        """How long it waited for a node and its image; nothing where it is not known."""
+        """How long it waited for a node and its image; zero if unknown."""
         until = self.running or (now if self.state == "PENDING" else self.started)
         return until - self.started
 
@@ -41,12 +41,12 @@ class Step:
 
     Attributes:
         name: Its name.
-        state: As Kubeflow Pipelines calls it; `PENDING` while its pod waits; empty if the step has not run.
+        state: Kubeflow Pipelines' state; `PENDING` while its pod waits; empty if the step has not run.
         started: When its first attempt was created; None if it has not run.
-        ended: When it ended; None while it goes on.
+        ended: When it ended; None while it is running.
         attempts: Its pods, in order.
-        node_id: The Argo node of its last pod: the workflow's name, and the number that the pod's name ends with. Empty if it
-            has had none.
+        node_id: The Argo node of its last pod: the workflow's name and the number at the end of the pod's name. Empty without a
+            pod.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Step:
     node_id: str = ""
 
     def waited(self, now: datetime.datetime) -> datetime.timedelta:
-        """How long its pods have waited for a node and their image, together."""
+        """How long its pods have waited in total for a node and their image."""
         return sum((attempt.waited(now) for attempt in self.attempts), datetime.timedelta())
 
 
@@ -74,14 +74,14 @@ def read_steps(run: Any, names: Iterable[str]) -> list[Step]:
 
 
 def failed_step(steps: Iterable[Step]) -> Step | None:
-    """The step that a run has failed in."""
+    """The step in which a run failed."""
     return next((step for step in steps if step.state == "FAILED"), None)
 
 
 def _read_step(name: str, task: Any, tasks: list[Any]) -> Step:
     if not task or not task.state:
         return Step(name)
-    # The API gives 1970 as the end of what goes on.
+    # The API gives 1970 as the end of running tasks.
     ended = task.end_time if task.end_time and task.end_time >= task.start_time else None
     within = [other for other in tasks if task.start_time <= other.start_time and not (ended and other.start_time >= ended)]
     pods = {int(match[1]): other for other in within if (match := _ATTEMPT.fullmatch(other.display_name))}

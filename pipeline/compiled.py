@@ -1,4 +1,4 @@
-"""The committed pipeline.yaml: made from `pipeline.pipeline`, and read for its parameters."""
+"""The committed pipeline.yaml: compiles it from `pipeline.pipeline`, and reads its parameters."""
 
 import difflib
 import functools
@@ -34,14 +34,14 @@ def compile_pipeline(
     """Compiles the pipeline. The same code and arguments give the same text.
 
     Args:
-        release: The oldest release of Kubeflow Pipelines that will run it.
-        s3_endpoint: Where s3:// addresses are, as a URL; empty leaves it to the cluster's ConfigMap, as does s3_region.
-        s3_region: Its region.
-        push_has_keys: Whether push gets keys for s3:// from a Secret of its own.
-        with_gpu: Whether train asks for a GPU.
+        release: The oldest release of Kubeflow Pipelines to support.
+        s3_endpoint: The endpoint URL of s3:// addresses; empty leaves it to the cluster's ConfigMap, as does s3_region.
+        s3_region: The region of the endpoint.
+        push_has_keys: Whether push gets its own keys for s3:// from a Secret.
+        with_gpu: Whether train requests a GPU.
 
     Raises:
-        ValueError: If the endpoint is no URL, or the region is none.
+        ValueError: If the endpoint or the region is invalid.
     """
     if s3_endpoint and not _ENDPOINT.fullmatch(s3_endpoint):
         raise ValueError(f"--s3-endpoint: expected a URL such as https://s3.example.com:9000. Received: {s3_endpoint}")
@@ -70,14 +70,14 @@ def compile_pipeline(
 
 
 def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The tasks of a compiled pipeline by step."""
+    """The tasks of a compiled pipeline, by step."""
     tasks: dict[str, Any] = spec["root"]["dag"]["tasks"]
     return tasks
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the compiled pipeline. `steps` are those that take it, in order; a required one has no default."""
+    """A parameter of the compiled pipeline, with the steps that take it, in order. A required one has no default."""
 
     name: str
     kind: str
@@ -88,7 +88,7 @@ class Parameter:
 
     @property
     def default_text(self) -> str:
-        """The default as one would give it on the command line."""
+        """The default in the format of the command line."""
         if self.kind == "NUMBER_INTEGER":
             return str(int(self.default))
         if self.kind in ("BOOLEAN", "STRUCT", "LIST"):
@@ -96,10 +96,10 @@ class Parameter:
         return str(self.default) or '""'
 
     def parse(self, text: str) -> Any:
-        """Reads a value as the command line gives it.
+        """Parses a value from the command line.
 
         Raises:
-            ValueError: If it is not of the parameter's type.
+            ValueError: If it does not have the parameter's type.
         """
         try:
             return _READERS[self.kind](text)
@@ -141,14 +141,14 @@ _KIND_NAMES = {
 
 @functools.cache
 def load_steps(path: Path = PIPELINE_YAML) -> tuple[str, ...]:
-    """The steps of a compiled pipeline, each after those whose outputs it takes."""
+    """The steps of a compiled pipeline in topological order."""
     tasks = step_tasks(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
     needs = {step: sorted(task.get("dependentTasks", ())) for step, task in sorted(tasks.items())}
     return tuple(graphlib.TopologicalSorter(needs).static_order())
 
 
 def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
-    """Reads the parameters of a compiled pipeline, described by the pipeline or else by the steps that take them."""
+    """Reads the parameters of a compiled pipeline, with descriptions from the pipeline or else from the steps."""
     spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     order = load_steps(path)
     takers: dict[str, dict[str, str]] = {}
@@ -169,11 +169,11 @@ def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
 
 
 def parse_arguments(words: list[str], parameters: dict[str, Parameter]) -> dict[str, Any]:
-    """Reads NAME=VALUE words, and refuses all that no run could use.
+    """Parses and checks NAME=VALUE words.
 
     Raises:
-        ValueError: If a word is no NAME=VALUE, a name is unknown (with the nearest right one) or comes twice, or a value does
-            not fit.
+        ValueError: If a word is not NAME=VALUE, a name is unknown (with the closest match) or repeated, or a value does not
+            fit.
     """
     values: dict[str, Any] = {}
     for word in words:

@@ -1,4 +1,4 @@
-"""Which images a compiled pipeline runs its steps in."""
+"""The container images of a compiled pipeline's steps."""
 
 import re
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
     """Names the images of a compiled pipeline `<registry>/<step>:<tag>`, each with its digest if digests are given.
 
     Args:
-        pipeline_yaml: What the pipeline compiles to. Images that are pinned already get the new digests in place of theirs.
-        registry: Where the images are, such as `registry.example.com/cells`; empty leaves it as it is.
-        tag: Of all images; empty leaves it as it is.
-        digests: By an image's name, from `read_digests`.
+        pipeline_yaml: The compiled pipeline. New digests replace those of already pinned images.
+        registry: The registry, such as `registry.example.com/cells`; empty leaves it unchanged.
+        tag: The tag of all images; empty leaves it unchanged.
+        digests: The digests by image name, from `read_digests`.
 
     Raises:
-        ValueError: If the registry or the tag is none, an image has no digest, or one is pinned and would get another name, of
-            which no digest is given: what a digest names is started, whatever stands before it.
+        ValueError: If the registry or the tag is invalid, an image has no digest, or a pinned image would get a new name
+            without a new digest: the digest alone decides which image runs, whatever its name.
     """
     if registry and not _REGISTRY.fullmatch(registry):
         raise ValueError(f"registry: expected a host and a path, such as registry.example.com/cells. Received: {registry}")
@@ -36,8 +36,8 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
         if digests is None:
             if pin and name != its_name:
                 raise ValueError(
-                    f"digests: expected that of {name}, as the compiled pipeline pins {its_name} to one. Give --digests with "
-                    "what make push-images printed, or a file that was compiled without"
+                    f"digests: expected one of {name}, as the compiled pipeline pins {its_name}. Give --digests with the "
+                    "output of make push-images, or a file that was compiled without digests"
                 )
             return f"{key}{name}{pin or ''}"
         if name not in digests:
@@ -54,7 +54,7 @@ def read_digests(path: Path) -> dict[str, str]:
     """Reads the digests of images, by name, from lines such as `<registry>/<step>:<tag>@sha256:<64 hexadecimal digits>`.
 
     Raises:
-        ValueError: If there is no such file, a line is another, or there is none: make push-images has failed.
+        ValueError: If there is no such file, a line has another format, or it is empty because make push-images failed.
     """
     digests = {}
     for line in read_named(path, "--digests", f"make push-images REGISTRY=... > {path}").splitlines():

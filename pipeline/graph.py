@@ -1,4 +1,4 @@
-"""The graph of a compiled pipeline's steps, and a picture of it."""
+"""The graph of a compiled pipeline's steps, and its drawing as SVG."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from pipeline.compiled import step_tasks
 
 _WIDTH, _HEIGHT, _GAP, _SPACE = 184, 76, 118, 40
 _MARGIN = 12
-# Of the curves that pass over other steps, and of a line of their labels.
+# The height of curves that pass other steps, and of a line of their labels.
 _ARC, _LINE = 46, 14
 
 
 @dataclass(frozen=True)
 class Edge:
-    """What one step makes and another takes."""
+    """The artifacts that one step passes to another."""
 
     producer: str
     consumer: str
@@ -25,7 +25,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """The steps, each after those that it takes something from, and what goes from one to the other."""
+    """The steps in topological order, and the artifacts passed between them."""
 
     steps: tuple[str, ...]
     edges: tuple[Edge, ...]
@@ -48,7 +48,7 @@ class Graph:
 
     @property
     def ranks(self) -> dict[str, int]:
-        """How many steps there are before each, at most."""
+        """The length of the longest path to each step."""
         return _ranks(self.steps, self.edges)
 
 
@@ -67,14 +67,14 @@ def _ranks(steps: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Look:
-    """How a step is drawn: `kind` is a class of the page's style; the lines stand below its name."""
+    """How a step is drawn: `kind` is a CSS class of the page; the lines appear below its name."""
 
     kind: str
     lines: tuple[str, ...]
 
 
 def draw(graph: Graph, looks: Mapping[str, Look]) -> Markup:
-    """Draws the graph from left to right, as SVG to put into a page. Each step links to `#<step>`."""
+    """Draws the graph from left to right, as SVG for a page. Each step links to `#<step>`."""
     ranks = graph.ranks
     columns: dict[int, list[str]] = {}
     for step in graph.steps:
@@ -132,7 +132,7 @@ def _arc(edge: Edge, places: Mapping[str, tuple[int, int]], top: int, bottom: in
 
 
 def _edge(path: str, x: int, y: int, names: Sequence[str]) -> Markup:
-    """A line with the names of what goes along it: half above it, and half below."""
+    """A line labelled with its artifacts, half of them above and half below."""
     above = (len(names) + 1) // 2
     labels = [
         Markup('<text class="label" x="{}" y="{}">{}</text>').format(

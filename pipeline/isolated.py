@@ -1,4 +1,4 @@
-"""Calls a function in a process of its own: for what may hang or crash, and must not take the command along."""
+"""Calls a function in a separate process, so that a hang or crash does not affect the command."""
 
 import multiprocessing
 import os
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
 
-# How long the process may clean up after Ctrl-C, and how long its last lines may take to be read once it is gone.
+# How long the process may clean up after Ctrl-C, and how long reading its last lines may take once it has ended.
 _GRACE_S = 10.0
 _LAST_LINES_S = 1.0
 
@@ -20,11 +20,11 @@ _LAST_LINES_S = 1.0
 def call_isolated(
     function: Callable[[], _Result], timeout_s: float | None = None, on_error_line: Callable[[str], None] = lambda _: None
 ) -> _Result:
-    """Calls a function in a process of its own.
+    """Calls a function in a separate process.
 
     Args:
-        function: The function: one of a module, or a `functools.partial` of one. It, its result and its errors are pickled.
-        timeout_s: How long it may take; None for as long as it needs. A function with a time limit may start no processes.
+        function: A module's function, or a `functools.partial` of one. It, its result and its errors are pickled.
+        timeout_s: The time limit; None for no limit. A function with a time limit must not start processes.
         on_error_line: Called in a thread with each line that the process writes to standard error.
 
     Raises:
@@ -51,7 +51,7 @@ def call_isolated(
             process.join(0 if is_limited else _GRACE_S)
             process.kill()
             process.join()
-            # A process that it started may hold its standard error open for longer than it lives.
+            # Child processes of it may keep its standard error open after it has ended.
             reader.join(_LAST_LINES_S)
     if error:
         raise error
@@ -59,14 +59,14 @@ def call_isolated(
 
 
 def _answer(function: Callable[[], Any], answer_to: Connection, errors_to: Connection) -> None:
-    """Runs in the process."""
+    """Runs in the separate process."""
     os.dup2(errors_to.fileno(), 2)
     errors_to.close()
     answer: tuple[Any, BaseException | None]
     try:
         answer = function(), None
     except (Exception, KeyboardInterrupt) as error:
-        if not isinstance(error, ValueError | OSError):  # unexpected: its traceback would be lost on the way
+        if not isinstance(error, ValueError | OSError):  # unexpected: pickling would lose its traceback
             error.add_note("".join(traceback.format_exception(error)))
         answer = None, error
     try:

@@ -1,4 +1,4 @@
-"""KFP's own client, opened so that it does not wait for minutes, and its errors in one line that says what to do."""
+"""Opens KFP's own client without its minutes of waiting, and turns its errors into one line of advice."""
 
 import contextlib
 import json
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-# An access token for the server, in the variable that the kfp command reads, too. Never an option: all can read those.
+# The variable with an access token for the server, as for the kfp command. Not an option, which other users could read.
 TOKEN_VARIABLE = "KFP_EXISTING_TOKEN"
 HEALTH_PATH = "/apis/v2beta1/healthz"
-# The API server tells its release here only, and the web page in front of it tells it by another name.
+# The API server reports its release only here, and the web page in front of it under another name.
 _RELEASE_PATH = "/apis/v1beta1/healthz"
 _RELEASE_NAMES = ("tag_name", "apiServerTagName")
 _PORT_FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, and --host http://localhost:8080"
-# What the server's answers mean for who asked.
+# Advice by the status of the server's answer.
 _ADVICE = {
     401: f"You are not signed in: put a token into {TOKEN_VARIABLE}, or sign in as your cluster's gateway asks.",
-    403: "You may not do this: ask for a role in the namespace, name yours by --namespace, or put a token into "
+    403: "You may not do this: ask for a role in the namespace, give yours with --namespace, or put a token into "
     f"{TOKEN_VARIABLE}.",
 }
 _CONNECT_TIMEOUT_S = 10.0
@@ -28,7 +28,7 @@ _ANSWER_TIMEOUT_S = 15.0
 
 
 class ClusterError(RuntimeError):
-    """The cluster did not do what was asked. The message says why, and what to do.
+    """A request to the cluster failed. The message says why, and what to do.
 
     Attributes:
         status: The HTTP status, or 0 if there was no answer.
@@ -40,7 +40,7 @@ class ClusterError(RuntimeError):
 
 
 def address_of(host: str) -> str:
-    """How to call the server in a message: its address, or where kfp looks if none is given."""
+    """The server in a message: its address, or kfp's default if none is given."""
     return host or os.environ.get("KF_PIPELINES_ENDPOINT") or "the cluster of the current kubectl context"
 
 
@@ -48,19 +48,19 @@ def open_client(host: str, namespace: str) -> tuple[Any, dict[str, Any]]:
     """Opens KFP's client with the token of KFP_EXISTING_TOKEN, if there is one.
 
     Args:
-        host: The server's address; empty is for where kfp looks by itself.
+        host: The server's address; empty for kfp's default.
         namespace: The user's; may be empty.
 
     Returns:
-        The client, and what the server says of its health.
+        The client, and the server's health.
 
     Raises:
-        ClusterError: If nobody answers, or not as Kubeflow Pipelines 2 does.
+        ClusterError: If there is no answer, or not that of Kubeflow Pipelines 2.
     """
     from kfp.client import Client  # noqa: PLC0415 (takes seconds, which --help should not)
 
     class ImpatientClient(Client):  # type: ignore[misc]
-        """Asks for the server's health once, where kfp asks five times and logs each traceback."""
+        """Asks for the server's health once; kfp asks five times and logs each traceback."""
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
             return self.healthzs.healthz_service_get_healthz()
@@ -78,14 +78,14 @@ def open_client(host: str, namespace: str) -> tuple[Any, dict[str, Any]]:
             raise
     if not health:
         raise ClusterError(
-            f"{address_of(host)} answers, but not as Kubeflow Pipelines 2 does at {HEALTH_PATH}: perhaps with a page to sign "
-            f"in, or it is older. Put a token into {TOKEN_VARIABLE}, or use {_PORT_FORWARD}"
+            f"{address_of(host)} answers, but not like Kubeflow Pipelines 2 at {HEALTH_PATH}: perhaps with a sign-in page, "
+            f"or it is older. Put a token into {TOKEN_VARIABLE}, or use {_PORT_FORWARD}"
         )
     return client, health
 
 
 def ask_for_health(client: Any, path: str) -> dict[str, Any]:
-    """All that the server says of its health at a path; nothing if that is no JSON object."""
+    """The server's health at a path; empty if it is not a JSON object."""
     said = client.healthzs.api_client.call_api(
         path,
         "GET",
@@ -98,12 +98,12 @@ def ask_for_health(client: Any, path: str) -> dict[str, Any]:
 
 
 def ask_for_release(client: Any, host: str, health: dict[str, Any]) -> str:
-    """The server's release, such as 2.17.0; empty if it tells none.
+    """The server's release, such as 2.17.0; empty if it does not report it.
 
     Args:
-        client: From `open_client`, as is health.
+        client: From `open_client`.
         host: The server's address.
-        health: What it says of its health.
+        health: From `open_client`.
 
     Raises:
         ClusterError: If it does not answer.
@@ -119,12 +119,12 @@ def ask_for_release(client: Any, host: str, health: dict[str, Any]) -> str:
 
 
 def _knock(host: str) -> None:
-    """Kfp would wait for minutes for a server that does not answer."""
+    """Fails early for a server that does not answer, for which kfp would wait for minutes."""
     try:
         address = urlsplit(host)
         port = address.port or {"http": 80}.get(address.scheme, 443)
     except ValueError:
-        raise ClusterError(f"{host} is no address: expected one such as https://pipelines.example.com") from None
+        raise ClusterError(f"{host} is not an address: expected one such as https://pipelines.example.com") from None
     if address.hostname:
         try:
             socket.create_connection((address.hostname, port), _CONNECT_TIMEOUT_S).close()
@@ -141,10 +141,10 @@ def _unreachable(host: str, reason: object) -> ClusterError:
 
 @contextlib.contextmanager
 def explained(host: str) -> Iterator[None]:
-    """Says in one line what went wrong while the client asked something.
+    """Turns errors of the client into one line.
 
     Raises:
-        ClusterError: In place of the client's errors.
+        ClusterError: Instead of the client's errors.
     """
     from kfp_server_api import ApiException  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -154,7 +154,7 @@ def explained(host: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except ApiException as error:
-        if not error.status:  # this client's own, of a certificate that it does not trust
+        if not error.status:  # the client's own, about an untrusted certificate
             raise _unreachable(host, _reason(error)) from None
         said = f"{address_of(host)}: {error.status}, {_reason(error)}. {_ADVICE.get(error.status, '')}"
         raise ClusterError(said.strip(), error.status) from None
@@ -163,7 +163,7 @@ def explained(host: str) -> Iterator[None]:
 
 
 def _reason(error: Any) -> str:
-    """What the server says of an error: without its headers, and without the token, should it repeat that."""
+    """The server's message about an error, without headers, and without the token if it repeats that."""
     try:
         content = json.loads(error.body)
         message = content.get("message") or content.get("error_message") or content.get("error")

@@ -1,4 +1,4 @@
-"""Runs the committed pipeline on this machine: the same YAML, each step as a process instead of a container."""
+"""Runs the committed pipeline on this machine: the same YAML, with each step as a process instead of a container."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ _IMAGENET_FILES = {
     "convnext_tiny": "convnext/convnext_tiny_notop.h5",
     "efficientnet_v2_s": "efficientnet_v2/efficientnetv2-s_notop.h5",
 }
-# As components.runtime.progress has them, which a machine that only submits could not import.
+# As in components.runtime.progress, which a machine that only submits cannot import.
 _RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 _STEP_LINE = re.compile(r"^\s*(\w+) \| (.*)$")
 _RUN_LOG = "run.log"
@@ -37,7 +37,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class StepFailedError(RuntimeError):
-    """A step of a local run failed. The message says which one, why, and where the log is."""
+    """A step of a local run failed. The message names the step, the reason and the log."""
 
     def __init__(self, step: str, reason: str, log_path: Path) -> None:
         page = log_path.with_name(RUN_PAGE)
@@ -46,7 +46,7 @@ class StepFailedError(RuntimeError):
 
 
 def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[str, Any]:
-    """Fills in where data and models go, and makes every local path absolute: steps run in another folder."""
+    """Fills in the locations of data and models, and makes local paths absolute, as steps run in another folder."""
     located = {"data_root": str(pipeline_root / "data"), "serving_root": str(pipeline_root / "serving")} | arguments
     for name in ("data_root", "serving_root"):
         located[name] = absolute(located[name])
@@ -69,16 +69,16 @@ def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[st
 
 
 def default_weights(recipe: str, backbone: str = "") -> tuple[str, str]:
-    """The weights of a local run that names none: ImageNet's where they can be downloaded, and none elsewhere.
+    """The default weights of a local run: ImageNet's if they can be downloaded, or else none.
 
-    Of a network whose address is not known here, ImageNet's are taken to be available: the step says so if they are not.
+    If the address of a network's weights is not known here, they are assumed to be available; the step fails if they are not.
 
     Args:
         recipe: The name of the recipe.
         backbone: The name of the network; empty for the recipe's.
 
     Returns:
-        The parameter's value, and the reason if it is not the pipeline's default.
+        The value of `weights`, and the reason if it is not the pipeline's default.
     """
     if not backbone and recipe in RECIPES:
         backbone = RECIPES[recipe].backbone
@@ -94,7 +94,7 @@ def default_weights(recipe: str, backbone: str = "") -> tuple[str, str]:
 
 
 def absolute(path: str) -> str:
-    """A path from this process's folder on; an address stays as it is."""
+    """The absolute form of a path; addresses are unchanged."""
     return path if "://" in path else str(Path(path).expanduser().resolve())
 
 
@@ -103,8 +103,8 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
 
     Args:
         arguments: The pipeline's arguments.
-        pipeline_root: The folder that gets the run's artifacts and log, in a folder of their own below `runs/`.
-        show: Called with the step and the text of each line that a step says.
+        pipeline_root: The folder for the run's artifacts and log, in its own folder below `runs/`.
+        show: Called with the step and the text of each of its log lines.
 
     Raises:
         StepFailedError: If a step fails.
@@ -120,14 +120,14 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
     with (
         _recorded(folder, arguments, pipeline_yaml) as record,
         log_path.open("w", encoding="utf-8") as log,
-        scratch_folder() as workspace,  # KFP would make one that outlives a kill
+        scratch_folder() as workspace,  # KFP's own would outlive a kill
         contextlib.chdir(ROOT),  # the steps' commands name their files relative to the project's root
         warnings.catch_warnings(),
         _Transcript(log, record, show) as transcript,
     ):
-        # KFP warns of images without "python" in their name: a guess at whether a process can stand in for the container.
+        # KFP warns about images without "python" in their name: it guesses whether a process can replace the container.
         warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*", category=RuntimeWarning)
-        # It also says what goes without saying: that a process on this machine gets no node pool and no memory limit.
+        # It also warns about the obvious: a local process has no node pool and no memory limit.
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), workspace_root=str(workspace))
         pipeline = components.load_component_from_text(pipeline_yaml)
@@ -138,14 +138,14 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
             failed = re.search(r"Inner task failed: '?([\w-]+)'?", _ANSI.sub("", str(error)))
             if not failed:
                 raise
-            reason = transcript.last_error() or "it was killed, or ended without saying why (out of memory?)"
+            reason = transcript.last_error() or "it was killed, or ended without a message (out of memory?)"
             raise StepFailedError(failed[1], reason, log_path) from None
     return LocalRun(folder)
 
 
 @contextlib.contextmanager
 def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> Iterator[RunRecord]:
-    """Keeps a record of a run in its folder, and writes its page at the end, however it ends."""
+    """Keeps a record of a run in its folder, and writes its page at the end, even if the run fails."""
     record = RunRecord(arguments)
     record.save(folder)
     try:
@@ -161,7 +161,7 @@ def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> It
         record.end(FAILED, str(error))
         raise
     finally:
-        # The disk is full, say, or a step was stopped while it wrote: what the run came to is worth more than its page.
+        # A full disk, or a step stopped while writing, must not hide the run's own outcome.
         with contextlib.suppress(OSError, ValueError):
             record.save(folder)
             from pipeline.run_page import write_run_page  # noqa: PLC0415 (a machine that only submits has no jinja2)
@@ -172,7 +172,7 @@ def _recorded(folder: Path, arguments: dict[str, Any], pipeline_yaml: str) -> It
 def without_retries(pipeline_yaml: str) -> str:
     """Removes the retries from a compiled pipeline.
 
-    On a cluster they are for lost nodes. Here a step that fails would fail again, minutes later, before anybody is told why.
+    On a cluster they are for lost nodes. Here a failed step would only fail again, minutes later, before its error is shown.
     """
     spec, *platform = yaml.safe_load_all(pipeline_yaml)
     for task in step_tasks(spec).values():
@@ -181,19 +181,19 @@ def without_retries(pipeline_yaml: str) -> str:
 
 
 def _check_paths(values: list[str]) -> None:
-    """KFP's local runner puts the interpreter's path wherever a command says python3, also inside of other words."""
+    """KFP's local runner replaces python3 in commands by the interpreter's path, even inside of other words."""
     for value in values:
         if "python3" in value:
             raise ValueError(f"a local run cannot use a path with 'python3' in it: KFP would replace it. Received: {value}")
 
 
 class _Transcript(io.TextIOBase):
-    """Stands in for standard output during a run: all of it goes to the log, and what steps say is shown."""
+    """Replaces standard output during a run: all of it goes to the log, and the steps' lines are shown."""
 
     def __init__(self, log: io.TextIOBase, record: RunRecord, show: Callable[[str, str], None]) -> None:
         self._log, self._record, self._show, self._lines, self._rest = log, record, show, [""], ""
         self._redirect = contextlib.redirect_stdout(self)
-        self._steps = load_steps()  # once: it reads the whole file
+        self._steps = load_steps()  # once, as it reads the whole file
 
     def __enter__(self) -> "_Transcript":
         self._redirect.__enter__()

@@ -1,4 +1,4 @@
-"""What a finished local run has left in its folder."""
+"""The outputs of a finished local run in its folder."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BASELINE_TITLES = {"always_no": "predicting nothing", "class_prior": "class freq
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of the model, and the highest baseline, which is the one that the verdict asks it to beat."""
+    """A metric of the model, and the highest baseline, which the model must beat."""
 
     title: str
     value: float
@@ -40,7 +40,7 @@ class LocalRun:
         return content
 
     def figures(self) -> list[Figure]:
-        """The metrics that sum up the evaluation."""
+        """The metrics that summarise the evaluation."""
         metrics, baselines = self.read_json("evaluate", "metrics"), self.read_json("evaluate", "blessing")["baselines"]
         figures = []
         for name, title in _FIGURES.items():
@@ -49,7 +49,7 @@ class LocalRun:
         return figures
 
     def outcome(self) -> str:
-        """What became of the model, in one line: pushed, unchanged, or refused and why."""
+        """The outcome in one line: pushed, unchanged, or refused and why."""
         pushed = self.read_json("push", "pushed_model")
         if pushed["pushed"]:
             return f"Pushed model: {pushed['version_uri']}"
@@ -71,7 +71,7 @@ class LocalRun:
         )
 
     def reused_steps(self) -> list[str]:
-        """The steps that have found all they give: it was made before, of the same content."""
+        """The steps whose outputs were all reused from an earlier run."""
         reused = []
         for step in load_steps():
             artifacts = self.read_json(step, "executor_output.json")["artifacts"].values()

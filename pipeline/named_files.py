@@ -1,4 +1,4 @@
-"""Files that the command line names: read and written with words for what may be wrong with them."""
+"""Files named on the command line, with clear errors."""
 
 from pathlib import Path
 
@@ -17,35 +17,35 @@ def read_named(path: Path, option: str, made_by: str) -> str:
 
     Args:
         path: The file.
-        option: Which option names it.
+        option: The option that names it.
         made_by: The command that writes such a file.
 
     Raises:
         ValueError: If there is none.
     """
     if not path.exists():
-        raise ValueError(f"{option}: expected a file. There is none at {path}: `{made_by}` writes it")
+        raise ValueError(f"{option}: expected a file, but there is none at {path}: `{made_by}` writes it")
     refuse_folder(path, option)
     return path.read_text(encoding="utf-8")
 
 
 def refuse_folder(path: Path, option: str) -> None:
-    """Refuses a folder where a file is wanted.
+    """Refuses a folder in place of a file.
 
     Raises:
-        ValueError: If it is one.
+        ValueError: If the path is a folder.
     """
     if path.is_dir():
-        raise ValueError(f"{option}: expected a file. {path} is a folder")
+        raise ValueError(f"{option}: expected a file, but {path} is a folder")
 
 
 def refuse_missing_folder(path: Path, option: str) -> None:
-    """Refuses a file to write whose folder does not exist.
+    """Refuses an output file whose folder does not exist.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If its folder does not exist.
     """
     if not path.parent.is_dir():
         raise ValueError(
-            f"{option}: expected a file in a folder that exists. There is no {path.parent}: make it, or name another"
+            f"{option}: expected a file in an existing folder, but there is no {path.parent}: create it, or give another"
         )

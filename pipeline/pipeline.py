@@ -1,4 +1,4 @@
-"""The pipeline: which step's output goes into which step. Nothing else."""
+"""The pipeline: how the steps are connected. Nothing else."""
 
 from kfp import dsl
 
@@ -60,12 +60,12 @@ def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     blessing_max_class_drop: float = 0.05,
     serving_precision: str = "float32",
 ) -> None:
-    """Wires the steps. What the other parameters mean is said by the steps that take them.
+    """Connects the steps. The steps describe the other parameters.
 
     Args:
         seed: Seeds the random draws of training and evaluation: initial weights, order of the data, augmentation, dropout,
             and the intervals' resamples. The data and the split do not depend on it: see source and split_seed.
-        gpu_node_selector: Labels of the nodes that train's GPU is on, as JSON.
+        gpu_node_selector: The labels of the GPU nodes for train, as JSON.
     """
     ingested = ingest(
         source=source,

@@ -1,4 +1,4 @@
-"""What the code itself says in docs/: the pipeline's picture, every parameter, every command and option, every make target.
+"""Generates reference pages in docs/: the pipeline's picture, all parameters, all commands and options, all make targets.
 
 Usage: `python -m pipeline.reference [--check]`
 """
@@ -21,19 +21,19 @@ PROGRAM = "python -m pipeline"
 _NOTE = "<!-- Made by `make docs`: do not edit. -->\n"
 _TARGET = re.compile(r"^([a-z-]+):.*?## (.*)$", re.MULTILINE)
 
-# The graph is drawn for a page that has a style; a picture brings its own, and is looked at on light and on dark pages.
+# The graph is drawn for a page with a style. The picture needs its own, for light and dark pages.
 _STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #64748b } .name { font-size: 15px; font-weight: 600; fill: #0f172a }
 .label { font-size: 12px; text-anchor: middle } .edge { fill: none; stroke: #94a3b8; stroke-width: 1.5 }
 marker path { fill: #94a3b8 } rect { fill: #fff; stroke: #cbd5e1; stroke-width: 1.5 } .bar { stroke: none; fill: #0f766e }
 .paper { fill: #fff; stroke: none }
 </style><rect class="paper" width="100%" height="100%" rx="10"/>"""
-# Of the lines below a step's name, of which two have room.
+# The length of the lines below a step's name, of which two fit.
 _LINE_LENGTH = 23
 
 
 def picture() -> str:
-    """The graph as an SVG file. In each step stand the outputs that no other step takes."""
+    """The graph as an SVG file. Each box lists the step's user-facing outputs."""
     spec = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
     graph = Graph.read(spec)
     looks = {step: Look("", tuple(textwrap.wrap(", ".join(_kept(spec, graph, step)), _LINE_LENGTH))) for step in graph.steps}
@@ -49,16 +49,16 @@ def _kept(spec: dict[str, Any], graph: Graph, step: str) -> list[str]:
 
 
 def parameters_page() -> str:
-    """The pipeline's parameters, under the first step that takes them."""
+    """The page of the pipeline's parameters, under the first step that takes each."""
     parameters = load_parameters()
     lines = [
         _NOTE,
         "# Parameters",
         "",
         f"Given as `NAME=VALUE` to `{PROGRAM} run` or `kfp run create`, or in the form of Kubeflow's user interface. "
-        f"`{PROGRAM} run` and `{PROGRAM} submit` refuse a misspelt name, or a value that cannot be meant, before anything "
-        "starts. Where a run is created otherwise, the step that takes the value refuses it; so does convert with "
-        "`beam_options`, which only Beam can read.",
+        f"`{PROGRAM} run` and `{PROGRAM} submit` refuse a misspelt name or an invalid value before anything starts. If a run "
+        "is created in another way, the step that takes the value refuses it. `beam_options`, which only Beam can parse, is "
+        "always checked by convert.",
     ]
     for title, takes in [(step, step) for step in load_steps()] + [("Where steps run", None)]:
         rows = [
@@ -73,7 +73,7 @@ def parameters_page() -> str:
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options, and every make target."""
+    """The page of all commands with their arguments and options, and all make targets."""
     lines = [
         _NOTE,
         "# Commands",
@@ -94,7 +94,7 @@ def commands_page() -> str:
 
 
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The commands that do something, with the words that call them."""
+    """The commands without subcommands, with the words that call them."""
     groups = getattr(command, "commands", None)
     if groups is None:
         yield words, command
@@ -103,7 +103,7 @@ def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _prose(text: str) -> Iterator[str]:
-    """A command's help: its examples become blocks of their own."""
+    """The lines of a command's help, with examples as code blocks."""
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("Example: "):
             yield from ("```", " \\\n    ".join(paragraph.removeprefix("Example: ").split("\n")), "```", "")
@@ -129,7 +129,7 @@ def _kind(parameter: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text in one line, in which what looks like HTML is shown as it is."""
+    """Text in one line, with HTML escaped."""
     text = " ".join(text.split()).replace("|", "\\|")
     return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in re.split(r"(`[^`]*`)", text))
 
@@ -138,9 +138,9 @@ PAGES = {"docs/parameters.md": parameters_page, "docs/commands.md": commands_pag
 
 
 def main() -> None:
-    """Writes the pages, or says which ones are not current."""
+    """Writes the pages, or reports which ones are out of date."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not what the code says")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     check = parser.parse_args().check
     stale = []
     for name, make in PAGES.items():
@@ -150,7 +150,7 @@ def main() -> None:
             if not check:
                 path.write_text(text, encoding="utf-8")
     if check and stale:
-        sys.exit(f"{', '.join(stale)}: not what the code says. Run `make docs` and commit the result.")
+        sys.exit(f"{', '.join(stale)}: out of date. Run `make docs` and commit the result.")
     print(f"Written: {', '.join(stale)}." if stale else "All pages are up to date.")
 
 

@@ -1,7 +1,7 @@
-"""The releases of Kubeflow Pipelines that a compiled pipeline is for.
+"""The releases of Kubeflow Pipelines that a compiled pipeline supports.
 
-An older server does not refuse a file with a setting that it does not know: depending on which, it drops that setting, or all
-settings of pods (GPU, node pool, secrets, deadlines), and runs the steps without.
+An older server does not refuse a file with an unknown setting. Depending on the setting, it drops that one, or all settings of
+pods (GPU, node pool, secrets, deadlines), and runs the steps without them.
 """
 
 import re
@@ -14,8 +14,8 @@ import yaml
 
 Version = tuple[int, int]
 
-# The settings of pods that not every release since the oldest knows, and the first one that does. In a Secret or a ConfigMap
-# as variables, `optional` is such a setting; as a volume it is none.
+# The settings of pods that are newer than the oldest release, and the first release that supports each. `optional` is newer
+# for Secrets and ConfigMaps as variables, but not as volumes.
 _FIRST_KNOWN_IN: dict[str, Version] = {
     "secretAsEnv.optional": (2, 15),
     "configMapAsEnv.optional": (2, 15),
@@ -37,26 +37,26 @@ class Release(StrEnum):
 
     @property
     def version(self) -> Version:
-        """As numbers, which compare."""
+        """The release as comparable numbers."""
         return _read_version(self)
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a compiled pipeline needs of the server: the oldest release, and the settings that are new in it."""
+    """The oldest release that a compiled pipeline needs, and the settings that are new in it."""
 
     version: Version
     settings: tuple[str, ...]
 
     def check(self, server: str, address: str) -> str:
-        """Compares the server's release with the one that is needed.
+        """Compares the server's release with the required one.
 
         Args:
-            server: The release as the server tells it, such as 2.16.0.
-            address: What to call the server.
+            server: The release reported by the server, such as 2.16.0.
+            address: The server's name for messages.
 
         Returns:
-            A warning if the server does not tell its release, else nothing.
+            A warning if the server does not report its release; empty otherwise.
 
         Raises:
             ValueError: If the server is too old.
@@ -65,7 +65,7 @@ class Needs:
         try:
             found = _read_version(server)
         except ValueError:
-            return f"{address} does not tell its release: the pipeline needs Kubeflow Pipelines {needed} or newer."
+            return f"{address} does not report its release: the pipeline needs Kubeflow Pipelines {needed} or newer."
         if found >= self.version:
             return ""
         problem = f"{address} is Kubeflow Pipelines {server}, and the pipeline needs {needed} or newer"
@@ -84,7 +84,7 @@ class Needs:
 
 
 def read_needs(pipeline_yaml: str) -> Needs:
-    """Reads which release a compiled pipeline needs."""
+    """Determines the release that a compiled pipeline needs."""
     _, *platform = yaml.safe_load_all(pipeline_yaml)
     new = {field: _FIRST_KNOWN_IN[field] for field in _fields(platform) if field in _FIRST_KNOWN_IN}
     version = max([Release.OLDEST.version, *new.values()])
@@ -92,7 +92,7 @@ def read_needs(pipeline_yaml: str) -> Needs:
 
 
 def _fields(value: Any, parent: str = "") -> Iterator[str]:
-    """The names of all fields with a value, alone and with the field that they are in; false and 0 are what no value means."""
+    """The names of all fields with a value, alone and with their parent. False and 0 count as no value."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if inner:

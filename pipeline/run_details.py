@@ -1,4 +1,4 @@
-"""The details of a local run, folded away: its parameters, and what each step's artifacts say of themselves, in words."""
+"""The details of a local run, folded away: its parameters, and the metadata of each step's artifacts, in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from components.reports.page import folded, named_values
 from pipeline.run_steps import Step
 
 _MAX_CHARACTERS = 240
-# What names do not say by themselves.
+# Explanations of unclear names.
 _WORDS = {
     "attempt": "",
     "best_epoch": "epoch that was kept",
@@ -39,7 +39,7 @@ _WORDS = {
 
 
 def parameter_details(spec: Mapping[str, Any], arguments: Mapping[str, Any]) -> Markup:
-    """The parameters that were given, and the defaults of the others."""
+    """The given parameters, and the defaults of the others."""
     defaults = {name: one.get("defaultValue", "") for name, one in spec["root"]["inputDefinitions"]["parameters"].items()}
     given = {name: arguments[name] for name in defaults if name in arguments and arguments[name] != defaults[name]}
     others = {name: value for name, value in defaults.items() if name not in given and value not in ("", {})}
@@ -47,7 +47,7 @@ def parameter_details(spec: Mapping[str, Any], arguments: Mapping[str, Any]) -> 
 
 
 def step_details(step: Step) -> Markup:
-    """What a step's artifacts say of themselves, and where they are. Their figures are in the reports."""
+    """The metadata and locations of a step's artifacts. Their figures are in the reports."""
     artifacts = [artifact for artifact in step.artifacts if artifact.kind != "system.Metrics"]
     said = {name: value for artifact in artifacts for name, value in artifact.metadata.items()}
     values = {_words(name): value for name, value in said.items() if _words(name) and not _is_empty(value)}
@@ -66,7 +66,7 @@ def _words(name: str) -> str:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a value says that there is nothing to say: none of something, or a field that does not apply."""
+    """Whether a value is not worth showing: none of something, or a field that does not apply."""
     return value in (None, "", [], {}) or (value == 0 and value is not False)
 
 

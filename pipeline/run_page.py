@@ -78,14 +78,14 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
 
 
 def _predicted_images(folder: Path, steps: list[Step]) -> list[Section]:
-    """Those of the evaluation report, if there is one."""
+    """The predicted images of the evaluation report, if there is one."""
     reports = [artifact for step in steps for artifact in step.artifacts if artifact.name == "evaluation_report"]
     sections = (find_section((folder / report.path).read_text(encoding="utf-8"), EXAMPLES) for report in reports)
     return [section for section in sections if section]
 
 
 def _copy_reports(folder: Path, steps: list[Step]) -> list[tuple[str, str]]:
-    """Copies the reports to names that a browser knows: their addresses and titles, the last step's first."""
+    """Copies the reports to names that a browser knows. Returns their addresses and titles, the last step's first."""
     reports = [artifact for step in reversed(steps) for artifact in step.artifacts if artifact.is_report]
     for report in reports:
         shutil.copyfile(folder / report.path, folder / report.address)

@@ -1,4 +1,4 @@
-"""What a local run did: kept in its folder as run.json, from its beginning on."""
+"""The record of a local run, kept in its folder as run.json from the start."""
 
 import json
 import time
@@ -13,7 +13,7 @@ RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 
 @dataclass
 class StepRecord:
-    """When a step began, and when it was last heard of; in seconds since 1970."""
+    """When a step began, and when it last logged something, in seconds since 1970."""
 
     started_s: float
     ended_s: float
@@ -22,7 +22,7 @@ class StepRecord:
 
 @dataclass
 class RunRecord:
-    """A run: its arguments, when it began and ended, how, and its steps by name.
+    """A run: its arguments, start, end and status, and its steps by name.
 
     Attributes:
         status: `running` (or killed), `done`, `failed` or `stopped`.
@@ -55,13 +55,13 @@ class RunRecord:
             ) from None
 
     def save(self, folder: Path) -> None:
-        """Writes the record: a reader finds the old one or the new one."""
+        """Writes the record atomically."""
         unfinished = folder / f"{RUN_RECORD}.part"
         unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         unfinished.replace(folder / RUN_RECORD)
 
     def hear(self, step: str) -> None:
-        """Notes that a step has said something: the steps before it have ended."""
+        """Records a log line of a step, which means that earlier steps have ended."""
         now_s = time.time()
         for name, other in self.steps.items():
             if name != step:
@@ -69,12 +69,12 @@ class RunRecord:
         self.steps.setdefault(step, StepRecord(now_s, now_s)).ended_s = now_s
 
     def end(self, status: str, error: str = "", step: str = "") -> None:
-        """Notes how the run ended.
+        """Records how the run ended.
 
         Args:
             status: `done`, `failed` or `stopped`.
             error: What went wrong.
-            step: The step in which; the last one that was heard of by default.
+            step: The step in which it ended; by default the last one that logged something.
         """
         self.status, self.error, self.ended_s = status, error, time.time()
         last = step or next(reversed(self.steps), "")

@@ -1,4 +1,4 @@
-"""The steps of a local run, from its record and from what KFP's executor has left in its folder."""
+"""The steps of a local run, from its record and the output of KFP's executor in its folder."""
 
 import json
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ class Artifact:
 
     @property
     def address(self) -> str:
-        """Where the page of the run links to: of a report, the copy under a name that a browser knows."""
+        """The link target on the page of the run. For a report, it is the copy under a name that a browser knows."""
         return f"{self.name}.html" if self.is_report else self.path
 
     @property
     def words(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         return self.name.replace("_", " ")
 
 
@@ -45,12 +45,12 @@ class Step:
 
     @property
     def is_reused(self) -> bool:
-        """Whether all that it gave was there before this run."""
+        """Whether all its outputs existed before this run."""
         return bool(self.artifacts) and all(artifact.metadata.get("reused") for artifact in self.artifacts)
 
     @property
     def status(self) -> str:
-        """In words."""
+        """The status in words."""
         if not self.record:
             return "not reached"
         if self.record.status != DONE:
@@ -59,12 +59,12 @@ class Step:
 
     @property
     def took(self) -> str:
-        """How long."""
+        """The time taken."""
         return duration(self.record.ended_s - self.record.started_s) if self.record else ""
 
 
 def read_step(folder: Path, spec: Mapping[str, Any], name: str, record: RunRecord) -> Step:
-    """Reads what a step of a compiled pipeline did, as far as it got."""
+    """Reads what a step of a compiled pipeline did, even if it failed."""
     component = step_tasks(spec)[name]["componentRef"]["name"]
     outputs = spec["components"][component].get("outputDefinitions", {}).get("artifacts", {})
     kinds = {output: definition["artifactType"]["schemaTitle"] for output, definition in outputs.items()}
@@ -74,7 +74,7 @@ def read_step(folder: Path, spec: Mapping[str, Any], name: str, record: RunRecor
 
 
 def _read_artifacts(folder: Path, kinds: Mapping[str, str], executed: Path) -> list[Artifact]:
-    """What KFP's executor wrote of a step's outputs."""
+    """The record of a step's outputs by KFP's executor."""
     outputs = json.loads(executed.read_text(encoding="utf-8")).get("artifacts", {})
     found = {name: output["artifacts"][0] for name, output in outputs.items()}
     return [
@@ -85,6 +85,6 @@ def _read_artifacts(folder: Path, kinds: Mapping[str, str], executed: Path) -> l
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: `2 min 5 s`."""
+    """A duration for people: `2 min 5 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

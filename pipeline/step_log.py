@@ -1,4 +1,4 @@
-"""The end of the log of a step that failed on a cluster."""
+"""Reads the end of the log of a failed step on a cluster."""
 
 import functools
 from typing import Any
@@ -15,10 +15,10 @@ _TIMEOUT_S = 20.0
 
 
 def read_log_end(run: Any, step: Step, namespace: str) -> str:
-    """Reads the end of a step's log: from its pod, or once that is gone from the artifact in the object store.
+    """Reads the end of a step's log from its pod, or, once that is gone, from the artifact in the object store.
 
     Args:
-        run: The run, as the API gives it.
+        run: The run, from the API.
         step: The step.
         namespace: The namespace of the run's pods.
 
@@ -26,11 +26,11 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         The last lines.
 
     Raises:
-        CouldNotLookError: If this machine reaches neither. The message gives the command that shows the log.
+        CouldNotLookError: If neither can be reached. The message gives the command that shows the log.
     """
     if not step.node_id:
         raise CouldNotLookError(
-            f"{step.name} has had no pod: its driver failed, whose log is on the run's page, at {step.name}-driver."
+            f"{step.name} had no pod: its driver failed, whose log is on the run's page, at {step.name}-driver."
         )
     workflow, _, number = step.node_id.rpartition("-")
     root = (run.runtime_config and run.runtime_config.pipeline_root) or ""
@@ -42,23 +42,23 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         root = root or (cluster.config_map("kfp-launcher", namespace) or {}).get("defaultPipelineRoot", "")
     except CouldNotLookError as error:
         reason = str(error)
-    if root.startswith(("gs://", "s3://")):  # KFP's own store, minio://, is seldom to be reached from outside
+    if root.startswith(("gs://", "s3://")):  # KFP's own store, minio://, is seldom reachable from outside
         try:
             # Argo names a workflow <pipeline>-<five characters>.
             folder = "/".join((root.rstrip("/"), workflow.rpartition("-")[0], run.run_id, step.name))
             return call_isolated(functools.partial(_read_artifact, folder), _TIMEOUT_S)
-        except Exception as error:  # whatever the store's client raises: the log is worth no second error
+        except Exception as error:  # any error of the store's client: a missing log must not hide the run's error
             reason = f"{reason}, and {root}: {error}"
     pods = f"kubectl -n {namespace} get pods -o name -l workflows.argoproj.io/workflow={workflow}"
     raise CouldNotLookError(
-        f"The log of {step.name} cannot be read from here: {reason}. While its pod is there, this shows it:\n"
+        f"The log of {step.name} cannot be read from here: {reason}. While its pod exists, this shows it:\n"
         f"  {pods} | grep -e '-{number}$' | xargs kubectl -n {namespace} logs -c main --tail={_NUM_LINES}\n"
         f"Later, the run's page does: the artifact {_ARTIFACT} of {step.name}."
     ) from None
 
 
 def _read_artifact(folder: str) -> str:
-    """The end of the newest log below the folder of a step's artifacts."""
+    """The end of the newest log in the folder of a step's artifacts."""
     from components import storage  # noqa: PLC0415 (a machine that only submits has no client of an object store)
 
     logs = [storage.join(folder, name) for name in storage.list_tree(folder) if name.split("/")[-1] == _ARTIFACT]

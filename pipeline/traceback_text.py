@@ -1,9 +1,9 @@
-"""What a traceback that a step has printed comes to."""
+"""Extracts the exception from a printed traceback."""
 
 import re
 from collections.abc import Sequence
 
-# Where the class of an exception is defined, which says nothing to who runs the pipeline.
+# The module of an exception's class, which users of the pipeline do not need.
 _MODULES = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$|\n))")
 
 

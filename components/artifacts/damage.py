@@ -1,6 +1,6 @@
-"""Damaged files: how they are noticed, and the one error that names them.
+"""Detects damaged files and names them in one kind of error.
 
-JSON files that are written here end with a checksum of what comes before it. Those of earlier versions have none.
+JSON files written here end with a checksum of their content. Those of earlier versions have none.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from components.storage import crc32
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _CHECKSUM = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*}\s*\Z')
-# What readers raise for other content than they expect. Of OSErrors, which may pass, there is gzip's.
+# The errors of readers for unexpected content. gzip's is the only OSError, because the others may be temporary.
 _CAUSES: tuple[type[Exception], ...] = (
     ValueError,
     LookupError,
@@ -33,14 +33,14 @@ _CAUSES: tuple[type[Exception], ...] = (
 
 
 class DamagedFileError(ValueError):
-    """A file that does not hold what was written, or should have been: the message names it, and says what to do."""
+    """A file without the expected content. The message names it and says what to do."""
 
 
 @contextlib.contextmanager
 def naming(
     uri: str, expected: str, advice: str = "delete it and run again", more: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Names a file in whatever its reader raises because of its content.
+    """Names a file in the errors about its content.
 
     Args:
         uri: The file.
@@ -67,7 +67,7 @@ def _brief(error: BaseException) -> str:
 
 
 def parse_json(kind: type[_Model], data: bytes, uri: str, expected: str, advice: str = "delete it and run again") -> _Model:
-    """Reads a model from JSON that `to_json` wrote, or an earlier version without a checksum.
+    """Parses a model from the JSON of `to_json`, or of an earlier version without a checksum.
 
     Raises:
         DamagedFileError: If it is damaged: see `naming`.
@@ -82,16 +82,16 @@ def to_json(content: BaseModel, indent: int | None = 2, exclude_none: bool = Fal
 
 
 def with_checksum(text: str) -> bytes:
-    """JSON of an object that is not empty, with a last entry: the CRC-32 of all before it."""
+    """Appends the CRC-32 of a JSON object, which must not be empty, as its last entry."""
     content = text.rstrip().removesuffix("}").rstrip().encode()
     return content + b',\n  "crc32": "%s"\n}\n' % crc32(content).encode()
 
 
 def without_checksum(data: bytes) -> bytes:
-    """What `with_checksum` was given, apart from white space; JSON without a checksum as it is.
+    """The JSON without its checksum, with other white space. JSON without a checksum is returned unchanged.
 
     Raises:
-        ValueError: If the checksum is another.
+        ValueError: If the checksum does not match.
     """
     found = _CHECKSUM.search(data)
     if not found:

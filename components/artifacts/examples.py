@@ -1,7 +1,7 @@
-"""Reads what convert publishes: the table of samples, and the images and labels of a split.
+"""Reads the examples that convert publishes: the table of samples, and the images and labels of a split.
 
-The table says which shard holds each sample's record and where it begins. So a reader views pixels in place, in any order,
-and parses nothing.
+The table gives the shard and the offset of each sample's record, so that pixels can be read in place, in any order, without
+parsing.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from components.artifacts.tfrecord import FOOTER_BYTES, HEADER_BYTES, example_pa
 from components.storage.local_copy import local_copy
 
 _COLUMNS = ("id", "split", "shard", "offset", "labels")
-# Where a record begins in its shard, the sample's id, and its labels.
+# A record's offset in its shard, the sample's id, and its labels.
 _Record = tuple[int, str, list[int]]
 
 
 def read_column(examples: Examples, column: str) -> dict[str, str]:
-    """A column of the table of samples by sample id, such as the `split` or the `group` of near-duplicates.
+    """A column of the table of samples by sample id, such as `split`, or `group` for near-duplicates.
 
     Raises:
         ValueError: If the table has no such column.
@@ -38,19 +38,19 @@ def read_column(examples: Examples, column: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str, "ExampleReader"]]:
-    """Opens splits for reading, by name, with every shard verified by its checksum.
+    """Opens splits for reading, by name, after verifying the checksum of every shard.
 
     Shards on this machine are read in place. Others are downloaded to a temporary folder (below TMPDIR), which is removed
     at the end.
 
     Raises:
-        FileNotFoundError: If shards are missing or cut off.
+        FileNotFoundError: If shards are missing or truncated.
         OSError: If a shard is damaged, or the disk is full.
         ValueError: If the table of samples does not fit the shards.
     """
     if missing := examples.missing_shards():
         raise FileNotFoundError(
-            f"{examples.uri}: {len(missing)} shards are missing or cut off, such as {missing[0]}. Run again"
+            f"{examples.uri}: {len(missing)} shards are missing or truncated, such as {missing[0]}. Run again"
         )
     rows = list(_read_table(examples, *_COLUMNS))
     shards = [shard for split in splits for shard in examples.shards[split]]
@@ -60,7 +60,7 @@ def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str,
 
 
 class ExampleReader:
-    """The examples of one split by number, in the order of the shards. Files are mapped: only what is read takes memory.
+    """The examples of one split by number, in the order of the shards. Files are memory-mapped.
 
     Attributes:
         ids: The sample ids.
@@ -111,7 +111,7 @@ class ExampleReader:
         return len(self.ids)
 
     def pixels(self, number: int) -> np.ndarray:
-        """A read-only view of the image of an example in its file: uint8, shape (height, width, channels)."""
+        """A read-only view of an example's image in its file: uint8, shape (height, width, channels)."""
         file, start = self._places[number]
         return np.ndarray(self.shape, np.uint8, file, start)
 
@@ -122,10 +122,10 @@ class ExampleReader:
 
 
 def _read_table(examples: Examples, *columns: str) -> Iterator[Any]:
-    """Rows as tuples of these columns."""
+    """Yields rows as tuples of these columns."""
     uri, advice = examples.file_uri(SAMPLES), f"delete {examples.uri} and run again"
     content = examples.read_file(SAMPLES)
-    # In pieces, and only these columns: as a whole, a large table takes much memory.
+    # Streamed, and only these columns, because a large table takes much memory.
     with (
         naming(uri, "a table of samples", advice),
         gzip.open(io.BytesIO(content), "rt", encoding="utf-8", newline="") as text,
@@ -141,17 +141,17 @@ def _read_table(examples: Examples, *columns: str) -> Iterator[Any]:
 
 
 def _map(path: Path) -> np.ndarray:
-    if not path.stat().st_size:  # which cannot be mapped
+    if not path.stat().st_size:  # empty files cannot be mapped
         return np.zeros(0, np.uint8)
-    # As a plain array: a view of one is made in a tenth of the time that a view of a map takes.
+    # As a plain array, of which a view takes a tenth of the time of a view of a memmap.
     return np.asarray(np.memmap(path, np.uint8, "r"))
 
 
 def _pixel_starts(file: np.ndarray, records: Iterable[_Record], shape: tuple[int, int, int]) -> Iterator[int]:
-    """Where the pixels of each record of a file begin.
+    """The offset of the pixels of each record in a file.
 
     Raises:
-        ValueError: If the records are not these, one after another.
+        ValueError: If the file does not consist of exactly these records.
     """
     position = 0
     for offset, sample_id, labels in records:

@@ -1,4 +1,4 @@
-"""Names for content: equal inputs and parameters give equal fingerprints, on any machine and at any time."""
+"""Fingerprints: equal inputs and parameters give equal ones, on any machine and at any time."""
 
 import hashlib
 import json
@@ -9,13 +9,13 @@ FINGERPRINT_LENGTH = 16
 
 
 def fingerprint(step: str, code_format: int, inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """Hashes what determines a step's output into 16 hexadecimal digits.
+    """Hashes everything that determines a step's output into 16 hexadecimal digits.
 
     Args:
         step: The step's name.
-        code_format: The step's `FORMAT`, raised whenever its code changes its output.
-        inputs: Fingerprints or checksums of the content that goes in; never URIs, times or machine names.
-        parameters: The requested parameters that change the output. Values must be JSON.
+        code_format: The step's `FORMAT`, which is incremented whenever a change of its code changes its output.
+        inputs: Fingerprints or checksums of the inputs' content; never URIs, times or machine names.
+        parameters: The parameters that change the output, as JSON values.
     """
     content = {"step": step, "format": code_format, "inputs": dict(inputs), "parameters": dict(parameters)}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""How the image files of a folder are named: which sample and which filter a file's name means."""
+"""Naming patterns of image files: the sample and the filter that a file's name stands for."""
 
 import csv
 import re
@@ -17,31 +17,31 @@ DEFAULT_PATTERN = "{id}_{filter}.png"
 # The folders of the competition's layout.
 TRAIN, TEST = "train", "test"
 _ID, _FILTER, _ANYTHING = "{id}", "{filter}", "*"
-# What can be read, the last three with readers that are not installed by default. A file's content decides, not its name.
+# The readable formats; the last three need optional readers. The content of a file decides, not its name.
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".czi", ".lif", ".nd2")
-# In place of a filter: a file that holds all channels.
+# In place of a filter, for a file that holds all channels.
 ALL_CHANNELS = ""
 
 
 @dataclass(frozen=True)
 class ImageNames:
-    """The file names of one folder. Large and small letters are alike, but in ids.
+    """The file names of a folder. They are case-insensitive, except ids.
 
     Attributes:
-        pattern: A file's path from the folder on: `{id}` stands for the sample, `{filter}` for the filter, and `*` for
-            anything within a name. Without `{filter}`, each file holds all channels of a sample.
-        filters: What the files call the filters, such as `red=tubulin,green=antibody,blue=DAPI`, or which channels of a file
-            they are, by name or position; empty where they use the stains' own names.
+        pattern: A file's path below the folder: `{id}` stands for the sample, `{filter}` for the filter, and `*` for any text
+            within a name. Without `{filter}`, each file holds all channels of a sample.
+        filters: The filters' names in file names, such as `red=tubulin,green=antibody,blue=DAPI`, or their channels in a file,
+            by name or position; empty if these are the stains' own names.
         stains: The names of the stains, in order.
     """
 
     pattern: str = DEFAULT_PATTERN
     filters: str = ""
-    # Not in the representation: a source of the four colours is recognised by it from version to version.
+    # Not in the representation, by which sources of the four colours are recognised across versions.
     stains: tuple[str, ...] = field(default=FILTERS, repr=False)
 
     def parse(self, path: str) -> tuple[str, str] | None:
-        """The sample's id and the filter that a path means, or ALL_CHANNELS; None of another file, and of a hidden one."""
+        """The sample's id and the filter, or ALL_CHANNELS, of a path; None if it does not match or is hidden."""
         found = self._expression.fullmatch(path)
         if not found or path.startswith(".") or "/." in path:
             return None
@@ -49,11 +49,11 @@ class ImageNames:
 
     @property
     def channels(self) -> dict[str, str]:
-        """The channel of each filter, by name or position, where a file holds all; empty where each filter has a file."""
+        """The channel of each filter, by name or position, if a file holds all; empty if each filter has a file."""
         return {} if _FILTER in self.pattern else self._own_names
 
     def by_sample(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Paths by sample and filter, of all files that are images'.
+        """The paths of the image files, by sample and filter.
 
         Raises:
             ValueError: If two files are the same filter of one sample.
@@ -73,7 +73,7 @@ class ImageNames:
         return dict(files)
 
     def example(self, sample_id: str = "<Id>") -> str:
-        """A file name that would do."""
+        """An example of a file name."""
         return self.pattern.replace(_ID, sample_id).replace(_FILTER, self._own_names[self.stains[:2][-1]])
 
     @cached_property
@@ -97,19 +97,19 @@ COMPETITION_NAMES = ImageNames()
 
 
 def by_filter(files: Mapping[str, _File], filters: Iterable[str]) -> dict[str, _File]:
-    """The file of each filter of a sample: the same for all `filters` where one file holds all channels."""
+    """The file of each filter of a sample: the same one for all `filters` if it holds all channels."""
     return dict.fromkeys(filters, files[ALL_CHANNELS]) if ALL_CHANNELS in files else dict(files)
 
 
 def check_pattern(pattern: str) -> None:
-    """Refuses a pattern that cannot say which sample and which filter a file is.
+    """Refuses a pattern that does not identify the sample and the filter of a file.
 
     Raises:
-        ValueError: With what was expected.
+        ValueError: If it does not fit, with what was expected.
     """
     if pattern.count(_ID) != 1 or pattern.count(_FILTER) > 1:
         raise ValueError(
-            "expected {id} once, and {filter} once or, where a file holds all channels, not at all: such as {id}_{filter}.png, "
+            "expected {id} once, and {filter} once or, if a file holds all channels, not at all: such as {id}_{filter}.png, "
             "{filter}/{id}.tif or {id}.ome.tif"
         )
     if not pattern.lower().endswith(SUFFIXES):
@@ -119,16 +119,16 @@ def check_pattern(pattern: str) -> None:
 
 
 def parse_filters(text: str, stains: Sequence[str] = FILTERS) -> dict[str, str]:
-    """Reads `red=tubulin,green=antibody,blue=DAPI`: what the files call each stain. It is a line of CSV.
+    """Parses the names of the stains in file names: a line of CSV such as `red=tubulin,green=antibody,blue=DAPI`.
 
-    So what holds a comma is quoted as a whole: `"red=Alexa 568, far",green=antibody,blue=DAPI`.
+    An item with a comma is quoted as a whole: `"red=Alexa 568, far",green=antibody,blue=DAPI`.
 
     Args:
-        text: The line; empty where the files use the stains' own names.
+        text: The line; empty if the files use the stains' own names.
         stains: The stains of the source, in the order of the result.
 
     Raises:
-        ValueError: With what was expected.
+        ValueError: If it does not fit, with what was expected.
     """
     if not text:
         return {name: name for name in stains}
@@ -136,7 +136,7 @@ def parse_filters(text: str, stains: Sequence[str] = FILTERS) -> dict[str, str]:
     for word in next(csv.reader([text], skipinitialspace=True)):
         name, _, own = (part.strip() for part in word.partition("="))
         if name not in stains or not own or name in given:
-            raise ValueError(f"expected what your files call each stain, {_example(stains)}. {word.strip()!r} is no such name")
+            raise ValueError(f"expected what your files call each stain, {_example(stains)}. {word.strip()!r} is not one")
         given[name] = own
     missing = [name for name in required_stains(stains) if name not in given]
     if missing or len({own.casefold() for own in given.values()}) < len(given):

@@ -1,4 +1,4 @@
-"""The index of a version of a source: one row a sample, with its labels, its files and what is wrong with it."""
+"""The index of a version of a source: one row per sample, with its labels, its files and any problem."""
 
 import csv
 import gzip
@@ -15,28 +15,28 @@ from components.artifacts.labels import FILTERS, format_target
 _Place = TypeVar("_Place", bound=Hashable)
 
 _NUMBER = re.compile(r"-?\d[\d.,e+-]*")
-# A file's name may have parentheses of its own, as in `labels (2).csv`.
+# A file's name may contain parentheses, as in `labels (2).csv`.
 _AT_LINE = re.compile(r" \((?:[^()]|\([^()]*\))+, line \d+\)$")
 
 
 def at_line(reason: str, file_name: str, line: int) -> str:
-    """A reason that says where in a file of the user it comes from."""
+    """A reason with its file and line."""
     return f"{reason} ({file_name}, line {line})"
 
 
 def without_line(reason: str) -> str:
-    """A reason without where it comes from."""
+    """A reason without its file and line."""
     return _AT_LINE.sub("", reason)
 
 
 def kind_of(reason: str) -> str:
-    """A reason without its line and its numbers, such as sizes and grey levels: reasons are counted by their kind."""
+    """A reason without its line and numbers, such as sizes and grey levels, for counting reasons by kind."""
     return _NUMBER.sub("0", without_line(reason))
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One image as it lies under `raw/<source>/images/`."""
+    """An image file under `raw/<source>/images/`."""
 
     name: str
     num_bytes: int
@@ -48,13 +48,13 @@ class Sample:
     """One row of the index.
 
     Attributes:
-        sample_id: The source's name of the sample.
-        labels: Sorted class indices; empty where `reason` says why, and of a sample of the source's test set.
+        sample_id: The sample's id in the source.
+        labels: Sorted class indices; empty if there is a `reason`, and for samples of the source's test set.
         batch: Which ingest added the sample: 0 for the first.
-        reason: Why the sample cannot be used; empty for a good one.
+        reason: Why the sample cannot be used; empty if it can.
         files: The image of each filter that the source has.
-        group: The source's group of samples that stay in one split, such as those of a plate; empty for a sample of none.
-        columns: What else the source's table says of it, by column.
+        group: The source's group of samples that stay in one split, such as a plate; empty without a group.
+        columns: The other columns of the source's table.
     """
 
     sample_id: str
@@ -67,25 +67,25 @@ class Sample:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be learnt from, as far as its row tells."""
+        """Whether the sample can be used for training, as far as its row shows."""
         return bool(self.labels) and not self.reason
 
 
 def size_bytes(files: Iterable[ImageFile]) -> int:
-    """The size of files, each counted once: one that holds all channels stands under every filter."""
+    """The total size of files, each counted once: a file with all channels is listed for every filter."""
     return sum({file.name: file.num_bytes for file in files}.values())
 
 
 def read_each_once(files: Mapping[str, _Place], read: Callable[[_Place], bytes]) -> dict[str, bytes]:
-    """Reads the file of each filter: one that holds all channels once, so that all filters have the same bytes object."""
+    """Reads the file of each filter. A file with all channels is read once, so that all filters share the bytes object."""
     contents = {place: read(place) for place in dict.fromkeys(files.values())}
     return {name: contents[place] for name, place in files.items()}
 
 
 _HEADER = ["id", "labels", "batch", "reason"]
-# Then three columns for each stain.
+# Followed by three columns for each stain.
 _FIELDS = ("_file", "_bytes", "_crc32c")
-# After these, where there is any: the group, and each other column of the source's table under its name with this prefix.
+# Then, if there are any, the group, and the other columns of the source's table, with this prefix.
 _GROUP, COLUMN = "group", "column:"
 
 
@@ -112,7 +112,7 @@ def dump_index(samples: Sequence[Sample]) -> bytes:
 
 
 def _stains(samples: Iterable[Sample]) -> list[str]:
-    """The stains that any sample has; the four colours where there are no others."""
+    """The stains that any sample has; the four colours if there are no others."""
     found = column_names(sample.files for sample in samples)
     return list(FILTERS) if set(found) <= set(FILTERS) else found
 
@@ -130,9 +130,9 @@ def read_index(uri: str) -> list[Sample]:
     """Reads an index, in its own order (sorted by id).
 
     Raises:
-        DamagedFileError: If it is damaged, or its columns are not an index's.
+        DamagedFileError: If it is damaged, or its columns are not those of an index.
     """
-    # In pieces: as a whole, the text of a large index takes more memory than its samples.
+    # Streamed, because the text of a large index takes more memory than its samples.
     content = storage.read_bytes(uri)
     with (
         naming(uri, "an index of samples", "delete it and run again: ingest lists the source anew"),

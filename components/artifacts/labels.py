@@ -1,4 +1,4 @@
-"""The 28 protein locations of the Human Protein Atlas competition, how labels are written and read, and the metric."""
+"""The 28 protein locations of the Human Protein Atlas competition, reading and writing of labels, and the metric."""
 
 import difflib
 import re
@@ -49,13 +49,13 @@ NUM_PUBLISHED_SAMPLES = 31072
 FILTERS: tuple[str, ...] = ("red", "green", "blue", "yellow")
 MAX_STAINS = 8
 _COLOURS = {"rgb": FILTERS[:3], "rgby": FILTERS}
-# Letters of colours are more likely a slip than the name of a stain.
+# Colour letters are more likely a mistake than the name of a stain.
 _LETTERS = re.compile(r"[rgby]{2,4}", re.IGNORECASE)
 _STAIN_NAME = re.compile(r"[\w+()#-][\w+()#. -]{0,39}")
 
 
 def parse_channels(channels: str) -> tuple[str, ...]:
-    """Reads the parameter `channels`: `rgb`, `rgby`, or the names of one to eight stains, such as `DNA,protein`.
+    """Parses the parameter `channels`: `rgb`, `rgby`, or the names of one to eight stains, such as `DNA,protein`.
 
     Returns:
         The stains in the order in which they become channels.
@@ -72,13 +72,13 @@ def parse_channels(channels: str) -> tuple[str, ...]:
         if not _STAIN_NAME.fullmatch(name) or _LETTERS.fullmatch(name):
             raise ValueError(
                 "expected rgb, rgby, or names of stains such as DNA,protein, each of at most 40 letters, digits, spaces and "
-                f"_ - + . ( ) #. {name!r} is no such name"
+                f"_ - + . ( ) #. {name!r} is not a valid name"
             )
     return names
 
 
 def stains_of_source(channels: Sequence[str]) -> tuple[str, ...]:
-    """The stains that a source may have: the four colours where red, green and blue are asked for, or else the channels."""
+    """The stains that a source may have: the four colours for red, green and blue, or else the channels."""
     return FILTERS if tuple(channels) == FILTERS[:3] else tuple(channels)
 
 
@@ -88,18 +88,18 @@ def required_stains(stains: Sequence[str]) -> tuple[str, ...]:
 
 
 def parse_target(target: str, class_names: Sequence[str], first_class: int = 0) -> tuple[int, ...]:
-    """Reads a `Target` cell into sorted class indices: indices such as `"16 0"`, or names such as `"Nucleoli; Cytosol"`.
+    """Parses a `Target` cell to sorted class indices: indices such as `"16 0"`, or names such as `"Nucleoli; Cytosol"`.
 
-    Names are separated by `;` or `|`, and written in large or small letters. What holds no letter is indices, which may be
-    separated by spaces too.
+    Names are separated by `;` or `|`, and case-insensitive. A cell without letters holds indices, which may also be separated
+    by spaces.
 
     Args:
         target: The cell.
         class_names: The names of the classes, by index.
-        first_class: The number that the cell has for the first class, 0 or 1. What is returned counts from 0.
+        first_class: The number of the first class in the cell, 0 or 1. The result counts from 0.
 
     Raises:
-        ValueError: If it is empty, holds something that is no class, or repeats one.
+        ValueError: If it is empty, contains something that is not a class, or repeats a class.
     """
     is_named = any(character.isalpha() for character in target)
     words = [word.strip() for word in re.split(r"[;|]" if is_named else r"[;|\s]", target) if word.strip()]
@@ -138,7 +138,7 @@ def _numbered(words: Iterable[str], class_names: Sequence[str], first_class: int
     labels = []
     last_class = first_class + len(class_names) - 1
     for word in words:
-        # No index has so many digits, and int() refuses thousands of them with a message of its own.
+        # No index has that many digits, and int() refuses thousands of them with its own message.
         if not (word.isascii() and word.isdigit() and len(word) < 10 and first_class <= int(word) <= last_class):
             given = f", as first_class={first_class} says" if first_class else ""
             raise ValueError(
@@ -155,7 +155,7 @@ def format_target(labels: Iterable[int]) -> str:
 
 
 def f1_macro(y_true: "np.ndarray", y_pred: "np.ndarray") -> float:
-    """The competition's metric, the mean F1 of the classes: as scikit-learn's with `zero_division=0`, and many times faster.
+    """The competition's metric, macro F1: like scikit-learn's with `zero_division=0`, but many times faster.
 
     Args:
         y_true: bool, shape (samples, classes).

@@ -1,4 +1,4 @@
-"""What artifacts hold: small descriptions of bulk data under `data_root`, and the done-marks beside that data."""
+"""Manifests: small descriptions of bulk data under `data_root`, which are also its done-marks and the artifacts' content."""
 
 import re
 import secrets
@@ -15,14 +15,14 @@ MANIFEST_NAME = "manifest.json"
 
 
 class Artifact(Protocol):
-    """What is used of a KFP artifact here."""
+    """The attributes used of a KFP artifact."""
 
     path: str
     metadata: dict[str, Any]
 
 
 class Manifest(BaseModel):
-    """What every complete output says of itself. Paths in it are relative to `uri`, so that `data_root` can be moved."""
+    """The description of a complete output. Its paths are relative to `uri`, so that `data_root` can be moved."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,38 +32,38 @@ class Manifest(BaseModel):
     code_version: str = __version__
     source: str
     licence: str
-    # Where the output is now. Filled in on reading, from where the manifest was found.
+    # Where the output is. Filled in on reading, from the manifest's location.
     uri: str = ""
     # Names the folder of the files that were published with the manifest.
     attempt: str = ""
-    # The CRC-32C of each of these files, by name. Earlier versions did not keep it.
+    # The CRC-32C of each file, by name. Earlier versions did not record it.
     files: dict[str, str] = {}
 
     @classmethod
     def find(cls, uri: str, name: str = MANIFEST_NAME) -> Self | None:
-        """Reads the done-mark of the output at `uri`, or returns None where there is no complete output.
+        """Reads the done-mark of the output at `uri`; None if there is no complete output.
 
         Raises:
-            ValueError: If the file is there but is no manifest of this kind.
+            ValueError: If the file exists but is not a manifest of this kind.
         """
         path = storage.join(uri, name)
         return cls.parse(storage.read_bytes(path), path).model_copy(update={"uri": uri}) if storage.exists(path) else None
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Reads an artifact's file, as an earlier step wrote it."""
+        """Reads the file of an artifact written by an earlier step."""
         return cls.parse(storage.read_bytes(path), path)
 
     @classmethod
     def parse(cls, data: bytes, path: str) -> Self:
-        """Reads a manifest from JSON, naming `path` in what it raises."""
+        """Parses a manifest from JSON. Errors name `path`."""
         return parse_json(cls, data, path, f"a manifest of kind {cls.__name__}")
 
     def publish(self, uri: str, folder: Path | None = None, name: str = MANIFEST_NAME) -> Self:
         """Publishes a folder of files and then, as the done-mark of the complete output, the manifest.
 
-        The files get a folder of their own, named at random: files of an attempt that was killed are never mixed with them.
-        Where another run has published the same output in the meantime, its output is taken.
+        The files get their own folder with a random name, so that they never mix with files of a killed attempt. If another run
+        has published the same output in the meantime, its output is used.
 
         Args:
             uri: The output's place, named by its fingerprint.
@@ -71,7 +71,7 @@ class Manifest(BaseModel):
             name: The manifest's file name.
 
         Returns:
-            The manifest that is published now.
+            The published manifest.
         """
         published = self.model_copy(update={"uri": uri})
         if folder:
@@ -88,11 +88,11 @@ class Manifest(BaseModel):
         return published
 
     def file_uri(self, *parts: str) -> str:
-        """Where a file that was published with the manifest is."""
+        """The URI of a file that was published with the manifest."""
         return storage.join(self.uri, f"attempt-{self.attempt}", *parts)
 
     def read_file(self, name: str) -> bytes:
-        """Reads a file that was published with the manifest.
+        """Reads a file published with the manifest.
 
         Raises:
             DamagedFileError: If it is damaged.
@@ -102,7 +102,7 @@ class Manifest(BaseModel):
         return content
 
     def fetch_file(self, name: str, path: Path) -> None:
-        """Copies a file that was published with the manifest to a local path.
+        """Copies a file published with the manifest to a local path.
 
         Raises:
             DamagedFileError: If it is damaged.
@@ -111,7 +111,7 @@ class Manifest(BaseModel):
         self._verify(name, storage.file_crc32c(path))
 
     def fetch_folder(self, name: str, folder: Path) -> None:
-        """Copies or links a folder that was published with the manifest to a local one. Do not write to these files.
+        """Copies or links a folder published with the manifest to a local one. Do not write to these files.
 
         Raises:
             DamagedFileError: If a file in it is damaged.
@@ -131,19 +131,19 @@ class Manifest(BaseModel):
             )
 
     def to_json(self) -> bytes:
-        """The manifest as an artifact's file holds it."""
+        """The content of the manifest's file."""
         return to_json(self)
 
     def save(self, artifact: Artifact) -> None:
-        """Makes the manifest a KFP artifact's file and its metadata."""
+        """Writes the manifest to a KFP artifact's file and metadata."""
         Path(artifact.path).write_bytes(self.to_json())
         artifact.metadata.update(self.metadata())
 
     def describe(self, *artifacts: Artifact, reused: bool) -> None:
-        """Says in artifacts' metadata what they are, where they come from, and whether this run made or found them.
+        """Records in artifacts' metadata what they are, their lineage, and whether this run reused them.
 
-        Metrics get no counts and figures, because KFP's page takes each entry of theirs for one. Its artifact list shows the
-        display name, so that `inputs` can be found there by their fingerprints.
+        Metrics get no counts and figures, because KFP's page shows each entry of their metadata as a metric. Its artifact list
+        shows the display name, so that `inputs` can be found by their fingerprints.
         """
         for artifact in artifacts:
             said = self.lineage() if hasattr(artifact, "log_metric") else self.metadata()
@@ -151,35 +151,35 @@ class Manifest(BaseModel):
             artifact.metadata.update(said | {"display_name": name, "reused": reused})
 
     def lineage(self) -> dict[str, Any]:
-        """Where an output comes from."""
+        """The lineage of the output."""
         names = {"fingerprint", "inputs", "parameters", "code_version", "source", "licence"}
         return self.model_dump(mode="json", include=names)
 
     def metadata(self) -> dict[str, Any]:
-        """What a person reads of the artifact when browsing lineage: JSON values, nothing long."""
+        """Short JSON values for people who browse the artifact's lineage."""
         return self.model_dump(mode="json", exclude={"files"})
 
 
 class RawImages(Manifest):
-    """A version of a source: its images under `raw/`, listed in the index that `uri` and `index_name` point at."""
+    """A version of a source: its images under `raw/`, listed in the index given by `uri` and `index_name`."""
 
     index_name: str
     class_names: list[str]
-    # Counts the versions of this source in this data_root, from 0. It says which came last; it is not content.
+    # Counts the versions of this source in this data_root, from 0. It shows which is the latest, and is not content.
     version: int
     num_samples: int
     num_bad: int
     num_incomplete: int
     num_without_files: int
-    # Which channel of a file each filter is, by name or position, where a file holds all; empty where each filter has a file.
+    # The channel of each filter, by name or position, if a file holds all; empty if each filter has a file.
     channels: dict[str, str] = {}
-    # Samples of the source's test set; they are in the index only if that was asked for.
+    # Samples of the source's test set, which are in the index only on request.
     num_unlabelled: int = 0
     num_bytes: int
 
     @property
     def images_uri(self) -> str:
-        """The folder of the image files that the index names."""
+        """The folder of the image files in the index."""
         return storage.join(self.uri, "images")
 
     @property
@@ -188,7 +188,7 @@ class RawImages(Manifest):
         return storage.join(self.uri, "index", self.index_name)
 
     def summary(self) -> str:
-        """One line on what there is, for the log."""
+        """A one-line summary for the log."""
         parts = [f"{count_of(self.num_samples, 'sample')}, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
         if self.num_unlabelled:
             parts.append(f"{count_of(self.num_unlabelled, 'sample')} without labels (see include_test)")
@@ -201,11 +201,11 @@ class RawImages(Manifest):
         return "; ".join(parts)
 
     def metadata(self) -> dict[str, Any]:
-        """As `Manifest.metadata`, without the class names."""
+        """Like `Manifest.metadata`, without the class names."""
         return self.model_dump(mode="json", exclude={"class_names", "files"})
 
 
-# Published with examples, a row per sample: id, split, shard, offset of the record in the shard in bytes, group of samples that
+# Published with examples, one row per sample: id, split, shard, byte offset of the record in the shard, group of samples that
 # stay in one split (near-duplicates, and the source's groups), labels, moments of each channel, pixel_size_um if any file gives
 # it, and the other columns of the source's table as `column:<name>`.
 SAMPLES = "samples.csv.gz"
@@ -223,14 +223,14 @@ class Shard(BaseModel):
 
 
 class Examples(Manifest):
-    """TFRecords of one image size and one split, ready to train on."""
+    """TFRecords of one image size, divided into splits, ready for training."""
 
     image_size_px: int
     channels: list[str]
     # How the files were read: see `components.images.decode.Reading`.
     intensity_range: str = ""
     projection: str = ""
-    # The median width of a pixel of the files in micrometres, if they say so.
+    # The median width of a pixel in the files in micrometres, if they give it.
     pixel_size_um: float | None = None
     class_names: list[str]
     shards: dict[str, list[Shard]]
@@ -245,45 +245,45 @@ class Examples(Manifest):
         return [storage.join(self.uri, shard.name) for shard in self.shards[split]]
 
     def missing_shards(self) -> list[str]:
-        """The shards that are not there, or not whole."""
+        """The shards that are missing or truncated."""
         stored = storage.list_files(self.uri)
         shards = [shard for split in self.shards.values() for shard in split]
         return [s.name for s in shards if s.name not in stored or stored[s.name].num_bytes != s.num_bytes]
 
     def metadata(self) -> dict[str, Any]:
-        """As `Manifest.metadata`, with counts instead of the lists of files and names."""
+        """Like `Manifest.metadata`, with counts instead of the lists of files and names."""
         counts = {f"num_{split}": self.num_records(split) for split in self.shards}
         return self.model_dump(mode="json", exclude={"shards", "class_names", "files"}) | counts
 
 
-# Where a SavedModel keeps its own description: TensorFlow Serving leaves `assets.extra` alone.
+# The manifest in a SavedModel: TensorFlow Serving ignores `assets.extra`.
 MODEL_MANIFEST = "assets.extra/model.json"
-# The ids of the samples that it was trained on, a line each.
+# The ids of the samples that it was trained on, one per line.
 MODEL_TRAINING_IDS = "assets.extra/training_ids.txt"
-# The evaluation that blessed it, which push puts there.
+# The evaluation that blessed it, added by push.
 MODEL_EVALUATION = "assets.extra/evaluation.json"
-# The asset that push puts the fitted thresholds into: a number a line, in the order of the classes.
+# The asset into which push writes the fitted thresholds: one number per line, in the order of the classes.
 MODEL_THRESHOLDS = "assets/thresholds.csv"
 
 
-# The signature of a SavedModel that computes in each precision.
+# The signature of a SavedModel for each precision.
 SIGNATURES = {"float32": "pixels", "bfloat16": "pixels_bfloat16"}
 
 
 class TrainedModel(Manifest):
-    """An exported model and how its training went.
+    """An exported model and its training.
 
     Attributes:
         intensity_range: How its images were scaled: see `components.images.decode.Reading`.
         projection: How stacks became planes.
-        pixel_size_um: The median width of a pixel of its images' files in micrometres, if they say so.
-        usual_distances: The distance from the training images that 99 of 100 validation images stay below (see
-            `components.train.reference`), in each precision; empty with fewer than 300 of them, and in models of earlier
+        pixel_size_um: The median width of a pixel in its images' files in micrometres, if they give it.
+        usual_distances: The 99th percentile of the validation images' distances from the training images (see
+            `components.train.reference`), for each precision; empty with fewer than 300 of them, and in models of earlier
             versions.
         started_from: The weights that training began with, in words.
-        epochs_trained: How many epochs it took.
-        best_epoch: The one whose weights these are, from 1.
-        metrics: Of that epoch.
+        epochs_trained: The number of epochs.
+        best_epoch: The epoch that the weights are from, counted from 1.
+        metrics: The metrics of that epoch.
     """
 
     class_names: list[str]
@@ -300,43 +300,41 @@ class TrainedModel(Manifest):
 
     @property
     def backbone(self) -> str:
-        """The name of its network. Manifests that do not name it are of versions that had one only."""
+        """The name of its network. Manifests without it are from versions that had only one."""
         return str(self.parameters.get("backbone", "inception_resnet_v2"))
 
     @property
     def pooling(self) -> str:
-        """How its head reduces feature maps: see `components.train.recipes.Recipe`. Earlier versions had one way only."""
+        """How its head reduces feature maps: see `components.train.recipes.Recipe`. Earlier versions had only one way."""
         return str(self.parameters.get("pooling", "average"))
 
     def metadata(self) -> dict[str, Any]:
-        """As `Manifest.metadata`, without the class names."""
+        """Like `Manifest.metadata`, without the class names."""
         return self.model_dump(mode="json", exclude={"class_names", "files"})
 
 
 class Evaluation(Manifest):
-    """How a model did, and whether it may be served.
+    """The evaluation of a model, with the verdict whether it may be served.
 
     Attributes:
-        judged_on: The split that `metrics` are of.
+        judged_on: The split on which `metrics` were measured.
         num_samples: The number of samples in that split.
         num_groups: The number of groups of related samples among them.
         threshold_method: How the thresholds were fitted, in words.
-        thresholds: From where on a probability is a yes: one a class.
-        blessed: Whether it may be pushed: only with the verdict `yes`.
+        thresholds: One per class. A class is predicted at or above its threshold.
+        blessed: Whether it may be pushed, which is so only with the verdict `yes`.
         reasons: What each rule found, in words.
-        summary: What the model is good for, in words: what each line is about, and the line. Empty in evaluations of earlier
-            versions.
-        champion_version: The served version that it was compared with, or is itself; None where none is served.
-        champion_generation: The champion's pointer as it was found: see `components.serving.champion`.
-        metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`.
-        validation_metrics: The same on validation, which the thresholds were fitted on; without intervals.
-        baselines: The metrics of each trivial classifier, by its name.
-        references: The metrics of each reference, by its name. References take no part in the verdict.
-        serving_precision: The precision that the model was judged in, and that predictions compute in.
-        differing_decisions: The share of decisions about judged samples that are others in the other precision; None if that
-            was not measured.
-        unlike_share: The share of test samples that are farther from the training images than `TrainedModel.usual_distances`:
-            of images like those of the training it would be 1 %. None if that is unknown.
+        summary: What the model is good for: a sentence for each topic. Empty in evaluations by earlier versions.
+        champion_version: The champion that it was compared with, or is itself; None without a champion.
+        champion_generation: The generation of the champion's pointer at that time: see `components.serving.champion`.
+        metrics: Each metric by name, with its interval as `_low` and `_high` and its baseline as `_baseline`.
+        validation_metrics: The same on the validation split, on which the thresholds were fitted; without intervals.
+        baselines: The metrics of each trivial classifier, by name.
+        references: The metrics of each reference, by name. References have no influence on the verdict.
+        serving_precision: The precision of the evaluation and of predictions.
+        differing_decisions: The share of decisions that differ in the other precision; None if it was not measured.
+        unlike_share: The share of test samples farther from the training images than `TrainedModel.usual_distances`. It would
+            be 1 % for images like the training images. None if it is unknown.
     """
 
     model_fingerprint: str
@@ -362,7 +360,7 @@ class Evaluation(Manifest):
     @model_validator(mode="before")
     @classmethod
     def _upgrade(cls, data: Any) -> Any:
-        """Reads a manifest of an earlier version, which called baselines and references alike floors."""
+        """Reads a manifest of an earlier version, in which baselines and references were called floors."""
         if not isinstance(data, dict) or not isinstance(data.get("floors"), dict):
             return data
         data = dict(data)
@@ -374,6 +372,6 @@ class Evaluation(Manifest):
         return data
 
     def metadata(self) -> dict[str, Any]:
-        """As `Manifest.metadata`, without what is long."""
+        """Like `Manifest.metadata`, without long values."""
         hidden = {"thresholds", "baselines", "references", "summary", "files"}
         return self.model_dump(mode="json", exclude=hidden, exclude_none=True)

@@ -1,4 +1,4 @@
-"""What values the pipeline's parameters may have: checked on submission for all of them, and by each step for its own."""
+"""The valid values of the pipeline's parameters. Submission checks all of them, and each step its own."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from components import storage
 from components.artifacts.image_names import DEFAULT_PATTERN, check_pattern, parse_filters
 from components.artifacts.labels import FILTERS, parse_channels, stains_of_source
 
-# Each rule returns what was expected when a value does not fit, and an empty string when it does.
+# A rule returns what was expected if a value does not fit, and an empty string if it does.
 Rule = Callable[[Any], str]
 
 
@@ -34,10 +34,10 @@ _MAX_SEED = 2**31 - 1
 
 
 def parse_synthetic(written: str) -> tuple[int, int]:
-    """Parses what follows `synthetic:`, such as `450` or `450@3`, into the number of samples and the series, 0 by default.
+    """Parses the part after `synthetic:`, such as `450` or `450@3`, to the number of samples and the series (default 0).
 
     Raises:
-        ValueError: With what was expected.
+        ValueError: If it does not fit, with what was expected.
     """
     parts = re.fullmatch("([0-9]+)(?:@([0-9]+))?", written)
     num_samples, series = (int(part or 0) for part in parts.groups()) if parts else (0, 0)
@@ -70,7 +70,7 @@ def _plain_name(value: str) -> str:
 
 
 def _readable(read: Callable[[str], object]) -> Rule:
-    """What a reader refuses does not fit, for the reason that it gives."""
+    """A rule by a parser: a value does not fit if the parser raises, and the parser's message says what was expected."""
 
     def rule(value: str) -> str:
         try:
@@ -85,9 +85,9 @@ def _readable(read: Callable[[str], object]) -> Rule:
 PROJECTIONS = ("", "max", "mean", "sum", "middle")
 
 
-# The parameter intensity_range that stands for percentiles of the training split: see `components.images.auto_range`.
+# The value of intensity_range for percentiles of the training split: see `components.images.auto_range`.
 AUTO_RANGE = "auto"
-# The grey levels that become black and white.
+# The grey levels that become 0 and 255.
 Levels = tuple[float, float]
 
 
@@ -95,10 +95,10 @@ def parse_intensity_range(written: str) -> tuple[Levels, ...]:
     """Parses `LOW:HIGH`, such as `0:4095`: the grey levels that become black and white.
 
     Args:
-        written: One range for all stains, or as many as stains, in their order, with commas between; or nothing.
+        written: One range for all stains, or one for each in order, separated by commas; or empty.
 
     Raises:
-        ValueError: With what was expected.
+        ValueError: If it does not fit, with what was expected.
     """
     return tuple(_parse_levels(levels) for levels in written.split(",")) if written else ()
 
@@ -115,7 +115,7 @@ def _parse_levels(written: str) -> Levels:
 
 
 LOCAL_RUNNER = "local"
-# As Beam names them, which a test compares: to ask Beam takes seconds, and it is not installed where a run is submitted.
+# Beam's names, which a test compares. Importing Beam takes seconds, and it is not installed where runs are submitted.
 BEAM_RUNNERS = (
     "DataflowRunner",
     "BundleBasedDirectRunner",
@@ -134,10 +134,10 @@ BEAM_RUNNERS = (
 
 
 def parse_runner(written: str) -> str:
-    """The runner that is meant, `local` or as Beam names it: Beam takes large and small letters, and lets `Runner` be left out.
+    """Parses a runner to `local` or Beam's name for it. As in Beam, case does not matter and `Runner` may be omitted.
 
     Raises:
-        ValueError: With what was expected.
+        ValueError: If it does not fit, with what was expected.
     """
     known = {name.lower(): name for name in BEAM_RUNNERS}
     runner = written if written == LOCAL_RUNNER else known.get(written.lower()) or known.get(f"{written.lower()}runner")
@@ -184,10 +184,10 @@ RULES: dict[str, Rule] = {
 
 
 def check_parameters(**values: Any) -> None:
-    """Refuses values that no step could use.
+    """Refuses invalid values.
 
     Raises:
-        ValueError: Naming every parameter that does not fit, what was expected and what was received.
+        ValueError: If values do not fit. The message names each, what was expected and what was received.
     """
     problems = []
     for name, value in values.items():
@@ -195,7 +195,7 @@ def check_parameters(**values: Any) -> None:
         if expected:
             problems.append(f"{name}: {expected}. Received: {name}={value}")
     if values.get("validation_fraction", 0.0) + values.get("test_fraction", 0.0) >= 1.0:
-        problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave something to train on")
+        problems.append("validation_fraction and test_fraction: expected a sum below 1, to leave samples for training")
     problems += _mismatched_stains(values)
     problems += _needless(values)
     if problems:
@@ -203,7 +203,7 @@ def check_parameters(**values: Any) -> None:
 
 
 def _mismatched_stains(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with filters and ranges, which depend on channels; and channels that the source does not have."""
+    """Problems of filters and ranges, which depend on channels, and channels that the source does not have."""
     channels = values.get("channels", "rgb")
     if RULES["channels"](channels):
         return []
@@ -222,13 +222,13 @@ def _mismatched_stains(values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-# What says how a folder is laid out, and how a table of labels is, each with the value that says nothing.
+# The parameters for the layout of a folder, and of a table of labels, with their defaults.
 FOLDER_LAYOUT: dict[str, Any] = {"file_pattern": DEFAULT_PATTERN, "filters": "", "labels": ""}
 TABLE_LAYOUT: dict[str, Any] = {"id_column": "", "label_column": "", "group_column": "", "first_class": 0}
 
 
 def _needless(values: Mapping[str, Any]) -> list[str]:
-    """Parameters that a run would ignore, so that none is mistaken for one that took effect."""
+    """Refuses parameters that a run would ignore, so that none is mistaken for one that took effect."""
     kind = values.get("source", "").partition(":")[0]
     problems = []
     if kind == "synthetic" and values.get("classes"):

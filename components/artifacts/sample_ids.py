@@ -1,16 +1,16 @@
-"""What a sample may be called, and the name that its files are stored under."""
+"""The valid ids of samples, and the names of their stored files."""
 
 import hashlib
 import re
 import unicodedata
 
-# Safe on every file system and object store, and left as it is.
+# Safe on every file system and object store, so used unchanged.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _MAX_READABLE = 80
 
 
 def clean_id(written: str) -> str:
-    """An id as it is used and shown: without outer spaces, in Unicode's normal form C. A Mac's file names are in form D."""
+    """Normalises an id: without outer spaces, in Unicode's normal form C. File names on a Mac are in form D."""
     return unicodedata.normalize("NFC", written).strip()
 
 
@@ -21,10 +21,10 @@ def unusable_id(sample_id: str) -> str:
 
 
 def id_problem(sample_id: str) -> str:
-    """Says what is wrong with an id: it may have any letters, digits, punctuation and spaces, and '/' between folders.
+    """The problem of an id, which may contain any letters, digits, punctuation and spaces, and '/' between folders.
 
     Returns:
-        What follows "Id" or "its id" in a message; empty for a good one.
+        The text to follow "Id" or "its id" in a message; empty if the id is valid.
     """
     for character in sample_id:
         category = unicodedata.category(character)
@@ -41,7 +41,7 @@ def id_problem(sample_id: str) -> str:
 
 
 def stored_name(sample_id: str) -> str:
-    """What the names of a sample's stored files begin with: the id itself, or what is readable of it and a hash.
+    """The prefix of a sample's stored files: the id itself, or its readable part and a hash.
 
     Plain ids do not begin with `_`, so that no two ids share a name.
     """

@@ -1,4 +1,4 @@
-"""The TFRecord files of examples: how they are written, without TensorFlow, so that workers start fast and stay small.
+"""Writes the TFRecord files of examples without TensorFlow, so that workers start fast and stay small.
 
 Each record is a `tf.train.Example`:
 
@@ -9,8 +9,8 @@ Each record is a `tf.train.Example`:
 | image/filename | bytes | the sample's id |
 | image/class/label | int64 list | class indices, sorted |
 
-The bytes are those that TensorFlow writes: TFRecord's framing (tensorflow/core/lib/io/record_writer.h), and the protocol
-buffers of tensorflow/core/example/example.proto with the features sorted by name.
+The bytes are the same as TensorFlow's: TFRecord's framing (tensorflow/core/lib/io/record_writer.h), and the protocol buffers of
+tensorflow/core/example/example.proto with the features sorted by name.
 """
 
 import math
@@ -26,7 +26,7 @@ import numpy as np
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM = struct.Struct("<I")
-# What frames the content of a record.
+# The frame of a record's content.
 HEADER_BYTES = _LENGTH.size + _CHECKSUM.size
 FOOTER_BYTES = _CHECKSUM.size
 
@@ -35,8 +35,8 @@ class RecordWriter:
     """Writes one TFRecord file.
 
     Attributes:
-        num_bytes: The size of what was written.
-        num_records: How many records that is.
+        num_bytes: The number of bytes written.
+        num_records: The number of records written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,11 +53,11 @@ class RecordWriter:
 
     @property
     def crc32c(self) -> str:
-        """The CRC-32C of what was written, as `components.storage` gives it."""
+        """The CRC-32C of the file, in the format of `components.storage`."""
         return self._checksum.digest().hex()
 
     def write(self, record: bytes) -> int:
-        """Appends a record, as `frame_record` gives it, and says where it begins."""
+        """Appends a record from `frame_record`, and returns its offset."""
         start = self.num_bytes
         self._file.write(record)
         self._checksum.update(record)
@@ -75,7 +75,7 @@ def encode_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) ->
 def example_parts(sample_id: str, shape: tuple[int, ...], labels: Sequence[int]) -> tuple[bytes, bytes]:
     """The bytes of a serialised example before and after its pixels, whose shape is (height, width, channels)."""
     height, width, channels = shape
-    pixels = range(math.prod(shape))  # in their place: as long as they are, without their memory
+    pixels = range(math.prod(shape))  # a placeholder of the same length, without the memory
     features = {
         "image/channels": _integers([channels]),
         "image/class/label": _integers(labels),
@@ -91,13 +91,13 @@ def example_parts(sample_id: str, shape: tuple[int, ...], labels: Sequence[int])
 
 
 def frame_record(example: bytes) -> bytes:
-    """A record: the length of its content, the content, and a checksum of each."""
+    """Frames a record: the length of its content, the content, and a checksum of each."""
     length = _LENGTH.pack(len(example))
     return b"".join((length, _CHECKSUM.pack(_masked_crc32c(length)), example, _CHECKSUM.pack(_masked_crc32c(example))))
 
 
 def is_whole_record(record: bytes) -> bool:
-    """Whether a record is what was written, by its own length and checksums."""
+    """Whether a record is intact, by its own length and checksums."""
     length, content = record[: _LENGTH.size], record[HEADER_BYTES : -_CHECKSUM.size]
     checksums = record[_LENGTH.size : HEADER_BYTES] + record[-_CHECKSUM.size :]
     expected = _CHECKSUM.pack(_masked_crc32c(length)) + _CHECKSUM.pack(_masked_crc32c(content))
@@ -105,7 +105,7 @@ def is_whole_record(record: bytes) -> bool:
 
 
 def _masked_crc32c(data: bytes) -> int:
-    """The checksum as TFRecord keeps it: changed, for data that holds checksums itself."""
+    """TFRecord's masked checksum, for data that may contain checksums."""
     checksum = google_crc32c.value(data)
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -124,13 +124,13 @@ def _content(value: bytes | range) -> list[Any]:
 def _field(number: int, content: list[Any]) -> list[Any]:
     """A field of a protocol buffer whose content has a length: bytes, a message or packed numbers.
 
-    All is in pieces, of which only the length matters here: bytes, and a range for the pixels.
+    The content is in pieces, of which only the length matters here: bytes, and a range for the pixels.
     """
     return [bytes([number << 3 | 2]), _varint(sum(map(len, content))), *content]
 
 
 def _varint(value: int) -> bytes:
-    """A whole number, not negative, in as few bytes as it needs: seven bits in each, the lowest first."""
+    """A non-negative integer as a varint: seven bits per byte, the lowest first."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

@@ -19,15 +19,15 @@ SUFFIX = ".zip"
 _INPUT, _OUTPUT = "pixels", "probabilities"
 _CITED = "Ouyang et al., Analysis of the Human Protein Atlas Image Classification competition, Nature Methods 2019"
 _CITED_DOI = "10.1038/s41592-019-0658-6"
-# By the names of https://bioimage.io.
+# Tags of https://bioimage.io.
 _TAGS = ("2d", "fluorescence-light-microscopy", "cells", "image-classification", "multi-label", "tensorflow")
 
 
 def check_licence(licence: str) -> None:
-    """Refuses what is no SPDX id.
+    """Refuses a licence that is not an SPDX id.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not.
     """
     try:
         v0_5.LicenseId(licence)
@@ -91,10 +91,10 @@ def run(path: Path, pixels: np.ndarray) -> np.ndarray:
     """Runs the package's own test, then classifies images: see `keras_file.run`.
 
     Raises:
-        ValueError: If the package does not pass.
+        ValueError: If the package fails the test.
     """
     summary = test_model(path)
     if summary.status != "passed":
-        raise ValueError(f"The package does not pass bioimageio's test: {summary.format()}")
+        raise ValueError(f"The package fails bioimageio's test: {summary.format()}")
     sample = predict(model=path, inputs={_INPUT: pixels})
     return np.asarray(sample.members[_OUTPUT].data.data)

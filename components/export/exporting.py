@@ -1,4 +1,4 @@
-"""Writes a served model to a file for other programs, and checks the file by opening it."""
+"""Exports a served model to a file for other programs, and checks the file by running it."""
 
 import importlib
 import logging
@@ -12,7 +12,7 @@ from components.export.model import ExportedModel
 from components.runtime.scratch import scratch_folder
 from components.serving.model import find_version, load_model, read_manifest
 
-# How far a file's probabilities may be from those of the served model.
+# The largest difference of a file's probabilities from the served model's.
 TOLERANCE = 1e-4
 
 _log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written.
+    """An exported file.
 
     Attributes:
         num_images: How many images it was checked with.
@@ -35,16 +35,16 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
     """Exports a served model.
 
     Args:
-        model_uri: A version, or the folder of a champion.
+        model_uri: A version, or the folder above the versions for the champion.
         file_format: `onnx`, `keras` or `bioimageio`.
-        out_uri: The file to make, with the suffix that its format has.
-        authors: Of the model: for `bioimageio`, which needs one or more, and for no other format.
-        licence: Of the model, as its SPDX id: likewise.
+        out_uri: The file to write, with the suffix of its format.
+        authors: The authors of the model: required for `bioimageio`, not allowed for other formats.
+        licence: The SPDX id of the model's licence: likewise.
 
     Raises:
         FileExistsError: If the file exists already.
         FileNotFoundError: If there is no such model.
-        ModuleNotFoundError: If a package that writes the format is not installed.
+        ModuleNotFoundError: If a package for the format is not installed.
         ValueError: If the arguments do not fit the format, the network is unknown, or the file's probabilities differ.
     """
     if file_format == "bioimageio" and not (authors and licence):
@@ -59,7 +59,7 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
     if not out_uri.endswith(file.SUFFIX):
         raise ValueError(f"--out: expected a name that ends in {file.SUFFIX}. Received: {out_uri}")
     if storage.exists(out_uri):
-        raise FileExistsError(f"{out_uri} exists already, and is not overwritten: give another --out, or delete it")
+        raise FileExistsError(f"{out_uri} already exists: delete it, or give another --out")
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
     with scratch_folder() as folder:

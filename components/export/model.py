@@ -1,4 +1,4 @@
-"""What the files of all formats are made of: a network, what is known of it, and images to check the files with."""
+"""The content of all export formats: a network, its description, and images to check the files with."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class ExportedModel:
     """A served model in plain Keras.
 
     Attributes:
-        name: Of the model and its version, such as `hpa 3`.
+        name: The name of the model and its version, such as `hpa 3`.
         trained: The version's manifest.
         thresholds: float32, shape (classes,): a class is predicted at or above its threshold.
         network: See `network.build_network`.
         pixels: uint8, shape (images, height, width, channels): synthetic cells, and noise last.
-        probabilities: float32, shape (images, classes): those that the served model gives these images.
-        authors: Of the model, for the format that names them.
-        licence: Of the model, as its SPDX id: likewise.
+        probabilities: float32, shape (images, classes): the served model's, for these images.
+        authors: The authors of the model, for `bioimageio`.
+        licence: The SPDX id of the model's licence, likewise.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ExportedModel:
         """Builds the network of a served version, and classifies the images with the version itself.
 
         Raises:
-            ValueError: As `network.build_network`.
+            ValueError: See `network.build_network`.
         """
         pixels = _check_pixels(served.trained)
         probabilities = served.classify(pixels).probabilities
@@ -61,7 +61,7 @@ class ExportedModel:
         return "\n".join(
             [
                 f"# {self.name}",
-                *_table(["About", "what is known"], card_rows(self.trained)),
+                *_table(["About", "Value"], card_rows(self.trained)),
                 "## Input and output",
                 "",
                 f"Input: grey levels from 0 to 255 as float32, of shape (batch, {side}, {side}, {len(channels)}): y, x and the "
@@ -85,13 +85,13 @@ class ExportedModel:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table in Markdown, between empty lines."""
+    """A Markdown table between empty lines."""
     escaped = ([cell.replace("|", "\\|") for cell in row] for row in (header, ["---"] * len(header), *rows))
     return ["", *(f"| {' | '.join(row)} |" for row in escaped), ""]
 
 
 def _check_pixels(trained: TrainedModel) -> np.ndarray:
-    """Synthetic cells, whose stains are taken in order for a model of other stains, and noise."""
+    """Synthetic cells, with their stains in order for a model of other stains, and noise."""
     images = []
     for number in range(_NUM_SYNTHETIC):
         pngs = list(render_sample(0, number).pngs.values())

@@ -1,4 +1,4 @@
-"""The network of a served version, built anew in plain Keras."""
+"""Rebuilds the network of a served version in plain Keras."""
 
 from dataclasses import fields, replace
 
@@ -13,14 +13,14 @@ from components.train.views import cropped, symmetric
 
 
 def build_network(served: ServedModel) -> keras.Model:
-    """Builds the network of a version from its manifest, and gives it the version's weights and normalisation.
+    """Builds the network of a version from its manifest, with the version's weights and normalisation.
 
     Returns:
-        A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to what the version's signature
-        `pixels` calls probabilities, float32 of shape (batch, classes).
+        A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to the same probabilities as the
+        version's signature `pixels`, float32 of shape (batch, classes).
 
     Raises:
-        ValueError: If this version of the project does not know the network, or builds another one by its name.
+        ValueError: If this version of the project does not know the network, or builds it differently.
     """
     trained = served.trained
     if trained.backbone not in BACKBONES:
@@ -51,11 +51,11 @@ def build_network(served: ServedModel) -> keras.Model:
         )
     for variable, value in zip(network.variables, weights, strict=True):
         variable.assign(value)
-    # As arrays, they become constants of a graph; tensors would become further inputs of an ONNX file.
+    # Arrays become constants of a graph; tensors would become additional inputs of an ONNX file.
     normalisation = network.get_layer("normalization")
     normalisation.mean, normalisation.variance = np.asarray(normalisation.mean), np.asarray(normalisation.variance)
     pixels = keras.Input((trained.image_size_px, trained.image_size_px, len(trained.channels)), name="pixels")
-    # All views and crops in one batch: called for each, the network would be in the file as often.
+    # All views and crops in one batch: with one call for each, the file would hold as many copies of the network.
     crops = [crop for number in range(recipe.views) for crop in cropped(symmetric(pixels, number), recipe)]
     of_crops = keras.ops.sigmoid(network(keras.ops.concatenate(crops), training=False))
     by_view = keras.ops.reshape(of_crops, (recipe.views, recipe.crops, -1, len(trained.class_names)))

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-import tf2onnx  # noqa: F401 (Keras needs it, and would not say how it is installed here)
+import tf2onnx  # noqa: F401 (for a clear error if it is missing: Keras needs it)
 
 from components.export.model import ExportedModel
 
@@ -20,11 +20,10 @@ _OUTPUT = "probabilities"
 def write(model: ExportedModel, path: Path) -> None:
     """Writes the network.
 
-    The file's documentation is the model card; its metadata are the names of channels and classes, and the thresholds, each as
-    JSON.
+    The file's documentation is the model card. Its metadata are the channels, the classes and the thresholds, each as JSON.
     """
     signature = [tf.TensorSpec([None, *model.network.input_shape[1:]], tf.float32, name="pixels")]
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # Keras asks NumPy 2 for what NumPy 1 had
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # Keras uses a name deprecated in NumPy 2
         model.network.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
     proto = onnx.load(path)
     (given,) = proto.graph.output

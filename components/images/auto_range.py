@@ -1,9 +1,9 @@
 """Finds the grey levels that become black and white for `intensity_range=auto`, one range per stain for all images.
 
-An image spans the grey levels from its 0.1 to its 99.9 percentile. The range begins at the 5th percentile of the images' lower
-ends and ends at the 95th percentile of their upper ends. So in 95 of 100 images, at most 1 in 1000 pixels is clipped at either
-end, and neither hot pixels nor a few overexposed images darken all others. Both ends are rounded outwards to two digits of the
-range's width: the range seldom changes when images are added, so models trained before and after can be compared.
+An image spans the grey levels from its 0.1th to its 99.9th percentile. The range begins at the 5th percentile of the images'
+lower ends and ends at the 95th percentile of their upper ends. So in 95 of 100 images, at most 1 in 1000 pixels is clipped at
+either end, and neither hot pixels nor a few overexposed images darken all others. Both ends are rounded outwards to two digits
+of the range's width: the range seldom changes when images are added, so that models trained before and after are comparable.
 """
 
 import math
@@ -21,13 +21,13 @@ _UNUSUAL_SHARE = 0.05
 
 
 def spanned_levels(plane: np.ndarray) -> Levels:
-    """The 0.1 and 99.9 percentiles of an image: grey levels that it has. If they are equal, its lowest and highest level.
+    """The 0.1th and 99.9th percentiles of an image, as grey levels in it; its lowest and highest level if these are equal.
 
     Args:
-        plane: height x width, of whole numbers or floats.
+        plane: Integer or float, shape (height, width).
 
     Raises:
-        BadImageError: If all its pixels have the same grey level, or it holds values that are infinite or not numbers.
+        BadImageError: If all pixels have the same grey level, or it contains infinite or NaN values.
     """
     check_numbers(plane)
     num_clipped = math.floor(_CLIPPED_SHARE * plane.size)
@@ -48,10 +48,10 @@ def spanned_levels(plane: np.ndarray) -> Levels:
 
 
 def common_range(spans: Sequence[Sequence[Levels]]) -> str:
-    """The range of each stain, as the parameter `intensity_range` is written: `100:4000,0:2500,90:900`.
+    """The range of each stain in the format of the parameter `intensity_range`: `100:4000,0:2500,90:900`.
 
     Args:
-        spans: What each stain of each image spans: images x stains, at least one image.
+        spans: The span of each stain in each image, from `spanned_levels`; at least one image.
     """
     lows, highs = np.moveaxis(np.asarray(spans, np.float64), 2, 0)
     low = np.quantile(lows, _UNUSUAL_SHARE, axis=0, method="inverted_cdf")
@@ -60,9 +60,9 @@ def common_range(spans: Sequence[Sequence[Levels]]) -> str:
 
 
 def _rounded(low: float, high: float) -> str:
-    """Rounds both ends outwards to a step that has two digits of the width."""
+    """Rounds both ends outwards to two digits of the width."""
     exponent = math.floor(math.log10(high - low)) - 1
-    # Steps below 1 are divided by, because 10 ** -2 is not exact.
+    # For steps below 1, multiplied by the inverse, because 10 ** -2 is not exact.
     step, per_step = (10.0**exponent, 1.0) if exponent >= 0 else (1.0, 10.0**-exponent)
     start, end = math.floor(low / step * per_step), math.ceil(high / step * per_step)
     return f"{start * step / per_step:.15g}:{end * step / per_step:.15g}"

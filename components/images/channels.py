@@ -1,4 +1,4 @@
-"""Which plane of an image file is a filter: its channel by name or position, projected through depth and time."""
+"""Reads the plane of a filter from an image file: its channel by name or position, projected through depth and time."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,18 @@ from components.images.image import BadImageError, Image
 
 
 def read_channel(image: Image, wanted: str, projection: str) -> np.ndarray:
-    """Decodes one channel of a file that holds several.
+    """Decodes one channel of a multi-channel file.
 
     Args:
         image: The file.
-        wanted: The channel's name in the file, in large or small letters; or its position, counted from 0, where no channel
-            has such a name.
+        wanted: The channel's name in the file, case-insensitive; or its position, counted from 0, if no channel has that name.
         projection: How a stack becomes one plane.
 
     Returns:
-        height x width, as `project` gives it.
+        Shape (height, width), from `project`.
 
     Raises:
-        BadImageError: If there is no such channel, or several; with those that there are.
+        BadImageError: If there is no such channel, or several. The message lists the channels.
     """
     names = [name.casefold() for name in image.channel_names]
     found = [number for number, name in enumerate(names) if name == wanted.casefold()]
@@ -37,7 +36,7 @@ def read_channel(image: Image, wanted: str, projection: str) -> np.ndarray:
 
 
 def read_only_channel(image: Image, filter_name: str, projection: str) -> np.ndarray:
-    """Decodes a file of one stain: greyscale, or in one colour as the atlas's website has them.
+    """Decodes a file of one stain: greyscale, or in one colour, as on the atlas's website.
 
     Args:
         image: The file.
@@ -45,7 +44,7 @@ def read_only_channel(image: Image, filter_name: str, projection: str) -> np.nda
         projection: How a stack becomes one plane.
 
     Returns:
-        height x width, as `project` gives it.
+        Shape (height, width), from `project`.
 
     Raises:
         BadImageError: If it shows several stains, or is partly transparent.
@@ -72,7 +71,7 @@ def _opaque(dtype: np.dtype) -> float:
 
 
 def _one_stain(image: Image, planes: Sequence[np.ndarray], filter_name: str) -> np.ndarray:
-    """The stain that a picture shows in one colour: its only channel, or grey, or yellow as equal red and green."""
+    """The stain of a single-colour picture: its only channel, or grey, or yellow as equal red and green."""
     used = [plane for plane in planes if cv2.hasNonZero(plane)]
     alike = all(np.array_equal(used[0], other) for other in used[1:])
     if len(used) > 1 and not (alike and (len(used) == 3 or filter_name == "yellow")):
@@ -84,16 +83,16 @@ def _one_stain(image: Image, planes: Sequence[np.ndarray], filter_name: str) -> 
 
 
 def project(image: Image, channel: int, projection: str) -> np.ndarray:
-    """Decodes a channel, and makes one plane of a stack.
+    """Decodes a channel, and projects a stack to one plane.
 
     Args:
         image: The file.
         channel: The channel, counted from 0.
-        projection: `max`, `mean` (rounded half up to the file's type), `sum` (in 32 bits or more) or `middle`, the plane in
-            the middle; of an even number, the one after it. Files with one plane are taken as they are.
+        projection: `max`, `mean` (rounded half up to the file's type), `sum` (in 32 bits or more) or `middle`, the middle
+            plane; of an even number, the upper of the two. Ignored for files with one plane.
 
     Returns:
-        height x width, in the file's own type, but for a sum.
+        Shape (height, width), in the file's own type, except for a sum.
 
     Raises:
         BadImageError: If it is a stack and no projection is given.
@@ -124,5 +123,5 @@ def _sum_type(dtype: np.dtype) -> type[np.generic]:
 
 
 def _listed(image: Image) -> str:
-    """The channels that there are, such as `0 DAPI, 1 tubulin`."""
+    """The channels of a file, such as `0 DAPI, 1 tubulin`."""
     return ", ".join(f"{number} {name}".strip() for number, name in enumerate(image.channel_names))

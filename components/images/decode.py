@@ -1,4 +1,4 @@
-"""From the image files of one sample to the pixels that are trained on."""
+"""Decodes the image files of a sample to the pixels of an example."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from components.images.image import BadImageError, Image
 from components.images.plausibility import check_distinct, check_exposure
 from components.images.reader import read_image
 
-# Beyond this, too much lies outside of the middle square.
+# Beyond this, too much of the image is outside of the central square.
 _MAX_ASPECT = 1.5
 
 
@@ -23,12 +23,12 @@ class Reading:
     """How image files become 8-bit channels: the same for a model's training and its predictions.
 
     Attributes:
-        channels: Filter and channel, by name or position, where one file holds all channels. Empty: each filter has a file.
-        intensity_range: The grey levels `LOW:HIGH` that become 0 and 255, or such a range for each stain with commas between.
+        channels: Filter and channel, by name or position, if one file holds all channels. Empty: each filter has a file.
+        intensity_range: The grey levels `LOW:HIGH` that become 0 and 255, or such a range for each stain, separated by commas.
             Empty: the whole range of 8 bits.
         projection: How a stack becomes one plane: see `components.images.channels.project`.
-        stains: The stains that `intensity_range` has a range for, in order. Not needed where it has one for all.
-        is_reduced: Whether planes of more than 8192 px a side are averaged to fewer pixels, which saves memory.
+        stains: The stains that `intensity_range` has ranges for, in order. Not needed if it has one for all.
+        is_reduced: Whether planes of more than 8192 px per side are downsampled by averaging, which saves memory.
     """
 
     channels: tuple[tuple[str, str], ...] = ()
@@ -51,16 +51,16 @@ DEFAULT_READING = Reading()
 def sample_pixels(
     files: Mapping[str, bytes], filters: Sequence[str], image_size_px: int, reading: Reading = DEFAULT_READING
 ) -> np.ndarray:
-    """Decodes, checks and resizes a sample's filters: `decode_filters` and `stack_filters` in one.
+    """Decodes, checks and resizes a sample's filters: `decode_filters` followed by `stack_filters`.
 
     Args:
         files: The image file of each filter.
-        filters: The filters that become channels, in order.
+        filters: The filters to use as channels, in order.
         image_size_px: The side of the square result.
         reading: How files become 8-bit channels.
 
     Returns:
-        uint8, image_size_px x image_size_px x channels.
+        uint8, shape (image_size_px, image_size_px, channels).
 
     Raises:
         BadImageError: If the sample cannot be used.
@@ -73,9 +73,9 @@ class DecodedSample:
     """The filters of a sample.
 
     Attributes:
-        planes: uint8, height x width, one for each filter.
-        pixel_size_um: The width of a pixel of the files in micrometres, if one says so.
-        reduction: How many pixels a side of the files became one of a plane.
+        planes: uint8, shape (height, width), one for each filter.
+        pixel_size_um: The width of a pixel in the files in micrometres; None if they do not give it.
+        reduction: The factor by which each side was downsampled.
     """
 
     planes: list[np.ndarray]
@@ -84,20 +84,20 @@ class DecodedSample:
 
 
 def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> list[np.ndarray]:
-    """As `decode_sample`: the planes alone."""
+    """The planes of `decode_sample`."""
     return decode_sample(files, filters, reading).planes
 
 
 def decode_sample(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> DecodedSample:
-    """Decodes and checks a sample's filters, each once.
+    """Decodes and checks a sample's filters.
 
     Args:
-        files: The image file of each filter: the same for all where one file holds all channels.
-        filters: The filters that are wanted.
+        files: The image file of each filter: the same one for all if it holds all channels.
+        filters: The filters to decode.
         reading: How files become 8-bit channels.
 
     Raises:
-        BadImageError: If one is missing, cannot be decoded, is black or saturated, or shows the same as another.
+        BadImageError: If a filter is missing, cannot be decoded, is black or saturated, or equals another.
     """
 
     def decode(image: Image, name: str) -> np.ndarray:
@@ -116,18 +116,18 @@ def decode_sample(files: Mapping[str, bytes], filters: Sequence[str], reading: R
 def measure_sample(
     files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING
 ) -> tuple[list[np.ndarray], list[Levels]]:
-    """Decodes a sample's filters with the grey levels of the files, for `intensity_range=auto`.
+    """Decodes a sample's filters with their stored grey levels, for `intensity_range=auto`.
 
     Args:
-        files: As for `decode_sample`.
-        filters: The filters that are wanted.
+        files: See `decode_sample`.
+        filters: The filters to decode.
         reading: How files are read; `intensity_range` is ignored.
 
     Returns:
-        The filters, each height x width in the file's own type, and the levels that each spans: see `spanned_levels`.
+        The filters, each of shape (height, width) in the file's own type, and the levels of each: see `spanned_levels`.
 
     Raises:
-        BadImageError: If one is missing, cannot be decoded, has one grey level only, or shows the same as another.
+        BadImageError: If a filter is missing, cannot be decoded, has a single grey level, or equals another.
     """
     levels: list[Levels] = []
 
@@ -164,7 +164,7 @@ def _read_planes(
 
 
 def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
-    """Decodes a filter, whatever it shows.
+    """Decodes a filter, without checks of its content.
 
     Args:
         image: The file.
@@ -181,7 +181,7 @@ def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
 
 
 def _stored_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
-    """A filter with the grey levels that the file has."""
+    """A filter with its stored grey levels."""
     channels = dict(reading.channels)
     if not channels:
         return read_only_channel(image, name, reading.projection)
@@ -191,17 +191,17 @@ def _stored_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
 
 
 def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarray:
-    """Resizes a sample's filters and makes them the channels of one image.
+    """Resizes a sample's filters and stacks them as the channels of one image.
 
-    Of filters that are not quite square, the square in the middle is taken: cells keep their shape. The resizing
-    averages areas (OpenCV's INTER_AREA), as shrinking without aliasing wants.
+    Of filters that are not quite square, the central square is used, so that cells keep their shape. Resizing averages areas
+    (OpenCV's INTER_AREA) to avoid aliasing.
 
     Args:
-        images: uint8, height x width, one a channel.
+        images: uint8, shape (height, width), one for each channel.
         image_size_px: The side of the square result.
 
     Returns:
-        uint8, image_size_px x image_size_px x channels.
+        uint8, shape (image_size_px, image_size_px, channels).
 
     Raises:
         BadImageError: If the filters differ in size, are far from square, or are smaller than the result.
@@ -227,6 +227,6 @@ def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarra
     top, left = (height - side) // 2, (width - side) // 2
     squares = [image[top : top + side, left : left + side] for image in images]
     size = (image_size_px, image_size_px)
-    # OpenCV resizes at most four channels at once.
+    # OpenCV resizes up to four channels at once.
     parts = [cv2.resize(cv2.merge(squares[k : k + 4]), size, interpolation=cv2.INTER_AREA) for k in range(0, len(squares), 4)]
     return np.dstack(parts)

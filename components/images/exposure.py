@@ -1,8 +1,8 @@
-"""Warns of images that can be used but look wrong: dark, flat, on an offset, saturated, or unlike the rest of their set.
+"""Warns about images that can be used but look wrong: dark, flat, on an offset, saturated, or unlike the rest of their set.
 
-The limits lie outside what good images show. In 64 real samples of the atlas at 75, 200 and 512 px, the 99.9th percentile of
-each filter is at grey level 21 or more, and at least 21 levels above the first percentile, which is at 27 at most; at most 4 %
-of the pixels are at the end of the scale; and the 99.9th percentile is at least a sixth of the set's median.
+Good images stay within the limits. In 64 real samples of the atlas at 75, 200 and 512 px, the 99.9th percentile of each filter
+is at grey level 21 or more, and at least 21 levels above the first percentile, which is at most 27; at most 4 % of the pixels
+are at the end of the scale; and the 99.9th percentile is at least a sixth of the set's median.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _MAX_DARK_LEVEL = 40
 _MIN_CONTRAST = 16
 _MAX_SATURATED_SHARE = 0.1
 _MAX_RATIO = 10
-# Of fewer images, the median says little about what the set is like.
+# With fewer images, the median says little about the set.
 _MIN_IMAGES = 8
 _NUM_NAMED = 3
 
@@ -42,7 +42,7 @@ class ExposureWarning:
         channel: The channel.
         problem: What is wrong, such as `nearly black`.
         sample_ids: The samples, sorted.
-        num_samples: How many samples were looked at.
+        num_samples: How many samples were checked.
     """
 
     channel: str
@@ -56,16 +56,16 @@ class ExposureWarning:
 
 
 def exposure_warnings(histograms: Mapping[str, np.ndarray], channels: Sequence[str]) -> list[ExposureWarning]:
-    """Looks for images that are exposed or scaled badly.
+    """Finds images that are badly exposed or scaled.
 
     Args:
-        histograms: How often each sample has each grey level: whole numbers, shape (channels, bins), the bins of equal width
+        histograms: The histogram of each sample's grey levels: integer counts, shape (channels, bins), in bins of equal width
             from 0 to 255.
         channels: The names of the channels.
 
     Returns:
-        One warning for each channel and problem that occurs. Of several problems of an image in a channel, the first in the
-        order of `_ADVICE` is reported.
+        One warning for each channel and problem found. Of several problems of an image in a channel, the first in the order of
+        `_ADVICE` is reported.
     """
     if not histograms:
         return []
@@ -81,7 +81,7 @@ def exposure_warnings(histograms: Mapping[str, np.ndarray], channels: Sequence[s
 
 
 def _problems(histograms: np.ndarray) -> np.ndarray:
-    """The problem of each image, or an empty string: shape (images,), from counts of shape (images, bins)."""
+    """The problem of each image, or an empty string: shape (images,), from histograms of shape (images, bins)."""
     shares = np.cumsum(histograms, axis=1) / histograms.sum(axis=1, keepdims=True)
     width = _NUM_LEVELS // histograms.shape[1]
     dark = (shares >= 0.01).argmax(axis=1) * width

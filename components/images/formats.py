@@ -1,4 +1,4 @@
-"""Which format an image file has, by how it begins and never by its name. Imports the standard library alone, for ingest."""
+"""Detects the format of an image file by its first bytes. Imports only the standard library, for ingest."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ READABLE = "PNG, TIFF, OME-TIFF or JPEG"
 
 @dataclass(frozen=True)
 class VendorFormat:
-    """A microscope vendor's format, which is read if its reader is installed beside this project.
+    """A microscope vendor's format, which is read if its optional reader is installed.
 
     Attributes:
-        name: What the format is called.
+        name: The name of the format.
         package: The reader on PyPI, a plugin of bioio.
         licence: The licence of the package.
     """
@@ -28,7 +28,7 @@ class VendorFormat:
 
     @property
     def suffix(self) -> str:
-        """The suffix of the format's files, by which readers know them."""
+        """The suffix of the format's files, by which readers recognise them."""
         return f".{self.name.lower()}"
 
 
@@ -55,18 +55,18 @@ _PREFIXES = {
 
 
 def format_of(data: bytes) -> str:
-    """The name of a file's format, such as `TIFF`; empty for one that is not known."""
+    """The name of a file's format, such as `TIFF`; empty if it is unknown."""
     return next((name for prefix, name in _PREFIXES.items() if data.startswith(prefix)), "")
 
 
 def vendor_format(data: bytes) -> VendorFormat | None:
-    """The vendor's format that a file has, if any."""
+    """The vendor format of a file, if any."""
     name = format_of(data)
     return next((vendor for vendor in VENDOR_FORMATS if vendor.name == name), None)
 
 
 def why_unreadable(data: bytes) -> str:
-    """Why a file cannot be an image that is read here, as far as its first bytes tell; empty if it can."""
+    """Why a file is not a readable image, as far as its first bytes show; empty if it may be."""
     if not data:
         return "an empty file"
     name = format_of(data)

@@ -1,4 +1,4 @@
-"""Scales grey levels of any depth to 8 bits, by one range for all images: brightness is information."""
+"""Scales grey levels of any depth to 8 bits, by one range for all images, because brightness carries information."""
 
 import math
 from functools import lru_cache
@@ -10,22 +10,22 @@ from components.artifacts.parameters import Levels
 from components.images.image import BadImageError
 
 _WHITE = 255
-# What is scaled at once, in eight times the memory.
+# The number of rows scaled at once, as scaling takes eight times their memory.
 _BLOCK_ROWS = 256
 
 
 def to_8_bits(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
-    """Scales grey levels linearly: LOW and what is below becomes 0, HIGH and what is above 255, rounded half up.
+    """Scales grey levels linearly: LOW and below become 0, HIGH and above 255, rounded half up.
 
     Args:
-        plane: height x width, of whole numbers or floats.
+        plane: Integer or float, shape (height, width).
         levels: LOW and HIGH; None for the whole range of 8 bits.
 
     Returns:
-        uint8, height x width.
+        uint8, shape (height, width).
 
     Raises:
-        BadImageError: If it has more than 8 bits and no range is given, or holds what is no number.
+        BadImageError: If it has more than 8 bits and no range is given, or contains NaN.
     """
     if not levels:
         if plane.dtype == np.uint8:
@@ -42,10 +42,10 @@ def to_8_bits(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
 
 
 def check_numbers(plane: np.ndarray) -> None:
-    """Refuses an image of floats that holds NaN.
+    """Refuses a float image that contains NaN.
 
     Raises:
-        BadImageError: If it does.
+        BadImageError: If it contains NaN.
     """
     if plane.dtype.kind == "f" and np.isnan(plane).any():
         raise BadImageError("damaged: it holds values that are not numbers")
@@ -61,7 +61,7 @@ def _table(low: float, high: float, num_levels: int) -> np.ndarray:
 
 
 def _advice(plane: np.ndarray) -> str:
-    """What to do about a deep image, with the grey levels that it has."""
+    """Advice on an image of more than 8 bits, with its grey levels."""
     low, high = plane.min().item(), plane.max().item()
     kind = "float" if plane.dtype.kind == "f" else f"{8 * plane.dtype.itemsize}-bit"
     return (
@@ -71,7 +71,7 @@ def _advice(plane: np.ndarray) -> str:
 
 
 def _proposed(dtype: np.dtype, low: float, high: float) -> str:
-    """A range that cameras have and that holds these levels: of 8, 10, 12, 14 or 16 bits, from 0 or from an offset."""
+    """A typical camera range that contains these levels: of 8, 10, 12, 14 or 16 bits, from 0 or from an offset."""
     if dtype.kind == "f":
         return (
             "0:1" if low >= 0 and high <= 1 else f"{math.floor(low)}:{math.ceil(high) if high > low else math.floor(low) + 1}"

@@ -1,4 +1,4 @@
-"""An image file whose header was read: what its planes are, and how to decode each."""
+"""An image file after its header was read: its planes, and how to decode each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,10 +8,10 @@ import numpy as np
 
 
 class BadImageError(ValueError):
-    """An image that cannot be used. Its message is the reason that is shown in the quarantine.
+    """An image cannot be used. The message is the reason shown in the quarantine.
 
     Attributes:
-        filter_name: The filter that it is of; empty where no single one is to blame.
+        filter_name: The filter at fault; empty if it is not a single one.
     """
 
     def __init__(self, reason: str, filter_name: str = "") -> None:
@@ -21,18 +21,18 @@ class BadImageError(ValueError):
 
 @dataclass(frozen=True)
 class Image:
-    """The planes of an image file. They are decoded one by one, so that a stack takes the memory of a plane.
+    """The planes of an image file. They are decoded one at a time, so that a stack takes the memory of a plane.
 
     Attributes:
         kind: The format in words, such as `16-bit TIFF`.
-        channel_names: The name of each channel; an empty one where the file has none.
+        channel_names: The name of each channel; empty if the file gives none.
         num_planes: How many planes each channel has, through depth and time.
-        plane: Decodes the plane of a channel and a place in the stack, both counted from 0: height x width, in the file's
-            own type. Raises BadImageError if the file is damaged.
-        pixel_size_um: The width of a pixel in micrometres, if the file says so.
-        is_colour: Whether the channels are the red, green and blue, and maybe the alpha, of a picture.
-        has_unnamed_pages: Whether the file does not say what its pages are. They are taken for channels.
-        reduction: How many pixels a side of the file become one of a plane.
+        plane: Decodes the plane of a channel and a position in the stack, both counted from 0: shape (height, width), in the
+            file's own type. Raises BadImageError if the file is damaged.
+        pixel_size_um: The width of a pixel in micrometres; None if the file does not give it.
+        is_colour: Whether the channels are red, green and blue, and possibly alpha.
+        has_unnamed_pages: Whether the file does not say what its pages are. They are read as channels.
+        reduction: The factor by which each side is downsampled.
     """
 
     kind: str
@@ -46,11 +46,11 @@ class Image:
 
     @property
     def kind_with_article(self) -> str:
-        """Such as `a 16-bit TIFF`."""
+        """The kind with its article, such as `a 16-bit TIFF`."""
         return f"{'an' if self.kind.startswith('8') else 'a'} {self.kind}"
 
     def as_stack(self) -> "Image":
-        """The same image with pages of unknown meaning taken for a stack of one channel."""
+        """The same image with unnamed pages read as a stack of one channel."""
         if not self.has_unnamed_pages:
             return self
         plane = self.plane
@@ -58,17 +58,17 @@ class Image:
 
 
 def colour_names(num_samples: int) -> tuple[str, ...]:
-    """What the samples of a pixel are called: grey, grey and alpha, RGB, or RGB and alpha."""
+    """The names of the samples of a pixel: grey, grey and alpha, RGB, or RGB and alpha."""
     known = {2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
     return known.get(num_samples, ("",) * num_samples)
 
 
 def image_of_samples(kind: str, pixels: np.ndarray) -> Image:
-    """An image that was decoded as a whole.
+    """Makes an image from decoded pixels.
 
     Args:
         kind: The format in words.
-        pixels: height x width, or height x width x samples.
+        pixels: Shape (height, width) or (height, width, samples).
     """
     planes = [pixels] if pixels.ndim == 2 else cv2.split(pixels)
     names = colour_names(len(planes))

@@ -1,18 +1,18 @@
-"""What the pixels of an image are like, in numbers: cheap enough to be taken of every image."""
+"""Statistics of pixels that are cheap enough to compute for every image."""
 
 import cv2
 import numpy as np
 
 NUM_LEVELS = 256
-# A histogram is drawn, not computed with: every eighth row shows the same and takes an eighth of the time.
+# Histograms are only plotted: every eighth row gives the same plot in an eighth of the time.
 _ROW_STEP = 8
 
 
 def channel_moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of each channel, and the mean of its squares, exactly: the sums are whole numbers.
+    """The mean of each channel and the mean of its squares, from exact integer sums.
 
     Args:
-        pixels: uint8, height x width x channels.
+        pixels: uint8, shape (height, width, channels).
 
     Returns:
         Two float64 arrays, shape (channels,): in grey levels, and in squared grey levels.
@@ -20,7 +20,7 @@ def channel_moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     channels = cv2.split(pixels)
     num_pixels = channels[0].size
     mean = np.array([cv2.sumElems(channel)[0] for channel in channels]) / num_pixels
-    # OpenCV squares a root again: rounding gives back the whole number.
+    # OpenCV squares a square root: rounding restores the whole number.
     mean_square = np.rint([cv2.norm(channel, cv2.NORM_L2SQR) for channel in channels]) / num_pixels
     return mean, mean_square
 
@@ -29,7 +29,7 @@ def channel_histograms(pixels: np.ndarray) -> np.ndarray:
     """Counts the grey levels of each channel on every eighth row, for the data report.
 
     Args:
-        pixels: uint8, height x width x channels.
+        pixels: uint8, shape (height, width, channels).
 
     Returns:
         int64, shape (channels, 256).

@@ -10,14 +10,14 @@ from components.images.png import MAX_SIDE_PX, check_sides
 
 _log = logging.getLogger(__name__)
 
-# Markers of a frame's header, which has the size: SOF0 to SOF15 without those that mean something else.
+# Markers of a frame's header, which holds the size: SOF0 to SOF15 without those with another meaning.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a segment: TEM, restarts, and the start of the image.
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def read_jpeg(data: bytes) -> Image:
-    """Decodes a JPEG file of 8 bits, and says once in the log that it is lossy.
+    """Decodes an 8-bit JPEG file, and warns once that it is lossy.
 
     Raises:
         BadImageError: If it is too large, of another kind, or damaged.
@@ -27,11 +27,11 @@ def read_jpeg(data: bytes) -> Image:
         raise BadImageError("a truncated JPEG: its end is missing")
     try:
         pixels = imagecodecs.jpeg8_decode(data)
-    except Exception as error:  # imagecodecs has a class of errors for each codec
+    except Exception as error:  # imagecodecs has an error class for each codec
         raise BadImageError(f"a damaged JPEG: {error}") from None
     if pixels.ndim == 3 and pixels.shape[2] != 3:
         raise BadImageError("a CMYK JPEG: expected greyscale or RGB")
-    _say_once()
+    _warn_once()
     return image_of_samples("8-bit JPEG", pixels)
 
 
@@ -50,5 +50,5 @@ def _size(data: bytes) -> tuple[int, int]:
 
 
 @cache
-def _say_once() -> None:
-    _log.warning("JPEG is lossy: its blocks and blurred edges are learnt, too. Give the original files where there are any")
+def _warn_once() -> None:
+    _log.warning("JPEG is lossy: models also learn its blocks and blurred edges. Use the original files if you have them")

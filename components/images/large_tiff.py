@@ -1,4 +1,4 @@
-"""Reads large pages of TIFF files in the memory of a small one: tiles or strips are averaged as they are decoded."""
+"""Reads large TIFF pages in little memory: tiles or strips are averaged as they are decoded."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,32 +8,32 @@ import numpy as np
 from components.images.image import BadImageError
 from components.images.png import MAX_SIDE_PX
 
-# How much is read at once of a page that lies in one piece.
+# How much is read at once of a contiguous page.
 _BAND_ROWS = 256
-# And of one in tiles or strips.
+# And of a page in tiles or strips.
 _READ_BYTES = 16 << 20
 
 
 def reduction_of(height: int, width: int) -> int:
-    """How many pixels a side become one, so that at most 8192 a side are left: 1 for pages that are small enough."""
+    """The smallest downsampling factor to at most 8192 px per side: 1 for pages that are small enough."""
     return -(-max(height, width) // MAX_SIDE_PX)
 
 
 def reduced_page(page: Any, reduction: int, convert: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Decodes a page, and takes the mean of each square of pixels, rounded half up if its values are whole numbers.
+    """Decodes a page, and averages squares of pixels, rounded half up if values are integers.
 
-    What is left over at the right and lower edge, less than a square, is dropped.
+    Incomplete squares at the right and lower edge are dropped.
 
     Args:
-        page: As tifffile gives it.
+        page: The page, from tifffile.
         reduction: The side of the squares.
-        convert: From stored values to grey levels: height x width x samples in both.
+        convert: From stored values to grey levels, both of shape (height, width, samples).
 
     Returns:
-        height x width x samples, in the type that `convert` gives.
+        Shape (height, width, samples), in the type returned by `convert`.
 
     Raises:
-        BadImageError: If the page has depth, or a part of it is missing.
+        BadImageError: If the page has depth, or part of it is missing.
     """
     num_separate, depth, height, width, _ = page.shaped
     if depth > 1:
@@ -63,7 +63,7 @@ def reduced_page(page: Any, reduction: int, convert: Callable[[np.ndarray], np.n
 
 
 def _blocks(page: Any) -> Iterator[tuple[np.ndarray, int, int, int]]:
-    """The parts of a page: height x width x samples, which of the samples that are stored apart, and the upper left corner."""
+    """The blocks of a page, of shape (height, width, samples), with their separately stored sample and upper left corner."""
     num_separate, _, height, width, samples = page.shaped
     if not page.is_contiguous:
         for block, (separate, _, top, left, _), shape in page.segments(maxworkers=1, buffersize=_READ_BYTES):
@@ -82,7 +82,7 @@ def _blocks(page: Any) -> Iterator[tuple[np.ndarray, int, int, int]]:
 
 
 def _sum_squares(block: np.ndarray, top: int, left: int, reduction: int, dtype: np.dtype) -> tuple[np.ndarray, int, int]:
-    """The sums over what a block has of each square, and the row and column of the first one."""
+    """The sums of a block's pixels over each square, and the row and column of the first square."""
     for axis, start in enumerate((top, left)):
         squares = np.arange(start, start + block.shape[axis]) // reduction
         block = np.add.reduceat(block, np.flatnonzero(np.diff(squares, prepend=-1)), axis=axis, dtype=dtype)

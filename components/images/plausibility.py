@@ -1,7 +1,7 @@
-"""Whether decoded images can be what they are said to be: exposed, and one file a filter.
+"""Checks that decoded images are exposed and that filters differ.
 
-The bounds are far from what good images show. On 64 real samples and 200 synthetic ones, at least 2.6 % of a filter's pixels
-are lit, and at most 20 % of those (12 % on the real ones) are at the end of the scale.
+Good images are far from the bounds. In 64 real samples and 200 synthetic ones, at least 2.6 % of a filter's pixels are lit, and
+at most 20 % of those (12 % in the real ones) are at the end of the scale.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ import numpy as np
 from components.artifacts.index import ImageFile
 from components.images.image import BadImageError
 
-# A pixel is lit above this grey level. What remains below in an image without any stain is the camera's noise.
+# A pixel is lit above this grey level. An image without stain has only the camera's noise below it.
 _BLACK_LEVEL = 7
 # Fewer lit pixels than this are hot pixels of the camera: 26 of 512 x 512.
 _MIN_LIT_SHARE = 1e-4
-# Beyond this, most of what the filter shows has lost its structure.
+# Beyond this, most of the filter has lost its structure.
 _MAX_SATURATED_SHARE = 0.5
 
 
@@ -24,10 +24,10 @@ def check_exposure(image: np.ndarray) -> None:
     """Refuses an image that shows nothing.
 
     Args:
-        image: uint8, height x width.
+        image: uint8, shape (height, width).
 
     Raises:
-        BadImageError: If it is black but for single pixels, or if more than half of what is lit is at grey level 255.
+        BadImageError: If it is black except for single pixels, or more than half of the lit pixels are at grey level 255.
     """
     num_lit = np.count_nonzero(image > _BLACK_LEVEL)
     if num_lit <= _MIN_LIT_SHARE * image.size:
@@ -37,7 +37,7 @@ def check_exposure(image: np.ndarray) -> None:
 
 
 def check_distinct(images: Mapping[str, np.ndarray]) -> None:
-    """Refuses a sample whose filters are swapped or duplicated, so that two show the same.
+    """Refuses a sample in which two filters show the same image.
 
     Args:
         images: The pixels of each filter.
@@ -51,10 +51,10 @@ def check_distinct(images: Mapping[str, np.ndarray]) -> None:
 
 
 def check_distinct_files(files: Mapping[str, ImageFile]) -> None:
-    """Refuses a sample that has the same file under two filters, by what the index says of them: nothing is read.
+    """Refuses a sample that has the same file for two filters, by sizes and checksums from the index.
 
     Args:
-        files: The file of each filter, of those too that do not become channels.
+        files: The file of each filter, including those that do not become channels.
 
     Raises:
         BadImageError: If two filters have the same content.

@@ -10,19 +10,20 @@ import numpy as np
 
 from components.images.image import BadImageError, Image, image_of_samples
 
-# Beyond this a header is a decompression bomb or damage: cameras have up to 6000 pixels a side.
+# Beyond this, a header is a decompression bomb or damaged: cameras have up to 6000 pixels per side.
 MAX_SIDE_PX = 8192
 
 _SIGNATURE_BYTES = 8
 _HEADER_BYTES = 33
 # A chunk's length, kind and checksum.
 _FRAME_BYTES = 12
-# The chunks that a decoder must know; of others, it must know those whose kind begins with a capital letter.
+# The chunks that are decoded. Other chunks whose kind begins with a capital letter must not be ignored.
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _MAX_BLOCK_BYTES = 0xFFFF
 _COLOUR_TYPES = {0: "greyscale", 2: "RGB", 3: "palette", 4: "greyscale with alpha", 6: "RGB with alpha"}
-# kornia_rs's decoder and mode, and the bytes of a pixel, for each kind that it takes; it is the faster one.
+# kornia_rs's decoder and mode, and the bytes of a pixel, for each kind that it supports; it is faster than
+# imagecodecs.
 _FAST = {
     (8, 0): ("decode_image_png_u8", "mono", 1),
     (8, 2): ("decode_image_png_u8", "rgb", 3),
@@ -34,21 +35,20 @@ _FAST = {
 
 
 def check_sides(width: int, height: int, max_side_px: int) -> None:
-    """Refuses the size of an image before it is decoded.
+    """Refuses an image that is too large, before it is decoded.
 
     Raises:
-        BadImageError: If it is beyond the limit of the format.
+        BadImageError: If a side is beyond the limit of the format.
     """
     if not (0 < width <= max_side_px and 0 < height <= max_side_px):
         raise BadImageError(f"{width} x {height} pixels: expected sides of 1 to {max_side_px}")
 
 
 def read_png(data: bytes) -> Image:
-    """Decodes a PNG file, and compares all its checksums.
+    """Decodes a PNG file and verifies all its checksums.
 
     Raises:
-        BadImageError: If it is too large, or damaged. Memory stays within three times what the largest image takes, whatever
-            the file holds.
+        BadImageError: If it is too large or damaged. No file takes more than three times the memory of the largest image.
     """
     if len(data) < _HEADER_BYTES or data[12:16] != b"IHDR":
         raise BadImageError("a damaged PNG: its header is missing")
@@ -65,7 +65,7 @@ def read_png(data: bytes) -> Image:
             pixels = np.asarray(getattr(kornia_rs.io, function)(plain, (height, width), mode))
         else:
             pixels = imagecodecs.png_decode(data)
-    except Exception as error:  # kornia_rs raises plain Exception for whatever is wrong with a file
+    except Exception as error:  # kornia_rs raises a plain Exception for any damage
         raise BadImageError(f"a damaged PNG: {_cause(error)}") from None
     if pixels.shape[-1] == 1:
         pixels = pixels.reshape(height, width)
@@ -94,18 +94,18 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _without_compression(header: bytes, parts: Sequence[bytes], num_bytes: int) -> bytes:
-    """A PNG file of the same pixels, in blocks that are stored as they are.
+    """A PNG file of the same pixels in uncompressed blocks.
 
-    kornia_rs does not compare the checksum of the inflated pixels, and libdeflate does; inflating is most of the work of
-    decoding, and this way it is done once.
+    kornia_rs does not verify the checksum of the inflated pixels, but libdeflate does. Inflating is most of the work of
+    decoding, and this way it is done only once.
 
     Args:
         header: The file up to its pixels.
         parts: The compressed pixels.
-        num_bytes: How much they are when they are inflated.
+        num_bytes: Their size when inflated.
 
     Raises:
-        ValueError: If they are not as much, or do not have their checksum.
+        ValueError: If their size or checksum does not match.
     """
     try:
         inflated = memoryview(imagecodecs.deflate_decode(b"".join(parts), out=num_bytes))
@@ -124,8 +124,8 @@ def _without_compression(header: bytes, parts: Sequence[bytes], num_bytes: int) 
 
 
 def _cause(error: Exception) -> str:
-    """What is wrong with a file, without what differs from file to file, for reasons are counted: `CRC error`."""
-    if isinstance(error, UnicodeDecodeError):  # of an error that quotes the file
+    """The cause of an error without details that differ between files, because reasons are counted: `CRC error`."""
+    if isinstance(error, UnicodeDecodeError):  # from an error that quotes the file
         return "invalid chunk"
     message = (str(error).strip() or "invalid header").splitlines()[-1].removeprefix("Failed to decode the png image. ")
     return re.split(r"[.:\d]", message)[0].strip()

@@ -15,14 +15,14 @@ _READERS = {PNG: read_png, JPEG: read_jpeg}
 
 
 def read_image(data: bytes, is_reduced: bool = True) -> Image:
-    """Reads an image file by what it holds, whatever its name says.
+    """Reads an image file by its content; its name does not matter.
 
     Args:
         data: The file.
-        is_reduced: Whether the planes of large TIFF files are averaged to fewer pixels: see `large_tiff`.
+        is_reduced: Whether planes of large TIFF files are downsampled by averaging: see `large_tiff`.
 
     Raises:
-        BadImageError: If it is of no format that is read here, is larger than its format may be, or is damaged.
+        BadImageError: If its format is not supported, it is too large for its format, or it is damaged.
     """
     if reason := why_unreadable(data):
         raise BadImageError(reason)
@@ -34,7 +34,7 @@ def read_image(data: bytes, is_reduced: bool = True) -> Image:
 
 
 def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
-    """Reads a file through bioio, which the user has installed with the reader of the format. Readers want a file."""
+    """Reads a file with bioio, which the user has installed with the format's reader. Readers need a file on disk."""
     reader = importlib.import_module(vendor.module).Reader
     try:
         with scratch_folder() as folder:
@@ -50,7 +50,7 @@ def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
             size_um = image.physical_pixel_sizes.X
     except BadImageError:
         raise
-    except Exception as error:  # each reader has errors of its own
+    except Exception as error:  # each reader has its own errors
         raise BadImageError(f"a damaged {vendor.name} file: {type(error).__name__}") from error
     planes = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
     return Image(

@@ -1,4 +1,4 @@
-"""Reads TIFF files: OME-TIFF, ImageJ's stacks and BigTIFF too."""
+"""Reads TIFF files, including OME-TIFF, ImageJ's stacks and BigTIFF."""
 
 import io
 import logging
@@ -22,38 +22,38 @@ MAX_SIDE_PX = 20_000
 # Of a channel, through depth and time.
 _MAX_PLANES = 4096
 _MAX_SAMPLES = 64
-# What is decoded at once: the largest page of one 32-bit sample.
+# The most that is decoded at once: the largest page of one 32-bit sample.
 _MAX_PAGE_BYTES = 4 * MAX_SIDE_PX**2
 
-# What tifffile calls pages whose meaning the file does not tell.
+# tifffile's axes for pages whose meaning the file does not give.
 _UNKNOWN_AXES = "IQ"
-# Below it are those that say what the pixels are.
+# Tags below it describe the pixels.
 _FIRST_PRIVATE_TAG = 32768
 _ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _MICROMETRES = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3}
 
 
 def read_tiff(data: bytes, is_reduced: bool = True) -> Image:
-    """Reads the header of a TIFF file. Planes are decoded when they are asked for.
+    """Reads the header of a TIFF file. Planes are decoded on demand.
 
-    Grey levels are as stored, with three exceptions: 1-bit images become 0 and 255, those whose white is 0 are inverted, and
-    palettes are applied.
+    Grey levels are kept as stored, with three exceptions: 1-bit images become 0 and 255, images whose white is 0 are inverted,
+    and palettes are applied.
 
     Args:
         data: The file.
-        is_reduced: Whether planes of more than 8192 px a side are averaged to fewer pixels: see `large_tiff`.
+        is_reduced: Whether planes of more than 8192 px per side are downsampled by averaging: see `large_tiff`.
 
     Raises:
-        BadImageError: If it is damaged, too large, holds several images, or is of a kind that has no grey levels.
+        BadImageError: If it is damaged, too large, holds several images, or does not hold grey levels.
     """
     return _guarded(_read, data, is_reduced)
 
 
 class _Refusal(logging.Handler):
-    """Refuses a file in which tifffile finds an error and goes on without a part of it, such as the rest of the pages."""
+    """Refuses a file if tifffile logs an error and skips a part of it, such as the remaining pages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Raises BadImageError, except for private tags, with which some microscopes are careless."""
+        """Raises BadImageError, except for private tags, which some microscopes write carelessly."""
         tag = re.search(r"TiffTag (\d+) ", record.getMessage())
         if not tag or int(tag[1]) < _FIRST_PRIVATE_TAG:
             raise BadImageError("a damaged TIFF: a part of its header cannot be read")
@@ -63,7 +63,7 @@ _refusal = _Refusal()
 
 
 def _guarded(read: Callable[..., Any], *arguments: object) -> Any:
-    """Calls what uses tifffile: whatever it raises is the file's fault, and so is what it logs as an error."""
+    """Calls a function that uses tifffile. Its errors are the file's fault, and so are the errors in its log."""
     log = logging.getLogger("tifffile")
     log.setLevel(logging.ERROR)
     log.handlers, log.propagate = [_refusal], False
@@ -101,7 +101,7 @@ def _image(file: Any, series: Any, sizes: dict[str, int], reduction: int) -> Ima
     unknown = [axis for axis in outer if axis in _UNKNOWN_AXES]
     is_unnamed = bool(unknown) and num_samples == 1 and "C" not in sizes
     channel_axis = unknown[0] if is_unnamed else "C"
-    # The page of each channel and place in the stack.
+    # The page of each channel and position in the stack.
     numbers = np.arange(math.prod(sizes[axis] for axis in outer)).reshape([sizes[axis] for axis in outer])
     if channel_axis in outer:
         numbers = np.moveaxis(numbers, outer.index(channel_axis), 0)
@@ -139,7 +139,7 @@ def _image(file: Any, series: Any, sizes: dict[str, int], reduction: int) -> Ima
 
 
 def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reduction: int) -> np.ndarray:
-    """Decodes a page: height x width, or height x width x samples."""
+    """Decodes a page to shape (height, width) or (height, width, samples)."""
     keyframe = series.keyframe
 
     def grey_levels(pixels: np.ndarray) -> np.ndarray:
@@ -157,7 +157,7 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reducti
         if page is None:
             raise BadImageError("an OME-TIFF whose planes are in other files: save it as one file")
         _check_bytes(page.chunks if reduction > 1 else page.shape, page.dtype)
-        if not all(page.databytecounts) or _ends_early(page):  # which would be filled with zeros or grey
+        if not all(page.databytecounts) or _ends_early(page):  # tifffile would fill in zeros or grey
             raise BadImageError("a damaged TIFF: a part of its pixels is missing")
         if reduction > 1:
             reduced = reduced_page(page, reduction, grey_levels)
@@ -173,7 +173,7 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reducti
 
 
 def _ends_early(page: Any) -> bool:
-    """Whether compressed pixels go on beyond the end of the file. Of others, tifffile notices."""
+    """Whether compressed pixels extend beyond the end of the file. tifffile checks uncompressed ones."""
     ends = map(operator.add, page.dataoffsets, page.databytecounts)
     return page.compression != tifffile.COMPRESSION.NONE and max(ends) > page.parent.filehandle.size
 
@@ -184,7 +184,7 @@ def _check_bytes(shape: tuple[int, ...], dtype: Any) -> None:
 
 
 def _channel_names(file: Any, num_channels: int) -> tuple[str, ...]:
-    """The names of channels in OME-XML, or the labels of ImageJ's slices where there is one for each channel."""
+    """The channel names from OME-XML, or ImageJ's slice labels if there is one for each channel."""
     names: list[str] = []
     if (pixels := _ome_pixels(file)) is not None:
         channels = [element for element in pixels if element.tag.endswith("}Channel")]
@@ -195,7 +195,7 @@ def _channel_names(file: Any, num_channels: int) -> tuple[str, ...]:
 
 
 def _pixel_size_um(file: Any) -> float | None:
-    """The width of a pixel in OME-XML."""
+    """The width of a pixel from OME-XML."""
     pixels = _ome_pixels(file)
     if pixels is None:
         return None

@@ -44,7 +44,7 @@ def survey(
     class_names = class_names_of(classes, source, table.first_class)
     with open_source(source, class_names, include_test, image_names, table) as opened:
         num_samples = sum(not listed.reason for listed in opened.listed())
-        if opened.is_drawn:
+        if opened.is_synthetic:
             return Survey(num_samples, None)
         images = (image for chunk in opened.chunks() for image in chunk)
         return Survey(num_samples, sum(image.content.num_bytes for image in images if image.content))

@@ -75,10 +75,10 @@ def store_images(source: Source, images_uri: str, parallel_transfers: int) -> di
     """
     stored = _Stored(storage.list_files(images_uri))
     results: dict[str, dict[str, _Outcome]] = defaultdict(dict)
-    total, unit = sum(_progress(source, chunk) for chunk in source.chunks()), "samples" if source.is_drawn else "B"
+    total, unit = sum(_progress(source, chunk) for chunk in source.chunks()), "samples" if source.is_synthetic else "B"
     with _workers(source, images_uri, stored, parallel_transfers) as pool, progress_bar(total, unit) as progress:
         memory = _Memory(_MAX_HELD_BYTES)
-        store = _store_in_worker if source.is_drawn else partial(_store_in_thread, memory, source, images_uri, stored)
+        store = _store_in_worker if source.is_synthetic else partial(_store_in_thread, memory, source, images_uri, stored)
         for outcomes in _in_order(pool, store, source.chunks(), 4 * parallel_transfers):
             for image, outcome in outcomes:
                 results[image.sample_id][image.filter] = outcome
@@ -106,12 +106,12 @@ def _in_order(
 
 def _progress(source: Source, chunk: _Chunk) -> int:
     """What a chunk counts for: one sample that is drawn, or bytes."""
-    return 1 if source.is_drawn else sum(image.content.num_bytes for image in chunk if image.content)
+    return 1 if source.is_synthetic else sum(image.content.num_bytes for image in chunk if image.content)
 
 
 def _workers(source: Source, images_uri: str, stored: _Stored, parallel_transfers: int) -> Executor:
     """Threads, which wait for a network together; or a process a core for a source that is computed."""
-    if not source.is_drawn:
+    if not source.is_synthetic:
         return ThreadPoolExecutor(parallel_transfers)
     return ProcessPoolExecutor(
         max(1, min(os.cpu_count() or 1, len(source.listed()) // 8)),
@@ -156,7 +156,7 @@ def _find(source: Source, images_uri: str, image: SourceImage, stored: Mapping[s
     """The stored file that is this image, if that can be told without reading the image from the source."""
     for name, file in stored.items():
         uri = storage.join(images_uri, name)
-        if source.is_drawn:
+        if source.is_synthetic:
             return ImageFile(name, file.num_bytes, file.crc32c or storage.stored_crc32c(uri))
         if image.content and image.content.num_bytes == file.num_bytes and _is_known(image.content):
             whole = storage.with_checksums(uri, file)

@@ -1,4 +1,4 @@
-"""Converts images of any format to 8-bit PNG files that a run takes with its default parameters, in tiles if wanted."""
+"""Converts images of any format to 8-bit PNG files that a run reads with default parameters, optionally in tiles."""
 
 import csv
 import os
@@ -26,7 +26,7 @@ from components.serving.predict.folder import ImageFiles, find_images
 
 # The column of the new table that names the field that a tile was cut from.
 FIELD = "Field"
-# The column that has the group of the original's table.
+# The column with the group from the original's table.
 _GROUP = "Group"
 
 
@@ -37,7 +37,7 @@ class Original:
     Attributes:
         sample_id: Its id.
         read: Reads the image file of each filter. Raises BadImageError if the sample cannot be used.
-        columns: What the new table says of it beside its id, by column.
+        columns: The columns of the new table besides the id.
     """
 
     sample_id: str
@@ -47,12 +47,12 @@ class Original:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written.
+    """A summary of the written files.
 
     Attributes:
-        num_samples: The samples that were converted, each tile a sample.
-        bad: Why each of the other samples cannot be used, by id.
-        num_blank: Tiles without anything in some filter, which were left out.
+        num_samples: How many samples were converted; each tile is a sample.
+        bad: Why the other samples cannot be used, by id.
+        num_blank: How many tiles were left out because a filter is empty.
     """
 
     num_samples: int
@@ -61,7 +61,7 @@ class Prepared:
 
 
 def labelled(source: Source, class_names: Sequence[str]) -> list[Original]:
-    """The samples of a source with labels; the new table has them as class names in the column Target.
+    """The samples of a source with labels, which become class names in the column Target of the new table.
 
     Args:
         source: The source.
@@ -110,17 +110,17 @@ def prepare(
 
     Args:
         originals: The samples.
-        out: The folder to make.
-        reading: How files become 8-bit channels, and which stains are wanted, as far as a sample has them.
-        tiles: Into how many squares the shorter side is cut: see `cut_tiles`. 0 leaves images whole.
-        class_names: The names of the classes, by index, for `classes.csv`. Empty: without that file.
+        out: The folder to create.
+        reading: How files become 8-bit channels, and the stains to convert, as far as a sample has them.
+        tiles: The number of squares along the shorter side: see `cut_tiles`. 0 leaves images whole.
+        class_names: The names of the classes, by index, for `classes.csv`; empty for no such file.
 
     Raises:
         FileExistsError: If the folder exists.
         ValueError: If no sample can be used, with the reasons of some.
     """
     if out.exists():
-        raise FileExistsError(f"{out} exists already, and is not overwritten: give another name, or delete it")
+        raise FileExistsError(f"{out} already exists: delete it, or give another name")
     unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     images = unfinished / TRAIN
@@ -159,12 +159,12 @@ def prepare(
 
 
 def cut_tiles(height: int, width: int, tiles: int) -> list[tuple[slice, slice]]:
-    """Cuts a field into squares, each a part of the field's shorter side.
+    """Cuts a field into squares whose side is a fraction of the field's shorter side.
 
     Args:
-        height: Of the field, in pixels.
-        width: Of the field, in pixels.
-        tiles: How many squares fit along the shorter side. Along the longer side there are as many as fit, in the middle of it.
+        height: The height of the field in pixels.
+        width: The width of the field in pixels.
+        tiles: The number of squares along the shorter side. Along the longer side, as many as fit are centred.
 
     Returns:
         Rows and columns of each square, from the top left.
@@ -180,7 +180,7 @@ def cut_tiles(height: int, width: int, tiles: int) -> list[tuple[slice, slice]]:
 
 
 def _convert(original: Original, images: Path, reading: Reading, tiles: int) -> tuple[list[str], int]:
-    """Writes the PNG files of a sample, and gives the ids of the tiles that were written and the number of blank ones."""
+    """Writes the PNG files of a sample. Returns the ids of the written tiles and the number of blank ones."""
     files = original.read()
     filters = [name for name in reading.stains if name in files]
     planes = dict(zip(filters, decode_filters(files, filters, reading), strict=True))

@@ -1,4 +1,4 @@
-"""A contact sheet of a source, and what a run would leave out of it, by the code by which ingest and convert leave it out."""
+"""A contact sheet of a source, and the samples that a run would leave out, by the same code as in ingest and convert."""
 
 import contextlib
 import io
@@ -22,19 +22,19 @@ from components.runtime.wording import count_of
 from components.synthetic.samples import class_examples
 
 MAX_TILES = 28
-# Where so many cannot be drawn, more would not tell more.
+# How many samples to try to draw at most.
 _MAX_LOOKED = 4 * MAX_TILES
 _MAX_REASONS = 10
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a look at a source found.
+    """The preview of a source.
 
     Attributes:
-        page: The contact sheet, a PNG file, of samples that a run would take.
-        findings: Lines on what a run would leave out: of all samples, as far as their rows and the names of their files tell;
-            of those whose images were read, also as far as these do. Then on those that look badly exposed or scaled.
+        page: The contact sheet, a PNG file, of samples that a run would use.
+        findings: Lines on the samples that a run would leave out, by the rows and file names of all samples and by the images
+            that were read; then on images that look badly exposed or scaled.
     """
 
     page: bytes
@@ -49,20 +49,20 @@ def preview(
     intensity_range: str = "",
     projection: str = "",
 ) -> Preview:
-    """Draws a contact sheet of a source, and looks for what is wrong.
+    """Draws a contact sheet of a source, and looks for problems.
 
     Args:
-        source: Where the samples come from.
+        source: The source of the samples.
         class_names: The names of the classes, by index.
-        by_class: One sample for each class, the one with the fewest others, instead of the first ones. Synthetic sources
-            draw each class alone.
-        stains: Those that become channels, in order.
-        intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits; `auto` for what a run would
-            choose if it were trained on the samples that are shown.
+        by_class: Whether to show one sample for each class, the one with the fewest other labels, instead of the first samples.
+            Synthetic sources show each class alone.
+        stains: The stains that become channels, in order.
+        intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits; `auto` for the range that a
+            run would choose if it were trained on the shown samples.
         projection: How a stack becomes one plane.
 
     Raises:
-        ValueError: If not one sample can be drawn, with the reasons.
+        ValueError: If no sample can be drawn, with the reasons.
     """
     if by_class and isinstance(source, Synthetic):
         return Preview(_small(contact_sheet(class_examples(source.series), class_names, filters=stains)), [])
@@ -93,11 +93,11 @@ def preview(
     findings += map(str, exposure_warnings({tile.sample_id: tile.histograms for tile in tiles}, stains))
     if intensity_range == AUTO_RANGE:
         findings.append(
-            f"intensity_range=auto gives {reading.intensity_range} for {', '.join(stains)} of the images that are shown; a run "
+            f"intensity_range=auto gives {reading.intensity_range} for {', '.join(stains)} of the images shown; a run "
             "measures all images that it is trained on."
         )
     size_px = min(tile.max_size_px for tile in tiles)
-    findings.append(f"The images that are shown allow image_size_px={size_px} at most.")
+    findings.append(f"The images shown allow image_size_px={size_px} at most.")
     page = contact_sheet(tiles, class_names, filters=stains, widths_um=[tile.width_um for tile in tiles])
     return Preview(_small(page), findings)
 
@@ -105,7 +105,7 @@ def preview(
 def _measured_range(
     source: Source, images: Mapping[str, Sequence[SourceImage]], rows: Sequence[Listed], reading: Reading
 ) -> str:
-    """The range of `intensity_range=auto` for as many samples as are shown; empty if none can be used."""
+    """The range of `intensity_range=auto` for the samples that are shown; empty if none can be used."""
     spans: list[list[Levels]] = []
     for row in rows:
         with contextlib.suppress(BadImageError):  # the reason is found again when the sample is drawn
@@ -116,22 +116,22 @@ def _measured_range(
 
 
 def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str]) -> str:
-    """What convert says of a sample without some image."""
+    """Convert's reason for a sample with missing images; empty if none is missing."""
     if images and source.channels:
         return ""
     return lacks([image.filter for image in images], stains)
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:
-    looked = f"all rows, and the images of {count_of(num_looked, 'sample')}, were looked at"
+    looked = f"all rows, and the images of {count_of(num_looked, 'sample')}, were checked"
     lines = [f"A run would leave out {len(bad)} of {count_of(num_samples, 'sample')} ({looked})" + (":" if bad else ".")]
     lines += [f"  {sample_id}: {reason}" for sample_id, reason in list(bad.items())[:_MAX_REASONS]]
     if len(bad) > _MAX_REASONS:
         lines.append(f"  and {len(bad) - _MAX_REASONS} more")
     if bad:
-        lines.append("A run stops where more of all samples are left out than max_bad_fraction allows.")
+        lines.append("A run stops if it leaves out a larger fraction of the samples than max_bad_fraction.")
     if num_without_files:
-        lines.append(f"Rows without any image, which are left out, too: {num_without_files}.")
+        lines.append(f"Rows without any image, which are also left out: {num_without_files}.")
     return lines
 
 
@@ -141,7 +141,7 @@ def _one_for_each_class(listed: Sequence[Listed]) -> list[Listed]:
 
 
 def _small(page: bytes) -> bytes:
-    """Half the size, for a page that stands in a README: 256 colours do for four stains."""
+    """Halves the file size, for a page in a README: 256 colours suffice for four stains."""
     with Image.open(io.BytesIO(page)) as image:
         file = io.BytesIO()
         image.quantize(256).save(file, "PNG", optimize=True)

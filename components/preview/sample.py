@@ -1,4 +1,4 @@
-"""One sample as a run would see it: what is wrong with its images, or its tile of a contact sheet."""
+"""A sample as a run would see it: the problem of its images, or its tile of a contact sheet."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ _TILE_PX = 200
 
 @dataclass(frozen=True)
 class Tile:
-    """A sample that a run would take.
+    """A sample that a run would use.
 
     Attributes:
         sample_id: The source's name of the sample.
         labels: Class indices.
-        pngs: PNG file of each filter, as large as a tile: what was decoded, cut and resized as convert does it.
+        pngs: The PNG file of each filter at the size of a tile, decoded, cut and resized as in convert.
         max_size_px: The largest image_size_px that its images allow.
-        width_um: How much the tile shows, in micrometres, if the files give the size of a pixel.
-        histograms: How often each filter has each grey level: shape (filters, 256).
+        width_um: The width of the tile's field in micrometres, if the files give the size of a pixel.
+        histograms: The histogram of each filter's grey levels: shape (filters, 256).
     """
 
     sample_id: str
@@ -40,7 +40,7 @@ class Tile:
 
 
 def lacks(filters: Collection[str], stains: Sequence[str]) -> str:
-    """What convert says of a sample that has images of these filters alone; empty where none is missing."""
+    """Convert's reason for a sample with images of only these filters; empty if none is missing."""
     missing = [name for name in stains if name not in filters]
     try:
         decode_filters({}, missing[:1])
@@ -57,13 +57,13 @@ def draw_tile(
     of_source: Sequence[str],
     reading: Reading,
 ) -> Tile:
-    """Draws a sample, unless a run would leave it out, with whatever parameters.
+    """Draws a sample, unless a run would leave it out.
 
     Args:
         sample_id: The source's name of the sample.
         labels: Class indices.
-        files: The image of each filter, with those that do not become channels: ingest and convert look at them, too.
-        stains: Those that become channels, in order.
+        files: The image of each filter, including those that do not become channels, which ingest and convert also check.
+        stains: The stains that become channels, in order.
         of_source: All stains that the source may have, in order.
         reading: How files become 8-bit channels.
 

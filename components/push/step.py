@@ -1,4 +1,4 @@
-"""The push step: a blessed model to where it is served from."""
+"""The push step: publishes a blessed model for serving."""
 
 from kfp.dsl import Artifact, Input, Model, Output
 
@@ -11,14 +11,14 @@ def push(
     pushed_model: Output[Model],
     model_name: str = "hpa",
 ) -> None:
-    """Copies a blessed model to <serving_root>/<model_name>/<version>/ and makes it the champion; else says why not.
+    """Copies a blessed model to <serving_root>/<model_name>/<version>/ and promotes it to champion, or reports why not.
 
     Args:
         model: The SavedModel.
-        thresholds: Its fitted thresholds: they are served with it.
+        thresholds: Its fitted thresholds, which are served with it.
         blessing: The verdict of evaluate.
         serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
-        pushed_model: Says whether the model was pushed now, where it is served if it is, and why it was not pushed (JSON).
+        pushed_model: JSON with whether the model was pushed, its version and URI if it is served, and why it was not pushed.
         model_name: The folder of the model's versions.
     """
     import json
@@ -54,9 +54,9 @@ def push(
                 result |= {"pushed": version.is_new, "version": version.number, "version_uri": version.uri}
                 if not version.is_new:
                     result["reasons"] = [f"this model is the champion already, as version {version.number}"]
-                log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "was there already", version.uri)
+                log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "already exists", version.uri)
         else:
-            log.warning("not pushed, for the model is not blessed: %s", "; ".join(verdict.reasons))
+            log.warning("not pushed, because the model is not blessed: %s", "; ".join(verdict.reasons))
         Path(pushed_model.path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         own = {
             "inputs": {"model": verdict.model_fingerprint, "evaluation": verdict.fingerprint},

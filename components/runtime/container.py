@@ -1,4 +1,4 @@
-"""Turns a step function into a KFP container component: one definition, run in its image or, locally, as a process."""
+"""Turns a step function into a KFP container component, which runs in its image or, locally, as a process."""
 
 import inspect
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from kfp import dsl
 
 from components import __version__
 
-# Images are <REGISTRY>/<step>:<TAG>. The registry is a plain name, so that images built on a machine are found there.
+# Images are <REGISTRY>/<step>:<TAG>. The registry is a plain name, so that images built locally are found.
 REGISTRY = "hpa-pipeline"
 TAG = __version__
 
@@ -19,14 +19,13 @@ def image(step: str) -> str:
 
 
 def container_component(step: Callable[..., None]) -> Any:
-    """Makes a container component whose interface and documentation are those of a step function.
+    """Makes a container component with the interface and documentation of a step function.
 
-    The command is KFP's own executor on `components/<step>/step.py`: it reads the artifacts, calls the function, and writes
-    what the function set on its outputs. The path is relative to the working directory: WORKDIR in the images, the project's
-    root in a local run.
+    The command is KFP's own executor on `components/<step>/step.py`: it reads the artifacts, calls the function, and writes its
+    outputs. The path is relative to the working directory: WORKDIR in the images, the project's root in a local run.
 
     Args:
-        step: The function, named as its step. Its parameters are plain values, `Input[...]` and `Output[...]`.
+        step: The function, named like its step. Its parameters are plain values, `Input[...]` and `Output[...]`.
     """
     name = step.__name__
 

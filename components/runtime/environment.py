@@ -1,9 +1,8 @@
 """The environment variables that a cluster gives to a step.
 
-These are not variables of the pod: there they would also reach Kubeflow's launcher, which stores artifacts from the same
-container, and would outrank its own credentials. Instead, Secrets and ConfigMaps are mounted as files, and
-`compile --s3-endpoint` writes `HPA_AWS_...`. Besides, volumes can be optional on every release since 2.14, and variables only
-since 2.15.
+They are not set on the pod, where they would also reach Kubeflow's launcher, which stores artifacts from the same container,
+and override its own credentials. Instead, Secrets and ConfigMaps are mounted as files, and `compile --s3-endpoint` writes
+`HPA_AWS_...`. Besides, volumes can be optional since Kubeflow Pipelines 2.14, and variables only since 2.15.
 """
 
 import os
@@ -11,18 +10,18 @@ from pathlib import Path
 
 # The folder in which each Secret and each ConfigMap is mounted under its own name.
 MOUNTS = Path("/etc/hpa-pipeline")
-# What the variables of a step may begin with, and what stands before that in the environment of its pod.
+# The allowed prefixes of a step's variables, and the prefix that precedes them in the pod's environment.
 _NAMES = ("AWS_", "KAGGLE_")
 POD_PREFIX = "HPA_"
-# The keys of Kubeflow Pipelines' own secret are not named as variables.
+# The keys of Kubeflow Pipelines' own Secret, and the variables that they are for.
 _VARIABLES = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
 
 
 def load_environment(mounts: Path = MOUNTS) -> None:
-    """Sets the variables that the cluster gives to this step, over those that the pod has from elsewhere.
+    """Sets the variables that the cluster gives to this step, overriding those of the pod.
 
-    A variable from the compiled pipeline wins over the same one from a file. What is absent or empty sets nothing, so that
-    credentials of the pod's account or node still count.
+    A variable from the compiled pipeline takes precedence over the same one from a file. Absent and empty ones are ignored, so
+    that the credentials of the pod's account or node still work.
 
     Args:
         mounts: The folder of the mounted Secrets and ConfigMaps; it need not exist.

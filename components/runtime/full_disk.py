@@ -1,4 +1,4 @@
-"""What is said of a full disk."""
+"""Advice in the error about a full disk."""
 
 import contextlib
 import errno
@@ -6,23 +6,23 @@ import os
 import re
 from collections.abc import Iterator
 
-# How the system says that there is no room for a file.
+# The errors of a system without room for a file.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def full_disk_explained() -> Iterator[None]:
-    """Says what to do about a full disk, whichever library found it full, and by whatever error."""
+    """Adds advice to the error about a full disk, whichever library raises it."""
     try:
         yield
     except Exception as error:
         full = next((code for code in NO_ROOM if os.strerror(code) in str(error)), None)
         if full is None:
             raise
-        told = f"{os.strerror(full)}: make room there and run the same command again, which carries on"
+        message = f"{os.strerror(full)}: free some space there and run the same command again, which resumes"
         if isinstance(error, OSError):
-            raise OSError(full, told, error.filename) from None
-        # A worker's error comes with its traceback.
+            raise OSError(full, message, error.filename) from None
+        # A worker's error includes its traceback.
         said = [line.strip() for line in str(error).splitlines() if os.strerror(full) in line][-1]
         named = re.search(f"{re.escape(os.strerror(full))}: '(.+?)'", said)
-        raise OSError(full, told, named[1] if named else said) from None
+        raise OSError(full, message, named[1] if named else said) from None

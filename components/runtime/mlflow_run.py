@@ -1,7 +1,7 @@
 """The MLflow run that a task logs to.
 
-Kubeflow Pipelines 2.17 gives each task an MLflow run of its own where an administrator has enabled its MLflow integration. It
-sets MLFLOW_TRACKING_URI and MLFLOW_RUN_ID, and logs parameters and scalar metrics; curves and reports are up to the task.
+Kubeflow Pipelines 2.17 gives each task its own MLflow run if an administrator has enabled the MLflow integration. It sets
+MLFLOW_TRACKING_URI and MLFLOW_RUN_ID, and logs parameters and scalar metrics; curves and reports are up to the task.
 """
 
 import logging
@@ -13,18 +13,18 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-# A tracking server that does not answer delays a step by a minute at most, where MLflow would wait for a quarter of an hour.
+# An unresponsive tracking server delays a step by at most a minute. By default MLflow would wait for a quarter of an hour.
 _DEFAULTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # MLflow refuses other characters in the name of a metric.
 _FORBIDDEN = re.compile(r"[^\w\-. /]")
-# An address may hold a password.
+# An address may contain a password.
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 
 class MlflowRun:
-    """The run that MLFLOW_RUN_ID names. Without that variable nothing is logged, and MLflow is not imported.
+    """The run named by MLFLOW_RUN_ID. Without that variable, nothing is logged and MLflow is not imported.
 
-    A step never fails because of MLflow: after the first error, a warning is logged and MLflow is left alone.
+    A step never fails because of MLflow: after the first error, it logs a warning and stops using MLflow.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class MlflowRun:
 
             now_ms = int(time.time() * 1000)
             metrics = [Metric(_FORBIDDEN.sub("_", name), value, now_ms, step) for name, value, step in figures]
-            for start in range(0, len(metrics), 1000):  # the most that a request may hold
+            for start in range(0, len(metrics), 1000):  # the limit of a request
                 client.log_batch(self._run_id, metrics[start : start + 1000])
 
         self._ask(log)

@@ -1,4 +1,4 @@
-"""What a step says while it works: plain lines, each naming the step, that read well in a pod's log."""
+"""The log of a step: plain lines, prefixed with the step's name, that read well in a pod's log."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from components.runtime.termination import ended_by_sigterm
 
 # The environment variable in which a local runner gives its process id.
 RUNNER_PID = "HPA_RUNNER_PID"
-# The first line of every step: it says that the step before is over.
+# The first line of every step. It also shows that the previous step is done.
 STARTED = "started"
 _SECONDS_BETWEEN_LINES = 5.0
 # The logger above every module of every step.
@@ -27,11 +27,11 @@ _LOGGER = logging.getLogger("components")
 
 @contextlib.contextmanager
 def step_log(step: str) -> Iterator[None]:
-    """Logs a step as `command_log` does, with the environment variables that the cluster gives to it.
+    """Logs a step as `command_log` does, and loads the environment variables that the cluster gives to it.
 
-    Also ends this process when its parent is gone: a runner that was killed must not leave a training behind.
+    Also ends this process when its parent is gone: a killed runner must not leave a training behind.
     """
-    # A local runner says who it is, as it may be gone before this line is reached. On a cluster nobody does.
+    # A local runner gives its process id, as it may be gone before this line is reached. A cluster does not.
     exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))
     load_environment()
     with command_log(step):
@@ -40,10 +40,10 @@ def step_log(step: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def command_log(name: str) -> Iterator[None]:
-    """Sends log lines to standard output, each as `name | message`, and the time it took at the end.
+    """Sends log lines to standard output as `name | message`, and logs the time taken at the end.
 
-    Also removes what killed processes have left in the temporary folder, says what to do about a full disk, and ends this
-    process when it gets SIGTERM.
+    Also removes what killed processes left in the temporary folder, explains what to do about a full disk, and ends this
+    process on SIGTERM.
     """
     started_s = time.monotonic()
     sweep_scratch()
@@ -55,7 +55,7 @@ def command_log(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def log_lines(line_format: str, level: int = logging.WARNING) -> Iterator[None]:
-    """Sends log lines of this level and above to standard output, and sets the logger back at the end."""
+    """Sends log lines of this level and above to standard output, and restores the logger at the end."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(line_format))
     before = _LOGGER.handlers[:], _LOGGER.level, _LOGGER.propagate
@@ -69,16 +69,16 @@ def log_lines(line_format: str, level: int = logging.WARNING) -> Iterator[None]:
 
 
 def exit_with_parent(parent: int) -> None:
-    """Ends this process soon after its parent is gone, however that came: nothing else tells it of a kill."""
+    """Ends this process soon after its parent is gone, even if the parent was killed."""
     threading.Thread(target=_exit_without, args=(parent,), daemon=True).start()
 
 
 def progress_bar(total: int, unit: str) -> "tqdm[None]":
-    """A tqdm bar that writes a line with count, rate and time left to the log every few seconds.
+    """A tqdm bar that logs a line with count, rate and remaining time every few seconds.
 
     Args:
-        total: How many there are.
-        unit: What is counted. `B` counts bytes, shown as kB, MB and GB.
+        total: The total count.
+        unit: The unit of the count. `B` counts bytes, shown as kB, MB and GB.
     """
     return tqdm(
         total=total,
@@ -92,11 +92,11 @@ def progress_bar(total: int, unit: str) -> "tqdm[None]":
 
 
 class _LogLines(io.StringIO):
-    """A file for tqdm that turns each redrawing of a bar into a log line."""
+    """A file for tqdm that turns each redraw of a bar into a log line."""
 
     def write(self, text: str) -> int:
         line = text.replace("\r", "").strip()
-        if line and not line.endswith("ETA ?"):  # nothing is known of rate and time left yet
+        if line and not line.endswith("ETA ?"):  # rate and remaining time are not known yet
             _LOGGER.info("%s", line)
         return len(text)
 

@@ -1,4 +1,4 @@
-"""Temporary folders, each locked while it is in use: the next run removes what a killed process has left.
+"""Temporary folders, each locked while in use: the next run removes those of killed processes.
 
 The kernel frees a lock however its process ends, also across containers that share a disk.
 """
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCK = "lock"
-"""The file in a place that is locked by the process that uses it."""
+"""The file that a process locks in its place."""
 
 SPOOL = "spool"
-"""The private folder of `components.ingest.archive.spool`: a kill leaves there what the next run carries on from."""
+"""The private folder of `components.ingest.archive.spool`: after a kill, the next run resumes from its content."""
 
 _SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that nobody sweeps as long as this process holds its lock."""
+    """A folder that no process removes while this one holds its lock."""
 
     path: Path
     _lock: int
@@ -40,10 +40,10 @@ class Place:
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Gives an empty folder below TMPDIR, which is removed at the end; after a kill, by the next run.
+    """Yields an empty folder below TMPDIR. It is removed at the end or, after a kill, by the next run.
 
     Raises:
-        PermissionError: If another user has made the folder in which it should be.
+        PermissionError: If another user created its parent folder.
     """
     while True:
         with contextlib.suppress(FileNotFoundError):  # another process has just removed the empty folder
@@ -59,7 +59,7 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_for_libraries() -> Iterator[None]:
-    """Makes a scratch folder the temporary folder of libraries, and of processes that are started in the meantime."""
+    """Makes a scratch folder the temporary folder of libraries and of child processes."""
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     with scratch_folder() as folder:
         tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
@@ -74,10 +74,10 @@ def scratch_for_libraries() -> Iterator[None]:
 
 
 def private_folder(name: str) -> Path:
-    """Makes a folder below TMPDIR that only this user can have made and can look into.
+    """Creates a folder below TMPDIR that belongs to this user and is closed to others.
 
     Raises:
-        PermissionError: If there is one of that name that is not.
+        PermissionError: If a folder of that name is not.
     """
     folder = private_path(name)
     with contextlib.suppress(FileExistsError):
@@ -92,21 +92,21 @@ def private_folder(name: str) -> Path:
 
 
 def private_path(name: str) -> Path:
-    """Where `private_folder` makes a folder."""
+    """The path of the folder that `private_folder` creates."""
     return Path(tempfile.gettempdir()) / f"hpa-pipeline-{name}-{os.getuid()}"
 
 
 def make_place(places: Path) -> Place:
-    """Makes a place in a folder, and removes the places that killed processes have left there.
+    """Creates a place in a folder, and removes those of killed processes.
 
     Raises:
-        FileNotFoundError: If somebody else removes the folder meanwhile.
+        FileNotFoundError: If another process removes the folder meanwhile.
     """
     sweep(places)
     while True:
         path = places / f"{os.getpid()}-{secrets.token_hex(4)}"
         path.mkdir()
-        # Until the lock is held, another process may take the new place for an abandoned one: then there is another try.
+        # Until the lock is held, another process may remove the new place as an abandoned one: then try again.
         with contextlib.suppress(FileNotFoundError):
             lock = open_lock(path)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -116,7 +116,7 @@ def make_place(places: Path) -> Place:
 
 
 def find_left() -> list[Path]:
-    """The places below TMPDIR that killed processes of this user have left, also those that the next run carries on from."""
+    """The places below TMPDIR of this user's killed processes, including those that the next run resumes from."""
     return [place for name in (_SCRATCH, SPOOL) for place in find_abandoned(private_path(name))]
 
 
@@ -145,12 +145,12 @@ def sweep(places: Path) -> None:
 
 
 def sweep_scratch() -> None:
-    """Removes what killed processes of this user have left below TMPDIR. So does `scratch_folder`."""
+    """Removes what this user's killed processes left below TMPDIR. `scratch_folder` does so, too."""
     sweep(private_path(_SCRATCH))
 
 
 def open_lock(place: Path) -> int:
-    """Opens the lock of a place; it is created, as a process may have been killed before it was or while it removed the place.
+    """Opens the lock of a place, and creates it if a killed process had not done so yet or had already removed it.
 
     Raises:
         FileNotFoundError: If there is no such place.

@@ -1,4 +1,4 @@
-"""How a step ends when it is told to: whoever deletes or preempts a pod sends SIGTERM, and kills some seconds later."""
+"""Ends a step on SIGTERM, which a deleted or preempted pod gets some seconds before it is killed."""
 
 import contextlib
 import logging
@@ -17,44 +17,43 @@ _log = logging.getLogger(__name__)
 
 
 class _TerminatedError(SystemExit):
-    """SIGTERM came."""
+    """SIGTERM arrived."""
 
 
 @contextlib.contextmanager
 def ended_by_sigterm(grace_s: float = _GRACE_S) -> Iterator[None]:
-    """Lets SIGTERM end this process with exit code 143, also where it is process 1 of a container, which the kernel shields.
+    """Makes SIGTERM end this process with exit code 143, even as process 1 of a container, which ignores it by default.
 
-    An exception is raised in the main thread, so that temporary files go and workers end. But Python does that only once the
-    main thread is back from native code, and a training step or a clean-up may take long: so after a while the process ends
-    anyway.
+    An exception in the main thread removes temporary files and ends workers. But Python raises it only once the main thread
+    returns from native code, and a training step or a clean-up may take long, so after a grace period the process ends anyway.
 
     Args:
-        grace_s: How long, in seconds.
+        grace_s: The grace period in seconds.
     """
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    previous_fd = signal.set_wakeup_fd(told, warn_on_full_buffer=False)  # written to at once, whatever the main thread does
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    previous_fd = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)  # written to at once, even during native code
     previous_handler = signal.signal(signal.SIGTERM, _exit)
-    threading.Thread(target=_exit_late, args=(heard, grace_s), daemon=True).start()
+    threading.Thread(target=_exit_late, args=(read_end, grace_s), daemon=True).start()
     try:
         yield
     except _TerminatedError:
-        _log.warning("stopped by SIGTERM: the next run carries on from what is finished")
-        os._exit(_EXIT_CODE)  # an interpreter with TensorFlow in it may take longer to end than is left
+        _log.warning("stopped by SIGTERM: the next run resumes from the finished work")
+        os._exit(_EXIT_CODE)  # with TensorFlow, a regular exit may take longer than the grace period
     finally:
         signal.signal(signal.SIGTERM, previous_handler)
         signal.set_wakeup_fd(previous_fd)
-        os.close(told)
+        os.close(write_end)
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb what cleans up
+    signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt the clean-up
     raise _TerminatedError(_EXIT_CODE)
 
 
-def _exit_late(heard: int, grace_s: float) -> None:
-    with os.fdopen(heard, "rb", buffering=0) as signals:
-        while number := signals.read(1):  # nothing: the step is over
+def _exit_late(read_end: int, grace_s: float) -> None:
+    with os.fdopen(read_end, "rb", buffering=0) as signals:
+        while number := signals.read(1):  # empty when the step is over
             if number[0] == signal.SIGTERM:
                 time.sleep(grace_s)
                 os._exit(_EXIT_CODE)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: `1 image`, `2,000 images`."""
+    """A number with its noun: `1 image`, `2,000 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -17,13 +17,13 @@ def size_of(num_bytes: int) -> str:
 
 
 def first_of(names: Sequence[str], num_named: int) -> str:
-    """The first names of a list, and how many more there are: `a, b and 3 more`."""
+    """The first names of a list, and the number of others: `a, b and 3 more`."""
     more = f" and {len(names) - num_named} more" if len(names) > num_named else ""
     return ", ".join(names[:num_named]) + more
 
 
 def shorten(value: object, length: int = 80) -> str:
-    """A value in at most `length` characters: without its middle if need be, as names of a set often begin alike.
+    """Shortens a value to at most `length` characters by removing its middle, as names of a set often begin alike.
 
     The items of a list are separated by commas.
     """

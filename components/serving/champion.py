@@ -1,4 +1,4 @@
-"""The champion: which version of a model is served, by the pointer `<serving_root>/<model name>/champion.json`."""
+"""The champion: the served version of a model, which the pointer `<serving_root>/<model name>/champion.json` names."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from components import storage
 from components.artifacts.damage import to_json, without_checksum
 
 _CHAMPION = "champion.json"
-# As many of the versions that have been champions are remembered; fewer are kept.
+# How many former champions the pointer remembers. Fewer versions are kept.
 _NUM_FORMER = 100
 
 
@@ -21,8 +21,8 @@ class Champion:
         uri: Its folder.
         model_fingerprint: The fingerprint of the training that made it.
         evaluation_fingerprint: The fingerprint of the evaluation that blessed it.
-        generation: Opaque text that identifies the pointer's present content: what `crown` swaps on.
-        former: The versions that were champions before; None where that was not written down.
+        generation: Opaque text that identifies the pointer's content. `promote` swaps only if it is unchanged.
+        former: The earlier champions; None if they were not recorded.
     """
 
     version: int
@@ -33,7 +33,7 @@ class Champion:
     former: tuple[int, ...] | None = None
 
     def has_been(self, version: int) -> bool:
-        """Whether a version is the champion or was it before, as far as is known."""
+        """Whether a version is or was the champion, as far as is known."""
         if self.former is None:
             return version <= self.version
         return version == self.version or version in self.former
@@ -41,13 +41,13 @@ class Champion:
 
 @dataclass(frozen=True)
 class Pointer:
-    """A pointer as it is found.
+    """A pointer as it was read.
 
     Attributes:
         uri: Its file.
-        champion: What it names; None where there is no pointer, or a damaged one.
-        generation: As a champion's; empty where there is no pointer.
-        damage: Why it cannot be read, in words; empty where nothing is wrong.
+        champion: The version that it names; None if the pointer is missing or damaged.
+        generation: As in `Champion`; empty if there is no pointer.
+        damage: Why it cannot be read; empty if it can.
     """
 
     uri: str
@@ -76,7 +76,7 @@ def find_pointer(serving_root: str, model_name: str) -> Pointer:
     except ValueError:
         damage = (
             f"{uri} is damaged: expected JSON with version, model_fingerprint and evaluation_fingerprint. Received: "
-            f"{content[:80]!r}. To write it anew: python -m pipeline models rollback <the version that shall be served>"
+            f"{content[:80]!r}. To replace it: python -m pipeline models rollback <the version to serve>"
         )
         return Pointer(uri, None, generation, damage)
     version_uri = storage.join(serving_root, model_name, str(found.version))
@@ -84,10 +84,10 @@ def find_pointer(serving_root: str, model_name: str) -> Pointer:
 
 
 def find_champion(serving_root: str, model_name: str) -> Champion | None:
-    """The champion of a model; None where nothing was pushed yet.
+    """The champion of a model; None if nothing was pushed yet.
 
     Raises:
-        ValueError: If the pointer is there but cannot be read.
+        ValueError: If the pointer exists but cannot be read.
     """
     pointer = find_pointer(serving_root, model_name)
     if pointer.damage:
@@ -95,8 +95,8 @@ def find_champion(serving_root: str, model_name: str) -> Champion | None:
     return pointer.champion
 
 
-def crown(champion: Champion, serving_root: str, model_name: str) -> None:
-    """Makes a version the champion, if the pointer's generation is still the one that `champion` carries.
+def promote(champion: Champion, serving_root: str, model_name: str) -> None:
+    """Makes a version the champion if the pointer still has the generation `champion.generation`.
 
     Raises:
         SwappedMeanwhileError: If another version was made the champion in the meantime.
@@ -112,5 +112,5 @@ def crown(champion: Champion, serving_root: str, model_name: str) -> None:
 
 
 def pointer_uri(serving_root: str, model_name: str) -> str:
-    """The file that says which version is the champion."""
+    """The file that names the champion."""
     return storage.join(serving_root, model_name, _CHAMPION)

@@ -12,7 +12,7 @@ from components.serving.versions import DONE_MARK, Version, describe, find_damag
 
 @dataclass(frozen=True)
 class Finding:
-    """What a verification says of one thing, and whether that is well."""
+    """A line of a listing or verification, and whether all is well."""
 
     text: str
     is_well: bool = True
@@ -37,26 +37,26 @@ def _line(version: Version, champion: Champion | None) -> str:
     if champion and version.number == champion.version:
         parts.append("champion")
     elif champion and not champion.has_been(version.number):
-        parts.append("never made the champion, or not yet")
+        parts.append("not promoted (yet)")
     if not version.is_complete:
         parts.append("unfinished")
     return "  ".join(parts)
 
 
 def _without_champion(pointer: Pointer, versions: Sequence[Version]) -> list[Finding]:
-    """Says that the pointer is lost or damaged, what is served all the same, and what to do."""
+    """Reports that the pointer is missing or damaged, what is served nevertheless, and what to do."""
     findings = [Finding(pointer.damage, is_well=False)] if pointer.damage else []
     if whole := [version.number for version in versions if version.is_complete]:
         if not pointer.damage:
             findings.append(Finding(f"there is no {pointer.uri}: no version is the champion", is_well=False))
-        words = f"TensorFlow Serving takes the highest all the same, version {whole[-1]}"
+        words = f"TensorFlow Serving still serves the highest version, {whole[-1]}"
         advice = f"To make it the champion again: python -m pipeline models rollback {whole[-1]}"
         findings.append(Finding(f"{words}. {advice}", is_well=False))
     return findings
 
 
 def verify_models(serving_root: str, model_name: str) -> list[Finding]:
-    """Compares every file of every version with the checksums that were recorded when it was pushed."""
+    """Compares every file of every version with its checksum at the time of the push."""
     pointer, versions = find_pointer(serving_root, model_name), find_versions(storage.join(serving_root, model_name))
     findings = [_verify(version) for version in versions]
     champion = pointer.champion
@@ -64,30 +64,30 @@ def verify_models(serving_root: str, model_name: str) -> list[Finding]:
         return [*findings, *_without_champion(pointer, versions)]
     text = f"version {champion.version} is the champion"
     if champion.version not in [version.number for version in versions if version.is_complete]:
-        return [*findings, Finding(f"{text}, but it is not there", is_well=False)]
+        return [*findings, Finding(f"{text}, but it is missing", is_well=False)]
     above = [str(version.number) for version in versions if version.number > champion.version]
     if above:
-        advice = f"TensorFlow Serving takes the highest. Run the push again, or models rollback {champion.version}"
-        return [*findings, Finding(f"{text}, but there are later ones ({', '.join(above)}). {advice}", is_well=False)]
+        advice = f"TensorFlow Serving serves the highest. Run the push again, or models rollback {champion.version}"
+        return [*findings, Finding(f"{text}, but there are higher ones ({', '.join(above)}). {advice}", is_well=False)]
     return [*findings, Finding(text)]
 
 
 def _verify(version: Version) -> Finding:
     name = f"version {version.number}"
     if not version.is_complete:
-        return Finding(f"{name}: unfinished: not one that is served")
+        return Finding(f"{name}: unfinished, not served")
     if not version.record:
         return Finding(f"{name}: its record of checksums is damaged or missing", is_well=False)
     damage = find_damage(version.uri, version.record, version.record.files) | find_strangers(version.uri, version.record)
     if damage:
         return Finding(f"{name}: damaged: {describe(damage)}", is_well=False)
-    return Finding(f"{name}: {len(version.record.files)} files as they were pushed")
+    return Finding(f"{name}: {len(version.record.files)} files, unchanged since the push")
 
 
 def roll_back(number: int, serving_root: str, model_name: str) -> Finding:
-    """Makes an old version the champion again, and says which number it has now."""
+    """Makes an old version the champion again, and reports its new number."""
     champion = rollback(number, serving_root, model_name)
     how = "it was already"
     if champion.is_new:
-        how = "champion.json is written anew" if champion.number == number else f"a copy of version {number}"
+        how = "champion.json was rewritten" if champion.number == number else f"a copy of version {number}"
     return Finding(f"version {champion.number} is the champion ({how}): {champion.uri}")

@@ -1,4 +1,4 @@
-"""A served model: which it is, what it was trained on, and what it says of images."""
+"""A served model: its version, its training and its predictions."""
 
 import logging
 import math
@@ -28,13 +28,13 @@ _MAPS = "activation_maps"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of some images.
+    """The predictions of a model for a batch of images.
 
     Attributes:
         probabilities: float32, shape (images, classes).
         decisions: bool, shape (images, classes).
-        distances: float32, shape (images,): how far each image is from those that the model was trained on, about 1 for one of
-            them (see `components.train.reference`); None from models of earlier versions.
+        distances: float32, shape (images,): how far each image is from the training images, about 1 for one of them (see
+            `components.train.reference`); None from models of earlier versions.
     """
 
     probabilities: np.ndarray
@@ -53,9 +53,9 @@ class ServedModel:
     Attributes:
         uri: The version's folder.
         trained: Its manifest.
-        thresholds: float32, shape (classes,): a class is decided for at or above its threshold.
+        thresholds: float32, shape (classes,). A class is predicted at or above its threshold.
         precision: What it computes in: `float32` or `bfloat16`.
-        evaluation: How it was judged; None if it was pushed by an earlier version.
+        evaluation: Its evaluation; None if it was pushed by an earlier version.
     """
 
     uri: str
@@ -67,7 +67,7 @@ class ServedModel:
 
     @property
     def precision_fields(self) -> dict[str, Any]:
-        """What answers in JSON say of the precision: which it is, and if it is not the judged one, how much that matters."""
+        """The JSON fields on precision, with the share of differing decisions if the model was judged in another."""
         judged = judged_precision(self.evaluation)
         if self.precision == judged:
             return {"precision": self.precision}
@@ -75,12 +75,12 @@ class ServedModel:
         return {"precision": self.precision, "judged_precision": judged, "differing_decisions": differing}
 
     def describe_precision(self) -> str:
-        """What the log says of the precision."""
+        """The precision in words, for the log."""
         said = self.precision_fields
         if "judged_precision" not in said:
             return f"computing in {self.precision}"
         differing = said["differing_decisions"]
-        matters = "how many decisions differ was not measured" if differing is None else f"{differing:.3%} of decisions differ"
+        matters = "differing decisions were not measured" if differing is None else f"{differing:.3%} of decisions differ"
         return f"computing in {self.precision}, though the model was judged in {said['judged_precision']}: {matters}"
 
     @property
@@ -101,10 +101,10 @@ class ServedModel:
     def is_unlike_training(self, distance: float | None) -> bool | None:
         """Whether an image is farther from the training images than 99 of 100 validation images; None if that is unknown."""
         usual = self.trained.usual_distances.get(self.precision)
-        return None if distance is None or usual is None else not distance <= usual  # which NaN is not
+        return None if distance is None or usual is None else not distance <= usual  # True for NaN
 
     def distance_fields(self, distance: float | None) -> dict[str, Any]:
-        """What answers in JSON say of a distance: nothing without one."""
+        """The JSON fields on a distance; empty without one."""
         if distance is None:
             return {}
         is_unlike = self.is_unlike_training(distance)
@@ -117,8 +117,8 @@ class ServedModel:
             pixels: uint8, shape (images, height, width, channels).
 
         Returns:
-            float32, shape (images, map height, map width, classes), with 0 in place of NaN; None if the model has no such
-            signature, or if its maps have a single place, which shows nothing.
+            float32, shape (images, map height, map width, classes), with NaN replaced by 0; None if the model has no such
+            signature, or if its maps are of a single pixel, which shows nothing.
         """
         if _MAPS not in self._model.signatures:
             return None
@@ -130,22 +130,22 @@ class ServedModel:
         return [variable.numpy() for variable in self._model.variables_]
 
     def normalisation(self) -> tuple[np.ndarray, np.ndarray]:
-        """The mean and the variance by which the network normalises grey levels, float32 of shape (channels,).
+        """The mean and variance that the network normalises grey levels with, float32 of shape (channels,).
 
         Raises:
-            ValueError: If the model was exported by an earlier version, which did not keep them.
+            ValueError: If the model was exported by an earlier version, which did not store them.
         """
         if not hasattr(self._model, "normalisation_"):
-            raise ValueError(f"{self.uri} was exported by an earlier version, {self.trained.code_version}: train it anew")
+            raise ValueError(f"{self.uri} was exported by an earlier version, {self.trained.code_version}: train it again")
         mean, variance = (variable.numpy().ravel() for variable in self._model.normalisation_)
         return mean, variance
 
 
 def find_version(model_uri: str) -> str:
-    """The version that a URI means: itself, or the champion below it.
+    """The version that a URI refers to: itself, or the champion below it.
 
     Raises:
-        FileNotFoundError: If it is neither a version nor the folder of a champion.
+        FileNotFoundError: If it is neither a version nor a folder with a champion.
     """
     if storage.exists(storage.join(model_uri, DONE_MARK)):
         return model_uri
@@ -159,22 +159,22 @@ def find_version(model_uri: str) -> str:
 
 
 def read_manifest(version_uri: str) -> TrainedModel:
-    """The manifest of a version, which is read without TensorFlow.
+    """Reads the manifest of a version, without TensorFlow.
 
     Raises:
-        FileNotFoundError: If the version has none.
+        FileNotFoundError: If the version has no manifest.
     """
     try:
         return TrainedModel.read(storage.join(version_uri, MODEL_MANIFEST))
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{version_uri} is no model of this pipeline: expected {MODEL_MANIFEST} in it, which push writes. "
+            f"{version_uri} is not a model of this pipeline: expected {MODEL_MANIFEST} in it, which push writes. "
             f"Received: {DONE_MARK} without it. Name a version below <serving_root>/<model_name>"
         ) from None
 
 
 def find_evaluation(version_uri: str) -> Evaluation | None:
-    """How a version was judged; None if it was pushed by an earlier version.
+    """The evaluation of a version; None if it was pushed by an earlier version.
 
     Raises:
         ValueError: If its evaluation is damaged.
@@ -189,20 +189,20 @@ def judged_precision(evaluation: Evaluation | None) -> str:
 
 
 def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder: Path, precision: str = "") -> ServedModel:
-    """Loads a version, and calls it once: TensorFlow plans on the first call, which takes seconds.
+    """Loads a version and calls it once, because the first call takes seconds.
 
     Args:
         version_uri: The SavedModel.
         trained: Its manifest.
-        batch_size: How many images it will be given at once.
+        batch_size: The largest number of images in a call.
         folder: An empty folder for a copy of a model that is not on this machine. It must outlive the model.
-        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in. A model that was exported
-            without bfloat16 computes in float32 all the same, with a warning.
+        precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in. A model exported without
+            bfloat16 computes in float32, with a warning.
 
     Raises:
         OSError: If it cannot be loaded.
     """
-    import tensorflow as tf  # noqa: PLC0415 (seconds in which images are decoded already, or an error has been found)
+    import tensorflow as tf  # noqa: PLC0415 (takes seconds, in which decoding starts or an error is found)
 
     if storage.is_local(version_uri):
         folder = Path(version_uri)
@@ -215,14 +215,14 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
         precision = precision or judged_precision(evaluation)
         loaded = tf.saved_model.load(str(folder))
         if SIGNATURES[precision] not in loaded.signatures:
-            _log.warning("%s was exported without %s, and computes in float32", version_uri, precision)
+            _log.warning("%s was exported without %s and computes in float32", version_uri, precision)
             precision = "float32"
         model = ServedModel(version_uri, trained, thresholds, precision, evaluation, loaded)
         if precision == "bfloat16" and not (multiplies_bfloat16() or tf.config.list_physical_devices("GPU")):
             _log.warning("this processor has no units for bfloat16: --precision float32 is faster here")
         model.classify(np.zeros((batch_size, trained.image_size_px, trained.image_size_px, len(trained.channels)), np.uint8))
     except (tf.errors.OpError, FileNotFoundError, ValueError) as error:
-        raise OSError(f"{version_uri} cannot be used: `python -m pipeline models verify` may tell why. {error}") from None
+        raise OSError(f"{version_uri} cannot be used: `python -m pipeline models verify` may say why. {error}") from None
     return model
 
 

@@ -1,7 +1,7 @@
-"""Tells a webhook of scheduled runs that failed or cannot start a pod, and of new champions.
+"""Notifies a webhook of scheduled runs that failed or cannot start a pod, and of new champions.
 
-Usage: `python -m components.serving.notify --help`. deploy/notify.yaml runs it every ten minutes, in push's image. A file keeps
-what was told, so that nothing is told twice.
+Usage: `python -m components.serving.notify --help`. deploy/notify.yaml runs it every ten minutes, in push's image. A file
+remembers the notifications, so that none is sent twice.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from components.artifacts.damage import to_json, without_checksum
 from components.runtime.progress import command_log
 from components.serving.champion import find_champion
 
-# The variable with the webhook's address, which is often a secret in itself: it appears in no message.
+# The variable with the webhook's address. It is often a secret, so no message contains it.
 WEBHOOK_VARIABLE = "WEBHOOK_URL"
-# The variable with the file of a service account's token, as KFP's own client reads it: for a Kubeflow of several users.
+# The variable with the path of a service account's token, as in KFP's own client: for a multi-user Kubeflow.
 TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 _PAGE_SIZE = 100
-# Nothing is told of runs that were created before that, nor kept of what was told about them.
+# Older runs are ignored.
 _KNOWN_FOR = datetime.timedelta(days=10)
 _NUM_TOLD = 10_000
 _TIMEOUT_S = 30.0
@@ -41,7 +41,7 @@ _LOG = logging.getLogger("components.serving")
 
 
 class State(BaseModel):
-    """What was told, by the ids of the events; `updated` makes each content of the file unique."""
+    """The ids of the events that were sent; `updated` makes each content of the file unique."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,15 +51,15 @@ class State(BaseModel):
 
 @dataclass(frozen=True)
 class Event:
-    """Something to tell.
+    """An event to notify the webhook of.
 
     Attributes:
-        id: Identifies it: what has the same id is told once.
+        id: Its id. Each id is sent once.
         event: Its kind.
-        text: It in words.
+        text: The message.
         details: More fields for the webhook.
-        is_past: Whether it may have been so for long when this program is run for the first time.
-        ends: The run that is terminated before this is told; empty for none.
+        is_past: Whether the first call of this program skips it, as it may be long past.
+        ends: The run to terminate before the event is sent; empty for none.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Event:
     ends: str = ""
 
     def to_json(self) -> bytes:
-        """What the webhook gets."""
+        """The body of the request to the webhook."""
         return json.dumps({"id": self.id, "event": self.event, "text": self.text} | self.details).encode()
 
 
@@ -80,8 +80,8 @@ class Pipelines:
 
     Attributes:
         host: The server's API.
-        namespace: The user's; empty where there are not several users.
-        pipeline: The pipeline's name. Runs of others are neither told of nor terminated.
+        namespace: The user's; empty on a single-user server.
+        pipeline: The pipeline's name. Runs of other pipelines are neither reported nor terminated.
     """
 
     host: str
@@ -89,7 +89,7 @@ class Pipelines:
     pipeline: str = "hpa-pipeline"
 
     def scheduled_runs(self) -> list[dict[str, Any]]:
-        """The runs of the last days that a schedule has started, the newest first."""
+        """The runs that a schedule started in the last days, the newest first."""
         named = {"predicates": [{"operation": "EQUALS", "key": "display_name", "string_value": self.pipeline}]}
         ids = {found["pipeline_id"] for found in self._list("pipelines", filter=json.dumps(named))}
         since, runs = datetime.datetime.now(datetime.UTC) - _KNOWN_FOR, []
@@ -97,7 +97,7 @@ class Pipelines:
             if datetime.datetime.fromisoformat(run["created_at"]) < since:
                 break
             reference = run.get("pipeline_version_reference") or {}
-            # A schedule that was made from a file has no version of a pipeline.
+            # A schedule created from a file has no pipeline version.
             spec = (run.get("pipeline_spec") or {}).get("pipeline_spec") or run.get("pipeline_spec") or {}
             is_ours = reference.get("pipeline_id") in ids or spec.get("pipelineInfo", {}).get("name") == self.pipeline
             if is_ours and run.get("recurring_run_id"):
@@ -133,25 +133,25 @@ def notify(
     tell_after: datetime.timedelta,
     end_after: datetime.timedelta,
 ) -> int:
-    """Tells a webhook what has happened since the last call; the first call takes note of failures and of the champion.
+    """Notifies a webhook of what has happened since the last call. The first call only records past failures and the champion.
 
-    Each event is noted as told after the webhook has taken it: a failure repeats what was not, under the same id.
+    An event counts as sent once the webhook has accepted it. After a failure, the next call sends it again with the same id.
 
     Args:
         pipelines: Kubeflow Pipelines.
-        webhook: The address that gets each event as JSON.
-        state_uri: The file that keeps what was told.
+        webhook: The address to which each event is posted as JSON.
+        state_uri: The file that remembers the events that were sent.
         serving_root: Where models are served from.
-        model_name: Which of them.
-        tell_after: How long a pod of a scheduled run may wait for a node or its image before that is told.
+        model_name: The model whose champion is reported.
+        tell_after: How long a pod of a scheduled run may wait for a node or its image before that is reported.
         end_after: How long it may wait before the run is terminated: it would keep the next one from starting.
 
     Returns:
-        How many events were told.
+        How many events were sent.
 
     Raises:
         OSError: If the API, the webhook or the object store fails.
-        SwappedMeanwhileError: If another process tells the same events.
+        SwappedMeanwhileError: If another process sends the same events.
         ValueError: If the file or the champion's pointer is damaged.
     """
     found, generation = storage.read_with_generation(state_uri) or (b"", "")
@@ -169,15 +169,15 @@ def notify(
             if event.ends:
                 pipelines.terminate(event.ends)
             _send(webhook, "POST", {"Content-Type": "application/json"}, event.to_json(), "the webhook")
-        except OSError as error:  # the others are told all the same
+        except OSError as error:  # the others are still sent
             problems.append(f"{event.id}: {error}")
             continue
-        _LOG.info("told: %s", event.text)
+        _LOG.info("sent: %s", event.text)
         num_told += 1
         told = (*told, event.id)[-_NUM_TOLD:]
         generation = _write_state(state_uri, told, generation)
     if problems:
-        raise OSError(f"not told, and tried again by the next call: {'; '.join(problems)}")
+        raise OSError(f"not sent; the next call tries again: {'; '.join(problems)}")
     return num_told
 
 
@@ -205,7 +205,7 @@ def _run_events(runs: list[dict[str, Any]], tell_after: datetime.timedelta, end_
 
 
 def _waited(run: dict[str, Any]) -> datetime.timedelta:
-    """How long a step's pod has been waiting; nothing if none is."""
+    """How long a step's pod has been waiting; zero if none is."""
     if run.get("state") not in ("PENDING", "RUNNING"):
         return datetime.timedelta()
     since = [
@@ -229,26 +229,26 @@ def _read_state(uri: str, content: bytes) -> State:
         return State.model_validate_json(without_checksum(content))
     except ValueError:
         raise ValueError(
-            f"{uri} is damaged: expected JSON with told and updated. Received: {content[:80]!r}. Remove it to begin anew"
+            f"{uri} is damaged: expected JSON with told and updated. Received: {content[:80]!r}. Remove it to start over"
         ) from None
 
 
 def _write_state(uri: str, told: tuple[str, ...], generation: str) -> str:
-    """Writes what was told, unless another process has meanwhile, and gives the file's new generation."""
+    """Writes the ids of the sent events and returns the file's new generation. Fails if another process wrote it."""
     state = State(told=told, updated=f"{datetime.datetime.now(datetime.UTC).isoformat()} {secrets.token_hex(4)}")
     content = to_json(state)
     storage.swap(uri, content, generation)
     written, generation = storage.read_with_generation(uri) or (b"", "")
     if written != content:
-        raise storage.SwappedMeanwhileError(f"{uri}: another process tells the same events")
+        raise storage.SwappedMeanwhileError(f"{uri}: another process sends the same events")
     return generation
 
 
 def _send(url: str, method: str, headers: dict[str, str], body: bytes, receiver: str) -> bytes:
-    """Sends a request. What goes wrong names the receiver, and not the address.
+    """Sends a request. Errors name the receiver, not its address.
 
     Raises:
-        OSError: If there is no answer, or one that is no success.
+        OSError: If there is no answer or it is not a success.
     """
     try:
         request = urllib.request.Request(url, body or None, headers, method=method)
@@ -256,15 +256,15 @@ def _send(url: str, method: str, headers: dict[str, str], body: bytes, receiver:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         with error:
-            raise OSError(f"{receiver} answers with status {error.code}") from None
+            raise OSError(f"{receiver} answered with status {error.code}") from None
     except OSError as error:
         raise OSError(f"{receiver} cannot be reached: {getattr(error, 'reason', error)}") from None
-    except (HTTPException, ValueError):  # whose messages hold the address
-        raise OSError(f"{receiver} has an address that cannot be used, or does not answer as an HTTP server does") from None
+    except (HTTPException, ValueError):  # their messages contain the address
+        raise OSError(f"{receiver} has an unusable address, or is not an HTTP server") from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would become a GET without the event, and take the token elsewhere."""
+    """Refuses redirects: a redirected POST would become a GET without the event, and leak the token."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -274,13 +274,15 @@ def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", required=True, help="the API of Kubeflow Pipelines")
-    parser.add_argument("--namespace", default="", help="yours, where users have their own")
+    parser.add_argument("--namespace", default="", help="your namespace on a multi-user server")
     parser.add_argument("--pipeline", default="hpa-pipeline", help="its name on the server; other pipelines are left alone")
-    parser.add_argument("--state", required=True, help="the file that keeps what was told: a path, gs:// or s3://")
-    parser.add_argument("--serving-root", required=True, help="as the parameter serving_root")
-    parser.add_argument("--model-name", default="hpa", help="as the parameter model_name")
-    parser.add_argument("--tell-after-hours", type=float, default=2, help="tell of a run whose pod waits so long")
-    parser.add_argument("--end-after-hours", type=float, default=24, help="terminate a run whose pod waits so long")
+    parser.add_argument("--state", required=True, help="the file that remembers what was sent: a path, gs:// or s3://")
+    parser.add_argument("--serving-root", required=True, help="the parameter serving_root of the pipeline")
+    parser.add_argument("--model-name", default="hpa", help="the parameter model_name of the pipeline")
+    parser.add_argument("--tell-after-hours", type=float, default=2, help="report a run whose pod has waited so long")
+    parser.add_argument(
+        "--end-after-hours", type=float, default=24, help="terminate a run whose pod has waited this many hours"
+    )
     options = parser.parse_args()
     webhook = os.environ.get(WEBHOOK_VARIABLE, "")
     if not webhook.startswith(("https://", "http://")):

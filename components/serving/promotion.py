@@ -1,8 +1,8 @@
-"""Makes versions of served models, and the champion of each: pushes, and goes back to an earlier one.
+"""Pushes models as new versions, promotes them to champion, and rolls back.
 
-What identifies a version is what it decides: the model's fingerprint and the thresholds that are served with it. Stock
-TensorFlow Serving takes the highest number, complete or not: so a version gets its number when it is whole and verified, and
-the champion is always made the highest one.
+Two versions are the same if they decide the same: equal model fingerprints and equal thresholds. Stock TensorFlow Serving
+serves the highest number, complete or not: so a version gets its number once it is complete and verified, and the champion is
+always the highest version.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 from components import storage
 from components.artifacts.manifest import MODEL_EVALUATION, MODEL_MANIFEST, MODEL_THRESHOLDS, Evaluation, TrainedModel
 from components.runtime.scratch import scratch_folder
-from components.serving.champion import Champion, Pointer, crown, find_pointer
+from components.serving.champion import Champion, Pointer, find_pointer, promote
 from components.serving.versions import (
     DONE_MARK,
     MISSING,
@@ -32,22 +32,22 @@ from components.storage import SwappedMeanwhileError
 
 _log = logging.getLogger(__name__)
 
-# How many complete versions stay: the champion, and those that a rollback can go back to.
+# How many complete versions are kept: the champion, and those that a rollback can restore.
 KEPT_VERSIONS = 5
 
 
 class SupersededError(ValueError):
-    """The model is an old version, and another has been made the champion since. Only a rollback goes back to it."""
+    """The model is an old version that another has replaced. Only a rollback restores it."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """The champion that a push or a rollback leaves.
+    """The champion after a push or a rollback.
 
     Attributes:
         number: Its version number.
         uri: Its folder.
-        is_new: Whether it was made the champion now, and had not been before.
+        is_new: Whether this call promoted it.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Pushed:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the versions of a model are, and what is there."""
+    """The folder of a model's versions."""
 
     serving_root: str
     model_name: str
@@ -74,21 +74,20 @@ class _Place:
 
 
 def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model_name: str) -> Pushed:
-    """Copies a model to a version of its own, with its fitted thresholds, and makes it the champion.
+    """Copies a model with its fitted thresholds to a new version, and promotes it.
 
-    What a killed push has made is used where it is whole; a push that was finished is found, and files that have been damaged
-    since are copied again.
+    A repeated push continues one that was killed, and repairs damaged files of one that was finished.
 
     Args:
         model_dir: The SavedModel.
-        evaluation: What blessed the model. It is kept with the version.
+        evaluation: The evaluation that blessed the model. It is stored with the version.
         serving_root: The folder above the models.
         model_name: The folder above the versions.
 
     Raises:
-        ValueError: If the thresholds are not one number a class.
-        SwappedMeanwhileError: If there is another champion than the one that the model was judged against.
-        SupersededError: If the model has been served before, and another took its place.
+        ValueError: If there is not one threshold for each class.
+        SwappedMeanwhileError: If the champion is not the one that the model was judged against.
+        SupersededError: If the model was served before and has been replaced.
     """
     trained = TrainedModel.read(str(model_dir / MODEL_MANIFEST))
     thresholds = evaluation.thresholds
@@ -98,11 +97,11 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
         fitted = folder / "thresholds.csv"
         fitted.write_text("".join(f"{value!r}\n" for value in thresholds), encoding="utf-8")
         files = {path.relative_to(model_dir).as_posix(): path for path in model_dir.rglob("*") if path.is_file()}
-        files.pop(RECORD, None)  # of a version that was copied: this one gets its own
+        files.pop(RECORD, None)  # if the model is a copied version: this one gets its own
         if DONE_MARK not in files:
-            raise FileNotFoundError(f"{model_dir}: expected a SavedModel, with {DONE_MARK}; there is none")
+            raise FileNotFoundError(f"{model_dir}: expected a SavedModel, but {DONE_MARK} is missing")
         files[MODEL_THRESHOLDS] = fitted
-        # Without where it was found and what was served then: the same evaluation is the same file.
+        # Without where and against which champion it ran: the same evaluation gives the same file.
         unplaced: dict[str, object] = {"uri": "", "attempt": "", "files": {}}
         unplaced |= {"champion_version": None, "champion_generation": ""}
         files[MODEL_EVALUATION] = folder / "evaluation.json"
@@ -131,7 +130,7 @@ def _push(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
 
 
 def _already_served(record: Record, champion: Champion, versions: Mapping[int, Version]) -> tuple[Pushed, Record] | None:
-    """The champion with its own record, if it decides as a version of this record would, and is the one that is served."""
+    """The champion and its record, if it serves the same as this record and is the highest version."""
     current = versions.get(champion.version)
     if current and current.record and current.record.serves_the_same_as(record) and is_served(current, versions):
         return Pushed(current.number, current.uri, is_new=False), current.record
@@ -149,9 +148,9 @@ def _refuse_superseded(record: Record, versions: Iterable[Version], champion: Ch
 
 
 def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
-    """Copies an old version to a new highest one, and makes that the champion.
+    """Copies an old version to a new highest one, and promotes that.
 
-    Where the pointer is lost or damaged, it is written anew; the highest version then need not be copied.
+    If the pointer is missing or damaged, it is rewritten; the highest version is then not copied.
 
     Args:
         number: The old version.
@@ -161,7 +160,7 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
     Raises:
         ValueError: If there is no such version.
         OSError: If the version is damaged.
-        SwappedMeanwhileError: If another version was made the champion in the meantime.
+        SwappedMeanwhileError: If another version was promoted in the meantime.
     """
     place = _Place(serving_root, model_name)
     pointer, versions = place.pointer(), place.versions()
@@ -174,9 +173,9 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
     if there and there[0].number == max(versions) and not find_damage(there[0].uri, there[1], there[1].files):
         return there[0]
     if damage := find_damage(old.uri, old.record, old.record.files):
-        raise OSError(f"{old.uri} is damaged, so that it was not made the champion: {describe(damage)}")
+        raise OSError(f"{old.uri} is damaged, so it was not made the champion: {describe(damage)}")
     if is_highest and not pointer.champion:
-        _crown(number, old.record, pointer, place)
+        _promote(number, old.record, pointer, place)
         return Pushed(number, old.uri, is_new=True)
     with scratch_folder() as folder:
         storage.fetch_tree(old.uri, folder)
@@ -186,10 +185,10 @@ def rollback(number: int, serving_root: str, model_name: str) -> Pushed:
 
 
 def _make_champion(files: Mapping[str, Path], record: Record, place: _Place) -> Pushed:
-    """Makes a version of files that are described by a record, and swaps the champion's pointer."""
+    """Makes a version of the files, and swaps the champion's pointer."""
     try:
         number = _find_begun(files, record, place) or _publish(files, record, place)
-        _crown(number, record, _wanted_pointer(record, place), place)
+        _promote(number, record, _wanted_pointer(record, place), place)
     except SwappedMeanwhileError:
         return _give_up(record, place)
     uri = storage.join(place.uri, str(number))
@@ -207,7 +206,7 @@ def _wanted_pointer(record: Record, place: _Place) -> Pointer:
 
 
 def _find_begun(files: Mapping[str, Path], record: Record, place: _Place) -> int | None:
-    """The version of this record, if the same push has made it, and was killed before the champion was swapped."""
+    """The version of this record, if the same push made it and was killed before it swapped the pointer."""
     versions = place.versions()
     highest = versions.get(max(versions, default=0))
     if not highest or not highest.is_complete or highest.record != record:
@@ -217,45 +216,45 @@ def _find_begun(files: Mapping[str, Path], record: Record, place: _Place) -> int
 
 
 def _publish(files: Mapping[str, Path], record: Record, place: _Place) -> int:
-    """Copies files to where no server looks, verifies them there, and gives the folder the next free number."""
+    """Copies files to a folder that no server looks at, verifies them, and renames it to the next free number."""
     _wanted_pointer(record, place)
     with storage.incoming_folder(place.uri) as incoming:
         try:
             storage.write_bytes(storage.join(incoming, RECORD), record.to_json())
             _complete(files, incoming, record, record.files)
-            # A server takes what has a number at once: the question whether it is still wanted comes right before.
+            # Servers load a numbered folder at once, so the pointer is checked immediately before.
             champion, versions = _wanted_pointer(record, place).champion, place.versions()
             number = max([*versions, champion.version if champion else 0], default=0)
             while True:
                 number += 1
-                with contextlib.suppress(FileExistsError):  # another push has taken the number in the meantime
+                with contextlib.suppress(FileExistsError):  # another push took the number
                     storage.move_folder(incoming, storage.join(place.uri, str(number)), RECORD, DONE_MARK)
                     return number
         except OSError:
-            _wanted_pointer(record, place)  # who has won may have tidied up already
+            _wanted_pointer(record, place)  # the winner of a race may have removed these files
             raise
 
 
-def _crown(number: int, record: Record, pointer: Pointer, place: _Place) -> None:
+def _promote(number: int, record: Record, pointer: Pointer, place: _Place) -> None:
     before = pointer.champion
     if before and before.former is not None:
         former = (*before.former, before.version)
-    else:  # what was is not written down: whatever is complete may have been, but for what this very push makes twice at once
+    else:  # not recorded: any complete version may have been champion, except copies made by this same push
         older = [version for version in place.versions().values() if version.is_complete and version.number < number]
         former = tuple(version.number for version in older if version.record != record)
     uri = storage.join(place.uri, str(number))
     champion = Champion(number, uri, record.model_fingerprint, record.evaluation_fingerprint, pointer.generation, former)
-    crown(champion, place.serving_root, place.model_name)
+    promote(champion, place.serving_root, place.model_name)
 
 
 def _give_up(record: Record, place: _Place) -> Pushed:
-    """Leaves nothing behind that is no champion, when there is another champion than the one that a model was judged against.
+    """Cleans up after a push that another champion forestalled.
 
     Returns:
-        The champion, if the same push has made it at the same time.
+        The champion, if the same push made it at the same time.
 
     Raises:
-        SwappedMeanwhileError: If it is somebody else's.
+        SwappedMeanwhileError: If another push made it.
     """
     _tidy(place)
     champion, versions = place.pointer().champion, place.versions()
@@ -264,29 +263,29 @@ def _give_up(record: Record, place: _Place) -> Pushed:
         return Pushed(current.number, current.uri, is_new=False)
     now = f"version {champion.version} is the champion" if champion else "there is no champion"
     raise SwappedMeanwhileError(
-        f"{place.uri}: nothing was pushed: somebody else has changed the champion since this model was judged against it, and "
-        f"now {now}. Run the same again: the model is then judged against the present one"
+        f"{place.uri}: nothing was pushed: the champion has changed since this model was judged against it: now {now}. "
+        "Run the same again: the model is then judged against the current one"
     )
 
 
 def _complete(files: Mapping[str, Path], uri: str, record: Record, names: Collection[str]) -> None:
-    """Copies those files of a version that are missing or damaged, and verifies every one.
+    """Copies the missing or damaged files of a version, and verifies all of them.
 
     Args:
         files: Where to copy from, by name.
         uri: The version's folder.
         record: What its files should be.
-        names: Which of them are to be right in the end.
+        names: The files to check.
 
     Raises:
-        OSError: If a file is not what the record says, after it was copied.
+        OSError: If a copied file does not match the record.
     """
     damage = find_damage(uri, record, names)
 
     def copy(name: str) -> None:
         target = storage.join(uri, name)
         if damage[name] != MISSING:
-            _log.warning("%s %s: it is copied again", target, damage[name])
+            _log.warning("%s %s: copying it again", target, damage[name])
             storage.remove(target)
         storage.store(files[name], target)
 
@@ -296,10 +295,10 @@ def _complete(files: Mapping[str, Path], uri: str, record: Record, names: Collec
 
 
 def _tidy(place: _Place) -> None:
-    """Removes what cannot become the champion any more, and the versions below those that are kept.
+    """Removes versions that can no longer be promoted, and all but the newest kept ones.
 
-    Whatever was judged against a champion that has been replaced since is refused when it asks to be the next one: so it goes,
-    whether its push was killed or is slow. Versions come before the pointer here: one that is made later is not looked at.
+    A version that was judged against a replaced champion would be refused, so it is removed, whether its push was killed or is
+    slow. Versions are listed before the pointer is read, so that ones made in between are left alone.
     """
     storage.sweep(place.uri)
     begun, versions = find_incoming(place.uri), place.versions()

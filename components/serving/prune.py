@@ -1,7 +1,7 @@
 """Chooses and removes old examples, trainings and evaluations of a `data_root`.
 
-The newest ones stay, and whatever the champion of any model came from. Raw images are never removed, as they cannot be made
-again. An output that is not complete is left alone: a run may be writing it.
+The newest ones and the lineage of every champion are kept. Raw images are never removed, as they cannot be remade. Incomplete
+outputs are left alone: a run may be writing them.
 """
 
 import json
@@ -14,7 +14,7 @@ from components.artifacts.manifest import MANIFEST_NAME
 from components.serving.champion import find_champion
 
 _EXAMPLES, _TRAINING, _EVALUATION = "examples", "training", "evaluation"
-# The inputs of each kind that decide whether it can go.
+# The inputs of each kind that decide whether it can be removed.
 _INPUTS: dict[str, tuple[str, ...]] = {_EXAMPLES: (), _TRAINING: ("examples",), _EVALUATION: ("examples", "model")}
 
 
@@ -64,12 +64,12 @@ def champions(serving_root: str) -> set[str]:
 
 
 def choose(outputs: list[Output], served: set[str], keep: int) -> list[Output]:
-    """The outputs that can go.
+    """The outputs to remove.
 
     Args:
-        outputs: What there is, the newest first.
-        served: The models whose lineage stays.
-        keep: How many examples and how many trainings stay beside that.
+        outputs: All outputs, the newest first.
+        served: The models whose lineage is kept.
+        keep: How many of the newest examples and trainings to keep besides.
     """
     trainings = [output for output in outputs if output.kind == _TRAINING]
     kept = {output.fingerprint for output in trainings[:keep]} | served
@@ -84,6 +84,6 @@ def choose(outputs: list[Output], served: set[str], keep: int) -> list[Output]:
 
 
 def remove(output: Output) -> None:
-    """Removes an output: its manifest first, so that it is never taken for complete while it goes."""
+    """Removes an output, its manifest first, so that it never looks complete while being removed."""
     storage.remove(storage.join(output.uri, MANIFEST_NAME))
     storage.remove_tree(output.uri)

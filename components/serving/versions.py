@@ -1,4 +1,4 @@
-"""A version of a served model: `<model>/<number>/` in TensorFlow Serving's layout, with its own record of what it holds."""
+"""A version of a served model: `<model>/<number>/` in TensorFlow Serving's layout, with a record of its files."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
@@ -13,9 +13,9 @@ from components.artifacts.manifest import MODEL_THRESHOLDS
 
 _log = logging.getLogger(__name__)
 
-# Comes last into a version: without it there is no model that TensorFlow Serving could load.
+# Written last: without it TensorFlow Serving has no model to load.
 DONE_MARK = "saved_model.pb"
-# Comes first: in an object store, it claims the number. TensorFlow Serving leaves `assets.extra` alone.
+# Written first: in an object store, it claims the number. TensorFlow Serving ignores `assets.extra`.
 RECORD = "assets.extra/pushed.json"
 
 MISSING = "is missing"
@@ -24,14 +24,14 @@ MISSING = "is missing"
 class Record(BaseModel):
     """What a version was made of.
 
-    A push that was killed finds the version that it has begun by an equal record: so there is no time in it.
+    It holds no time, so that a repeated push recognises the version of a killed one by an equal record.
 
     Attributes:
         model_fingerprint: The fingerprint of the training.
         evaluation_fingerprint: The fingerprint of the evaluation that blessed it.
-        champion_generation: The generation of the champion's pointer that the version is to take the place of.
+        champion_generation: The generation of the champion's pointer that the version replaces.
         restored_from: The version that a rollback copied.
-        files: The CRC-32C of every file but this one, by its name in the version.
+        files: The CRC-32C of every file except this one, by its name in the version.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,22 +55,22 @@ class Record(BaseModel):
             FileNotFoundError: If there is none.
             DamagedFileError: If it is damaged.
         """
-        return parse_json(cls, storage.read_bytes(uri), uri, "what push writes", "push the model again")
+        return parse_json(cls, storage.read_bytes(uri), uri, "a record of push", "push the model again")
 
     def to_json(self) -> bytes:
-        """The record as its file holds it."""
+        """The content of the record's file."""
         return to_json(self)
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version as it is found.
+    """A version as it was found.
 
     Attributes:
         number: Its number.
         uri: Its folder.
         is_complete: Whether all of it is there.
-        record: None where it has none, or one that cannot be read.
+        record: Its record; None if it is missing or cannot be read.
     """
 
     number: int
@@ -80,19 +80,19 @@ class Version:
 
 
 def find_versions(model_uri: str) -> list[Version]:
-    """The versions of a model, complete or not, the lowest first. A folder without files is none: a kill may leave one."""
+    """The versions of a model, complete or not, the lowest first. Empty folders are skipped: a killed push may leave one."""
     numbers = sorted(int(name) for name in storage.list_names(model_uri) if _is_number(name))
     return [_find_version(model_uri, number) for number in numbers if storage.list_tree(storage.join(model_uri, str(number)))]
 
 
 def find_incoming(model_uri: str) -> list[Version]:
-    """What an object store holds of pushes that have not copied all of it yet; they have the number 0."""
+    """The unfinished copies of pushes in an object store; they have the number 0."""
     uris = [storage.join(model_uri, name) for name in storage.list_names(model_uri) if name.startswith(storage.INCOMING)]
     return [Version(0, uri, is_complete=False, record=_read_record(storage.join(uri, RECORD))) for uri in uris]
 
 
 def is_served(version: Version, versions: Mapping[int, Version]) -> bool:
-    """Whether TensorFlow Serving takes this version, or will when it is complete: that with the highest number."""
+    """Whether TensorFlow Serving serves this version, or will once it is complete: it has the highest number."""
     return all(other.number <= version.number for other in versions.values() if other.is_complete)
 
 
@@ -111,7 +111,7 @@ def _read_record(uri: str) -> Record | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        _log.warning("%s: expected what push writes; the file is damaged, or of an older version of push", uri)
+        _log.warning("%s: not a record of push: the file is damaged, or from an older version", uri)
         return None
 
 
@@ -121,10 +121,10 @@ def find_damage(uri: str, record: Record, names: Collection[str]) -> dict[str, s
     Args:
         uri: The version's folder.
         record: What its files should be.
-        names: Which of them to look at.
+        names: The files to compare.
 
     Returns:
-        What is wrong with a file, by its name.
+        The problem of each file that differs, by its name.
     """
     damage = {}
 
@@ -142,7 +142,7 @@ def find_damage(uri: str, record: Record, names: Collection[str]) -> dict[str, s
 
 
 def check_version(uri: str) -> None:
-    """Compares all files of a version with its record; one that was put there by hand has none.
+    """Compares all files of a version with its record. A version copied by hand has none.
 
     Raises:
         DamagedFileError: If a file, or the record, is not what was pushed.
@@ -157,16 +157,16 @@ def check_version(uri: str) -> None:
 
 
 def find_strangers(uri: str, record: Record) -> dict[str, str]:
-    """The files that lie in a version and are not in its record, as `find_damage` gives what is wrong."""
+    """The files of a version that are not in its record, with the problem as in `find_damage`."""
     return {name: "is not one of its files" for name in storage.list_tree(uri) if name not in record.files and name != RECORD}
 
 
 def describe(damage: dict[str, str]) -> str:
-    """What is wrong with a version's files, in one line."""
+    """The problems of a version's files in one line."""
     return "; ".join(f"{name} {problem}" for name, problem in damage.items())
 
 
 def remove_versions(versions: Iterable[Version]) -> None:
-    """Removes versions, so that none is ever taken for complete while it goes, and a killed removal is done by the next one."""
+    """Removes versions so that none looks complete meanwhile, and the next call finishes a killed removal."""
     for version in versions:
         storage.remove_folder(version.uri, DONE_MARK, RECORD)

@@ -1,4 +1,4 @@
-"""What the microscope's camera adds to the light: exposure, shot noise, and a PNG file."""
+"""The microscope's camera: exposure, shot noise, and PNG encoding."""
 
 import struct
 import zlib
@@ -13,11 +13,11 @@ SIDE_PX = 512
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """An 8-bit greyscale PNG file of a height x width array.
+    """Encodes an array of shape (height, width) as an 8-bit greyscale PNG file.
 
-    Written here instead of by Pillow, whose bundled zlib-ng finds other matches on other processors. With the run-length
-    strategy there is no match finder, so that zlib and zlib-ng give the same bytes (a test compares the two); on noisy images
-    it is also three times as fast as Pillow's quickest, and the files are as small as the competition's own.
+    Pillow is not used, because its bundled zlib-ng finds different matches on different processors. The run-length strategy has
+    no match finder, so that zlib and zlib-ng give the same bytes (a test compares the two). On noisy images it is also three
+    times as fast as Pillow's fastest setting, and the files are as small as the competition's own.
     """
     height, width = pixels.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row starts with its filter type: 0, none
@@ -33,13 +33,13 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 class Exposure(NamedTuple):
-    """How a filter was taken.
+    """The exposure of a filter.
 
     Attributes:
         gain: Brightness of full light, 0 to 511 (255: full scale).
-        background: Grey levels of light that is there without cells.
-        black: Grey levels that the camera takes off, so that the background's noise partly falls to 0.
-        shot: Variance of the noise for each grey level of light, in sixteenths: few photons make grainy pictures.
+        background: Grey levels of the light without cells.
+        black: Grey levels that the camera subtracts, so that part of the background's noise is cut off at 0.
+        shot: Variance of the noise for each grey level of light, in sixteenths: few photons make grainy images.
         read: Standard deviation of the noise without light, in sixteenths of a grey level.
     """
 
@@ -55,8 +55,8 @@ def expose(light: NDArray[np.uint8], exposure: Exposure, chance: NDArray[np.uint
 
     Args:
         light: 8-bit, any shape.
-        exposure: How the filter was taken.
-        chance: A random byte for each pixel: which of 256 quantiles of the noise it gets.
+        exposure: The exposure of the filter.
+        chance: A random byte for each pixel, which selects one of 256 quantiles of the noise.
     """
     mean = np.arange(256, dtype=np.float64) * exposure.gain / 255.0 + exposure.background
     deviation = np.sqrt(mean * exposure.shot / 16.0 + exposure.read * exposure.read / 256.0)
@@ -69,7 +69,7 @@ def expose(light: NDArray[np.uint8], exposure: Exposure, chance: NDArray[np.uint
 
 
 def exact_noise_quantiles() -> NDArray[np.float64]:
-    """What `_noise_quantiles` rounds: 256 quantiles, of mean 0 and variance 1, skewed as photon counts are.
+    """The unrounded `_noise_quantiles`: 256 quantiles of mean 0 and variance 1, skewed like photon counts.
 
     Cornish and Fisher's expansion (1938) of a normal distribution's quantiles, to the term of the skewness.
     """
@@ -81,5 +81,5 @@ def exact_noise_quantiles() -> NDArray[np.float64]:
 
 @cache
 def _noise_quantiles() -> NDArray[np.float64]:
-    # Whole numbers: see polar.py for why. A mean that is off by less than a thousandth does not show.
+    # Whole numbers: see polar.py for why. An error of the mean below a thousandth does not show.
     return np.rint(exact_noise_quantiles())

@@ -1,4 +1,4 @@
-"""Where the cells of a field lie, and their outlines: the scene that all four filters are pictures of."""
+"""The positions and outlines of the cells in a field: the scene that all four filters show."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from components.synthetic.camera import SIDE_PX
 from components.synthetic.draws import Draws
 from components.synthetic.polar import COSINE_ONE, EIGHTHS, REACH_PX, TURN, Ints, cosine, sine
 
-# Cells are placed this far outside the picture as well, so that its border cuts through cells, also where a near-duplicate is
+# Cells are also placed this far outside the image, so that its border cuts through cells, even in near-duplicates, which are
 # shifted by up to MAX_SHIFT_PX.
 MARGIN_PX = 120
 MAX_SHIFT_PX = 32
@@ -20,20 +20,20 @@ INTERPHASE, METAPHASE, ANAPHASE = 0, 1, 2
 
 
 class CellLine(NamedTuple):
-    """What tells one cell line from another. Lengths are pixels, the others are percent."""
+    """The appearance of a cell line. Lengths are in pixels, the others in percent."""
 
     cell_radius: int
     nucleus_radius: int
     spacing: int
     elongation: int  # length over width
-    raggedness: int  # how far the outline leaves the ellipse
+    raggedness: int  # how far the outline departs from the ellipse
     tips: int  # how far two to four tips stand out
     empty: int  # share of fields with large gaps between islands of cells
-    aligned: int  # share of fields in which all cells lie one way
+    aligned: int  # share of fields in which all cells point the same way
 
 
-# After the lines of the Human Protein Atlas: flat epithelial sheets, islands, spindles, long fibroblasts, and small round cells
-# that grow in suspension. The common ones come first, and twice as often.
+# Modelled on the cell lines of the Human Protein Atlas: flat epithelial sheets, islands, spindles, long fibroblasts, and small
+# round cells that grow in suspension. The common ones come first; they are chosen about twice as often.
 CELL_LINES: tuple[CellLine, ...] = (
     CellLine(66, 31, 96, 120, 9, 6, 45, 10),  # like A-431
     CellLine(72, 30, 112, 150, 14, 28, 30, 20),  # like U-2 OS
@@ -54,14 +54,14 @@ class Cells:
     """The cells of one field. Arrays have one row for each cell.
 
     Attributes:
-        x, y: The middle of the nucleus, in pixels of the picture; may lie outside it.
+        x, y: The centre of the nucleus, in pixels of the image; may lie outside it.
         outline: Radius of the cell in each of 1024 directions, in eighths of a pixel.
-        nucleus: Radius of the nucleus in the same way.
+        nucleus: Radius of the nucleus, likewise.
         phase: INTERPHASE, METAPHASE or ANAPHASE.
-        axis: Direction of the long side; of a mitotic cell, of its spindle.
+        axis: Direction of the long axis; of a mitotic cell, of its spindle.
         pole: Direction in which the centrosome and the Golgi lie.
-        bridges: Pairs of rows: daughters still joined by a bridge.
-        origin: How far the picture is shifted over the scene: textures are taken from there.
+        bridges: Pairs of rows: daughter cells still joined by a bridge.
+        origin: The shift of the image over the scene, which textures follow.
     """
 
     x: Ints
@@ -75,15 +75,15 @@ class Cells:
     origin: tuple[int, int]
 
     def __len__(self) -> int:
-        """Number of cells, those out of sight included."""
+        """The number of cells, including those outside the image."""
         return len(self.x)
 
     def rows(self, *phases: int) -> Ints:
-        """Row numbers of the cells in these phases."""
+        """The row numbers of the cells in these phases."""
         return np.flatnonzero(np.isin(self.phase, phases))
 
     def at(self, rows: Ints, turns: Ints, eighths: Ints) -> tuple[Ints, Ints]:
-        """Pixel in a direction and at a distance from the middle of each of the given cells."""
+        """The pixel in a direction and at a distance from the centre of each given cell."""
         scale = COSINE_ONE * EIGHTHS
         half = scale // 2
         return (
@@ -92,25 +92,25 @@ class Cells:
         )
 
     def between(self, rows: Ints, turns: Ints, permille: Ints) -> tuple[Ints, Ints]:
-        """Pixel on the way from the envelope of the nucleus (0) to the membrane of the cell (1000)."""
+        """A pixel between the nuclear envelope (0) and the cell membrane (1000)."""
         turns = turns & (TURN - 1)
         inner, outer = self.nucleus[rows, turns], self.outline[rows, turns]
         return self.at(rows, turns, inner + (outer - inner) * permille // 1000)
 
     def within_nucleus(self, rows: Ints, turns: Ints, permille: Ints) -> tuple[Ints, Ints]:
-        """Pixel on the way from the middle of the nucleus (0) to its envelope (1000)."""
+        """A pixel between the centre of the nucleus (0) and its envelope (1000)."""
         turns = turns & (TURN - 1)
         return self.at(rows, turns, self.nucleus[rows, turns] * permille // 1000)
 
 
 def grow(draws: Draws, shift: tuple[int, int], num_mitotic: int, num_bridges: int, confluent: bool) -> Cells:
-    """Draws a field of cells.
+    """Generates a field of cells.
 
     Args:
-        draws: Where chance comes from; alike for all near-duplicates.
-        shift: Pixels by which the picture is moved over the field.
-        num_mitotic: Cells in mitosis that must be in sight.
-        num_bridges: Pairs of daughters with a bridge that must be in sight.
+        draws: The random draws, the same for all near-duplicates.
+        shift: The shift of the image over the field, in pixels.
+        num_mitotic: The number of mitotic cells that must be visible.
+        num_bridges: The number of bridges between daughter cells that must be visible.
         confluent: Whether cells must touch each other.
     """
     common = draws.chance(75)
@@ -119,7 +119,7 @@ def grow(draws: Draws, shift: tuple[int, int], num_mitotic: int, num_bridges: in
     spacing = line.spacing * zoom // 100
     if confluent:
         spacing = min(spacing, line.cell_radius * 145 * zoom // 10000)
-    # What must be in sight must not fall into a gap.
+    # Without gaps if anything must be visible, as it might fall into one.
     islands = draws.chance(line.empty) and not (confluent or num_mitotic or num_bridges)
     middles, pairs = _place(draws, spacing, line.cell_radius * zoom // 100, islands, num_bridges)
     count = len(middles)
@@ -148,7 +148,7 @@ def _in_sight(x: int, y: int) -> bool:
 def _place(
     draws: Draws, spacing: int, radius: int, islands: bool, num_bridges: int
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Throws darts that keep their distance; joined daughters come first, so that there is room for them."""
+    """Places cells by dart throwing with a minimum distance. Joined daughter cells come first, so that they fit."""
     middles: list[tuple[int, int]] = []
     pairs: list[tuple[int, int]] = []
     gaps: list[tuple[int, int, int]] = []
@@ -177,7 +177,7 @@ def _place(
     for number in range(len(darts)):
         if not shut[number]:
             kept.append(number)
-            # Joined daughters are nearer to each other than strangers may be: they never shut each other out.
+            # Joined daughter cells are closer than the minimum distance, so they never exclude each other.
             shut[max(number, len(middles)) :] |= near[number, max(number, len(middles)) :]
     if not kept:
         return [(SIDE_PX // 2, SIDE_PX // 2)], []
@@ -185,7 +185,7 @@ def _place(
 
 
 def _closer(some: Ints, others: Ints, distance: int) -> NDArray[np.bool_]:
-    """Which of the points in rows are nearer than the distance to which of the others."""
+    """Whether each of some points is closer than a distance to each of the others."""
     across, down = (some[:, None, way].astype(np.int32) - others[None, :, way].astype(np.int32) for way in (0, 1))
     across *= across
     down *= down
@@ -200,7 +200,7 @@ def _outlines(draws: Draws, line: CellLine, zoom: int, axis: Ints, phase: Ints) 
     radius = line.cell_radius * size * EIGHTHS // 10000
     ratio = np.maximum(100, line.elongation * draws.many(75, 125, count) // 100)
     ragged = np.full(count, line.raggedness)
-    # A cell in mitosis lets go of the ground and rounds up.
+    # A cell in mitosis detaches and rounds up.
     radius = np.where(mitotic, np.clip(radius * 80 // 100, 34 * EIGHTHS, 50 * EIGHTHS), radius)
     ratio, ragged = np.where(mitotic, 108, ratio), np.where(mitotic, 2, ragged)
     outline = _blob(draws, radius, ratio, axis, ragged, (1, 2, 3, 4, 5, 7, 11, 16))
@@ -214,7 +214,7 @@ def _outlines(draws: Draws, line: CellLine, zoom: int, axis: Ints, phase: Ints) 
 
 
 def _blob(draws: Draws, radius: Ints, ratio: Ints, axis: Ints, ragged: Ints, waves: tuple[int, ...]) -> Ints:
-    """Radii of an ellipse of the given mean radius and length over width (percent), bent by a few waves."""
+    """The radii of an ellipse of the given mean radius and length over width (percent), deformed by a few waves."""
     turns = np.arange(TURN)[None, :]
     count = len(radius)
     along = cosine(turns - axis[:, None]) / COSINE_ONE
@@ -225,33 +225,33 @@ def _blob(draws: Draws, radius: Ints, ratio: Ints, axis: Ints, ragged: Ints, wav
     start = draws.many(0, TURN - 1, count, len(waves))
     bend = np.zeros((count, TURN), np.int64)
     for number, wave in enumerate(waves):
-        # High waves are small: an outline is smooth from afar and frayed from near.
+        # Waves of high frequency are small: outlines are smooth from afar and frayed up close.
         bend += (height[:, number] * ragged * 2 // (1 + wave // 2))[:, None] * cosine(wave * turns + start[:, number, None])
     bent: NDArray[np.float64] = ellipse * (1.0 + bend / (10000.0 * COSINE_ONE))
     return np.rint(np.maximum(bent, 4.0 * EIGHTHS)).astype(np.int64)
 
 
 def _tips(draws: Draws, axis: Ints, percent: int) -> Ints:
-    """How many permille further than the rest the outline reaches where it runs out into tips."""
+    """How much further the outline reaches at its tips, in permille."""
     turns = np.arange(TURN)[None, :]
     count = len(axis)
     number = draws.many(2, 4, count)[:, None]
     start = np.where(number == 2, axis[:, None], draws.many(0, TURN - 1, count)[:, None])
     peak = np.maximum(cosine(number * (turns - start)), 0)
     sharp = peak * peak // COSINE_ONE * peak // COSINE_ONE
-    # Less than the mean where there are no tips, so that cells with tips are no larger.
+    # Negative between tips, so that cells with tips are no larger.
     return (sharp * 14 - COSINE_ONE * 3) * (draws.many(0, percent, count)[:, None]) // COSINE_ONE
 
 
 def _join(one: int, other: int, x: Ints, y: Ints, outline: Ints, nucleus: Ints) -> None:
-    """Rounds two daughters, pulls their nuclei apart, and leaves a gap between them for the bridge."""
+    """Rounds two daughter cells, separates their nuclei, and leaves a gap for the bridge."""
     turns = np.arange(TURN)
     distance = int(np.rint(np.sqrt(float((x[one] - x[other]) ** 2 + (y[one] - y[other]) ** 2)) * EIGHTHS))
     for row, mate in ((one, other), (other, one)):
         across, down = int(x[mate] - x[row]), int(y[mate] - y[row])
         length = max(1, distance // EIGHTHS)
         towards = (cosine(turns) * across + sine(turns) * down) // length
-        # The straight line midway between the daughters, less half the gap, in each direction that meets it.
+        # The line midway between the daughter cells, less half the gap, in each direction that meets it.
         limit = np.where(
             towards > COSINE_ONE // 8, (distance // 2 - 9 * EIGHTHS) * COSINE_ONE // np.maximum(towards, 1), 1 << 20
         )

@@ -71,7 +71,7 @@ def actin(stage: Stage) -> Light:
     rows = np.repeat(stage.resting, 24)
     turn = cells.axis[rows] + draws.many(-14, 14, len(rows))
     aside = draws.many(-900, 900, len(rows))
-    # Chords along the axis: both ends lie on the outline, mirrored about the direction across it.
+    # Chords along the axis: both ends are on the outline, mirrored about the direction across it.
     bow = TURN // 4 * (900 - np.abs(aside)) // 900
     side = np.where(aside < 0, -1, 1) * (TURN // 4)
     head, tail = (cells.between(rows, turn + side + sign * bow, np.full(len(rows), 940)) for sign in (-1, 1))
@@ -120,7 +120,7 @@ def microtubule_ends(stage: Stage) -> Light:
 
 
 def cytokinetic_bridge(stage: Stage) -> Light:
-    """The bridge between two daughters, brightest in its middle."""
+    """The bridge between two daughter cells, brightest in the middle."""
     spots = Spots()
     for one, other in stage.cells.bridges:
         x, y = (stage.cells.x[[one]] + stage.cells.x[[other]]) // 2, (stage.cells.y[[one]] + stage.cells.y[[other]]) // 2
@@ -196,7 +196,7 @@ def aggresome(stage: Stage) -> Light:
 
 
 def cytosol(stage: Stage) -> Light:
-    """The whole cell but its nucleus."""
+    """The whole cell without its nucleus."""
     body = product(stage.in_cell, through(_GRAIN, stage.texture("grain")))
     thin = through(curve((0, 90), (60, 200), (160, 255)), stage.regions.inside)
     return product(without(body, dimmed(stage.in_nucleus, 80)), thin)

@@ -1,8 +1,7 @@
 """Random whole numbers that are the same on every machine.
 
-Only the raw 64-bit words of NumPy's PCG64 are used: NumPy promises that stream for good (NEP 19), while what its
-`Generator` makes of it may change between versions, and normal or Poisson draws pass through `exp` and `log`, whose last bit
-differs between processors.
+Only the raw 64-bit words of NumPy's PCG64 are used: NumPy guarantees that stream (NEP 19), whereas the output of `Generator`
+may change between versions, and normal or Poisson draws use `exp` and `log`, whose last bit differs between processors.
 """
 
 import numpy as np
@@ -10,14 +9,14 @@ from numpy.typing import NDArray
 
 
 class Draws:
-    """A stream of whole numbers that depends on the keys alone, in any process and on any machine."""
+    """A stream of whole numbers that depends only on the keys, in any process and on any machine."""
 
     def __init__(self, *keys: int) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(list(keys)))
 
     def between(self, low: int, high: int) -> int:
         """One whole number, `low` and `high` included."""
-        # Multiply and shift instead of a remainder: no bias worth naming for ranges far below 2^32, and no rejection loop.
+        # Multiply and shift instead of a remainder: negligible bias for ranges far below 2^32, and no rejection loop.
         return low + ((int(self._bits.random_raw()) >> 32) * (high - low + 1) >> 32)
 
     def many(self, low: int, high: int, *shape: int) -> NDArray[np.int64]:
@@ -30,12 +29,12 @@ class Draws:
         return drawn.reshape(shape)
 
     def chance(self, percent: int) -> bool:
-        """True in that many of a hundred draws."""
+        """True with this probability."""
         return self.between(0, 99) < percent
 
     def shuffled(self, count: int) -> list[int]:
         """The numbers below `count` in a random order."""
-        # Sorting raw words: ties among 64-bit words do not happen, and a stable sort settles even those alike everywhere.
+        # Ties among 64-bit words are practically impossible, and a stable sort resolves even those the same way everywhere.
         return [int(position) for position in np.argsort(self._bits.random_raw(count), kind="stable")]
 
     def noise(self, count: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""A small folder of synthetic images with classes, stains and file names of its own."""
+"""A small folder of synthetic images with custom classes, stains and file names."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -8,20 +8,20 @@ from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.runtime.progress import progress_bar
 from components.synthetic.samples import SyntheticSample, render_sample
 
-# What the files call the stains: there is none for the endoplasmic reticulum.
+# The stains' names in file names; the endoplasmic reticulum has none.
 STAINS = {"red": "tubulin", "green": "antibody", "blue": "DAPI"}
 _PLACES = {"nucleus": "Nucle", "membrane": "Plasma membrane", "cytoplasm": ""}
 _PER_PLATE = 24
 
 
 def write_example(folder: Path, num_samples: int) -> None:
-    """Writes classes.csv, train.csv with names in place of indices, and images of three stains in folders for plates.
+    """Writes classes.csv, train.csv with class names, and images of three stains in a folder per plate.
 
     Raises:
-        FileExistsError: If there is something of that name already.
+        FileExistsError: If the folder exists and is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is there already: give another name, or remove it")
+        raise FileExistsError(f"{folder} already exists: give another name, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     with progress_bar(num_samples, "samples") as progress:
@@ -44,7 +44,7 @@ def _write_images(folder: Path, name: str, sample: SyntheticSample) -> None:
 
 
 def _places(labels: Iterable[int]) -> Sequence[str]:
-    """The places that a drawn sample's classes are in: in three classes instead of 28."""
+    """A synthetic sample's labels in three classes instead of 28."""
     names = [CLASS_NAMES[label] for label in labels]
     found = {next(place for place, start in _PLACES.items() if name.startswith(start)) for name in names}
     return [place for place in _PLACES if place in found]

@@ -1,4 +1,4 @@
-"""Arithmetic on pictures of light: 8-bit arrays of the size of the picture, 0 dark, 255 as bright as a filter gets."""
+"""Arithmetic on light: 8-bit arrays of the image's size, from 0 (dark) to 255 (the brightest of a filter)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,12 @@ def curve(*points: tuple[int, int]) -> bytes:
 
 
 def through(table: bytes, values: Light) -> Light:
-    """Looks each value up in a table of 256: `bytes.translate`, four times as fast as indexing."""
+    """Looks each value up in a table of 256, by `bytes.translate`, which is four times as fast as indexing."""
     return np.frombuffer(values.tobytes().translate(table), np.uint8).reshape(values.shape)
 
 
 def product(one: Light, other: Light) -> Light:
-    """Both multiplied, with 255 standing for one: 255 leaves the other as it is."""
+    """The product of two lights, with 255 as one."""
     scaled = one.astype(np.uint16)
     scaled *= other
     scaled += 255
@@ -38,24 +38,24 @@ def product(one: Light, other: Light) -> Light:
 
 
 def dimmed(light: Light, percent: int) -> Light:
-    """A share of a light."""
+    """A percentage of a light."""
     return (light.astype(np.uint16) * np.uint16(percent) // np.uint16(100)).astype(np.uint8)
 
 
 def total(one: Light, other: Light) -> Light:
-    """Both added, 255 at most."""
-    added = one + other  # wraps around; a sum below one of its terms is one that did
+    """The sum of two lights, at most 255."""
+    added = one + other  # wraps around, which makes the sum smaller than its terms
     added[added < one] = 255
     return added
 
 
 def without(light: Light, shade: Light) -> Light:
-    """A light where the shade (255: black) lets it through."""
+    """A light behind a shade, of which 255 is opaque."""
     return product(light, ~shade)
 
 
 def soft(light: Light) -> Light:
-    """Blurred by one pixel (1-2-1 both ways), borders repeated."""
+    """Blurs by one pixel (1-2-1 in both directions), with repeated borders."""
     padded = np.pad(light, 1, mode="edge").astype(np.uint16)
     rows = padded[:-2] + padded[2:] + (padded[1:-1] << 1)
     columns = rows[:, :-2] + rows[:, 2:] + (rows[:, 1:-1] << 1)
@@ -64,7 +64,7 @@ def soft(light: Light) -> Light:
 
 
 def thick(light: Light) -> Light:
-    """Each bright pixel grown to a square of two."""
+    """Grows each bright pixel to a square of 2 x 2."""
     grown = light.copy()
     np.maximum(grown[1:], light[:-1], out=grown[1:])
     wide = grown.copy()
@@ -73,6 +73,6 @@ def thick(light: Light) -> Light:
 
 
 def haze(light: Light) -> Light:
-    """What lies out of focus: the light blurred by some 20 pixels."""
+    """Out-of-focus light: blurred by some 20 pixels."""
     small = Image.fromarray(light).reduce(8).filter(ImageFilter.BoxBlur(1)).filter(ImageFilter.BoxBlur(1))
     return np.asarray(small.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))

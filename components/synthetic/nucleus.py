@@ -11,7 +11,7 @@ _GRAIN = curve((0, 120), (255, 255))
 
 
 def nucleoplasm(stage: Stage) -> Light:
-    """The nucleus, its nucleoli left out."""
+    """The nucleus without its nucleoli."""
     body = product(stage.in_nucleus, through(_GRAIN, stage.texture("grain")))
     return without(body, dimmed(stage.nucleolar, 85))
 

@@ -1,4 +1,4 @@
-"""The green filter: the protein of interest, placed as its labels say."""
+"""The green filter: the protein of interest, in the locations given by its labels."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from components.synthetic.stage import Stage, lit
 
 
 class Pattern(NamedTuple):
-    """How a class is drawn, and how bright: percent when alone, and beside other labels."""
+    """How a class is drawn, and its brightness in percent: as the only label, and with others."""
 
     draw: Callable[[Stage], Light]
     alone: int
@@ -59,5 +59,5 @@ def protein(stage: Stage, labels: tuple[int, ...]) -> Light:
         layers.append(dimmed(pattern.draw(stage), pattern.alone if len(labels) == 1 else pattern.beside))
     specific = lit(*layers)
     weak = dimmed(product(stage.in_cell, stage.texture("grain")), draws.between(2, 6))
-    # Cells differ in how much they make; what lies outside of cells (a bridge) is not dimmed.
+    # Cells differ in how much they express; light outside of cells (a bridge) is not dimmed.
     return lit(product(specific, total(gain, ~stage.in_cell)), weak)

@@ -1,4 +1,4 @@
-"""Which pixel belongs to which part of which cell."""
+"""Maps pixels to cells and their parts."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ Light = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Regions:
-    """Maps of the size of the picture, values 0 to 255.
+    """Maps of the image's size, with values from 0 to 255.
 
     Attributes:
-        owner: Row of the cell that a pixel belongs to, plus one; 0 where there is none.
+        owner: Row of the cell that a pixel belongs to, plus one; 0 outside of cells.
         inside: Depth below the cell's membrane in quarters of a pixel; 0 outside of cells.
         nuclear: Depth below the nuclear envelope in quarters of a pixel; 0 outside of nuclei.
         around: Distance to the nuclear envelope of the same cell in halves of a pixel; 0 within nuclei.
-        seam: Depth, in eighths of a pixel, of the neighbour's outline below the same pixel: above 0 only where two cells touch.
+        seam: Depth below a neighbouring cell's outline in eighths of a pixel: above 0 only where two cells touch.
     """
 
     owner: Light
@@ -34,7 +34,7 @@ class Regions:
 def chart(cells: Cells) -> Regions:
     """Maps the cells of a field.
 
-    Where outlines overlap, a pixel goes to the cell in which it lies deeper, as touching cells share the ground between them.
+    Where outlines overlap, a pixel belongs to the cell in which it is deeper, as touching cells share the space between them.
     """
     shape = (SIDE_PX, SIDE_PX)
     owner = np.zeros(shape, np.uint8)
@@ -59,7 +59,7 @@ def chart(cells: Cells) -> Regions:
         there = (slice(top - y + REACH_PX, bottom - y + REACH_PX), slice(left - x + REACH_PX, right - x + REACH_PX))
         towards, away = directions()[there], distances()[there]
         core_depth = nuclei[row].take(towards) - away
-        # A nucleus counts for more than a neighbour's cytoplasm, or a neighbour would bite pieces off it.
+        # Nuclei outweigh a neighbour's cytoplasm, which would otherwise cut pieces off them.
         depth = outlines[row].take(towards) - away + np.maximum(core_depth, 0) * np.int16(16)
         before = best[here]
         nearer = depth > before

@@ -1,8 +1,7 @@
-"""Who is who before anything is drawn: ids, labels and near-duplicate groups of the numbered samples.
+"""Assigns ids, labels and near-duplicate groups to the numbered samples.
 
-Everything here follows from the seed and the sample's number alone, never from how many samples there are, so that
-`synthetic:500` is the start of `synthetic:31072`. Numbers are dealt in blocks: a block decides its own groups and which of its
-samples must bear which class.
+They depend only on the seed and the sample's number, not on the number of samples, so that `synthetic:500` is the start of
+`synthetic:31072`. Groups, and the classes that some samples must have, are assigned in blocks of samples.
 """
 
 import hashlib
@@ -12,17 +11,17 @@ from typing import NamedTuple
 from components.artifacts.labels import CLASS_NAMES, PUBLISHED_COUNTS
 from components.synthetic.draws import Draws
 
-# A block of 40 holds 33 groups: 28 samples alone, 3 pairs and 2 triples, so that 30 % of the samples have a near-duplicate.
+# A block of 40 has 33 groups: 28 single samples, 3 pairs and 2 triples, so that 30 % of the samples have a near-duplicate.
 BLOCK = 40
 GROUP_SIZES = (3, 3, 2, 2, 2) + (1,) * 28
-# 7 blocks of 4 classes: each of the 28 classes is promised within the first 280 samples.
+# 7 blocks of 4 classes: each of the 28 classes is guaranteed within the first 280 samples.
 PROMISED_PER_BLOCK = 4
 PROMISED_BLOCKS = len(CLASS_NAMES) // PROMISED_PER_BLOCK
 
 # Published shares of samples with 1, 2, ... labels, in hundredths of a percent: 48.68, 40.18, 10.17, 0.96, 0.01.
 NUM_LABELS_SHARES = (4868, 4018, 1017, 96, 1)
 
-# First words of the keys, so that no two streams of draws are ever the same.
+# The first numbers of the keys, so that no two streams of draws are the same.
 _BLOCK_STREAM, _PROMISE_STREAM, _LABEL_STREAM = 1, 2, 3
 
 _COUNTS = tuple(PUBLISHED_COUNTS.values())
@@ -30,39 +29,39 @@ _TOTAL_LABELS = sum(_COUNTS)
 
 
 class Place(NamedTuple):
-    """A sample's place in its block: the first member of its group, and the class it must bear (-1: none)."""
+    """A sample's place in its block: the first member of its group, and the class that it must have (-1: none)."""
 
     group: int
     promised: int
 
 
 def check_number(seed: int, k: int) -> None:
-    """Refuses seeds and numbers that are negative, which NumPy would refuse with a less helpful message."""
+    """Refuses negative seeds and numbers, with a better message than NumPy's."""
     if seed < 0:
-        raise ValueError(f"Synthetic samples are drawn from a seed: expected a whole number >= 0. Received: seed={seed}")
+        raise ValueError(f"Synthetic samples are generated from a seed: expected a whole number >= 0. Received: seed={seed}")
     if k < 0:
         raise ValueError(f"Synthetic samples are numbered from 0: expected a whole number >= 0. Received: k={k}")
 
 
 def sample_id(seed: int, k: int) -> str:
-    """The id of sample `k`: looks like the competition's, and tells nothing of number, group or labels."""
+    """The id of sample `k`. It looks like the competition's, and reveals neither number nor group nor labels."""
     check_number(seed, k)
     digits = hashlib.sha256(f"synthetic cells {seed} {k}".encode()).hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:32]}"
 
 
 def sample_group(seed: int, k: int) -> int:
-    """The number of the first member of sample `k`'s near-duplicate group: `k` itself where it has none before it."""
+    """The number of the first member of sample `k`'s near-duplicate group, possibly `k` itself."""
     check_number(seed, k)
     return _places(seed, k // BLOCK)[k % BLOCK].group
 
 
 def sample_labels(seed: int, k: int) -> tuple[int, ...]:
-    """Sorted class indices of sample `k`; near-duplicates share them.
+    """The sorted class indices of sample `k`, which near-duplicates share.
 
-    Over many samples the classes and the number of labels follow the published ones. Labels are drawn by systematic sampling
-    (Madow 1949): the classes stand in a random order on a line, each as long as its share, and a comb with one tooth for each
-    label falls on it. Each class is then hit exactly as often as published, whatever the number of labels.
+    Over many samples, the classes and the numbers of labels follow the published distributions. Labels are drawn by systematic
+    sampling (Madow 1949): the classes are laid out on a line in a random order, each as long as its share, and a comb with one
+    tooth for each label is put on it. Each class then has its published frequency, whatever the number of labels.
     """
     check_number(seed, k)
     place = _places(seed, k // BLOCK)[k % BLOCK]
@@ -99,7 +98,7 @@ def _places(seed: int, block: int) -> tuple[Place, ...]:
     promised = [-1] * len(GROUP_SIZES)
     if block < PROMISED_BLOCKS:
         classes = Draws(_PROMISE_STREAM, seed).shuffled(len(CLASS_NAMES))
-        # Groups of one come last: a promise there leaves the counts of a small set as little changed as can be.
+        # Groups of one come last: guaranteed classes there change the counts of a small set least.
         for slot in range(PROMISED_PER_BLOCK):
             promised[-1 - slot] = classes[block * PROMISED_PER_BLOCK + slot]
     places: list[Place] = [Place(0, -1)] * BLOCK

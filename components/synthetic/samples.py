@@ -1,6 +1,6 @@
-"""Synthetic samples: rendered cells in the competition's four filters, for any number of samples and no download.
+"""Synthetic samples: any number of rendered cell images in the competition's four filters, without a download.
 
-Sample `k` of a seed is the same bytes on any machine, in any process, and whatever the number of samples asked for.
+Sample `k` of a seed has the same bytes on any machine, in any process, and for any number of samples.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 FORMAT = 1
-"""Raised when the bytes of any sample change."""
+"""Incremented when the bytes of any sample change."""
 
-# First words of the keys of the streams of draws; roster.py and textures.py have 1 to 4.
+# The first numbers of the keys of the streams of draws; roster.py and textures.py use 1 to 4.
 _FIELD_STREAM, _SHAPE_STREAM, _PROTEIN_STREAM, _STAIN_STREAM, _EXPOSURE_STREAM, _OWN_STREAM = 5, 6, 7, 8, 9, 10
 
-# Patterns shown alone are numbered from here, beyond what any data set reaches.
+# Samples of a single pattern are numbered from here, beyond the size of any data set.
 _PATTERN_NUMBERS = 1 << 40
 
 _SPINDLE, _BRIDGE, _JUNCTIONS = (
@@ -48,7 +48,7 @@ class SyntheticSample:
     Attributes:
         sample_id: An opaque id, unique for each seed and number.
         labels: Sorted class indices.
-        group: Number of the first member of its near-duplicate group; its own number when it is alone.
+        group: Number of the first member of its near-duplicate group; its own number if it has no near-duplicates.
         pngs: A 512x512 8-bit greyscale PNG file for each filter: red, green, blue, yellow.
     """
 
@@ -59,29 +59,29 @@ class SyntheticSample:
 
 
 def render_sample(seed: int, k: int) -> SyntheticSample:
-    """Renders sample `k` of a seed: pure, and the same bytes everywhere."""
+    """Renders sample `k` of a seed, with the same bytes everywhere."""
     labels, group = sample_labels(seed, k), sample_group(seed, k)
     return SyntheticSample(sample_id(seed, k), labels, group, _render(seed, group, k, labels))
 
 
 def pattern_sample(seed: int, label: int) -> SyntheticSample:
-    """Renders a field with one class alone, for pages that show what each looks like.
+    """Renders a field with a single class, for pages that show what each class looks like.
 
-    It is none of the seed's numbered samples: those of a rare class often bear others besides, and lie far apart.
+    It is not one of the seed's numbered samples, in which rare classes are few and often have other labels besides.
 
     Raises:
         ValueError: If the class index is unknown.
     """
     if not 0 <= label < len(CLASS_NAMES):
         raise ValueError(
-            f"A pattern is that of one class: expected an index from 0 to {len(CLASS_NAMES) - 1}. Received: {label}"
+            f"A pattern shows a single class: expected an index from 0 to {len(CLASS_NAMES) - 1}. Received: {label}"
         )
     number = _PATTERN_NUMBERS + label
     return SyntheticSample(sample_id(seed, number), (label,), number, _render(seed, number, number, (label,)))
 
 
 def class_examples(seed: int) -> tuple[SyntheticSample, ...]:
-    """One field for each class alone, in the order of the classes: for a contact sheet of all patterns."""
+    """One field for each class, in order, for a contact sheet of all patterns."""
     return tuple(pattern_sample(seed, label) for label in range(len(CLASS_NAMES)))
 
 
@@ -120,7 +120,7 @@ def _focused(light: Light, draws: Draws) -> Light:
 def _exposure(name: str, draws: Draws, brightness: int) -> Exposure:
     gain = {"red": (170, 620), "green": (240, 370), "blue": (150, 440), "yellow": (130, 480)}[name]
     return Exposure(
-        # The smaller of two draws: most are moderate, some come near the end of the scale.
+        # The smaller of two draws: most are moderate, some are close to the end of the scale.
         gain=min(draws.between(*gain), draws.between(*gain)) * brightness // 100,
         background=draws.between(0, 2),
         black=draws.between(2, 4),

@@ -1,4 +1,4 @@
-"""Round things: dots, droplets and rings, stamped onto a dark picture many at a time."""
+"""Dots, droplets and rings, stamped onto a dark image many at a time."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ _WIDTH = SIDE_PX + 2 * PAD_PX
 
 @cache
 def _disc(radius: int, hollow: int) -> tuple[Ints, NDArray[np.uint8]]:
-    """Offsets and values of the pixels of a soft-edged disc; radii in eighths of a pixel, `hollow` that of its dark middle."""
+    """The offsets and values of a soft-edged disc's pixels. Radii are in eighths of a pixel, `hollow` for a dark centre."""
     size = min(PAD_PX, radius // 8 + 2)
     square = slice(REACH_PX - size, REACH_PX + size + 1)
     away = distances()[square, square].astype(np.int64)
@@ -28,7 +28,7 @@ def _disc(radius: int, hollow: int) -> tuple[Ints, NDArray[np.uint8]]:
 
 
 class Spots:
-    """A dark picture onto which spots are stamped; where they overlap, the brighter shows."""
+    """A dark image onto which spots are stamped. Where they overlap, the brighter one is visible."""
 
     def __init__(self) -> None:
         self._canvas = np.zeros(_WIDTH * _WIDTH, np.uint8)
@@ -37,15 +37,15 @@ class Spots:
         """Adds spots.
 
         Args:
-            x: Middles in pixels from the left; those out of sight are left out.
+            x: Centres in pixels from the left; those outside the image are skipped.
             y: The same from the top.
             radius: In eighths of a pixel, 160 at most.
             level: Brightness, 0 to 255.
-            hollow_percent: Share of the radius that stays dark: above 0 the spots are rings.
+            hollow_percent: Share of the radius that stays dark: above 0, spots are rings.
         """
         seen = (x >= -PAD_PX // 2) & (x < SIDE_PX + PAD_PX // 2) & (y >= -PAD_PX // 2) & (y < SIDE_PX + PAD_PX // 2)
         place = (y + PAD_PX) * _WIDTH + x + PAD_PX
-        # Radii in steps of half a pixel: one pass for each that occurs.
+        # Radii in steps of half a pixel, with one pass for each.
         steps = np.minimum(np.broadcast_to(radius, x.shape), 88) // 4 * 4
         levels = np.broadcast_to(level, x.shape)
         for size in np.unique(steps[seen]):
@@ -57,5 +57,5 @@ class Spots:
         return self
 
     def light(self) -> Light:
-        """The picture."""
+        """The image."""
         return self._canvas.reshape(_WIDTH, _WIDTH)[PAD_PX : PAD_PX + SIDE_PX, PAD_PX : PAD_PX + SIDE_PX]

@@ -1,4 +1,4 @@
-"""Everything about a field that more than one filter shows: its cells, their regions, nucleoli, microtubules and spindles."""
+"""The parts of a field that several filters show: cells, their regions, nucleoli, microtubules and spindles."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ IN_NUCLEUS = curve((0, 0), (5, 255))
 
 @dataclass(frozen=True)
 class Nucleoli:
-    """Nucleoli of all cells, a row each: the row of their cell, their middle in pixels, their radius in eighths of a pixel."""
+    """Nucleoli of all cells, one per row: the row of the cell, the centre in pixels, the radius in eighths of a pixel."""
 
     cell: Ints
     x: Ints
@@ -32,12 +32,12 @@ class Stage:
     """A field of cells, ready to be stained.
 
     Attributes:
-        cells, regions: The cells and whose each pixel is.
-        draws: Where the proteins' own chance comes from.
+        cells, regions: The cells, and the map of pixels to cells.
+        draws: The random draws of the proteins.
         in_cell, in_nucleus, in_cytoplasm: Soft masks.
-        nucleoli: Where they are; `nucleolar` shows them.
-        chromosomes: Condensed ones, of mitotic cells alone.
-        mesh, spindle, bridge: Microtubules of resting cells, of mitotic ones, and between daughters.
+        nucleoli: Their positions; `nucleolar` shows them.
+        chromosomes: Condensed chromosomes, of mitotic cells only.
+        mesh, spindle, bridge: Microtubules of resting cells, of mitotic ones, and between daughter cells.
     """
 
     def __init__(self, cells: Cells, regions: Regions, shapes: Draws, draws: Draws) -> None:
@@ -67,11 +67,11 @@ class Stage:
         return through(table.tobytes(), self.regions.owner)
 
     def scattered(self, rows: Ints, low: int, high: int) -> Ints:
-        """Rows repeated a random number of times each: the cell of each of many small things."""
+        """Rows, each repeated a random number of times: the cells of many small objects."""
         return np.repeat(rows, self.draws.many(low, high, len(rows)))
 
     def anywhere(self, rows: Ints, low: int, high: int) -> tuple[Ints, Ints]:
-        """A random point in the cytoplasm of each given cell, between two permilles of the way to its membrane."""
+        """A random point in the cytoplasm of each given cell, between two distances to the membrane in permille."""
         turns = self.draws.many(0, TURN - 1, len(rows))
         return self.cells.between(rows, turns, self.draws.many(low, high, len(rows)))
 
@@ -79,7 +79,7 @@ class Stage:
         """A random point near the pole of each given cell, between two distances (eighths) from its nucleus."""
         turns = (self.cells.pole[rows] + self.draws.many(-spread, spread, len(rows))) & (TURN - 1)
         away = self.cells.nucleus[rows, turns] + self.draws.many(low, high, len(rows))
-        # Narrow cells: stay inside, whatever the distance asked for.
+        # In narrow cells, points stay inside.
         return self.cells.at(rows, turns, np.minimum(away, self.cells.outline[rows, turns] - 12))
 
     def _draw_nucleoli(self) -> Nucleoli:
@@ -91,7 +91,7 @@ class Stage:
         return Nucleoli(cell, x, y, mean * shapes.many(13, 27, len(cell)) // 100)
 
     def _draw_chromosomes(self) -> Light:
-        """One plate across the spindle, or two that have parted."""
+        """One plate across the spindle, or two that have separated."""
         cells, shapes, spots = self.cells, self._shapes, Spots()
         for phase, parting in ((METAPHASE, 0), (ANAPHASE, 9)):
             rows = np.repeat(cells.rows(phase), 34)
@@ -105,7 +105,7 @@ class Stage:
 
 
 def lit(*lights: Light) -> Light:
-    """Several lights added."""
+    """The sum of several lights."""
     added = lights[0]
     for light in lights[1:]:
         added = total(added, light)

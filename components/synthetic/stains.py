@@ -1,4 +1,4 @@
-"""The three filters that are alike whatever the protein: microtubules (red), nuclei (blue), reticulum (yellow)."""
+"""The three filters that do not depend on the protein: microtubules (red), nuclei (blue), reticulum (yellow)."""
 
 from components.synthetic.draws import Draws
 from components.synthetic.light import Light, curve, dimmed, haze, product, soft, through, total, without

@@ -1,4 +1,4 @@
-"""Grain, mottle and mesh: the textures that fill cells, made once in a process and cut anew for each sample."""
+"""Grain, mottle and mesh: the textures of cells, made once per process. Each sample gets other pieces of them."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ Light = NDArray[np.uint8]
 
 ATLAS_PX = 1024
 _TEXTURE_STREAM = 4
-# (radius of the blur in pixels, how often): whole radii, for which Pillow's box blur works on whole numbers.
+# (radius of the blur in pixels, number of passes). With integer radii, Pillow's box blur uses integer arithmetic.
 _BLURS = {"grain": (1, 1), "specks": (2, 2), "mottle": (3, 2), "cloud": (14, 2), "mesh": (2, 2), "lace": (1, 2)}
 _RIDGED = ("mesh", "lace")
 
@@ -23,25 +23,25 @@ def _atlas(name: str) -> Light:
     radius, times = _BLURS[name]
     key = list(_BLURS).index(name)
     grain = Draws(_TEXTURE_STREAM, key).noise(ATLAS_PX * ATLAS_PX).reshape(ATLAS_PX, ATLAS_PX)
-    # `equalize` after each blur, or the range shrinks to a few grey levels.
+    # Without `equalize` after each blur, the range would shrink to a few grey levels.
     image = Image.fromarray(grain)
     for _ in range(times):
         image = ImageOps.equalize(image.filter(ImageFilter.BoxBlur(radius)))
     values = np.asarray(image)
     if name in _RIDGED:
-        # Bright where the smooth field passes its middle: a net of thin walls, as the reticulum shows.
+        # Bright where the smooth field crosses its median: a net of thin walls, like the reticulum.
         values = np.asarray(255 - 2 * np.abs(values.astype(np.int16) - 128).clip(0, 127), np.uint8)
     values.setflags(write=False)
     return values
 
 
 def texture(name: str, draws: Draws, origin: tuple[int, int]) -> Light:
-    """A piece of a texture the size of the picture, values 0 to 255, each about as common as the others.
+    """A piece of a texture of the image's size, with about equally frequent values from 0 to 255.
 
     Args:
         name: grain, specks, mottle, cloud, mesh or lace.
-        draws: Decides which piece, and how it is turned.
-        origin: How far the picture is shifted over the scene; the texture shifts with it.
+        draws: The random draws of the piece and its orientation.
+        origin: The shift of the image over the scene, which the texture follows.
     """
     atlas = _atlas(name)
     slack = (ATLAS_PX - SIDE_PX) // 2

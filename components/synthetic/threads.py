@@ -1,7 +1,7 @@
-"""Thin things: filaments drawn as bent lines, one pixel wide.
+"""Filaments, drawn as bent lines one pixel wide.
 
-Coordinates are eighths of a pixel. Lines are laid down by NumPy with whole numbers, all at once: thousands of calls of a
-drawing library would take several times as long, and wider lines would pass through its floats.
+Coordinates are in eighths of a pixel. NumPy draws all lines at once, in whole numbers: thousands of calls to a drawing library
+would take several times as long, and use floats for wider lines.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _BULGE = ((0, 0), (25, 52), (50, 80), (75, 95), (100, 100))
 
 
 def drawn(x: Ints, y: Ints, level: Ints) -> Light:
-    """Lines through the points of each row; where they cross, the brighter lies on top.
+    """Draws a line through the points of each row. Where lines cross, the brighter one is on top.
 
     Args:
         x: One row of points for each line, in eighths of a pixel from the left.
@@ -29,14 +29,14 @@ def drawn(x: Ints, y: Ints, level: Ints) -> Light:
     order = np.argsort(level, kind="stable")
     x, y = x[order], y[order]
     across, down = np.diff(x, axis=1), np.diff(y, axis=1)
-    # As many steps as the longest piece has pixels, so that none has gaps.
+    # As many steps as the longest segment has pixels, so that there are no gaps.
     steps = int(max(np.abs(across).max(), np.abs(down).max())) // EIGHTHS + 1
     share = np.arange(steps)
     columns = ((x[:, :-1, None] + across[:, :, None] * share // steps) // EIGHTHS).ravel()
     rows = ((y[:, :-1, None] + down[:, :, None] * share // steps) // EIGHTHS).ravel()
     bright = np.repeat(level[order].astype(np.uint8), across.shape[1] * steps)
     seen = (columns >= 0) & (columns < SIDE_PX) & (rows >= 0) & (rows < SIDE_PX)
-    # An index that occurs twice keeps the last value, the brightest of the sorted ones.
+    # A repeated index keeps the last value, which is the brightest, as lines are sorted.
     canvas[(rows * SIDE_PX + columns)[seen]] = bright[seen]
     return canvas.reshape(SIDE_PX, SIDE_PX)
 
@@ -44,17 +44,17 @@ def drawn(x: Ints, y: Ints, level: Ints) -> Light:
 def wander(
     draws: Draws, x: Ints, y: Ints, heading: Ints, bend: int, step: int, num_points: int, curl: int = 0
 ) -> tuple[Ints, Ints]:
-    """Paths, in eighths of a pixel, that leave each given point in a heading and bend by chance.
+    """Random paths, in eighths of a pixel, from each given point in a given heading.
 
     Args:
-        draws: Where chance comes from.
+        draws: The random draws.
         x: Starting points in pixels from the left.
         y: The same from the top.
-        heading: In 1024ths of a turn.
-        bend: Most that the heading changes from one step to the next, in 1024ths of a turn.
-        step: Length of a step in eighths of a pixel.
-        num_points: Points of each path.
-        curl: Most that a path's heading changes with every step in the same sense, in 1024ths of a turn.
+        heading: Initial heading in 1024ths of a turn.
+        bend: The largest change of the heading from one step to the next, in 1024ths of a turn.
+        step: The length of a step in eighths of a pixel.
+        num_points: The number of points of each path.
+        curl: The largest constant change of a path's heading per step, in 1024ths of a turn.
     """
     turns = heading[:, None] + np.cumsum(draws.many(-bend, bend, len(x), num_points - 1), axis=1)
     if curl:
@@ -69,9 +69,9 @@ def mesh(draws: Draws, cells: Cells, density: int) -> Light:
     """Microtubules of resting cells: long fibres, some radial, some along the cell, some wound around the nucleus.
 
     Args:
-        draws: Where chance comes from.
+        draws: The random draws.
         cells: The field.
-        density: Filaments for each 100 pixels of a cell's mean radius.
+        density: The number of filaments for each 100 pixels of a cell's mean radius.
     """
     rows = cells.rows(INTERPHASE)
     size = cells.outline[rows].sum(axis=1) // (TURN * EIGHTHS)
@@ -84,12 +84,12 @@ def mesh(draws: Draws, cells: Cells, density: int) -> Light:
     way = TURN // 2 * draws.many(0, 1, count)
     heading = np.where(kind < 45, turns, np.where(kind < 70, cells.axis[rows] + way, turns + TURN // 4 + way))
     path = wander(draws, x, y, heading + draws.many(-80, 80, count), 30, 36, 10, curl=26)
-    # Few bright fibres on many dim ones.
+    # Few bright fibres over many dim ones.
     return drawn(*path, np.minimum(draws.many(40, 255, count), draws.many(60, 255, count)))
 
 
 def basket(draws: Draws, cells: Cells, per_cell: int) -> Light:
-    """Intermediate filaments: wavy bundles wound around the nucleus, closest to it where they are many."""
+    """Intermediate filaments: wavy bundles wound around the nucleus, densest close to it."""
     rows = np.repeat(cells.rows(INTERPHASE), per_cell)
     count, num_points = len(rows), 14
     step = np.arange(num_points)
@@ -122,7 +122,7 @@ def spindles(draws: Draws, cells: Cells) -> Light:
 
 
 def bridges(cells: Cells, half_length_px: int) -> Light:
-    """Bridges between joined daughters: three lines side by side, around the point midway between the two nuclei."""
+    """Bridges between joined daughter cells: three parallel lines around the point midway between the two nuclei."""
     light = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     for one, other in cells.bridges:
         x, y = int(cells.x[one] + cells.x[other]) // 2, int(cells.y[one] + cells.y[other]) // 2

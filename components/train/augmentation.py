@@ -9,7 +9,7 @@ from keras import ops
 def augment(pixels: Any, draws: Any, rotation_turns: float, brightness: float) -> Any:
     """Rotates images about their centres and changes their exposure.
 
-    An exposure multiplies what the camera counts: the black background stays black, and what exceeds the scale saturates.
+    The exposure multiplies grey levels: the black background stays black, and levels beyond the scale saturate.
 
     Args:
         pixels: Grey levels in [0, 255], any dtype, of shape (batch, height, width, channels).
@@ -29,7 +29,7 @@ def augment(pixels: Any, draws: Any, rotation_turns: float, brightness: float) -
 
 
 def _rotations(angles: Any, height: int, width: int) -> Any:
-    """The affine transforms that rotate about the centre, as `keras.ops.image` takes them: eight numbers an image."""
+    """The affine transforms that rotate about the centre, for `keras.ops.image`: eight numbers per image."""
     cosine, sine, zero = ops.cos(angles), ops.sin(angles), ops.zeros_like(angles)
     x, y = (width - 1) / 2, (height - 1) / 2
     return ops.stack([cosine, -sine, x - x * cosine + y * sine, sine, cosine, y - x * sine - y * cosine, zero, zero], axis=1)

@@ -1,4 +1,4 @@
-"""Checkpoints: what a training needs to carry on after its process was killed."""
+"""Checkpoints: the state from which a killed training resumes."""
 
 import json
 import logging
@@ -25,12 +25,12 @@ _NAME = re.compile(r"\d{9}-\d{5}")  # steps and epochs
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at one moment.
+    """The state of a training after some step.
 
     Attributes:
-        num_steps: How many steps it has taken.
-        state: Of its learner: see `Learner.state`.
-        best_weights: The network's weights after its best epoch; none before the first.
+        num_steps: The number of steps taken.
+        state: The learner's state: see `Learner.state`.
+        best_weights: The network's weights after its best epoch; empty before the first.
         history: Its finished epochs.
     """
 
@@ -42,7 +42,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class _Written:
-    """A checkpoint's folder, and that of the weights that it shares with others, with their checksum."""
+    """A checkpoint's folder, and the folder and checksum of the best weights, which it shares with others."""
 
     name: str
     best: str = ""
@@ -52,15 +52,15 @@ class _Written:
 class Checkpoints:
     """The checkpoints of one training, kept by number of steps and epochs below `<uri>/<attempt>/`.
 
-    Each attempt (each process) writes to its own folder and starts from the newest checkpoint of any, so that two processes
-    never write to one place. The file that marks a checkpoint is written last: without it there is none.
+    Each attempt (each process) writes to its own folder, so that two processes never write to the same place, and starts from
+    the newest checkpoint of any attempt. The file that marks a checkpoint as complete is written last.
 
-    The best epoch's weights have a folder of their own in the attempt's, `best-<epoch>/`. They are written once, and shared by
-    the checkpoints until another epoch is better.
+    The best epoch's weights have their own folder in the attempt's, `best-<epoch>/`. They are written once and shared by the
+    checkpoints until a later epoch is better.
     """
 
     def __init__(self, uri: str) -> None:
-        """Looks at what is there and opens a new attempt."""
+        """Opens a new attempt."""
         self._uri = uri
         self._attempt_uri = storage.join(uri, secrets.token_hex(4))
         self._written: list[_Written] = []
@@ -69,9 +69,9 @@ class Checkpoints:
         """Writes a checkpoint, and removes this attempt's older ones.
 
         Raises:
-            OSError: If the disk is full, for example. The checkpoints before it stay.
+            OSError: If the disk is full, for example. Earlier checkpoints are kept.
         """
-        # Before and after an epoch is judged, there are as many steps.
+        # The number of steps is the same before and after an epoch's validation.
         name = f"{checkpoint.num_steps:09d}-{checkpoint.history.num_epochs:05d}"
         before = self._written[-1] if self._written else _Written("")
         if before.name == name:
@@ -80,7 +80,7 @@ class Checkpoints:
         best, best_crc32c = "", ""
         if checkpoint.history.num_epochs:
             best = f"best-{checkpoint.history.best_epoch + 1:05d}"
-            # Another attempt may have removed what this one wrote.
+            # Another attempt may have removed this one's files.
             is_written = best == before.best and storage.exists(storage.join(self._attempt_uri, best, _WEIGHTS))
             best_crc32c = before.best_crc32c if is_written else self._write(best, _WEIGHTS, checkpoint.best_weights)
         state_crc32c = self._write(name, _STATE, checkpoint.state)
@@ -101,24 +101,24 @@ class Checkpoints:
             self._remove_older_attempts()
 
     def _write(self, folder: str, name: str, arrays: Sequence[np.ndarray]) -> str:
-        """Writes arrays into a folder of the attempt, and returns the file's CRC-32C, as NumPy's own checksums are weak."""
+        """Writes arrays to a folder of the attempt. Returns the file's CRC-32C, because NumPy's own checksums are weak."""
         uri = storage.join(self._attempt_uri, folder, name)
-        storage.remove_tree(storage.join(self._attempt_uri, folder))  # what an earlier call has begun and not finished
+        storage.remove_tree(storage.join(self._attempt_uri, folder))  # left by an unfinished call
         with storage.create(uri) as path:
             with path.open("wb") as file:
                 np.savez(file, *arrays)
             return storage.file_crc32c(path)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint of any attempt that is whole; None where there is none.
+        """The newest complete checkpoint of any attempt; None if there is none.
 
         Raises:
-            OSError: If the storage fails, or there is no room for a copy.
+            OSError: If the storage fails, or there is no space for a copy.
         """
         for uri in self._newest_first():
             try:
                 found = _read(uri)
-            except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # what else fails may work on another try
+            except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # other errors may be transient
                 _log.warning("the checkpoint %s cannot be read (%s): trying the one before", uri, error)
                 continue
             _log.info("carrying on after step %d, from the checkpoint %s", found.num_steps, uri)
@@ -126,7 +126,7 @@ class Checkpoints:
         return None
 
     def _remove_older_attempts(self) -> None:
-        """Removes what attempts have left that did not come as far as the checkpoints that are kept."""
+        """Removes attempts whose newest checkpoint is older than the kept ones."""
         for attempt in storage.list_names(self._uri):
             uri = storage.join(self._uri, attempt)
             if uri != self._attempt_uri and max(_names(uri), default="") < self._written[0].name:
@@ -142,19 +142,19 @@ class Checkpoints:
         return [uri for _, uri in sorted(found, reverse=True)]
 
     def clear(self) -> None:
-        """Removes all checkpoints, once the training's result is published."""
+        """Removes all checkpoints after the result is published."""
         storage.remove_tree(self._uri)
 
 
 def _names(attempt_uri: str) -> list[str]:
-    """The names of an attempt's checkpoints, whole or not."""
+    """The names of an attempt's checkpoints, complete or not."""
     return [name for name in storage.list_names(attempt_uri) if _NAME.fullmatch(name)]
 
 
 def _read(uri: str) -> Checkpoint:
     mark = json.loads(without_checksum(storage.read_bytes(storage.join(uri, _MARK))))
     if "best" not in mark:
-        raise ValueError("it is none of this version")
+        raise ValueError("it is from another version")
     state = _read_arrays(storage.join(uri, _STATE), mark["state_crc32c"])
     attempt_uri = uri.rpartition("/")[0]
     best = _read_arrays(storage.join(attempt_uri, mark["best"], _WEIGHTS), mark["best_crc32c"]) if mark["best"] else []

@@ -1,4 +1,4 @@
-"""Writes checkpoints beside the training, one at a time."""
+"""Writes checkpoints in the background, one at a time."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -25,10 +25,10 @@ class CheckpointWriter:
         return self._pending is None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Starts to write a checkpoint, whose arrays must not change any more. Waits for the one before.
+        """Starts writing a checkpoint, whose arrays must not change any more. Waits for the previous one.
 
         Raises:
-            OSError: If the one before could not be written.
+            OSError: If the previous one could not be written.
         """
         self.wait()
         self._pending = self._thread.submit(self._checkpoints.save, checkpoint)
@@ -44,5 +44,5 @@ class CheckpointWriter:
             pending.result()
 
     def close(self) -> None:
-        """Waits for the thread to end, whatever became of the last checkpoint."""
+        """Waits for the thread to end, and ignores errors of the last checkpoint."""
         self._thread.shutdown()

@@ -1,4 +1,4 @@
-"""Which devices a training runs on: one, the GPUs of this machine, or those of several machines."""
+"""The devices that a training runs on: one, the GPUs of this machine, or those of several machines."""
 
 import json
 import logging
@@ -16,12 +16,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Devices:
-    """What a training runs on.
+    """The devices that a training runs on.
 
     Attributes:
-        strategy: Distributes its steps.
-        worker: The number of this process; 0 is the chief, which alone writes checkpoints and the result.
-        num_workers: How many processes there are.
+        strategy: Distributes the steps.
+        worker: The number of this process. Only the chief, 0, writes checkpoints and the result.
+        num_workers: The number of processes.
     """
 
     strategy: tf.distribute.Strategy
@@ -30,14 +30,14 @@ class Devices:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what all have learnt."""
+        """Whether this process writes the checkpoints and the result."""
         return self.worker == 0
 
     def rows(self, images_per_step: int) -> slice:
-        """Which images of each step are this process's.
+        """The images of each step that this process handles.
 
         Raises:
-            ValueError: If the devices cannot have the same number of images each.
+            ValueError: If the images cannot be divided equally among the devices.
         """
         num_replicas = self.strategy.num_replicas_in_sync
         if images_per_step % num_replicas:
@@ -62,9 +62,9 @@ class Devices:
 
 
 def open_devices() -> Devices:
-    """Takes all devices there are: TF_CONFIG names the machines, as TensorFlow documents it, if there are several.
+    """Uses all available devices. If there are several machines, TF_CONFIG names them, as TensorFlow documents it.
 
-    Must come before anything else that TensorFlow is asked for.
+    Must be called before any other use of TensorFlow.
 
     Raises:
         RuntimeError: If there is an NVIDIA device and TensorFlow sees none.
@@ -72,13 +72,13 @@ def open_devices() -> Devices:
     task = json.loads(os.environ.get("TF_CONFIG", "{}"))
     num_workers = sum(len(addresses) for kind, addresses in task.get("cluster", {}).items() if kind in ("chief", "worker"))
     if num_workers > 1:
-        # First of all: this starts the server that the other workers wait for.
+        # First, because this starts the server that the other workers wait for.
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         resolver = strategy.cluster_resolver
         has_chief = "chief" in task["cluster"]
         worker = 0 if resolver.task_type == "chief" else int(resolver.task_id) + has_chief
         _prepare()
-        # TensorFlow's server takes SIGTERM for itself: it goes back to whom Python knows.
+        # TensorFlow's server replaces the handler of SIGTERM: this restores Python's.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         _log.info("worker %d of %d", worker + 1, num_workers)
         return Devices(strategy, worker, num_workers)
@@ -87,7 +87,7 @@ def open_devices() -> Devices:
 
 
 def _prepare() -> list[tf.config.PhysicalDevice]:
-    """Sets TensorFlow up for the GPUs there are, and refuses the CPU of a machine whose GPU TensorFlow cannot use."""
+    """Sets TensorFlow up for the available GPUs. Fails if the machine has a GPU that TensorFlow cannot use."""
     present = sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*"))
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     visible: list[tf.config.PhysicalDevice] = tf.config.list_physical_devices("GPU")
@@ -97,11 +97,11 @@ def _prepare() -> list[tf.config.PhysicalDevice]:
             "tensorflow[and-cuda] and a driver for it, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on purpose."
         )
     if not visible:
-        # On a CPU, Grappler's rewriting of the training graph takes longer than it saves in a short training, and the rate
-        # with and without it is the same within the noise.
+        # On a CPU, rewriting the training graph by Grappler takes longer than it saves in a short training, and makes no
+        # measurable difference to the speed.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        # A training that was killed then ends bit for bit as if it had not been. On a GPU it costs speed, and some operations
-        # have no such form: there, a training carries on as exactly as its sums allow.
+        # Makes a resumed training identical, bit for bit, to an uninterrupted one. On a GPU it costs speed, and some operations
+        # have no deterministic form, so resumed trainings there differ by rounding.
         tf.config.experimental.enable_op_determinism()
     _log.info("training on %s", ", ".join(device.name for device in visible) or "the CPU")
     return visible

@@ -45,16 +45,16 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         """Prepares the signatures.
 
         Args:
-            network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
+            network: From float32 pixels in [0, 255] to logits, made by `model.build_model`.
             filters: The names of its channels, in order.
-            asset_dir: Where to write the assets that the SavedModel will copy.
+            asset_dir: Where to write the assets, which the SavedModel copies.
             class_names: The names of the logits, in order.
             recipe: How probabilities are computed: see `views.probabilities`.
             intensity_range: The grey levels that become 0 and 255: one range, or one for each channel; empty for the whole
                 range of 8 bits.
-            reference: The training images, to tell how far others are from them.
-            rounded: The same network, made to compute in bfloat16. Its own weights are not used.
-            image_size_px: The side of the images, for a network that takes any.
+            reference: The training images, from which distances are measured.
+            rounded: The same network, built to compute in bfloat16. Its weights are not used.
+            image_size_px: The side of the images, for a network of any input size.
         """
         super().__init__()
         (asset_dir / THRESHOLDS).write_text("\n".join([str(DEFAULT_THRESHOLD)] * len(class_names)) + "\n", encoding="utf-8")
@@ -112,9 +112,9 @@ class ServedModel(tf.Module):  # type: ignore[misc]
             self.entry_points[SIGNATURES["bfloat16"]] = from_pixels(classifier(_with_features(rounded, network)))
 
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
-        """The PNG files of one sample to float32 pixels of the network's size, averaged over areas as in training."""
+        """Decodes the PNG files of one sample to float32 pixels of the network's size, area-averaged as in training."""
         colours = [_decode(files[position], levels) for position, levels in enumerate(self._levels)]
-        # Greyscale files have three equal channels then, and of a stain that was saved in colour one is used: as in training.
+        # Decoded greyscale files have three equal channels. Of a stain saved in colour, the maximum is used, as in training.
         channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
         resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
@@ -134,8 +134,8 @@ def _with_features(network: keras.Model, weights_of: keras.Model) -> Callable[[t
     """Makes a function from float32 pixels to logits and pooled features.
 
     Args:
-        network: What computes.
-        weights_of: The network whose weights it computes with: itself, or one of the same layers.
+        network: The network that computes.
+        weights_of: The network whose weights it uses: itself, or one with the same layers.
     """
     model = keras.Model(network.input, [network.output, network.get_layer("pooling").output])
 
@@ -149,20 +149,20 @@ def _with_features(network: keras.Model, weights_of: keras.Model) -> Callable[[t
 
 
 def _decode(file: tf.Tensor, levels: Levels | None) -> tf.Tensor:
-    """A PNG file to grey levels from 0 to 255, of shape (height, width, 3), scaled as `images.grey_levels` does."""
+    """Decodes a PNG file to grey levels from 0 to 255, of shape (height, width, 3), scaled as in `images.grey_levels`."""
     if not levels:
         return tf.io.decode_png(file, channels=3)
     low, high = levels
     stored = tf.cast(tf.io.decode_png(file, channels=3, dtype=tf.uint16), tf.float32)
     bit_depth = tf.strings.unicode_decode(tf.strings.substr(file, 24, 1), "ISO-8859-1")[0]
-    stored = tf.where(bit_depth < 16, stored / 257, stored)  # files of 8 bits are stretched by the decoder
+    stored = tf.where(bit_depth < 16, stored / 257, stored)  # the decoder stretches 8-bit files
     return tf.floor((tf.clip_by_value(stored, low, high) - low) * 255 / (high - low) + 0.5)
 
 
 def input_names(stains: Sequence[str]) -> list[str]:
-    """The inputs of `serving_default`: the stains' names, with `_` for what TensorFlow does not allow in names.
+    """The input names of `serving_default`: the stains' names, with `_` for characters that TensorFlow does not allow.
 
-    Names that become alike, or do not begin with a letter, get their stain's position, counted from 0: `stain_1`.
+    Names that become equal, or do not begin with a letter, are replaced by the stain's position, counted from 0: `stain_1`.
     """
     names = [re.sub(r"[^A-Za-z0-9_]", "_", stain) for stain in stains]
     return [
@@ -172,19 +172,19 @@ def input_names(stains: Sequence[str]) -> list[str]:
 
 
 def _middle_square(channel: tf.Tensor) -> tf.Tensor:
-    """The middle of an image that is not square, as convert takes it."""
+    """The central square of an image, as in convert."""
     height, width = tf.unstack(tf.shape(channel)[:2])
     side = tf.minimum(height, width)
     return tf.image.crop_to_bounding_box(channel, (height - side) // 2, (width - side) // 2, side, side)
 
 
 def class_activation_maps(network: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
-    """Where a network sees each class: its mean over an image is the class's logit (Zhou et al., CVPR 2016).
+    """Computes class activation maps, whose mean over an image is the class's logit (Zhou et al., CVPR 2016).
 
-    A feature's maximum counts at the place that has it, or in equal parts at those that share it.
+    A feature's maximum counts at the pixel that has it, or in equal parts at those that share it.
 
     Args:
-        network: As `model.build_model` makes it.
+        network: Made by `model.build_model`.
         pixels: float32 in [0, 255], of shape (batch, height, width, channels).
 
     Returns:
@@ -213,18 +213,18 @@ def export_model(
 ) -> None:
     """Writes a SavedModel.
 
-    Its signatures are `serving_default`, from one string tensor of PNG files a stain, named as `input_names` says; and
-    `pixels`, from uint8 pixels of shape (batch, height, width, channels). Both give `probabilities` (float32, (batch,
+    Its signatures are `serving_default`, which takes one string tensor of PNG files per stain, named by `input_names`; and
+    `pixels`, which takes uint8 pixels of shape (batch, height, width, channels). Both return `probabilities` (float32, (batch,
     classes)), `decisions` (bool, the probabilities at or above the thresholds), `classes` (the names) and, with a reference,
-    `distances` (float32, (batch,): see `Reference`). `pixels_bfloat16` does what `pixels` does, in bfloat16. `activation_maps`,
-    from the same pixels, gives `maps`: see `class_activation_maps`.
+    `distances` (float32, (batch,): see `Reference`). `pixels_bfloat16` is `pixels` computed in bfloat16. `activation_maps`
+    takes the same pixels and returns `maps`: see `class_activation_maps`.
 
     Args:
         network: From float32 pixels in [0, 255] to logits, as `model.build_model` makes it.
         filters: The names of its channels, in order.
         class_names: The names of its classes, in order.
-        training_ids: The ids of the samples that it was trained on: they are kept with the model.
-        folder: A folder to make.
+        training_ids: The ids of the samples that it was trained on, which are stored with the model.
+        folder: The folder to create.
         recipe: How probabilities are computed: see `views.probabilities`.
         intensity_range: The grey levels that become 0 and 255; empty for the whole range of 8 bits.
         reference: The training images, to tell how far others are from them.
@@ -241,7 +241,7 @@ def export_model(
 
 
 def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, recipe: Recipe) -> float:
-    """Loads an exported model and returns its largest difference from the network on some pixels, as a probability."""
+    """Loads an exported model and returns the largest difference of its probabilities from the network's."""
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
     expected = probabilities(partial(network, training=False), tf.constant(pixels, tf.float32), recipe)
     return float(np.abs(served - expected).max())

@@ -1,4 +1,4 @@
-"""The training loop: steps and epochs, with curves, early stopping, checkpoints and progress around them."""
+"""The training loop: steps and epochs, with curves, early stopping, checkpoints and progress."""
 
 import copy
 import logging
@@ -28,10 +28,10 @@ from components.train.validation import Validation
 
 _log = logging.getLogger(__name__)
 
-# A checkpoint is written when this long has passed since the last one; and after an epoch when the shorter time has.
+# Seconds since the last checkpoint after which another is written: between steps, and after an epoch.
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 _SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 60.0
-# Losses are read from the device together, after this many steps. In between, the host does not wait for it.
+# Losses are read from the device after this many steps. In between, the host does not wait for the device.
 _STEPS_BETWEEN_CHECKS = 20
 
 
@@ -45,23 +45,23 @@ def train(
     devices: Devices,
     on_epoch: Callable[[History], None] = lambda _: None,
 ) -> History:
-    """Trains a network in place, from the newest checkpoint if there is one, and leaves it with the weights of its best epoch.
+    """Trains a network in place, from the newest checkpoint if there is one. It ends with the weights of its best epoch.
 
     Args:
-        network: From float32 pixels to logits, as `model.build_model` makes it.
-        examples: What to train on.
-        validation_examples: What to validate on.
-        recipe: How.
-        seed: Of the order of the data and of the augmentation.
-        checkpoints: Where to carry on from, and to save to.
-        devices: Where to train.
+        network: From float32 pixels to logits, made by `model.build_model`.
+        examples: The training split.
+        validation_examples: The validation split.
+        recipe: The recipe.
+        seed: Seeds the order of the data and the augmentation.
+        checkpoints: Where to resume from and save to.
+        devices: The devices to train on.
         on_epoch: Called after each epoch.
 
     Returns:
         The curves.
 
     Raises:
-        FloatingPointError: If a loss is not finite: within 20 steps, and before anything of it is saved.
+        FloatingPointError: If a loss is not finite: within 20 steps, and before the affected weights are saved.
     """
     _log.info("%d examples to train on", len(examples))
     num_steps = steps_per_epoch(examples, recipe.batch_size)
@@ -70,7 +70,7 @@ def train(
         learner = Learner(network, recipe, num_steps, devices.strategy)
     training = _Training(learner, recipe, checkpoints, devices)
     history, validation = training.history, Validation(network, validation_examples, recipe)
-    plan = lru_cache(maxsize=2)(partial(plan_epoch, examples, recipe, seed))  # at the end of an epoch the next is read already
+    plan = lru_cache(maxsize=2)(partial(plan_epoch, examples, recipe, seed))  # readers are ahead by up to an epoch
     batches = _batches(examples, plan, range(learner.num_steps, recipe.epochs * num_steps), devices)
     size = images_per_step(examples, recipe.batch_size)
     with training.saved(), progress_bar(recipe.epochs * num_steps * size, "images") as progress:
@@ -81,7 +81,7 @@ def train(
             for _ in range(first_step, num_steps):
                 training.step(next(batches), num_steps)
                 if learner.num_steps == 1:
-                    # The first step, in which TensorFlow builds the graph, says nothing about the time that the others take.
+                    # In the first step TensorFlow builds the graph, so its duration is not representative.
                     progress.unpause()
                 progress.update(size)
             training.check_losses()
@@ -95,10 +95,10 @@ def train(
 
 
 class _Training:
-    """A learner with its history. It is not whole while its network has weights other than its own."""
+    """A learner with its history. It is not `_is_whole` while its network has other weights than its own."""
 
     def __init__(self, learner: Learner, recipe: Recipe, checkpoints: Checkpoints, devices: Devices) -> None:
-        """Carries on from the newest checkpoint, if there is one."""
+        """Resumes from the newest checkpoint, if there is one."""
         self.learner, self._recipe, self._devices = learner, recipe, devices
         self.history, self.best_weights = History(), list[np.ndarray]()
         if found := checkpoints.newest():
@@ -107,7 +107,7 @@ class _Training:
         self._writer = CheckpointWriter(checkpoints)
         self._saved_s = time.monotonic()
         self._is_whole = True
-        self._unread: list[tuple[tf.Tensor, str, float]] = []  # losses, with their places and learning rates
+        self._unread: list[tuple[tf.Tensor, str, float]] = []  # losses, with their steps and learning rates
 
     def step(self, batch: Any, steps_per_epoch: int) -> None:
         """Takes a step, and saves every few minutes."""
@@ -122,7 +122,7 @@ class _Training:
             self._save()
 
     def finish_epoch(self, validation: Validation, images_per_s: float) -> None:
-        """Judges what was learned, and keeps it if it is the best so far."""
+        """Validates the learned weights, and keeps them if they are the best so far."""
         learned = self.learner.learned_weights()
         self._is_whole = False
         with _weights(self.learner.network, learned):
@@ -139,9 +139,9 @@ class _Training:
 
     @contextmanager
     def saved(self) -> Iterator[None]:
-        """Waits at the end until everything is saved, and saves where SIGTERM arrives.
+        """Waits at the end until everything is saved, and saves on SIGTERM.
 
-        Nothing relies on SIGTERM: it may not arrive, or leave too little time.
+        Nothing relies on SIGTERM: it may not arrive, or leave too little time to save.
         """
         try:
             yield
@@ -156,7 +156,7 @@ class _Training:
             self._writer.close()
 
     def _is_due(self, seconds: float) -> bool:
-        """Whether so many seconds have passed since the last checkpoint, which the chief alone writes."""
+        """Whether so many seconds have passed since the last checkpoint. Only the chief writes them."""
         return self._devices.is_chief and time.monotonic() - self._saved_s >= seconds
 
     def _save(self) -> None:
@@ -167,7 +167,7 @@ class _Training:
         self._saved_s = time.monotonic()
 
     def check_losses(self) -> None:
-        """Waits for the steps since the last time, and reads their losses.
+        """Waits for the steps since the last check, and reads their losses.
 
         Raises:
             FloatingPointError: If one is not finite.
@@ -180,7 +180,7 @@ class _Training:
 
 @contextmanager
 def _weights(network: keras.Model, weights: list[np.ndarray]) -> Iterator[None]:
-    """Lends a network other weights."""
+    """Temporarily gives a network other weights."""
     own = network.get_weights()
     try:
         network.set_weights(weights)

@@ -1,4 +1,4 @@
-"""How a training went, epoch by epoch."""
+"""The history of a training, epoch by epoch."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ class History:
     """The finished epochs of a training.
 
     Attributes:
-        curves: One number an epoch for each of `loss` and `accuracy` (means over the epoch, on augmented images), `val_loss`,
-            `val_accuracy`, `val_f1_macro` (at the threshold that suits validation best) and `learning_rate` (of its last step).
-        images_per_s: How fast each epoch went: the only figure that differs from one machine to the next.
+        curves: One number per epoch for each of `loss` and `accuracy` (means over the epoch, on augmented images), `val_loss`,
+            `val_accuracy`, `val_f1_macro` (at the best threshold on validation) and `learning_rate` (of the last step).
+        images_per_s: The speed of each epoch: the only figure that depends on the machine.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -53,5 +53,5 @@ class History:
         )
 
     def is_exhausted(self, patience: int) -> bool:
-        """Whether the validation loss has not become better for `patience` epochs."""
+        """Whether the validation loss has not improved for `patience` epochs."""
         return self.num_epochs - 1 - self.best_epoch >= patience

@@ -1,4 +1,4 @@
-"""The input pipeline: from examples to batches, in an order that depends on nothing but the seed and the epoch."""
+"""The input pipeline: from examples to batches, in an order that depends only on the seed and the epoch."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,27 +11,27 @@ import numpy as np
 from components.train.recipes import Recipe
 
 if TYPE_CHECKING:
-    from components.artifacts.examples import ExampleReader  # which needs packages that benchmarks.gpu does without
+    from components.artifacts.examples import ExampleReader  # needs packages that benchmarks.gpu does not have
 
 # Pixels, uint8 of shape (batch, side, side, channels); draws, float32 of shape (batch, 2): see `Epoch`; labels, float32 of
 # shape (batch, classes).
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-# One reader gives some thousand images a second.
+# One reader delivers a few thousand images a second.
 _NUM_READERS = 2
 _NUM_AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Which images an epoch shows, and how each is augmented: the same for the same seed, epoch and examples.
+    """The images of an epoch and their augmentation, determined by the seed, the epoch and the examples.
 
     Attributes:
-        numbers: Of the examples, int64, steps x images.
-        symmetries: 0 to 7: a quarter turn (the symmetry modulo 4), and from 4 on a flip before it. As `numbers`.
-        draws: float32, steps x images x 2, in [-1, 1]: for the rotation and for the brightness.
-        corners: int64, steps x images x 2: the row and the column at which the crop begins that is shown of each image.
-        crop_px: The side of the crops: that of the images, if the recipe has none.
+        numbers: The examples' numbers, int64, shape (steps, images).
+        symmetries: int64, shape (steps, images), 0 to 7: quarter turns (the symmetry modulo 4), from 4 on after a flip.
+        draws: float32, shape (steps, images, 2), in [-1, 1]: for the rotation and for the brightness.
+        corners: int64, shape (steps, images, 2): the row and the column at which each image's crop begins.
+        crop_px: The side of the crops; that of the images if the recipe does not crop.
     """
 
     numbers: np.ndarray
@@ -42,14 +42,14 @@ class Epoch:
 
     @property
     def num_steps(self) -> int:
-        """How many batches there are."""
+        """The number of batches."""
         return len(self.numbers)
 
 
 def plan_epoch(examples: "ExampleReader", recipe: Recipe, seed: int, epoch: int) -> Epoch:
     """Draws an epoch: as many images as there are, in whole batches.
 
-    Without oversampling each image comes once; what does not fill a batch is left out, unless there is no other.
+    Without oversampling each image comes once. An incomplete last batch is dropped, unless it is the only one.
     """
     random = np.random.default_rng([seed, epoch])
     size = images_per_step(examples, recipe.batch_size)
@@ -70,7 +70,7 @@ def plan_epoch(examples: "ExampleReader", recipe: Recipe, seed: int, epoch: int)
 
 
 def images_per_step(examples: "ExampleReader", batch_size: int) -> int:
-    """How many images a step has: fewer than asked for only where there are not as many."""
+    """How many images a step has: the batch size, or all images if there are fewer."""
     return min(batch_size, len(examples))
 
 
@@ -80,14 +80,14 @@ def steps_per_epoch(examples: "ExampleReader", batch_size: int) -> int:
 
 
 def class_balance(labels: np.ndarray, strength: float) -> np.ndarray:
-    """How often each image is to be seen: once for the commonest class, and more often the rarer its rarest class.
+    """How often to show each image: once for the commonest class, and more often the rarer its rarest class.
 
     Args:
-        labels: bool, images x classes.
-        strength: 0 for all alike; 1 for all classes alike.
+        labels: bool, shape (images, classes).
+        strength: 0 for all images alike; 1 for all classes alike.
 
     Returns:
-        float64, one for each image, from 1.
+        float64, shape (images,), 1 or more.
     """
     counts = labels.sum(axis=0)
     by_class = (counts.max(initial=1) / np.maximum(counts, 1)) ** strength
@@ -95,7 +95,7 @@ def class_balance(labels: np.ndarray, strength: float) -> np.ndarray:
 
 
 def _resample(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Draws as many numbers as there are weights, each as often as its weight says, rounded up or down."""
+    """Draws as many numbers as there are weights, each in proportion to its weight, rounded up or down."""
     ends = np.cumsum(weights / weights.sum())
     points = (random.random() + np.arange(len(weights))) / len(weights)
     return np.minimum(np.searchsorted(ends, points, side="right"), len(weights) - 1)
@@ -104,17 +104,16 @@ def _resample(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def training_batches(
     examples: "ExampleReader", plan: Callable[[int], Epoch], steps: range, rows: slice = slice(None)
 ) -> Iterator[Batch]:
-    """The batches of some steps, of as many epochs as they go over: at the end of one the next is read already.
+    """The batches of some steps, read ahead by threads, also across epochs.
 
-    Crops, flips and quarter turns happen here, on bytes, where they cost little; see `components.train.augmentation` for the
-    rest. Threads read ahead. They are Python's and not tf.data's, which takes longer over its own part of the work than an
-    image takes to be copied.
+    Crops, flips and quarter turns happen here, on bytes, where they are cheap; see `components.train.augmentation` for the
+    rest. The threads are Python's, because tf.data's overhead per image exceeds the time to copy it.
 
     Args:
-        examples: What to read.
-        plan: Gives an epoch by its number, from 0. All have the same number of steps.
-        steps: Which, counted from the beginning of the training.
-        rows: Which images of each step, for one worker of several.
+        examples: The examples to read.
+        plan: Returns an epoch by its number, from 0. All have the same number of steps.
+        steps: The steps to read, counted from the beginning of the training.
+        rows: The images of each step to read, for one worker of several.
     """
     steps_per_epoch = plan(0).num_steps
 
@@ -141,7 +140,7 @@ def training_batches(
 def read_batch(
     examples: "ExampleReader", numbers: np.ndarray, symmetries: np.ndarray, corners: np.ndarray, crop_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images of these numbers, cropped, turned and mirrored, and their labels: as `training_batches` has them."""
+    """The images of these numbers, cropped, turned and mirrored, and their labels, as in `training_batches`."""
     pixels = np.empty((len(numbers), crop_px, crop_px, examples.shape[2]), np.uint8)
     for place, number, symmetry, (row, column) in zip(pixels, numbers, symmetries, corners, strict=True):
         _copy_turned(examples.pixels(number)[row : row + crop_px, column : column + crop_px], symmetry, place)
@@ -152,9 +151,9 @@ def _copy_turned(pixels: np.ndarray, symmetry: int, to: np.ndarray) -> None:
     """Copies an image in one of the eight symmetries of the square."""
     flipped = pixels if symmetry < 4 else pixels[:, ::-1]
     turned = np.rot90(flipped, symmetry % 4)
-    if turned.strides[1:] == pixels.strides[1:]:  # rows are as they were
+    if turned.strides[1:] == pixels.strides[1:]:  # rows are unchanged
         to[:] = turned
         return
-    # NumPy copies channel by channel in a quarter of the time: it has no quick way for three bytes at once.
+    # Copying channel by channel takes a quarter of the time: NumPy has no fast path for three bytes at once.
     for channel in range(pixels.shape[2]):
         to[:, :, channel] = turned[:, :, channel]

@@ -1,4 +1,4 @@
-"""A network with everything that changes while it learns: weights, optimiser, averages, and the number of steps."""
+"""A network with all its training state: weights, optimiser, averages, and the number of steps."""
 
 import logging
 import math
@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 class Learner:
     """Takes training steps, on one device or on several.
 
-    All its state is in variables, which a step changes together: whatever interrupts it, the arrays of `state` fit together.
-    A step does not wait for the device.
+    All its state is in variables, which a step changes together, so that the arrays of `state` are consistent after any
+    interruption. A step does not wait for the device.
 
     Attributes:
-        num_steps: How many steps it has been asked to take, counted on the host.
+        num_steps: The number of steps requested, counted on the host.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class Learner:
         steps_per_epoch: int,
         strategy: tf.distribute.Strategy,
     ) -> None:
-        """Makes the optimiser.
+        """Creates the optimiser.
 
         Args:
-            network: From float32 pixels to logits, made in the strategy's scope; see `model.build_model`.
-            recipe: How it learns.
-            steps_per_epoch: The steps after which the running sums of loss and accuracy start again.
+            network: From float32 pixels to logits, built in the strategy's scope; see `model.build_model`.
+            recipe: The recipe.
+            steps_per_epoch: The number of steps after which the running sums of loss and accuracy are reset.
             strategy: Distributes the steps to the devices.
 
         Raises:
-            ValueError: If several devices are to compute in float16: see `precision.resolve_precision`.
+            ValueError: If several devices would compute in float16: see `precision.resolve_precision`.
         """
         if strategy.num_replicas_in_sync > 1 and _is_float16(network):
             raise ValueError("precision: several devices cannot compute in float16: expected float32, bfloat16 or auto")
@@ -53,7 +53,7 @@ class Learner:
         self._learning = network.trainable_variables
         with strategy.scope():
             self._optimizer = _optimizer(network, recipe.learning_rate)
-            # Loss scaling has state of its own, which only float16 has.
+            # With float16, loss scaling wraps Adam and adds state.
             self._adam = getattr(self._optimizer, "inner_optimizer", self._optimizer)
             self._averages = [tf.Variable(variable.value) for variable in self._learning] if recipe.average_decay else []
         self.num_steps = 0
@@ -66,7 +66,7 @@ class Learner:
         """Takes a step.
 
         Args:
-            batch: (pixels, draws, labels), as `inputs.training_batches` has them, distributed by the strategy.
+            batch: (pixels, draws, labels) from `inputs.training_batches`, distributed by the strategy.
             learning_rate: The learning rate of this step.
 
         Returns:
@@ -91,33 +91,33 @@ class Learner:
         return float(loss), float(accuracy)
 
     def state(self) -> list[np.ndarray]:
-        """All that a training needs to go on as if it had never stopped."""
+        """The complete state, from which a training resumes as if it had never stopped."""
         return [variable.numpy() for variable in self._variables]
 
     def num_steps_in(self, state: Sequence[np.ndarray]) -> int:
-        """How many steps a state has taken: `num_steps`, or one more where a signal arrived between the two counters."""
+        """The number of steps in a state: `num_steps`, or one more if a signal arrived between the two counters."""
         (position,) = (number for number, variable in enumerate(self._variables) if variable is self._steps)
         return int(state[position])
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
-        """Takes a state, which may come from a machine where `precision=auto` meant another precision.
+        """Restores a state, possibly from a machine where `precision=auto` meant another precision.
 
         Raises:
-            ValueError: If it is of another network or recipe.
+            ValueError: If the state is of another network or recipe.
         """
         shapes, expected = [value.shape for value in state], [tuple(variable.shape) for variable in self._variables]
         num_common = len(expected) - len(self._loss_scaling)
-        if shapes[:num_common] != expected[:num_common] or any(shapes[num_common:]):  # loss scaling has nothing but scalars
+        if shapes[:num_common] != expected[:num_common] or any(shapes[num_common:]):  # loss scaling has only scalars
             raise ValueError(f"it is the state of another training: {len(shapes)} arrays for {len(expected)} variables")
         if len(shapes) != len(expected):
-            _log.warning("the precision is not the one before: carrying on, but not bit for bit")
-        # Loss scaling that the state does not know of begins anew; that which nobody needs any more is left out.
+            _log.warning("the precision has changed: the training resumes, but not bit for bit")
+        # Loss scaling that the state lacks starts fresh; loss scaling that is no longer used is dropped.
         for variable, value in zip(self._variables, state, strict=False):
             variable.assign(value)
         self.num_steps = self.num_steps_in(state)
 
     def learned_weights(self) -> list[np.ndarray]:
-        """The weights that are judged, in the order of the network's weights: the averages, where there are any."""
+        """The weights to validate and export, in the network's order: the averages, if there are any."""
         averages = {id(variable): average for variable, average in zip(self._learning, self._averages, strict=False)}
         return [averages.get(id(variable), variable).numpy() for variable in self.network.weights]
 
@@ -136,8 +136,8 @@ class Learner:
         """A step in which only the head learns.
 
         Batch normalisation in the backbone works as in every other step: it normalises by the batch and updates its averages.
-        So the head is fitted to the features that it will see afterwards, and the averages are those of these images and
-        not of the images that the weights come from.
+        So the head is fitted to the features that it will see afterwards, and the averages are those of the training images
+        and not of the images that the backbone was pretrained on.
         """
         in_backbone = {id(variable) for variable in backbone_of(self.network).trainable_variables}
         return self._step_of([variable for variable in self._learning if id(variable) not in in_backbone])
@@ -164,39 +164,39 @@ class Learner:
         return step
 
     def _restart_optimizer(self) -> None:
-        """Gives Adam the state of a new one.
+        """Resets Adam.
 
-        It counts its steps once for all variables. Moments that start from 0 late, those of an unfrozen backbone, would hardly
-        be corrected for that, and the first updates would be several times too large.
+        It counts steps once for all variables. The moments of an unfrozen backbone start from 0 late, so their bias would
+        hardly be corrected, and the first updates would be several times too large.
         """
         for variable in self._adam.variables:
             if variable is not self._adam.learning_rate:
                 variable.assign(tf.zeros_like(variable))
 
     def _share_statistics(self) -> None:
-        """Gives all devices the same moving averages of batch normalisation, of which each updates its own by its own images.
+        """Averages the moving averages of batch normalisation, which each device updates by its own images, over the devices.
 
-        So a checkpoint, which holds those of one device, is the state of all.
+        A checkpoint, which holds those of one device, is then the state of all.
         """
         averages = [variable for variable in self.network.non_trainable_variables if variable.dtype == "float32"]
         of_devices = self._strategy.run(lambda: tf.concat([tf.reshape(variable.value, [-1]) for variable in averages], axis=0))
-        shared = self._strategy.reduce("MEAN", of_devices, axis=None)  # in one piece: there are hundreds
+        shared = self._strategy.reduce("MEAN", of_devices, axis=None)  # in one piece, as there are hundreds
         for variable, part in zip(averages, tf.split(shared, [math.prod(each.shape) for each in averages]), strict=True):
             variable.assign(tf.reshape(part, variable.shape))
 
     def _replica_step(self, batch: Any, learning: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        """What one device does. Returns its part of the mean loss and of the mean accuracy."""
+        """One device's part of a step. Returns its part of the mean loss and of the mean accuracy."""
         pixels, draws, labels = batch
         images = augment(pixels, draws, self._recipe.rotation_turns, self._recipe.brightness)
         logits, loss, gradients = self._differentiate(learning, images, labels)
-        self._optimizer.apply_gradients(zip(gradients, learning, strict=True))  # which adds up those of all devices
+        self._optimizer.apply_gradients(zip(gradients, learning, strict=True))  # sums over all devices
         for average, variable in zip(self._averages, self._learning, strict=False):
             average.assign(average * self._decay() + variable.value * (1 - self._decay()))
         accuracy = tf.reduce_mean(tf.cast((logits > 0) == (labels > 0.5), tf.float32))
         return loss, accuracy / self._strategy.num_replicas_in_sync
 
     def _differentiate(self, learning: Sequence[Any], images: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any, Any]:
-        """Gives logits, this device's part of the mean loss, and the gradients of that loss, scaled."""
+        """Returns logits, this device's part of the mean loss, and the scaled gradients of that loss."""
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             losses = self._loss(smooth(labels, self._recipe.label_smoothing), logits)
@@ -205,17 +205,17 @@ class Learner:
         return logits, loss, tape.gradient(scaled, [variable.value for variable in learning])
 
     def _decay(self) -> Any:
-        """The decay of the averages: less at first, when there is little to average (as TensorFlow's own averages have it)."""
+        """The decay of the averages, smaller in the first steps (as in TensorFlow's ExponentialMovingAverage)."""
         steps = tf.cast(self._steps, tf.float32)
         return tf.minimum(self._recipe.average_decay, (1 + steps) / (10 + steps))
 
 
 def _optimizer(network: keras.Model, learning_rate: float) -> keras.optimizers.Optimizer:
-    """Adam, with a scaled loss where gradients in float16 would vanish."""
+    """Adam, with loss scaling in float16, where gradients would vanish."""
     optimizer = keras.optimizers.Adam(learning_rate)
     if _is_float16(network):
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    # Otherwise Keras creates its variables while it traces the first step, and has to trace it twice.
+    # Otherwise Keras would create the variables while tracing the first step, and trace it twice.
     optimizer.build(network.trainable_variables)
     return optimizer
 

@@ -1,4 +1,4 @@
-"""The curves for TensorBoard, below `data_root`."""
+"""Writes the curves for TensorBoard, below `data_root`."""
 
 import time
 
@@ -10,7 +10,7 @@ from components.train.history import History
 
 
 class TensorBoardLogs:
-    """Writes one events file an epoch, which TensorBoard reads together: an object store cannot append to a file."""
+    """Writes one events file per epoch, because an object store cannot append. TensorBoard reads them together."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -18,7 +18,7 @@ class TensorBoardLogs:
     def write(self, history: History) -> None:
         """Writes the figures of the last epoch."""
         figures = {name: values[-1] for name, values in history.curves.items()} | {"images_per_s": history.images_per_s[-1]}
-        # An events file is a TFRecord file of these messages; TensorFlow's own writer would need TensorBoard to be installed.
+        # An events file is a TFRecord file of these messages. TensorFlow's own writer needs TensorBoard.
         values = [tf.compat.v1.Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
         events = [
             tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2"),

@@ -1,4 +1,4 @@
-"""What training minimises: functions of labels and logits, in plain Keras operations."""
+"""Losses: functions of labels and logits, in plain Keras operations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,17 +18,16 @@ def binary_cross_entropy(labels: Any, logits: Any) -> Any:
 
 
 def focal(labels: Any, logits: Any) -> Any:
-    """Cross-entropy in which what is answered well already counts little (Lin et al., "Focal Loss", ICCV 2017)."""
+    """Cross-entropy in which well-classified labels have little weight (Lin et al., "Focal Loss", ICCV 2017)."""
     entropies = ops.binary_crossentropy(labels, logits, from_logits=True)
     missed = ops.abs(labels - ops.sigmoid(logits))
     return ops.mean(missed**_FOCUS * entropies, axis=-1)
 
 
 def binary_cross_entropy_and_soft_f1(labels: Any, logits: Any) -> Any:
-    """Cross-entropy, and how far the batch's macro F1 is from 1, with probabilities in place of decisions.
+    """Cross-entropy plus 1 minus the batch's macro F1, with probabilities in place of decisions.
 
-    Only classes that the batch shows count in the latter: the F1 of the others cannot be improved. The batch is that of one
-    GPU.
+    Only classes present in the batch count in the F1: that of the others cannot be improved. The batch is that of one GPU.
     """
     probabilities = ops.sigmoid(logits)
     hits = ops.sum(labels * probabilities, axis=0)
@@ -46,5 +45,5 @@ LOSSES: dict[str, Loss] = {
 
 
 def smooth(labels: Any, smoothing: float) -> Any:
-    """Labels that are less sure of themselves (Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016)."""
+    """Label smoothing (Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016)."""
     return labels * (1.0 - smoothing) + smoothing / 2

@@ -1,4 +1,4 @@
-"""The network: a backbone with normalisation before it and a head of one logit per class behind it. Plain Keras 3."""
+"""The network: normalisation, a backbone, and a head with one logit per class. Plain Keras 3."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Backbone:
 
     Attributes:
         make: A function of Keras Applications, or another that takes `include_top`, `weights` (`imagenet` or None) and
-            `input_shape`, and returns a network from images to feature maps. It does no preprocessing: Keras's own is
-            for RGB with ImageNet's statistics, and `build_model` scales any number of channels by the training split.
-        input_mean: The mean of the input. For pretrained weights: that of ImageNet after Keras's preprocessing.
+            `input_shape`, and returns a network from images to feature maps, without preprocessing: Keras's own is for RGB with
+            ImageNet's statistics, whereas `build_model` scales any number of channels by the training split.
+        input_mean: The mean of the input; for pretrained weights, that of ImageNet after Keras's preprocessing.
         input_std: Its standard deviation.
-        min_side_px: The smallest input. Keras refuses smaller ones itself unless the network takes any size.
+        min_side_px: The smallest input. Keras itself checks this only for networks of a fixed input size.
     """
 
     make: Callable[..., keras.Model]
@@ -33,7 +33,7 @@ def _depthwise(inputs: Any, kernel: Any) -> Any:
 
 
 def _convnext_tiny(**options: Any) -> keras.Model:
-    """Makes ConvNeXtTiny, and computes its grouped convolutions as the depthwise ones that they are.
+    """ConvNeXtTiny, with its grouped convolutions computed as depthwise ones, which they are.
 
     Keras compiles grouped convolutions with XLA. TensorFlow Serving does not load XLA unless told to, and on a CPU a training
     step takes three times as long with it.
@@ -50,8 +50,8 @@ _IMAGENET_MEAN, _IMAGENET_STD = 0.449, 0.226
 
 # The parameter `backbone`, or a recipe, names the one to train. docs/recipes.md compares them.
 BACKBONES = {
-    # Szegedy et al., AAAI 2017; the paper's. Its ImageNet inputs had a deviation of 0.45. The batch normalisation after its
-    # first convolution makes up for that: docs/recipes.md, "The warm-up".
+    # Szegedy et al., AAAI 2017; the paper's network. Its ImageNet inputs had a deviation of 0.45, for which the batch
+    # normalisation after its first convolution makes up: docs/recipes.md, "The warm-up".
     "inception_resnet_v2": Backbone(keras.applications.InceptionResNetV2, min_side_px=75),
     # Huang et al., CVPR 2017.
     "densenet121": Backbone(keras.applications.DenseNet121),
@@ -67,15 +67,15 @@ BACKBONES = {
 
 
 def build_backbone(name: str, side_px: int | None, num_channels: int, weights: str) -> keras.Model:
-    """Makes a network without its classifier.
+    """Builds a network without its classifier.
 
     Args:
         name: One of `BACKBONES`.
-        side_px: The side of the square input; None for any from the backbone's `min_side_px`.
-        num_channels: Of the input.
-        weights: As `weights.with_weights` takes them, and refuses them.
+        side_px: The side of the square input; None for any side of at least the backbone's `min_side_px`.
+        num_channels: The number of input channels.
+        weights: See `weights.with_weights`, also for errors.
     """
-    from components.train.weights import with_weights  # noqa: PLC0415 (benchmarks.gpu has Keras and nothing else)
+    from components.train.weights import with_weights  # noqa: PLC0415 (benchmarks.gpu has only Keras)
 
     def build(num_channels: int, is_pretrained: bool) -> keras.Model:
         shape = (side_px, side_px, num_channels)
@@ -94,18 +94,18 @@ def build_model(
     input_std: float = 1.0,
     pooling: str = "average",
 ) -> keras.Model:
-    """Puts normalisation before a backbone and a head behind it.
+    """Adds normalisation and a head to a backbone.
 
-    The head is global pooling, dropout and one dense layer: so a class's activation map is exactly a weighted sum of the
+    The head is global pooling, dropout and one dense layer, so that a class's activation map is exactly a weighted sum of the
     backbone's feature maps (Zhou et al., CVPR 2016; see `export.class_activation_maps`).
 
-    ImageNet's weights expect photographs. Stained cells are bright on black: scaled as photographs are, nearly all pixels
-    would be near -1. Instead, the training split's statistics give each channel the mean and deviation that ImageNet had.
+    ImageNet's weights expect photographs. Stained cells are bright on black: scaled like photographs, nearly all pixels would
+    be near -1. Instead, each channel is scaled by the training split's statistics to ImageNet's mean and deviation.
 
     Args:
-        backbone: Maps float32 images to feature maps, height x width x features.
-        channel_mean: Float, shape (channels,): the mean grey levels, which become `input_mean`.
-        channel_std: Float, shape (channels,): their standard deviations, which become `input_std`.
+        backbone: From float32 images to feature maps, shape (batch, height, width, features).
+        channel_mean: Float, shape (channels,): the mean grey levels, which are mapped to `input_mean`.
+        channel_std: Float, shape (channels,): their standard deviations, which are mapped to `input_std`.
         num_classes: The number of logits.
         dropout: The share of features dropped while training.
         input_mean: The mean of each channel that the backbone expects: see `Backbone`.
@@ -116,7 +116,7 @@ def build_model(
         A model from pixels, float32 in [0, 255] of shape (batch, height, width, channels), to logits of shape (batch, classes).
     """
     pixels = keras.Input(backbone.input_shape[1:], name="pixels")
-    # A filter that is constant has no spread to divide by.
+    # A constant channel has a deviation of 0.
     scale = np.maximum(channel_std, 1.0) / input_std
     mean, variance = channel_mean - input_mean * scale, np.square(scale)
     normalised = keras.layers.Normalization(mean=mean, variance=variance, name="normalization")(pixels)
@@ -130,20 +130,20 @@ def build_model(
 
 
 def backbone_of(network: keras.Model) -> keras.Model:
-    """The backbone that `build_model` put into a network."""
+    """The backbone of a network made by `build_model`."""
     return next(layer for layer in network.layers if isinstance(layer, keras.Model))
 
 
 def follow_short_epochs(model: keras.Model, steps_per_epoch: int) -> None:
-    """Makes batch normalisation's moving averages keep up with training where an epoch has few steps.
+    """Shortens batch normalisation's moving averages if an epoch has few steps.
 
-    Keras Applications' momentum of 0.99 averages over about 100 steps. Where an epoch has fewer, what is evaluated after it
-    is a mixture of earlier networks: the averages then cover half an epoch. Training itself does not use them, and epochs of
-    200 steps or more are left as they are.
+    Keras Applications' momentum of 0.99 averages over about 100 steps. In shorter epochs, the averages would lag behind the
+    weights that are validated, so the momentum is lowered to average over half an epoch. Training itself does not use the
+    averages. Nothing changes from 200 steps on.
 
     Args:
-        model: A model that is not compiled yet; changed in place, with the models inside it.
-        steps_per_epoch: The steps of an epoch.
+        model: An uncompiled model; changed in place, including nested models.
+        steps_per_epoch: The number of steps in an epoch.
     """
     momentum = max(0.5, 1 - 2 / steps_per_epoch)
     for layer in model.layers:

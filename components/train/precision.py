@@ -1,4 +1,4 @@
-"""The number format in which a network computes while it is trained."""
+"""The number format in which a network computes during training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ import tensorflow as tf
 from components.runtime.processor import multiplies_bfloat16
 
 _POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
-# NVIDIA's compute capability from which on tensor cores take a type: Volta and Turing (T4) float16, Ampere bfloat16 too.
+# The lowest NVIDIA compute capability whose tensor cores support a type: float16 from Volta on, bfloat16 from Ampere on.
 _FLOAT16_CAPABILITY = (7, 0)
 _BFLOAT16_CAPABILITY = (8, 0)
-# On processors that multiply in bfloat16, InceptionResNetV2 still trains faster in float32 at 75 px, and in bfloat16 at 149 and
-# 299 px (docs/benchmarks.md, train_step).
+# On processors with bfloat16 units, InceptionResNetV2 trains faster in float32 at 75 px, and in bfloat16 at 149 and 299 px
+# (docs/benchmarks.md, train_step).
 _BFLOAT16_MIN_SIZE_PX = 149
 
 
 def resolve_precision(precision: str, image_size_px: int) -> str:
-    """The precision to train in: what was asked for, or for `auto` the fastest on this machine.
+    """The precision to train in: the given one, or for `auto` the fastest on this machine.
 
     Args:
         precision: `float16`, `bfloat16`, `float32` or `auto`.
@@ -32,13 +32,13 @@ def resolve_precision(precision: str, image_size_px: int) -> str:
     capability = min(tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0)) for device in devices)
     if capability >= _BFLOAT16_CAPABILITY:
         return "bfloat16"
-    # With several devices, Keras's loss scaling asks each alone whether its gradients are finite, and they would not agree.
+    # With several devices, Keras's loss scaling checks each one's gradients separately, and they may disagree.
     return "float16" if capability >= _FLOAT16_CAPABILITY and len(devices) == 1 else "float32"
 
 
 @contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """Lets layers that are made meanwhile compute in `float16`, `bfloat16` or `float32`; their weights stay float32."""
+    """Makes layers created in this context compute in `float16`, `bfloat16` or `float32`; their weights stay float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[precision])
     try:

@@ -1,35 +1,35 @@
-"""Recipes: the ways of training, each with the sources of its choices."""
+"""Training recipes, each with the sources of its choices."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A way of training.
+    """A training recipe.
 
     Attributes:
-        epochs: The most epochs to train for.
-        batch_size: Images per step, of all GPUs together.
+        epochs: The maximum number of epochs.
+        batch_size: Images per step, over all GPUs.
         learning_rate: Adam's, before the schedule.
-        patience: Epochs without a better validation loss after which training stops.
+        patience: Training stops after this many epochs without a better validation loss.
         dropout: The share of features that the head drops while training.
         rotation_turns: Images are rotated by up to this many turns either way.
-        brightness: Images are multiplied by up to exp(brightness), or by down to its inverse: another exposure.
+        brightness: Images are multiplied by a factor from exp(-brightness) to exp(brightness), like another exposure.
         loss: See `components.train.losses`.
         label_smoothing: A present class counts as 1 - smoothing/2, an absent one as smoothing/2.
-        oversampling: How much more often images of rare classes are seen: 0 as they come, 1 all classes alike.
-        schedule: How the learning rate goes: `constant`, `cosine` or `plateau`. See `components.train.schedule`.
-        warmup_epochs: So many epochs train the head alone, before all layers. Only from pretrained weights.
-        average_decay: The decay per step of an exponential moving average of the weights, which is what is validated and
-            exported; 0 for the weights themselves.
-        views: Over how many of the 8 symmetries of the square the exported model averages its probabilities.
+        oversampling: How much more often images of rare classes are shown: 0 not at all, 1 all classes equally often.
+        schedule: The learning rate schedule, `constant`, `cosine` or `plateau`: see `components.train.schedule`.
+        warmup_epochs: This many epochs first train only the head; ignored without pretrained weights.
+        average_decay: The decay per step of an exponential moving average of the weights, which is validated and exported; 0
+            for the weights themselves.
+        views: Test-time augmentation: how many of the 8 symmetries of the square the exported model averages over.
         backbone: The network before the head: one of `components.train.model.BACKBONES`.
-        pooling: How the head reduces each feature map: to its `average`, or to that and its maximum (`average_max`).
-        crop: A training step sees a random square of each image, with this share of its side; 1: the whole image.
-        crops: Over how many such squares, evenly spaced, the exported model takes the maximum of its probabilities: 1 for the
-            whole image instead, or the square of the number in a row.
-        intended_size_px: The side of the images that the recipe is intended for, at least; 0: any.
-        intended_channels: Their number of channels, at least.
+        pooling: How the head reduces each feature map: to its `average`, or to its average and maximum (`average_max`).
+        crop: The side of the random square crop of each image in training, as a share of the image's; 1: the whole image.
+        crops: The number of such crops, evenly spaced, over which the exported model takes the maximum probabilities: a square
+            number, or 1 for the whole image.
+        intended_size_px: The minimum side of the images that the recipe is intended for; 0: any.
+        intended_channels: Their minimum number of channels.
     """
 
     epochs: int
@@ -54,11 +54,11 @@ class Recipe:
     intended_channels: int = 0
 
     def crop_px(self, image_size_px: int) -> int:
-        """The side of the square that a training step sees of an image."""
+        """The side of the crops in training."""
         return round(self.crop * image_size_px)
 
     def input_side_px(self, image_size_px: int) -> int | None:
-        """The side of the network's input; None for any, which crops and whole images need."""
+        """The side of the network's input; None for any, as crops and whole images differ in size."""
         return image_size_px if self.crop == 1.0 else None
 
     def overridden(
@@ -70,7 +70,7 @@ class Recipe:
         loss: str = "",
         backbone: str = "",
     ) -> "Recipe":
-        """The recipe with the pipeline's parameters put in, of which 0 and "" mean "as the recipe says"."""
+        """The recipe with the pipeline's parameters, of which 0 and "" mean the recipe's own value."""
         return replace(
             self,
             epochs=epochs or self.epochs,
@@ -95,13 +95,13 @@ _PAPER = Recipe(
     brightness=0.25,
 )
 
-# What the best solutions of the competition share, as far as it fits one network on one GPU:
+# Common to the best solutions of the competition, as far as it fits one network on one GPU:
 # - a cosine schedule after a short rise (Loshchilov and Hutter, ICLR 2017; Goyal et al., 2017);
 # - one epoch for the head alone, so that its random start does not spoil pretrained layers (Howard and Ruder, ACL 2018);
-# - an average of the last weights (Polyak and Juditsky, 1992), and of the predictions on all 8 symmetries of an image: cells
-#   have no orientation.
-# It has neither focal loss, which learns more slowly and whose scores are not probabilities, nor oversampling, which memorises
-# the few images of rare classes. See docs/recipes.md.
+# - an average of the last weights (Polyak and Juditsky, 1992), and of the predictions on all 8 symmetries of an image, as
+#   cells have no orientation.
+# It uses neither focal loss, which learns more slowly and whose scores are not probabilities, nor oversampling, which leads to
+# memorising the few images of rare classes. See docs/recipes.md.
 _STRONG = replace(
     _PAPER,
     schedule="cosine",
@@ -111,14 +111,14 @@ _STRONG = replace(
     patience=20,
 )
 
-# For large data sets, and trainings whose number of epochs is open, which a cosine has to know. As `strong`, but
-# - images of rare classes are seen more often, by the square root of how rare they are (Mahajan et al., ECCV 2018);
+# For large data sets, and trainings of an open number of epochs, which a cosine schedule must know. Like `strong`, but
+# - images of rare classes are shown more often, by the square root of their rarity (Mahajan et al., ECCV 2018);
 # - the learning rate falls when the validation loss stops falling (as for ResNet: He et al., CVPR 2016);
 # - labels are smoothed (Szegedy et al., CVPR 2016), as annotators disagree about weak stains.
 _PLATEAU = replace(_STRONG, oversampling=0.5, label_smoothing=0.05, schedule="plateau")
 
-# What the best single networks of the competition share (github.com/CellProfiling/HPA-competition-solutions):
-# - large images with all four stains: the networks above 0.5 of macro F1 saw 384 to 1024 px;
+# Common to the best single networks of the competition (github.com/CellProfiling/HPA-competition-solutions):
+# - large images with all four stains: the networks above a macro F1 of 0.5 used 384 to 1024 px;
 # - average and maximum of each feature map in the head (bestfitting, 1st place): an organelle of a few pixels, such as a
 #   centrosome, hardly moves an average over the image;
 # - random crops in training, and the maximum over several in prediction (bestfitting: 1024 px; "conv is all you need":

@@ -1,6 +1,6 @@
-"""How far an image is from those that a network was trained on.
+"""Measures how far an image is from a network's training images.
 
-The distance is Mahalanobis's over the network's pooled features (Lee et al., NeurIPS 2018), together with the mean and the
+It is the Mahalanobis distance of the network's pooled features (Lee et al., NeurIPS 2018), together with the mean and the
 deviation of the grey levels of each channel, which the network's normalisation may hide. The covariance is shrunk towards a
 diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features.
 """
@@ -15,32 +15,32 @@ from sklearn.covariance import LedoitWolf
 
 from components.artifacts.examples import ExampleReader
 
-# More images hardly change the reference, and take time.
+# More images take time and hardly change the reference.
 _MAX_IMAGES = 1000
 _BATCH_SIZE = 32
-# So many validation images say well enough which distance 99 of 100 images stay below.
+# The number of validation images needed to estimate the 99th percentile of their distances.
 _MIN_VALIDATION_IMAGES = 300
 _USUAL_SHARE = 0.99
-# A number that hardly varies in training is not divided by less than this share of the usual deviation.
+# Deviations are raised to at least this share of the median one, for numbers that hardly vary in training.
 _MIN_RELATIVE_STD = 0.1
-# Added to the variances, of which the usual one is 1: a few images leave directions without any.
+# Added to the variances, which are about 1, as few images leave directions without any variance.
 _MIN_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The training images, as a network sees them.
+    """The distribution of the training images, as a network sees them.
 
     Attributes:
-        mean: float32, shape (numbers,): the mean of each number that `appearance` gives.
-        whitening: float32, shape (numbers, numbers): makes the numbers uncorrelated, of deviation 1.
+        mean: float32, shape (numbers,): the mean of each number of `appearance`.
+        whitening: float32, shape (numbers, numbers): makes the numbers uncorrelated, with deviation 1.
     """
 
     mean: np.ndarray
     whitening: np.ndarray
 
     def distances(self, numbers: tf.Tensor) -> tf.Tensor:
-        """How far images are from the training images: about 1 for one of them.
+        """The distances of images from the training images: about 1 for one of them.
 
         Args:
             numbers: float32, shape (images, numbers), from `appearance`.
@@ -52,7 +52,7 @@ class Reference:
 
 
 def appearance(pixels: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
-    """What of an image is compared.
+    """The numbers by which images are compared.
 
     Args:
         pixels: float32 in [0, 255], shape (images, height, width, channels).
@@ -66,7 +66,7 @@ def appearance(pixels: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
 
 
 def fit_reference(numbers: np.ndarray) -> Reference:
-    """Describes training images.
+    """Fits a reference to training images.
 
     Args:
         numbers: float32, shape (images, numbers), from `appearance`.
@@ -80,12 +80,12 @@ def fit_reference(numbers: np.ndarray) -> Reference:
 
 
 def measure_reference(network: keras.Model, examples: ExampleReader) -> Reference:
-    """Describes the training images of a network, or 1,000 of them."""
+    """Fits a reference to a network's training images, at most 1,000 of them."""
     return fit_reference(_appearances(network, examples))
 
 
 def usual_distances(networks: Mapping[str, keras.Model], reference: Reference, validation: ExampleReader) -> dict[str, float]:
-    """The distance that 99 of 100 validation images stay below, by each network's name; nothing with fewer than 300 images."""
+    """The 99th percentile of the validation images' distances, by network name; empty with fewer than 300 images."""
     if len(validation) < _MIN_VALIDATION_IMAGES:
         return {}
     distances = {name: reference.distances(tf.constant(_appearances(each, validation))) for name, each in networks.items()}

@@ -1,4 +1,4 @@
-"""The training report: how loss and accuracy went, epoch by epoch, and what the network was shown."""
+"""The training report: loss and accuracy by epoch, and images as the network saw them."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,14 @@ from components.train.recipes import Recipe
 _NUM_AUGMENTED = 4
 _NUM_VERSIONS = 4
 _DISPLAY_GAIN = 2.0
-"""Stained cells are dark: pictures are shown brighter than they are."""
+"""Stained cells are dark, so pictures are brightened."""
 
-# An image as it is stored, and as the network saw it in several epochs: float32 in [0, 255], height x width x 3.
+# An image as stored, and as the network saw it in several epochs: float32 in [0, 255], shape (height, width, 3).
 AugmentedImage = Sequence[np.ndarray]
 
 
 def training_report(model: TrainedModel, history: History, precision: str, augmented: Sequence[AugmentedImage]) -> str:
-    """Writes the page. The first two curves are those of the paper's figures 4 and 5, the pictures those of its figure 3."""
+    """Renders the page. The first two curves correspond to figures 4 and 5 of the paper, the pictures to its figure 3."""
     metrics = model.metrics
     parameters = model.parameters | {"started from": model.started_from}
     rows = [
@@ -66,14 +66,14 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
 
 
 def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
-    """Some training images as they are stored, and as they are augmented in the first epochs."""
+    """Some training images as stored, and as augmented in the first epochs."""
     colours = stain_colours(examples.channels)
     chosen = np.arange(min(_NUM_AUGMENTED, len(examples)))
     shown: list[list[np.ndarray]] = [[] for _ in chosen]
     for epoch in range(_NUM_VERSIONS + 1):
         plan = plan_epoch(examples, recipe, seed, max(0, epoch - 1))
         order = plan.numbers.ravel()
-        # Where these images come in the epoch; those that an epoch leaves out are augmented as its first are.
+        # The images' places in the epoch. Images that the epoch leaves out are augmented like its first ones.
         places = [int(np.flatnonzero(order == number)[0]) if number in order else int(number) % order.size for number in chosen]
         symmetries = plan.symmetries.ravel()[places]
         draws, corners = (values.reshape(-1, 2)[places] for values in (plan.draws, plan.corners))
@@ -131,5 +131,5 @@ def _label(axes: Axes, title: str, history: History) -> None:
     axes.set_xlabel("epoch")
     axes.set_title(title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_xlim(0.5, history.num_epochs + 0.5)  # matplotlib's own limits of a single epoch would span a tenth of one
+    axes.set_xlim(0.5, history.num_epochs + 0.5)  # matplotlib's own limits for a single epoch are too narrow
     axes.margins(y=0.1)

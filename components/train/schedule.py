@@ -1,13 +1,13 @@
-"""How the learning rate goes: a function of the position in training and of the curves so far, so it has no state to save."""
+"""Learning rate schedules: stateless functions of the position in training and of the curves so far."""
 
 import math
 from collections.abc import Sequence
 
 from components.train.recipes import Recipe
 
-# The share of all steps over which a cosine schedule first rises.
+# The share of all steps in which a cosine schedule rises.
 _RISE = 0.05
-# What a plateau costs: this factor, when the validation loss has not become better for a third of the patience.
+# The factor at a plateau: when the validation loss has not improved for a third of the patience.
 _PLATEAU_FACTOR = 0.3
 
 
@@ -15,12 +15,12 @@ def learning_rate(recipe: Recipe, epoch: float, val_losses: Sequence[float]) -> 
     """The learning rate of a step.
 
     Args:
-        recipe: Its schedule and its learning rate.
-        epoch: How many epochs are done, with the part of the present one.
+        recipe: Gives the schedule and the learning rate.
+        epoch: The number of epochs done, including the fraction of the current one.
         val_losses: The validation loss after each epoch so far.
 
     Raises:
-        ValueError: If the recipe's schedule is none of these.
+        ValueError: If the recipe's schedule is unknown.
     """
     if recipe.schedule == "constant":
         return recipe.learning_rate
@@ -32,7 +32,7 @@ def learning_rate(recipe: Recipe, epoch: float, val_losses: Sequence[float]) -> 
 
 
 def _cosine(done: float) -> float:
-    """From near 0 up to 1, and down to 0 (Loshchilov and Hutter, "SGDR", ICLR 2017, without restarts)."""
+    """Rises from 0.1 to 1, then falls to 0 (Loshchilov and Hutter, "SGDR", ICLR 2017, without restarts)."""
     if done < _RISE:
         return 0.1 + 0.9 * done / _RISE
     return 0.5 * (1 + math.cos(math.pi * (done - _RISE) / (1 - _RISE)))

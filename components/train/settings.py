@@ -1,4 +1,4 @@
-"""What model is asked for, and whether it exists already: all that a repeated run needs, so it imports little."""
+"""The settings of a training and the lookup of its result: all that a repeated run needs, with few imports."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,7 +7,7 @@ from components.artifacts.fingerprint import fingerprint
 from components.artifacts.manifest import Examples, TrainedModel
 from components.train.recipes import Recipe
 
-# Raised when the same examples and parameters give another model.
+# Incremented when the same examples and parameters give another model.
 FORMAT = 6
 
 # The files that are published with the manifest.
@@ -15,7 +15,7 @@ MODEL = "model"
 TRAINING_REPORT = "training_report.html"
 HISTORY = "history.json"
 
-# What `weights` may be beside a file.
+# The values of `weights` besides a file.
 IMAGENET, NONE = "imagenet", "none"
 
 
@@ -23,8 +23,8 @@ IMAGENET, NONE = "imagenet", "none"
 class TrainSettings:
     """The requested model.
 
-    With `warm_start`, training starts from the champion's weights. Which champion that is has no part in the fingerprint: a run
-    that is repeated after the model itself was made the champion, say, is to find the training, not to train once more.
+    With `warm_start`, training starts from the champion's weights. The champion is not part of the fingerprint, so that a run
+    repeated after the model itself was promoted finds the training and does not train again.
     """
 
     recipe_name: str
@@ -35,7 +35,7 @@ class TrainSettings:
     warm_start: bool = False
 
     def parameters(self) -> dict[str, object]:
-        """What changes the model, beside the examples. A weights file counts by its content."""
+        """Everything besides the examples that changes the model. A weights file counts by its content."""
         is_file = self.weights not in (IMAGENET, NONE) and storage.exists(self.weights)
         weights = f"crc32c:{storage.stored_crc32c(self.weights)}" if is_file else self.weights
         own = {"recipe": self.recipe_name, "weights": weights, "seed": self.seed, "precision": self.precision}
@@ -46,7 +46,7 @@ class TrainSettings:
         return storage.join(data_root, "training", self.fingerprint(examples))
 
     def fingerprint(self, examples: Examples) -> str:
-        """Names the training by its content."""
+        """The fingerprint of the training, by its content."""
         return fingerprint("train", FORMAT, {"examples": examples.fingerprint}, self.parameters())
 
     def find(self, examples: Examples, data_root: str) -> TrainedModel | None:

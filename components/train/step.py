@@ -24,31 +24,31 @@ def train(
     model_name: str = "hpa",
     seed: int = 0,
 ) -> None:
-    """Trains the recipe's network with one sigmoid a class, and exports it with its normalisation inside.
+    """Trains the recipe's network with one sigmoid per class, and exports it with its normalisation inside.
 
-    A training that was killed carries on from its checkpoint; one that is finished is found again by its content.
+    A killed training resumes from its checkpoint. A finished one is found again by its content.
 
     Args:
-        examples: What convert wrote.
+        examples: The examples from convert.
         transform_graph: The statistics of the training split, from convert.
         data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
-        serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>. The champion is
-            found there.
+        serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>. It holds the
+            champion.
         model: A SavedModel that takes the filters' PNG files, or pixels.
-        training_metrics: Loss, accuracy and macro F1 at the chosen epoch, beside the accuracy of predicting nothing.
+        training_metrics: Loss, accuracy and macro F1 of the chosen epoch, and the accuracy of predicting nothing.
         training_report: A page with the curves, and images as the network sees them.
         recipe: How to train: paper, strong, plateau, or high_resolution, which is for image_size_px=512 channels=rgby.
-        backbone: The network: inception_resnet_v2, densenet121, convnext_tiny or efficientnet_v2_s; empty means as the recipe
-            says, which is inception_resnet_v2 for all.
+        backbone: The network: inception_resnet_v2, densenet121, convnext_tiny or efficientnet_v2_s; empty means the recipe's,
+            which is inception_resnet_v2 for all.
         weights: imagenet (downloaded by Keras), none, or the path, gs:// or s3:// address of a file of Keras weights.
-        epochs: At most so many; 0 means as the recipe says.
-        batch_size: Images per step; 0 means as the recipe says.
-        learning_rate: Adam's; 0 means as the recipe says.
-        patience: Epochs without a better validation loss before stopping; 0 means as the recipe says.
-        loss: bce, focal or bce_soft_f1; empty means as the recipe says.
-        precision: float32, float16 or bfloat16, in which layers compute; auto takes what the device is fast at.
-        warm_start: Start from the champion's weights, if one is served, fits the examples and the backbone, and was trained on
-            none of those that the new model is judged on; else as weights says.
+        epochs: The maximum number of epochs; 0 means the recipe's.
+        batch_size: Images per step; 0 means the recipe's.
+        learning_rate: Adam's learning rate; 0 means the recipe's.
+        patience: Epochs without a better validation loss before stopping; 0 means the recipe's.
+        loss: bce, focal or bce_soft_f1; empty means the recipe's.
+        precision: What layers compute in: float32, float16 or bfloat16; auto chooses the fastest on the device.
+        warm_start: Start from the champion's weights, if there is a champion that fits the examples and the backbone and was
+            not trained on samples that the new model is judged on; otherwise from weights.
         model_name: The folder of the model's versions.
         seed: Seeds the initial weights, the order of the data and the augmentation.
     """
@@ -90,7 +90,7 @@ def train(
             if (mlflow_run := MlflowRun()).is_named:
                 with naming(done.file_uri(settings.HISTORY), "curves in JSON", f"delete {done.uri} and run again"):
                     mlflow_run.log_curves(json.loads(done.read_file(settings.HISTORY))["curves"])
-            storage.remove_tree(storage.join(done.uri, "checkpoints"))  # of a process that was killed after it had published
+            storage.remove_tree(storage.join(done.uri, "checkpoints"))  # left by a process killed after publishing
         else:
             from components.train.training import train_model
 

@@ -1,4 +1,4 @@
-"""One training from examples to a published model."""
+"""A training, from examples to a published model."""
 
 import json
 import logging
@@ -34,11 +34,11 @@ from components.train.warm_start import Start
 
 _log = logging.getLogger(__name__)
 
-# How far the exported model's probabilities may be from the network's, on the same pixels.
+# The largest difference of the exported model's probabilities from the network's, on the same pixels.
 _EXPORT_TOLERANCE = 1e-5
-# Of a worker that waits for the chief to publish.
+# How often a worker checks whether the chief has published.
 _SECONDS_BETWEEN_LOOKS = 2.0
-# The chief exports in a minute or two. When this long has passed it has died, and nothing else tells the others.
+# The chief exports in a minute or two. After this long it must have died, which the others cannot see otherwise.
 _SECONDS_TO_PUBLISH = 900.0
 
 
@@ -48,11 +48,11 @@ def train_model(
     """Trains, exports, checks and publishes a model.
 
     Args:
-        examples: What to train and to validate on.
-        transform_graph: The folder that convert's tensorflow-transform wrote.
+        examples: The examples to train and validate on.
+        transform_graph: The folder written by tensorflow-transform in convert.
         data_root: The folder above `training/`.
         settings: The requested model.
-        champion: The version that is served now: a warm start is from its weights.
+        champion: The version to warm-start from, if any.
     """
     _check_images(examples, settings)
     uri = settings.uri(examples, data_root)
@@ -96,11 +96,11 @@ def _train(
     checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
     logs, mlflow_run = TensorBoardLogs(storage.join(uri, "logs")), MlflowRun()
     keras.utils.set_random_seed(settings.seed)
-    # The head alone warms up where only the backbone has learned something.
+    # The warm-up of the head is only for pretrained backbones with a new head.
     weights = NONE if start.champion_uri else settings.weights
     recipe = settings.recipe if weights != NONE else replace(settings.recipe, warmup_epochs=0)
     constants = read_constants(transform_graph)
-    # What the model has seen, in all its trainings. Read now: an old version may be removed while this one trains.
+    # The training samples of this and earlier trainings. Read now: an old version may be removed during training.
     ids = sorted({*splits["train"].ids, *start.training_ids()})
 
     def on_epoch(history: History) -> None:
@@ -126,8 +126,8 @@ def _train(
         history = train(network, splits["train"], splits["validation"], recipe, settings.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
         return _wait_for_chief(uri)
-    mlflow_run.log_curves(history.curves)  # after a resume there may have been no epoch left
-    # What is served computes in float32 everywhere, on one device.
+    mlflow_run.log_curves(history.curves)  # a resumed training may have had no epoch left
+    # The served network computes in float32 throughout, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())
     with computing_in("bfloat16"):
@@ -143,8 +143,8 @@ def _wait_for_chief(uri: str) -> TrainedModel:
     while not (published := TrainedModel.find(uri)):
         if time.monotonic() - started_s > _SECONDS_TO_PUBLISH:
             raise TimeoutError(
-                f"The first worker has published no model below {uri} in {_SECONDS_TO_PUBLISH:.0f} s after the end of the "
-                "training: see its log. Started again, all workers carry on from the last checkpoint."
+                f"The first worker published no model below {uri} within {_SECONDS_TO_PUBLISH:.0f} s after the end of the "
+                "training: see its log. When restarted, all workers resume from the last checkpoint."
             )
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     return published
@@ -162,19 +162,19 @@ def _publish(
     history: History,
     precision: str,
 ) -> TrainedModel:
-    """Exports, checks and publishes what was learned.
+    """Exports, checks and publishes the model.
 
     Args:
-        network: What is served, in float32.
-        rounded: The same network, which computes in bfloat16.
-        examples: What it was trained on.
+        network: The network to serve, in float32.
+        rounded: The same network, computing in bfloat16.
+        examples: The examples that it was trained on.
         splits: Their images.
-        ids: What the model has seen, in all its trainings.
+        ids: The training samples of this and earlier trainings.
         uri: Where to publish.
         settings: How it was trained.
         start: The weights that it started from.
-        history: How the training went.
-        precision: That of the training.
+        history: The history of the training.
+        precision: The precision of the training.
     """
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
     _log.info("measuring how the training images look to the network")
@@ -204,7 +204,7 @@ def _publish(
         options = recipe, examples.intensity_range, reference, rounded, examples.image_size_px
         export_model(network, examples.channels, examples.class_names, ids, folder / MODEL, *options)
         _check_export(folder / MODEL, network, splits["validation"], recipe)
-        # Where it was trained is nobody's business where it is served.
+        # Without the URI: a served model should not reveal where it was trained.
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.model_copy(update={"uri": ""}).to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
         augmented = augmented_pairs(splits["train"], recipe, settings.seed)
@@ -214,9 +214,9 @@ def _publish(
 
 
 def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
-    """Reads what tensorflow-transform learned, without installing it.
+    """Reads the constants that tensorflow-transform computed, without installing it.
 
-    The graph computes an image's outputs from its moments and labels; an empty image gives the constants.
+    The graph computes an image's outputs from its moments and labels; an empty image yields the constants.
 
     Returns:
         `channel_mean` and `channel_std`, float32 of shape (channels,); `class_counts`, float32 of shape (classes,).
@@ -225,7 +225,7 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
     with naming(folder, "what convert writes", "delete it and run again", more=(tf.errors.OpError, OSError)):
         signature = tf.saved_model.load(folder).signatures["serving_default"]
     _, specs = signature.structured_input_signature
-    # One image without labels: dense inputs have one row, and the sparse labels' indices, values and shape say "1 x 1, empty".
+    # One image without labels: dense inputs have one row, and the sparse labels are empty, of shape 1 x 1.
     inputs = {}
     for name, spec in specs.items():
         if spec.dtype == tf.float32:

@@ -1,4 +1,4 @@
-"""How good a network is on the validation split, after each epoch."""
+"""Validates a network after each epoch."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ _NUM_THRESHOLDS = 50
 
 
 class Validation:
-    """Judges a network on whole images as they are.
+    """Validates a network on whole images, without test-time augmentation.
 
-    The exported model may judge several views and crops of each: after every epoch, that would take as many times as long. Its
-    thresholds are fitted to its own probabilities, by evaluate.
+    The exported model may use several views and crops of each image, which would be too slow after every epoch. Evaluate fits
+    its thresholds to its own probabilities.
     """
 
     def __init__(self, network: keras.Model, examples: ExampleReader, recipe: Recipe) -> None:
-        """Prepares to judge by the recipe's loss, in its batches."""
+        """Prepares the validation, with the recipe's loss and batch size."""
         self._loss = LOSSES[recipe.loss]
         self._examples, self._batch_size = examples, recipe.batch_size
 
@@ -44,11 +44,11 @@ class Validation:
 
 
 def best_f1_macro(y_true: np.ndarray, scores: np.ndarray) -> float:
-    """The macro F1 at the one threshold that suits best; classes without a positive count as 0.
+    """The macro F1 at the best single threshold; classes without a positive count as 0.
 
     Args:
-        y_true: bool, images x classes.
-        scores: Larger means more likely: any scale, the same shape.
+        y_true: bool, shape (images, classes).
+        scores: The same shape, on any scale; larger means more likely.
     """
     cuts = [0.0, *np.quantile(scores, np.linspace(0, 1, _NUM_THRESHOLDS))]
     return max(f1_macro(y_true, scores >= cut) for cut in cuts)

@@ -1,4 +1,4 @@
-"""The views of an image that the exported model judges, symmetries and crops, and how their probabilities become one."""
+"""Test-time augmentation in the exported model: symmetries and crops of an image, and how probabilities are combined."""
 
 import math
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from components.train.recipes import Recipe
 
 
 def probabilities(logits_of: Callable[[Any], Any], pixels: Any, recipe: Recipe) -> Any:
-    """Judges images as a recipe says: the maximum over crops, averaged over symmetries.
+    """Computes probabilities by a recipe: the maximum over crops, averaged over symmetries.
 
-    It consists of Keras's operations, so that it can be part of a graph of TensorFlow and of a model of Keras.
+    It uses only Keras operations, so that it can be part of a TensorFlow graph and of a Keras model.
 
     Args:
-        logits_of: From pixels to logits, of shape (batch, classes). It gets `pixels` itself for whole images as they are.
+        logits_of: From pixels to logits, of shape (batch, classes). For unchanged whole images it gets `pixels` itself.
         pixels: float32 in [0, 255], of shape (batch, side, side, channels).
-        recipe: Its `views`, `crop` and `crops`.
+        recipe: Gives `views`, `crop` and `crops`.
 
     Returns:
         float32 of shape (batch, classes).
@@ -33,7 +33,7 @@ def probabilities(logits_of: Callable[[Any], Any], pixels: Any, recipe: Recipe) 
 
 
 def cropped(pixels: Any, recipe: Recipe) -> list[Any]:
-    """The recipe's crops of images, in rows and columns from edge to edge: four are the corners. One is the whole image."""
+    """The recipe's crops of images, on a grid from edge to edge: four are the corners. One is the whole image."""
     if recipe.crops == 1:
         return [pixels]
     crop_px = recipe.crop_px(pixels.shape[1])
@@ -42,7 +42,7 @@ def cropped(pixels: Any, recipe: Recipe) -> list[Any]:
 
 
 def symmetric(pixels: Any, number: int) -> Any:
-    """One of the 8 symmetries of square images, of shape (batch, height, width, channels): 0 leaves them as they are."""
+    """One of the 8 symmetries of square images of shape (batch, height, width, channels); 0 is the identity."""
     turned = ops.flip(pixels, 2) if number >= 4 else pixels
     for _ in range(number % 4):
         turned = ops.flip(ops.transpose(turned, (0, 2, 1, 3)), 1)

@@ -1,4 +1,4 @@
-"""Where a training starts from: the champion's weights, if that was asked for and can be, or else those of `weights`."""
+"""The initial weights of a training: the champion's, if requested and possible, or else those of `weights`."""
 
 import logging
 from typing import Self
@@ -23,14 +23,14 @@ _RECORD = "start.json"
 
 
 class Start(BaseModel):
-    """What a training starts from.
+    """The initial weights of a training.
 
-    It is kept beside the training's checkpoints: whoever carries on, and every worker, starts from the same, though another
-    version may have been made the champion since.
+    They are recorded beside its checkpoints, so that every worker and every resumed training starts from the same weights, even
+    if another version has been promoted since.
 
     Attributes:
-        words: For people.
-        champion_uri: The version whose weights they are; empty for those of `weights`.
+        words: A description.
+        champion_uri: The version that the weights are from; empty for those of `weights`.
         champion_fingerprint: The fingerprint of its training.
     """
 
@@ -44,18 +44,18 @@ class Start(BaseModel):
     def choose(
         cls, weights: str, recipe: Recipe, warm_start: bool, champion: Champion | None, examples: Examples, uri: str
     ) -> Self:
-        """Decides where the training at `uri` starts from, or reads what was decided when it began.
+        """Chooses the initial weights of the training at `uri`, or reads the choice made when it began.
 
         Args:
-            weights: The settings'.
-            recipe: The settings'.
-            warm_start: Whether the champion was asked for.
-            champion: The version that is served now, if any.
-            examples: The manifest as it was published.
+            weights: The setting.
+            recipe: The recipe.
+            warm_start: Whether to start from the champion if possible.
+            champion: The current champion, if any.
+            examples: The examples to train on.
             uri: The training's folder.
 
         Raises:
-            FileNotFoundError: If the champion's folder is not whole.
+            FileNotFoundError: If the champion's folder is incomplete.
         """
         plain = f"weights={weights}"
         if not warm_start:
@@ -65,7 +65,7 @@ class Start(BaseModel):
             begun = cls.read(record_uri)
             if begun.is_there():
                 return begun
-            _log.warning("%s is not there any more: this training begins anew", begun.words)
+            _log.warning("%s no longer exists: this training starts over", begun.words)
             storage.remove_tree(storage.join(uri, "checkpoints"))
             storage.remove(record_uri)
         obstacle = _obstacle(champion, recipe, examples)
@@ -76,13 +76,13 @@ class Start(BaseModel):
             start = cls(words=f"{plain}, not the champion: {obstacle}")
         try:
             storage.write_bytes(record_uri, to_json(start))
-        except FileExistsError:  # another process was faster, and has seen another champion
+        except FileExistsError:  # another process was faster, and may have seen another champion
             return cls.read(record_uri)
         return start
 
     @classmethod
     def read(cls, uri: str) -> Self:
-        """Reads what was decided when the training began."""
+        """Reads the decision made at the start of the training."""
         return parse_json(cls, storage.read_bytes(uri), uri, "what a training starts from")
 
     def is_there(self) -> bool:
@@ -93,11 +93,11 @@ class Start(BaseModel):
         return storage.exists(manifest_uri) and TrainedModel.read(manifest_uri).fingerprint == self.champion_fingerprint
 
     def training_ids(self) -> set[str]:
-        """The samples that the weights have seen."""
+        """The samples that the initial weights were trained on."""
         return _training_ids(self.champion_uri) if self.champion_uri else set()
 
     def give_weights(self, network: keras.Model) -> None:
-        """Gives the champion's weights to a network.
+        """Copies the champion's weights to a network.
 
         Raises:
             ValueError: If they are those of another network.
@@ -117,7 +117,7 @@ class Start(BaseModel):
 
 
 def _obstacle(champion: Champion | None, recipe: Recipe, examples: Examples) -> str:
-    """What keeps the champion from being trained on, in words; empty where nothing does."""
+    """Why training cannot start from the champion; empty if it can."""
     if not champion:
         return "there is none yet"
     served = TrainedModel.read(storage.join(champion.uri, MODEL_MANIFEST))
@@ -130,7 +130,7 @@ def _obstacle(champion: Champion | None, recipe: Recipe, examples: Examples) -> 
     ):
         if theirs != ours:
             return f"the {words} of version {champion.version} are {shorten(theirs)}, and those of the examples {shorten(ours)}"
-    held_back = {sample_id for sample_id, side in read_column(examples, "split").items() if side != "train"}
+    held_back = {sample_id for sample_id, split in read_column(examples, "split").items() if split != "train"}
     if seen := held_back & _training_ids(champion.uri):
         return (
             f"version {champion.version} was trained on {len(seen)} of the {len(held_back)} samples that the new model is "
@@ -144,7 +144,7 @@ def _training_ids(champion_uri: str) -> set[str]:
 
 
 def _read_variables(prefix: str) -> list[np.ndarray]:
-    """The variables that `export.ServedModel` keeps, in the network's order, without loading its graphs."""
+    """The variables that `export.ServedModel` stores, in the network's order, without loading its graphs."""
     reader = tf.train.load_checkpoint(prefix)
     names = {}
     for name in reader.get_variable_to_shape_map():

@@ -1,4 +1,4 @@
-"""The weights that a backbone starts from: Keras's own for ImageNet, those of a file, or random ones."""
+"""The initial weights of a backbone: Keras's own for ImageNet, those of a file, or random ones."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,25 +17,25 @@ from components.train.settings import IMAGENET, NONE
 
 _RGB = 3
 
-# Makes a network for so many channels: with Keras's ImageNet weights if the flag says so, or else with random ones.
+# Builds a network for a number of channels, with Keras's ImageNet weights if the flag is set, or else with random ones.
 Build = Callable[[int, bool], keras.Model]
-# What layers are called, with the shapes of their weights, in order.
+# The names of layers and the shapes of their weights, in order.
 _Shapes = list[tuple[str, list[tuple[int, ...]]]]
 
 
 def with_weights(build: Build, num_channels: int, weights: str) -> keras.Model:
-    """Makes a network that starts from given weights.
+    """Builds a network with given initial weights.
 
-    Weights for three channels serve for another number, too: see `adapt`.
+    Weights for three channels also fit other numbers of channels: see `adapt`.
 
     Args:
-        build: Makes the network.
-        num_channels: Of its input.
+        build: Builds the network.
+        num_channels: The number of input channels.
         weights: `imagenet` (Keras downloads them), `none` (random), or the path, gs:// or s3:// address of a Keras
             weights file (.h5).
 
     Raises:
-        ValueError: If the file does not fit the network: with the first layer that differs.
+        ValueError: If the file does not fit the network. The message names the first layer that differs.
         FileNotFoundError: If the file does not exist.
         ConnectionError: If the ImageNet weights cannot be downloaded.
     """
@@ -59,10 +59,10 @@ def with_weights(build: Build, num_channels: int, weights: str) -> keras.Model:
 
 
 def adapt(pretrained: keras.Model, network: keras.Model) -> keras.Model:
-    """Gives a network the weights of one for another number of channels, and returns it.
+    """Copies weights to a network with another number of channels, and returns it.
 
-    Only the first convolution differs. With more channels, the further kernels are the mean of the pretrained ones; with fewer,
-    all are. They are scaled so that an image with equal channels gives the same features as before.
+    Only the first convolution differs. With more channels, the additional kernels are the mean of the pretrained ones; with
+    fewer, all are. They are scaled so that an image with equal channels gives the same features as before.
     """
     for source, target in zip(pretrained.layers, network.layers, strict=True):
         values = source.get_weights()
@@ -76,15 +76,15 @@ def adapt(pretrained: keras.Model, network: keras.Model) -> keras.Model:
 
 
 def first_difference(path: Path, network: keras.Model) -> str:
-    """The first layer in which a weights file and a network differ, in words; empty where there is none.
+    """The first layer in which a weights file and a network differ, in words; empty if they match.
 
-    Keras 3's files (.weights.h5) and older ones (.h5) are read.
+    It reads Keras 3's files (.weights.h5) and older ones (.h5).
     """
     try:
         with h5py.File(path, "r") as file:
             stored = _older_shapes(file) if "layer_names" in file.attrs else _keras_3_shapes(file["layers"], network)
     except (OSError, KeyError) as error:
-        return f"it is no file of Keras weights ({error})"
+        return f"it is not a Keras weights file ({error})"
     expected: _Shapes = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in network.layers if layer.weights]
     nothing: tuple[str, list[tuple[int, ...]]] = ("no further layer", [])
     for wanted, found in zip_longest(expected, stored, fillvalue=nothing):
@@ -104,7 +104,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def _keras_3_shapes(group: h5py.Group, network: keras.Model) -> _Shapes:
-    """Keras 3 calls layers by their class and number, so only the network knows their order."""
+    """Keras 3 names layers by class and number, so their order is taken from the network."""
     counts: Counter[str] = Counter()
     shapes: _Shapes = []
     for layer in network.layers:
@@ -129,7 +129,7 @@ def _describe(name: str, shapes: list[tuple[int, ...]]) -> str:
 def _download(build: Build) -> keras.Model:
     try:
         return build(_RGB, True)
-    except Exception as error:  # Keras raises plain Exception where it has no network
+    except Exception as error:  # Keras raises a plain Exception without network access
         raise ConnectionError(
             f"The ImageNet weights of {build(_RGB, False).name} could not be downloaded ({error}). On a machine with network "
             "access, get Keras Applications' file for it without the classifier (its name contains notop or no_top), and give "
@@ -141,7 +141,7 @@ def _download(build: Build) -> keras.Model:
 def _local(weights: str) -> Iterator[Path]:
     if not storage.exists(weights):
         raise FileNotFoundError(
-            f"weights: expected imagenet, none, or the path, gs:// or s3:// address of a file. There is no {weights}"
+            f"weights: expected imagenet, none, or the path, gs:// or s3:// address of a file, but there is no {weights}"
         )
     if storage.is_local(weights):
         yield Path(weights)

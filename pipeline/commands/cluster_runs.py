@@ -1,4 +1,4 @@
-"""Runs on a cluster, as several commands show them and wait for them."""
+"""Shows runs on a cluster and waits for them, for several commands."""
 
 import datetime
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from pipeline.kfp_client import ClusterError
 from pipeline.preflight.finding import CouldNotLookError
 from pipeline.step_log import read_log_end
 
-STOPPED = "Stopped here. What runs on the cluster goes on."
+STOPPED = "Stopped here. Runs on the cluster continue."
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run stands, as `runs list` says it.
+    """The state of a run, as in `runs list`.
 
     Attributes:
         id: Its id.
         name: Its name.
-        state: As Kubeflow Pipelines calls it.
-        step: The step that it is in, or failed in; empty if in none.
-        attempts: How often that step has been tried.
-        waiting_s: For how long the pod of that step has been waiting for a node or its image; 0 if it is not waiting.
+        state: Kubeflow Pipelines' state.
+        step: The current or failed step; empty if there is none.
+        attempts: The number of attempts at that step.
+        waiting_s: How long the pod of that step has been waiting for a node or its image; 0 if it is not waiting.
         started: When it was created: ISO 8601, UTC.
-        finished: When it ended; empty while it goes on.
-        duration_s: How long it took, or has been going on.
-        schedule: The schedule that started it, by name, or by id if that is deleted; empty if none did.
+        finished: When it ended; empty while it is running.
+        duration_s: How long it took, or has been running.
+        schedule: The name of the schedule that started it, or the id of a deleted one; empty if none did.
         page: The address of its page.
     """
 
@@ -51,7 +51,7 @@ class RunSummary:
 
 
 def summarise(cluster: Cluster, runs: list[Any]) -> list[RunSummary]:
-    """Sums up runs."""
+    """Summarises runs."""
     is_scheduled = any(run.recurring_run_id for run in runs)
     names = {found.recurring_run_id: found.display_name for found in cluster.schedules()} if is_scheduled else {}
     return [_summary(run, names.get(run.recurring_run_id, run.recurring_run_id or ""), cluster.page(run)) for run in runs]
@@ -79,8 +79,8 @@ def _summary(run: Any, schedule: str, page: str) -> RunSummary:
 
 
 def say_started(cluster: Cluster, run: Any) -> None:
-    """Says that a run is started, and where its page is."""
-    console.print(f"Run {escape(run.display_name)} is started (id {run.run_id}).")
+    """Prints that a run was started, and the address of its page."""
+    console.print(f"Run {escape(run.display_name)} was started (id {run.run_id}).")
     console.print(f"Its page: {cluster.page(run)}")
 
 
@@ -98,11 +98,11 @@ def wait_for(cluster: Cluster, run_id: str) -> None:
     console.print(f"The run is over: {coloured(run.state)}, after {duration(run.finished_at - run.created_at)}.")
     if run.state != "SUCCEEDED":
         step = say_failure(cluster, run)
-        raise ClusterError(f"{step.name} failed." if step else f"No step has failed: see {cluster.page(run)}")
+        raise ClusterError(f"{step.name} failed." if step else f"No step failed: see {cluster.page(run)}")
 
 
 def say_failure(cluster: Cluster, run: Any) -> Step | None:
-    """Shows the end of the log of the step that a run failed in, or says where it is; gives the step, if there is one."""
+    """Shows the end of the failed step's log, or where to find it. Returns the step, if there is one."""
     step = failed_step(read_steps(run, load_steps()))
     if step:
         try:
@@ -115,7 +115,7 @@ def say_failure(cluster: Cluster, run: Any) -> Step | None:
 
 
 def print_table(table: Table, if_empty: str) -> None:
-    """Shows each row in one line, however narrow the terminal is: ids are there to be copied."""
+    """Shows each row in one line, even in a narrow terminal, so that ids can be copied."""
     if table.row_count:
         Console(width=max(console.width, 160), highlight=False).print(table)
     else:
@@ -123,14 +123,14 @@ def print_table(table: Table, if_empty: str) -> None:
 
 
 def coloured(state: str | None) -> str:
-    """A state in the colour that fits it."""
+    """A state in its colour."""
     state = state or "PENDING"
     colour = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "red"}.get(state)
     return f"[{colour}]{state.lower()}[/]" if colour else state.lower()
 
 
 def minute(time_: Any) -> str:
-    """A time to the minute; empty for none."""
+    """A time to the minute; empty without one."""
     return f"{time_:%Y-%m-%d %H:%M}" if time_ else ""
 
 

@@ -1,4 +1,4 @@
-"""`compile`: the pipeline as a file that a cluster runs."""
+"""`compile`: writes the pipeline as a file for a cluster."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,18 +16,18 @@ from pipeline.releases import Release
 def compile_command(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not up to date.")] = False,
     output: Annotated[Path, typer.Option(help="The file to write.", show_default=PIPELINE_YAML.name)] = PIPELINE_YAML,
-    registry: Annotated[str, typer.Option(help="Where the images are; empty means on the machine that built them.")] = "",
+    registry: Annotated[str, typer.Option(help="The images' registry; empty means images built on the machine itself.")] = "",
     tag: Annotated[str, typer.Option(help="The images' tag; empty means the code's version.")] = "",
-    digests: Annotated[Path | None, typer.Option(help="A file with what `make push-images` printed: pins the images.")] = None,
+    digests: Annotated[Path | None, typer.Option(help="A file with the output of `make push-images`: pins the images.")] = None,
     kfp: Annotated[
         Release,
         typer.Option(
-            help="The oldest Kubeflow Pipelines that the file is for. 2.17 adds a deadline for runs, keeps finished runs for a "
-            "week, and refuses images that run as root."
+            help="The oldest release of Kubeflow Pipelines to support. 2.17 adds a deadline for runs, keeps finished runs for "
+            "a week, and refuses images that run as root."
         ),
     ] = Release.OLDEST,
     s3_endpoint: Annotated[
-        str, typer.Option(help="The URL that s3:// addresses are on; empty leaves it to the cluster's ConfigMap.")
+        str, typer.Option(help="The endpoint URL of s3:// addresses; empty leaves it to the cluster's ConfigMap.")
     ] = "",
     s3_region: Annotated[str, typer.Option(help="Its region; empty leaves it to the ConfigMap.")] = "",
     s3_push_keys: Annotated[
@@ -54,7 +54,7 @@ def compile_command(
     with reported():
         refuse_folder(output, "--output")
         refuse_missing_folder(output, "--output")
-        pinned = read_digests(digests) if digests else None  # before what takes seconds
+        pinned = read_digests(digests) if digests else None  # checked before compiling, which takes seconds
         compiled = compile_pipeline(kfp, s3_endpoint, s3_region, s3_push_keys, with_gpu=not cpu)
         text = with_images(compiled, registry, tag or (f"{__version__}-cpu" if cpu else ""), pinned)
         is_current = output.is_file() and output.read_text(encoding="utf-8") == text

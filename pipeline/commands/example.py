@@ -1,4 +1,4 @@
-"""`example`: a folder of synthetic images to try the pipeline with."""
+"""`example`: writes a folder of synthetic images to try the pipeline with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +11,12 @@ from pipeline.local import absolute
 
 
 def example(
-    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
-    samples: Annotated[int, typer.Option(min=MIN_SYNTHETIC_SAMPLES, help="How many samples to draw.")] = 96,
+    folder: Annotated[Path, typer.Argument(help="The folder to create.")],
+    samples: Annotated[int, typer.Option(min=MIN_SYNTHETIC_SAMPLES, help="The number of samples.")] = 96,
 ) -> None:
-    """Draws a small folder of images as your own may be: with its own classes, stains and file names.
+    """Generates a small folder of synthetic images with custom classes, stains and file names, like your own data.
 
-    docs/tutorials/own-images.md shows what to do with it.
+    docs/tutorials/own-images.md shows how to use it.
 
     Example: python -m pipeline example my_images
     """

@@ -1,4 +1,4 @@
-"""`export`: a served model as a file for other programs."""
+"""`export`: writes a served model as a file for other programs."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +10,7 @@ from pipeline.local import absolute
 
 
 class Format(StrEnum):
-    """What kind of file is written."""
+    """The format of the file."""
 
     ONNX = "onnx"
     KERAS = "keras"
@@ -26,16 +26,17 @@ def export(
         str, typer.Option(help="The file to write, which ends in .onnx, .keras or .zip: a path, gs://... or s3://...")
     ],
     author: Annotated[
-        list[str] | None, typer.Option(help="For bioimageio: an author of the model; once for each.", show_default=False)
+        list[str] | None,
+        typer.Option(help="For bioimageio: an author of the model; may be repeated.", show_default=False),
     ] = None,
     licence: Annotated[
-        str, typer.Option("--license", help="For bioimageio: the model's licence, by its SPDX id, such as CC-BY-4.0.")
+        str, typer.Option("--license", help="For bioimageio: the SPDX id of the model's licence, such as CC-BY-4.0.")
     ] = "",
 ) -> None:
     """Writes a served model as a file for other programs, and checks that its probabilities are the same.
 
-    The file takes float32 grey levels from 0 to 255 and gives the probability of each class, averaged over views as by the
-    served model. It is opened again before it is published: probabilities that differ by more than 1e-4 are an error.
+    The file takes float32 grey levels from 0 to 255 and returns the probability of each class, averaged over views as in the
+    served model. The written file is checked: probabilities that differ by more than 1e-4 are an error.
 
     Example: python -m pipeline export --model outputs/serving/hpa --format onnx --out hpa.onnx
     """

@@ -1,16 +1,16 @@
-"""The commands' help, which is their docstrings."""
+"""The help of the commands, from their docstrings."""
 
 import inspect
 import re
 
 import typer
 
-# What keeps its lines: an example, and a list.
+# Examples and lists keep their line breaks.
 _LINES = re.compile(r"(Example: |[-*] )")
 
 
 def join_paragraphs(app: typer.Typer) -> None:
-    """Has a terminal break the lines of each command's help where it is full, and not where the source is."""
+    """Joins the lines of each paragraph of the commands' help, so that the terminal wraps them."""
     for registered in (app.registered_callback, *app.registered_commands):
         if registered and registered.callback:
             registered.help = "\n\n".join(map(_join, (inspect.getdoc(registered.callback) or "").split("\n\n")))

@@ -1,4 +1,4 @@
-"""`lineage`: the walk from a served model back to its images."""
+"""`lineage`: shows the way from a served model back to its images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,12 +24,12 @@ def lineage(
         str,
         typer.Argument(help="The folder of a run, of a version (or gs://..., s3://...), or of a model: its champion."),
     ],
-    data_root: Annotated[str, typer.Option(help="As the parameter data_root; a run's folder knows its own.")] = "",
-    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data is by default.")] = Path("outputs"),
+    data_root: Annotated[str, typer.Option(help="The pipeline's data_root; a run's folder knows its own.")] = "",
+    pipeline_root: Annotated[Path, pipeline_root_option("As for `run`: the default location of data.")] = Path("outputs"),
 ) -> None:
     """Walks from a pushed model, or from a run, to its images: evaluation, training, examples, raw images, source.
 
-    Each has its fingerprint, counts, parameters, licence and date. What is missing or damaged is named; the status is 1 then.
+    Each is shown with its fingerprint, counts, parameters, licence and date. Missing or damaged ones set the exit status to 1.
 
     Example: python -m pipeline lineage outputs/serving/hpa
     """
@@ -54,7 +54,7 @@ def lineage(
 
 
 def as_lines(links: list["Link"]) -> list[str]:
-    """Shows links to other programs: each is indented below the one that came from it."""
+    """Formats links as plain lines, each indented below the one before."""
     lines = []
     for depth, link in enumerate(links):
         said = [f"{name}: {value}" for name, value in link.facts.items() if value]
@@ -64,7 +64,7 @@ def as_lines(links: list["Link"]) -> list[str]:
 
 
 def as_tree(links: list["Link"]) -> Tree:
-    """Shows links to people."""
+    """Formats links as a tree for a terminal."""
     first, *others = links
     tree = branch = Tree(_node(first), guide_style="dim")
     for link in others:

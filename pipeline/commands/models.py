@@ -1,4 +1,4 @@
-"""`models`: the versions of a served model."""
+"""`models`: manages the versions of a served model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Lists, verifies and rolls back the versions of a served model.")
 
-_PipelineRoot = Annotated[Path, pipeline_root_option("As of `run`: where models are by default.")]
-_ModelName = Annotated[str, typer.Option(help="As the parameter model_name.")]
+_PipelineRoot = Annotated[Path, pipeline_root_option("As for `run`: the default location of models.")]
+_ModelName = Annotated[str, typer.Option(help="The pipeline's model_name.")]
 
 
 @app.command("list")
@@ -37,7 +37,7 @@ def rollback(
     serving_root: ServingRoot = "",
     model_name: _ModelName = "hpa",
 ) -> None:
-    """Makes an old version the champion again: it is copied to a new highest version, which is what gets served.
+    """Makes an old version the champion again, by copying it to a new highest version.
 
     Example: python -m pipeline models rollback 3
     """
@@ -51,7 +51,7 @@ def rollback(
 def verify(
     pipeline_root: _PipelineRoot = Path("outputs"), serving_root: ServingRoot = "", model_name: _ModelName = "hpa"
 ) -> None:
-    """Compares every file of every version with the checksums that were recorded when it was pushed."""
+    """Compares every file of every version with the checksums recorded when it was pushed."""
     with reported():
         from components.serving.inspection import verify_models
 
@@ -59,7 +59,7 @@ def verify(
 
 
 def _show(inspect: Callable[[str, str], list["Finding"]], pipeline_root: Path, serving_root: str, model_name: str) -> None:
-    """Prints what an inspection finds, and fails if something is not well."""
+    """Prints the findings of an inspection, and fails if there is a problem."""
     (root,) = existing_roots(pipeline_root, "serving_root", serving_root=serving_root)
     check_parameters(serving_root=root, model_name=model_name)
     from components.runtime.progress import log_lines

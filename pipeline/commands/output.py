@@ -1,4 +1,4 @@
-"""What every command prints with, and how it ends when something goes wrong."""
+"""The console of the commands, and how they end on errors."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 @contextlib.contextmanager
 def reported(stopped: str = "Stopped.") -> Iterator[None]:
-    """Ends the command with a message instead of a traceback when it fails in an expected way.
+    """Ends the command with a message instead of a traceback on an expected error.
 
     Args:
         stopped: The message after Ctrl-C.
@@ -42,10 +42,10 @@ def reported(stopped: str = "Stopped.") -> Iterator[None]:
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
-    """Says which package is missing and what installs it.
+    """A message that names the missing package and how to install it.
 
     Raises:
-        ModuleNotFoundError: The same error, if the missing module is one of this project's own.
+        ModuleNotFoundError: The same error, if the missing module belongs to this project.
     """
     package = (error.name or "").partition(".")[0]
     if package in ("", "components", "pipeline"):

@@ -1,4 +1,4 @@
-"""`parameters`: what the pipeline can be given."""
+"""`parameters`: lists the pipeline's parameters."""
 
 import textwrap
 
@@ -9,8 +9,8 @@ from pipeline.compiled import load_parameters
 
 
 def parameters() -> None:
-    """Lists the pipeline's parameters: their defaults, what they mean, and which steps take them."""
-    console = Console(highlight=False, soft_wrap=True)  # as wide as the terminal is now
+    """Lists the pipeline's parameters with their defaults, meanings and steps."""
+    console = Console(highlight=False, soft_wrap=True)  # with the current width of the terminal
     for parameter in load_parameters().values():
         default = "... [dim]required[/]" if parameter.is_required else escape(parameter.default_text)
         steps = ", ".join(parameter.steps) or "the cluster"

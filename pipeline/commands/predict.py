@@ -1,4 +1,4 @@
-"""`predict`: a served model on a folder of images."""
+"""`predict`: applies a served model to a folder of images."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ from pipeline.commands.output import fail, reported
 from pipeline.isolated import call_isolated
 from pipeline.local import absolute
 
-# How TensorFlow greets a machine without a GPU, whatever TF_CPP_MIN_LOG_LEVEL says: lines that read like errors and are none.
+# TensorFlow's log lines on a machine without a GPU, whatever TF_CPP_MIN_LOG_LEVEL is. They look like errors but are not.
 _GREETING = re.compile(r"WARNING: All log messages before absl::|[IWE]\d{4} [\d:.]+ +\d+ \w*(port|cuda\w*)\.cc:\d+\]")
 
 
@@ -34,19 +34,19 @@ def predict(
         bool, typer.Option("--html", help="Also write pages that show the images with their predictions: predictions.html.")
     ] = False,
 ) -> None:
-    """Predicts which locations a folder of images shows: probabilities, decisions, and Kaggle's submission format.
+    """Predicts the classes of a folder of images: probabilities, decisions, and Kaggle's submission format.
 
-    Files are read as in the model's training, unless --intensity-range or --projection says otherwise. Images that cannot be
-    used, and image files whose names do not match, are listed with the reason in predictions.bad.csv, and stop nothing; if
-    none can be used, the exit status is 1.
+    Files are read as in the model's training, unless --intensity-range or --projection is given. Images that cannot be used,
+    and image files whose names do not match, are skipped and listed with the reason in predictions.bad.csv. If no image can be
+    used, the exit status is 1.
 
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """
     with reported("Stopped. Nothing was written."):
         check_parameters(file_pattern=file_pattern, projection=projection)
         image_names = ImageNames(file_pattern, filters)
-        # A process of its own, as TensorFlow greets on standard error from C++. A filter within this one would lose the last
-        # words of a TensorFlow that crashes.
+        # In a separate process, because TensorFlow logs to standard error from C++. A filter within this process would lose the
+        # last lines of a crash.
         try:
             call_isolated(
                 partial(
@@ -63,7 +63,7 @@ def predict(
                 on_error_line=_show_unless_greeting,
             )
         except BrokenProcessPool:
-            fail("A process that predicts was killed, most likely because memory ran out. Nothing was written.")
+            fail("The prediction process was killed, most likely because memory ran out. Nothing was written.")
 
 
 def _predict(

@@ -1,4 +1,4 @@
-"""`preflight`: what would fail on the cluster, before it is submitted."""
+"""`preflight`: finds what would fail on the cluster, before submitting."""
 
 import contextlib
 import logging
@@ -26,20 +26,20 @@ _EXPLAINED_IN = "docs/cluster.md"
 
 
 def preflight(
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="As they will be submitted.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="The parameters to submit.")] = None,
     host: Annotated[str, typer.Option(envvar=HOST_VARIABLES, help="The address of Kubeflow Pipelines.")] = "",
     file: File = PIPELINE_YAML,
     registry: Registry = "",
     tag: Tag = "",
     digests: Digests = None,
-    namespace: Annotated[str, typer.Option(envvar="KFP_NAMESPACE", help="Where the pods will run.")] = "kubeflow",
-    context: Annotated[str, typer.Option(help="Of the kubeconfig; empty means the current one.")] = "",
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a check may take.")] = 60.0,
+    namespace: Annotated[str, typer.Option(envvar="KFP_NAMESPACE", help="The namespace of the pods.")] = "kubeflow",
+    context: Annotated[str, typer.Option(help="The context in the kubeconfig; empty means the current one.")] = "",
+    timeout: Annotated[float, typer.Option(min=1, help="The time limit of a check, in seconds.")] = 60.0,
 ) -> None:
-    """Looks for what would fail on the cluster an hour after submitting: nothing is started and nothing is left behind.
+    """Checks for problems that would make a run on the cluster fail an hour after submitting. Nothing is started.
 
-    Each check says ok, FAILED with what to do, or that it could not look. The exit status is 1 if one failed. Where the server
-    wants a token, it is taken from the variable KFP_EXISTING_TOKEN.
+    Each check reports ok, FAILED with what to do, or that it could not look. The exit status is 1 if one failed. If the server
+    requires a token, it is taken from the variable KFP_EXISTING_TOKEN.
 
     Example: python -m pipeline preflight source=synthetic:450 data_root=gs://my-bucket/hpa
     serving_root=gs://my-bucket/models --host http://localhost:8080
@@ -49,7 +49,7 @@ def preflight(
     with reported():
         pinned = read_digests(digests) if digests else None
         submission = read_submission(file, arguments or [], registry, tag, pinned)
-        with _silent_libraries(), console.status("looking"):  # shows nothing where this is no terminal
+        with _silent_libraries(), console.status("looking"):  # shows nothing without a terminal
             findings = run_checks(_checks(submission, host, namespace, context, timeout), timeout)
     _show(findings, console)
     raise typer.Exit(1 if any(finding.verdict == Verdict.FAILED for finding in findings) else 0)
@@ -57,7 +57,7 @@ def preflight(
 
 @contextlib.contextmanager
 def _silent_libraries() -> Iterator[None]:
-    """Keeps them from telling of every try."""
+    """Keeps libraries from logging every attempt."""
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
@@ -69,7 +69,7 @@ def _silent_libraries() -> Iterator[None]:
 
 def _checks(submission: Submission, host: str, namespace: str, context: str, timeout_s: float) -> dict[str, Check]:
     """The checks in the order in which they are shown."""
-    # What asks a process of its own gives up a little sooner, to pass on the last line that it has written.
+    # Checks in separate processes time out a little earlier, so that the last line written can be shown.
     ask_timeout_s = 0.9 * timeout_s
     size = begin(lambda: data.survey_source(submission, ask_timeout_s))
     cluster = begin(lambda: open_cluster(context))
@@ -91,7 +91,7 @@ def _checks(submission: Submission, host: str, namespace: str, context: str, tim
 def _check_parameters(submission: Submission) -> str:
     if submission.missing:
         raise FailedError(f"{', '.join(submission.missing)}: required, and not given. Give them as NAME=VALUE")
-    return "every one has a value that it may have"
+    return "all values are valid"
 
 
 def _show(findings: list[Finding], console: Console) -> None:
@@ -105,4 +105,4 @@ def _show(findings: list[Finding], console: Console) -> None:
             print(f"{finding.verdict}: {finding.check}: {'; '.join(finding.text.splitlines())}")
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in Verdict}
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    console.print(f"{said}. {_EXPLAINED_IN} says what each line means.", soft_wrap=True)
+    console.print(f"{said}. {_EXPLAINED_IN} explains each line.", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`prepare`: images of any format to PNG files that a run takes as they are."""
+"""`prepare`: converts images of any format to PNG files for a run."""
 
 import contextlib
 import logging
@@ -28,7 +28,7 @@ from pipeline.local import absolute
 
 def prepare(
     folder: Annotated[str, typer.Argument(help="The folder of the images, gs://... or s3://...")],
-    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    out: Annotated[Path, typer.Argument(help="The folder to create.")],
     tiles: Annotated[int, typer.Option(min=0, help="Cut images into squares, this many along the shorter side.")] = 0,
     file_pattern: FilePattern = DEFAULT_PATTERN,
     channels: Channels = "rgb",
@@ -43,9 +43,9 @@ def prepare(
 ) -> None:
     """Converts images of any format to 8-bit PNG files, one per stain, with the names and the table that `run` expects.
 
-    This is optional, as `run` and `predict` read the same formats. It helps to look at images with other programs, and to cut
-    large or long fields into tiles. Tiles are samples of their own with the labels of their field; give
-    group_column=Field to `run`, so that all tiles of a field stay in one split.
+    This is optional, as `run` and `predict` read the same formats. It is useful to view images in other programs, and to cut
+    large or long fields into tiles. Each tile is a sample with the labels of its field; give group_column=Field to `run`, so
+    that all tiles of a field stay in one split.
 
     Example: python -m pipeline prepare my_scans my_images --file-pattern "{id}.ome.tif" --filters red=2,green=1,blue=0
     """
@@ -75,7 +75,7 @@ def prepare(
         )
         if intensity_range == AUTO_RANGE:
             raise ValueError(
-                "intensity_range=auto follows from a training split, which there is not yet. `python -m pipeline preview` with "
+                "intensity_range=auto needs a training split, which does not exist yet. `python -m pipeline preview` with "
                 "--intensity-range auto proposes a range to give here"
             )
         stains = parse_channels(channels)
@@ -94,7 +94,7 @@ def prepare(
             done = preparing.prepare(originals, out, reading, tiles, class_names)
     lines = [f"{done.num_samples} samples are in {out}" + (", with their labels." if has_labels else ", without labels.")]
     if done.num_blank:
-        lines.append(f"Left out: {done.num_blank} tiles in which some stain shows nothing.")
+        lines.append(f"Left out: {done.num_blank} tiles in which a stain shows nothing.")
     if done.bad:
-        lines.append(f"Left out: {len(done.bad)} images; {out / 'bad.csv'} says why.")
+        lines.append(f"Left out: {len(done.bad)} images; the reasons are in {out / 'bad.csv'}.")
     print("\n".join(lines))

@@ -1,4 +1,4 @@
-"""`preview`: a contact sheet of a source before a run."""
+"""`preview`: draws a contact sheet of a source before a run."""
 
 import logging
 from pathlib import Path
@@ -27,10 +27,12 @@ from pipeline.named_files import refuse_folder
 
 
 def preview(
-    source: Annotated[str, typer.Argument(help="As the pipeline's parameter source, such as dir:<folder> or synthetic:28.")],
-    out: Annotated[Path, typer.Option(help="The PNG file to write; an older one is replaced.")] = Path("preview.png"),
+    source: Annotated[str, typer.Argument(help="The pipeline's source, such as dir:<folder> or synthetic:28.")],
+    out: Annotated[Path, typer.Option(help="The PNG file to write; an existing one is replaced.")] = Path("preview.png"),
     by_class: Annotated[bool, typer.Option("--by-class", help="One sample for each class, instead of the first 28.")] = False,
-    classes: Annotated[str, typer.Option(help="As the parameter: by default classes.csv in the folder, if it is there.")] = "",
+    classes: Annotated[
+        str, typer.Option(help="The pipeline's classes; by default the folder's classes.csv, if it exists.")
+    ] = "",
     file_pattern: FilePattern = DEFAULT_PATTERN,
     channels: Channels = "rgb",
     filters: Filters = "",

@@ -1,4 +1,4 @@
-"""`prune`: makes room by removing old outputs."""
+"""`prune`: frees space by removing old outputs."""
 
 from functools import partial
 from pathlib import Path
@@ -12,22 +12,22 @@ from pipeline.commands.output import reported
 
 
 def prune(
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings stay.")],
-    pipeline_root: Annotated[Path, pipeline_root_option("As of `run`: where data and models are by default.")] = Path(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings to keep.")],
+    pipeline_root: Annotated[Path, pipeline_root_option("As for `run`: the default location of data and models.")] = Path(
         "outputs"
     ),
     data_root: DataRoot = "",
     serving_root: ServingRoot = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
-    """Removes old examples, trainings and evaluations, but nothing that a served champion came from, and no raw images.
+    """Removes old examples, trainings and evaluations, but never a champion's lineage or raw images.
 
     Also removes what killed runs have left unfinished: in the temporary folder of this machine (TMPDIR), with the copies of
     archives that an interrupted run would carry on from, and beside the outputs. What a process uses stays.
 
     Example: python -m pipeline prune --keep 3 --dry-run
     """
-    with reported("Stopped. What is left is whole."):
+    with reported("Stopped. The remaining outputs are intact."):
         data_root, serving_root = existing_roots(
             pipeline_root, "data_root", "serving_root", data_root=data_root, serving_root=serving_root
         )

@@ -1,4 +1,4 @@
-"""`run`: the whole pipeline on this machine."""
+"""`run`: runs the whole pipeline on this machine."""
 
 import importlib.util
 import shlex
@@ -18,28 +18,28 @@ from pipeline.compiled import load_parameters, load_steps, parse_arguments
 from pipeline.local import default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 
-# Packages of each step, in the order of the steps: without one of the last, the run would fail after hours.
+# Packages of each step, in the order of the steps. Checked first, as a missing one of the last step would fail after hours.
 _NEEDED = ("numpy", "PIL", "google_crc32c", "tqdm", "cv2", "apache_beam", "tensorflow_transform", "tensorflow", "sklearn")
 
 
 def run(
     arguments: Arguments,
-    pipeline_root: Annotated[Path, pipeline_root_option("Where artifacts, data and models go.")] = Path("outputs"),
+    pipeline_root: Annotated[Path, pipeline_root_option("The folder for artifacts, data and models.")] = Path("outputs"),
 ) -> None:
-    """Runs the pipeline on this machine, with no cluster and no Docker.
+    """Runs the pipeline on this machine, without a cluster or Docker.
 
-    The parameters are those of the pipeline: see `python -m pipeline parameters`. The source must be given:
+    The parameters are those of the pipeline: see `python -m pipeline parameters`. The source is required:
     kaggle:<competition>, dir:<folder, gs://... or s3://...> with images and labels, or
     synthetic:<number of samples>[@<series>].
 
-    What a run has finished is found again by its content: after an interruption the same command carries on, and on unchanged
-    data it says so in a minute. Each run writes a page, run.html, with its result, predicted images, and what each step did.
+    Finished work is found again by its content: after an interruption the same command resumes, and on unchanged data it is
+    done in a minute. Each run writes a page, run.html, with its result, predicted images and steps.
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """
-    # Bound to the terminal now: a run puts a transcript in place of standard output.
+    # Bound to the terminal now, as a run redirects standard output to a transcript.
     console = Console(file=sys.stdout, highlight=False)
-    with reported("Stopped. The same command carries on from here."):
+    with reported("Stopped. The same command resumes from here."):
         parameters = load_parameters()
         given = parse_arguments(arguments, parameters)
         if "source" not in given:
@@ -64,7 +64,7 @@ def _check_installed() -> None:
 
 
 class _StepView:
-    """Shows what steps say: their progress in one line that is redrawn, in a terminal; as plain lines elsewhere."""
+    """Shows the steps' log. In a terminal, progress is a single line that is redrawn."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -97,7 +97,7 @@ class _StepView:
 def _summarise(finished: LocalRun, model_uri: str, console: Console) -> None:
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
-    table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # what 80 columns hold
+    table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # fits in 80 columns
     for figure in finished.figures():
         table.add_row(figure.title, f"{figure.value:.3f}", f"{figure.baseline:.3f}", figure.baseline_title)
     console.print()
@@ -105,7 +105,7 @@ def _summarise(finished: LocalRun, model_uri: str, console: Console) -> None:
     console.print()
     console.print(escape(finished.outcome()), soft_wrap=True)
     if reused := finished.reused_steps():
-        console.print(f"Found again, as nothing changed that they depend on: {', '.join(reused)}", soft_wrap=True)
+        console.print(f"Reused, as their inputs have not changed: {', '.join(reused)}", soft_wrap=True)
     for name, line in list(finished.summary().items())[:1]:
         console.print(escape(f"{name}: {line}"), soft_wrap=True)
     console.print()

@@ -1,4 +1,4 @@
-"""`runs`: the runs on a cluster."""
+"""`runs`: shows the runs on a cluster."""
 
 import datetime
 import json
@@ -33,10 +33,10 @@ app = typer.Typer(no_args_is_help=True, help="Shows the runs on a cluster.")
 def list_runs(
     host: Host = "",
     namespace: Namespace = "",
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="The number of runs.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")] = False,
 ) -> None:
-    """Lists the runs, the newest first, with the step that each is in or failed in, and the schedule that started it."""
+    """Lists the runs, the newest first, with the current or failed step and the schedule of each."""
     with reported(STOPPED):
         cluster = Cluster(host, namespace)
         summaries = summarise(cluster, cluster.runs(limit))
@@ -64,10 +64,10 @@ def show(
     namespace: Namespace = "",
     wait: Wait = False,
 ) -> None:
-    """Shows the parameters and the steps of a run, and the end of the log of the step that failed.
+    """Shows the parameters and the steps of a run, and the end of a failed step's log.
 
-    Waited is how long a step's pods have been waiting for a node and their image, as far as Kubeflow Pipelines saw it. The log
-    is read with kubectl's credentials. Without them, or once the pod is gone, the command that shows the log is printed.
+    The column Waited is how long a step's pods waited for a node and their image, as seen by Kubeflow Pipelines. The log is
+    read with kubectl's credentials. Without them, or once the pod is gone, the command that shows the log is printed.
     """
     with reported(STOPPED):
         cluster = Cluster(host, namespace)
@@ -109,7 +109,7 @@ def _row(step: Step, is_over: bool) -> tuple[str, ...]:
 
 def _say_why_it_waits(step: Step, namespace: str) -> None:
     console.print(
-        f"{step.name} waits for a node, or for its image. If no node has room for it, this says why:\n"
+        f"{step.name} is waiting for a node or for its image. If no node has room for it, this shows why:\n"
         f"  kubectl -n {namespace} get events --field-selector reason=FailedScheduling",
         markup=False,
     )

@@ -1,4 +1,4 @@
-"""`schedule`: runs that a cluster starts again and again."""
+"""`schedule`: manages recurring runs on a cluster."""
 
 import contextlib
 import re
@@ -28,7 +28,7 @@ from pipeline.commands.submit import read_given, uploaded
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.kfp_client import ClusterError
 
-app = typer.Typer(no_args_is_help=True, help="Lets a cluster run the pipeline again and again.")
+app = typer.Typer(no_args_is_help=True, help="Manages recurring runs of the pipeline on a cluster.")
 
 _Schedule = Annotated[str, typer.Argument(help="Its name or id.")]
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400}
@@ -40,11 +40,11 @@ def create_schedule(
     cron: Annotated[
         str,
         typer.Option(
-            help='When, in UTC: minute, hour, day of month, month, day of week, such as "0 3 * * 1"; or six, seconds first.',
+            help='Cron in UTC: minute, hour, day of month, month, day of week, such as "0 3 * * 1"; or six, seconds first.',
             show_default=False,
         ),
     ] = "",
-    every: Annotated[str, typer.Option(help="Or how often, such as 90m, 12h or 7d.", show_default=False)] = "",
+    every: Annotated[str, typer.Option(help="Or the interval, such as 90m, 12h or 7d.", show_default=False)] = "",
     name: Annotated[str, typer.Option(help="The schedule's name.")] = "retraining",
     host: Host = "",
     namespace: Namespace = "",
@@ -55,10 +55,10 @@ def create_schedule(
     tag: Tag = "",
     digests: Digests = None,
 ) -> None:
-    """Makes a schedule. No run starts before the last one is over, and what was missed is not made up for.
+    """Creates a schedule. A run only starts when the last one is over, and missed runs are not caught up on.
 
-    A run on unchanged data finds all of it by its content, and is over in minutes once train has its node: `runs show` tells
-    how long that takes.
+    A run on unchanged data reuses all outputs, and is over in minutes once train has its node: `runs show` shows how long that
+    took.
 
     Example: python -m pipeline schedule create --every 7d source=dir:gs://b/images data_root=gs://b/hpa serving_root=gs://b/models
     """
@@ -93,7 +93,7 @@ def list_schedules(host: Host = "", namespace: Namespace = "") -> None:
 
 @app.command()
 def pause(schedule: _Schedule, host: Host = "", namespace: Namespace = "") -> None:
-    """Keeps a schedule from starting runs. One that runs goes on."""
+    """Pauses a schedule. A current run continues."""
     with reported(STOPPED):
         cluster = Cluster(host, namespace)
         cluster.set_schedule(found := cluster.schedule(schedule), enabled=False)
@@ -102,7 +102,7 @@ def pause(schedule: _Schedule, host: Host = "", namespace: Namespace = "") -> No
 
 @app.command()
 def resume(schedule: _Schedule, host: Host = "", namespace: Namespace = "") -> None:
-    """Lets a paused schedule start runs again."""
+    """Resumes a paused schedule."""
     with reported(STOPPED):
         cluster = Cluster(host, namespace)
         cluster.set_schedule(found := cluster.schedule(schedule), enabled=True)
@@ -111,11 +111,11 @@ def resume(schedule: _Schedule, host: Host = "", namespace: Namespace = "") -> N
 
 @app.command()
 def delete(schedule: _Schedule, host: Host = "", namespace: Namespace = "") -> None:
-    """Deletes a schedule, and none of its runs."""
+    """Deletes a schedule, but not its runs."""
     with reported(STOPPED):
         cluster = Cluster(host, namespace)
         cluster.delete_schedule(found := cluster.schedule(schedule))
-        console.print(f"Schedule {escape(found.display_name)} is deleted; its runs are still there.")
+        console.print(f"Schedule {escape(found.display_name)} is deleted; its runs are kept.")
 
 
 @app.command("run-now")
@@ -125,7 +125,7 @@ def run_now(
     namespace: Namespace = "",
     wait: Wait = False,
 ) -> None:
-    """Starts what a schedule would start, now."""
+    """Starts a run of a schedule now."""
     with reported(STOPPED):
         cluster = Cluster(host, namespace)
         run = cluster.run_now(cluster.schedule(schedule))
@@ -135,13 +135,13 @@ def run_now(
 
 
 def _with_seconds(cron: str) -> str:
-    """A cron expression as the server takes it: its first field is seconds. The server reads the rest."""
+    """A cron expression for the server, whose first field is seconds. The server checks the rest."""
     return f"0 {' '.join(cron.split())}" if len(cron.split()) == 5 else cron
 
 
 @contextlib.contextmanager
 def _cron_explained(cron: str) -> Iterator[None]:
-    """Says what --cron takes where the server refuses it."""
+    """Explains the format of --cron if the server refuses it."""
     try:
         yield
     except ClusterError as error:
@@ -155,7 +155,7 @@ def _cron_explained(cron: str) -> Iterator[None]:
 
 
 def _read_every(every: str) -> int:
-    """Reads a number with a unit, such as 90m, in seconds."""
+    """Parses a number with a unit, such as 90m, to seconds."""
     match = re.fullmatch(r"([1-9]\d*)([mhd])", every)
     if not match:
         raise ValueError(f"--every: expected a number of minutes, hours or days, such as 90m, 12h or 7d. Received: {every}")
@@ -163,7 +163,7 @@ def _read_every(every: str) -> int:
 
 
 def _frequency(trigger: Any) -> str:
-    """How often KFP starts a schedule's runs: a cron expression as --cron takes it, without seconds where they are 0."""
+    """How often a schedule starts runs: a cron expression in the format of --cron, without seconds if they are 0."""
     if trigger.cron_schedule:
         return f"at {re.sub(r'^0 (?=(?:[^ ]+ ){4}[^ ]+$)', '', trigger.cron_schedule.cron)}"
     seconds = int(trigger.periodic_schedule.interval_second)

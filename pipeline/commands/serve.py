@@ -15,7 +15,9 @@ def serve(
     model: Annotated[
         str, typer.Option(help="A version's folder (or gs://..., s3://...), or <serving_root>/<model_name>: its champion.")
     ],
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 for all addresses of this machine.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8080,
     file_pattern: FilePattern = DEFAULT_PATTERN,
     filters: Filters = "",
@@ -23,16 +25,16 @@ def serve(
     projection: Projection = "",
     precision: Precision = None,
     max_upload_mib: Annotated[int, typer.Option(min=1, help="The largest request, in MiB.")] = 256,
-    max_waiting: Annotated[int, typer.Option(min=1, help="How many samples may wait, and so the most in one request.")] = 256,
+    max_waiting: Annotated[int, typer.Option(min=1, help="How many samples may wait; also the most in one request.")] = 256,
     timeout_s: Annotated[float, typer.Option(min=1, help="How long an answer may take, in seconds.")] = 60,
 ) -> None:
     """Serves a page and an API that predict with a model, and follows the champion.
 
-    By default, files of any format are taken that are named such as <Id>_red.tif, or that hold all channels under the names of
-    the model's stains; --file-pattern takes others.
+    By default, it accepts files of any format with names such as <Id>_red.tif, or with all channels under the names of the
+    model's stains; use --file-pattern for others.
 
-    The API is described at /openapi.json, and the Open Inference Protocol is at /v2. There is no password and no encryption:
-    before you listen on other addresses, put a proxy with both in front.
+    The API is described at /openapi.json, and the Open Inference Protocol is at /v2. There is no authentication and no
+    encryption: put a proxy with both in front before you listen on other addresses.
 
     Example: python -m pipeline serve --model outputs/serving/hpa
     """

@@ -1,4 +1,4 @@
-"""`submit`: a run on a cluster."""
+"""`submit`: starts a run on a cluster."""
 
 import time
 from pathlib import Path
@@ -42,8 +42,8 @@ def submit(
 ) -> None:
     """Starts a run on a cluster.
 
-    The parameters are checked as `run` does, and the pipeline is uploaded as a version named by its content, unless it is
-    there already. Signing in is kfp's: a Google Cloud login, kubectl's, or a token in the variable KFP_EXISTING_TOKEN.
+    Parameters are checked as in `run`, and the pipeline is uploaded as a version named by its content, unless it exists
+    already. Authentication is kfp's: a Google Cloud login, kubectl's, or a token in the variable KFP_EXISTING_TOKEN.
 
     Example: python -m pipeline submit --wait source=synthetic:450 data_root=gs://my-bucket/hpa serving_root=gs://my-bucket/models
     """
@@ -65,13 +65,13 @@ def read_given(arguments: list[str], file: Path, registry: str, tag: str, digest
     given = read_arguments(arguments, file)
     if f"image: {REGISTRY}/" in text:
         console.print(
-            f"The images are {REGISTRY}/...: the nodes must have them already. Else name a --registry.", style="yellow"
+            f"The images are {REGISTRY}/...: the nodes must have them already. Otherwise give --registry.", style="yellow"
         )
     return given, text
 
 
 def uploaded(cluster: Cluster, text: str) -> Version:
-    """Uploads the compiled pipeline, and says whether the server had it already.
+    """Uploads the compiled pipeline, unless the server has it already.
 
     Raises:
         ValueError: If the server is older than the pipeline needs.
@@ -79,5 +79,5 @@ def uploaded(cluster: Cluster, text: str) -> Version:
     if warning := cluster.check_release(text):
         console.print(warning, style="yellow")
     version = cluster.upload(text)
-    console.print(f"Version {version.name} of the pipeline {'is uploaded' if version.is_new else 'was there already'}.")
+    console.print(f"Version {version.name} of the pipeline {'was uploaded' if version.is_new else 'already exists'}.")
     return version

@@ -1,4 +1,4 @@
-"""`watch`: a served model on images as a microscope writes them."""
+"""`watch`: applies a served model to images as a microscope writes them."""
 
 from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
@@ -15,7 +15,7 @@ from pipeline.local import absolute
 
 
 class From(StrEnum):
-    """Which fields are predicted."""
+    """Which fields to predict."""
 
     NOW = "now"
     START = "start"
@@ -24,7 +24,8 @@ class From(StrEnum):
 def watch(
     folder: Annotated[Path, typer.Argument(help="The folder that images are written to.")],
     model: Annotated[
-        str, typer.Option(help="<serving_root>/<model_name>: always its champion; or a version's folder, gs://... or s3://...")
+        str,
+        typer.Option(help="<serving_root>/<model_name> to follow its champion; or a version's folder, gs://... or s3://..."),
     ],
     out: Annotated[Path, typer.Option(help="The CSV file to append to. The other files are beside it.")] = Path(
         "predictions.csv"
@@ -34,26 +35,27 @@ def watch(
     intensity_range: IntensityRange = "",
     projection: Projection = "",
     precision: Precision = None,
-    settle: Annotated[float, typer.Option(min=0, help="A file is complete if it has not changed for so many seconds.")] = 2.0,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds without a change after which a file is complete.")] = 2.0,
     give_up: Annotated[
-        float, typer.Option(min=0, help="A field that cannot be used is bad if it has not changed for so many seconds.")
+        float, typer.Option(min=0, help="Seconds without a change after which an unusable field is bad.")
     ] = 300.0,
     start_from: Annotated[
-        From, typer.Option("--from", help="start: every field; now: not those that are complete at the first start.")
+        From, typer.Option("--from", help="start: every field; now: skip those complete at the first start.")
     ] = From.START,
     when: Annotated[
-        str, typer.Option(help='Act if this holds for a probability, such as "Mitotic spindle > 0.8"; by default always.')
+        str, typer.Option(help='The condition to act on, such as "Mitotic spindle > 0.8"; by default always.')
     ] = "",
     run: Annotated[str, typer.Option(help="A command, run without a shell, that gets the answer as JSON.")] = "",
     post: Annotated[str, typer.Option(help="A URL that gets the answer as JSON.")] = "",
     once: Annotated[bool, typer.Option("--once", help="End when every field has an answer.")] = False,
     until_idle: Annotated[
-        float | None, typer.Option(min=0, help="End when there has been nothing to do for so many seconds.", show_default=False)
+        float | None,
+        typer.Option(min=0, help="End after this many seconds without anything to do.", show_default=False),
     ] = None,
 ) -> None:
-    """Predicts images as a microscope writes them: one row a field, whatever interrupts it.
+    """Predicts images as a microscope writes them: exactly one row per field, despite interruptions.
 
-    The same command continues after an interruption. A command of --run and a URL of --post get each answer at least once,
+    After an interruption, the same command continues. The command of --run and the URL of --post get each answer at least once,
     before its row is written. Ctrl-C and SIGTERM end it after the current batch.
 
     Example: python -m pipeline watch my_images --model outputs/serving/hpa --when "Mitotic spindle > 0.8" --run ./revisit.py
@@ -82,4 +84,4 @@ def watch(
             try:
                 watch(task)
             except BrokenProcessPool:
-                fail("A process that decodes was killed, most likely because memory ran out. The same command continues.")
+                fail("A decoding process was killed, most likely because memory ran out. The same command continues.")

@@ -1,1 +1,1 @@
-"""Looks, before a run is submitted, for what would otherwise fail on the cluster an hour later."""
+"""Checks, before a run is submitted, for problems that would otherwise appear on the cluster an hour later."""

@@ -1,4 +1,4 @@
-"""Whether the run's data can be read and written, and fits."""
+"""Checks that the run's data can be read and written, and fits on the disks."""
 
 import os
 from collections import deque
@@ -19,28 +19,28 @@ from pipeline.preflight.submission import Step, Submission, is_below, pod_path
 
 _Result = TypeVar("_Result")
 
-# What a record has beside the pixels: its name, its labels, and what frames it.
+# The size of a record besides its pixels: its name, its labels, and its frame.
 _RECORD_BYTES = 250
 _PLACES = ("data_root", "serving_root")
-# What may be a file of one's own, and the one step that reads it.
+# The parameters that may be a file, and the step that reads it.
 _FILES = {"classes": "ingest", "labels": "ingest", "weights": "train"}
-# What says how a source is laid out.
+# The parameters for the layout of a source.
 _LAYOUT = ("classes", "channels", *FOLDER_LAYOUT, *TABLE_LAYOUT)
-# The steps that bring examples to their own disk.
+# The steps that copy examples to their own disk.
 _STAGING = ("train", "evaluate")
 _TEMPORARY = "/tmp"
 
 
 @dataclass(frozen=True)
 class SourceSize:
-    """How large a source is, as far as that is known."""
+    """The size of a source, as far as it is known."""
 
     num_samples: int | None
     num_bytes: int | None
 
 
 def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
-    """Asks ingest how large the source is.
+    """Measures by ingest's code how large the source is.
 
     Raises:
         FailedError: If ingest could not read it.
@@ -58,12 +58,12 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
 
 
 def measure_source(source: str, include_test: bool = False, **layout: Any) -> SourceSize:
-    """Asks ingest how large a source is, in this process.
+    """Measures by ingest's code how large a source is, in this process.
 
     Args:
         source: The parameter of this name.
         include_test: Likewise.
-        **layout: Those of `_LAYOUT` that are given.
+        **layout: The given parameters of `_LAYOUT`.
 
     Raises:
         FailedError: If ingest could not read it.
@@ -90,12 +90,12 @@ def measure_source(source: str, include_test: bool = False, **layout: Any) -> So
 
 
 def _ask(function: Callable[[], _Result], s3_endpoint: str, timeout_s: float, whose: str) -> _Result:
-    """Asks in a process of its own: what hangs in a thread of this one, such as a transfer, would keep it from ending.
+    """Calls a function in a separate process: a thread that hangs, such as in a transfer, would keep this one from ending.
 
-    Of S3 stores it asks the one that the compiled pipeline names, if it does.
+    If the compiled pipeline names an S3 endpoint, that one is used.
 
     Raises:
-        FailedError: If the function raises it; `whose` credentials it has asked with is added.
+        FailedError: If the function raises it, with `whose` credentials were used added.
         CouldNotLookError: Likewise, and if there is no answer in time, or a package is missing.
     """
     said: deque[str] = deque(maxlen=1)
@@ -123,7 +123,7 @@ def _whose(source: str) -> str:
 
 
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
-    """Says whether the source can be read, with this machine's credentials, and how large it is."""
+    """Checks that the source can be read, with this machine's credentials, and reports its size."""
     found, source = size.result(), submission.values["source"]
     parts = [f"{found.num_samples} sample{'s' if found.num_samples > 1 else ''}"] if found.num_samples else []
     parts += [_gigabytes(found.num_bytes)] if found.num_bytes else []
@@ -132,7 +132,7 @@ def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
 
 
 def check_places(submission: Submission, timeout_s: float) -> str:
-    """Writes a small object where data and models go, and removes it again, with this machine's credentials."""
+    """Writes and removes a small object where data and models go, with this machine's credentials."""
     for name in (*_FILES, *_PLACES):
         if path := pod_path(name, submission.values.get(name, "")):
             _check_mounted(submission, name, path)
@@ -148,7 +148,7 @@ def check_places(submission: Submission, timeout_s: float) -> str:
 
 
 def write_probes(places: list[str]) -> None:
-    """Writes a small object to each place and removes it again, in this process.
+    """Writes and removes a small object in each place, in this process.
 
     Raises:
         FailedError: If a place cannot be written to.
@@ -161,7 +161,7 @@ def write_probes(places: list[str]) -> None:
     for place in places:
         try:
             probe(place)
-        except NoCredentialsError as error:  # nor for the other places
+        except NoCredentialsError as error:  # also missing for the other places
             unknown.append(str(error))
             break
         except (FileNotFoundError, PermissionError, ValueError) as error:
@@ -175,7 +175,7 @@ def write_probes(places: list[str]) -> None:
 
 
 def check_weights(submission: Submission) -> str:
-    """Says what the training starts from, and what its pod downloads for that.
+    """Reports the initial weights of the training, and whether its pod downloads them.
 
     Raises:
         CouldNotLookError: If the pod downloads ImageNet's weights.
@@ -191,22 +191,22 @@ def check_weights(submission: Submission) -> str:
 
 
 def _check_mounted(submission: Submission, name: str, path: str) -> None:
-    """Refuses a path that the pods that need it would look for on disks of their own."""
+    """Refuses a path that pods would look for on their own disks."""
     if without := [step for step in submission.steps_without(path) if step == _FILES.get(name, step)]:
         raise FailedError(
             f"{name}={path} is a path, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
-            "each pod would look for it on an empty disk of its own. Give a gs:// or s3:// address"
+            "each pod would look for it on its own empty disk. Give a gs:// or s3:// address"
         )
 
 
 def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nodes: Callable[[], list[Node]]) -> str:
-    """Compares an estimate of the examples with the disk of the pods that copy them there."""
+    """Compares the estimated size of the examples with the disks that pods copy them to."""
     try:
         found = size.result()
     except (FailedError, CouldNotLookError):
         raise CouldNotLookError("the size of the source is not known: see above") from None
     if not found.num_samples:
-        raise CouldNotLookError("how many samples there are shows only when ingest has read the source")
+        raise CouldNotLookError("the number of samples is not known before ingest has read the source")
     side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
     estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {_gigabytes(num_bytes)} of examples"
@@ -226,10 +226,10 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
 
 
 def _check_disk(step: Step, nodes: list[Node], num_bytes: int, estimate: str) -> None:
-    """Refuses data that are larger than the disk of any node that a step may use."""
+    """Refuses data larger than the disk of any node that a step may use."""
     usable = [node for node in nodes if node.has_labels(step.node_selector) and not node.repelling(step)]
     if not usable:
-        raise CouldNotLookError(f"{estimate}. There is no node at present whose disk {step.name} would use")
+        raise CouldNotLookError(f"{estimate}. There is currently no node whose disk {step.name} would use")
     largest_bytes = int(max(node.has("ephemeral-storage") for node in usable))
     if largest_bytes < num_bytes:
         raise FailedError(
@@ -239,7 +239,7 @@ def _check_disk(step: Step, nodes: list[Node], num_bytes: int, estimate: str) ->
 
 
 def _check_folder(step: Step, num_bytes: int, estimate: str) -> str:
-    """Refuses data that are larger than a step's temporary folder may be, and says how large that is."""
+    """Refuses data larger than the limit of a step's temporary folder, and reports the limit."""
     limit = next((limit for folder, limit in step.disk_limits.items() if is_below(_TEMPORARY, folder)), "")
     if not limit:
         return ""

@@ -1,4 +1,4 @@
-"""What a check finds, and how the checks are run: all at once, none for longer than allowed, each for itself."""
+"""Runs checks concurrently and independently, each with a time limit, and collects their findings."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ _Result = TypeVar("_Result")
 
 
 class Verdict(StrEnum):
-    """What a check says."""
+    """The verdict of a check."""
 
     OK = "ok"
     FAILED = "FAILED"
@@ -19,34 +19,34 @@ class Verdict(StrEnum):
 
 
 class FailedError(Exception):
-    """A check found something that would make the run fail. The message says what, and what to do."""
+    """A check found a problem that would make the run fail. The message says what to do."""
 
 
 class CouldNotLookError(Exception):
-    """A check could not find out. The message says why."""
+    """A check could not be made. The message says why."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found."""
+    """The result of a check."""
 
     check: str
     verdict: Verdict
     text: str
 
 
-# A check returns what it saw where all is well, and raises one of the two errors where it is not.
+# A check returns a description if all is well, and otherwise raises one of the two errors.
 Check = Callable[[], str]
 
 
 def begin(act: Callable[[], _Result]) -> Future[_Result]:
-    """Begins something in a thread of its own that the end of the process does not wait for."""
+    """Starts a function in a daemon thread."""
     future: Future[_Result] = Future()
 
     def run() -> None:
         try:
             future.set_result(act())
-        except Exception as error:  # whoever asks for the result gets it
+        except Exception as error:  # raised where the result is used
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
@@ -54,11 +54,11 @@ def begin(act: Callable[[], _Result]) -> Future[_Result]:
 
 
 def run_checks(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
-    """Runs all checks at once, and gives their findings in the order of the checks.
+    """Runs all checks concurrently, and returns their findings in order.
 
     Args:
-        checks: By name.
-        timeout_s: A check that has not ended by then could not look.
+        checks: The checks by name.
+        timeout_s: The time limit, after which a check counts as could not look.
     """
     begun = {name: begin(check) for name, check in checks.items()}
     wait(begun.values(), timeout=timeout_s)
@@ -76,5 +76,5 @@ def _finding(name: str, ended: Future[str]) -> Finding:
         return Finding(name, Verdict.FAILED, str(error))
     except CouldNotLookError as error:
         return Finding(name, Verdict.COULD_NOT_LOOK, str(error))
-    except Exception as error:  # one check's trouble must not end the others; its words may hold what is secret
+    except Exception as error:  # one check must not end the others; its message may contain secrets
         return Finding(name, Verdict.COULD_NOT_LOOK, f"the check itself failed with a {type(error).__name__}")

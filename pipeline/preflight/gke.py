@@ -1,4 +1,4 @@
-"""What nodes a cluster on Google Kubernetes Engine would make: only its own API tells of pools that have none at present."""
+"""The nodes that a cluster on Google Kubernetes Engine would create: only its own API lists pools without nodes."""
 
 import os
 import re
@@ -9,27 +9,27 @@ from pipeline.preflight.finding import CouldNotLookError
 from pipeline.preflight.kubernetes_api import Node
 
 _TIMEOUT_S = 15.0
-# gcloud's own variable for another address than Google's.
+# gcloud's variable for another endpoint than Google's.
 _ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-# As `gcloud container clusters get-credentials` names a cluster in the kubeconfig.
+# The name that `gcloud container clusters get-credentials` gives a cluster in the kubeconfig.
 _NAME = re.compile(r"gke_([^_]+)_([^_]+)_([^_]+)")
 _GPU_RESOURCE = "nvidia.com/gpu"
 _EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute"}
 
 
 def find_growing_pools(cluster: str) -> list[Node]:
-    """A node as each pool that may grow would make it, of which the GPUs are known but neither CPUs nor memory.
+    """A node for each pool that may grow, with its GPUs but without CPUs and memory, which are not known.
 
     Raises:
-        CouldNotLookError: If this is no cluster of Google's, or it cannot be asked, or makes pools as they are needed.
+        CouldNotLookError: If this is not a cluster of Google's, its API cannot be used, or it creates pools on demand.
     """
     name = _NAME.fullmatch(cluster)
     if not name:
-        raise CouldNotLookError("only Google Kubernetes Engine tells of pools without nodes")
+        raise CouldNotLookError("only Google Kubernetes Engine lists pools without nodes")
     found = _ask("/v1/projects/{}/locations/{}/clusters/{}".format(*name.groups()))
     if found.get("autopilot", {}).get("enabled") or found.get("autoscaling", {}).get("enableNodeAutoprovisioning"):
-        raise CouldNotLookError("this cluster makes pools as they are needed")
+        raise CouldNotLookError("this cluster creates pools on demand")
     return [_read_pool(pool) for pool in found.get("nodePools", []) if _may_grow(pool)]
 
 
@@ -44,7 +44,7 @@ def _ask(path: str) -> dict[str, Any]:
         with google.auth.transport.requests.AuthorizedSession(credentials) as session:
             response = session.get(endpoint.rstrip("/") + path, timeout=_TIMEOUT_S)
             if response.status_code != 200:
-                raise CouldNotLookError(f"Google Kubernetes Engine does not tell of its pools ({response.status_code})")
+                raise CouldNotLookError(f"Google Kubernetes Engine does not list its pools ({response.status_code})")
             answer: dict[str, Any] = response.json()
             return answer
     except (google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:

@@ -1,4 +1,4 @@
-"""The cluster as its Kubernetes API shows it: its nodes, and the Secrets, ConfigMaps and pods in a namespace."""
+"""The cluster through its Kubernetes API: its nodes, and the Secrets, ConfigMaps and pods in a namespace."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ _TIMEOUT_S = 15.0
 
 @dataclass(frozen=True)
 class Node:
-    """A node that pods can be placed on.
+    """A node for pods.
 
     Attributes:
         name: Its name.
         labels: Its labels.
-        taints: Those that keep pods away, as Kubernetes writes them.
-        allocatable: What it has for pods, by resource, in cores, bytes and pieces.
+        taints: The taints that repel pods, in Kubernetes's format.
+        allocatable: The resources for pods, in cores, bytes and units.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Node:
     allocatable: dict[str, Decimal]
 
     def has_labels(self, wanted: dict[str, str]) -> bool:
-        """Whether it bears all of these labels."""
+        """Whether it has all of these labels."""
         return all(self.labels.get(key) == value for key, value in wanted.items())
 
     def has(self, resource: str) -> Decimal:
@@ -38,7 +38,7 @@ class Node:
         return self.allocatable.get(resource, Decimal(0))
 
     def repelling(self, step: Step) -> list[str]:
-        """The taints of this node that a step does not tolerate, as kubectl writes them."""
+        """The taints of this node that a step does not tolerate, in kubectl's format."""
         return [
             f"{taint['key']}{'=' + taint['value'] if taint.get('value') else ''}:{taint['effect']}"
             for taint in self.taints
@@ -48,19 +48,19 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster's API, by a context of the kubeconfig. `name` is what that calls the cluster."""
+    """A cluster's API. `name` is its name in the kubeconfig."""
 
     name: str
     api: Any
 
     def nodes(self) -> list[Node]:
-        """The nodes that are ready and not cordoned off."""
+        """The nodes that are ready and not cordoned."""
         with _explained(self.name, "list nodes"):
             listed = self.api.list_node(_request_timeout=_TIMEOUT_S).items
         return [_read_node(node) for node in listed if _is_open(node)]
 
     def config_map(self, name: str, namespace: str) -> dict[str, str] | None:
-        """A ConfigMap's values by key; None where there is no such ConfigMap."""
+        """A ConfigMap's values by key; None if there is no such ConfigMap."""
         from kubernetes.client import ApiException  # noqa: PLC0415
 
         with _explained(self.name, f"read the ConfigMap {name} in the namespace {namespace}"):
@@ -72,7 +72,7 @@ class Cluster:
                 raise
 
     def has_secret(self, name: str, namespace: str) -> bool:
-        """Whether there is a Secret, by a dry run of creating it: any right to look at a Secret is one to read its values."""
+        """Whether there is a Secret, by a dry run of creating it, as any right to look at Secrets is a right to read them."""
         from kubernetes.client import ApiException  # noqa: PLC0415
 
         wanted = {"metadata": {"name": name}}
@@ -80,19 +80,19 @@ class Cluster:
             try:
                 self.api.create_namespaced_secret(namespace, wanted, dry_run="All", _request_timeout=_TIMEOUT_S)
             except ApiException as error:
-                if error.status not in (404, 409):  # no such namespace; there is one
+                if error.status not in (404, 409):  # no such namespace; the Secret exists
                     raise
                 return error.status == 409
         return False
 
     def pod_log(self, namespace: str, workflow: str, number: str, num_lines: int) -> str:
-        """The end of the log of a workflow's pod; empty where there is no such pod.
+        """The end of the log of a workflow's pod; empty if there is no such pod.
 
         Args:
-            namespace: Where the pod is.
+            namespace: The namespace of the pod.
             workflow: The Argo workflow.
-            number: What the pod's name ends with, after a dash.
-            num_lines: How many lines.
+            number: The suffix of the pod's name, after a dash.
+            num_lines: The number of lines.
         """
         with _explained(self.name, f"read pods and their logs in the namespace {namespace}"):
             selector = f"workflows.argoproj.io/workflow={workflow}"
@@ -107,7 +107,7 @@ class Cluster:
 
 
 def open_cluster(context: str) -> Cluster:
-    """Opens the cluster of a context of the kubeconfig; of the current one where none is named.
+    """Opens the cluster of a context in the kubeconfig; the current one if it is empty.
 
     Raises:
         CouldNotLookError: If there is no kubeconfig, or no such context in it.
@@ -133,7 +133,7 @@ def open_cluster(context: str) -> Cluster:
 
 
 def quantity(text: str) -> Decimal:
-    """A quantity as Kubernetes writes it, such as 500m or 16G, in cores or bytes; 0 where nothing is written."""
+    """Parses a Kubernetes quantity, such as 500m or 16G, to cores or bytes; 0 if it is empty."""
     from kubernetes.utils import parse_quantity  # noqa: PLC0415
 
     return Decimal(parse_quantity(text)) if text else Decimal(0)
@@ -173,7 +173,7 @@ def _read_node(node: Any) -> Node:
 
 
 def _tolerates(toleration: dict[str, str], taint: dict[str, str]) -> bool:
-    """As Kubernetes matches them: no key means every taint, and no effect every effect."""
+    """Whether a toleration matches a taint, as in Kubernetes: no key matches every taint, and no effect every effect."""
     if toleration.get("effect") not in (None, "", taint["effect"]):
         return False
     if toleration.get("key") not in (None, "", taint["key"]):

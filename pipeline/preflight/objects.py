@@ -5,7 +5,7 @@ from pipeline.preflight.finding import FailedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.submission import ObjectUse, Submission
 
-# Without these a run fails, although its pods start. Without the other optional ones, it does this.
+# Without these a run fails, although its pods start. Without the other optional ones, this happens.
 _NEEDED = (KAGGLE.name, KFP_S3_KEYS.name, S3_PUSH_KEYS.name)
 _WITHOUT = {
     S3_KEYS.name: "pods use web identity or the credentials of their node for s3://",

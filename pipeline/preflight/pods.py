@@ -1,4 +1,4 @@
-"""Whether the cluster has nodes that the pods fit on."""
+"""Checks that the cluster has nodes for the pods."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from pipeline.preflight.submission import Step, Submission
 
 
 def check_gpu_nodes(submission: Submission, cluster: Cluster) -> str:
-    """Looks for nodes that the steps with a GPU can be placed on, or for pools that would make them."""
+    """Looks for nodes for the steps with a GPU, or for pools that would create them."""
     nodes = cluster.nodes()
     said = [_check_gpu_nodes(step, nodes, cluster.name) for step in submission.steps if step.accelerators]
     return "; ".join(said) or "no step asks for a GPU"
@@ -32,13 +32,13 @@ def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
 
 
 def _with_gpus(step: Step, nodes: list[Node]) -> list[Node]:
-    """The nodes that are meant: those with the labels, or, where none are asked for, those with GPUs."""
+    """The nodes with the step's labels, or, if it has none, the nodes with GPUs."""
     (resource,) = step.accelerators
     return [node for node in nodes if node.has_labels(step.node_selector) and (step.node_selector or node.has(resource))]
 
 
 def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
-    """Those that offer enough GPUs and have no taint that keeps the step away."""
+    """The nodes with enough GPUs and no taint that repels the step."""
     ((resource, count),) = step.accelerators.items()
     able = [node for node in nodes if node.has(resource) >= count]
     if not able:
@@ -74,7 +74,7 @@ def _tolerated(step: Step) -> str:
 
 
 def check_room(submission: Submission, cluster: Cluster) -> str:
-    """Looks, for each step, for one node with as much CPU and memory as it asks for, running pods not counted."""
+    """Looks, for each step, for a node with enough CPU and memory, without counting running pods."""
     nodes = cluster.nodes()
     if not nodes:
         raise FailedError(f"{cluster.name} has no node that is ready")

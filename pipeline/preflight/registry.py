@@ -1,4 +1,4 @@
-"""Whether the images are where the cluster will pull them from."""
+"""Checks that the registry has the images."""
 
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from pipeline.preflight.submission import Submission
 
 _TIMEOUT_S = 15.0
 _DOCKER_HUB, _DOCKER_HUB_API = "docker.io", "registry-1.docker.io"
-# What a tag may stand for: an image, or an index of images for several kinds of machine; as Docker and as OCI name them.
+# The media types of a tag, an image or an index of images for several platforms, in Docker's and OCI's names.
 _MANIFEST_TYPES = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -23,11 +23,11 @@ _MANIFEST_TYPES = ", ".join(
 
 @dataclass(frozen=True)
 class Image:
-    """An image's name, taken apart as Docker does.
+    """The parts of an image's name, split as in Docker.
 
     Attributes:
-        registry: The host; empty where the name has none.
-        repository: The path there.
+        registry: The host; empty if the name has none.
+        repository: The path on the host.
         reference: The digest, or else the tag.
     """
 
@@ -37,7 +37,7 @@ class Image:
 
 
 def parse_image(name: str) -> Image:
-    """Takes an image's name apart, such as `registry.example.com/hpa/train:0.1.0@sha256:...`."""
+    """Splits an image's name, such as `registry.example.com/hpa/train:0.1.0@sha256:...`."""
     rest, _, digest = name.partition("@")
     host, slash, path = rest.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost"):
@@ -48,11 +48,11 @@ def parse_image(name: str) -> Image:
 
 
 def check_images(submission: Submission) -> str:
-    """Asks each image's registry whether it has it, with the credentials of this machine's Docker, if it has any."""
+    """Asks the registry for each image, with the credentials of this machine's Docker, if there are any."""
     names = sorted({step.image for step in submission.steps})
     if local := [name for name in names if not parse_image(name).registry]:
         raise FailedError(
-            f"{', '.join(local)}: no registry is named, so these are on the machine that built them alone. "
+            f"{', '.join(local)}: no registry is named, so these are only on the machine that built them. "
             "`make push-images REGISTRY=<host>/<path> > digests.txt`, then --registry <host>/<path> --digests digests.txt "
             "here and when you submit"
         )
@@ -60,29 +60,29 @@ def check_images(submission: Submission) -> str:
         answers = dict(zip(names, pool.map(_ask, names), strict=True))
     if missing := [name for name, answer in answers.items() if answer == 404]:
         raise FailedError(
-            f"{', '.join(missing)}: the registry has no such image. `make push-images REGISTRY=...`, or name the right --tag"
+            f"{', '.join(missing)}: the registry has no such image. `make push-images REGISTRY=...`, or give the right --tag"
         )
     if refused := [name for name, answer in answers.items() if answer in (401, 403)]:
         hosts = sorted({parse_image(name).registry for name in refused})
         raise CouldNotLookError(
             f"{', '.join(hosts)} does not show its images to this machine's Docker credentials: `docker login {hosts[0]}`. "
-            "The cluster needs credentials of its own"
+            "The cluster needs its own credentials"
         )
     if odd := sorted(
         {f"status {answer}" if isinstance(answer, int) else answer for answer in answers.values()} - {"status 200"}
     ):
-        raise CouldNotLookError(f"the registry answers otherwise than expected: {'; '.join(odd)}")
+        raise CouldNotLookError(f"unexpected answer of the registry: {';  '.join(odd)}")
     return f"all {len(names)} are in the registry"
 
 
 def _ask(name: str) -> int | str:
-    """The status of the registry's answer about an image, or in words why there is none."""
+    """The status of the registry's answer about an image, or why there is none."""
     import docker.errors  # noqa: PLC0415 (--help should not wait for these)
     import requests  # noqa: PLC0415
 
     image = parse_image(name)
     host = _DOCKER_HUB_API if image.registry == _DOCKER_HUB else image.registry
-    # As Docker does: encrypted everywhere but on this machine.
+    # As in Docker, unencrypted only on this machine.
     scheme = "http" if host.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
     url = f"{scheme}://{host}/v2/{image.repository}/manifests/{image.reference}"
     try:
@@ -100,11 +100,11 @@ def _ask(name: str) -> int | str:
 
 
 def _authorize(image: Image, challenge: str) -> Any:
-    """What signs the requests that a registry has challenged: with this machine's credentials, or none for what is public."""
+    """The authentication for a registry's challenge: this machine's credentials, or none for public images."""
     import docker.auth  # noqa: PLC0415
     import requests  # noqa: PLC0415
 
-    # A file gives names in lower case, a helper with a capital.
+    # Names are in lower case in the file, and capitalised from a helper.
     found = docker.auth.load_config().resolve_authconfig(image.registry) or {}
     known = {key.lower(): value for key, value in found.items() if value}
     basic = (known["username"], known["password"]) if "username" in known else None
@@ -125,7 +125,7 @@ def _authorize(image: Image, challenge: str) -> Any:
 
 
 class _Bearer:
-    """Signs requests with a token that a registry gave."""
+    """Signs requests with a registry's token."""
 
     def __init__(self, token: str) -> None:
         self._token = token

@@ -1,7 +1,7 @@
-"""Whether Argo, which runs the pods for Kubeflow Pipelines, tries a step again after each kind of fault.
+"""Checks that Argo, which runs the pods for Kubeflow Pipelines, retries a step after each kind of fault.
 
-A compiled pipeline says how often a step is tried again, but not after what: Kubeflow's SDK cannot. Argo decides that by its
-default, OnFailure, unless the installation merges another one into each template.
+A compiled pipeline sets the number of retries, but cannot set the kinds of faults. Argo uses its default, OnFailure, unless the
+installation merges another policy into each template.
 """
 
 import json
@@ -14,13 +14,13 @@ from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Cluster
 
 _CONFIG_MAP = "workflow-controller-configmap"
-# Where Kubeflow Pipelines is installed, if not in the namespace of the pods.
+# The namespace of Kubeflow Pipelines, if it is not that of the pods.
 _KFP_NAMESPACE = "kubeflow"
-# How Argo counts faults. A spot node that is taken away ends its pods in the first way or in the second one.
+# The kinds of faults in Argo. A preempted spot node ends its pods in either way.
 _DELETED = "a deleted pod (a drained or lost node)"
 _FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill or a crash"
 _RETRIED = {"Always": (_DELETED, _FAILED), "OnError": (_DELETED,), "OnFailure": (_FAILED,), "OnTransientError": ()}
-# Of templates that name no limit, such as groups of tasks: they must not be tried again too, as all in them would be.
+# The limit is for templates without their own, such as groups of tasks, which must not be retried with all their tasks.
 _WANTED = {"limit": "0", "retryPolicy": "Always"}
 
 
@@ -29,12 +29,12 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
 
     Args:
         cluster: The cluster.
-        namespace: Of the pods.
+        namespace: The namespace of the pods.
 
     Raises:
-        FailedError: If a fault would end the run, or a step could be tried more often than the compiled pipeline says. The
-            message has the command that changes that, and nothing else in the configuration.
-        CouldNotLookError: If the configuration is not there or cannot be read.
+        FailedError: If a fault would end the run, or a step could be retried more often than the compiled pipeline says. The
+            message has the command that changes only this.
+        CouldNotLookError: If the configuration is missing or cannot be read.
     """
     for installed_in in dict.fromkeys((_KFP_NAMESPACE, namespace)):
         data = cluster.config_map(_CONFIG_MAP, installed_in)
@@ -47,14 +47,14 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
         defaults = _template_defaults(settings)
         strategy = dict(defaults.get("retryStrategy") or {})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):
-        raise CouldNotLookError(f"{_CONFIG_MAP} in {installed_in} is not as Argo reads it") from None
+        raise CouldNotLookError(f"{_CONFIG_MAP} in {installed_in} is not in Argo's format") from None
     if "expression" in strategy:
         raise CouldNotLookError(f"Argo decides by an expression: {strategy['expression']}")
     policy = strategy.get("retryPolicy", "OnFailure")
     retried = _RETRIED.get(policy, ())
     problems = [f"{fault} would end the run" for fault in (_DELETED, _FAILED) if fault not in retried]
     if strategy and str(strategy.get("limit")) != "0":
-        problems.append("groups of tasks are tried again too, and a step more often than the pipeline says")
+        problems.append("groups of tasks are also retried, and a step more often than the pipeline says")
     if problems:
         defaults["retryStrategy"] = strategy | _WANTED
         patch = shlex.quote(json.dumps({"data": _write(settings, data)}))
@@ -64,21 +64,21 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
 
 
 def _read(data: dict[str, str]) -> dict[str, Any]:
-    """Argo's settings, or of them what it merges into workflows: the ConfigMap has one text, or one for each setting."""
+    """Argo's settings, at least its workflow defaults: the ConfigMap has one text, or one for each setting."""
     if "config" in data:
         return yaml.safe_load(data["config"]) or {}
     return {"workflowDefaults": yaml.safe_load(data.get("workflowDefaults", ""))}
 
 
 def _write(settings: dict[str, Any], data: dict[str, str]) -> dict[str, str]:
-    """What `_read` has read from `data`, as the ConfigMap has it."""
+    """The settings from `_read`, in the format of the ConfigMap."""
     if "config" in data:
         return {"config": yaml.safe_dump(settings)}
     return {name: yaml.safe_dump(value) for name, value in settings.items()}
 
 
 def _template_defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    """The part of the settings that Argo merges into each template, made where there is none."""
+    """The settings that Argo merges into each template, created if missing."""
     inner = settings
     for key in ("workflowDefaults", "spec", "templateDefaults"):
         inner[key] = inner.get(key) or {}

@@ -1,4 +1,4 @@
-"""Whether Kubeflow Pipelines' own server is there, and is one that can run the pipeline."""
+"""Checks that the Kubeflow Pipelines server is reachable and can run the pipeline."""
 
 from pipeline.kfp_client import ClusterError, address_of, ask_for_release, explained, open_client
 from pipeline.preflight.finding import CouldNotLookError, FailedError
@@ -8,10 +8,10 @@ _TIMEOUT_S = 15.0
 
 
 def check_server(submission: Submission, host: str, namespace: str) -> str:
-    """Asks the Kubeflow Pipelines API for its health and its release, and for something that needs to be signed in."""
+    """Asks the Kubeflow Pipelines API for its health and release, and for something that needs authentication."""
     if not host:
         raise CouldNotLookError(
-            "no address is given. Say --host, such as --host http://localhost:8080 with "
+            "no address is given. Give --host, such as --host http://localhost:8080 with "
             f"`kubectl port-forward -n {namespace} svc/ml-pipeline-ui 8080:80` running"
         )
     try:

@@ -1,4 +1,4 @@
-"""What would be submitted: a compiled pipeline, read for what its pods will ask for, with its arguments."""
+"""Reads a submission: the requests of a compiled pipeline's pods, and its arguments."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from pipeline.container_images import with_images
 from pipeline.named_files import read_compiled
 from pipeline.releases import Needs, read_needs
 
-# How a pod gets a Secret or a ConfigMap, and how the fields of that begin.
+# The fields by which a pod gets a Secret or a ConfigMap, and the prefixes of their inner fields.
 _OBJECT_FIELDS = {
     "secretAsEnv": "secret",
     "secretAsVolume": "secret",
@@ -30,7 +30,7 @@ _S3_ENDPOINT = f"{POD_PREFIX}AWS_ENDPOINT_URL_S3"
 
 @dataclass(frozen=True)
 class ObjectUse:
-    """A Secret or a ConfigMap that a pod gets, and the keys that the step reads. A pod starts without an optional one."""
+    """A Secret or a ConfigMap of a pod, and the keys that the step reads. A pod can start without an optional one."""
 
     kind: str
     name: str
@@ -40,18 +40,18 @@ class ObjectUse:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step's pod asks for.
+    """The requests of a step's pod.
 
     Attributes:
         name: The step.
-        image: As the cluster pulls it.
-        cpu: The cores that it requests, as Kubernetes writes quantities.
-        memory: The memory that it requests; empty where it names none.
-        accelerators: How many of which resource, such as nvidia.com/gpu; empty without.
+        image: The image's name.
+        cpu: The requested cores, as a Kubernetes quantity.
+        memory: The requested memory, likewise; empty without a request.
+        accelerators: The requested number of each accelerator, such as nvidia.com/gpu; may be empty.
         node_selector: The labels that its node must have.
-        tolerations: The taints that it tolerates, as Kubernetes writes them.
-        volumes: The folders that are mounted for longer than the pod lives.
-        disk_limits: The most that its temporary folders on the node's disk may hold, by folder.
+        tolerations: The taints that it tolerates, in Kubernetes's format.
+        volumes: The mount paths of persistent volumes.
+        disk_limits: The size limits of its temporary folders on the node's disk, by folder.
         objects: The Secrets and ConfigMaps that it gets.
     """
 
@@ -72,11 +72,11 @@ class Submission:
     """A compiled pipeline with the values of its parameters, given or by default.
 
     Attributes:
-        steps: What each step's pod asks for.
+        steps: The requests of each step's pod.
         values: The values by parameter.
         missing: The parameters without a value.
         needs: The release of Kubeflow Pipelines that it needs.
-        s3_endpoint: The S3 endpoint that it names; empty without.
+        s3_endpoint: The S3 endpoint that it names; may be empty.
     """
 
     steps: tuple[Step, ...]
@@ -86,12 +86,12 @@ class Submission:
     s3_endpoint: str
 
     def steps_without(self, folder: str) -> list[str]:
-        """The steps whose pods mount no volume that holds a folder, so that each would see an empty one of its own."""
+        """The steps whose pods mount no volume with a folder, so that each would see its own empty one."""
         return [step.name for step in self.steps if not any(is_below(folder, volume) for volume in step.volumes)]
 
 
 def pod_path(name: str, value: str) -> str:
-    """The path by which pods would find what a parameter names; empty where that is no path: nothing, a word, or an address."""
+    """The path in pods that a parameter names; empty if it is not a path but empty, a keyword or an address."""
     if name == "source":
         kind, _, place = value.partition(":")
         return place if kind == "dir" and "://" not in place else ""
@@ -100,25 +100,25 @@ def pod_path(name: str, value: str) -> str:
 
 
 def is_below(folder: str, other: str) -> bool:
-    """Whether a folder of a pod is another one, or lies in it."""
+    """Whether a folder of a pod is another one, or is inside it."""
     return folder == other or folder.startswith(other.rstrip("/") + "/")
 
 
 def read_submission(
     path: Path, words: list[str], registry: str = "", tag: str = "", digests: Mapping[str, str] | None = None
 ) -> Submission:
-    """Reads what a compiled pipeline asks for when it is run with arguments.
+    """Reads the requests of a compiled pipeline that is run with arguments.
 
     Args:
         path: The compiled pipeline.
         words: The arguments, as NAME=VALUE.
-        registry: As of `with_images`, as are tag and digests: where its images will be.
+        registry: The registry of the images: see `with_images`, also for tag and digests.
         tag: Their tag.
         digests: Their digests.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If there is none, it is no compiled pipeline, or an argument is none that it could use.
+        ValueError: If the file is missing or not a compiled pipeline, or an argument is invalid.
     """
     compiled = read_compiled(path)
     with _as_compiled(path):
@@ -173,7 +173,7 @@ def _read_step(name: str, container: dict[str, Any], pod: dict[str, Any], values
 def _read_node_selector(selector: dict[str, Any], values: dict[str, Any]) -> dict[str, str]:
     labels = dict(selector.get("labels", {}))
     given = selector.get("nodeSelectorJson", {})
-    # Inside an exit handler, a pipeline's parameter goes by a longer name.
+    # Inside an exit handler, a pipeline's parameter has a longer name.
     parameter = given.get("componentInputParameter", "").removeprefix("pipelinechannel--")
     return labels | (values.get(parameter) or given.get("runtimeValue", {}).get("constant") or {})
 

@@ -11,7 +11,7 @@ import pytest
 from docker.models.containers import Container
 
 from components import storage
-from components.serving.champion import Champion, crown, find_pointer
+from components.serving.champion import Champion, find_pointer, promote
 from pipeline.compiled import ROOT
 from tests.containers.engine import confined, wait_until_it_says
 from tests.test_deploy import SERVER
@@ -51,7 +51,7 @@ def test_it_predicts_follows_a_promotion_and_ends_when_told(
     with container_of as container:
         wait_until_it_says(container, "open http://")
         _assert_predicts_as(container, 2)
-        crown(Champion(1, f"{root}/hpa/1", "m", "e", find_pointer(root, "hpa").generation), root, "hpa")
+        promote(Champion(1, f"{root}/hpa/1", "m", "e", find_pointer(root, "hpa").generation), root, "hpa")
         wait_until_it_says(container, f"the model is {root}/hpa/1")
         _assert_predicts_as(container, 1)
         container.stop(timeout=30)

@@ -31,7 +31,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 _RECORDED = {
     run["state"]: run for run in json.loads(Path(__file__).with_name("kfp_runs.json").read_text(encoding="utf-8"))["runs"]
 }
-_NO_TIME = "1970-01-01T00:00:00Z"  # which the real server gives as the end of what goes on
+_NO_TIME = "1970-01-01T00:00:00Z"  # the real server's end time of running tasks
 # Whole numbers of 64 bits, which the definition calls strings, as JSON does not have them; the server takes both.
 _INT64_FIELDS = ("max_concurrency", "interval_second")
 _KINDS: dict[str, Callable[[Any], bool]] = {
@@ -45,7 +45,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 
 
 class Refused(Exception):  # noqa: N818 (an answer)
-    """An answer that is no success."""
+    """An answer with an error status."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class Refused(Exception):  # noqa: N818 (an answer)
 
 
 def check_model(name: str, value: Any, where: str = "body") -> None:
-    """Refuses a value that is not of a model of the published definition."""
+    """Refuses a value that does not fit a model of the published definition."""
     if listed := re.fullmatch(r"list\[(\w+)\]", name):
         for item in _of(list, value, where):
             check_model(listed[1], item, where)
@@ -215,7 +215,7 @@ class KfpServer:
         return self._page("pipeline_versions", its, query)
 
     def _parameters_of(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The parameters of a pipeline, which is refused if it is none."""
+        """The parameters of a pipeline; an invalid one is refused."""
         try:
             json_format.ParseDict(content["pipeline_spec"], PipelineSpec())
             json_format.ParseDict(content["platform_spec"], PlatformSpec())

@@ -1,4 +1,4 @@
-"""Each network the whole way at 75 px: from a pretrained file through a kill to predictions, and on from the champion."""
+"""Each network end to end at 75 px: from pretrained weights through a kill to predictions, and a warm start."""
 
 import csv
 import gc
@@ -35,7 +35,7 @@ Train = Callable[..., Path]
 
 
 class _KilledError(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +123,7 @@ def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
 
 
 @pytest.mark.long
-def test_a_resumed_training_ends_bit_for_bit_as_one_that_was_not_killed(
-    train_it: Train, resumed: Path, folder: Path, backbone: str
-) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(train_it: Train, resumed: Path, folder: Path, backbone: str) -> None:
     whole = train_it("whole", data_root=str(folder / backbone / "data"))
     expected, found = (_read_variables(str(model / "variables" / "variables")) for model in (whole, resumed))
     assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
@@ -138,7 +136,7 @@ def test_the_mean_of_an_activation_map_is_the_logit(made: dict[str, dsl.Artifact
     maps = signatures["activation_maps"](pixels=pixels)["maps"].numpy()
     expected = signatures["pixels"](pixels=pixels)["probabilities"].numpy()
     assert np.allclose(1 / (1 + np.exp(-maps.mean(axis=(1, 2)))), expected, atol=1e-5)
-    assert np.ptp(maps, axis=(1, 2)).min() > 0  # it says where
+    assert np.ptp(maps, axis=(1, 2)).min() > 0  # it is not constant
 
 
 def test_the_model_is_served_without_xla(resumed: Path) -> None:
@@ -161,16 +159,16 @@ def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_warm_start_goes_on_from_the_champion(train_it: Train, served: Path) -> None:
+def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path) -> None:
     assert served.is_dir()
     again = train_it("warm", warm_start=True, seed=1, epochs=1, weights="none", learning_rate=1e-9)
     assert TrainedModel.read(str(again / MODEL_MANIFEST)).started_from == "version 1 of the served model"
 
 
-def test_a_champion_with_another_network_is_no_start(
+def test_a_champion_with_another_network_is_not_used(
     train_it: Train, served: Path, backbone: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The training itself is stopped when it has said what it starts from."""
+    """The training is stopped once it has logged its initial weights."""
     assert served.is_dir()
     other = next(name for name in BACKBONES if name != backbone)
 

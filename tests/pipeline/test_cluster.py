@@ -10,7 +10,7 @@ from pipeline.compiled import PIPELINE_YAML
 from tests.pipeline.kfp_server import KfpServer, Refused, check_model
 
 
-def test_the_loopback_server_refuses_what_the_published_definition_does_not_know() -> None:
+def test_the_loopback_server_refuses_unknown_fields() -> None:
     check_model("V2beta1Run", {"display_name": "x", "runtime_config": {"parameters": {"a": 1}}})
     for wrong in ({"name": "x"}, {"display_name": 1}, {"state": "GONE"}, {"created_at": 3}, {"runtime_config": {"params": {}}}):
         with pytest.raises(Refused):

@@ -25,7 +25,7 @@ def _with_volume(folder: Path, *without: str) -> Path:
     return path
 
 
-def test_folders_of_a_volume_that_every_pod_mounts_are_taken(tmp_path: Path) -> None:
+def test_folders_on_a_volume_of_every_pod_are_accepted(tmp_path: Path) -> None:
     for words in (MOUNTED, [*MOUNTED, "labels=/mnt/data/scores.xlsx"], [*MOUNTED, "labels=scores.xlsx"]):
         assert read_arguments(words, _with_volume(tmp_path)) == dict(argument.split("=") for argument in words)
 
@@ -35,6 +35,6 @@ def test_a_folder_on_no_volume_is_refused(tmp_path: Path) -> None:
         read_arguments([*MOUNTED[:2], "serving_root=/mnt/database"], _with_volume(tmp_path))
 
 
-def test_a_volume_that_one_pod_lacks_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=re.escape("No volume is there in: train. Received: data_root=/mnt/data/hpa")):
+def test_a_volume_that_one_pod_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape("No such volume in: train. Received: data_root=/mnt/data/hpa")):
         read_arguments(MOUNTED, _with_volume(tmp_path, "train"))

@@ -1,4 +1,4 @@
-"""What a step finds in its environment, by the compiled pipeline and by what a namespace has."""
+"""The environment of a step, from the compiled pipeline and the objects in a namespace."""
 
 import os
 from pathlib import Path
@@ -68,7 +68,7 @@ def _environment(step: str, documents: list[Any], present: set[str], folder: Pat
         ),
     ],
 )
-def test_a_step_has_the_keys_and_settings_of_its_store_and_else_web_identity(
+def test_a_step_has_the_keys_and_settings_of_its_store_or_web_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, region: str, present: set[str], expected: dict[str, str]
 ) -> None:
     documents = list(yaml.safe_load_all(compile_pipeline(s3_endpoint=endpoint, s3_region=region)))
@@ -79,7 +79,7 @@ def test_a_step_has_the_keys_and_settings_of_its_store_and_else_web_identity(
 
 
 @pytest.mark.parametrize(("endpoint", "others"), [("", OWN_KEYS), (KFP_STORE, KFP_KEYS)])
-def test_push_alone_has_the_keys_that_are_its_own(
+def test_only_push_has_its_own_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, others: dict[str, str]
 ) -> None:
     documents = list(yaml.safe_load_all(compile_pipeline(s3_endpoint=endpoint, push_has_keys=True)))
@@ -91,7 +91,7 @@ def test_push_alone_has_the_keys_that_are_its_own(
         assert {name: found[name] for name in keys} == keys
 
 
-def test_ingest_alone_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_ingest_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = list(yaml.safe_load_all(compile_pipeline()))
     for step in load_steps():
         folder = tmp_path / step
@@ -113,7 +113,7 @@ def test_ingest_alone_has_kaggles_credentials(tmp_path: Path, monkeypatch: pytes
         ("http://seaweedfs.kubeflow:80", False),
     ],
 )
-def test_kubeflows_own_keys_are_for_its_own_store_alone(endpoint: str, is_kubeflows: bool) -> None:
+def test_kubeflows_own_keys_are_only_for_its_own_store(endpoint: str, is_kubeflows: bool) -> None:
     assert (s3_keys_for(endpoint).name == "mlpipeline-minio-artifact") is is_kubeflows
 
 

@@ -70,7 +70,7 @@ def test_a_step_whose_driver_failed_has_failed_without_a_pod() -> None:
     assert (failed.name, failed.attempts, failed.node_id) == ("evaluate", (), "")
 
 
-def test_attempts_are_found_where_only_tasks_with_retries_have_them(succeeded: dict[str, Any]) -> None:
+def test_attempts_are_found_if_only_retried_tasks_have_them(succeeded: dict[str, Any]) -> None:
     """As with Argo's own defaults, under which no other template is tried again."""
     tasks = succeeded["run_details"]["task_details"]
     names = {f"{name}{suffix}" for name in load_steps() for suffix in ("(0)", "-driver(0)")} | {"root(0)", "root-driver(0)"}
@@ -78,7 +78,7 @@ def test_attempts_are_found_where_only_tasks_with_retries_have_them(succeeded: d
     assert len(_steps(succeeded)["train"].attempts) == 2
 
 
-def test_a_step_whose_pod_waits_is_pending(succeeded: dict[str, Any]) -> None:
+def test_a_step_with_a_waiting_pod_is_pending(succeeded: dict[str, Any]) -> None:
     tasks = succeeded["run_details"]["task_details"]
     for task in tasks:
         if task["display_name"] in ("train", "executor(1)"):

@@ -76,7 +76,7 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("validation_fraction=0.5 test_fraction=0.5", "expected a sum below 1"),
     ],
 )
-def test_an_argument_that_no_run_could_use_is_refused(word: str, message: str) -> None:
+def test_an_invalid_argument_is_refused(word: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_arguments(word.split(), load_parameters())
 

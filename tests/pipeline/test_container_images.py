@@ -23,18 +23,18 @@ def _digests(folder: Path, tag: str = "1.2") -> Path:
     return path
 
 
-def test_without_a_word_on_images_they_stay() -> None:
+def test_images_are_unchanged_by_default() -> None:
     assert with_images(COMMITTED) == COMMITTED
 
 
-def test_registry_and_tag_are_put_into_every_image_and_into_nothing_else() -> None:
+def test_registry_and_tag_change_every_image_and_nothing_else() -> None:
     renamed = with_images(COMMITTED, registry=REGISTRY, tag="1.2")
     assert _images(renamed) == {step: f"{REGISTRY}/{step}:1.2" for step in load_steps()}
     changed = [line for line, before in zip(renamed.splitlines(), COMMITTED.splitlines(), strict=True) if line != before]
     assert len(changed) == len(load_steps())
 
 
-def test_one_of_them_leaves_the_other_as_it_is() -> None:
+def test_changing_one_leaves_the_other() -> None:
     before = _images(COMMITTED)
     assert _images(with_images(COMMITTED, tag="9"))["push"] == before["push"].rpartition(":")[0] + ":9"
     tag = before["push"].rpartition(":")[2]
@@ -53,7 +53,7 @@ def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
         with_images(COMMITTED, REGISTRY, "1.2", digests)
 
 
-def test_digests_that_a_failed_push_has_left_are_refused(tmp_path: Path) -> None:
+def test_digests_of_a_failed_push_are_refused(tmp_path: Path) -> None:
     path = _digests(tmp_path)
     path.write_text(path.read_text().replace(f"{REGISTRY}/push:1.2@{DIGEST}\n", ""))
     with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/push:1.2. Received: those of ")):
@@ -63,7 +63,7 @@ def test_digests_that_a_failed_push_has_left_are_refused(tmp_path: Path) -> None
         read_digests(path)
 
 
-def test_images_that_are_pinned_are_pinned_anew(tmp_path: Path) -> None:
+def test_pinned_images_get_new_digests(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, "old.example.com/x", "1", {f"old.example.com/x/{step}:1": DIGEST for step in load_steps()})
     digest = DIGEST[:-1] + "0"
     digests = dict.fromkeys(read_digests(_digests(tmp_path)), digest)
@@ -73,15 +73,15 @@ def test_images_that_are_pinned_are_pinned_anew(tmp_path: Path) -> None:
     assert with_images(pinned, "old.example.com/x", "1") == pinned
 
 
-def test_pinned_images_get_no_other_name_without_its_digest(tmp_path: Path) -> None:
+def test_pinned_images_are_not_renamed_without_new_digests(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
     for registry, tag, name in (("", "1.3", f"{REGISTRY}/convert:1.3"), ("example.org/x", "", "example.org/x/convert:1.2")):
-        with pytest.raises(ValueError, match=re.escape(f"digests: expected that of {name}, as the compiled pipeline pins")):
+        with pytest.raises(ValueError, match=re.escape(f"digests: expected one of {name}, as the compiled pipeline pins")):
             with_images(pinned, registry, tag)
 
 
 @pytest.mark.parametrize("line", ["", "push", f"{REGISTRY}/push@{DIGEST}", f"{REGISTRY}/push:1.2@sha256:12"])
-def test_a_line_that_is_no_image_with_its_digest_is_named(tmp_path: Path, line: str) -> None:
+def test_a_malformed_line_of_digests_is_named(tmp_path: Path, line: str) -> None:
     path = _digests(tmp_path)
     path.write_text(f"{path.read_text()}{line}\n")
     with pytest.raises(ValueError, match=re.escape(f"{path}: expected <registry>/<step>:<tag>@sha256:<digest>")):
@@ -89,12 +89,12 @@ def test_a_line_that_is_no_image_with_its_digest_is_named(tmp_path: Path, line: 
 
 
 @pytest.mark.parametrize("registry", ["https://gcr.io/x", "gcr.io/x/", "gcr.io/my project", "gcr.io/X"])
-def test_what_is_no_registry_is_refused(registry: str) -> None:
+def test_an_invalid_registry_is_refused(registry: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"Received: {registry}")):
         with_images(COMMITTED, registry=registry)
 
 
 @pytest.mark.parametrize("tag", ["a b", "-x", "x" * 129, "a/b"])
-def test_what_is_no_tag_is_refused(tag: str) -> None:
+def test_an_invalid_tag_is_refused(tag: str) -> None:
     with pytest.raises(ValueError, match="tag: expected"):
         with_images(COMMITTED, tag=tag)

@@ -12,13 +12,13 @@ from components.serving.inspection import verify_models
 from pipeline.compiled import ROOT
 from tests.small_disk import small_disk
 
-_TOLD = re.compile(r"No space left on device: make room there and run the same command again, which carries on: '(.*)'")
+_TOLD = re.compile(r"No space left on device: free some space there and run the same command again, which resumes: '(.*)'")
 _KINDS: dict[str, type[Manifest]] = {"examples": Examples, "training": TrainedModel, "evaluation": Evaluation}
 
 
 @pytest.mark.long
-def test_every_step_names_a_full_disk_and_carries_on_once_there_is_room(tmp_path: Path) -> None:
-    """On a full disk each step ends in one error, has published nothing by halves, and carries on once there is room."""
+def test_every_step_names_a_full_disk_and_resumes_once_there_is_room(tmp_path: Path) -> None:
+    """On a full disk each step ends in one error, publishes nothing incomplete, and resumes once there is room."""
     disk, failed = tmp_path / "disk", []
     disk.mkdir()
     with small_disk(disk, "1m") as grow:

@@ -40,6 +40,6 @@ def test_steps_beside_each_other_do_not_overlap() -> None:
     assert len(boxes) == 3
 
 
-def test_a_circle_is_refused() -> None:
+def test_a_cycle_is_refused() -> None:
     with pytest.raises(ValueError, match=r"without a circle\. Received: a, b"):
         _ = Graph(("a", "b"), (Edge("a", "b", ("x",)), Edge("b", "a", ("y",)))).ranks

@@ -39,7 +39,7 @@ def test_the_result_and_the_error_lines_come_from_another_process() -> None:
     assert lines == ["one\n", "two"]
 
 
-def test_an_error_is_raised_here() -> None:
+def test_an_error_is_raised_in_the_caller() -> None:
     with pytest.raises(FileNotFoundError, match="no images"):
         call_isolated(partial(_fail, "no images"))
     with pytest.raises(ModuleNotFoundError) as missing:
@@ -65,6 +65,6 @@ def test_a_process_that_takes_too_long_is_killed() -> None:
     assert time.monotonic() - started_s < 30
 
 
-def test_a_process_that_is_killed_is_broken() -> None:
+def test_a_killed_process_raises_broken_process_pool() -> None:
     with pytest.raises(BrokenProcessPool):
         call_isolated(partial(os._exit, 9), timeout_s=60)

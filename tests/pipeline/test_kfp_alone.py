@@ -99,7 +99,7 @@ def test_the_pipeline_is_compiled_submitted_scheduled_and_listed(environment: di
     assert (len(server.runs), len(server.recurring_runs)) == (1, 1)
 
 
-def test_a_command_that_needs_more_says_what_installs_it(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_command_that_needs_more_names_what_installs_it(environment: dict[str, str], tmp_path: Path) -> None:
     commands = [
         ["run", "source=synthetic:40", "weights=none"],
         ["preview", "synthetic:28"],
@@ -116,7 +116,7 @@ def test_a_command_that_needs_more_says_what_installs_it(environment: dict[str, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_preflight_says_which_checks_need_more(environment: dict[str, str], tmp_path: Path) -> None:
+def test_preflight_names_the_checks_that_need_more(environment: dict[str, str], tmp_path: Path) -> None:
     alone = environment | {"KUBECONFIG": str(tmp_path / "none"), "DOCKER_CONFIG": str(tmp_path)}
     ((_, shown, _),) = _run(alone, ["preflight", *PLACES, "--host", "http://127.0.0.1:9"])
     lines = [line for line in shown.splitlines() if line.startswith("could not look: ")]

@@ -42,7 +42,7 @@ def _kfp(line: str) -> Result:
 
 
 @pytest.mark.parametrize("line", [RUN, SCHEDULE, *DOCUMENTED])
-def test_a_documented_line_is_taken_by_the_server(server: KfpServer, line: str) -> None:
+def test_the_server_accepts_a_documented_line(server: KfpServer, line: str) -> None:
     done = _kfp(line.replace("cluster.yaml", "pipeline.yaml"))
     assert done.exit_code == 0, done.output + str(done.exception)
     assert len(server.runs) + len(server.recurring_runs) == 1
@@ -55,7 +55,7 @@ def test_the_schedule_is_active_and_starts_one_run_at_a_time(server: KfpServer) 
     assert made["runtime_config"]["parameters"]["data_root"] == "gs://my-bucket/hpa"
 
 
-def test_a_run_takes_numbers_and_a_schedule_takes_text_alone(server: KfpServer) -> None:
+def test_a_run_takes_numbers_and_a_schedule_only_text(server: KfpServer) -> None:
     assert _kfp(RUN + ' epochs=3 \'gpu_node_selector={"pool": "gpu"}\'').exit_code == 0
     (run,) = server.runs.values()
     assert run["runtime_config"]["parameters"]["epochs"] == 3
@@ -64,7 +64,7 @@ def test_a_run_takes_numbers_and_a_schedule_takes_text_alone(server: KfpServer) 
     assert not server.recurring_runs
 
 
-def test_without_a_word_kfp_makes_a_schedule_that_never_starts(server: KfpServer) -> None:
+def test_kfp_creates_a_disabled_schedule_by_default(server: KfpServer) -> None:
     """Why the line says --enabled."""
     assert _kfp(SCHEDULE.replace(" --enabled", "")).exit_code == 0
     (made,) = server.recurring_runs.values()

@@ -9,7 +9,7 @@ from pipeline.compiled import PIPELINE_YAML, step_tasks
 from pipeline.local import _IMAGENET_FILES, _IMAGENET_URL, default_weights, without_retries
 
 
-def test_a_local_run_is_the_committed_file_in_all_but_the_retries() -> None:
+def test_a_local_run_uses_the_committed_file_without_retries() -> None:
     text = PIPELINE_YAML.read_text(encoding="utf-8")
     committed = list(yaml.safe_load_all(text))
     assert all(task.pop("retryPolicy") for task in step_tasks(committed[0]).values())
@@ -26,7 +26,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", BACKBONES)
-def test_imagenet_weights_are_looked_for_where_keras_downloads_them_from(name: str) -> None:
+def test_imagenet_weights_are_checked_at_kerass_address(name: str) -> None:
     with pytest.raises(Exception, match=re.escape(_IMAGENET_URL + _IMAGENET_FILES[name])):
         BACKBONES[name].make(include_top=False, weights="imagenet", input_shape=(75, 75, 3))
 
@@ -35,7 +35,7 @@ def test_imagenet_weights_are_looked_for_where_keras_downloads_them_from(name: s
 @pytest.mark.parametrize(
     ("recipe", "backbone", "named"), [("paper", "", "inception_resnet_v2"), ("strong", "densenet121", "densenet121")]
 )
-def test_a_run_that_names_no_weights_starts_from_random_ones_where_the_network_has_none_to_download(
+def test_a_run_starts_from_random_weights_if_none_can_be_downloaded(
     tmp_path: Path, recipe: str, backbone: str, named: str
 ) -> None:
     weights, reason = default_weights(recipe, backbone)

@@ -1,4 +1,4 @@
-"""What Kubernetes is given, by its own schemas: pods with all that `compile` may add, and the manifests of the documents."""
+"""Validates by Kubernetes' own schemas: pods with everything that `compile` may add, and the manifests of the documents."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ QUANTITY = re.compile(r"\d+(\.\d+)?([EPTGMk]|[EPTGM]i|Ki|m)?")
 
 
 def _pod(name: str) -> dict[str, Any]:
-    """A pod with what the compiled pipeline says of a task, put where KFP's driver puts it."""
+    """A pod with the settings of a task in the compiled pipeline, placed as by KFP's driver."""
     container = SPEC["deploymentSpec"]["executors"][name]["container"]
     resources, placed = container["resources"], PODS[name]
     limits = {"cpu": resources["resourceCpuLimit"], "memory": resources["resourceMemoryLimit"]}
@@ -63,7 +63,7 @@ def _pod(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_kubernetes_takes_the_pod_of_each_task(name: str) -> None:
+def test_kubernetes_accepts_the_pod_of_each_task(name: str) -> None:
     pod = _pod(name)
     kubernetes_validate.validate(pod, KUBERNETES, strict=True)
     (container,) = pod["spec"]["containers"]
@@ -75,14 +75,14 @@ def test_kubernetes_takes_the_pod_of_each_task(name: str) -> None:
         assert toleration["operator"] in ("Exists", "Equal")
 
 
-def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+def test_an_unknown_kubernetes_field_is_found() -> None:
     pod = _pod("exec-train")
     pod["spec"]["containers"][0]["securityContext"]["runAsNoRoot"] = True
     with pytest.raises(kubernetes_validate.ValidationError, match="runAsNoRoot"):
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
 
 
-def test_kubernetes_takes_every_manifest_of_the_documents() -> None:
+def test_kubernetes_accepts_every_manifest_of_the_documents() -> None:
     """Those of deploy/ are tested in tests/test_deploy.py."""
     for path in ROOT.glob("docs/*.md"):
         blocks = re.findall(r"^```ya?ml\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

@@ -49,7 +49,7 @@ def _run(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.long
-def test_two_stains_of_16_bits_go_the_whole_way(tmp_path: Path) -> None:
+def test_two_16_bit_stains_run_end_to_end(tmp_path: Path) -> None:
     _make_scans(tmp_path / "scans")
     given = [f"{name}={value}" for name, value in _FILES.items()]
     settings = ["channels=DNA,protein", "intensity_range=auto", "group_column=Well", "image_size_px=75"]

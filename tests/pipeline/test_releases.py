@@ -106,7 +106,7 @@ def test_only_the_newest_release_understands_the_newest_form(definitions: Defini
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("releases")
-def test_the_table_of_new_settings_is_that_of_the_published_definitions(definitions: Definitions) -> None:
+def test_the_table_of_new_settings_matches_the_published_definitions(definitions: Definitions) -> None:
     text = PIPELINE_YAML.read_text(encoding="utf-8")
     known = {release: set(definitions.read(release, text)["fields"]) for release in PUBLISHED}
     messages = {field.partition(".")[0] for field in known[PUBLISHED[0]]}
@@ -127,7 +127,7 @@ def test_the_committed_file_needs_the_oldest_release() -> None:
     assert needs.check("2.14.0", "https://kfp") == needs.check("v2.18.1", "https://kfp") == ""
 
 
-def test_an_older_server_is_refused_with_what_to_do(newest_form: str) -> None:
+def test_an_older_server_is_refused_with_advice(newest_form: str) -> None:
     needs = read_needs(newest_form)
     assert needs.check("2.17.0", "https://kfp") == ""
     words = r"^https://kfp is Kubeflow Pipelines 2\.16\.1, and the pipeline needs 2\.17 or newer for pipelineConfig\.activeDead"
@@ -157,8 +157,8 @@ def test_settings_added_by_hand_count(pod: dict[str, Any], version: tuple[int, i
 
 
 @pytest.mark.parametrize("told", ["", "unknown", "dummy"])
-def test_a_server_that_tells_no_release_is_a_warning(told: str) -> None:
+def test_a_server_without_a_release_is_a_warning(told: str) -> None:
     needs = read_needs(PIPELINE_YAML.read_text(encoding="utf-8"))
     assert needs.check(told, "https://kfp") == (
-        "https://kfp does not tell its release: the pipeline needs Kubeflow Pipelines 2.14 or newer."
+        "https://kfp does not report its release: the pipeline needs Kubeflow Pipelines 2.14 or newer."
     )

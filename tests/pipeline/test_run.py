@@ -17,7 +17,7 @@ from components.synthetic.samples import render_sample
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 from pipeline.local_run import BASELINE_TITLES
 
-# Of a run, below the test's folder: where its images are, and how many there are at first.
+# The folder of a run's images below the test's folder, and their initial number.
 IMAGES, NUM_DRAWN = "cells", 24
 SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
 
@@ -28,7 +28,7 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _draw(folder: Path, first: int, last: int) -> None:
-    """Adds drawn samples to a folder in the competition's layout."""
+    """Adds synthetic samples to a folder in the competition's layout."""
     folder.mkdir(exist_ok=True)
     with (folder / "train.csv").open("a", encoding="utf-8") as table:
         if first == 0:
@@ -87,7 +87,7 @@ def _scheduled(folder: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("drawn")
 class TestDrawn:
-    """A run on drawn images, as a schedule repeats it, and what follows from it. The last test adds images."""
+    """Repeated runs on synthetic images, as by a schedule. The last test adds images."""
 
     def test_all_steps_succeed_and_write_every_declared_output(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
@@ -96,7 +96,7 @@ class TestDrawn:
         assert process.returncode == 0, process.stdout + process.stderr
         _assert_every_declared_output_is_there(_runs(folder)[0])
 
-    def test_it_shows_each_step_its_progress_and_the_metrics_beside_their_baselines(
+    def test_it_shows_each_step_its_progress_and_the_metrics_with_baselines(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         shown = finished[1].stdout
@@ -173,7 +173,7 @@ class TestDrawn:
             links = ["pushed model", "evaluation", "training", "examples", "raw images", "source"]
             assert re.findall(rf"^ *({'|'.join(links)})[: ]", process.stdout, re.MULTILINE) == links
 
-    def test_what_is_unchanged_is_found_again_and_nothing_is_pushed_also_under_a_relative_data_root(
+    def test_unchanged_outputs_are_reused_and_nothing_is_pushed(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
     ) -> None:
         folder, _ = finished
@@ -185,10 +185,10 @@ class TestDrawn:
             f"serving_root={folder}/serving",
         )
         assert process.returncode == 0, process.stdout + process.stderr
-        for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
+        for said in ("these examples exist already", "is trained already", "is evaluated already", "already exists"):
             assert said in process.stdout
         assert "Unchanged: version 1 stays the champion. Nothing was pushed." in process.stdout
-        assert f"Found again, as nothing changed that they depend on: {', '.join(load_steps())}" in process.stdout
+        assert f"Reused, as their inputs have not changed: {', '.join(load_steps())}" in process.stdout
         assert sorted(path.name for path in (folder / "serving" / "hpa").glob("[!.]*")) == ["1", "champion.json"]
         assert (_runs(tmp_path)[0] / "run.html").read_text().count('<g class="step reused">') == len(load_steps())
         _assert_every_declared_output_is_there(_runs(tmp_path)[0])
@@ -207,7 +207,7 @@ class TestDrawn:
         assert "these examples exist already" in process.stdout
         last_lines = process.stderr.strip().splitlines()
         assert last_lines[0].startswith("train failed: ValueError: ")
-        assert "no-weights.h5 does not fit inception_resnet_v2: it is no file of Keras weights" in last_lines[0]
+        assert "no-weights.h5 does not fit inception_resnet_v2: it is not a Keras weights file" in last_lines[0]
         assert last_lines[-1].startswith("Its whole output: ")
         page = (_runs(folder)[-1] / "run.html").read_text()
         assert "Failed in train" in page
@@ -216,7 +216,7 @@ class TestDrawn:
         assert looks == ["reused", "reused", "failed", "waiting", "waiting"]
 
     @pytest.mark.long
-    def test_new_samples_alone_are_transferred_and_training_starts_from_the_champion(
+    def test_only_new_samples_are_transferred_and_training_starts_from_the_champion(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         folder, _ = finished
@@ -238,7 +238,7 @@ class TestDrawn:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("killed")
-def test_a_run_that_was_killed_leaves_nothing_behind_and_carries_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_leaves_nothing_behind_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -256,7 +256,7 @@ def test_a_run_that_was_killed_leaves_nothing_behind_and_carries_on(tmp_path: Pa
     assert not _commands_with(str(tmp_path))
     stored = {path: path.stat().st_mtime_ns for path in images.glob("*/images/*.png")}
     assert 40 <= len(stored) < 800
-    # Another parameter is wrong now, so that this run ends after convert: what is asked is what ingest and convert did.
+    # An invalid file ends this run after convert, as only ingest and convert are tested here.
     again = _run(tmp_path, "source=synthetic:200", "image_size_px=75", f"weights={_no_weights(tmp_path)}")
     assert "200 samples" in again.stdout
     assert "train failed" in again.stderr

@@ -5,7 +5,7 @@ import pytest
 from pipeline.run_record import RunRecord
 
 
-def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
+def test_a_saved_record_is_read_back(tmp_path: Path) -> None:
     record = RunRecord({"source": "synthetic:40", "data_root": "/data"})
     for step in ("ingest", "ingest", "convert"):
         record.hear(step)
@@ -17,14 +17,14 @@ def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_a_step_that_fails_before_it_says_anything_is_there() -> None:
+def test_a_step_that_fails_before_logging_is_recorded() -> None:
     record = RunRecord({})
     record.hear("ingest")
     record.end("failed", "no such module", "convert")
     assert [(name, step.status) for name, step in record.steps.items()] == [("ingest", "done"), ("convert", "failed")]
 
 
-def test_a_run_that_was_stopped_before_any_step_has_none() -> None:
+def test_a_run_stopped_before_any_step_has_none() -> None:
     record = RunRecord({})
     record.end("stopped")
     assert (record.status, record.steps) == ("stopped", {})

@@ -55,7 +55,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_found_again(
 
     again = _run(tmp_path, *arguments, *places)
     assert again.returncode == 0, again.stdout + again.stderr
-    for said in ("these examples exist already", "is trained already", "is evaluated already", "was there already"):
+    for said in ("these examples exist already", "is trained already", "is evaluated already", "already exists"):
         assert said in again.stdout
     assert storage.list_names(f"{remote_root}/serving/hpa") == ["1", "champion.json"]
     assert not (tmp_path / "data").exists()
@@ -63,7 +63,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_found_again(
         assert f": {step}" in again.stdout
 
 
-def test_a_source_may_lie_in_an_object_store(remote_root: str, tmp_path: Path) -> None:
+def test_a_source_may_be_in_an_object_store(remote_root: str, tmp_path: Path) -> None:
     source = f"dir:{remote_root}/nothing"
     process = _run(tmp_path, f"source={source}", f"data_root={remote_root}/data")
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""What is told of a step that failed."""
+"""The error of a failed step."""
 
 import traceback
 
@@ -9,7 +9,7 @@ from pipeline.traceback_text import last_exception
 
 
 def _printed(error: Exception) -> list[str]:
-    """An exception as KFP's runner shows what a step prints of it, after what it said before."""
+    """An exception as shown by KFP's runner, after the step's earlier output."""
     try:
         try:
             raise KeyError("earlier")
@@ -28,9 +28,9 @@ def _printed(error: Exception) -> list[str]:
         (NoCredentialsError(), "NoCredentialsError"),
     ],
 )
-def test_the_class_and_the_message_are_told_without_the_module(error: Exception, told: str) -> None:
+def test_the_class_and_the_message_are_returned_without_the_module(error: Exception, told: str) -> None:
     assert last_exception(_printed(error)) == told
 
 
-def test_without_a_traceback_there_is_nothing_to_tell() -> None:
+def test_without_a_traceback_the_result_is_empty() -> None:
     assert last_exception(["ingest | started", "killed"]) == ""

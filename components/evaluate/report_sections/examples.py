@@ -41,8 +41,8 @@ def _note(data: ReportData) -> str:
     )
     if data.pictures.map_size:
         words += (
-            " Right of an image, on its stains in grey: where the evidence for the class comes from (class activation map, "
-            f"{data.pictures.map_size} places drawn smoothly; one scale for a class, so the map of a miss is pale)."
+            " Right of an image, over the stains in grey: the evidence for the class (class activation map, "
+            f"{data.pictures.map_size} pixels, interpolated; one scale for a class, so the map of a miss is pale)."
         )
     return words
 

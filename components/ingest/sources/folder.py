@@ -32,7 +32,7 @@ class Folder:
     table: LabelTable = USUAL_TABLE
     num_without_files: int = field(init=False, default=0)
     num_unlabelled: int = field(init=False, default=0)
-    is_drawn: bool = field(init=False, default=False)
+    is_synthetic: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         if storage.is_local(self.uri):

@@ -38,7 +38,7 @@ class KaggleCompetition:
         OSError: If Kaggle cannot be reached, try after try.
     """
 
-    is_drawn = False
+    is_synthetic = False
 
     def __init__(
         self,

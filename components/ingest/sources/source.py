@@ -60,7 +60,7 @@ class SourceImage:
 
 
 class Source(Protocol):
-    """A set of samples. It is read by several threads at once; one that `is_drawn` is also sent to other processes."""
+    """A set of samples. It is read by several threads at once; one that `is_synthetic` is also sent to other processes."""
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ class Source(Protocol):
         """Which channel of a file each filter is, where a file holds all; empty where each filter has a file."""
 
     @property
-    def is_drawn(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether reading an image means computing it: that keeps a core busy, and an image that is stored stays what it is."""
 
     def validator(self) -> str:

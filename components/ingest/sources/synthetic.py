@@ -18,7 +18,7 @@ class Synthetic:
     series: int = 0
     num_without_files: int = 0
     num_unlabelled: int = 0
-    is_drawn: bool = True
+    is_synthetic: bool = True
     licence: str = "drawn by this program; Apache-2.0"
 
     @property

@@ -1,4 +1,4 @@
-"""The walk from a pushed model, or from a run, to the images: each link is read where it lies, and a broken one is named."""
+"""Walks from a pushed model, or from a run, back to its images; broken links are reported."""
 
 import datetime
 import json
@@ -29,8 +29,8 @@ class Link:
 
     Attributes:
         title: What it is.
-        facts: What is known of it, by name.
-        problem: What is wrong with it; empty where nothing is.
+        facts: What is known about it, by name.
+        problem: What is wrong with it; empty if nothing is.
     """
 
     title: str
@@ -62,7 +62,7 @@ def walk(target: str, data_root: str) -> list[Link]:
 
 
 def _from_run(folder: Path, data_root: str) -> Iterator[Link]:
-    """From the last step that gave something."""
+    """From the last step that has an output."""
     run = Link("run", {"where": str(folder)})
     following: Iterator[Link] = iter(())
     try:
@@ -73,7 +73,7 @@ def _from_run(folder: Path, data_root: str) -> Iterator[Link]:
             run.facts["not pushed"] = "; ".join(verdict.reasons)
             following = _from_evaluation(verdict.fingerprint, verdict.model_fingerprint, data_root)
         else:
-            run.facts["ended early"] = "no model was judged in it"
+            run.facts["ended early"] = "no model was evaluated"
             if path := _output(folder, f"train/model/{MODEL_MANIFEST}"):
                 following = _from_training(TrainedModel.read(str(path)).fingerprint, data_root)
             elif path := _output(folder, "convert/examples"):
@@ -81,7 +81,7 @@ def _from_run(folder: Path, data_root: str) -> Iterator[Link]:
             elif path := _output(folder, "ingest/raw_images"):
                 following = _from_raw_images(RawImages.read(str(path)).fingerprint, data_root)
     except ValueError as error:
-        run.problem = f"an artifact of it is damaged: {_brief(error)}"
+        run.problem = f"one of its artifacts is damaged: {_brief(error)}"
     yield run
     yield from following
 
@@ -92,7 +92,7 @@ def _output(folder: Path, name: str) -> Path | None:
 
 
 def _from_version(uri: str, data_root: str) -> Iterator[Link]:
-    """From what a version says of itself: push's record, and the model's own manifest."""
+    """From a version's own files: push's record and the model's manifest."""
     serving_root, model_name, number = uri.rstrip("/").rsplit("/", 2)
     link = Link(f"pushed model: version {number} of {model_name}", {"where": uri})
     record = None
@@ -118,7 +118,7 @@ def _from_version(uri: str, data_root: str) -> Iterator[Link]:
     elif own:
         yield from _from_training(own.fingerprint, data_root, own)
     else:
-        yield Link("training", problem=f"it is not known which: {problem}")
+        yield Link("training", problem=f"unknown: {problem}")
 
 
 def _champion(serving_root: str, model_name: str, number: str) -> str:
@@ -140,9 +140,7 @@ def _from_evaluation(
     link = Link(f"evaluation {fingerprint}", problem=problem)
     if found:
         metrics = found.metrics
-        name = (
-            "f1_macro_common" if "f1_macro_common" in metrics else "f1_macro"
-        )  # evaluations of earlier versions have no other
+        name = "f1_macro_common" if "f1_macro_common" in metrics else "f1_macro"  # earlier versions recorded only f1_macro
         interval = f" ({metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f})" if f"{name}_low" in metrics else ""
         over = " over common classes" if name == "f1_macro_common" else ""
         link.facts |= {
@@ -156,13 +154,13 @@ def _from_evaluation(
 
 
 def _from_training(fingerprint: str, data_root: str, own: TrainedModel | None = None) -> Iterator[Link]:
-    """With `own`, what the served model says of itself: as good as the training's manifest where that was removed."""
+    """Uses `own`, the manifest in the served model, if the training's own was removed."""
     found, problem = _read(TrainedModel, storage.join(data_root, "training", fingerprint), expected=fingerprint)
     link = Link(f"training {fingerprint}", problem=problem)
     if own and own.fingerprint != fingerprint:
-        link.problem = f"the model says that it is of the training {own.fingerprint}"
+        link.problem = f"the model names another training, {own.fingerprint}"
     elif own and not found:
-        found, link.problem = own, f"{problem}. What follows, the model itself says"
+        found, link.problem = own, f"{problem}. The facts below are from the served model's own manifest"
     if found:
         started = f" (training {found.inputs['champion']})" if "champion" in found.inputs else ""
         link.facts |= {
@@ -184,7 +182,7 @@ def _from_examples(fingerprint: str, data_root: str) -> Iterator[Link]:
             "images": f"{found.image_size_px} px, {', '.join(found.channels)}",
         } | _common(found)
         if missing := found.missing_shards():
-            link.problem = f"{len(missing)} shards are missing or cut off, such as {missing[0]}"
+            link.problem = f"{len(missing)} shards are missing or truncated, such as {missing[0]}"
     yield link
     if found:
         yield from _from_raw_images(found.inputs.get("raw_images", ""), data_root)
@@ -205,14 +203,14 @@ def _from_raw_images(fingerprint: str, data_root: str) -> Iterator[Link]:
             "listed in": found.index_uri,
         } | _common(found, name)
         if not storage.exists(found.index_uri):
-            link.problem = f"{found.index_uri} is missing: nothing says which images these are"
+            link.problem = f"{found.index_uri} is missing: the images are not known"
     yield link
     if found:
         yield Link(f"source {found.source}", {"licence": found.licence})
 
 
 def _read(kind: type[_Kind], uri: str, name: str = MANIFEST_NAME, expected: str = "") -> tuple[_Kind | None, str]:
-    """Reads a manifest, or says what is wrong with it."""
+    """Reads a manifest. Returns None and the problem if that fails."""
     try:
         found = kind.find(uri, name)
     except (ValueError, OSError) as error:
@@ -220,12 +218,12 @@ def _read(kind: type[_Kind], uri: str, name: str = MANIFEST_NAME, expected: str 
     if not found:
         return None, f"there is no {storage.join(uri, name)}: removed, or under another data_root (--data-root)"
     if expected and found.fingerprint != expected:
-        return None, f"{storage.join(uri, name)} says that it is {found.fingerprint}"
+        return None, f"{storage.join(uri, name)} has another fingerprint, {found.fingerprint}"
     return found, ""
 
 
 def _common(manifest: Manifest, name: str = MANIFEST_NAME) -> dict[str, str]:
-    """What all manifests say."""
+    """The facts that all manifests hold."""
     path = storage.join(manifest.uri, name)
     return {
         "parameters": _parameters(manifest.parameters),

@@ -1,6 +1,6 @@
-"""Reads and decodes images in processes of their own, ahead of the model: decoding a PNG holds Python's lock.
+"""Reads and decodes images in separate processes, ahead of the model: decoding a PNG holds Python's lock.
 
-What is decoded is what convert would have made of the same files, and what convert would have left out is left out.
+Files are decoded exactly as convert does it, and rejected for the same reasons.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ from components.storage.read_ahead import read_ahead, start_readers
 _BATCH_SIZE = 32
 # Large images come in smaller batches, so that memory stays within bounds.
 _BATCH_BYTES = 16 << 20
-# What four of the largest planes of 16 bits take without any compression: no memory is taken for more.
+# Four of the largest 16-bit planes without compression. Larger samples are refused before they are read.
 _MAX_SAMPLE_BYTES = 8 * MAX_SIDE_PX**2
-# As many batches are waiting for the model, beside those that are being decoded.
+# How many batches wait for the model, beside those that are being decoded.
 _WAITING_BATCHES = 2
 
 
@@ -44,7 +44,7 @@ class Decoded:
 
     Attributes:
         pixels: uint8, shape (side, side, channels).
-        pixel_size_um: The width of a pixel of the files in micrometres, if they say so.
+        pixel_size_um: The width of a pixel in the files in micrometres; None if they do not give it.
     """
 
     pixels: np.ndarray
@@ -53,7 +53,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What a model takes: its filters, in order, the side of the square images, and how files become 8-bit channels."""
+    """A model's input: its filters, in order, the side of the square images, and how files become 8-bit channels."""
 
     filters: tuple[str, ...]
     image_size_px: int
@@ -70,7 +70,7 @@ class ImageForm:
             projection: How a stack becomes one plane; empty: as the model was trained.
 
         Raises:
-            ValueError: If `intensity_range` is `auto`, or has not as many ranges as the model has channels.
+            ValueError: If `intensity_range` is `auto`, or does not have one range for each of the model's channels.
         """
         check_parameters(channels=",".join(trained.channels), intensity_range=intensity_range)
         if intensity_range == AUTO_RANGE:
@@ -93,7 +93,7 @@ class ImageForm:
         """Decodes, checks and resizes a sample.
 
         Args:
-            files: The image file of each filter: the same for all where one file holds all channels.
+            files: The image file of each filter: the same one for all if it holds all channels.
 
         Raises:
             BadImageError: If the sample cannot be used.
@@ -104,14 +104,14 @@ class ImageForm:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples, decoded.
+    """Decoded samples.
 
     Attributes:
         ids: The samples.
-        pixels: uint8, samples x height x width x channels; zeros for those that cannot be used, so that all batches have
-            one shape, which is all that a GPU needs to plan for.
-        reasons: Why a sample cannot be used; empty for those that can.
-        pixel_sizes_um: The width of a pixel of each sample's files in micrometres; None for those that do not give it.
+        pixels: uint8, shape (samples, height, width, channels); zeros for unusable samples, so that all batches have one
+            shape, for which a GPU plans once.
+        reasons: Why each sample cannot be used; empty for those that can.
+        pixel_sizes_um: The width of a pixel in each sample's files in micrometres; None if they do not give it.
     """
 
     ids: list[str]
@@ -125,7 +125,7 @@ class Batch:
 
 
 class Decoders:
-    """Processes that decode images; they last from one call to the next.
+    """Processes that decode images; they are reused between calls.
 
     Attributes:
         form: What the model takes.
@@ -134,15 +134,15 @@ class Decoders:
     def __init__(self, images_uri: str, form: ImageForm, num_processes: int) -> None:
         self.form = form
         self._num_ahead = num_processes + _WAITING_BATCHES
-        # A copy of this process would not do: TensorFlow's threads are not copied with it.
+        # Not forked: TensorFlow's threads are not copied with the process.
         self._pool = ProcessPoolExecutor(num_processes, get_context("spawn"), _start, (os.getpid(), images_uri, form))
 
     def batches(self, samples: Sequence[ImageFiles]) -> Iterator[Batch]:
-        """Starts to decode, and gives the batches in order. Few are in memory at any time.
+        """Starts decoding, and yields the batches in order. Few are in memory at any time.
 
         Raises:
-            OSError: If the images cannot be read for a reason that is not the file's.
-            BrokenProcessPool: If a process was killed, as it is when memory runs out.
+            OSError: If the images cannot be read for a reason other than the file itself.
+            BrokenProcessPool: If a process was killed, as when memory runs out.
         """
         size = self.form.batch_size
         chunks = iter([samples[start : start + size] for start in range(0, len(samples), size)])
@@ -156,7 +156,7 @@ class Decoders:
 
 @contextlib.contextmanager
 def decoded_batches(samples: Sequence[ImageFiles], images_uri: str, form: ImageForm) -> Iterator[Iterator[Batch]]:
-    """Starts to decode, and gives the batches in order, as `Decoders` does.
+    """Starts decoding, and gives the batches in order, as `Decoders` does.
 
     Args:
         samples: The samples.
@@ -177,7 +177,7 @@ def _in_order(
         yield batch
 
 
-# What a decoding process works with.
+# The state of a decoding process.
 _form: ImageForm
 _readers: ThreadPoolExecutor
 
@@ -185,7 +185,7 @@ _readers: ThreadPoolExecutor
 def _start(parent: int, images_uri: str, form: ImageForm) -> None:
     global _form, _readers
     exit_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process above says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process decides when to stop
     _form, _readers = form, start_readers(images_uri)
 
 

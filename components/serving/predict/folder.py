@@ -1,4 +1,4 @@
-"""Finds the samples of a folder, whatever its files are called."""
+"""Finds the samples of a folder by the names of its files."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -25,9 +25,9 @@ class ImageFiles:
 
     Attributes:
         sample_id: What their names begin with.
-        uris: Where each filter's image is: in one file where that holds all channels.
-        num_bytes: Their size together.
-        problem: Why the sample cannot be used, as far as names tell; empty where nothing is wrong with them.
+        uris: The image of each filter: the same file for all if it holds all channels.
+        num_bytes: Their total size.
+        problem: Why the sample cannot be used, as far as names show; empty if nothing is wrong with them.
     """
 
     sample_id: str
@@ -38,7 +38,7 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class FoundImages:
-    """What a folder holds.
+    """The images of a folder.
 
     Attributes:
         samples: Sorted by their ids.
@@ -53,7 +53,7 @@ def with_stains(image_names: ImageNames, channels: Sequence[str]) -> ImageNames:
     """How the images are named, with the stains of a model.
 
     Args:
-        image_names: Names of any stains.
+        image_names: How files are named, with any stains.
         channels: The stains that the model takes.
 
     Raises:
@@ -64,13 +64,13 @@ def with_stains(image_names: ImageNames, channels: Sequence[str]) -> ImageNames:
 
 
 def find_images(images_uri: str, filters: list[str], image_names: ImageNames = COMPETITION_NAMES) -> FoundImages:
-    """Finds the samples of a folder, and the image files that belong to none. Labels are not looked at.
+    """Finds the samples of a folder, and the image files that belong to none. Labels are ignored.
 
-    In the competition's layout, with no images beside `train.csv`, those of the folder `test` are taken, or else of `train`.
+    In the competition's layout, with no images beside `train.csv`, the images of `test` are used, or else those of `train`.
 
     Args:
         images_uri: The folder.
-        filters: The filters that are wanted, of those that a sample has.
+        filters: The filters to take of each sample.
         image_names: How the files are named.
 
     Raises:
@@ -80,7 +80,7 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
     beside = {path: file for path, file in everything.items() if path.partition("/")[0] not in (TEST, TRAIN)}
     for part, files in (("", beside), *((part, _below(part, everything)) for part in (TEST, TRAIN))):
         folder = storage.join(images_uri, part) if part else images_uri
-        # With what has an image's name and is no file: links that lead nowhere or in circles, folders.
+        # Includes entries with an image's name that are not files: folders, and broken or circular links.
         if samples := image_names.by_sample(dict.fromkeys([*files, *storage.list_names(folder)])):
             _log.info("%d samples in %s", len(samples), folder)
             return FoundImages(

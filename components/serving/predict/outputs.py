@@ -1,4 +1,4 @@
-"""The files that a prediction writes: all of them appear when it is complete, and the first one last."""
+"""The files that a prediction writes. They appear only when it is complete, `predictions.csv` last."""
 
 import contextlib
 import csv
@@ -24,25 +24,25 @@ def predictions_row(sample_id: str, decided: Sequence[str], probabilities: np.nd
 
     Args:
         sample_id: The sample.
-        decided: The names of the classes that were decided for.
-        probabilities: float32, shape (classes,). They are written with all of their digits.
+        decided: The names of the predicted classes.
+        probabilities: float32, shape (classes,), written with all digits.
     """
     return [sample_id, "; ".join(decided), *probabilities.astype(str).tolist()]
 
 
 class Outputs:
-    """Writes row by row, so that memory does not grow.
+    """Writes row by row, in constant memory.
 
     | file | columns |
     |---|---|
     | `predictions.csv` | Id; Decisions, the names of the classes, separated by `; `; the probability of each class |
-    | `predictions.submission.csv` | Id and Predicted, as Kaggle takes it: of every sample, with nothing for one that is bad |
-    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used, and of each ignored image file, by its path |
+    | `predictions.submission.csv` | Id and Predicted in Kaggle's format, for every sample; empty for bad ones |
+    | `predictions.bad.csv` | Id and Reason of each sample that cannot be used, and path and Reason of each ignored image file |
     | `predictions.distances.csv` | Id, Distance from the training images, and Unlike (`yes`, `no`, unknown) of each sample |
 
     Attributes:
-        num_good: The samples that were predicted so far.
-        num_bad: Those that cannot be used.
+        num_good: How many samples were predicted so far.
+        num_bad: How many cannot be used.
         unlike: The ids of those that look unlike the training images.
     """
 
@@ -57,7 +57,7 @@ class Outputs:
         distances.writerow(["Id", "Distance", "Unlike"])
 
     def write(self, batch: Batch, predictions: Predictions, model: ServedModel) -> None:
-        """Writes what a model says of a batch."""
+        """Writes the predictions for a batch."""
         for row, (sample_id, reason) in enumerate(zip(batch.ids, batch.reasons, strict=True)):
             decided = np.flatnonzero(predictions.decisions[row]).tolist()
             if reason:
@@ -78,30 +78,30 @@ class Outputs:
             self.unlike.append(sample_id)
 
     def write_ignored(self, ignored: Mapping[str, str]) -> None:
-        """Lists image files that belong to no sample, each with the reason."""
+        """Lists the image files that belong to no sample, with reasons."""
         self._bad.writerows(ignored.items())
 
 
 def output_uris(out_uri: str) -> tuple[str, str, str, str]:
-    """The predictions, the submission, the list of what is bad, and the distances from the training images."""
+    """The URIs of the predictions, the submission, the bad samples, and the distances from the training images."""
     stem = out_uri.removesuffix(".csv")
     return out_uri, f"{stem}.submission.csv", f"{stem}.bad.csv", f"{stem}.distances.csv"
 
 
 @contextlib.contextmanager
 def open_outputs(out_uri: str, class_names: Sequence[str]) -> Iterator[Outputs]:
-    """Gives what to write to, and publishes it on a clean exit.
+    """Opens the outputs, and publishes them on a clean exit.
 
     Raises:
-        FileExistsError: If there are predictions of this name.
-        IsADirectoryError: If the name is that of a folder.
+        FileExistsError: If predictions of this name exist.
+        IsADirectoryError: If there is a folder of this name.
     """
     predictions, *others = output_uris(out_uri)
     if storage.is_local(predictions) and Path(predictions).is_dir():
         raise IsADirectoryError(f"{predictions} is a folder: expected the name of a file to write, such as predictions.csv")
     if storage.exists(predictions):
-        raise FileExistsError(f"{predictions} exists already, and is not overwritten: give another name, or delete it")
-    for uri in others:  # a kill may have left them, just before the predictions were published
+        raise FileExistsError(f"{predictions} already exists: delete it, or give another name")
+    for uri in others:  # a process killed just before publishing the predictions may have left them
         storage.remove(uri)
     with contextlib.ExitStack() as published, contextlib.ExitStack() as files:
         paths = [published.enter_context(storage.create(uri)) for uri in (predictions, *others)]
@@ -109,6 +109,6 @@ def open_outputs(out_uri: str, class_names: Sequence[str]) -> Iterator[Outputs]:
 
 
 def _open(files: contextlib.ExitStack, path: Path) -> Any:
-    # A name that is in no encoding is written as `\\udcff`, so that it can be told.
+    # A name that is not valid UTF-8 is written with escapes such as `\\udcff`.
     file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
     return csv.writer(files.enter_context(file), lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Pages of images with what the model says of them, for people to look through."""
+"""HTML pages of the images with their predictions."""
 
 import contextlib
 from urllib.parse import quote
@@ -20,11 +20,11 @@ _GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(min({}px,100
 
 
 class Pages:
-    """Writes a page whenever it is full, so that memory does not grow. All are published on a clean exit of `files`.
+    """Writes each page when it is full, in constant memory. A clean exit of `files` publishes all.
 
     Args:
         out_uri: The predictions beside which the pages are.
-        model: The model that is asked.
+        model: The model that predicts.
         files: Keeps the unpublished pages.
     """
 
@@ -37,7 +37,7 @@ class Pages:
         self._colours = stain_colours(model.trained.channels)
 
     def write(self, batch: Batch, predictions: Predictions) -> None:
-        """Adds the samples of a batch, the bad ones to the list at the end."""
+        """Adds the samples of a batch. Bad ones go to the list on the last page."""
         maps = self._model.activation_maps(batch.pixels)
         if maps is not None:
             self._map_size = f"{maps.shape[1]} x {maps.shape[2]}"
@@ -116,10 +116,10 @@ class Pages:
         subtitle = f"By the model {self._model.uri}, {self._model.describe_precision()}."
         page = render_page(f"Predictions, page {self._num_pages}", subtitle, sections)
         uri = page_uri(self._out_uri, self._num_pages)
-        if self._num_pages > 1:  # a kill may have left it
+        if self._num_pages > 1:  # a killed process may have left it
             storage.remove(uri)
         path = self._files.enter_context(storage.create(uri))
-        path.write_text(page, encoding="utf-8", errors="backslashreplace")  # a name that is in no encoding
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")  # for names that are not valid UTF-8
         self._figures = []
 
     def _links(self, is_last: bool) -> Markup:
@@ -133,14 +133,14 @@ class Pages:
 
     def _note(self) -> str:
         note = (
-            f"{legend(self._model.trained.channels)} Contrast is as the model sees it, not stretched. "
-            "Below each image: its id, the classes that reach their thresholds, and the three most probable classes, "
-            "in bold those that reach them."
+            f"{legend(self._model.trained.channels)} The contrast is what the model sees, not stretched. "
+            "Below each image: its id, the classes that reach their thresholds, and the three most probable classes, in bold "
+            "if they reach their thresholds."
         )
         if self._map_size:
             note += (
-                " Right of it, on the stains in grey: where the evidence for the most probable class comes from (class "
-                f"activation map of {self._map_size} places, drawn smoothly; each map is scaled to its own maximum)."
+                " Right of it, over the stains in grey: the evidence for the most probable class (class activation map of "
+                f"{self._map_size} pixels, interpolated; each map is scaled to its own maximum)."
             )
         return note
 

@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predicted:
-    """How a prediction went.
+    """A summary of a prediction.
 
     Attributes:
-        num_good: The samples that were predicted.
-        num_bad: The samples that cannot be used.
-        num_ignored: Image files that belong to no sample.
-        seconds: How long the model was at work, from its first batch to its last.
+        num_good: How many samples were predicted.
+        num_bad: How many samples cannot be used.
+        num_ignored: How many image files belong to no sample.
+        seconds: The time from the model's first batch to its last.
     """
 
     num_good: int
@@ -51,13 +51,13 @@ def predict(
     """Predicts every sample of a folder, and writes the files that `components.serving.predict.outputs` describes.
 
     Args:
-        model_uri: A version, or the folder above the versions: then the champion.
+        model_uri: A version, or the folder above the versions for the champion.
         images_uri: The folder of the images.
         out_uri: The predictions.
         image_names: How the images are named. The stains are the model's.
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
-        with_pages: Whether to write the pages of `components.serving.predict.pages`, too.
+        with_pages: Whether to write the pages of `components.serving.predict.pages` as well.
         precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
     Raises:
@@ -73,7 +73,7 @@ def predict(
     num_samples = len(found.samples)
     other_sizes_um: dict[str, float] = {}
     if with_pages and storage.exists(page_uri(out_uri)):
-        raise FileExistsError(f"{page_uri(out_uri)} exists already, and is not overwritten: give another --out, or delete it")
+        raise FileExistsError(f"{page_uri(out_uri)} already exists: delete it, or give another --out")
     with (
         open_outputs(out_uri, trained.class_names) as outputs,
         contextlib.ExitStack() as page_files,

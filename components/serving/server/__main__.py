@@ -1,4 +1,4 @@
-"""The server as its image starts it: `python -m components.serving.server --model gs://bucket/models/hpa`.
+"""Command of the server's image: `python -m components.serving.server --model gs://bucket/models/hpa`.
 
 It takes the options of `python -m pipeline serve`, which needs packages that the image does not have, and listens on all
 addresses by default.
@@ -24,20 +24,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="0.0.0.0", help="the address to listen on")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--file-pattern", default=DEFAULT_PATTERN, help="how the images are named")
-    parser.add_argument("--filters", default="", help="what the files call the stains")
+    parser.add_argument("--filters", default="", help="the names of the stains in file names")
     parser.add_argument("--intensity-range", default="", help="the grey levels that become black and white, as LOW:HIGH")
     parser.add_argument("--projection", default="", help="how a stack becomes one plane: max, mean, sum or middle")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="what to compute in")
     parser.add_argument("--max-upload-mib", type=int, default=256, help="the largest request")
     parser.add_argument("--max-waiting", type=int, default=256, help="how many samples may wait")
-    parser.add_argument("--timeout-s", type=float, default=60, help="how long an answer may take")
+    parser.add_argument("--timeout-s", type=float, default=60, help="how long an answer may take, in seconds")
     return parser
 
 
 def main() -> None:
     """Serves until SIGTERM."""
-    # The kernel shields process 1 of a container from signals without a handler. The server replaces this one while it runs,
-    # and raises the signal again once it has answered what it had received.
+    # Process 1 of a container ignores signals without a handler. The server replaces this handler while it runs, and raises the
+    # signal again once it has answered all requests.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     given = make_parser().parse_args()
     with log_lines("serve | %(message)s", logging.INFO):

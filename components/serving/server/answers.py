@@ -1,4 +1,4 @@
-"""What the server answers about uploaded samples: JSON, CSV, and pictures for the page."""
+"""The server's answers to uploads: JSON, CSV, and pictures for the page."""
 
 import base64
 import csv
@@ -19,19 +19,19 @@ from components.serving.predict.outputs import predictions_header
 from components.serving.server.runner import LoadedVersion, Prediction
 from components.serving.unlike import describe_unlike
 
-# The activation maps that the page can show, beside those of the classes that were decided for.
+# How many activation maps of the most probable classes the page gets, beside those of the predicted ones.
 _NUM_MAPS = 3
 
 
 @dataclass(frozen=True)
 class SampleAnswer:
-    """What became of one sample.
+    """The result for one sample.
 
     Attributes:
         sample_id: The sample.
         decoded: Its pixels; None if it cannot be used.
-        prediction: What the model says; None if the sample cannot be used.
-        error: Why the sample cannot be used; empty if it can.
+        prediction: Its prediction; None if it cannot be used.
+        error: Why it cannot be used; empty if it can.
     """
 
     sample_id: str
@@ -99,12 +99,12 @@ def _sample(answer: SampleAnswer, model: ServedModel, with_pictures: bool) -> di
 
 
 def _numbers(values: np.ndarray) -> list[float]:
-    """Numbers with the digits that `predict` writes."""
+    """Numbers with the same digits as `predict` writes."""
     return [float(text) for text in values.astype(str)]
 
 
 def _maps(prediction: Prediction, class_names: Sequence[str]) -> Mapping[str, str]:
-    """Where in the image the model sees each class, from 0 to the map's maximum."""
+    """Activation maps as PNGs, each scaled to its maximum, by class."""
     if prediction.maps is None:
         return {}
     likely = np.argsort(-prediction.probabilities)[:_NUM_MAPS]
@@ -119,10 +119,10 @@ def _png(plane: np.ndarray) -> str:
 
 
 def to_csv(answer: Mapping[str, Any]) -> str:
-    """The rows of `predict`'s table, with a column for the reason why a sample cannot be used.
+    """The rows of `predict`'s table, with a column for errors.
 
     Args:
-        answer: What `to_json` gives.
+        answer: The result of `to_json`.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

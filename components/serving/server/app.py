@@ -58,7 +58,7 @@ class Server:
         """The application.
 
         Args:
-            allowed_hosts: The names that requests may give to this server: `*` for any.
+            allowed_hosts: The host names that requests may use: `*` for any.
         """
         endpoints: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
             ("GET", "/", self._get_page),
@@ -103,7 +103,7 @@ class Server:
                 headers = {"Retry-After": _RETRY_AFTER[error.status]} if error.status in _RETRY_AFTER else None
                 response = JSONResponse({"error": str(error)}, error.status, headers)
             except ClientDisconnect:
-                response = Response(status_code=499)  # nobody receives it
+                response = Response(status_code=499)  # the client is gone
             self._metrics.requests.labels(path, response.status_code).inc()
             self._metrics.seconds.labels(path).observe(time.monotonic() - started_s)
             return response
@@ -122,12 +122,12 @@ class Server:
         names = version.accepted_names[0]
         advice = f"Name files such as {names.example()}"
         if len(version.accepted_names) > 1:
-            advice += f", of any format, or give one file with channels called {', '.join(version.form.filters)}"
+            advice += f", of any format, or one file with channels named {', '.join(version.form.filters)}"
         return {
             "model": self._model_name,
             "version": version.name,
             "has_examples": has_examples(version),
-            # What files call the stains; nothing if a file holds all channels.
+            # The stains in file names; empty if a file holds all channels.
             "stains": [] if names.channels else [own.lower() for own in parse_filters(names.filters, names.stains).values()],
             "advice": f"{advice}.",
             "max_bytes": limits.max_upload_bytes,
@@ -138,7 +138,7 @@ class Server:
         return HTMLResponse(self._page)
 
     async def _get_model_card(self, _request: Request) -> Response:
-        policy = f"{_NOTHING}; style-src 'unsafe-inline'"  # a report's cells have styles of their own; there is no script
+        policy = f"{_NOTHING}; style-src 'unsafe-inline'"  # table cells have inline styles; there is no script
         return HTMLResponse(model_card(self._model_name, self._runner.current), headers={_POLICY: policy})
 
     async def _get_model(self, request: Request) -> Response:
@@ -149,7 +149,7 @@ class Server:
         return JSONResponse({"name": self._model_name, "ready": True})
 
     def _named_version(self, request: Request) -> LoadedVersion:
-        """The version that answers, if it is the one that a path names."""
+        """The current version, if the path names it."""
         version, named = self._runner.current, request.path_params
         if (named["name"], named.get("version", version.name)) != (self._model_name, version.name):
             raise RefusedError(404, f"Expected the model {self._model_name}, and its version {version.name} or none")
@@ -242,7 +242,7 @@ async def _within(timeout_s: float, work: Awaitable[Any], slow: RefusedError) ->
 
 
 def _content_policy(page: str) -> str:
-    """Allows the page its own script and style, by their hashes, and nothing from elsewhere."""
+    """Allows only the page's own script and style, by their hashes."""
     hashes = {}
     for tag in ("script", "style"):
         (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
@@ -254,7 +254,7 @@ def _content_policy(page: str) -> str:
 
 
 class _SecurityHeaders:
-    """Adds the headers that keep a browser from loading or running anything else."""
+    """Adds headers that keep a browser from loading or running anything else."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Decodes uploaded files in processes of their own: decoding holds Python's lock, and a file may bring a decoder down."""
+"""Decodes uploaded files in separate processes: decoding holds Python's lock, and a file may crash a decoder."""
 
 import asyncio
 import os
@@ -16,21 +16,21 @@ from components.serving.predict.decoding import Decoded, ImageForm
 
 
 class Decoders:
-    """Processes that decode. One that dies or takes too long is killed and replaced, at the cost of its own sample alone."""
+    """Processes that decode. One that dies or takes too long is replaced; only its own sample fails."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._pool = _new_pool()
 
     async def decode(self, files: Mapping[str, bytes], form: ImageForm) -> Decoded:
-        """Decodes a sample as `predict` does. Cancelling it ends the work.
+        """Decodes a sample as `predict` does. Cancelling the call stops the work.
 
         Args:
-            files: The image file of each filter: the same for all where one file holds all channels.
+            files: The image file of each filter: the same one for all if it holds all channels.
             form: What the model takes.
 
         Raises:
-            BadImageError: If the sample cannot be used, takes too long to decode or brings the decoder down.
+            BadImageError: If the sample cannot be used, takes too long to decode or crashes the decoder.
         """
         if not self._pool.active:  # an idle process was killed
             self._pool = _new_pool()
@@ -48,13 +48,13 @@ class Decoders:
 
 
 def _new_pool() -> ProcessPool:
-    # A copy of this process would not do: TensorFlow's threads are not copied with it.
+    # Not forked: TensorFlow's threads are not copied with the process.
     return ProcessPool(joblib.cpu_count(), initializer=_start, initargs=[os.getpid()], context=get_context("spawn"))
 
 
 def _start(parent: int) -> None:
     exit_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process above says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process decides when to stop
 
 
 def _decode(files: Mapping[str, bytes], form: ImageForm) -> Decoded:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from components.serving.server.limits import RefusedError
 from components.serving.server.runner import LoadedVersion, Prediction
 
-# Names, shapes and parameters.
+# Room for names, shapes and parameters.
 _ENVELOPE_BYTES = 1 << 16
 
 
@@ -26,7 +26,7 @@ class _Request(BaseModel):
 
 
 def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
-    """The tensors that the model takes and gives."""
+    """The model's input and output tensors."""
     form, num_classes = version.form, len(version.model.trained.class_names)
     shape = [-1, form.image_size_px, form.image_size_px, len(form.filters)]
     return {
@@ -42,7 +42,7 @@ def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
 
 
 def max_request_bytes(version: LoadedVersion, max_images: int) -> int:
-    """The most that a request of so many images takes: each number in JSON has up to three digits, a comma and a space."""
+    """The largest size of a request of so many images: a number in JSON is up to three digits, a comma and a space."""
     return _ENVELOPE_BYTES + 5 * max_images * version.form.image_size_px**2 * len(version.form.filters)
 
 
@@ -53,7 +53,7 @@ def parse_request(body: bytes, version: LoadedVersion) -> tuple[str | None, np.n
         The request's id, and uint8, shape (images, side, side, channels).
 
     Raises:
-        RefusedError: With status 400 if it is anything else.
+        RefusedError: With status 400 if the request is invalid.
     """
     side = version.form.image_size_px
     expected = f"one input pixels, UINT8, of shape [n, {side}, {side}, {len(version.form.filters)}]"
@@ -77,7 +77,7 @@ def parse_request(body: bytes, version: LoadedVersion) -> tuple[str | None, np.n
 
 
 def to_response(name: str, version: LoadedVersion, request_id: str | None, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """The answer to a request."""
+    """The response to a request."""
     shape = [len(predictions), len(version.model.trained.class_names)]
     probabilities = np.stack([prediction.probabilities for prediction in predictions])
     decisions = np.stack([prediction.decisions for prediction in predictions])

@@ -1,17 +1,17 @@
-"""What a server takes at once, and how it refuses the rest."""
+"""The limits of a server, and how it refuses requests beyond them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a server takes. Images have the limits of their readers, too.
+    """How much a server accepts. Image readers have their own limits.
 
     Attributes:
-        max_upload_bytes: The size of a request.
-        max_bytes_in_flight: The size of all requests that are being received or answered.
-        max_waiting: The samples that are decoded or wait for the model, and so the most that a request may hold.
-        timeout_s: How long a request may take to arrive, and again to be answered.
+        max_upload_bytes: The largest request.
+        max_bytes_in_flight: The total size of the requests being received or answered.
+        max_waiting: How many samples may be in decoding or wait for the model; also the most in one request.
+        timeout_s: How long a request may take to arrive, and then to be answered.
     """
 
     max_upload_bytes: int = 256 << 20
@@ -21,18 +21,18 @@ class Limits:
 
     @classmethod
     def of_upload(cls, max_upload_mib: int, max_waiting: int, timeout_s: float) -> "Limits":
-        """The limits of a server whose largest request has so many MiB: four such requests are taken at once."""
+        """The limits for requests of up to so many MiB, of which four are accepted at once."""
         max_upload_bytes = max_upload_mib << 20
         return cls(max_upload_bytes, 4 * max_upload_bytes, max_waiting, timeout_s)
 
     @property
     def decode_timeout_s(self) -> float:
-        """How long a sample may take to decode, in seconds: the other samples of its request are still answered in time."""
+        """How long a sample may take to decode, in seconds, so that the rest of its request is still answered in time."""
         return self.timeout_s / 2
 
 
 class RefusedError(Exception):
-    """A request that is not answered with predictions.
+    """A request was refused.
 
     Attributes:
         status: The HTTP status.
@@ -44,7 +44,7 @@ class RefusedError(Exception):
 
 
 class Budget:
-    """Counts what is in use, and refuses more than there is. It belongs to one thread.
+    """Counts what is in use, and refuses to exceed its size. Not thread-safe.
 
     Attributes:
         used: How much is in use.
@@ -56,7 +56,7 @@ class Budget:
         self._what = what
 
     def take(self, amount: int) -> None:
-        """Takes some, which `give_back` returns.
+        """Takes an amount, until `give_back`.
 
         Raises:
             RefusedError: With status 429 if too much is in use.
@@ -66,5 +66,5 @@ class Budget:
         self.used += amount
 
     def give_back(self, amount: int) -> None:
-        """Returns what was taken."""
+        """Returns an amount."""
         self.used -= amount

@@ -1,4 +1,4 @@
-"""What the server counts, in the format of Prometheus."""
+"""The server's Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -24,5 +24,5 @@ class Metrics:
         self._batch_seconds.observe(seconds)
 
     def to_text(self) -> bytes:
-        """All of them."""
+        """The metrics in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The page about the model that answers: what its version says of it."""
+"""The model card of the version in use."""
 
 from components.artifacts.manifest import Evaluation
 from components.reports.model_card import card_rows
@@ -8,9 +8,8 @@ from components.serving.server.runner import LoadedVersion
 
 def _macro_f1(judged: Evaluation) -> str:
     f1, baseline = judged.metrics["f1_macro"], judged.metrics["f1_macro_baseline"]
-    return (
-        f"{f1:.3f} on {judged.num_samples:,} samples of the {judged.judged_on} split; a trivial classifier has {baseline:.3f}"
-    )
+    samples = f"{judged.num_samples:,} samples of the {judged.judged_on} split"
+    return f"{f1:.3f} on {samples}; a trivial classifier scores {baseline:.3f}"
 
 
 def model_card(model_name: str, version: LoadedVersion) -> str:
@@ -23,7 +22,7 @@ def model_card(model_name: str, version: LoadedVersion) -> str:
     ]
     thresholds = [[name, float(value)] for name, value in zip(trained.class_names, version.model.thresholds, strict=True)]
     sections = [
-        Section("Model card", table(["About", "what is known"], [*card_rows(trained), *own])),
+        Section("Model card", table(["About", "Value"], [*card_rows(trained), *own])),
         Section("Classes", table(["Class", "Threshold"], thresholds), "A class is predicted at or above its threshold."),
     ]
-    return render_page(f"{model_name}, version {version.name}", "The model that answers now.", sections)
+    return render_page(f"{model_name}, version {version.name}", "The model in use.", sections)

@@ -35,8 +35,8 @@ def describe_api(model_name: str) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "version": {"type": "string", "description": "The version of the model that answered"},
-            "precision": {"type": "string", "description": "What the model computed in"},
-            "judged_precision": {"type": "string", "description": "What it was judged in, if that is another precision"},
+            "precision": {"type": "string", "description": "The precision that the model computed in"},
+            "judged_precision": {"type": "string", "description": "The precision that it was judged in, if different"},
             "differing_decisions": {
                 "type": ["number", "null"],
                 "description": "The share of decisions that differ in the judged precision; null if it was not measured",
@@ -93,7 +93,7 @@ def describe_api(model_name: str) -> dict[str, Any]:
         "paths": {
             "/predict": {"post": predict},
             **{path: {"get": _get(text)} for path, text in _GET.items()},
-            **{model: {"get": _get("The tensors that the model takes and gives")} for model in models},
+            **{model: {"get": _get("The model's input and output tensors")} for model in models},
             **{f"{model}/ready": {"get": _get("Whether the model is loaded")} for model in models},
             **{f"{model}/infer": {"post": infer} for model in models},
         },
@@ -102,10 +102,10 @@ def describe_api(model_name: str) -> dict[str, Any]:
 
 _GET = {
     "/v2": "The server",
-    "/v2/health/live": "Whether the server runs",
+    "/v2/health/live": "Whether the server is running",
     "/v2/health/ready": "Whether the server can predict",
     "/model-card": "A page about the model",
-    "/metrics": "Metrics in the format of Prometheus",
+    "/metrics": "Prometheus metrics",
 }
 
 

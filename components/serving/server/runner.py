@@ -1,4 +1,4 @@
-"""Runs a model in one thread, on batches of the images that wait, and follows the champion."""
+"""Runs a model in one thread, on batches of waiting images, and follows the champion."""
 
 import contextlib
 import logging
@@ -25,7 +25,7 @@ from components.serving.versions import DONE_MARK
 _log = logging.getLogger(__name__)
 
 _POLL_S = 2.0
-# A version that cannot be loaded is tried again, less and less often.
+# A version that cannot be loaded is retried with exponential backoff, up to this.
 _MAX_POLL_S = 300.0
 
 
@@ -34,7 +34,7 @@ class ReadingOptions:
     """How the server reads uploaded files.
 
     Attributes:
-        image_names: How the files are named. By default, in any of the usual ways: see `accepted_names`.
+        image_names: How the files are named. The default accepts several patterns: see `accepted_names`.
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
     """
@@ -46,7 +46,7 @@ class ReadingOptions:
 
 @dataclass(frozen=True, eq=False)
 class LoadedVersion:
-    """A version that requests can use for as long as they hold it.
+    """A version that requests can use as long as they hold it.
 
     Attributes:
         name: Its number.
@@ -63,13 +63,13 @@ class LoadedVersion:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image.
+    """The prediction for one image.
 
     Attributes:
         probabilities: float32, shape (classes,).
         decisions: bool, shape (classes,).
         distance: How far the image is from the training images; None from models of earlier versions.
-        maps: float32, shape (map height, map width, classes); None if it was not asked for or the model has none.
+        maps: float32, shape (map height, map width, classes); None if not requested or the model has none.
     """
 
     probabilities: np.ndarray
@@ -90,7 +90,7 @@ class ModelRunner:
     """Loads a model, runs it in a thread, and replaces it when another version becomes the champion.
 
     Attributes:
-        current: The version for new requests. Requests keep the version that they began with.
+        current: The version for new requests. Requests keep the version that they started with.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ModelRunner:
         """Loads the model.
 
         Args:
-            model_uri: A version, or the folder above the versions: then the champion, whichever it is.
+            model_uri: A version, or the folder above the versions to follow the champion.
             options: How files are read.
             on_batch: Called with the size of each batch, and the seconds that it took.
             poll_s: How often to look for a new champion.
@@ -131,7 +131,7 @@ class ModelRunner:
 
         Args:
             version: The version to run.
-            pixels: uint8, shape (height, width, channels), as the version takes it.
+            pixels: uint8, shape (height, width, channels), of the version's size and channels.
             with_maps: Whether to compute the activation maps.
         """
         task = _Task(version, pixels, with_maps, Future())
@@ -141,13 +141,13 @@ class ModelRunner:
         return task.future
 
     def stop(self) -> None:
-        """Ends the threads, after what waits has been answered."""
+        """Ends the threads once the waiting images are answered."""
         self._stopped.set()
         with self._changed:
             self._changed.notify()
         for thread in self._threads:
             thread.join()
-        self._close_newest()  # here, as a signal may end the process before it could clean up
+        self._close_newest()  # here, because a signal may end the process before it cleans up
 
     def _load(self, uri: str) -> LoadedVersion:
         trained, options = read_manifest(uri), self._options
@@ -173,7 +173,7 @@ class ModelRunner:
             del batch  # so that a replaced version is freed
 
     def _next_batch(self) -> list[_Task]:
-        """What waits for one version, up to the batch size; empty at the end."""
+        """The next tasks of one version, up to the batch size; empty at the end."""
         batch: list[_Task] = []
         with self._changed:
             while not batch:
@@ -213,7 +213,7 @@ class ModelRunner:
 
 
 def _padded(images: list[np.ndarray]) -> np.ndarray:
-    """Stacks images, with zeros up to a power of two: TensorFlow plans anew for each size on a GPU, so few sizes are used."""
+    """Stacks images, with zeros up to a power of two: on a GPU TensorFlow plans for each size, so few sizes are used."""
     pixels = np.zeros((1 << (len(images) - 1).bit_length(), *images[0].shape), np.uint8)
     pixels[: len(images)] = images
     return pixels

@@ -19,13 +19,13 @@ _MAX_CONNECTIONS = 512
 def make_server(
     model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int, precision: str = ""
 ) -> uvicorn.Server:
-    """Loads a model, and makes the server that predicts with it.
+    """Loads a model and makes a server for it.
 
     Args:
-        model_uri: A version, or the folder above the versions: then the champion, whichever it is.
+        model_uri: A version, or the folder above the versions to follow the champion.
         options: How uploaded files are read.
-        limits: What the server takes.
-        host: The address to listen on. One of this machine alone answers only to its own names.
+        limits: What the server accepts.
+        host: The address to listen on. On a loopback address, only requests to its own host names are answered.
         port: The port; 0 for any free one.
         precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
@@ -51,10 +51,10 @@ def make_server(
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """Listens on an address, for connections that send at once.
+    """Listens on an address, with Nagle's algorithm switched off.
 
-    By default the kernel holds a small packet back until the one before is acknowledged, which takes 40 ms. asyncio switches
-    that off for sockets of its own alone.
+    Otherwise the kernel delays small packets until the one before is acknowledged, which takes 40 ms. asyncio switches it off
+    only for sockets that it opens.
 
     Raises:
         OSError: If the port is in use.
@@ -65,10 +65,10 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def serve(model_uri: str, options: ReadingOptions, limits: Limits, host: str, port: int, precision: str = "") -> None:
-    """Serves until the process is told to stop, and answers what it has received before. Arguments are as of `make_server`.
+    """Serves until a signal stops the process, and answers all requests received before. Arguments as in `make_server`.
 
     Raises:
-        OSError: If there is no such model, or the port is in use.
+        OSError: If there is no model, or the port is in use.
     """
     with open_listener(host, port) as listener:
         server = make_server(model_uri, options, limits, host, port, precision)

@@ -1,4 +1,4 @@
-"""Receives files in memory, and groups them to samples by their names."""
+"""Receives files in memory, and groups them into samples by their names."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, ImageN
 from components.artifacts.sample_ids import unusable_id
 from components.serving.server.limits import RefusedError
 
-# The files that a sample may come in.
+# How many files a sample may have.
 _MAX_FILES_A_SAMPLE = 8
 # Nothing is written to a disk.
 _IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": float("inf"), "UPLOAD_ERROR_ON_BAD_CTE": True}
@@ -24,9 +24,9 @@ class UploadedSample:
 
     Attributes:
         sample_id: What their names begin with.
-        files: The content for each filter.
-        channels: The channel of each filter where one file holds all: see `components.images.decode.Reading`.
-        problem: Why the sample cannot be used, as far as names tell; empty if nothing is wrong with them.
+        files: The file content of each filter.
+        channels: The channel of each filter if one file holds all: see `components.images.decode.Reading`.
+        problem: Why the sample cannot be used, as far as names show; empty if nothing is wrong with them.
     """
 
     sample_id: str
@@ -45,7 +45,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 
 async def read_files(request: Request, max_bytes: int, max_samples: int) -> dict[str, bytes]:
-    """Receives the files of a multipart form, by their names. Fields that are no files are ignored.
+    """Receives the files of a multipart form, by their names. Other fields are ignored.
 
     Raises:
         RefusedError: If the form is too large, damaged or incomplete, or two files have the same name.
@@ -91,9 +91,9 @@ async def _limited(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
 
 
 def accepted_names(image_names: ImageNames) -> list[ImageNames]:
-    """The ways in which files may be named: the given one.
+    """The accepted naming patterns: the given one.
 
-    If none was given: a file of any format for each stain, such as `<Id>_red.tif`, or one file whose metadata names the stains.
+    By default, a file of any format for each stain, such as `<Id>_red.tif`, or one file whose metadata names the stains.
     """
     if image_names.pattern != COMPETITION_NAMES.pattern or image_names.filters:
         return [image_names]
@@ -105,18 +105,18 @@ def accepted_names(image_names: ImageNames) -> list[ImageNames]:
 def group_samples(
     files: Mapping[str, bytes], accepted: Sequence[ImageNames], filters: Sequence[str]
 ) -> tuple[list[UploadedSample], list[str]]:
-    """Groups files to samples by their names.
+    """Groups files into samples by their names.
 
     Args:
         files: The files.
-        accepted: How they may be named: the first that matches counts.
-        filters: The filters that are wanted.
+        accepted: The accepted patterns, in order of precedence.
+        filters: The filters to take.
 
     Returns:
         The samples, sorted by their ids, and the names of the files that belong to none.
 
     Raises:
-        RefusedError: With status 422 if there is no sample, or two files are the same filter of one.
+        RefusedError: With status 422 if there is no sample, or a sample has two files of the same filter.
     """
     left, samples = set(files), dict[str, UploadedSample]()
     for image_names in accepted:

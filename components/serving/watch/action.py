@@ -1,4 +1,4 @@
-"""What a watch does with an answer that a condition holds for: it runs a command, or posts to a URL."""
+"""Acts on the answers that meet a condition: runs a command, or posts to a URL."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-# The environment variable with the field's id, for a command.
+# The environment variable that gives a command the field's id.
 ID_VARIABLE = "HPA_FIELD_ID"
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -33,7 +33,7 @@ _PAUSES_S = (1.0, 3.0)
 
 @dataclass(frozen=True)
 class Condition:
-    """A class, a comparison and a number that its probability is compared with. Without a class it always holds."""
+    """A comparison of a class's probability with a number. Without a class it always holds."""
 
     class_name: str = ""
     comparison: str = ">"
@@ -44,7 +44,7 @@ class Condition:
         """Reads `Mitotic spindle > 0.8`. An empty text always holds.
 
         Raises:
-            ValueError: If it is no such text.
+            ValueError: If the text has another form.
         """
         if not text:
             return cls()
@@ -54,10 +54,10 @@ class Condition:
         return cls(found[1], found[2], float(found[3]))
 
     def check(self, class_names: Sequence[str]) -> None:
-        """Refuses a class that the model does not know.
+        """Refuses a class that is not one of the model's.
 
         Raises:
-            ValueError: With the classes that it knows.
+            ValueError: If the class is unknown, with the model's classes.
         """
         if self.class_name and self.class_name not in class_names:
             raise ValueError(f"--when: expected one of {', '.join(class_names)}. Received: {self.class_name}")
@@ -71,10 +71,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Action:
-    """What is done with an answer.
+    """What to do with an answer.
 
     Attributes:
-        when: For which answers.
+        when: The condition on the answer.
         command: Run without a shell, with the answer on standard input; empty for none.
         url: Gets the answer by POST; empty for none.
     """
@@ -91,7 +91,7 @@ class Action:
             ValueError: If one of them cannot be used.
         """
         if when and not (command or url):
-            raise ValueError("--when: expected --run or --post with it, to say what happens then")
+            raise ValueError("--when: also expected --run or --post")
         if url and not url.startswith(("http://", "https://")):
             raise ValueError(f"--post: expected http:// or https://. Received: {url}")
         return cls(Condition.parse(when), tuple(shlex.split(command)), url)
@@ -100,7 +100,7 @@ class Action:
         """Acts on an answer, with a few attempts.
 
         Returns:
-            Why it failed; empty if it did not, or if there is nothing to do.
+            Why it failed; empty if it succeeded or there was nothing to do.
         """
         if not (self.command or self.url) or not self.when.holds(answer):
             return ""
@@ -128,7 +128,7 @@ def _attempt(act: Callable[[], None]) -> str:
 
 
 def _run(command: Sequence[str], sample_id: str, content: bytes) -> None:
-    # In a session of its own, so that Ctrl-C lets it end.
+    # In its own session, so that Ctrl-C does not interrupt it.
     environment = os.environ | {ID_VARIABLE: sample_id}
     subprocess.run(command, input=content, env=environment, timeout=_TIMEOUT_S, check=True, start_new_session=True)
 
@@ -140,6 +140,6 @@ def _post(url: str, content: bytes) -> None:
             pass
     except urllib.error.HTTPError as error:
         with error:
-            raise OSError(f"--post is answered with status {error.code}") from None
+            raise OSError(f"--post was answered with status {error.code}") from None
     except OSError as error:
         raise OSError(f"--post cannot be reached: {getattr(error, 'reason', error)}") from None

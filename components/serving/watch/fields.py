@@ -1,4 +1,4 @@
-"""Finds the fields of a folder that a microscope is still writing to, by listing it again and again."""
+"""Finds the fields in a folder that a microscope is writing to, by listing it repeatedly."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ _TEMPORARY = re.compile(r"[.~]|.*\.(tmp|temp|part|partial)(\.[^.]*)?$", re.IGNOR
 
 @dataclass(slots=True)
 class Field:
-    """A field that has no answer yet.
+    """A field without an answer.
 
     Attributes:
         files: The path, size in bytes and modification time in ns of each filter's file.
-        changed_s: When a change was last seen, by the clock of the caller.
-        was_tried: Whether it has failed to decode since then.
+        changed_s: When a change was last seen, by the caller's clock.
+        was_tried: Whether decoding has failed since then.
         problem: Why its file names cannot be used; empty if they can.
     """
 
@@ -35,14 +35,14 @@ class Field:
 
 
 class Fields:
-    """The fields of a folder that have no answer yet. Those that have one take no memory.
+    """The fields of a folder that have no answer yet. Others take no memory.
 
     Args:
         folder: The folder.
         image_names: How the images are named.
         filters: The filters that the model takes.
-        settle_s: A file is complete if its size and modification time have not changed for this long, in seconds.
-        give_up_s: A field that cannot be used is bad once it has not changed for this long, in seconds.
+        settle_s: A file is complete once its size and modification time have not changed for this many seconds.
+        give_up_s: An unusable field is bad once it has not changed for this many seconds.
     """
 
     def __init__(self, folder: str, image_names: ImageNames, filters: list[str], settle_s: float, give_up_s: float) -> None:
@@ -52,14 +52,14 @@ class Fields:
         self.pending: dict[str, Field] = {}
 
     def update(self, done: Container[str], now_s: float) -> None:
-        """Lists the folder, and notes what has changed.
+        """Lists the folder and records changes.
 
         Args:
-            done: The ids of the fields that are left out.
-            now_s: The time, by a clock that never goes back.
+            done: The ids of the fields to skip.
+            now_s: The time of a monotonic clock.
 
         Raises:
-            OSError: If the folder cannot be listed. What is known of it is kept.
+            OSError: If the folder cannot be listed. The state is then unchanged.
         """
         found: dict[str, Field] = {}
         for path, entry in _walk(self._folder):
@@ -86,7 +86,7 @@ class Fields:
         self.pending = found
 
     def ready(self, now_s: float) -> list[ImageFiles]:
-        """The fields to decode: complete and not tried since their last change, or to be given up, in order of change."""
+        """The fields to decode, in order of change: complete and untried since then, or due to be given up."""
         ready = [
             sample_id
             for sample_id, one in self.pending.items()
@@ -97,12 +97,12 @@ class Fields:
         return [self._image_files(sample_id) for sample_id in ready]
 
     def is_complete(self, sample_id: str, now_s: float) -> bool:
-        """Whether a field has all of its files, and they have settled."""
+        """Whether a field has all its files and they have settled."""
         one = self.pending[sample_id]
         return by_filter(one.files, self._filters).keys() >= set(self._filters) and now_s - one.changed_s >= self._settle_s
 
     def is_given_up(self, sample_id: str, now_s: float) -> bool:
-        """Whether a field that cannot be used now is bad for good."""
+        """Whether a field is bad for good if it cannot be used now."""
         return now_s - self.pending[sample_id].changed_s >= max(self._give_up_s, self._settle_s)
 
     def written_at(self, sample_id: str) -> float | None:
@@ -125,12 +125,12 @@ class Fields:
 
 
 def written_id(sample_id: str) -> str:
-    """An id as it is written to a file: one that is in no encoding has escapes."""
+    """An id as written to files: escaped if it is not valid UTF-8."""
     return sample_id.encode("utf-8", "backslashreplace").decode()
 
 
 def _walk(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The files of a folder tree, by their path in it, but hidden and temporary ones. Links to folders are not followed."""
+    """The files of a folder tree by path, without hidden and temporary ones. Links to folders are not followed."""
     folders = []
     with os.scandir(Path(folder, below)) as entries:
         for entry in entries:
@@ -143,5 +143,5 @@ def _walk(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]
     for inner in folders:
         try:
             yield from _walk(folder, inner)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed in the meantime
             continue

@@ -1,4 +1,4 @@
-"""The files that a watch appends to, and continues after any interruption."""
+"""The files that a watch appends to, and resumes after any interruption."""
 
 import contextlib
 import csv
@@ -19,18 +19,18 @@ _ADVICE = "give another --out"
 
 
 class Record:
-    """What is known of the fields so far.
+    """The results of a watch so far.
 
     | file | content |
     |---|---|
     | `predictions.csv` | a row for each field that was predicted, exactly once; columns as `predict` writes them |
-    | `predictions.bad.csv` | Id and Reason of each field that was given up |
+    | `predictions.bad.csv` | Id and Reason of each field given up |
     | `predictions.jsonl` | a line of JSON for each field that was predicted, at least once |
     | `predictions.failed.csv` | Id and Reason of each action that failed |
-    | `predictions.before.csv` | the fields that were complete before the first start and are left out |
+    | `predictions.before.csv` | the skipped fields: those complete before the first start |
 
     Attributes:
-        done: The ids of the fields that have an answer, or are left out.
+        done: The ids of the fields that have an answer or are skipped.
     """
 
     def __init__(self, path: Path, class_names: Sequence[str], files: contextlib.ExitStack) -> None:
@@ -45,15 +45,15 @@ class Record:
         self.done = _continue(self._rows, path, predictions_header(class_names))
         self.done |= _continue(self._bad, self._beside("bad.csv"), ["Id", "Reason"])
         _continue(self._failed, self._beside("failed.csv"), ["Id", "Reason"])
-        for _ in _whole_lines(self._lines):  # only to remove a torn one
+        for _ in _whole_lines(self._lines):  # removes an incomplete last line
             pass
 
     def has_classes(self, class_names: Sequence[str]) -> bool:
-        """Whether a model answers with the classes that the columns are for."""
+        """Whether a model's classes are those of the columns."""
         return list(class_names) == list(self._class_names)
 
     def leave_out(self, complete: Iterable[str]) -> None:
-        """Leaves out the fields that were complete before the first start, now and after every restart."""
+        """Skips the fields that were complete before the first start, now and after every restart."""
         before = self._beside("before.csv")
         temporary = before.with_name(f"{before.name}.tmp")
         with temporary.open("wb") as file:
@@ -62,7 +62,7 @@ class Record:
         self.remember_left_out()
 
     def remember_left_out(self) -> bool:
-        """Reads which fields are left out. False if this is the first start."""
+        """Reads which fields are skipped. False if this is the first start."""
         before = self._beside("before.csv")
         if not before.exists():
             return False
@@ -76,15 +76,15 @@ class Record:
         _sync(self._lines)
 
     def write_rows(self, rows: Sequence[Sequence[str]]) -> None:
-        """Appends the rows of fields that were predicted: only then are they done."""
+        """Appends the rows of predicted fields, which marks them as done."""
         self._write(self._rows, rows)
 
     def write_bad(self, rows: Sequence[Sequence[str]]) -> None:
-        """Appends fields that were given up."""
+        """Appends fields given up."""
         self._write(self._bad, rows)
 
     def write_failed(self, sample_id: str, reason: str) -> None:
-        """Notes an action that failed."""
+        """Records a failed action."""
         _append(self._failed, [[sample_id, reason]])
 
     def _write(self, file: BinaryIO, rows: Sequence[Sequence[str]]) -> None:
@@ -99,7 +99,7 @@ class Record:
 
 @contextlib.contextmanager
 def open_record(path: Path, class_names: Sequence[str]) -> Iterator[Record]:
-    """Opens or continues the files of a watch.
+    """Opens or resumes the files of a watch.
 
     Raises:
         ValueError: If another watch writes to them, or they are for other classes.
@@ -114,7 +114,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[str]:
-    """Gives the lines of a file, and removes a last one that a kill or a power cut left unfinished."""
+    """Yields the lines of a file, and removes a last one that a kill or a power cut left incomplete."""
     file.seek(0)
     num_bytes = 0
     for line in file:
@@ -126,7 +126,7 @@ def _whole_lines(file: BinaryIO) -> Iterator[str]:
 
 
 def _continue(file: BinaryIO, path: Path, header: list[str]) -> set[str]:
-    """Removes a torn line, writes the header of a new file, and gives the ids of the rows."""
+    """Removes an incomplete line, writes the header of a new file, and returns the ids of the rows."""
     with naming(str(path), "a table in UTF-8", _ADVICE):
         rows = [*csv.reader(_whole_lines(file))]
         ids = {row[0] for row in rows[1:]}

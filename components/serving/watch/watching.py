@@ -1,4 +1,4 @@
-"""Predicts the fields of a folder as a microscope writes them, each once, whatever interrupts it."""
+"""Predicts the fields of a folder as a microscope writes them, each exactly once despite interruptions."""
 
 import contextlib
 import logging
@@ -27,26 +27,26 @@ from components.serving.watch.record import Record, open_record
 
 _log = logging.getLogger(__name__)
 
-# How often to look for a new champion, and for one that could not be loaded, in seconds.
+# Seconds between checks for a new champion, and before one that failed to load is retried.
 _LOOK_S, _LOOK_AGAIN_S = 1.0, 60.0
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What a watch is to do.
+    """The options of a watch.
 
     Attributes:
-        folder: The folder that is written to.
-        model_uri: A version, or the folder above the versions: then always the champion.
+        folder: The folder to watch.
+        model_uri: A version, or the folder above the versions to follow the champion.
         out: The CSV file; the others are beside it.
         image_names: How the images are named.
         intensity_range: The grey levels that become 0 and 255; empty: as the model was trained.
         projection: How a stack becomes one plane; empty: as the model was trained.
-        settle_s: How long a complete file has not changed, in seconds.
-        give_up_s: How long a field that is bad has not changed, in seconds.
-        skips_existing: Whether fields that are complete at the first start are left out.
-        idle_s: It ends once there has been nothing to wait for during so many seconds; None: never.
-        action: What is done with the answers.
+        settle_s: A file is complete once it has not changed for this many seconds.
+        give_up_s: An unusable field is bad once it has not changed for this many seconds.
+        skips_existing: Whether to skip fields that are complete at the first start.
+        idle_s: The watch ends once it has been idle for this many seconds; None: never.
+        action: What to do with the answers.
     """
 
     folder: str
@@ -64,19 +64,19 @@ class Watch:
 
 
 def watch(task: Watch) -> None:
-    """Watches a folder until it is told to stop, or has been idle for long enough.
+    """Watches a folder until a signal stops it, or it has been idle for `idle_s`.
 
     Raises:
         FileNotFoundError: If there is no model or no folder.
-        ValueError: If another watch writes the same files, the classes differ from those in them, or an option does not suit
-            the model.
+        ValueError: If another watch writes the same files, their classes are not the model's, or an option does not fit the
+            model.
     """
     if not Path(task.folder).is_dir():
-        raise FileNotFoundError(f"{task.folder}: expected a folder to watch. There is none")
+        raise FileNotFoundError(f"{task.folder}: expected a folder to watch, but there is none")
     trained = read_manifest(find_version(task.model_uri))
     task.action.when.check(trained.class_names)
     task = replace(task, image_names=with_stains(task.image_names, trained.channels))
-    with _told_to_stop() as stop, open_record(task.out, trained.class_names) as record:
+    with _stop_on_signal() as stop, open_record(task.out, trained.class_names) as record:
         _Watching(task, record, stop).run()
 
 
@@ -103,7 +103,7 @@ class _Watching:
                 self._leave_out_existing()
             busy_s = time.monotonic()
             while not self._stop.is_set():
-                # Idle means that a listing has found nothing: fields may have arrived while others were predicted.
+                # Idle means that a listing found nothing: fields may have arrived while others were predicted.
                 if not self._list() or self._fields.pending:
                     busy_s = time.monotonic()
                 elif self._task.idle_s is not None and time.monotonic() - busy_s >= self._task.idle_s:
@@ -115,20 +115,20 @@ class _Watching:
     def _list(self) -> bool:
         try:
             self._fields.update(self._record.done, time.monotonic())
-        except OSError as error:  # a network share that is away for a while
-            _log.warning("the folder cannot be listed, and is tried again: %s", error)
+        except OSError as error:  # such as a network share that is temporarily unavailable
+            _log.warning("the folder cannot be listed; trying again: %s", error)
             return False
         return True
 
     def _leave_out_existing(self) -> None:
-        """Leaves out what has settled. A file that is being written at the first start is still predicted."""
+        """Skips settled fields. A file still being written at the first start is predicted."""
         self._list()
         if not self._stop.wait(self._task.settle_s):
             self._list()
             now_s = time.monotonic()
             existing = [sample_id for sample_id in self._fields.pending if self._fields.is_complete(sample_id, now_s)]
             self._record.leave_out(existing)
-            _log.info("%s complete at the start, and left out", count_of(len(existing), "field"))
+            _log.info("%s complete at the start: skipped", count_of(len(existing), "field"))
 
     def _predict_ready(self, resources: contextlib.ExitStack) -> None:
         now_s = time.monotonic()
@@ -138,17 +138,17 @@ class _Watching:
         while batch := self._next(batches):
             self._finish(batch, now_s)
             if self._stop.is_set() or self._follow(resources):
-                return  # what is left is listed again
+                return  # the next listing finds the rest
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         try:
             return next(batches, None)
         except OSError as error:
-            _log.warning("the images cannot be read, and are tried again: %s", error)
+            _log.warning("the images cannot be read; trying again: %s", error)
             return None
 
     def _finish(self, batch: Batch, now_s: float) -> None:
-        """Writes what is known of a batch: the lines and actions first, as only the rows tell a restart that it is done."""
+        """Writes the results of a batch. Lines and actions come first, because only rows mark fields as done."""
         assert self._model
         predictions = self._model.classify(batch.pixels)
         answers: list[dict[str, Any]] = []
@@ -156,7 +156,7 @@ class _Watching:
         for row, (sample_id, reason) in enumerate(zip(batch.ids, batch.reasons, strict=True)):
             written_s = self._fields.written_at(sample_id)
             if written_s is None:
-                continue  # it changed while it was read: the next listing finds it again
+                continue  # it changed while being read: the next listing finds it again
             if reason:
                 if self._fields.is_given_up(sample_id, now_s):
                     _log.warning("%s is bad: %s", sample_id, reason)
@@ -192,7 +192,7 @@ class _Watching:
             _log.warning("%s", describe_unlike(unlike, self._num_unlike, self._num_predicted))
 
     def _follow(self, resources: contextlib.ExitStack) -> bool:
-        """Loads the champion if it is another one than before. Returns whether it did."""
+        """Loads the champion if it has changed. Returns whether it did."""
         if time.monotonic() < self._next_look_s:
             return False
         self._next_look_s = time.monotonic() + _LOOK_S
@@ -205,14 +205,14 @@ class _Watching:
             if not self._model:
                 raise
             self._next_look_s = time.monotonic() + _LOOK_AGAIN_S
-            _log.warning("the champion cannot be used, so version %s goes on: %s", self._model.uri, error)
+            _log.warning("the champion cannot be used; continuing with version %s: %s", self._model.uri, error)
             return False
         return True
 
     def _load(self, uri: str, resources: contextlib.ExitStack) -> None:
         trained = read_manifest(uri)
         if not self._record.has_classes(trained.class_names):
-            raise ValueError(f"{uri} has other classes than the files that are written: start a watch with another --out")
+            raise ValueError(f"{uri} has other classes than the output files: start a watch with another --out")
         if self._model and trained.channels != self._model.trained.channels:
             raise ValueError(f"{uri} takes other channels than {self._model.uri}: start the watch again")
         task = self._task
@@ -224,14 +224,14 @@ class _Watching:
             decoders = opened.enter_context(contextlib.closing(Decoders(task.folder, form, joblib.cpu_count())))
             model = load_model(uri, trained, form.batch_size, folder, task.precision)
             undone.pop_all()
-        resources.close()  # of the version before
+        resources.close()  # of the previous version
         resources.push(opened)
         self._model, self._decoders = model, decoders
         _log.info("the model is %s, %s", uri, model.describe_precision())
 
 
 def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: int, seconds: float) -> dict[str, Any]:
-    """What is said of a field, to be written as a line of JSON."""
+    """A field's result, to be written as a line of JSON."""
     class_names = model.trained.class_names
     return {
         "id": sample_id,
@@ -245,19 +245,19 @@ def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: i
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """Gives an event that Ctrl-C or SIGTERM sets. A second signal ends the process at once."""
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """Yields an event that Ctrl-C or SIGTERM sets. A second signal ends the process at once."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def tell(_number: int, _frame: object) -> None:
+    def handle(_number: int, _frame: object) -> None:
         _log.info("stopping after this batch")
         stop.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 
     for number in before:
-        signal.signal(number, tell)
+        signal.signal(number, handle)
     try:
         yield stop
     finally:

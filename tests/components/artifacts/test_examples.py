@@ -19,14 +19,14 @@ _CLASSES = ["Nucleus", "Cytosol", "Vesicles"]
 
 
 def _sample(number: int) -> tuple[str, np.ndarray, list[int]]:
-    """Ids and labels of all lengths, so that no two records are alike in size."""
+    """Ids and labels of different lengths, so that no two records have the same size."""
     pixels = np.random.default_rng(number).integers(0, 256, _SHAPE, dtype=np.uint8)
     return f"s{number:03d}" + "x" * (31 * number % 140), pixels, list(range(number % 4))
 
 
 @pytest.fixture
 def examples(publish_examples: PublishExamples, tmp_path: Path) -> Examples:
-    """Shards of 5, 0 and 3 examples to train on, and one of 2 to test on."""
+    """Training shards of 5, 0 and 3 examples, and a test shard of 2."""
     samples = [_sample(number) for number in range(10)]
     shards = {"train": [samples[:5], [], samples[5:8]], "validation": [], "test": [samples[8:]]}
     return publish_examples(tmp_path / "examples", shards, _CLASSES, groups={samples[9][0]: "a"})
@@ -44,7 +44,7 @@ def _open(examples: Examples, *splits: str) -> list[ExampleReader]:
         return [readers[split] for split in splits]
 
 
-def test_a_reader_gives_what_tensorflow_parses(examples: Examples) -> None:
+def test_a_reader_returns_the_same_as_tensorflow(examples: Examples) -> None:
     (reader,) = _open(examples, "train")
     parsed = [parse_example(record, _SHAPE, 3) for record in tf.data.TFRecordDataset(examples.shard_uris("train"))]
     assert len(reader) == len(parsed) == 8

@@ -32,7 +32,7 @@ def test_is_sixteen_hexadecimal_digits_and_the_same_in_any_order(
 
 
 @given(_mappings, _mappings)
-def test_differs_where_inputs_or_parameters_differ(one: dict[str, object], other: dict[str, object]) -> None:
+def test_differs_if_inputs_or_parameters_differ(one: dict[str, object], other: dict[str, object]) -> None:
     same_content = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (fingerprint("convert", 1, one, {}) == fingerprint("convert", 1, other, {})) == same_content
     assert (fingerprint("convert", 1, {}, one) == fingerprint("convert", 1, {}, other)) == same_content
@@ -50,10 +50,10 @@ def test_differs_with_step_and_format_and_between_input_and_parameter() -> None:
 
 
 def test_never_changes() -> None:
-    # It names what users have stored. If this fails, everything stored is computed again.
+    # Users' stored outputs are named by it. If this fails, all of them are recomputed.
     assert fingerprint("convert", 1, {"raw_images": "00"}, {"seed": 0, "channels": "rgb"}) == "9cf6dcd942816137"
 
 
-def test_refuses_what_is_no_number() -> None:
+def test_refuses_nan() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         fingerprint("convert", 1, {}, {"learning_rate": float("nan")})

@@ -23,44 +23,44 @@ _OWN = "red=tubulin,green=antibody,blue=DAPI"
         ("{id}.{filter}.png", "red=a+b,green=(c),blue=d", "s.(c).png", ("s", "green")),
     ],
 )
-def test_a_path_names_its_sample_and_its_filter(pattern: str, filters: str, path: str, expected: tuple[str, str]) -> None:
+def test_a_path_is_parsed_to_sample_and_filter(pattern: str, filters: str, path: str, expected: tuple[str, str]) -> None:
     assert ImageNames(pattern, filters).parse(path) == expected
 
 
 @pytest.mark.parametrize(
     "path", ["a_pink.png", "a_red.jpg", "_red.png", "red.png", "._a_red.png", "p/._a_red.png", ".cache/a_red.png", "train.csv"]
 )
-def test_other_files_and_hidden_ones_are_none(path: str) -> None:
+def test_other_and_hidden_files_are_ignored(path: str) -> None:
     assert COMPETITION_NAMES.parse(path) is None
 
 
-def test_channels_are_named_where_a_file_holds_all() -> None:
+def test_a_file_with_all_channels_is_parsed() -> None:
     assert ImageNames("{id}_{filter}.tif", _OWN).channels == {}
     assert ImageNames("{id}.tif", _OWN).channels == {"red": "tubulin", "green": "antibody", "blue": "DAPI"}
     assert ImageNames("{id}.tif").channels == {"red": "red", "green": "green", "blue": "blue", "yellow": "yellow"}
 
 
-def test_two_files_that_hold_all_channels_of_one_sample_are_refused() -> None:
+def test_two_files_with_all_channels_of_a_sample_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^Two files are sample a: a\.tif and a\.TIF\. Rename"):
         ImageNames("{id}.tif").by_sample(["a.tif", "a.TIF"])
 
 
-def test_yellow_is_unknown_where_it_was_left_out() -> None:
+def test_yellow_is_unknown_if_it_was_left_out() -> None:
     assert ImageNames(filters=_OWN).parse("a_yellow.png") is None
 
 
-def test_two_files_that_are_one_filter_of_one_sample_are_refused_with_their_names() -> None:
+def test_two_files_of_the_same_filter_are_refused_with_their_names() -> None:
     with pytest.raises(ValueError, match=r"Two files are the red filter of sample a: a_red\.png and a_RED\.png\. Rename"):
         COMPETITION_NAMES.by_sample(["a_red.png", "a_RED.png"])
     with pytest.raises(ValueError, match=r"of sample ü: .* \(the same text in two Unicode forms\)\. Rename"):
         COMPETITION_NAMES.by_sample(["\u00fc_red.png", "u\u0308_red.png"])
 
 
-def test_a_folder_and_an_underscore_make_two_ids() -> None:
+def test_a_folder_and_an_underscore_give_different_ids() -> None:
     assert COMPETITION_NAMES.by_sample(["p/a_red.png", "p_a_red.png"]).keys() == {"p/a", "p_a"}
 
 
-def test_an_example_is_a_name_that_is_understood() -> None:
+def test_the_example_name_can_be_parsed() -> None:
     names = ImageNames("{filter}/{id}.png", _OWN)
     assert names.example("A01") == "antibody/A01.png"
     assert names.parse(names.example("A01")) == ("A01", "green")
@@ -78,7 +78,7 @@ def test_an_example_is_a_name_that_is_understood() -> None:
         "../{id}_{filter}.png",
     ],
 )
-def test_a_pattern_that_says_too_little_or_leaves_the_folder_is_refused(pattern: str) -> None:
+def test_an_ambiguous_pattern_or_one_outside_the_folder_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^expected"):
         check_pattern(pattern)
 
@@ -88,13 +88,13 @@ def test_a_pattern_that_says_too_little_or_leaves_the_folder_is_refused(pattern:
     [
         ("red=a,green=b", "blue missing"),
         ("red=a,green=A,blue=c", "one name twice"),
-        ("red=a,green=b,blue=", "'blue=' is no such name"),
-        ("red=a,green=b,blue=c,pink=d", "'pink=d' is no such name"),
-        ("tubulin,antibody,DAPI", "'tubulin' is no such name"),
-        ("red=a,red=b,green=c,blue=d", "'red=b' is no such name"),
+        ("red=a,green=b,blue=", "'blue=' is not one"),
+        ("red=a,green=b,blue=c,pink=d", "'pink=d' is not one"),
+        ("tubulin,antibody,DAPI", "'tubulin' is not one"),
+        ("red=a,red=b,green=c,blue=d", "'red=b' is not one"),
     ],
 )
-def test_stains_that_do_not_fit_are_refused_with_what_was_found(filters: str, message: str) -> None:
+def test_wrong_stains_are_refused_with_the_received_value(filters: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_filters(filters)
 

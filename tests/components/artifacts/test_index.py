@@ -28,7 +28,7 @@ _samples = st.builds(
 
 @pytest.fixture(scope="module")
 def index_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where every example of a property writes its index."""
+    """The file to which each example of a property test writes its index."""
     return tmp_path_factory.mktemp("index") / "index.csv.gz"
 
 
@@ -38,7 +38,7 @@ def test_comes_back_as_it_was_written(index_path: Path, samples: list[Sample]) -
     assert read_index(str(index_path)) == samples
 
 
-def test_is_the_same_bytes_whatever_the_order_of_the_filters() -> None:
+def test_bytes_do_not_depend_on_the_order_of_the_filters() -> None:
     files = {name: ImageFile(f"a_{name}.png", 7, "00c0ffee") for name in FILTERS}
     other_order = {name: files[name] for name in reversed(FILTERS)}
     assert dump_index([Sample("a", (1,), 0, "", files)]) == dump_index([Sample("a", (1,), 0, "", other_order)])
@@ -53,7 +53,7 @@ def test_is_a_table_that_a_spreadsheet_opens() -> None:
     )
 
 
-def test_groups_and_other_columns_follow_where_there_are_any() -> None:
+def test_groups_and_other_columns_are_written_if_present() -> None:
     samples = [Sample("a", (1,), 0, "", {}, "P1", {"Plate": "P1"}), Sample("b", (), 0, "", {}, "", {"Note": "x"})]
     header, *rows = gzip.decompress(dump_index(samples)).decode().splitlines()
     assert header.endswith("yellow_crc32c,group,column:Plate,column:Note")
@@ -74,13 +74,13 @@ def test_that_is_empty_is_refused_with_the_file_name(tmp_path: Path) -> None:
         read_index(str(path))
 
 
-def test_reasons_are_of_one_kind_whatever_their_lines() -> None:
+def test_kind_of_a_reason_ignores_lines() -> None:
     reasons = [at_line("Target is empty", *place) for place in (("train.csv", 2), ("train.csv", 33), ("my labels (2).csv", 4))]
     assert reasons[0] == "Target is empty (train.csv, line 2)"
     assert {kind_of(reason) for reason in reasons} == {kind_of("Target is empty")} == {"Target is empty"}
 
 
-def test_reasons_are_of_one_kind_whatever_their_numbers() -> None:
+def test_kind_of_a_reason_ignores_numbers() -> None:
     reasons = [f"16-bit, with grey levels from {low} to {high}" for low, high in (("0", "4095"), ("-0.5", "1e+03"))]
     assert len({kind_of(reason) for reason in reasons}) == 1
     assert kind_of("the red filter is missing") != kind_of("the green filter is missing")

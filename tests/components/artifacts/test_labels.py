@@ -31,7 +31,7 @@ def test_a_target_that_was_written_is_read_back(labels: frozenset[int]) -> None:
 
 
 @given(st.text(max_size=8), st.integers(1, 40))
-def test_any_text_is_either_labels_below_the_number_of_classes_or_refused(text: str, num_classes: int) -> None:
+def test_any_text_gives_valid_labels_or_is_refused(text: str, num_classes: int) -> None:
     with contextlib.suppress(ValueError):
         labels = parse_target(text, [f"class {k}" for k in range(num_classes)])
         assert labels == tuple(sorted(set(labels)))
@@ -59,7 +59,7 @@ def test_any_text_is_either_labels_below_the_number_of_classes_or_refused(text: 
         ("3 03", "repeats a class"),
     ],
 )
-def test_wrong_targets_are_refused_with_what_was_found(target: str, message: str) -> None:
+def test_wrong_targets_are_refused_with_the_received_value(target: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_target(target, CLASS_NAMES)
 

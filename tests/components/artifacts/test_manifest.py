@@ -49,7 +49,7 @@ def test_there_is_nothing_to_find_before_publishing(tmp_path: Path) -> None:
     assert Manifest.find(str(tmp_path)) is None
 
 
-def test_what_was_published_is_found(tmp_path: Path) -> None:
+def test_a_published_manifest_is_found(tmp_path: Path) -> None:
     published = _manifest().publish(str(tmp_path))
     assert Manifest.find(str(tmp_path)) == published
     assert (published.uri, published.code_version) == (str(tmp_path), __version__)
@@ -63,7 +63,7 @@ def test_a_published_output_can_be_moved_with_its_folder(tmp_path: Path) -> None
     assert storage.read_bytes(found.file_uri("file.txt")) == b"content"
 
 
-def test_a_second_publisher_gets_what_the_first_one_published(tmp_path: Path) -> None:
+def test_a_second_publisher_gets_the_first_ones_output(tmp_path: Path) -> None:
     uri = str(tmp_path / "out")
     first = _manifest(source="first").publish(uri, _folder_with(tmp_path / "1", "first"))
     second = _manifest(source="second").publish(uri, _folder_with(tmp_path / "2", "second"))
@@ -71,7 +71,7 @@ def test_a_second_publisher_gets_what_the_first_one_published(tmp_path: Path) ->
     assert storage.read_bytes(second.file_uri("file.txt")) == b"first"
 
 
-def test_files_of_an_attempt_that_was_killed_are_not_mixed_with_those_of_the_next(tmp_path: Path) -> None:
+def test_files_of_a_killed_attempt_are_not_mixed_with_the_next(tmp_path: Path) -> None:
     killed = _manifest().model_copy(update={"uri": str(tmp_path / "out"), "attempt": "dead"})
     storage.create_tree(_folder_with(tmp_path / "1", "of the killed"), killed.file_uri())
     assert Manifest.find(str(tmp_path / "out")) is None
@@ -93,7 +93,7 @@ def test_a_manifest_of_another_kind_is_refused_with_the_file_name(tmp_path: Path
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[]"])
-def test_a_file_that_is_no_json_object_is_refused_with_its_name(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_json_object_is_refused_with_its_name(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(data)
     with pytest.raises(ValueError, match=str(tmp_path / "manifest.json")):
         Manifest.find(str(tmp_path))
@@ -125,7 +125,7 @@ def test_an_evaluation_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert Evaluation.read(str(path)) == found
 
 
-def test_an_artifact_holds_the_manifest_and_shows_what_a_person_reads_of_it(tmp_path: Path) -> None:
+def test_an_artifact_holds_the_manifest_and_shows_readable_metadata(tmp_path: Path) -> None:
     artifact = SimpleNamespace(path=str(tmp_path / "artifact"), metadata={"kept": 1})
     _examples().save(artifact)
     assert Examples.read(artifact.path) == _examples()
@@ -137,7 +137,7 @@ def test_an_artifact_holds_the_manifest_and_shows_what_a_person_reads_of_it(tmp_
     json.dumps(artifact.metadata)
 
 
-def test_artifacts_say_where_they_come_from_and_whether_they_were_found_again() -> None:
+def test_artifacts_show_their_lineage_and_whether_they_were_reused() -> None:
     report = SimpleNamespace(path="/run/data_report", metadata={})
     metrics = SimpleNamespace(path="/run/metrics", metadata={"f1": 0.5}, log_metric=None)
     _examples().describe(report, metrics, reused=True)
@@ -153,7 +153,7 @@ def test_raw_images_do_not_show_class_names() -> None:
     assert "class_names" not in metadata
 
 
-def test_raw_images_say_where_index_and_images_are() -> None:
+def test_raw_images_give_the_uris_of_index_and_images() -> None:
     assert _raw_images().index_uri == "/data/raw/x/index/abc.csv.gz"
     assert _raw_images().images_uri == "/data/raw/x/images"
 
@@ -163,7 +163,7 @@ def test_the_summary_of_a_flawless_source_is_one_short_line() -> None:
     assert _raw_images(num_without_files=1).summary().endswith("; 1 row without any image left out")
 
 
-def test_the_summary_tells_what_is_not_flawless() -> None:
+def test_the_summary_lists_problems() -> None:
     summary = _raw_images(num_bad=1, num_incomplete=2, num_without_files=3, num_unlabelled=4).summary()
     assert "4 samples without labels (see include_test)" in summary
     assert "3 rows without any image left out" in summary
@@ -171,7 +171,7 @@ def test_the_summary_tells_what_is_not_flawless() -> None:
     assert "1 cannot be used (reasons in /data/raw/x/index/abc.csv.gz)" in summary
 
 
-def test_examples_say_where_their_shards_are() -> None:
+def test_examples_give_the_uris_of_their_shards() -> None:
     assert _examples().shard_uris("train") == ["/data/examples/x/train-0", "/data/examples/x/train-1"]
     assert _examples().shard_uris("validation") == []
 

@@ -4,7 +4,7 @@ import pytest
 
 from components.artifacts.parameters import RULES, check_parameters
 
-# For every rule: values at the edge of what fits, and values just beyond it.
+# For every rule, valid and invalid values at its limits.
 _CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "source": (
         ["dir:/cells", "dir:cells", "dir:gs://cells/hpa", "synthetic:10", "synthetic:450@3", "kaggle:human-protein-atlas"],
@@ -74,27 +74,27 @@ _CASES: dict[str, tuple[list[Any], list[Any]]] = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, (fitting, _) in _CASES.items() for value in fitting])
-def test_values_that_fit_are_taken(name: str, value: Any) -> None:
+def test_valid_values_are_accepted(name: str, value: Any) -> None:
     check_parameters(**{name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, wrong) in _CASES.items() for value in wrong])
-def test_values_that_do_not_fit_are_refused_by_name(name: str, value: Any) -> None:
+def test_invalid_values_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{name}: expected .*Received: {name}="):
         check_parameters(**{name: value})
 
 
-def test_every_rule_is_tried_here() -> None:
+def test_every_rule_is_tested_here() -> None:
     assert RULES.keys() == _CASES.keys()
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ValueError, match="expected") as raised:
         check_parameters(image_size_px=10, seed=0, channels="bgr")
     assert str(raised.value).splitlines() == [
         "image_size_px: expected a number from 75 to 3072. Received: image_size_px=10",
         "channels: expected rgb, rgby, or names of stains such as DNA,protein, each of at most 40 letters, digits, spaces and "
-        "_ - + . ( ) #. 'bgr' is no such name. Received: channels=bgr",
+        "_ - + . ( ) #. 'bgr' is not a valid name. Received: channels=bgr",
     ]
 
 
@@ -127,7 +127,7 @@ def test_a_parameter_without_a_rule_may_have_any_value() -> None:
         ({"source": "kaggle:cells", "labels": "a.csv", "id_column": "ID"}, "labels"),
     ],
 )
-def test_what_a_source_has_no_use_for_is_refused(values: dict[str, Any], named: str) -> None:
+def test_parameters_that_a_source_ignores_are_refused(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}: "):
         check_parameters(**values)
     check_parameters(**(values | {"source": "dir:cells"}))

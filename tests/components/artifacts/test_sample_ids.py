@@ -10,7 +10,7 @@ from components.artifacts.sample_ids import clean_id, id_problem, stored_name
 @pytest.mark.parametrize(
     "sample_id", ["a", "A01_f1.2-x", "Müller 6", "well A1 (2)", "p 1/A #1/ß,;=&%", "細胞/一", "a\u00a0b", "_x", "-1"]
 )
-def test_printable_text_and_folders_are_ids(sample_id: str) -> None:
+def test_printable_text_and_folders_are_valid_ids(sample_id: str) -> None:
     assert id_problem(sample_id) == ""
 
 
@@ -29,7 +29,7 @@ def test_printable_text_and_folders_are_ids(sample_id: str) -> None:
         ("a/.b", "begins with a dot"),
     ],
 )
-def test_what_is_wrong_with_an_id_is_said(sample_id: str, problem: str) -> None:
+def test_an_invalid_id_is_explained(sample_id: str, problem: str) -> None:
     assert problem in id_problem(sample_id)
 
 
@@ -52,7 +52,7 @@ def test_plain_ids_are_stored_under_their_own_names(sample_id: str) -> None:
         ("_a", "_a-"),
     ],
 )
-def test_other_ids_are_stored_under_what_is_readable_and_a_hash(sample_id: str, readable: str) -> None:
+def test_other_ids_are_stored_under_a_readable_part_and_a_hash(sample_id: str, readable: str) -> None:
     name = stored_name(sample_id)
     assert name.startswith(readable)
     assert len(name) == len(readable) + 16

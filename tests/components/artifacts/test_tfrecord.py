@@ -13,7 +13,7 @@ from tests.components.tf_examples import parse_example
 
 
 def _tensorflow_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
-    """The same by TensorFlow's own classes."""
+    """The same, by TensorFlow's own classes."""
 
     def integers(values: Sequence[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -38,7 +38,7 @@ def _tensorflow_example(sample_id: str, pixels: np.ndarray, labels: Sequence[int
     st.lists(st.integers(0, 2**40), max_size=60),
     st.sampled_from([(1, 1, 3), (2, 3, 4), (11, 5, 3), (75, 75, 3), (130, 300, 4)]),
 )
-def test_an_example_is_the_bytes_that_tensorflow_writes(sample_id: str, labels: list[int], shape: tuple[int, ...]) -> None:
+def test_an_example_has_the_same_bytes_as_from_tensorflow(sample_id: str, labels: list[int], shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(len(labels)).integers(0, 256, shape, dtype=np.uint8)
     example = encode_example(sample_id, pixels, labels)
     assert example == _tensorflow_example(sample_id, pixels, labels)
@@ -47,7 +47,7 @@ def test_an_example_is_the_bytes_that_tensorflow_writes(sample_id: str, labels: 
 
 
 @pytest.mark.parametrize(("shape", "labels"), [((5, 5, 3), (0, 4)), ((4, 7, 4), ())])
-def test_an_example_comes_back_from_tensorflow_as_it_was_written(shape: tuple[int, int, int], labels: Sequence[int]) -> None:
+def test_tensorflow_reads_back_an_example(shape: tuple[int, int, int], labels: Sequence[int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     parsed = parse_example(tf.constant(encode_example("a-1", pixels, labels)), shape, 6)
     np.testing.assert_array_equal(parsed["pixels"], pixels)
@@ -68,7 +68,7 @@ def test_an_example_names_its_features_as_documented() -> None:
     assert len(features) == 6
 
 
-def test_a_file_is_the_bytes_that_tensorflow_writes_and_says_where_its_records_are(tmp_path: Path) -> None:
+def test_a_file_has_the_same_bytes_as_from_tensorflow_and_gives_record_offsets(tmp_path: Path) -> None:
     examples = [bytes(size) + bytes(range(size % 256)) for size in (0, 1, 127, 128, 70000)]
     with tf.io.TFRecordWriter(str(tmp_path / "expected")) as expected:
         for example in examples:
@@ -91,7 +91,7 @@ def test_a_file_without_records_is_empty(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=300), st.data())
-def test_a_record_with_any_changed_byte_is_not_whole(example: bytes, data: st.DataObject) -> None:
+def test_a_record_with_a_changed_byte_is_damaged(example: bytes, data: st.DataObject) -> None:
     record = bytearray(frame_record(example))
     assert is_whole_record(bytes(record))
     record[data.draw(st.integers(0, len(record) - 1))] ^= data.draw(st.integers(1, 255))
@@ -99,9 +99,9 @@ def test_a_record_with_any_changed_byte_is_not_whole(example: bytes, data: st.Da
 
 
 @pytest.mark.parametrize("num_bytes", [0, 1, 7, 8, 11, 12, 15, 16, 18])
-def test_a_record_that_ends_early_is_not_whole(num_bytes: int) -> None:
+def test_a_truncated_record_is_damaged(num_bytes: int) -> None:
     assert not is_whole_record(frame_record(b"abc")[:num_bytes])
 
 
-def test_two_records_are_not_a_whole_one() -> None:
+def test_two_records_are_not_a_valid_one() -> None:
     assert not is_whole_record(frame_record(b"abc") + frame_record(b"abc"))

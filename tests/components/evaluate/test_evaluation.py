@@ -22,7 +22,7 @@ from components.evaluate.inference import ExportedModel
 from components.evaluate.metrics import Scores
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, FORMAT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_global_threshold
-from components.serving.champion import Champion, crown, find_champion
+from components.serving.champion import Champion, find_champion, promote
 
 MakeExamples = Callable[..., Examples]
 MakeModel = Callable[..., Path]
@@ -360,7 +360,7 @@ class TestChampion:
     ) -> None:
         here = make_champion(tmp_path, known=[0, 1])
         storage.create_tree(Path(here.uri), f"{remote_root}/serving/hpa/3")
-        crown(replace(here, generation=""), f"{remote_root}/serving", "hpa")
+        promote(replace(here, generation=""), f"{remote_root}/serving", "hpa")
         champion = find_champion(f"{remote_root}/serving", "hpa")
         assert champion
         found = _evaluate(good, examples, f"{remote_root}/data", champion)

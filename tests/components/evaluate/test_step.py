@@ -179,7 +179,7 @@ def test_a_full_disk_is_named_and_holds_no_evaluation_until_there_is_room(
 ) -> None:
     (tmp_path / "data").mkdir()
     with small_disk(tmp_path / "data", "64k") as grow:
-        with pytest.raises(OSError, match=rf"No space left on device: make room there and run the same .*: '{tmp_path}/data/"):
+        with pytest.raises(OSError, match=rf"No space left on device: free some space there .*: '{tmp_path}/data/"):
             _run(inputs, tmp_path, "1")
         assert not list((tmp_path / "data").rglob("manifest.json"))
         grow("64m")

@@ -22,7 +22,7 @@ MakeVersion = Callable[..., Path]
 
 
 def _small(include_top: bool, weights: str | None, input_shape: tuple[int, int, int], num_features: int = 8) -> keras.Model:
-    """In a real network's place: it tells an image from its symmetries, and has variables of each kind."""
+    """A replacement for a real network that is not invariant to symmetries, and has variables of each kind."""
     assert (include_top, weights) == (False, None)
     pixels = keras.Input(input_shape)
     features = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 5, strides=4, activation="relu")(pixels))
@@ -39,13 +39,13 @@ def _add_backbones(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def small_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a version of a small network needs to be exported."""
+    """The parts of a version of a small network, for its export."""
     _add_backbones(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def make_version(tmp_path_factory: pytest.TempPathFactory) -> MakeVersion:
-    """Exports a network with random weights as train does, and gives it a manifest and thresholds as push leaves them."""
+    """Exports a network with random weights as in train, with a manifest and thresholds as in push."""
 
     def make(recipe: Recipe = RECIPE, side_px: int = 32, channels: Sequence[str] = CHANNELS) -> Path:
         keras.utils.set_random_seed(1)
@@ -56,7 +56,7 @@ def make_version(tmp_path_factory: pytest.TempPathFactory) -> MakeVersion:
         moments = np.linspace(5, 40, len(channels)), np.linspace(0.5, 60, len(channels))
         head = len(CLASS_NAMES), recipe.dropout, expected.input_mean, expected.input_std, recipe.pooling
         network = build_model(backbone, *moments, *head)
-        for variable in network.variables:  # no average is still 0, and no deviation 1
+        for variable in network.variables:  # so that no average is 0 and no deviation 1
             if variable.name.startswith("moving"):
                 variable.assign(np.linspace(0.1, 2, variable.shape[0]))
         folder = tmp_path_factory.mktemp("serving") / "hpa" / "3"

@@ -19,7 +19,7 @@ from components.serving.model import load_model, read_manifest
 from components.train.recipes import RECIPES
 from tests.components.export.conftest import CHANNELS, CLASS_NAMES, MakeVersion
 
-# bioimageio leaves to the garbage collector what it has read.
+# bioimageio leaves files open until garbage collection.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 _SIGNED = {"authors": ["Ada Lovelace", "Alan Turing"], "licence": "CC-BY-4.0"}
@@ -54,7 +54,7 @@ def test_keras_opens_the_file_on_another_backend_and_without_this_project(versio
     assert INTENDED_USE in card
 
 
-def test_onnx_runtime_opens_the_file_and_finds_the_names_in_it(version_dir: Path, tmp_path: Path) -> None:
+def test_onnx_runtime_opens_the_file_with_its_metadata(version_dir: Path, tmp_path: Path) -> None:
     out, pixels = tmp_path / "hpa.onnx", _pixels(version_dir)
     export(str(version_dir), "onnx", str(out))
     session = onnxruntime.InferenceSession(out)
@@ -108,7 +108,7 @@ def test_bioimageio_tests_the_package_offline(version_dir: Path, tmp_path: Path)
         ),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(
+def test_invalid_arguments_are_refused(
     version_dir: Path, tmp_path: Path, file_format: str, name: str, given: dict[str, object], expected: str
 ) -> None:
     with pytest.raises(ValueError, match=expected):
@@ -132,7 +132,7 @@ def test_a_file_is_not_overwritten(version_dir: Path, tmp_path: Path) -> None:
         ({"backbone": "wide"}, "variables, shaped as those of wide"),
     ],
 )
-def test_a_model_that_cannot_be_built_anew_leaves_no_file(
+def test_a_model_that_cannot_be_rebuilt_leaves_no_file(
     make_version: MakeVersion, tmp_path: Path, parameters: dict[str, object], expected: str
 ) -> None:
     manifest_path = make_version() / MODEL_MANIFEST

@@ -48,7 +48,7 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def with_right_checksums(data: bytes) -> bytes:
-    """Makes the checksums of a PNG's chunks fit what damage has made of them, so that a decoder gets to see it."""
+    """Corrects the checksums of a PNG's damaged chunks, so that the damage reaches the decoder."""
     mended, position = bytearray(data), 8
     while position + 12 <= len(mended):
         end = position + 12 + struct.unpack(">I", mended[position : position + 4])[0]

@@ -20,12 +20,12 @@ def _ome(levels: np.ndarray, axes: str, names: list[str]) -> bytes:
 
 class TestReadChannel:
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-    def test_finds_a_channel_by_its_name_wherever_it_is(self, make_pixels: MakePixels, order: tuple[int, ...]) -> None:
+    def test_finds_a_channel_by_name_at_any_position(self, make_pixels: MakePixels, order: tuple[int, ...]) -> None:
         names = [["DAPI", "Alexa 488, far", "tubulin"][number] for number in order]
         image = read_image(_ome(np.stack([make_pixels(number) for number in order]), "CYX", names))
         np.testing.assert_array_equal(read_channel(image, "alexa 488, FAR", ""), make_pixels(1))
 
-    def test_takes_a_number_for_a_position_unless_it_is_a_name(self, make_pixels: MakePixels) -> None:
+    def test_reads_a_number_as_a_position_unless_it_is_a_name(self, make_pixels: MakePixels) -> None:
         planes = np.stack([make_pixels(seed) for seed in range(3)])
         np.testing.assert_array_equal(read_channel(read_image(_ome(planes, "CYX", ["a", "b", "c"])), "0", ""), planes[0])
         np.testing.assert_array_equal(read_channel(read_image(_ome(planes, "CYX", ["1", "488", "0"])), "0", ""), planes[2])
@@ -42,13 +42,13 @@ class TestReadChannel:
             (["", ""], "DAPI", "no channel is called DAPI. The file has 0, 1: "),
         ],
     )
-    def test_lists_the_channels_where_none_or_several_fit(self, names: list[str], wanted: str, problem: str) -> None:
+    def test_lists_the_channels_if_none_or_several_match(self, names: list[str], wanted: str, problem: str) -> None:
         image = read_image(_ome(_STACK[:, 0], "CYX", names))
         with pytest.raises(BadImageError) as raised:
             read_channel(image, wanted, "")
         assert str(raised.value).startswith(f"not clear: {problem}")
 
-    def test_takes_the_colours_of_a_picture_for_channels(self, make_pixels: MakePixels) -> None:
+    def test_reads_the_colours_of_a_picture_as_channels(self, make_pixels: MakePixels) -> None:
         colours = [make_pixels(seed) for seed in range(4)]
         image = read_image(imagecodecs.png_encode(np.dstack(colours)))
         np.testing.assert_array_equal(read_channel(image, "blue", ""), colours[2])
@@ -58,14 +58,14 @@ class TestReadChannel:
 class TestReadOnlyChannel:
     @pytest.mark.parametrize("used", [(0,), (1,), (2,), (0, 1, 2)])
     @pytest.mark.parametrize("encode", [imagecodecs.png_encode, lambda pixels: make_tiff(pixels, photometric="rgb")])
-    def test_takes_the_stain_of_a_coloured_file(
+    def test_reads_the_stain_of_a_coloured_file(
         self, make_pixels: MakePixels, used: tuple[int, ...], encode: Callable[[np.ndarray], bytes]
     ) -> None:
         image = read_image(encode(_coloured(make_pixels(), used)))
         np.testing.assert_array_equal(read_only_channel(image, "red", ""), make_pixels())
 
     @pytest.mark.parametrize("num_grey", [1, 3])
-    def test_ignores_an_alpha_that_is_opaque(self, make_pixels: MakePixels, num_grey: int) -> None:
+    def test_ignores_an_opaque_alpha_channel(self, make_pixels: MakePixels, num_grey: int) -> None:
         opaque = np.full((128, 128), 255, np.uint8)
         image = read_image(imagecodecs.png_encode(np.dstack([*[make_pixels()] * num_grey, opaque])))
         np.testing.assert_array_equal(read_only_channel(image, "red", ""), make_pixels())
@@ -75,7 +75,7 @@ class TestReadOnlyChannel:
         with pytest.raises(BadImageError, match=r"^an 8-bit greyscale with alpha PNG that is partly transparent: save it"):
             read_only_channel(image, "red", "")
 
-    def test_takes_yellow_as_equal_red_and_green(self, make_pixels: MakePixels) -> None:
+    def test_reads_equal_red_and_green_as_yellow(self, make_pixels: MakePixels) -> None:
         image = read_image(imagecodecs.png_encode(_coloured(make_pixels(), (0, 1))))
         np.testing.assert_array_equal(read_only_channel(image, "yellow", ""), make_pixels())
         with pytest.raises(BadImageError, match=r"^an 8-bit RGB PNG that uses 2 colours, so shows more than one stain: save"):
@@ -88,7 +88,7 @@ class TestReadOnlyChannel:
             with pytest.raises(BadImageError, match=f"that uses {len(used)} colours, so shows more than one stain: "):
                 read_only_channel(read_image(imagecodecs.png_encode(colours)), filter_name, "")
 
-    def test_takes_a_black_coloured_file_for_black(self) -> None:
+    def test_reads_a_black_coloured_file_as_black(self) -> None:
         image = read_image(imagecodecs.png_encode(np.zeros((20, 30, 3), np.uint8)))
         assert not read_only_channel(image, "red", "").any()
 
@@ -97,7 +97,7 @@ class TestReadOnlyChannel:
         with pytest.raises(BadImageError, match=r"^a 16-bit TIFF of several channels\. Leave \{filter\} out .* 0 DAPI, 1 Tub$"):
             read_only_channel(image, "red", "")
 
-    def test_takes_pages_of_unknown_meaning_for_a_stack(self) -> None:
+    def test_reads_unnamed_pages_as_a_stack(self) -> None:
         image = read_image(make_tiff(_STACK[0]))
         np.testing.assert_array_equal(read_only_channel(image, "red", "max"), _STACK[0].max(axis=0))
 
@@ -113,7 +113,7 @@ class TestProject:
             ("middle", _STACK[:, 3]),
         ],
     )
-    def test_makes_one_plane_of_a_stack(self, axes: str, projection: str, expected: np.ndarray) -> None:
+    def test_projects_a_stack_to_one_plane(self, axes: str, projection: str, expected: np.ndarray) -> None:
         image = read_image(make_tiff(_STACK, ome=True, metadata={"axes": axes}))
         for channel in range(2):
             np.testing.assert_array_equal(project(image, channel, projection), expected[channel], strict=True)
@@ -129,7 +129,7 @@ class TestProject:
             project(image, 0, "")
 
     @pytest.mark.parametrize("projection", ["", "max", "mean", "sum", "middle"])
-    def test_leaves_a_single_plane_as_it_is(self, projection: str) -> None:
+    def test_leaves_a_single_plane_unchanged(self, projection: str) -> None:
         np.testing.assert_array_equal(project(read_image(make_tiff(_STACK[0, 0])), 0, projection), _STACK[0, 0], strict=True)
 
 

@@ -23,17 +23,15 @@ class TestStack:
         for channel, image in enumerate(images):
             np.testing.assert_array_equal(stacked[..., channel], cv2.resize(image, (75, 75), interpolation=cv2.INTER_AREA))
 
-    def test_leaves_pixels_as_they_are_where_the_size_is_right(self, make_pixels: MakePixels) -> None:
+    def test_leaves_pixels_unchanged_if_the_size_is_right(self, make_pixels: MakePixels) -> None:
         np.testing.assert_array_equal(stack_filters([make_pixels(0, 75)], 75)[..., 0], make_pixels(0, 75))
 
-    def test_averages_whole_blocks_where_the_size_is_a_multiple(self) -> None:
+    def test_averages_whole_blocks_if_the_size_is_a_multiple(self) -> None:
         image = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((3, 3), np.uint8))
         np.testing.assert_array_equal(stack_filters([image], 4)[..., 0], np.arange(16).reshape(4, 4))
 
     @pytest.mark.parametrize(("height", "width"), [(128, 100), (100, 150), (101, 128)])
-    def test_takes_the_middle_square_of_what_is_not_quite_square(
-        self, make_pixels: MakePixels, height: int, width: int
-    ) -> None:
+    def test_takes_the_central_square_of_a_nearly_square_image(self, make_pixels: MakePixels, height: int, width: int) -> None:
         image, side = make_pixels(0, height, width), min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         middle = image[top : top + side, left : left + side]
@@ -60,20 +58,20 @@ class TestSamplePixels:
     def pngs(self, make_pixels: MakePixels, make_png: MakePng) -> dict[str, bytes]:
         return {name: make_png(make_pixels(seed)) for seed, name in enumerate(("blue", "green", "red", "yellow"))}
 
-    def test_makes_the_filters_channels_in_the_order_asked_for(self, make_pixels: MakePixels, pngs: dict[str, bytes]) -> None:
+    def test_stacks_filters_in_the_requested_order(self, make_pixels: MakePixels, pngs: dict[str, bytes]) -> None:
         pixels = sample_pixels(pngs, ("red", "green", "blue", "yellow"), 75)
         np.testing.assert_array_equal(pixels, stack_filters([make_pixels(seed) for seed in (2, 1, 0, 3)], 75))
 
     @pytest.mark.parametrize("side_px", [75, 512, 2048, 3072])
-    def test_takes_any_side_from_the_target_up(self, make_pixels: MakePixels, make_png: MakePng, side_px: int) -> None:
+    def test_accepts_any_side_from_the_target_size_up(self, make_pixels: MakePixels, make_png: MakePng, side_px: int) -> None:
         images = [make_pixels(seed, side_px) for seed in range(3)]
         pixels = sample_pixels(dict(zip(_RGB, map(make_png, images), strict=True)), _RGB, 75)
         np.testing.assert_array_equal(pixels, stack_filters(images, 75))
 
-    def test_does_not_look_at_filters_that_are_not_asked_for(self, pngs: dict[str, bytes]) -> None:
+    def test_ignores_filters_that_are_not_requested(self, pngs: dict[str, bytes]) -> None:
         assert sample_pixels(pngs | {"yellow": b"no image"}, _RGB, 75).shape == (75, 75, 3)
 
-    def test_takes_every_real_sample(self, hpa_dir: Path) -> None:
+    def test_accepts_every_real_sample(self, hpa_dir: Path) -> None:
         filters = (*_RGB, "yellow")
         ids = {path.name.rpartition("_")[0] for path in (hpa_dir / "train").iterdir()}
         for sample_id in ids:
@@ -91,7 +89,7 @@ class TestSamplePixels:
             (np.full((127, 127), 9, np.uint8), "filters of different sizes: 127 x 127, 128 x 128 pixels"),
         ],
     )
-    def test_says_which_filter_is_bad_and_why(
+    def test_names_the_bad_filter_and_the_reason(
         self, make_png: MakePng, pngs: dict[str, bytes], image: np.ndarray | bytes | None, reason: str
     ) -> None:
         del pngs["green"]
@@ -100,7 +98,7 @@ class TestSamplePixels:
         with pytest.raises(BadImageError, match=f"^{reason}"):
             sample_pixels(pngs, _RGB, 75)
 
-    def test_refuses_one_image_under_two_filters_however_it_is_encoded(
+    def test_refuses_the_same_image_for_two_filters_in_any_encoding(
         self, make_pixels: MakePixels, pngs: dict[str, bytes]
     ) -> None:
         with pytest.raises(BadImageError, match=r"^the red and blue filters show the same image$"):
@@ -109,9 +107,7 @@ class TestSamplePixels:
             sample_pixels(pngs | {"red": imagecodecs.png_encode(make_pixels(1))}, _RGB, 75)
 
     @pytest.mark.parametrize(("level", "reason"), [(0, "all black"), (255, "saturated")])
-    def test_says_that_all_filters_are_black_or_saturated_rather_than_alike(
-        self, make_png: MakePng, level: int, reason: str
-    ) -> None:
+    def test_reports_black_or_saturated_filters_before_equal_ones(self, make_png: MakePng, level: int, reason: str) -> None:
         data = make_png(np.full((128, 128), level, np.uint8))
         with pytest.raises(BadImageError, match=f"^the red filter is {reason}: "):
             sample_pixels(dict.fromkeys(_RGB, data), _RGB, 75)
@@ -131,7 +127,7 @@ class TestSamplePixels:
         with pytest.raises(BadImageError, match=r"^the green filter is all black: .* \(with intensity_range=0:4080\)$"):
             sample_pixels(files | {"green": make_tiff(planes[1] // 40)}, _RGB, 75, reading)
 
-    def test_takes_all_channels_from_one_file(self, make_pixels: MakePixels) -> None:
+    def test_reads_all_channels_from_one_file(self, make_pixels: MakePixels) -> None:
         planes = [make_pixels(seed) for seed in range(3)]
         data = make_tiff(np.stack(planes), ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "Tub", "Ab"]}})
         reading = Reading(channels=(("red", "tub"), ("green", "2"), ("blue", "DAPI")))
@@ -140,7 +136,7 @@ class TestSamplePixels:
         with pytest.raises(BadImageError, match=r"^the yellow filter is not named in filters: say which channel it is$"):
             sample_pixels({"yellow": data}, ("yellow",), 75, reading)
 
-    def test_says_what_a_range_made_black(self, make_pixels: MakePixels) -> None:
+    def test_names_the_range_that_made_a_filter_black(self, make_pixels: MakePixels) -> None:
         data = make_tiff(make_pixels().astype(np.uint16))
         with pytest.raises(BadImageError, match=r"^the red filter is all black: .* \(with intensity_range=0:65535\)$"):
             sample_pixels({"red": data}, ("red",), 75, Reading(intensity_range="0:65535"))

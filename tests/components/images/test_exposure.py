@@ -6,7 +6,7 @@ from components.images.intensity import channel_histograms
 
 
 def _image(low: int, high: int, seed: int = 0) -> np.ndarray:
-    """A channel whose grey levels are spread evenly: uint8, 96 x 96 x 1."""
+    """A channel with uniformly distributed grey levels: uint8, shape (96, 96, 1)."""
     return np.random.default_rng(seed).integers(low, high + 1, (96, 96, 1)).astype(np.uint8)
 
 
@@ -28,11 +28,11 @@ def test_well_exposed_images_give_no_warning() -> None:
         (np.where(_image(0, 3) == 0, 255, _image(0, 100)).astype(np.uint8), "saturated"),
     ],
 )
-def test_bad_exposure_is_named(image: np.ndarray, problem: str) -> None:
+def test_bad_exposure_is_reported(image: np.ndarray, problem: str) -> None:
     assert _warnings(_image(0, 200), image) == {problem: ("s1",)}
 
 
-def test_images_unlike_the_rest_are_named() -> None:
+def test_images_unlike_the_rest_are_reported() -> None:
     assert _warnings(_image(0, 20), *(_image(0, 250, seed) for seed in range(9))) == {"unlike the others": ("s0",)}
 
 
@@ -40,7 +40,7 @@ def test_few_images_are_not_compared_with_each_other() -> None:
     assert _warnings(_image(0, 20), _image(0, 250)) == {}
 
 
-def test_warnings_name_some_samples_and_say_what_to_do() -> None:
+def test_warnings_name_some_samples_and_give_advice() -> None:
     dark = {f"s{number}": channel_histograms(_image(0, 16, number)) for number in range(5)}
     (warning,) = exposure_warnings(dark, ["green"])
     assert str(warning) == (

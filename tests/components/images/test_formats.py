@@ -11,7 +11,7 @@ from components.images.reader import read_image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "GIF", "BMP"])
-def test_format_is_known_by_content(kind: str) -> None:
+def test_format_is_detected_by_content(kind: str) -> None:
     file = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(file, kind)
     assert format_of(file.getvalue()) == kind
@@ -20,7 +20,7 @@ def test_format_is_known_by_content(kind: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a", b"<!DOCTYPE html>", b"II", bytes(100)])
-def test_what_is_no_image_is_refused_with_how_it_begins(data: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_refused_with_its_first_bytes(data: bytes) -> None:
     with pytest.raises(BadImageError, match=f"^no PNG, TIFF, .* file: it begins with {re.escape(repr(data[:8]))}$"):
         read_image(data)
 
@@ -38,6 +38,6 @@ def test_empty_file_is_refused() -> None:
         (b"\xda\xce\xbe\x0a", "bioio-nd2", "MIT"),
     ],
 )
-def test_vendor_format_names_its_reader_and_the_way_around(data: bytes, reader: str, licence: str) -> None:
+def test_vendor_format_names_its_reader_and_the_alternative(data: bytes, reader: str, licence: str) -> None:
     with pytest.raises(BadImageError, match=rf"pip install bioio {reader} \(licence: {licence}\), or convert it to OME-TIFF$"):
         read_image(data)

@@ -38,7 +38,7 @@ def test_8_bits_need_no_range() -> None:
         (np.array([[-0.5, 900.25]], np.float32), "float, with grey levels from -0.5 to 900.25", "-1:901"),
     ],
 )
-def test_deeper_files_need_one_and_the_one_proposed_holds_all_levels(levels: np.ndarray, seen: str, proposed: str) -> None:
+def test_deeper_files_need_a_range_and_the_proposed_one_holds_all_levels(levels: np.ndarray, seen: str, proposed: str) -> None:
     with pytest.raises(BadImageError) as raised:
         to_8_bits(levels, None)
     assert str(raised.value) == (
@@ -49,7 +49,7 @@ def test_deeper_files_need_one_and_the_one_proposed_holds_all_levels(levels: np.
     assert 0 <= scaled.min() < scaled.max() <= 255
 
 
-def test_what_is_no_number_is_refused() -> None:
+def test_nan_is_refused() -> None:
     with pytest.raises(BadImageError, match=r"^damaged: it holds values that are not numbers$"):
         to_8_bits(np.array([[np.nan, 1.0]], np.float32), (0, 1))
 

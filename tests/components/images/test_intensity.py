@@ -9,7 +9,7 @@ MakePixels = Callable[..., np.ndarray]
 
 
 @pytest.mark.parametrize("num_channels", [1, 3, 4])
-def test_moments_are_those_of_numpy(make_pixels: MakePixels, num_channels: int) -> None:
+def test_moments_equal_those_of_numpy(make_pixels: MakePixels, num_channels: int) -> None:
     pixels = np.dstack([make_pixels(seed, 299) for seed in range(num_channels)])
     mean, mean_square = channel_moments(pixels)
     wide = pixels.astype(np.int64)

@@ -17,7 +17,7 @@ _COLOUR = imagecodecs.jpeg8_encode(_PIXELS)
 
 
 @pytest.mark.parametrize(("data", "names"), [(_GREY, ("",)), (_COLOUR, ("red", "green", "blue"))])
-def test_channels_are_those_of_the_codec(data: bytes, names: tuple[str, ...]) -> None:
+def test_channels_equal_those_of_the_codec(data: bytes, names: tuple[str, ...]) -> None:
     image = read_image(data)
     assert image.channel_names == names
     expected = np.atleast_3d(imagecodecs.jpeg8_decode(data))
@@ -25,15 +25,15 @@ def test_channels_are_those_of_the_codec(data: bytes, names: tuple[str, ...]) ->
         np.testing.assert_array_equal(image.plane(channel, 0), expected[..., channel])
 
 
-def test_loss_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    jpeg._say_once.cache_clear()
+def test_a_warning_about_loss_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    jpeg._warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             read_image(_GREY)
     assert [record.message.partition(":")[0] for record in caplog.records] == ["JPEG is lossy"]
 
 
-def test_ink_is_refused(make_pixels: Callable[..., np.ndarray]) -> None:
+def test_cmyk_is_refused(make_pixels: Callable[..., np.ndarray]) -> None:
     inks = np.dstack([make_pixels(seed, 16) for seed in range(4)])
     with pytest.raises(BadImageError, match=r"^a CMYK JPEG: expected greyscale or RGB$"):
         read_image(imagecodecs.jpeg8_encode(inks, colorspace="CMYK", outcolorspace="CMYK"))
@@ -52,7 +52,7 @@ def test_truncated_file_is_refused(end: int) -> None:
         read_image(_GREY[:end])
 
 
-def test_damage_gives_an_image_or_a_reason() -> None:
+def test_a_damaged_file_gives_an_image_or_a_reason() -> None:
     draws = random.Random(0)
     num_decoded = 0
     for _ in range(300):

@@ -59,7 +59,7 @@ def test_each_pixel_is_the_mean_of_a_square(options: Mapping[str, object], dtype
 
 
 @pytest.mark.parametrize(("side", "reduction"), [(75, 1), (8192, 1), (8193, 2), (16385, 3), (20000, 3)])
-def test_at_most_8192_pixels_a_side_are_left(side: int, reduction: int) -> None:
+def test_sides_are_reduced_to_at_most_8192_pixels(side: int, reduction: int) -> None:
     assert reduction_of(side, 75) == reduction_of(75, side) == reduction
 
 

@@ -18,16 +18,16 @@ def _with_lit(num_lit: int, level: int, num_at_end: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("num_lit", [0, 4])
-def test_an_image_is_black_but_for_hot_pixels(num_lit: int) -> None:
+def test_an_image_with_only_hot_pixels_is_black(num_lit: int) -> None:
     with pytest.raises(BadImageError, match=r"^all black: fewer than 1 in 10,000 pixels is above grey level 7$"):
         check_exposure(_with_lit(num_lit, 200))
 
 
-def test_an_image_with_a_few_dim_spots_is_taken() -> None:
+def test_an_image_with_a_few_dim_spots_is_accepted() -> None:
     check_exposure(_with_lit(5, 8))
 
 
-def test_an_image_is_saturated_once_most_of_what_is_lit_is_at_the_end_of_the_scale() -> None:
+def test_an_image_is_saturated_if_most_lit_pixels_are_at_the_end_of_the_scale() -> None:
     check_exposure(_with_lit(1000, 254, num_at_end=500))
     with pytest.raises(BadImageError, match=r"^saturated: more than half of what is lit is at grey level 255$"):
         check_exposure(_with_lit(1000, 254, num_at_end=501))

@@ -24,12 +24,12 @@ MakePng = Callable[[np.ndarray], bytes]
 
 
 def _with_size(data: bytes, width: int, height: int) -> bytes:
-    """The same file with another size in its header, whose checksum is right."""
+    """The same file with another size in its header and a valid checksum."""
     return data[:8] + png_chunk(b"IHDR", struct.pack(">II", width, height) + data[24:29]) + data[33:]
 
 
 def _zeros_without_end(num_mib: int) -> bytes:
-    """A zlib stream that inflates to some MiB of zeros, and takes a thousandth of that."""
+    """A zlib stream of a few KiB that inflates to some MiB of zeros."""
     compressor = zlib.compressobj(9)
     begin = compressor.compress(b"") + compressor.flush(zlib.Z_FULL_FLUSH)
     mib = compressor.compress(bytes(1 << 20)) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -43,14 +43,14 @@ def _pixels(data: bytes) -> np.ndarray:
 
 class TestPng:
     @pytest.mark.parametrize(("height", "width"), [(1, 1), (128, 128), (64, 100), (513, 511), (3072, 3072)])
-    def test_gives_the_very_pixels(self, make_pixels: MakePixels, make_png: MakePng, height: int, width: int) -> None:
+    def test_returns_the_exact_pixels(self, make_pixels: MakePixels, make_png: MakePng, height: int, width: int) -> None:
         pixels = make_pixels(0, height, width)
         for data in (make_png(pixels), pillow_file(Image.fromarray(pixels))):
             decoded = _pixels(data)
             np.testing.assert_array_equal(decoded, pixels)
             assert decoded.dtype == np.uint8
 
-    def test_gives_what_opencv_gives_on_real_files(self, hpa_dir: Path) -> None:
+    def test_returns_the_same_as_opencv_on_real_files(self, hpa_dir: Path) -> None:
         for path in sorted((hpa_dir / "train").iterdir())[:12]:
             np.testing.assert_array_equal(_pixels(path.read_bytes()), cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
 
@@ -64,7 +64,7 @@ class TestPng:
             (4, ("red", "green", "blue", "alpha")),
         ],
     )
-    def test_reads_each_channel_in_its_own_depth(
+    def test_reads_each_channel_at_its_bit_depth(
         self, make_pixels: MakePixels, dtype: type[np.generic], num_samples: int, names: tuple[str, ...]
     ) -> None:
         samples = [make_pixels(seed, 20, 30).astype(dtype) * dtype(np.iinfo(dtype).max // 255) for seed in range(num_samples)]
@@ -74,7 +74,7 @@ class TestPng:
             np.testing.assert_array_equal(image.plane(channel, 0), expected, strict=True)
 
     @pytest.mark.parametrize(("mode", "names"), [("P", ("red", "green", "blue")), ("1", ("",))])
-    def test_applies_palettes_and_takes_one_bit_for_black_and_white(
+    def test_applies_palettes_and_reads_one_bit_as_black_and_white(
         self, make_pixels: MakePixels, mode: str, names: tuple[str, ...]
     ) -> None:
         picture = Image.fromarray(make_pixels()).convert(mode)
@@ -108,14 +108,14 @@ class TestPng:
             _pixels(_with_size(make_png(make_pixels()), width, height))
 
     @pytest.mark.parametrize(("width", "height"), [(128, 129), (4096, 4096)])
-    def test_refuses_a_header_that_claims_more_than_there_is(
+    def test_refuses_a_header_that_claims_more_pixels_than_the_file_has(
         self, make_pixels: MakePixels, make_png: MakePng, width: int, height: int
     ) -> None:
         with pytest.raises(BadImageError, match=r"^a damaged PNG: \w"):
             _pixels(_with_size(make_png(make_pixels()), width, height))
 
     @given(changes=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=8), kept=st.floats(0, 1))
-    def test_gives_the_pixels_or_a_reason_whatever_the_damage(
+    def test_returns_the_pixels_or_a_reason_for_any_damage(
         self, make_pixels: MakePixels, make_png: MakePng, changes: list[tuple[int, int]], kept: float
     ) -> None:
         data = bytearray(make_png(make_pixels(0, 12)))
@@ -124,7 +124,7 @@ class TestPng:
         with contextlib.suppress(BadImageError):
             np.testing.assert_array_equal(_pixels(bytes(data[: round(kept * len(data))])), make_pixels(0, 12))
 
-    def test_gives_an_image_of_the_headers_size_or_a_reason_for_damage_that_checksums_do_not_show(self, hpa_dir: Path) -> None:
+    def test_returns_an_image_of_the_right_size_or_a_reason_if_checksums_hide_the_damage(self, hpa_dir: Path) -> None:
         originals = [path.read_bytes() for path in sorted((hpa_dir / "train").iterdir())[:4]]
         draws = random.Random(0)
         num_decoded = 0
@@ -141,7 +141,7 @@ class TestPng:
         assert 0 < num_decoded < 400
 
     @pytest.mark.parametrize("kind", [b"IDAT", b"iCCP", b"zTXt"])
-    def test_does_not_inflate_what_no_pixel_needs(self, make_png: MakePng, kind: bytes) -> None:
+    def test_does_not_inflate_more_than_the_pixels(self, make_png: MakePng, kind: bytes) -> None:
         data = make_png(np.full((64, 64), 0, np.uint8))
         bomb = png_chunk(kind, (b"" if kind == b"IDAT" else b"a\0\0") + _zeros_without_end(2048))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -28,7 +28,7 @@ def _ome(levels: np.ndarray, axes: str, **metadata: object) -> bytes:
 
 
 def _with_strip(data: bytes, strip: bytes) -> bytes:
-    """The same file with other content in its only strip, which is at the end."""
+    """The same file with other content in its only strip, at the end."""
     page = tifffile.TiffFile(io.BytesIO(data)).pages[0]
     position = page.tags["StripByteCounts"].offset + 8
     return data[:position] + struct.pack("<I", len(strip)) + data[position + 4 : page.dataoffsets[0]] + strip
@@ -84,7 +84,7 @@ class TestStack:
         ("axes", "kind"),
         [("CZYX", "ome"), ("ZCYX", "ome"), ("CTYX", "ome"), ("TCYX", "ome"), ("ZCYX", "imagej"), ("TCYX", "imagej")],
     )
-    def test_planes_are_numbered_whatever_the_order_of_axes(self, axes: str, kind: str) -> None:
+    def test_planes_are_numbered_for_any_order_of_axes(self, axes: str, kind: str) -> None:
         levels = _LEVELS if axes[0] == "C" else _LEVELS.swapaxes(0, 1)
         image = read_image(make_tiff(levels, **{kind: True}, metadata={"axes": axes}))
         assert (len(image.channel_names), image.num_planes) == (4, 5)
@@ -162,7 +162,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         "options", [{}, {"compression": "lzw", "rowsperstrip": 8}, {"compression": "deflate", "tile": (32, 32)}]
     )
-    def test_that_cuts_a_file_off_is_noticed_everywhere(self, options: dict[str, object]) -> None:
+    def test_that_truncates_a_file_is_noticed_everywhere(self, options: dict[str, object]) -> None:
         data = make_tiff(_PLANE, **options)
         for end in range(4, len(data), 101):
             with pytest.raises(BadImageError):
@@ -229,12 +229,14 @@ def test_a_size_beyond_the_limit_is_refused_before_pixels_are_decoded() -> None:
         read_image(make_tiff(np.zeros((tiff.MAX_SIDE_PX + 1, 1), np.uint8)))
 
 
-def test_values_that_are_no_grey_levels_are_refused() -> None:
+def test_values_other_than_grey_levels_are_refused() -> None:
     with pytest.raises(BadImageError, match=r"^a TIFF of complex64 values: expected grey levels$"):
         read_image(make_tiff(_PLANE.astype(np.complex64)))
 
 
-def test_nothing_is_logged_of_a_damaged_file(caplog: pytest.LogCaptureFixture, make_pixels: Callable[..., np.ndarray]) -> None:
+def test_nothing_is_logged_about_a_damaged_file(
+    caplog: pytest.LogCaptureFixture, make_pixels: Callable[..., np.ndarray]
+) -> None:
     data = bytearray(_ome(make_pixels(0, 32), "YX"))
     start = data.index(b"<TiffData")
     data[start : start + 9] = b"<TiffDato"

@@ -1,4 +1,4 @@
-"""Writes TIFF files as tifffile and microscopes do."""
+"""Writes TIFF files like those of tifffile and microscopes."""
 
 import io
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ OME_CHANNELS = ("DAPI", "Tub", "Ab", "ER")
 
 
 def make_tiff(pixels: np.ndarray, **options: object) -> bytes:
-    """A TIFF file of some pixels; `options` are those of `tifffile.imwrite`."""
+    """A TIFF file; `options` are those of `tifffile.imwrite`."""
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **{"photometric": "minisblack"} | options)
     return file.getvalue()

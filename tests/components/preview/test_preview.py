@@ -91,11 +91,11 @@ def test_what_a_run_would_leave_out_is_said_as_the_run_says_it(damaged: Path, tm
     ]
     assert reasons["a"] == ""
     assert found.findings == [
-        "A run would leave out 10 of 11 samples (all rows, and the images of 8 samples, were looked at):",
+        "A run would leave out 10 of 11 samples (all rows, and the images of 8 samples, were checked):",
         *expected,
-        "A run stops where more of all samples are left out than max_bad_fraction allows.",
-        "Rows without any image, which are left out, too: 1.",
-        "The images that are shown allow image_size_px=128 at most.",
+        "A run stops if it leaves out a larger fraction of the samples than max_bad_fraction.",
+        "Rows without any image, which are also left out: 1.",
+        "The images shown allow image_size_px=128 at most.",
     ]
 
 

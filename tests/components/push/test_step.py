@@ -16,7 +16,7 @@ from tests.small_disk import small_disk
 
 
 def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
-    """Runs the step on a model that was judged against the present champion, and gives what it says."""
+    """Runs the step on a model that was judged against the current champion, and returns its result."""
     serving = str(tmp_path / "serving")
     champion = find_champion(serving, "hpa")
     judged = blessing(f"e-{model.name}", champion.generation if champion else "", [0.25, 0.75])
@@ -46,7 +46,7 @@ def test_a_blessed_model_is_pushed_once_with_its_thresholds(
     assert "version 1 pushed" in capsys.readouterr().out
     again = _push(model, tmp_path, champion_generation="")
     assert again == first | {"pushed": False, "reasons": ["this model is the champion already, as version 1"]}
-    assert "version 1 was there already" in capsys.readouterr().out
+    assert "version 1 already exists" in capsys.readouterr().out
 
 
 def test_a_model_that_is_not_blessed_is_not_pushed(make_model: MakeModel, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_model_that_is_not_blessed_is_not_pushed(make_model: MakeModel, tmp_pa
     assert not (tmp_path / "serving").exists()
 
 
-def test_an_old_version_is_not_pushed_again_and_says_how_it_comes_back(make_model: MakeModel, tmp_path: Path) -> None:
+def test_an_old_version_is_not_pushed_again_and_names_the_rollback(make_model: MakeModel, tmp_path: Path) -> None:
     _push(make_model("f1"), tmp_path)
     _push(make_model("f2"), tmp_path)
     result = _push(make_model("f1"), tmp_path)
@@ -74,7 +74,7 @@ def test_a_full_disk_is_named_and_holds_no_version_until_there_is_room(make_mode
     (model / "variables" / "large").write_bytes(bytes(300_000))
     serving.mkdir()
     with small_disk(serving, "256k") as grow:
-        with pytest.raises(OSError, match=rf"No space left on device: make room there .*: '{serving}/.*large'$"):
+        with pytest.raises(OSError, match=rf"No space left on device: free some space there .*: '{serving}/.*large'$"):
             _push(model, tmp_path)
         assert find_versions(str(serving / "hpa")) == []
         grow("16m")

@@ -54,7 +54,7 @@ def test_a_step_that_gets_sigterm_cleans_up_says_so_and_ends() -> None:
     assert returncode == 143
     assert said.splitlines() == [
         "cleaned up",
-        "train | stopped by SIGTERM: the next run carries on from what is finished",
+        "train | stopped by SIGTERM: the next run resumes from the finished work",
     ]
 
 

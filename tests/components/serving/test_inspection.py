@@ -39,7 +39,7 @@ def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:
 
     whole = verify_models(serving, "hpa")
     assert _is_well(whole)
-    assert "\n".join(_texts(whole)).count("7 files as they were pushed") == 3
+    assert "\n".join(_texts(whole)).count("7 files, unchanged since the push") == 3
     storage.replace_bytes(f"{serving}/hpa/3/variables/variables.index", b"indey")
     storage.remove(f"{serving}/hpa/3/assets/classes.csv")
     storage.write_bytes(f"{serving}/hpa/3/variables/stranger", b"")
@@ -55,16 +55,16 @@ def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:
     assert "version 3 is the champion" in _texts(damaged)
 
 
-def test_models_of_a_folder_are_listed_verified_and_rolled_back(make_model: MakeModel, tmp_path: Path) -> None:
+def test_models_in_a_folder_are_listed_verified_and_rolled_back(make_model: MakeModel, tmp_path: Path) -> None:
     _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], str(tmp_path / "serving"))
 
 
 @pytest.mark.object_store
-def test_models_of_an_object_store_are_listed_verified_and_rolled_back(make_model: MakeModel, remote_root: str) -> None:
+def test_models_in_an_object_store_are_listed_verified_and_rolled_back(make_model: MakeModel, remote_root: str) -> None:
     _lists_verifies_and_rolls_back([make_model("f1"), make_model("f2")], remote_root)
 
 
-def test_a_champion_that_is_gone_or_a_damaged_record_is_not_well(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_missing_champion_or_a_damaged_record_is_a_problem(make_model: MakeModel, tmp_path: Path) -> None:
     serving = str(tmp_path / "serving")
     _push([make_model("f1"), make_model("f2")], serving)
     Path(serving, "hpa", "1", "assets.extra", "pushed.json").write_text("{}")
@@ -72,11 +72,11 @@ def test_a_champion_that_is_gone_or_a_damaged_record_is_not_well(make_model: Mak
     verified = verify_models(serving, "hpa")
     assert not _is_well(verified)
     assert "version 1: its record of checksums is damaged or missing" in _texts(verified)
-    assert "version 2 is the champion, but it is not there" in _texts(verified)
+    assert "version 2 is the champion, but it is missing" in _texts(verified)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{version: 2}"])
-def test_a_pointer_that_is_lost_or_damaged_is_told_and_written_anew(
+def test_a_lost_or_damaged_pointer_is_reported_and_rewritten(
     make_model: MakeModel, tmp_path: Path, content: bytes | None
 ) -> None:
     serving = str(tmp_path / "serving")
@@ -89,10 +89,10 @@ def test_a_pointer_that_is_lost_or_damaged_is_told_and_written_anew(
     for findings in (list_models(serving, "hpa"), verify_models(serving, "hpa")):
         told = "\n".join(finding.text for finding in findings if not finding.is_well)
         assert f"{pointer} is damaged" in told or f"there is no {pointer}" in told
-        assert "takes the highest all the same, version 2. To make it the champion again" in told
+        assert "still serves the highest version, 2. To make it the champion again" in told
     with pytest.raises(ValueError, match="expected one of the versions 1, 2"):
         roll_back(3, serving, "hpa")
-    assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json is written anew)")
+    assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json was rewritten)")
     assert verify_models(serving, "hpa")[-1].text == "version 2 is the champion"
     pointer.unlink()
     assert roll_back(1, serving, "hpa").text.startswith("version 3 is the champion (a copy of version 1)")
@@ -105,7 +105,7 @@ def test_there_is_nothing_to_roll_back_to_before_the_first_push(tmp_path: Path) 
         roll_back(1, str(tmp_path), "hpa")
 
 
-def test_a_rollback_says_so_when_there_is_nothing_to_do(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_rollback_to_the_champion_reports_that_nothing_was_done(make_model: MakeModel, tmp_path: Path) -> None:
     _push([make_model("f1"), make_model("f2")], str(tmp_path))
     rollback(1, str(tmp_path), "hpa")
     assert roll_back(1, str(tmp_path), "hpa").text.startswith("version 3 is the champion (it was already)")

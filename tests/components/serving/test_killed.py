@@ -1,4 +1,4 @@
-"""Pushes and rollbacks that are killed before each change that they make to the file system, one after the other."""
+"""Pushes and rollbacks that are killed before each of their changes to the file system in turn."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def kill_at_every_change(act: Callable[[], None], folder: Path, expected: int) -
             return number - 1
         assert status == -signal.SIGKILL, status
         assert _assert_whole_champion(str(serving)) in (1, expected - 1, expected)
-        # TensorFlow Serving takes the highest number, whether or not a whole model is there.
+        # TensorFlow Serving takes the highest number, even if its model is incomplete.
         assert all(version.is_complete for version in find_versions(str(serving / "hpa"))), number
         assert _in_a_child(act) == 0, number
         assert _assert_whole_champion(str(serving)) == expected
@@ -140,20 +140,20 @@ def _kill(*arguments: object) -> int:
     return int(finished.stdout)
 
 
-def test_a_push_that_is_killed_leaves_the_champion_whole_and_is_completed(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_killed_push_leaves_the_champion_intact_and_is_completed(make_model: MakeModel, tmp_path: Path) -> None:
     for number in range(1, KEPT_VERSIONS + 1):  # so that the push also removes an old version
         _push(make_model(f"f{number}"), str(tmp_path / "before"))
     assert _kill("push", tmp_path, make_model("new"), KEPT_VERSIONS + 1) > 20
 
 
-def test_a_rollback_that_is_killed_leaves_the_champion_whole_and_is_completed(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_killed_rollback_leaves_the_champion_intact_and_is_completed(make_model: MakeModel, tmp_path: Path) -> None:
     for name in ("f1", "f2"):
         _push(make_model(name), str(tmp_path / "before"))
     assert _kill("rollback", tmp_path, "-", 3) > 20
 
 
 @pytest.mark.object_store
-def test_a_push_to_an_object_store_that_is_killed_leaves_the_champion_whole(make_model: MakeModel, remote_root: str) -> None:
+def test_a_killed_push_to_an_object_store_leaves_the_champion_intact(make_model: MakeModel, remote_root: str) -> None:
     _push(make_model("f1"), remote_root)
     assert _kill("push to an object store", remote_root, make_model("new"), 2) > 3
     assert [name for name in storage.list_names(f"{remote_root}/hpa") if not name.isdigit()] == ["champion.json"]

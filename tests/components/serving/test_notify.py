@@ -13,7 +13,7 @@ import yaml
 
 from components import __version__, storage
 from components.serving import notify
-from components.serving.champion import Champion, crown, find_champion
+from components.serving.champion import Champion, find_champion, promote
 from components.storage import SwappedMeanwhileError
 from pipeline.compiled import ROOT
 from tests.conftest import OBJECT_STORES
@@ -26,7 +26,7 @@ Tell = Callable[..., int]
 
 @dataclass
 class Webhook:
-    """What a webhook got; it refuses everything while `is_broken`."""
+    """A webhook that records requests; it refuses everything while `is_broken`."""
 
     url: str
     got: list[dict[str, Any]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Webhook:
         return Answer()
 
     def take(self) -> list[str]:
-        """The texts since the last time."""
+        """The texts since the last call."""
         texts = [event["text"] for event in self.got]
         self.got.clear()
         return texts
@@ -92,9 +92,9 @@ def _schedule(server: KfpServer, run_id: str, state: str, pipeline_id: str = "ou
     }
 
 
-def test_a_failed_scheduled_run_is_told_once(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
+def test_a_failed_scheduled_run_is_reported_once(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
     _schedule(server, "before", "FAILED")
-    assert tell() == 0  # it had failed before anybody asked
+    assert tell() == 0  # it failed before the first call
     for number in range(5):  # more than a page of the server's list
         _schedule(server, f"good {number}", "SUCCEEDED")
     _schedule(server, "1", "FAILED")
@@ -118,27 +118,27 @@ def test_a_failed_scheduled_run_is_told_once(server: KfpServer, webhook: Webhook
 
 
 @pytest.mark.parametrize("root", ["local_root", *OBJECT_STORES])
-def test_a_new_champion_is_told_once(root: str, request: pytest.FixtureRequest, webhook: Webhook, tell: Tell) -> None:
+def test_a_new_champion_is_reported_once(root: str, request: pytest.FixtureRequest, webhook: Webhook, tell: Tell) -> None:
     place = request.getfixturevalue(root)
     assert tell(place) == 0
-    crown(Champion(3, "", "m", "e", ""), f"{place}/serving", "hpa")
+    promote(Champion(3, "", "m", "e", ""), f"{place}/serving", "hpa")
     assert tell(place) == 1
     assert webhook.take() == [f"version 3 of hpa is the champion: {place}/serving/hpa/3"]
     assert tell(place) == 0
 
 
-def test_the_champion_of_before_is_no_news(webhook: Webhook, tell: Tell, tmp_path: Path) -> None:
+def test_the_previous_champion_is_not_reported(webhook: Webhook, tell: Tell, tmp_path: Path) -> None:
     serving_root = str(tmp_path / "serving")
-    crown(Champion(3, "", "m", "e", ""), serving_root, "hpa")
+    promote(Champion(3, "", "m", "e", ""), serving_root, "hpa")
     assert tell() == 0
     champion = find_champion(serving_root, "hpa")
     assert champion
-    crown(Champion(4, "", "n", "e", champion.generation), serving_root, "hpa")
+    promote(Champion(4, "", "n", "e", champion.generation), serving_root, "hpa")
     assert tell() == 1
     assert "version 4 of hpa" in webhook.take()[0]
 
 
-def test_what_a_webhook_did_not_take_is_told_again(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
+def test_an_event_that_the_webhook_refused_is_sent_again(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
     tell()
     _schedule(server, "1", "FAILED")
     webhook.is_broken = True
@@ -151,17 +151,17 @@ def test_what_a_webhook_did_not_take_is_told_again(server: KfpServer, webhook: W
     assert len({event["id"] for event in webhook.got}) == 2
 
 
-def test_runs_of_other_pipelines_and_of_long_ago_are_left_alone(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
+def test_old_runs_and_runs_of_other_pipelines_are_ignored(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
     tell()
     _schedule(server, "2", "RUNNING", created_at="2026-01-01T00:00:00Z")
     _schedule(server, "1", "RUNNING", pipeline_id="theirs")
     assert tell(end_after=HOUR) == 0
     assert [server.runs[run]["state"] for run in ("1", "2")] == ["RUNNING", "RUNNING"]
     server.runs["1"] |= {"pipeline_version_reference": {}, "pipeline_spec": {"pipelineInfo": {"name": "hpa-pipeline"}}}
-    assert tell(end_after=HOUR) == 1  # its schedule was made from a file
+    assert tell(end_after=HOUR) == 1  # its schedule was created from a file
 
 
-def test_an_event_that_cannot_be_told_keeps_no_other_back(
+def test_a_failing_event_does_not_block_the_others(
     server: KfpServer, webhook: Webhook, tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell()
@@ -182,7 +182,7 @@ def test_an_event_that_cannot_be_told_keeps_no_other_back(
 @pytest.mark.parametrize(
     "address", ["https://hooks.example.com/T0/s3 cret", "https://user:s3cret@", "http://[s3cret", "https://a:s3cret@h/\n"]
 )
-def test_address_of_a_webhook_is_in_no_error(server: KfpServer, tmp_path: Path, address: str) -> None:
+def test_no_error_contains_the_webhooks_address(server: KfpServer, tmp_path: Path, address: str) -> None:
     pipelines, arguments = notify.Pipelines(server.address), (f"{tmp_path}/n.json", f"{tmp_path}/serving", "hpa", HOUR, HOUR)
     notify.notify(pipelines, address, *arguments)
     _schedule(server, "1", "FAILED")
@@ -191,7 +191,7 @@ def test_address_of_a_webhook_is_in_no_error(server: KfpServer, tmp_path: Path, 
     assert "cret" not in str(raised.value)
 
 
-def test_redirected_event_counts_as_not_told(server: KfpServer, tell: Tell, webhook: Webhook) -> None:
+def test_redirected_event_counts_as_not_sent(server: KfpServer, tell: Tell, webhook: Webhook) -> None:
     tell()
     _schedule(server, "1", "FAILED")
     webhook.redirect = "/elsewhere"
@@ -199,7 +199,7 @@ def test_redirected_event_counts_as_not_told(server: KfpServer, tell: Tell, webh
         tell()
 
 
-def test_of_two_at_once_one_gives_way(server: KfpServer, webhook: Webhook, tell: Tell, tmp_path: Path) -> None:
+def test_one_of_two_concurrent_calls_gives_up(server: KfpServer, webhook: Webhook, tell: Tell, tmp_path: Path) -> None:
     tell()
     _schedule(server, "1", "FAILED")
     _schedule(server, "2", "FAILED")
@@ -215,7 +215,7 @@ def test_of_two_at_once_one_gives_way(server: KfpServer, webhook: Webhook, tell:
     assert len(webhook.got) == 1
 
 
-def test_a_run_that_waits_for_a_node_is_told_and_then_terminated(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
+def test_a_run_that_waits_for_a_node_is_reported_and_then_terminated(server: KfpServer, webhook: Webhook, tell: Tell) -> None:
     _schedule(server, "1", "RUNNING")
     assert tell(tell_after=10**6 * HOUR) == 0
     assert tell() == 1
@@ -239,14 +239,14 @@ def test_the_token_of_the_service_account_is_sent(
     assert tell() == 0
 
 
-def test_damaged_state_is_named(tell: Tell, tmp_path: Path) -> None:
+def test_damaged_state_is_reported(tell: Tell, tmp_path: Path) -> None:
     tell()
     (tmp_path / "notify.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"notify.json is damaged: .* Remove it to begin anew"):
+    with pytest.raises(ValueError, match=r"notify.json is damaged: .* Remove it to start over"):
         tell()
 
 
-def test_the_manifests_command_does_it(
+def test_the_command_of_the_manifest_works(
     server: KfpServer, webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (container,) = yaml.safe_load((ROOT / "deploy/notify.yaml").read_text(encoding="utf-8"))["spec"]["jobTemplate"]["spec"][
@@ -269,4 +269,4 @@ def test_the_manifests_command_does_it(
     _schedule(server, "1", "FAILED")
     notify.main()
     assert webhook.take() == ["the scheduled run weekly 1 (1) failed"]
-    assert "notify | told: the scheduled run weekly 1 (1) failed" in capsys.readouterr().out
+    assert "notify | sent: the scheduled run weekly 1 (1) failed" in capsys.readouterr().out

@@ -25,7 +25,7 @@ def _generation(serving: str) -> str:
 
 
 def _push(model: Path, serving: str, thresholds: Sequence[float] = (0.5, 0.5), generation: str | None = None) -> Pushed:
-    """Pushes a model that was judged against the present champion, or against the one of `generation`."""
+    """Pushes a model that was judged against the current champion, or against the one of `generation`."""
     judged = _generation(serving) if generation is None else generation
     return push_model(model, blessing(f"evaluation of {model.name}", judged, thresholds), serving, "hpa")
 
@@ -37,7 +37,7 @@ def _champion(serving: str) -> Champion:
 
 
 def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.5\n0.5\n") -> None:
-    """The champion has this number, is the highest version that is complete, and has the model's files."""
+    """Whether the champion has this number, is the highest complete version, and has the model's files."""
     champion = _champion(serving)
     assert (champion.version, champion.model_fingerprint) == (number, model.name)
     assert max(version.number for version in find_versions(f"{serving}/hpa") if version.is_complete) == number
@@ -48,7 +48,7 @@ def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.
 
 
 def _whole_folders(model_uri: str) -> dict[str, bool]:
-    """Every folder that TensorFlow Serving would look at, and whether there is a whole model in it."""
+    """Every folder that TensorFlow Serving would look at, and whether its model is complete."""
     return {version.uri: version.is_complete for version in find_versions(model_uri)}
 
 
@@ -57,7 +57,7 @@ def _names(serving: str) -> list[str]:
 
 
 def _begin(serving: str, number: int) -> None:
-    """A version that somebody has begun, and has not finished."""
+    """A version that was begun but not finished."""
     storage.write_bytes(f"{serving}/hpa/{number}/assets/classes.csv", b"")
 
 
@@ -82,10 +82,10 @@ def test_a_push_makes_a_version_with_the_fitted_thresholds_its_checksums_and_the
     assert _champion(serving).evaluation_fingerprint == "evaluation of f1"
 
 
-def test_the_same_push_again_finds_its_version_and_another_model_gets_the_next(make_model: MakeModel, serving: str) -> None:
+def test_a_repeated_push_finds_its_version_and_another_model_gets_the_next(make_model: MakeModel, serving: str) -> None:
     first, second = make_model("f1"), make_model("f2")
     pushed = [_push(model, serving) for model in (first, first, second, second)]
-    pushed.append(_push(second, serving, generation=""))  # as a run does that found its evaluation again
+    pushed.append(_push(second, serving, generation=""))  # as in a run that reuses its evaluation
     assert [(one.number, one.is_new) for one in pushed] == [(1, True), (1, False), (2, True), (2, False), (2, False)]
     assert _names(serving) == ["1", "2", "champion.json"]
     _assert_served(serving, 2, second)
@@ -101,7 +101,7 @@ def test_the_same_model_with_other_thresholds_is_another_version(make_model: Mak
 def test_a_push_that_was_judged_against_another_champion_leaves_nothing(make_model: MakeModel, serving: str) -> None:
     model = make_model("f1")
     _push(model, serving)
-    with pytest.raises(SwappedMeanwhileError, match=r"somebody else has changed the champion.*now version 1 is the champion"):
+    with pytest.raises(SwappedMeanwhileError, match=r"the champion has changed since.*now version 1 is the champion"):
         _push(make_model("f2"), serving, generation="")
     assert _names(serving) == ["1", "champion.json"]
     shutil.rmtree(serving)
@@ -109,19 +109,19 @@ def test_a_push_that_was_judged_against_another_champion_leaves_nothing(make_mod
         _push(make_model("f2"), serving, generation="abc")
 
 
-def test_who_loses_at_the_last_moment_takes_its_version_back(
+def test_a_push_that_loses_the_swap_removes_its_version(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, late, fast = make_model("f1"), make_model("late"), make_model("fast")
     _push(first, serving)
-    crown = promotion.crown
+    promote = promotion.promote
 
     def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
-        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "promote", promote)
         _push(fast, serving)
-        crown(champion, serving_root, model_name)
+        promote(champion, serving_root, model_name)
 
-    monkeypatch.setattr(promotion, "crown", push_before)
+    monkeypatch.setattr(promotion, "promote", push_before)
     with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
         _push(late, serving)
     assert _names(serving) == ["1", "3", "champion.json"]
@@ -150,11 +150,11 @@ def _of_two_at_once_one_wins(make_model: MakeModel, serving: str, rounds: int) -
         _assert_served(serving, pushed.number, winner)
 
 
-def test_of_two_pushes_at_once_one_wins(make_model: MakeModel, serving: str) -> None:
+def test_one_of_two_concurrent_pushes_wins(make_model: MakeModel, serving: str) -> None:
     _of_two_at_once_one_wins(make_model, serving, rounds=10)
 
 
-def test_the_same_push_twice_at_once_makes_one_version(make_model: MakeModel, serving: str) -> None:
+def test_two_concurrent_equal_pushes_make_one_version(make_model: MakeModel, serving: str) -> None:
     for number in range(1, KEPT_VERSIONS + 1):
         model = make_model(f"f{number}")
         outcomes = _push_at_once([model, model], serving)
@@ -163,24 +163,24 @@ def test_the_same_push_twice_at_once_makes_one_version(make_model: MakeModel, se
         assert len(find_versions(f"{serving}/hpa")) == number
 
 
-def test_of_the_first_push_twice_at_once_none_is_taken_for_a_former_champion(
+def test_concurrent_first_pushes_record_no_former_champion(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have made a version when the second asks to be the champion before the first."""
-    model, crown = make_model("f1"), promotion.crown
+    """Both have made a version when the second one is promoted first."""
+    model, promote = make_model("f1"), promotion.promote
 
     def push_before(champion: Champion, serving_root: str, model_name: str) -> None:
-        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "promote", promote)
         monkeypatch.setattr(promotion, "_find_begun", lambda *_: None)
         assert _push(model, serving).number == 2
-        crown(champion, serving_root, model_name)
+        promote(champion, serving_root, model_name)
 
-    monkeypatch.setattr(promotion, "crown", push_before)
+    monkeypatch.setattr(promotion, "promote", push_before)
     assert _push(model, serving) == Pushed(2, f"{serving}/hpa/2", is_new=False)
     assert _names(serving) == ["2", "champion.json"]
 
 
-def test_a_model_that_another_took_the_place_of_comes_back_by_rollback_only(make_model: MakeModel, serving: str) -> None:
+def test_a_replaced_model_comes_back_only_by_rollback(make_model: MakeModel, serving: str) -> None:
     first, second = make_model("f1"), make_model("f2")
     _push(first, serving)
     _push(second, serving)
@@ -189,11 +189,11 @@ def test_a_model_that_another_took_the_place_of_comes_back_by_rollback_only(make
     assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
     _assert_served(serving, 3, first)
     assert _push(first, serving) == Pushed(3, f"{serving}/hpa/3", is_new=False)
-    with pytest.raises(SupersededError, match="is version 2 already"):  # what was taken back does not come back by itself
+    with pytest.raises(SupersededError, match="is version 2 already"):  # a rolled back model does not return
         _push(second, serving)
 
 
-def test_a_rollback_to_what_is_served_already_does_nothing(make_model: MakeModel, serving: str) -> None:
+def test_a_rollback_to_the_served_version_does_nothing(make_model: MakeModel, serving: str) -> None:
     for name in ("f1", "f2"):
         _push(make_model(name), serving)
     assert rollback(2, serving, "hpa") == Pushed(2, f"{serving}/hpa/2", is_new=False)
@@ -202,7 +202,7 @@ def test_a_rollback_to_what_is_served_already_does_nothing(make_model: MakeModel
     assert _names(serving) == ["1", "2", "3", "champion.json"]
 
 
-def test_a_rollback_needs_a_version_that_is_whole(make_model: MakeModel, serving: str) -> None:
+def test_a_rollback_needs_a_complete_version(make_model: MakeModel, serving: str) -> None:
     with pytest.raises(ValueError, match=r"expected one of the versions \(none\). Received: 1"):
         rollback(1, serving, "hpa")
     for name in ("f1", "f2"):
@@ -217,7 +217,7 @@ def test_a_rollback_needs_a_version_that_is_whole(make_model: MakeModel, serving
     _assert_served(serving, 2, make_model("f2"))
 
 
-def test_a_damaged_champion_is_replaced_by_the_version_that_it_is_a_copy_of(make_model: MakeModel, serving: str) -> None:
+def test_a_damaged_champion_is_replaced_by_the_version_it_was_copied_from(make_model: MakeModel, serving: str) -> None:
     for name in ("f1", "f2"):
         _push(make_model(name), serving)
     Path(rollback(1, serving, "hpa").uri, "variables", "variables.index").unlink()
@@ -225,7 +225,7 @@ def test_a_damaged_champion_is_replaced_by_the_version_that_it_is_a_copy_of(make
     _assert_served(serving, 4, make_model("f1"))
 
 
-def test_the_newest_versions_stay_and_what_is_above_the_champion(make_model: MakeModel, serving: str) -> None:
+def test_the_newest_versions_and_those_above_the_champion_are_kept(make_model: MakeModel, serving: str) -> None:
     models = [make_model(f"f{number}") for number in range(1, KEPT_VERSIONS + 3)]
     _push(models[0], serving)
     _begin(serving, 2)
@@ -241,7 +241,7 @@ def test_the_newest_versions_stay_and_what_is_above_the_champion(make_model: Mak
     _assert_served(serving, 21, models[-1])
 
 
-def test_the_same_push_repairs_what_has_been_damaged_since(make_model: MakeModel, serving: str) -> None:
+def test_a_repeated_push_repairs_damage(make_model: MakeModel, serving: str) -> None:
     model = make_model("f1")
     folder = Path(_push(model, serving).uri)
     (folder / "variables" / "variables.index").write_bytes(b"")
@@ -260,10 +260,10 @@ def test_a_champion_that_cannot_be_repaired_is_an_error(make_model: MakeModel, s
         _push(model, serving)
 
 
-def test_what_is_no_version_or_has_a_damaged_record_is_left_alone(make_model: MakeModel, serving: str) -> None:
+def test_other_folders_and_damaged_records_are_left_alone(make_model: MakeModel, serving: str) -> None:
     for name in ("notes", "007"):
         Path(serving, "hpa", name).mkdir(parents=True)
-    Path(serving, "hpa", "9", "assets").mkdir(parents=True)  # as a kill leaves it that comes before the first file
+    Path(serving, "hpa", "9", "assets").mkdir(parents=True)  # as after a kill before the first file
     record = Path(serving, "hpa", "7", "assets.extra", "pushed.json")
     record.parent.mkdir(parents=True)
     record.write_text('{"model_fingerprint": "f1"}')
@@ -272,17 +272,17 @@ def test_what_is_no_version_or_has_a_damaged_record_is_left_alone(make_model: Ma
     assert record.read_text() == '{"model_fingerprint": "f1"}'
 
 
-def test_what_is_no_model_is_refused(make_model: MakeModel, serving: str) -> None:
+def test_a_folder_that_is_not_a_model_is_refused(make_model: MakeModel, serving: str) -> None:
     model = make_model("f1")
     with pytest.raises(ValueError, match="one threshold for each of 2 classes"):
         _push(model, serving, [0.5])
     (model / "saved_model.pb").unlink()
-    with pytest.raises(FileNotFoundError, match=r"models/f1: expected a SavedModel, with saved_model.pb"):
+    with pytest.raises(FileNotFoundError, match=r"models/f1: expected a SavedModel, but saved_model.pb is missing"):
         _push(model, serving)
     assert not Path(serving).exists()
 
 
-def test_a_version_has_no_number_before_it_is_whole_and_verified(
+def test_a_version_gets_its_number_once_it_is_complete_and_verified(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -300,7 +300,7 @@ def test_a_version_has_no_number_before_it_is_whole_and_verified(
     assert [len(folders) for folders in seen] == [0] * 7 + [1] * 7
 
 
-def test_a_copy_that_is_not_what_was_to_be_copied_gets_no_number(
+def test_a_copy_that_differs_from_its_source_gets_no_number(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = storage.store
@@ -316,22 +316,22 @@ def test_a_copy_that_is_not_what_was_to_be_copied_gets_no_number(
     assert _names(serving) == []
 
 
-def test_a_slow_twin_of_a_push_removes_no_champion_present_or_former(
+def test_a_slow_duplicate_push_removes_no_champion_present_or_former(
     make_model: MakeModel, serving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It wakes up when the other has finished, and yet another model has been pushed after that."""
+    """It continues after the other one has finished and yet another model has been pushed."""
     first, twin, next_one = (make_model(name) for name in ("f1", "twin", "next"))
     _push(first, serving)
     generation = _generation(serving)
-    crown = promotion.crown
+    promote = promotion.promote
 
     def sleep_before(champion: Champion, serving_root: str, model_name: str) -> None:
-        monkeypatch.setattr(promotion, "crown", crown)
+        monkeypatch.setattr(promotion, "promote", promote)
         _push(twin, serving, generation=generation)
         _push(next_one, serving)
-        crown(champion, serving_root, model_name)
+        promote(champion, serving_root, model_name)
 
-    monkeypatch.setattr(promotion, "crown", sleep_before)
+    monkeypatch.setattr(promotion, "promote", sleep_before)
     with pytest.raises(SwappedMeanwhileError, match="now version 3 is the champion"):
         _push(twin, serving, generation=generation)
     _assert_served(serving, 3, next_one)
@@ -340,8 +340,8 @@ def test_a_slow_twin_of_a_push_removes_no_champion_present_or_former(
     _assert_served(serving, 4, twin)
 
 
-def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(make_model: MakeModel, serving: str) -> None:
-    """It was killed between its number and the pointer, so that it was never made the champion."""
+def test_the_next_push_removes_remains_of_another_models_killed_push(make_model: MakeModel, serving: str) -> None:
+    """It was killed between getting its number and swapping the pointer, so it was never promoted."""
     first, killed, after = (make_model(name) for name in ("f1", "killed", "after"))
     _push(first, serving)
     shutil.copytree(f"{serving}/hpa/1", f"{serving}/hpa/2")
@@ -355,7 +355,7 @@ def test_what_a_killed_push_of_another_model_has_left_goes_with_the_next_one(mak
 
 @pytest.mark.object_store
 class TestObjectStores:
-    def test_what_a_killed_push_has_left_is_no_version_and_goes_with_the_next_one(
+    def test_remains_of_a_killed_push_are_not_a_version_and_are_removed_by_the_next(
         self, make_model: MakeModel, remote_root: str
     ) -> None:
         first = make_model("f1")
@@ -372,7 +372,7 @@ class TestObjectStores:
         assert rollback(3, remote_root, "hpa").number == 5  # the highest is what gets served
         assert storage.list_names(f"{remote_root}/hpa") == ["1", "3", "5", "champion.json"]
 
-    def test_models_are_pushed_and_taken_back(self, make_model: MakeModel, remote_root: str) -> None:
+    def test_models_are_pushed_and_rolled_back(self, make_model: MakeModel, remote_root: str) -> None:
         first, second = make_model("f1"), make_model("f2")
         assert _push(first, remote_root) == Pushed(1, f"{remote_root}/hpa/1", is_new=True)
         assert _push(first, remote_root) == Pushed(1, f"{remote_root}/hpa/1", is_new=False)
@@ -383,10 +383,10 @@ class TestObjectStores:
             _push(make_model(f"g{number}"), remote_root)
         assert _names(remote_root) == ["4", "5", "6", "7", "8", "champion.json"]
 
-    def test_of_two_pushes_at_once_one_wins(self, make_model: MakeModel, remote_root: str) -> None:
+    def test_one_of_two_concurrent_pushes_wins(self, make_model: MakeModel, remote_root: str) -> None:
         _of_two_at_once_one_wins(make_model, remote_root, rounds=3)
 
-    def test_the_same_push_twice_at_once_makes_one_version(self, make_model: MakeModel, remote_root: str) -> None:
+    def test_two_concurrent_equal_pushes_make_one_version(self, make_model: MakeModel, remote_root: str) -> None:
         for number in range(1, 4):
             model = make_model(f"f{number}")
             outcomes = _push_at_once([model, model], remote_root)
@@ -397,7 +397,7 @@ class TestObjectStores:
     @pytest.mark.long
     @pytest.mark.usefixtures("impatient_stores")
     @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-    def test_no_number_is_skipped_if_an_answer_is_lost(self, make_model: MakeModel, remote_root: str, faults: Faults) -> None:
+    def test_no_number_is_skipped_if_a_response_is_lost(self, make_model: MakeModel, remote_root: str, faults: Faults) -> None:
         model = make_model("f1")
 
         def push(number: int) -> None:
@@ -418,10 +418,10 @@ class TestObjectStores:
         _assert_served(remote_root, 2, make_model("f2"))
 
 
-def test_a_later_version_that_was_never_made_the_champion_is_not_served_for_good(make_model: MakeModel, serving: str) -> None:
+def test_a_higher_version_that_was_never_promoted_is_not_served_permanently(make_model: MakeModel, serving: str) -> None:
     first = make_model("f1")
     champion = _push(first, serving)
-    # As a push leaves it that is killed just before it swaps the pointer.
+    # As after a push that is killed just before it swaps the pointer.
     shutil.copytree(champion.uri, f"{serving}/hpa/2")
     record = Path(serving, "hpa", "2", RECORD)
     record.write_bytes(changed_json(record.read_bytes(), model_fingerprint="f2"))

@@ -5,10 +5,10 @@ import pytest
 
 from components import storage
 from components.artifacts.manifest import Manifest
-from components.serving.champion import Champion, crown
+from components.serving.champion import Champion, promote
 from components.serving.prune import champions, choose, find_outputs, remove
 
-# What was made from what: two examples, a training and an evaluation of each, and a training anew of the first.
+# The lineage: two examples, a training and an evaluation of each, and a second training of the first.
 _MADE = {
     "examples/e1": {"raw_images": "r"},
     "training/t1": {"examples": "e1"},
@@ -41,10 +41,10 @@ def _left(root: str) -> set[str]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> str:
-    """Outputs of one second after the other."""
+    """Outputs, published one second apart."""
     _make(str(tmp_path))
     (tmp_path / "serving").mkdir()
-    (tmp_path / "serving" / ".DS_Store").touch()  # what other programs leave in a folder is no model
+    (tmp_path / "serving" / ".DS_Store").touch()  # files of other programs are not models
     for second, name in enumerate(_MADE):
         os.utime(tmp_path / "data" / name / "manifest.json", (second, second))
     return str(tmp_path)
@@ -60,11 +60,11 @@ def root(tmp_path: Path) -> str:
         ("t2", 1, {"examples/e1", "examples/e2", "training/t2", "training/t3", "evaluation/v2"}),
     ],
 )
-def test_the_newest_stay_and_what_the_champion_came_from(root: str, served: str, keep: int, left: set[str]) -> None:
+def test_the_newest_outputs_and_the_champions_lineage_are_kept(root: str, served: str, keep: int, left: set[str]) -> None:
     if served:
-        crown(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
+        promote(Champion(1, "", served, "v1", generation=""), f"{root}/serving", "hpa")
     _prune(root, keep)
-    assert _left(root) == left | {"examples/begun"}  # what is not complete may be somebody's work
+    assert _left(root) == left | {"examples/begun"}  # an incomplete output may be in progress
     assert storage.exists(f"{root}/data/raw/x/images/a_red.png")
 
 
@@ -75,7 +75,7 @@ def test_an_object_store_is_pruned_too(bucket_root: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"inputs": {"examples": "e1"}}'])
-def test_a_damaged_manifest_is_named(root: str, content: str) -> None:
+def test_a_damaged_manifest_is_reported(root: str, content: str) -> None:
     path = Path(root, "data", "evaluation", "v1", "manifest.json")
     path.write_text(content)
     with pytest.raises(ValueError, match=f"{path}: expected a manifest that names its examples and model"):

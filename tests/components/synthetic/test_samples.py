@@ -1,4 +1,4 @@
-"""Synthetic samples: what they show, how they are labelled, and that they are the same everywhere."""
+"""Synthetic samples: their content and labels, and that they are the same everywhere."""
 
 import hashlib
 import io
@@ -61,7 +61,7 @@ def patterns() -> dict[str, SyntheticSample]:
 # Labels, groups and ids.
 
 
-def test_labels_follow_the_published_ones() -> None:
+def test_labels_follow_the_published_distribution() -> None:
     labels = [sample_labels(0, k) for k in range(NUM_PUBLISHED_SAMPLES)]
     counts = Counter(label for some in labels for label in some)
     for label, (name, published) in enumerate(PUBLISHED_COUNTS.items()):
@@ -87,7 +87,7 @@ def test_groups_name_their_first_member_and_share_labels() -> None:
     assert sum(size for size in sizes.values() if size > 1) / len(groups) == pytest.approx(0.3)
 
 
-def test_ids_are_unique_and_tell_nothing() -> None:
+def test_ids_are_unique_and_reveal_nothing() -> None:
     ids = [sample_id(0, k) for k in range(5000)] + [sample_id(1, k) for k in range(5000)]
     assert len(set(ids)) == len(ids)
     assert all([len(part) for part in some.split("-")] == [8, 4, 4, 4, 12] for some in ids)
@@ -113,7 +113,7 @@ def test_bytes_change_only_with_the_format() -> None:
 
 
 def test_bytes_do_not_depend_on_vector_instructions() -> None:
-    """NumPy's sine or exponential differ in the last bit between processors: switched off, its fast paths change nothing."""
+    """NumPy's sine and exponential differ in the last bit between processors: disabling its fast paths changes nothing."""
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     if not found:
         pytest.skip("NumPy uses no vector instructions on this processor beyond those it was built for")
@@ -123,7 +123,7 @@ def test_bytes_do_not_depend_on_vector_instructions() -> None:
     assert ran.stdout.strip() == GOLDEN["digest"]
 
 
-def test_other_processes_render_the_same() -> None:
+def test_other_processes_render_the_same_bytes() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         elsewhere = list(pool.map(render_sample, [3] * 4, [3, 2, 1, 0]))
     assert elsewhere == [render_sample(3, k) for k in (3, 2, 1, 0)]
@@ -131,13 +131,13 @@ def test_other_processes_render_the_same() -> None:
 
 
 @pytest.mark.parametrize("exact", [polar.exact_cosines, polar.exact_directions, camera.exact_noise_quantiles])
-def test_no_rounding_hangs_on_a_last_bit(exact: Callable[[], NDArray[np.float64]]) -> None:
+def test_no_rounding_depends_on_the_last_bit(exact: Callable[[], NDArray[np.float64]]) -> None:
     values = exact()
     assert np.abs(values - np.floor(values) - 0.5).min() > 1e-6
 
 
-def test_png_files_are_those_of_any_zlib() -> None:
-    """Pillow brings zlib-ng, which shares no matching code with the zlib of most Pythons."""
+def test_png_files_do_not_depend_on_the_zlib_version() -> None:
+    """Pillow bundles zlib-ng, whose matching code differs from the zlib of most Pythons."""
     rng = Draws(1, 2)
     greys: list[NDArray[np.uint8]] = [rng.noise(512 * 512), rng.noise(512 * 512) // 32, np.repeat(rng.noise(512 * 8), 64)]
     for grey in greys:
@@ -160,10 +160,10 @@ def packed(png: bytes) -> bytes:
     return found
 
 
-# What the pictures show.
+# The content of the images.
 
 
-def test_samples_are_four_grey_pictures() -> None:
+def test_samples_are_four_greyscale_images() -> None:
     sample = render_sample(0, 7)
     assert (sample.sample_id, sample.labels, sample.group) == (sample_id(0, 7), sample_labels(0, 7), sample_group(0, 7))
     assert tuple(sample.pngs) == FILTERS
@@ -188,7 +188,7 @@ def test_near_duplicates_show_the_same_field() -> None:
 
 
 def best_overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Correlation of two pictures at the shift of up to 40 pixels that suits them best."""
+    """The correlation of two images at their best shift of up to 40 pixels."""
     product = np.fft.irfft2(np.fft.rfft2(one - one.mean()) * np.conj(np.fft.rfft2(other - other.mean())), s=one.shape)
     peak = np.unravel_index(np.argmax(product), product.shape)
     down, right = (int((way + 256) % 512 - 256) for way in peak)
@@ -199,7 +199,7 @@ def best_overlap(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     return float(np.corrcoef(one[inner, inner].ravel(), moved[inner, inner].ravel())[0, 1])
 
 
-def test_each_class_is_seen(patterns: dict[str, SyntheticSample]) -> None:
+def test_each_class_is_visible(patterns: dict[str, SyntheticSample]) -> None:
     for name, sample in patterns.items():
         green = pixels(sample, "green")
         assert np.percentile(green, 99.95) > 90, name
@@ -207,13 +207,13 @@ def test_each_class_is_seen(patterns: dict[str, SyntheticSample]) -> None:
 
 
 def share_within(sample: SyntheticSample, where: NDArray[np.bool_]) -> float:
-    """Share of the green light that falls on some pixels."""
+    """The share of the green light on some pixels."""
     green = pixels(sample, "green")
     return float(green[where].sum() / green.sum())
 
 
 def nuclear(sample: SyntheticSample) -> NDArray[np.bool_]:
-    """Where nuclei are, their dark nucleoli included."""
+    """A mask of the nuclei, including their dark nucleoli."""
     with Image.open(io.BytesIO(sample.pngs["blue"])) as image:
         closed = image.reduce(2).filter(ImageFilter.MaxFilter(7)).filter(ImageFilter.MinFilter(7))
         blue = np.asarray(closed.resize((512, 512))).astype(np.int64)
@@ -230,7 +230,7 @@ def test_nuclear_proteins_lie_in_nuclei(name: str, patterns: dict[str, Synthetic
 
 
 def bright_share(sample: SyntheticSample, where: NDArray[np.bool_]) -> float:
-    """Share of the brightest thousandth of the green pixels that falls on some pixels."""
+    """The share of the brightest thousandth of the green pixels that is within a mask."""
     green = pixels(sample, "green")
     return float(where[green >= np.percentile(green, 99.9)].mean())
 
@@ -279,7 +279,7 @@ def correlation(sample: SyntheticSample) -> float:
     return float(np.corrcoef(pixels(sample, "red").ravel(), pixels(sample, "green").ravel())[0, 1])
 
 
-def test_several_labels_are_all_seen() -> None:
+def test_several_labels_are_all_visible() -> None:
     """A sample with two labels shows both: light in nuclei, and light around them."""
     both = (CLASS_NAMES.index("Nucleoplasm"), CLASS_NAMES.index("Mitochondria"))
     k = next(k for k in range(20_000) if sample_labels(0, k) == both)
@@ -301,7 +301,7 @@ def test_contact_sheets_hold_a_tile_for_each_sample(patterns: dict[str, Syntheti
         assert (tile[..., 0] == tile[..., 2]).all()
 
 
-def test_contact_sheets_refuse_what_cannot_be_shown(patterns: dict[str, SyntheticSample]) -> None:
+def test_contact_sheets_refuse_invalid_samples(patterns: dict[str, SyntheticSample]) -> None:
     with pytest.raises(ValueError, match="Received: 0 samples"):
         contact_sheet([], CLASS_NAMES)
     with pytest.raises(ValueError, match="columns=0"):

@@ -1,4 +1,4 @@
-"""A small set of examples that a small network learns in seconds."""
+"""A small set of examples, which a small network learns in seconds."""
 
 from collections.abc import Callable, Iterator
 from itertools import count, islice
@@ -15,7 +15,7 @@ CLASS_NAMES = ["bright", "striped", "spotted"]
 
 
 def draw(number: int) -> tuple[np.ndarray, list[int]]:
-    """An image whose classes show: brightness, vertical stripes, a spot."""
+    """An image that shows its classes: brightness, vertical stripes, a spot."""
     random = np.random.default_rng(number)
     labels = sorted(random.choice(len(CLASS_NAMES), size=random.integers(1, 3), replace=False).tolist())
     pixels = random.integers(0, 40, (SIDE_PX, SIDE_PX, 3))
@@ -27,7 +27,7 @@ def draw(number: int) -> tuple[np.ndarray, list[int]]:
 
 @pytest.fixture(scope="session")
 def examples(publish_examples: Callable[..., Examples], tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Real TFRecords: 96 to train on in three shards, 24 each to validate and to test."""
+    """Real TFRecords: 96 training examples in three shards, 24 each for validation and test."""
     numbers = count()
     sizes = {"train": [40, 40, 16], "validation": [24], "test": [24]}
     shards = {
@@ -46,7 +46,7 @@ def splits(examples: Examples) -> Iterator[dict[str, ExampleReader]]:
 
 @pytest.fixture(scope="session")
 def make_backbone() -> Callable[[], keras.Model]:
-    """Makes a network in InceptionResNetV2's place, with batch normalisation as that has: the same each time."""
+    """Builds a network that replaces InceptionResNetV2, with batch normalisation and always the same weights."""
 
     def make() -> keras.Model:
         keras.utils.set_random_seed(0)

@@ -8,7 +8,7 @@ SIDE_PX = 33
 
 
 def _image() -> np.ndarray:
-    """Smooth, so that a turn by interpolation changes little else."""
+    """Smooth images, in which a rotation by interpolation changes little else."""
     noise = np.random.default_rng(0).uniform(0, 255, (SIDE_PX, SIDE_PX, 3)).astype(np.float32)
     return cv2.GaussianBlur(noise, (0, 0), 3)
 
@@ -17,7 +17,7 @@ def _augment(image: np.ndarray, draws: tuple[float, float], rotation_turns: floa
     return np.asarray(augment(image[None], np.array([draws], np.float32), rotation_turns, brightness))[0]
 
 
-def test_nothing_happens_where_nothing_is_asked_for() -> None:
+def test_without_augmentation_images_are_unchanged() -> None:
     image = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     same = np.asarray(augment(image, np.ones((2, 2), np.float32), rotation_turns=0.0, brightness=0.0))
     assert same.dtype == np.float32
@@ -31,7 +31,7 @@ def test_images_are_rotated_about_their_centres(angle_degrees: float) -> None:
     centre = ((SIDE_PX - 1) / 2, (SIDE_PX - 1) / 2)
     matrix = cv2.getRotationMatrix2D(centre, angle_degrees, 1.0)
     expected = cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    inside = (slice(8, -8), slice(8, -8))  # what comes from outside the image is filled in another way
+    inside = (slice(8, -8), slice(8, -8))  # pixels from outside the image are filled differently
     assert np.abs(found[inside] - expected[inside]).max() < 1.5
     assert found.shape == image.shape
 

@@ -28,7 +28,7 @@ def _equal(some: Checkpoint | None, other: Checkpoint) -> bool:
 
 
 @pytest.mark.parametrize("place", ["local_root", "emulated_root"])
-def test_what_is_saved_comes_back(place: str, request: pytest.FixtureRequest) -> None:
+def test_a_saved_checkpoint_is_restored(place: str, request: pytest.FixtureRequest) -> None:
     root = request.getfixturevalue(place)
     saved = _checkpoint(7, num_epochs=2)
     Checkpoints(f"{root}/checkpoints").save(saved)
@@ -38,7 +38,7 @@ def test_what_is_saved_comes_back(place: str, request: pytest.FixtureRequest) ->
 @pytest.mark.object_store
 @pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-def test_checkpoint_is_saved_though_an_answer_is_lost(remote_root: str, faults: Faults) -> None:
+def test_checkpoint_is_saved_despite_a_lost_response(remote_root: str, faults: Faults) -> None:
     def save(number: int) -> None:
         Checkpoints(f"{remote_root}/{number}").save(_checkpoint(7, num_epochs=2))
         assert _equal(Checkpoints(f"{remote_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
@@ -46,7 +46,7 @@ def test_checkpoint_is_saved_though_an_answer_is_lost(remote_root: str, faults: 
     faults.lose_each_answer(save)
 
 
-def test_the_judged_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
+def test_the_validated_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
     checkpoints = Checkpoints(str(tmp_path))
     checkpoints.save(_checkpoint(6, num_epochs=0))
     checkpoints.save(_checkpoint(6, num_epochs=1))
@@ -55,7 +55,7 @@ def test_the_judged_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["000000002-00001/state.npz", "best-00001/weights.npz", "000000002-00001/checkpoint.json"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "braces"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, damage: str
 ) -> None:
     checkpoints = Checkpoints(str(tmp_path))
@@ -88,7 +88,7 @@ def test_without_its_mark_there_is_no_checkpoint(tmp_path: Path) -> None:
     assert Checkpoints(str(tmp_path)).newest() is None
 
 
-def test_the_best_weights_are_written_once_and_kept_as_long_as_a_checkpoint_needs_them(tmp_path: Path) -> None:
+def test_the_best_weights_are_written_once_and_kept_while_needed(tmp_path: Path) -> None:
     checkpoints = Checkpoints(str(tmp_path))
     checkpoints.save(_checkpoint(1, num_epochs=1))
     (best,) = tmp_path.glob("*/best-00001/weights.npz")
@@ -115,15 +115,15 @@ def test_weights_that_another_attempt_removed_are_written_again(tmp_path: Path) 
     assert found.num_steps == 70
 
 
-def test_a_checkpoint_of_an_earlier_version_is_left_alone_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_checkpoint_of_an_earlier_version_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "0a1b2c3d" / "000000002-00000"
     folder.mkdir(parents=True)
     (folder / "checkpoint.json").write_text('{"num_steps": 2, "history": {}, "crc32c": {"state.npz": "", "best.npz": ""}}')
     assert Checkpoints(str(tmp_path)).newest() is None
-    assert "000000002-00000 cannot be read (it is none of this version)" in caplog.text
+    assert "000000002-00000 cannot be read (it is from another version)" in caplog.text
 
 
-def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_path: Path) -> None:
+def test_each_attempt_starts_from_the_newest_checkpoint_and_keeps_its_last_two(tmp_path: Path) -> None:
     first, second = Checkpoints(str(tmp_path)), Checkpoints(str(tmp_path))
     for num_steps in (1, 2, 3):
         first.save(_checkpoint(num_steps))
@@ -133,12 +133,12 @@ def test_each_attempt_starts_from_the_newest_of_all_and_keeps_its_last_two(tmp_p
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
     second.save(_checkpoint(4))
     second.save(_checkpoint(5))
-    assert len(list(tmp_path.iterdir())) == 1  # nobody will start from what did not come as far
+    assert len(list(tmp_path.iterdir())) == 1  # older attempts are removed
     first.clear()
     assert Checkpoints(str(tmp_path)).newest() is None
 
 
-def test_a_writer_saves_one_checkpoint_after_the_other(tmp_path: Path) -> None:
+def test_a_writer_saves_one_checkpoint_at_a_time(tmp_path: Path) -> None:
     writer = CheckpointWriter(Checkpoints(str(tmp_path)))
     for num_steps in (1, 2, 3):
         writer.save(_checkpoint(num_steps))
@@ -147,7 +147,7 @@ def test_a_writer_saves_one_checkpoint_after_the_other(tmp_path: Path) -> None:
     assert _equal(Checkpoints(str(tmp_path)).newest(), _checkpoint(3))
 
 
-def test_what_a_writer_could_not_save_is_raised_once(tmp_path: Path) -> None:
+def test_a_failed_save_is_raised_once(tmp_path: Path) -> None:
     checkpoints = Checkpoints(str(tmp_path))
     Path(checkpoints._attempt_uri).touch()  # where a folder should be
     writer = CheckpointWriter(checkpoints)

@@ -24,7 +24,7 @@ _NUM_WORKERS = 2
 def _processes(
     examples: Examples, folder: Path, num_workers: int = 1, num_cpus: int = 1, epochs: int = 2
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that train together; each writes what it has learnt to `<folder>/<worker>.npz`."""
+    """Processes that train together; each writes its weights to `<folder>/<worker>.npz`."""
     folder.mkdir(exist_ok=True)
     (folder / "examples.json").write_text(examples.model_dump_json())
     addresses = [f"127.0.0.1:{_free_port()}" for _ in range(num_workers)]
@@ -62,7 +62,7 @@ def _weights(path: Path) -> list[np.ndarray]:
 
 @pytest.mark.workers
 @pytest.mark.xdist_group("workers")
-def test_two_processes_learn_what_one_does_and_carry_on_when_one_dies(examples: Examples, tmp_path: Path) -> None:
+def test_two_processes_learn_the_same_as_one_and_resume_when_one_dies(examples: Examples, tmp_path: Path) -> None:
     # One process with two devices has the same halves of each batch.
     with _processes(examples, tmp_path / "one", num_cpus=2) as processes:
         _finish(processes)
@@ -78,7 +78,7 @@ def test_two_processes_learn_what_one_does_and_carry_on_when_one_dies(examples: 
         _await_checkpoint(tmp_path / "killed" / "checkpoints", processes)
         processes[1].send_signal(signal.SIGKILL)
         processes[0].communicate(timeout=240)
-        assert processes[0].returncode != 0  # what starts them must start all of them again
+        assert processes[0].returncode != 0  # all of them must be restarted
     with _processes(examples, tmp_path / "killed", _NUM_WORKERS) as processes:
         _finish(processes)
     for worker in range(_NUM_WORKERS):
@@ -88,7 +88,7 @@ def test_two_processes_learn_what_one_does_and_carry_on_when_one_dies(examples: 
 
 @pytest.mark.workers
 @pytest.mark.xdist_group("workers")
-def test_sigterm_reaches_a_worker_whose_server_would_take_it(examples: Examples, tmp_path: Path) -> None:
+def test_sigterm_reaches_a_worker_despite_tensorflows_server(examples: Examples, tmp_path: Path) -> None:
     with _processes(examples, tmp_path, _NUM_WORKERS, epochs=1000) as processes:
         _await_checkpoint(tmp_path / "checkpoints", processes)
         processes[0].send_signal(signal.SIGTERM)
@@ -112,7 +112,7 @@ def test_workers_take_their_part_of_each_step(worker: int, rows: slice) -> None:
     assert Devices(_FourDevices(), worker, _NUM_WORKERS).rows(16) == rows  # type: ignore[arg-type]
 
 
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+def test_a_batch_that_cannot_be_divided_is_refused() -> None:
     with pytest.raises(ValueError, match=r"batch_size: expected a multiple of the 4 devices\. Received: 18 images a step"):
         Devices(_FourDevices()).rows(18)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The signature of the exported model that takes PNG files, against what convert makes of the same files."""
+"""The signature of the exported model for PNG files, compared with convert's records of the same files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_the_served_model_reads_what_training_accepts_whatever_the_damage(name: 
 
 @pytest.mark.parametrize(("recipe", "num_passes"), [("paper", 1), ("strong", 8), ("high_resolution", 5)])
 def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_passes: int) -> None:
-    """With crops it also runs on the whole image, whose features tell how far it is from the training images."""
+    """With crops, it also runs on the whole image, whose features give the distance from the training images."""
     inputs = keras.Input((None, None, 3))
     backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
     network = build_model(backbone, np.zeros(3), np.ones(3), 1, dropout=0.0)
@@ -105,13 +105,15 @@ def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_pas
     assert nodes.count("Conv2D") == num_passes
 
 
-def test_inputs_are_called_as_the_stains_as_far_as_names_allow() -> None:
+def test_inputs_have_the_stains_names_if_possible() -> None:
     assert input_names(["red", "green"]) == ["red", "green"]
     assert input_names(["alpha tubulin", "a b", "a.b", "488"]) == ["alpha_tubulin", "stain_1", "stain_2", "stain_3"]
 
 
 @pytest.mark.parametrize("stains", [("DNA",), ("DNA", "alpha tubulin"), ("DNA", "ER", "RNA", "actin", "mito+")])
-def test_a_model_of_other_stains_takes_a_file_of_each(tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]) -> None:
+def test_a_model_of_other_stains_takes_a_file_for_each(
+    tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]
+) -> None:
     network = _mean_grey_levels(len(stains), divided_by=255)
     served = ServedModel(network, stains, tmp_path, list(stains))
     answer = served.entry_points["serving_default"].get_concrete_function()

@@ -22,7 +22,7 @@ from components.train.precision import computing_in
 from components.train.recipes import RECIPES, Recipe
 
 RECIPE = replace(RECIPES["paper"], epochs=4, batch_size=16, learning_rate=0.01, rotation_turns=0.02, brightness=0.02)
-# With what no recipe has beside the rest.
+# With features that no recipe combines.
 STRONG = replace(
     RECIPES["strong"],
     epochs=4,
@@ -61,7 +61,7 @@ def eager_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
 
-def test_a_network_learns_and_is_left_with_its_best_epochs_weights(
+def test_a_network_learns_and_ends_with_the_best_epochs_weights(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     network = _network(make_backbone())
@@ -122,7 +122,7 @@ def test_the_backbone_starts_with_the_updates_of_a_new_optimiser(
         assert _alike(warmed_up.network.get_weights(), new.network.get_weights())
 
 
-def test_training_stops_when_validation_gets_no_better(
+def test_training_stops_when_validation_does_not_improve(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path
 ) -> None:
     recipe = replace(RECIPE, epochs=30, learning_rate=1e-12, patience=2)
@@ -130,7 +130,7 @@ def test_training_stops_when_validation_gets_no_better(
 
 
 class _KilledError(Exception):
-    """In the place of a kill: nothing after it is run, as nothing catches it."""
+    """Simulates a kill: nothing catches it."""
 
 
 # Each of the three epochs has six steps, with a save after each and another after validation.
@@ -144,7 +144,7 @@ def uninterrupted(
     make_backbone: MakeBackbone,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Recipe, History, list[np.ndarray]]:
-    """A recipe, and what a training by it that nobody interrupts ends with."""
+    """A recipe, and the result of an uninterrupted training."""
     recipe = replace(request.param, epochs=3)
     return recipe, *_train(make_backbone(), splits, recipe, tmp_path_factory.mktemp("whole"))
 
@@ -161,7 +161,7 @@ def test_a_killed_training_resumes_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
     save: int,
 ) -> None:
-    """A training killed after any save ends with the curves and weights of one that was not."""
+    """A training killed after any save ends with the same curves and weights as an uninterrupted one."""
     recipe, history, weights = uninterrupted
     really_save, saves = fit._Training._save, []
 
@@ -195,7 +195,7 @@ def test_a_finished_training_does_not_train_again(
 
 @pytest.mark.parametrize(("before", "after"), [("float16", "float32"), ("float32", "float16")])
 @pytest.mark.usefixtures("eager_saving")
-def test_a_training_carries_on_where_auto_means_another_precision(
+def test_a_training_resumes_if_auto_means_another_precision(
     splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path, before: str, after: str
 ) -> None:
     with computing_in(before):
@@ -235,7 +235,7 @@ def test_sigterm_saves(splits: dict[str, ExampleReader], make_backbone: MakeBack
 
 
 @pytest.mark.parametrize("seconds_between_checkpoints", [0.0, 120.0])
-def test_a_loss_that_is_no_number_stops_training_and_says_what_to_try(
+def test_a_nan_loss_stops_training_with_advice(
     splits: dict[str, ExampleReader],
     make_backbone: MakeBackbone,
     tmp_path: Path,
@@ -247,6 +247,6 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_try(
     message = r"at step \d of epoch 1, with a learning rate of 1e\+30\. Try a smaller learning_rate"
     with pytest.raises(FloatingPointError, match=message):
         _train(make_backbone(), splits, recipe, tmp_path)
-    # Nothing of it is saved.
+    # None of it is saved.
     found = Checkpoints(str(tmp_path)).newest()
     assert found is None or found.num_steps < 3

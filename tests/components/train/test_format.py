@@ -1,4 +1,4 @@
-"""Ties `FORMAT` to what a training gives: each recipe's plan of an epoch, bit for bit, and its curves on a small network."""
+"""Ties `FORMAT` to training results: each recipe's plan of an epoch, bit for bit, and its curves on a small network."""
 
 import hashlib
 from collections.abc import Callable
@@ -49,15 +49,15 @@ GOLDEN_CURVES = {
         "learning_rate": [0.000864736, 0.000359534, 8.41445e-06],
     },
 }
-# Processors round differently: by far less than this. Few changes of the code move no figure by more.
+# Processors differ by far less than this. Most changes of the code change some figure by more.
 _TOLERANCE = 5e-4
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_change_of_what_a_training_gives_raises_the_format(
+def test_a_changed_training_requires_a_new_format(
     splits: dict[str, ExampleReader], make_backbone: Callable[[], keras.Model], tmp_path: Path, name: str
 ) -> None:
-    """If this fails because a training is meant to give something else: raise FORMAT in settings.py, and update it here."""
+    """If this fails because training was changed on purpose: increment FORMAT in settings.py, and update the figures here."""
     recipe = replace(RECIPES[name], epochs=3)
     plan = plan_epoch(splits["train"], recipe, 0, 1)
     drawn = [plan.numbers, plan.symmetries, plan.draws, *([plan.corners] if recipe.crop < 1 else [])]

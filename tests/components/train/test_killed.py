@@ -14,7 +14,7 @@ _NUM_EPOCHS = 3
 
 
 def _start(examples: Examples, folder: Path) -> subprocess.Popen[str]:
-    """Trains in a process of its own, which saves after every step."""
+    """Trains in a separate process, which saves after every step."""
     folder.mkdir(exist_ok=True)
     (folder / "examples.json").write_text(examples.model_dump_json())
     names = [folder / "examples.json", folder / "checkpoints", folder / "weights.npz"]
@@ -30,7 +30,7 @@ def _finish(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("train_killed")
-def test_a_process_that_was_killed_with_9_ends_bit_for_bit_as_one_that_was_not(examples: Examples, tmp_path: Path) -> None:
+def test_a_training_killed_with_sigkill_resumes_bit_for_bit(examples: Examples, tmp_path: Path) -> None:
     _finish(_start(examples, tmp_path / "whole"))
     with _start(examples, tmp_path / "killed") as process:
         # At some step of the second epoch.

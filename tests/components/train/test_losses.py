@@ -13,17 +13,17 @@ def _probabilities() -> np.ndarray:
     return 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
 
 
-def test_cross_entropy_is_kerass() -> None:
+def test_cross_entropy_equals_keras() -> None:
     expected = keras.losses.BinaryCrossentropy(from_logits=True, reduction=None)(LABELS, LOGITS)
     assert np.allclose(binary_cross_entropy(LABELS, LOGITS), expected)
 
 
-def test_focal_loss_is_cross_entropy_weighted_by_what_was_missed() -> None:
+def test_focal_loss_is_weighted_cross_entropy() -> None:
     expected = keras.losses.BinaryFocalCrossentropy(from_logits=True, gamma=2.0, reduction=None)(LABELS, LOGITS)
     assert np.allclose(focal(LABELS, LOGITS), expected, rtol=1e-4)
 
 
-def test_soft_f1_counts_the_classes_that_the_batch_shows() -> None:
+def test_soft_f1_counts_only_classes_in_the_batch() -> None:
     probabilities = _probabilities()
     f1 = 2 * (LABELS * probabilities).sum(axis=0) / (LABELS + probabilities).sum(axis=0)
     expected = np.asarray(binary_cross_entropy(LABELS, LOGITS)) + 1 - f1[:2].mean()
@@ -38,10 +38,10 @@ def test_a_loss_is_small_for_right_answers_and_large_for_wrong_ones(name: str) -
     assert np.isfinite(LOSSES[name](np.zeros_like(LABELS), LOGITS)).all()
 
 
-def test_smooth_labels_are_less_sure_of_themselves() -> None:
+def test_smoothed_labels_are_closer_to_one_half() -> None:
     assert np.allclose(smooth(LABELS[0], 0.1), [0.95, 0.05, 0.05])
     assert np.array_equal(smooth(LABELS, 0.0), LABELS)
 
 
-def test_every_recipe_has_a_loss_that_there_is() -> None:
+def test_every_recipe_has_an_existing_loss() -> None:
     assert {recipe.loss for recipe in RECIPES.values()} <= LOSSES.keys()

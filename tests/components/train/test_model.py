@@ -9,7 +9,7 @@ from components.train.model import BACKBONES, build_backbone, build_model, follo
 from components.train.recipes import RECIPES
 
 MEAN, STD = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 0.0])
-# Of the pixels of ImageNet, in [0, 255].
+# The moments of ImageNet's pixels, in [0, 255].
 IMAGENET_MEAN, IMAGENET_STD = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
 
 
@@ -22,7 +22,7 @@ def test_the_parameter_names_each_recipe() -> None:
 
 
 def _keras_preprocessing(name: str, pixels: np.ndarray) -> np.ndarray:
-    """What a network of Keras Applications does with pixels before its first convolution."""
+    """The preprocessing of a Keras Applications network before its first convolution."""
     shape = (75, 75, 3)
     if name == "densenet121":
         return keras.applications.densenet.preprocess_input(pixels.copy())
@@ -63,7 +63,7 @@ def test_a_logit_is_the_average_of_its_activation_map(small_backbone: keras.Mode
     assert np.allclose(maps.mean(axis=(1, 2)), model(pixels).numpy(), atol=1e-4)
 
 
-def test_a_maximum_counts_where_it_is(small_backbone: keras.Model) -> None:
+def test_a_maximum_counts_at_its_pixel(small_backbone: keras.Model) -> None:
     model = build_model(small_backbone, MEAN, STD, 1, 0.2, pooling="average_max")
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
     features = small_backbone(model.get_layer("normalization")(pixels)).numpy()
@@ -80,7 +80,7 @@ def test_a_maximum_counts_where_it_is(small_backbone: keras.Model) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "convnext_tiny" else pytest.mark.slow) for name in BACKBONES]
 )
-def test_a_backbone_for_any_size_is_the_one_for_a_given_size(name: str) -> None:
+def test_a_backbone_for_any_size_equals_one_of_a_fixed_size(name: str) -> None:
     whole, fixed = (build_backbone(name, side_px, 3, "none") for side_px in (None, 100))
     fixed.set_weights(whole.get_weights())
     pixels = np.random.default_rng(0).uniform(-1, 1, (1, 100, 100, 3)).astype(np.float32)
@@ -91,13 +91,13 @@ def test_a_backbone_for_any_size_is_the_one_for_a_given_size(name: str) -> None:
 
 
 @pytest.mark.parametrize(("steps", "momentum"), [(1, 0.5), (20, 0.9), (100, 0.98), (1554, 0.99)])
-def test_moving_averages_cover_half_an_epoch_at_most(steps: int, momentum: float) -> None:
+def test_moving_averages_cover_at_most_half_an_epoch(steps: int, momentum: float) -> None:
     inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     follow_short_epochs(keras.Sequential([keras.Input((4,)), inner]), steps)
     assert inner.layers[0].momentum == pytest.approx(momentum)
 
 
-def test_convnext_computes_what_that_of_keras_computes() -> None:
+def test_convnext_equals_that_of_keras() -> None:
     options = {"include_top": False, "weights": None, "input_shape": (75, 75, 3)}
     network = BACKBONES["convnext_tiny"].make(**options)
     of_keras = keras.applications.ConvNeXtTiny(include_preprocessing=False, **options)

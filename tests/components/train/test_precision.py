@@ -9,7 +9,7 @@ from components.train.precision import resolve_precision
     ("has_bfloat16", "image_size_px", "expected"),
     [(True, 75, "float32"), (True, 149, "bfloat16"), (True, 299, "bfloat16"), (False, 299, "float32")],
 )
-def test_auto_on_a_cpu_is_bfloat16_where_that_is_faster(
+def test_auto_on_a_cpu_is_bfloat16_if_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, image_size_px: int, expected: str
 ) -> None:
     if tf.config.list_physical_devices("GPU"):
@@ -19,5 +19,5 @@ def test_auto_on_a_cpu_is_bfloat16_where_that_is_faster(
 
 
 @pytest.mark.parametrize("asked", ["float32", "float16", "bfloat16"])
-def test_a_precision_that_was_asked_for_is_taken(asked: str) -> None:
+def test_an_explicit_precision_is_used(asked: str) -> None:
     assert resolve_precision(asked, 75) == asked

@@ -15,14 +15,14 @@ _NUM_NUMBERS = 40
 
 
 def _correlated(num_images: int, seed: int) -> np.ndarray:
-    """Numbers of which each hangs together with its neighbours, on very different scales."""
+    """Numbers on very different scales, each correlated with its neighbours."""
     random = np.random.default_rng(seed)
     independent = random.normal(size=(num_images, _NUM_NUMBERS))
     return ((independent + 0.5 * np.roll(independent, 1, axis=1)) * np.geomspace(0.2, 5, _NUM_NUMBERS) + 5).astype(np.float32)
 
 
 @pytest.mark.parametrize("num_images", [_NUM_NUMBERS // 2, 1000])
-def test_images_like_those_of_the_training_are_at_one_and_others_farther(num_images: int) -> None:
+def test_training_like_images_have_distance_one_and_others_more(num_images: int) -> None:
     reference = fit_reference(_correlated(num_images, seed=0))
     usual = reference.distances(tf.constant(_correlated(500, seed=1))).numpy()
     assert 0.7 < np.median(usual) < 1.6
@@ -38,13 +38,13 @@ def test_distances_are_mahalanobis_with_many_images() -> None:
     assert np.allclose(distances, np.sqrt(expected), rtol=0.05)
 
 
-def test_a_number_that_never_varies_is_no_reason_for_infinity() -> None:
+def test_a_constant_number_does_not_give_infinite_distances() -> None:
     reference = fit_reference(np.c_[_correlated(100, seed=0), np.zeros((100, 2), np.float32)])
     assert np.isfinite(reference.distances(tf.ones((3, _NUM_NUMBERS + 2)))).all()
 
 
 @pytest.mark.parametrize("rows", [[0], [0, 1], [0] * 5, [0, 0, 1, 1], [0, 1, 2]])
-def test_few_or_equal_images_are_no_error(rows: list[int]) -> None:
+def test_few_or_equal_images_are_accepted(rows: list[int]) -> None:
     numbers = _correlated(3, seed=0)[rows]
     distances = fit_reference(numbers).distances(tf.constant(np.r_[numbers, numbers + 100])).numpy()
     assert np.isfinite(distances).all()

@@ -38,6 +38,6 @@ def test_a_plateau_makes_the_learning_rate_smaller(losses: list[float], factor: 
     assert learning_rate(replace(RECIPE, schedule="plateau"), 5.0, losses) == pytest.approx(0.1 * factor)
 
 
-def test_there_are_no_other_schedules() -> None:
+def test_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected constant, cosine or plateau\. Received: step"):
         learning_rate(replace(RECIPE, schedule="step"), 0.0, [])

@@ -32,7 +32,7 @@ RECIPE = replace(RECIPES["strong"], epochs=2, batch_size=16, learning_rate=0.01)
 
 
 def _small(include_top: bool, weights: str | None, input_shape: tuple[int | None, int | None, int]) -> keras.Model:
-    """In InceptionResNetV2's place."""
+    """Replaces InceptionResNetV2."""
     assert (include_top, weights) == (False, None)
     pixels = keras.Input(input_shape)
     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
@@ -88,9 +88,7 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(trained: Train
     assert not Path(trained.uri, "checkpoints").exists()
 
 
-def test_the_model_tells_how_far_images_are_from_those_of_its_training(
-    trained: TrainedModel, splits: dict[str, ExampleReader]
-) -> None:
+def test_the_model_returns_distances_from_its_training_images(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
     assert trained.usual_distances == {}  # there are fewer than 300 validation images
     signatures = tf.saved_model.load(trained.file_uri(MODEL)).signatures
     (pixels,) = splits["train"].batches(1000)
@@ -102,7 +100,7 @@ def test_the_model_tells_how_far_images_are_from_those_of_its_training(
     assert 0 < np.abs(exact["probabilities"] - rounded["probabilities"]).max() < 0.05
 
 
-def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen(
+def test_a_warm_start_continues_from_the_champion_and_keeps_its_training_ids(
     trained: TrainedModel,
     examples: Examples,
     splits: dict[str, ExampleReader],
@@ -117,7 +115,7 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     with (folder / MODEL_TRAINING_IDS).open("a") as ids:
         ids.write("of-an-earlier-training\n")
     champion = Champion(4, str(folder), trained.fingerprint, "evaluation0", "generation0")
-    # So small a learning rate that what comes out is what went in.
+    # With such a small learning rate, the weights do not change.
     settings = TrainSettings("strong", replace(RECIPE, epochs=1, learning_rate=1e-12), "none", seed=4, warm_start=True)
     model = training.train_model(examples, transform_graph, str(tmp_path), settings, champion)
     assert model.inputs == {"examples": examples.fingerprint, "champion": trained.fingerprint}
@@ -130,11 +128,11 @@ def test_a_warm_start_goes_on_from_the_served_model_and_keeps_what_that_has_seen
     before, after = (tf.saved_model.load(one.file_uri(MODEL)).signatures["pixels"] for one in (trained, model))
     given, learned = (answer(pixels=tf.constant(pixels))["probabilities"] for answer in (before, after))
     assert np.allclose(given, learned, atol=1e-4)
-    # The next run finds it, whoever is the champion then.
+    # The next run finds it, whatever the champion is then.
     assert settings.find(examples, str(tmp_path)) == model
 
 
-def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(
+def test_the_exported_model_agrees_on_pixels_and_png_files(
     trained: TrainedModel, examples: Examples, splits: dict[str, ExampleReader]
 ) -> None:
     model = tf.saved_model.load(trained.file_uri(MODEL))
@@ -152,7 +150,7 @@ def test_the_exported_model_answers_alike_from_pixels_and_from_png_files(
 
 
 @pytest.mark.parametrize("is_real", [False, True], ids=["synthetic", "real"])
-def test_the_exported_model_decides_alike_from_whole_files_and_from_the_records_of_them(
+def test_the_exported_model_agrees_on_files_and_their_records(
     trained: TrainedModel, is_real: bool, request: pytest.FixtureRequest
 ) -> None:
     if is_real:
@@ -170,7 +168,7 @@ def test_the_exported_model_decides_alike_from_whole_files_and_from_the_records_
     assert (from_pixels["decisions"].numpy() == from_png["decisions"].numpy()).mean() >= 0.999
 
 
-def test_the_exported_model_answers_for_all_symmetries_alike(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
+def test_the_exported_model_is_invariant_to_all_symmetries(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
     (pixels,) = splits["test"].batches(24)
     answer = tf.saved_model.load(trained.file_uri(MODEL)).signatures["pixels"]
     expected = answer(pixels=tf.constant(pixels))["probabilities"]
@@ -178,7 +176,7 @@ def test_the_exported_model_answers_for_all_symmetries_alike(trained: TrainedMod
         assert np.allclose(answer(pixels=tf.constant(turned.copy()))["probabilities"], expected, atol=1e-5)
 
 
-def test_an_activation_map_says_where_a_class_is_seen(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
+def test_an_activation_map_shows_where_a_class_is(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
     model = tf.saved_model.load(trained.file_uri(MODEL))
     (pixels,) = splits["test"].batches(24)
     symmetries = [np.rot90(side, turns, (1, 2)) for side in (pixels, pixels[:, :, ::-1]) for turns in range(4)]
@@ -218,7 +216,7 @@ def test_a_model_trained_on_crops_takes_the_maximum_over_the_corners(
     assert np.allclose(maps.mean(axis=(1, 2)), network(pixels.astype(np.float32), training=False), atol=1e-4)
 
 
-def test_a_model_trained_on_crops_says_how_it_looks_at_images(
+def test_a_model_trained_on_crops_records_pooling_and_crops(
     trained_on_crops: TrainedModel, splits: dict[str, ExampleReader]
 ) -> None:
     assert {name: trained_on_crops.parameters[name] for name in ("pooling", "crop", "crops", "views")} == {
@@ -244,7 +242,7 @@ def test_crops_that_are_too_small_for_the_network_are_refused(examples: Examples
     ("side_px", "channels", "is_warned"),
     [(512, "rgby", False), (1024, "rgbyx", False), (299, "rgby", True), (512, "rgb", True)],
 )
-def test_images_that_the_recipe_is_not_intended_for_are_warned_of(
+def test_unsuitable_images_for_a_recipe_cause_a_warning(
     examples: Examples, caplog: pytest.LogCaptureFixture, side_px: int, channels: str, is_warned: bool
 ) -> None:
     images = examples.model_copy(update={"image_size_px": side_px, "channels": list(channels)})
@@ -274,9 +272,9 @@ def test_the_exported_model_needs_nothing_but_tensorflow_and_its_thresholds_can_
     assert finished.stdout.strip() == "[[True, False, True]]", finished.stderr
 
 
-def test_a_worker_does_not_wait_for_ever_for_a_chief_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_does_not_wait_forever_for_a_dead_chief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_SECONDS_TO_PUBLISH", 0.0)
-    with pytest.raises(TimeoutError, match=r"The first worker has published no model below .* Started again, all workers"):
+    with pytest.raises(TimeoutError, match=r"The first worker published no model below .* When restarted, all workers"):
         training._wait_for_chief(str(tmp_path))
 
 
@@ -296,7 +294,7 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
 
 
 def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_versions(examples: Examples) -> None:
-    """If this fails because FORMAT was raised on purpose: update it here."""
+    """If this fails because FORMAT was incremented on purpose: update it here."""
     default = RECIPES["paper"].overridden()
     assert TrainSettings("paper", default, "imagenet", 0).fingerprint(examples) == "28ebbd69dead99ef"
     assert RECIPES["paper"].overridden(backbone="inception_resnet_v2") == default
@@ -304,7 +302,7 @@ def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_version
     assert TrainSettings("paper", other, "imagenet", 0).fingerprint(examples) != "28ebbd69dead99ef"
 
 
-def test_examples_whose_shards_are_gone_are_refused_before_the_network_is_built(examples: Examples, tmp_path: Path) -> None:
+def test_examples_with_missing_shards_are_refused_before_building_the_network(examples: Examples, tmp_path: Path) -> None:
     moved = examples.model_copy(update={"uri": str(tmp_path)})
-    with pytest.raises(FileNotFoundError, match="5 shards are missing or cut off, such as train-00000-of-00003"):
+    with pytest.raises(FileNotFoundError, match="5 shards are missing or truncated, such as train-00000-of-00003"):
         training.train_model(moved, tmp_path, str(tmp_path), TrainSettings("paper", RECIPE, "none", 0))

@@ -15,7 +15,7 @@ def _pixels() -> np.ndarray:
 
 
 def _answer(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Of a network whose logits are the means of the left half, which depend on place and orientation."""
+    """The logits of a network that averages the left half, which depend on position and orientation."""
 
     def logits_of(images: tf.Tensor) -> tf.Tensor:
         return tf.reduce_mean(images[:, :, : images.shape[2] // 2], axis=(1, 2))

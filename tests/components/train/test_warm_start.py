@@ -1,4 +1,4 @@
-"""The champion's weights as a start, with a small network; the real one is started so in tests/pipeline."""
+"""Warm starts from the champion, with a small network; tests/pipeline uses the real one."""
 
 import logging
 import shutil
@@ -84,27 +84,25 @@ def test_a_network_gets_exactly_the_weights_of_the_champion(
     assert start.training_ids() == set(TRAINING_IDS)
 
 
-def test_nobody_asks_for_the_champion_unless_told_to(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+def test_the_champion_is_not_used_unless_requested(champion: Champion, examples: Examples, tmp_path: Path) -> None:
     assert _choose(champion, examples, tmp_path, warm_start=False) == Start(words="weights=imagenet")
     assert not (tmp_path / "training").exists()
 
 
-def test_the_first_training_of_all_starts_from_the_weights_that_were_named(examples: Examples, tmp_path: Path) -> None:
+def test_the_first_training_starts_from_the_given_weights(examples: Examples, tmp_path: Path) -> None:
     start = _choose(None, examples, tmp_path)
     assert start.words == "weights=imagenet, not the champion: there is none yet"
     assert (start.champion_uri, start.training_ids()) == ("", set())
 
 
-def test_a_training_that_was_begun_goes_on_from_its_own_start_though_the_champion_has_changed(
-    champion: Champion, examples: Examples, tmp_path: Path
-) -> None:
+def test_a_resumed_training_keeps_its_start_after_a_promotion(champion: Champion, examples: Examples, tmp_path: Path) -> None:
     begun = _choose(champion, examples, tmp_path)
     later = replace(champion, version=2, model_fingerprint="champion1", uri=champion.uri.replace("/1", "/2"))
     assert _choose(later, examples, tmp_path) == begun
     assert _choose(None, examples, tmp_path) == begun
 
 
-def test_a_training_whose_start_is_gone_begins_anew(
+def test_a_training_whose_start_is_gone_starts_over(
     champion: Champion, examples: Examples, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _choose(champion, examples, tmp_path)
@@ -114,7 +112,7 @@ def test_a_training_whose_start_is_gone_begins_anew(
     with caplog.at_level(logging.WARNING):
         start = _choose(None, examples, tmp_path)
     assert start.words == "weights=imagenet, not the champion: there is none yet"
-    assert "version 1 of the served model is not there any more" in caplog.text
+    assert "version 1 of the served model no longer exists" in caplog.text
     assert not (tmp_path / "training" / "checkpoints").exists()
 
 
@@ -125,7 +123,7 @@ def test_a_training_whose_start_is_gone_begins_anew(
         ({"channels": ["red", "green", "blue", "yellow"]}, "the channels of version 1 are red, green, blue, and those of the"),
     ],
 )
-def test_a_champion_that_does_not_fit_is_not_trained_on(
+def test_a_champion_that_does_not_fit_is_not_used(
     champion: Champion, examples: Examples, tmp_path: Path, change: dict[str, list[str]], obstacle: str
 ) -> None:
     start = _choose(champion, examples.model_copy(update=change), tmp_path)
@@ -133,8 +131,8 @@ def test_a_champion_that_does_not_fit_is_not_trained_on(
     assert not start.champion_uri
 
 
-def test_a_champion_with_another_backbone_is_not_trained_on(champion: Champion, examples: Examples, tmp_path: Path) -> None:
-    """The champion's manifest names none, as those of version 0.1.0 and before: it is InceptionResNetV2."""
+def test_a_champion_with_another_backbone_is_not_used(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+    """The champion's manifest names none, as in version 0.1.0 and before, which means InceptionResNetV2."""
     start = _choose(champion, examples, tmp_path, recipe=RECIPES["paper"].overridden(backbone="densenet121"))
     assert start.words == (
         "weights=imagenet, not the champion: the backbone of version 1 is inception_resnet_v2, "
@@ -143,7 +141,7 @@ def test_a_champion_with_another_backbone_is_not_trained_on(champion: Champion, 
     assert not start.champion_uri
 
 
-def test_a_champion_with_another_pooling_is_not_trained_on(champion: Champion, examples: Examples, tmp_path: Path) -> None:
+def test_a_champion_with_another_pooling_is_not_used(champion: Champion, examples: Examples, tmp_path: Path) -> None:
     start = _choose(champion, examples, tmp_path, recipe=RECIPES["high_resolution"])
     assert start.words == (
         "weights=imagenet, not the champion: the pooling of version 1 is average, and that of this training is average_max"
@@ -151,7 +149,7 @@ def test_a_champion_with_another_pooling_is_not_trained_on(champion: Champion, e
     assert not start.champion_uri
 
 
-def test_a_champion_that_has_seen_what_the_new_model_is_judged_on_is_not_trained_on(
+def test_a_champion_trained_on_validation_or_test_samples_is_not_used(
     champion: Champion, examples: Examples, tmp_path: Path
 ) -> None:
     Path(champion.uri, MODEL_TRAINING_IDS).write_text("\n".join([*TRAINING_IDS, *HELD_BACK[:2]]))

@@ -19,7 +19,7 @@ def _build(num_channels: int, is_pretrained: bool = False, num_filters: int = 4)
 
 
 def _save_older(network: keras.Model, path: Path) -> None:
-    """As Keras 2 saved weights, and as Keras Applications still publishes them."""
+    """The format of Keras 2, in which Keras Applications still publishes weights."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
         for layer in network.layers:
@@ -44,23 +44,23 @@ def _same(one: keras.Model, other: keras.Model) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True))
 
 
-def test_a_file_gives_its_weights(saved: tuple[keras.Model, Path]) -> None:
+def test_weights_are_loaded_from_a_file(saved: tuple[keras.Model, Path]) -> None:
     network, path = saved
     assert _same(with_weights(_build, 3, str(path)), network)
 
 
-def test_a_file_may_lie_in_an_object_store(saved: tuple[keras.Model, Path], bucket_root: str) -> None:
+def test_weights_are_loaded_from_an_object_store(saved: tuple[keras.Model, Path], bucket_root: str) -> None:
     network, path = saved
     uri = storage.join(bucket_root, path.name)
     storage.store(path, uri)
     assert _same(with_weights(_build, 3, uri), network)
 
 
-def test_a_file_for_three_channels_serves_for_four(saved: tuple[keras.Model, Path]) -> None:
+def test_weights_for_three_channels_fit_four(saved: tuple[keras.Model, Path]) -> None:
     network, path = saved
     wide = with_weights(_build, 4, str(path))
     pixels = np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 1)).astype(np.float32)
-    # An image whose channels are alike looks as it did.
+    # An image with equal channels gives the same features.
     assert np.allclose(wide(np.repeat(pixels, 4, axis=3)), network(np.repeat(pixels, 3, axis=3)), atol=1e-5)
     assert not np.allclose(wide.layers[1].get_weights()[0][:, :, 3], 0)
 
@@ -73,7 +73,7 @@ def test_the_fourth_kernel_is_the_mean_of_three() -> None:
 
 
 @pytest.mark.parametrize("num_channels", [1, 2, 5])
-def test_a_file_for_three_channels_serves_for_other_numbers(saved: tuple[keras.Model, Path], num_channels: int) -> None:
+def test_weights_for_three_channels_fit_other_numbers(saved: tuple[keras.Model, Path], num_channels: int) -> None:
     network, path = saved
     adapted = with_weights(_build, num_channels, str(path))
     pixels = np.random.default_rng(0).uniform(0, 1, (2, 16, 16, 1)).astype(np.float32)
@@ -90,9 +90,7 @@ _FILES = [(name, kind, number) for name in BACKBONES for kind in ("h5", "weights
     [pytest.param(*file, marks=[] if file == _QUICK_FILE else pytest.mark.long) for file in _FILES],
 )
 @pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
-def test_a_file_for_each_backbone_serves_for_one_to_eight_channels(
-    tmp_path: Path, name: str, kind: str, num_channels: int
-) -> None:
+def test_weights_of_each_backbone_fit_one_to_eight_channels(tmp_path: Path, name: str, kind: str, num_channels: int) -> None:
     keras.utils.set_random_seed(0)
     network, path = build_backbone(name, 75, 3, "none"), tmp_path / f"some.{kind}"
     if kind == "h5":
@@ -127,20 +125,20 @@ def test_a_file_with_fewer_layers_is_refused(saved: tuple[keras.Model, Path]) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\x89HDF\r\n\x1a\n"])
-def test_what_is_no_weights_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_another_file_than_weights_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.h5"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.h5 does not fit functional.*: it is no file of Keras weights"):
+    with pytest.raises(ValueError, match=r"broken\.h5 does not fit functional.*: it is not a Keras weights file"):
         with_weights(_build, 3, str(path))
 
 
-def test_a_file_that_does_not_exist_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no /nowhere/weights\.h5"):
         build_backbone("inception_resnet_v2", 75, 3, "/nowhere/weights.h5")
 
 
 @pytest.mark.parametrize("num_channels", [3, 4])
-def test_without_network_the_error_says_how_to_provide_the_weights(
+def test_without_network_access_the_error_explains_how_to_provide_weights(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, num_channels: int
 ) -> None:
     monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))

@@ -1,4 +1,4 @@
-"""What the tests of commands ask, and whom."""
+"""Helpers for the tests of commands."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ def invoke(*words: object, **environment: str) -> Result:
 
 @pytest.fixture
 def ask(server: KfpServer) -> Ask:
-    """Runs a command beside a Kubeflow Pipelines server."""
+    """Runs a command with a Kubeflow Pipelines server."""
     return invoke
 
 

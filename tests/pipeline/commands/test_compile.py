@@ -58,7 +58,7 @@ def test_images_without_cuda_are_named_for_a_cluster_without_gpus(tmp_path: Path
         ("--s3-region", "EU West", "--s3-region: expected a region such as eu-west-1. Received: EU West"),
     ],
 )
-def test_an_s3_store_that_is_none_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
+def test_an_invalid_s3_endpoint_is_refused(tmp_path: Path, option: str, value: str, message: str) -> None:
     refused = invoke("compile", option, value, "--output", tmp_path / "cluster.yaml")
     assert refused.exit_code == 1
     assert refused.stderr.startswith(message)
@@ -72,5 +72,5 @@ def test_invalid_images_are_refused_and_nothing_is_written(tmp_path: Path) -> No
     assert refused.stderr.startswith("registry: expected a host and a path")
     missing = invoke("compile", "--digests", tmp_path / "none.txt", "--output", output)
     assert missing.exit_code == 1
-    assert missing.stderr.startswith(f"--digests: expected a file. There is none at {tmp_path}/none.txt: `make push-images ")
+    assert missing.stderr.startswith(f"--digests: expected a file, but there is none at {tmp_path}/none.txt: `make push-imag")
     assert not output.exists()

@@ -17,5 +17,5 @@ def test_writes_a_labelled_folder_once_and_shows_its_progress(tmp_path: Path) ->
         rows = list(csv.DictReader(file))
     assert [(folder / f"{row['Id']}-{stain}.png").is_file() for row in rows for stain in ("tubulin", "DAPI")] == [True] * 20
     again = invoke("example", folder)
-    assert (again.exit_code, again.stderr) == (1, f"{folder} is there already: give another name, or remove it\n")
+    assert (again.exit_code, again.stderr) == (1, f"{folder} already exists: give another name, or remove it\n")
     assert (logger.handlers[:], logger.level, logger.propagate) == before

@@ -19,7 +19,7 @@ def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, 
 
 
 @pytest.mark.parametrize("words", list(_commands(typer.main.get_command(app))), ids=" ".join)
-def test_no_line_of_a_paragraph_breaks_before_it_is_full(words: tuple[str, ...]) -> None:
+def test_paragraphs_are_joined(words: tuple[str, ...]) -> None:
     columns = 90
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(columns)})
     assert shown.exit_code == 0

@@ -10,7 +10,7 @@ def _models(serving_root: Path, *words: str) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def test_before_the_first_push_there_is_no_version(tmp_path: Path) -> None:
+def test_there_is_no_version_before_the_first_push(tmp_path: Path) -> None:
     for action in ("list", "verify"):
         assert _models(tmp_path, action) == (0, f"{tmp_path}/hpa: no version yet\n", "")
     status, _, said = _models(tmp_path, "rollback", "1")

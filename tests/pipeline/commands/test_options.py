@@ -1,4 +1,4 @@
-"""Options that name where runs have written to."""
+"""Options for the folders of runs."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_a_pipeline_root_that_is_an_address_is_refused(
     refused = invoke(*words, "--pipeline-root", "gs://bucket/x")
     assert refused.exit_code == 2
     assert "--pipeline-root" in refused.stderr
-    assert "expected a folder of this machine" in refused.stderr
+    assert "expected a folder on this machine" in refused.stderr
     assert "Received: gs://bucket/x. Data and models may be elsewhere" in refused.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -46,11 +46,11 @@ def test_a_missing_folder_is_refused(words: list[str], options: list[str], tmp_p
     for option in options:
         refused = invoke(*words, *there, option, tmp_path / "mistyped")
         assert refused.exit_code == 1
-        assert refused.stderr.startswith(f"{option}: expected the folder that a run has written to.")
-        assert refused.stderr.strip().endswith(f"There is no folder {tmp_path}/mistyped")
+        assert refused.stderr.startswith(f"{option}: expected a folder that a run has written to")
+        assert refused.stderr.strip().endswith(f"there is no folder {tmp_path}/mistyped")
 
 
-def test_a_folder_without_models_or_data_has_none(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_models_or_data(tmp_path: Path) -> None:
     for words, said in ((["models", "verify"], "no version yet"), (["prune", "--keep", "3"], "0 of 0 outputs removed")):
         done = invoke(*words, "--pipeline-root", tmp_path)
         assert done.exit_code == 0

@@ -59,12 +59,12 @@ def test_nothing_predicted_is_an_error(version_dir: Path, tmp_path: Path) -> Non
         ("line without an end", True),
     ],
 )
-def test_only_the_greeting_of_tensorflow_is_hidden(line: str, is_shown: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_tensorflows_startup_log_is_hidden(line: str, is_shown: bool, capsys: pytest.CaptureFixture[str]) -> None:
     _show_unless_greeting(line)
     assert capsys.readouterr().err == (line if is_shown else "")
 
 
-_KILLED = "A process that predicts was killed, most likely because memory ran out. Nothing was written."
+_KILLED = "The prediction process was killed, most likely because memory ran out. Nothing was written."
 
 
 @pytest.mark.parametrize(

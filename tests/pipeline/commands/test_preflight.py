@@ -34,7 +34,7 @@ def _preflight(*words: str, **environment: str) -> Result:
 
 
 def _lines(done: Result) -> dict[str, str]:
-    """What is said of each check, the verdict first."""
+    """The line of each check, beginning with the verdict."""
     lines = {}
     for line in done.stdout.splitlines()[:-1]:
         verdict, check, text = line.split(": ", 2)
@@ -42,7 +42,7 @@ def _lines(done: Result) -> dict[str, str]:
     return lines
 
 
-def test_a_cluster_that_is_ready_passes(
+def test_a_ready_cluster_passes(
     make_file: MakeFile, loopback: Loopback, kubeconfig: Path, emulated_root: str, tmp_path: Path
 ) -> None:
     loopback.answers = {
@@ -71,14 +71,14 @@ def test_a_cluster_that_is_ready_passes(
     lines = _lines(done)
     assert list(lines) == CHECKS, done.stderr
     assert {check: line for check, line in lines.items() if not line.startswith("ok: ")} == {}
-    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md says what each line means."
+    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md explains each line."
     assert "450 samples of 299 px in 3 channels are 0.1 GB of examples" in lines["disk"]
     assert done.exit_code == 0
     assert "sesame" not in done.stdout + done.stderr
     assert done.stderr == ""
 
 
-def test_each_check_tells_its_own_and_one_failure_is_enough(tmp_path: Path, kubeconfig: Path) -> None:
+def test_each_check_reports_its_verdict_and_one_failure_fails(tmp_path: Path, kubeconfig: Path) -> None:
     kubeconfig.unlink()
     done = _preflight("data_root=/data", "--host", "http://127.0.0.1:9", DOCKER_CONFIG=str(tmp_path))
     lines = _lines(done)
@@ -104,7 +104,7 @@ def test_invalid_arguments_and_missing_files_are_refused(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_a_check_that_does_not_end_or_breaks_leaves_the_others(loopback: Loopback) -> None:
+def test_a_hanging_or_broken_check_does_not_affect_the_others(loopback: Loopback) -> None:
     def fail() -> str:
         raise FailedError("no room")
 
@@ -137,7 +137,7 @@ def test_a_terminal_shows_a_table(verdict: Verdict) -> None:
     _show([Finding("images", verdict, "say [bold]")], Console(file=file, force_terminal=True, width=100, highlight=False))
     said = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
     assert re.search(rf"^images +{verdict} +say \[bold\] *$", said, re.MULTILINE)
-    assert f"1 {verdict}. docs/cluster.md says what each line means." in said
+    assert f"1 {verdict}. docs/cluster.md explains each line." in said
 
 
 def test_the_documentation_explains_every_check() -> None:

@@ -6,7 +6,7 @@ from tests.pipeline.commands.conftest import invoke
 OPTIONS = ("--file-pattern", "{id}.ome.tif", "--filters", "red=Tub,green=Ab,blue=DAPI", "--intensity-range", "0:4095")
 
 
-def test_prepare_says_what_it_wrote(tmp_path: Path) -> None:
+def test_prepare_reports_its_output(tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "scans", {"a": "0", "b": "16"})
     done = invoke("prepare", folder, tmp_path / "out", "--tiles", "2", *OPTIONS)
     assert f"8 samples are in {tmp_path / 'out'}, with their labels." in done.stdout
@@ -17,4 +17,4 @@ def test_prepare_refuses_a_folder_that_exists(tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "scans", {"a": "0"})
     refused = invoke("prepare", folder, folder, *OPTIONS)
     assert refused.exit_code == 1
-    assert "exists already, and is not overwritten" in refused.output
+    assert "already exists" in refused.output

@@ -23,7 +23,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path, temporary: Path) -> Path:
-    """What two runs on one source have left."""
+    """The outputs of two runs on one source."""
     for name in ("e1", "e2"):
         manifest = Manifest(fingerprint=name, inputs={"raw_images": "r"}, parameters={}, source="dir:x", licence="")
         manifest.publish(str(tmp_path / "data" / "examples" / name))
@@ -33,7 +33,7 @@ def root(tmp_path: Path, temporary: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "verb", "would", "num_left"), [([], "removing", "", 1), (["--dry-run"], "would remove", "would be ", 2)]
 )
-def test_what_goes_is_told_and_a_dry_run_removes_nothing(
+def test_removed_outputs_are_listed_and_a_dry_run_removes_nothing(
     root: Path, options: list[str], verb: str, would: str, num_left: int
 ) -> None:
     done = invoke("prune", "--keep", "1", "--pipeline-root", root, *options)

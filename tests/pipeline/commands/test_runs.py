@@ -32,7 +32,7 @@ def _pods(*names: str) -> Answer:
     return Answer(body={"kind": "PodList", "apiVersion": "v1", "items": [{"metadata": {"name": name}} for name in names]})
 
 
-def test_runs_are_listed_newest_first_with_how_they_ended(server: KfpServer, ask: Ask) -> None:
+def test_runs_are_listed_newest_first_with_their_states(server: KfpServer, ask: Ask) -> None:
     assert "There are no runs" in ask("runs", "list").output
     assert ask("runs", "list", "--json").output == "[]\n"
     assert "There is no run yet" in ask("runs", "show").stderr
@@ -49,7 +49,7 @@ def test_runs_are_listed_newest_first_with_how_they_ended(server: KfpServer, ask
     assert re.fullmatch(r"train has waited \d+ h \d+ min to start", newest[1])
 
 
-def test_a_program_reads_how_runs_ended(server: KfpServer, ask: Ask) -> None:
+def test_runs_are_listed_as_json(server: KfpServer, ask: Ask) -> None:
     server.run_state = "FAILED"
     ask("submit", *PLACES, "--name", "weekly 7")
     only(server.runs)["recurring_run_id"] = "of a schedule that is deleted"
@@ -85,7 +85,7 @@ def test_a_run_is_shown_with_the_attempts_and_times_of_its_steps(server: KfpServ
     assert "404, ResourceNotFoundError: nothing not found" in unknown.stderr
 
 
-def test_a_waiting_step_says_for_how_long_and_what_tells_why(server: KfpServer, ask: Ask) -> None:
+def test_a_waiting_step_shows_its_time_and_the_command_for_the_reason(server: KfpServer, ask: Ask) -> None:
     server.run_state = "RUNNING"
     ask("submit", *PLACES)
     shown = ask("runs", "show").output
@@ -110,7 +110,7 @@ def test_a_failed_step_shows_the_end_of_its_last_pods_log(
     ]
 
 
-def test_the_log_of_a_pod_that_is_gone_is_in_the_object_store(
+def test_the_log_of_a_deleted_pod_is_read_from_the_object_store(
     server: KfpServer, ask: Ask, kubeconfig: Path, loopback: Loopback, emulated_root: str
 ) -> None:
     server.run_state = "FAILED"
@@ -124,7 +124,7 @@ def test_the_log_of_a_pod_that_is_gone_is_in_the_object_store(
     assert ask("runs", "show").output.endswith("The end of the log of train, attempt 2:\n" + "second\n" * 40)
 
 
-def test_a_log_that_cannot_be_read_comes_with_the_command_that_shows_it(
+def test_an_unreadable_log_is_replaced_by_the_command_that_shows_it(
     server: KfpServer, ask: Ask, kubeconfig: Path, loopback: Loopback
 ) -> None:
     server.run_state = "FAILED"
@@ -142,7 +142,7 @@ def test_a_step_without_a_pod_has_its_drivers_log_on_the_page(server: KfpServer,
     ask("submit", *PLACES)
     tasks = only(server.runs)["run_details"]["task_details"]
     next(task for task in tasks if task["display_name"] == "ingest-driver")["state"] = "FAILED"
-    assert "ingest has had no pod: its driver failed, whose log is on the run's page" in ask("runs", "show").output
+    assert "ingest had no pod: its driver failed, whose log is on the run's page" in ask("runs", "show").output
 
 
 def test_without_a_kubeconfig_the_command_is_printed(server: KfpServer, ask: Ask) -> None:
@@ -170,7 +170,7 @@ def test_the_token_comes_from_the_environment_and_is_never_shown(
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
-def test_an_unreachable_server_is_named_with_what_to_do(ask: Ask, host: str) -> None:
+def test_an_unreachable_server_is_named_with_advice(ask: Ask, host: str) -> None:
     refused = ask("runs", "list", "--host", host)
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"{host} cannot be reached: ")

@@ -72,7 +72,7 @@ def test_a_duplicate_or_missing_schedule_is_named(server: KfpServer, ask: Ask) -
         ("@weekly", "@weekly"),
     ],
 )
-def test_five_cron_fields_get_the_seconds_that_the_server_wants(server: KfpServer, ask: Ask, given: str, sent: str) -> None:
+def test_five_cron_fields_are_completed_with_seconds(server: KfpServer, ask: Ask, given: str, sent: str) -> None:
     done = ask("schedule", "create", "--cron", given, *PLACES)
     assert done.exit_code == 0, done.output
     assert only(server.recurring_runs)["trigger"] == {"cron_schedule": {"cron": sent}}

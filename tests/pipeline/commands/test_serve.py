@@ -81,7 +81,7 @@ def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_d
     _check_nothing_is_left(children, tmp_path / "temporary")
 
 
-def test_what_prevents_a_start_is_reported(version_dir: Path) -> None:
+def test_a_failed_start_is_reported(version_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for options, expected in (
             (["--model", "nowhere/hpa"], "nowhere/hpa: expected a version"),

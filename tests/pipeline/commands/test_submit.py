@@ -30,10 +30,10 @@ def test_a_run_gets_its_version_and_its_parameters(server: KfpServer, ask: Ask) 
 
 def test_each_version_is_uploaded_once(server: KfpServer, ask: Ask) -> None:
     assert "is uploaded" in ask("submit", *PLACES).output
-    assert "was there already" in ask("submit", *PLACES).output
+    assert "already exists" in ask("submit", *PLACES).output
     for tag in ("1", "2", "3"):  # more than one page of the server's lists
         assert "is uploaded" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", tag).output
-    assert "was there already" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", "3").output
+    assert "already exists" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", "3").output
     assert (len(server.pipelines), len(server.versions), len(server.experiments), len(server.runs)) == (1, 4, 1, 6)
     executors = list(server.versions.values())[-1]["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert executors["exec-train"]["container"]["image"] == "registry.example.com/hpa/train:3"
@@ -60,7 +60,7 @@ def test_waiting_shows_the_steps_and_fails_with_the_run(server: KfpServer, ask: 
         ((*PLACES, "epoch=3"), "there is no parameter epoch. Did you mean epochs?"),
         (PLACES[:1], "required: data_root=..., serving_root=..."),
         ((*PLACES[:2], "serving_root=models"), "serving_root: expected gs://"),
-        (("source=dir:images", *PLACES[1:]), "source: expected gs://... or s3://..., as each step runs in a pod of its own"),
+        (("source=dir:images", *PLACES[1:]), "source: expected gs://... or s3://..., as each step runs in its own pod"),
         ((*PLACES, "weights=my.h5"), "weights: expected gs://"),
         (("source=dir:gs://bucket/images", *PLACES[1:], "classes=my.csv"), "classes: expected gs://"),
         (("source=dir:gs://bucket/images", *PLACES[1:], "labels=/my.xlsx"), "labels: expected gs://"),
@@ -68,7 +68,7 @@ def test_waiting_shows_the_steps_and_fails_with_the_run(server: KfpServer, ask: 
         ((*PLACES, "--file", "Makefile"), "Makefile: expected a compiled pipeline"),
         (
             (*PLACES, "--file", "none.yaml"),
-            "There is none at none.yaml: `python -m pipeline compile --output none.yaml` writes it",
+            "there is none at none.yaml: `python -m pipeline compile --output none.yaml` writes it",
         ),
         ((*PLACES, "--digests", "none.txt"), "none.txt: `make push-images REGISTRY=... > none.txt` writes it"),
     ],
@@ -94,7 +94,7 @@ def test_file_names_another_compiled_pipeline(server: KfpServer, ask: Ask, tmp_p
     assert "registry.example.com/hpa/train" in json.dumps(only(server.versions))
 
 
-def test_a_forbidden_request_says_what_to_ask_for(server: KfpServer, ask: Ask) -> None:
+def test_a_forbidden_request_gives_advice(server: KfpServer, ask: Ask) -> None:
     server.forbids = True
     refused = ask("submit", *PLACES)
     assert refused.exit_code == 1
@@ -120,8 +120,8 @@ def test_a_server_that_would_drop_settings_is_refused_before_anything_is_sent(
     assert ask(*command, *PLACES, "--file", path, *(["--name", "other"] if "create" in command else [])).exit_code == 0
 
 
-def test_a_server_that_tells_no_release_is_warned_of_once(server: KfpServer, ask: Ask) -> None:
+def test_a_server_without_a_release_causes_one_warning(server: KfpServer, ask: Ask) -> None:
     server.release = ""
     done = ask("submit", *PLACES)
     assert done.exit_code == 0, done.output
-    assert done.output.count(f"{server.address} does not tell its release: the pipeline needs Kubeflow Pipelines 2.14") == 1
+    assert done.output.count(f"{server.address} does not report its release: the pipeline needs Kubeflow Pipelines 2.14") == 1

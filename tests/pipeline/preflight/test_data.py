@@ -54,14 +54,14 @@ def test_a_bucket_is_written_to_and_cleared_again(make_submission: MakeSubmissio
     assert storage.list_tree(bucket_root) == []
 
 
-def test_a_bucket_that_is_not_there_fails(make_submission: MakeSubmission, bucket_root: str) -> None:
+def test_a_missing_bucket_fails(make_submission: MakeSubmission, bucket_root: str) -> None:
     missing = f"{bucket_root.partition(':')[0]}://none-of-this-name"
     submission = make_submission(f"data_root={missing}/data", f"serving_root={bucket_root}/models")
     with pytest.raises(FailedError, match=rf"no bucket {missing}.*\(tried with this machine's credentials"):
         check_places(submission, LONG_S)
 
 
-def test_a_folder_that_no_volume_holds_fails(make_submission: MakeSubmission) -> None:
+def test_a_folder_on_no_volume_fails(make_submission: MakeSubmission) -> None:
     with pytest.raises(
         FailedError, match=r"data_root=/data/hpa is a path, .* mounts no shared volume there in .*train.*Give a gs://"
     ):
@@ -109,14 +109,14 @@ def test_a_folder_is_measured_as_its_table_is_laid_out(tmp_path: Path) -> None:
         measure_source(f"dir:{tmp_path}")
 
 
-def test_what_is_not_given_is_not_looked_at(make_submission: MakeSubmission) -> None:
+def test_missing_parameters_are_not_checked(make_submission: MakeSubmission) -> None:
     with pytest.raises(CouldNotLookError, match="data_root and serving_root are not given"):
         check_places(make_submission(), LONG_S)
     with pytest.raises(CouldNotLookError, match="source is not given"):
         survey_source(make_submission(), LONG_S)
 
 
-def test_a_competition_is_told_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
+def test_a_competition_is_reported_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
     submission = make_submission(f"source=kaggle:{COMPETITION}")
     said = check_source(submission, begin(lambda: survey_source(submission, LONG_S)))
     assert said.startswith(f"kaggle:{COMPETITION}: 1 sample, 0.0 GB (asked with this machine's credentials")
@@ -129,7 +129,7 @@ def test_a_competition_is_told_with_its_size(make_submission: MakeSubmission, ka
 
 
 @pytest.mark.xdist_group("kaggle")
-def test_a_source_without_credentials_or_without_an_answer_is_not_known(
+def test_a_source_without_credentials_or_answer_could_not_be_checked(
     kaggle: KaggleServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
@@ -150,13 +150,13 @@ def test_a_source_that_ingest_would_refuse_fails(source: str) -> None:
 
 @pytest.mark.object_store
 @pytest.mark.parametrize("position", [0, 1])
-def test_a_place_that_may_not_be_written_to_or_not_cleared_fails(remote_root: str, faults: Faults, position: int) -> None:
+def test_a_location_that_cannot_be_written_or_cleared_fails(remote_root: str, faults: Faults, position: int) -> None:
     faults.planned = [lambda _: False] * position + [answer(403)] * 2
     with pytest.raises(FailedError, match=r"access denied\. Give the account that runs this step"):
         write_probes([remote_root])
 
 
-def test_without_google_credentials_a_bucket_is_not_known(
+def test_without_google_credentials_a_bucket_could_not_be_checked(
     make_submission: MakeSubmission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
@@ -166,7 +166,7 @@ def test_without_google_credentials_a_bucket_is_not_known(
         check_places(make_submission("data_root=gs://cells/x"), LONG_S)
 
 
-def test_without_s3_credentials_a_bucket_is_not_known(
+def test_without_s3_credentials_a_bucket_could_not_be_checked(
     make_submission: MakeSubmission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_s3(monkeypatch, "http://127.0.0.1:9", keys=False)
@@ -174,7 +174,7 @@ def test_without_s3_credentials_a_bucket_is_not_known(
         check_places(make_submission("data_root=s3://cells/x"), LONG_S)
 
 
-def test_endpoint_that_nothing_answers_at_could_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_without_an_answer_could_not_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(monkeypatch, "http://127.0.0.1:9")
     monkeypatch.setattr(s3_requests, "FIRST_ANSWER_S", 0.5)
     with pytest.raises(CouldNotLookError, match=r"Could not connect to the endpoint URL: .*Check AWS_ENDPOINT_URL_S3"):
@@ -189,12 +189,12 @@ def test_a_store_that_ignores_conditions_fails(s3_root: str, faults: Faults, mon
         write_probes([s3_root])
 
 
-def test_a_source_that_does_not_answer_in_time_is_not_known(make_submission: MakeSubmission) -> None:
+def test_a_source_that_times_out_could_not_be_checked(make_submission: MakeSubmission) -> None:
     with pytest.raises(CouldNotLookError, match=r"^no answer within 0\.01 s"):
         survey_source(make_submission("source=synthetic:40"), 0.01)
 
 
-def test_examples_that_fit_are_told_with_an_estimate(
+def test_examples_that_fit_are_reported_with_an_estimate(
     make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
 ) -> None:
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node())
@@ -218,20 +218,20 @@ def test_a_nodes_disk_that_is_too_small_fails(make_submission: MakeSubmission, c
         check_data_fits(make_submission(*CLUSTER), _size(31072), cluster.nodes)
 
 
-def test_what_is_not_known_of_the_size_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_an_unknown_size_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     submission = make_submission(*CLUSTER)
-    with pytest.raises(CouldNotLookError, match="shows only when ingest has read the source"):
+    with pytest.raises(CouldNotLookError, match="not known before ingest has read the source"):
         check_data_fits(submission, _size(None), cluster.nodes)
     failed: Future[SourceSize] = Future()
     failed.set_exception(FailedError("there is no such competition"))
     with pytest.raises(CouldNotLookError, match="the size of the source is not known: see above"):
         check_data_fits(submission, failed, cluster.nodes)
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
-    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is no node at present whose disk train"):
+    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is currently no node whose disk train"):
         check_data_fits(submission, _size(31072), cluster.nodes)
 
 
-def test_the_estimate_is_told_without_a_cluster_too(make_submission: MakeSubmission) -> None:
+def test_the_estimate_is_reported_without_a_cluster(make_submission: MakeSubmission) -> None:
     def look_away() -> list[Node]:
         raise CouldNotLookError("it is dark")
 

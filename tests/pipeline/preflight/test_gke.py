@@ -65,7 +65,7 @@ def test_a_pool_that_grows_from_none_is_found(make_submission: MakeSubmission, g
 
 
 @pytest.mark.parametrize("pools", [(), (_pool(max_nodes=0),), (_pool({"acceleratorType": "nvidia-l4"}),)])
-def test_that_there_is_no_such_pool_fails(
+def test_a_missing_pool_fails(
     make_submission: MakeSubmission, gke: Cluster, loopback: Loopback, pools: tuple[dict[str, Any], ...]
 ) -> None:
     _answer(loopback, *pools)
@@ -83,20 +83,20 @@ def test_a_pool_that_train_cannot_use_fails(make_submission: MakeSubmission, gke
 
 
 @pytest.mark.parametrize("settings", [{"autopilot": {"enabled": True}}, {"autoscaling": {"enableNodeAutoprovisioning": True}}])
-def test_a_cluster_that_makes_pools_by_itself_leaves_it_open(
+def test_a_cluster_with_node_auto_provisioning_could_not_be_checked(
     make_submission: MakeSubmission, gke: Cluster, loopback: Loopback, settings: dict[str, Any]
 ) -> None:
     _answer(loopback, **settings)
-    with pytest.raises(CouldNotLookError, match="at present, and this cluster makes pools as they are needed"):
+    with pytest.raises(CouldNotLookError, match="at present, and this cluster creates pools on demand"):
         check_gpu_nodes(make_submission(), gke)
 
 
-def test_what_cannot_be_asked_is_left_open(gke: Cluster, loopback: Loopback) -> None:
+def test_an_unreachable_api_could_not_be_checked(gke: Cluster, loopback: Loopback) -> None:
     loopback.answers[CLUSTER_PATH] = Answer(403)
-    with pytest.raises(CouldNotLookError, match=r"does not tell of its pools \(403\)"):
+    with pytest.raises(CouldNotLookError, match=r"does not list its pools \(403\)"):
         find_growing_pools(gke.name)
     loopback.answers["/token"] = Answer(400, {"error": "invalid_grant", "error_description": "sesame"})
     with pytest.raises(CouldNotLookError, match=r"cannot be asked for its pools \(RefreshError\)"):
         find_growing_pools(gke.name)
-    with pytest.raises(CouldNotLookError, match="only Google Kubernetes Engine tells"):
+    with pytest.raises(CouldNotLookError, match="only Google Kubernetes Engine lists"):
         find_growing_pools("minikube")

@@ -29,7 +29,7 @@ def test_a_node_with_the_gpu_and_its_taint_is_found(
     assert loopback.requests[-1].authorization == "Bearer sesame"
 
 
-def test_nodes_that_take_no_pods_do_not_count(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_unschedulable_nodes_do_not_count(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     broken, cordoned = gpu_node(), gpu_node()
     broken["status"]["conditions"][0]["status"] = "Unknown"
     cordoned["spec"]["unschedulable"] = True
@@ -38,7 +38,7 @@ def test_nodes_that_take_no_pods_do_not_count(make_submission: MakeSubmission, c
         check_gpu_nodes(make_submission(), cluster)
 
 
-def test_without_such_a_node_it_says_what_to_do(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_a_missing_node_is_reported_with_advice(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
     words = "no node of cells-cluster has the labels cloud.google.com/gke-accelerator=nvidia-tesla-t4 at present"
     with pytest.raises(CouldNotLookError, match=words):
@@ -54,14 +54,14 @@ def test_other_labels_may_be_chosen(make_submission: MakeSubmission, cluster: Cl
         assert said.startswith("1 node for train; without a taint: pods that need no GPU may")
 
 
-def test_a_node_without_its_driver_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_a_node_without_its_driver_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[NODES_PATH] = nodes(gpu_node(gpu="0"))
     words = r"train asks for 1 nvidia\.com/gpu, and gpu-1 offers 0\. .* driver is not installed: .*gpu-driver-version=default"
     with pytest.raises(FailedError, match=words):
         check_gpu_nodes(make_submission(), cluster)
 
 
-def test_a_taint_that_is_not_tolerated_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_an_untolerated_taint_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[NODES_PATH] = nodes(gpu_node(taints=(GPU_TAINT, SPOT_TAINT)))
     words = r"gpu-1 has the taint cloud\.google\.com/gke-spot=true:NoSchedule, which train does not tolerate"
     with pytest.raises(FailedError, match=words):
@@ -96,7 +96,7 @@ def test_every_step_has_room(make_submission: MakeSubmission, cluster: Cluster, 
     assert check_room(make_submission(), cluster) == "each step fits on one of 2 nodes, if it is free"
 
 
-def test_a_step_that_fits_on_no_node_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_a_step_that_fits_on_no_node_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"), gpu_node(memory="12Gi"))
     with pytest.raises(FailedError, match=r"train asks for 4 CPUs and 16G of memory; gpu-1, .* has 7\.9 and 12\.9G\nGive"):
         check_room(make_submission(), cluster)
@@ -120,7 +120,7 @@ def test_a_pool_that_grows_from_none_leaves_room_unknown(
     ("status", "words"),
     [(401, "does not accept the kubeconfig's credentials"), (403, "you may not list nodes"), (500, "answers with status 500")],
 )
-def test_a_cluster_that_does_not_tell_is_none_of_a_failure(
+def test_a_cluster_that_refuses_could_not_be_checked(
     make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback, status: int, words: str
 ) -> None:
     loopback.answers[NODES_PATH] = Answer(status)
@@ -128,13 +128,13 @@ def test_a_cluster_that_does_not_tell_is_none_of_a_failure(
         check_gpu_nodes(make_submission(), cluster)
 
 
-def test_a_cluster_that_is_not_there_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_an_unreachable_cluster_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.server_close()
     with pytest.raises(CouldNotLookError, match=r"cells-cluster cannot be reached \(\w+\)"):
         check_gpu_nodes(make_submission(), cluster)
 
 
-def test_a_kubeconfig_that_is_none_is_told(kubeconfig: Path) -> None:
+def test_an_invalid_kubeconfig_is_reported(kubeconfig: Path) -> None:
     with pytest.raises(CouldNotLookError, match="there is no context other in the kubeconfig"):
         open_cluster("other")
     kubeconfig.write_text(yaml.safe_dump({"clusters": []}))

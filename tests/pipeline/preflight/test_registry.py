@@ -45,11 +45,11 @@ def _push(server: Loopback) -> None:
         (f"europe-docker.pkg.dev/p/hpa/train:1@{DIGEST}", Image("europe-docker.pkg.dev", "p/hpa/train", DIGEST)),
     ],
 )
-def test_names_are_taken_apart_as_docker_does(name: str, image: Image) -> None:
+def test_names_are_split_as_in_docker(name: str, image: Image) -> None:
     assert parse_image(name) == image
 
 
-def test_images_that_are_there_are_counted(make_submission: MakeSubmission, loopback: Loopback) -> None:
+def test_existing_images_are_counted(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _push(loopback)
     said = check_images(make_submission(registry=_registry(loopback)))
     assert re.fullmatch(r"all \d are in the registry", said)
@@ -57,12 +57,12 @@ def test_images_that_are_there_are_counted(make_submission: MakeSubmission, loop
     assert all("application/vnd.oci.image.index.v1+json" in request.accept for request in loopback.requests)
 
 
-def test_images_of_this_machine_alone_are_told_with_what_to_do(make_submission: MakeSubmission) -> None:
+def test_images_without_a_registry_are_reported_with_advice(make_submission: MakeSubmission) -> None:
     with pytest.raises(FailedError, match=r"hpa-pipeline/train:1.*on the machine that built them.*make push-images REGISTRY="):
         check_images(make_submission())
 
 
-def test_an_image_that_is_not_there_is_named(make_submission: MakeSubmission, loopback: Loopback) -> None:
+def test_a_missing_image_is_named(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _push(loopback)
     del loopback.answers["/v2/hpa/train/manifests/1"]
     with pytest.raises(FailedError, match=f"^{_registry(loopback)}/train:1: the registry has no such image"):
@@ -79,7 +79,7 @@ def _ask_for_token(server: Loopback, scheme: str, authorization: str) -> None:
     server.answers |= {f"/v2/hpa/{step}/manifests/1": manifest for step in load_steps()}
 
 
-def test_a_public_image_is_seen_without_credentials(make_submission: MakeSubmission, loopback: Loopback) -> None:
+def test_a_public_image_is_found_without_credentials(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _ask_for_token(loopback, "Bearer", "Bearer public")
     loopback.answers["/token"] = Answer(body={"token": "public"})
     assert "are in the registry" in check_images(make_submission(registry=_registry(loopback)))
@@ -89,7 +89,7 @@ def test_a_public_image_is_seen_without_credentials(make_submission: MakeSubmiss
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
-def test_a_private_image_is_seen_with_dockers_credentials(
+def test_a_private_image_is_found_with_dockers_credentials(
     make_submission: MakeSubmission, loopback: Loopback, docker_config: Path, scheme: str
 ) -> None:
     basic = base64.b64encode(b"me:sesame").decode()
@@ -101,7 +101,7 @@ def test_a_private_image_is_seen_with_dockers_credentials(
     assert "are in the registry" in check_images(make_submission(registry=_registry(loopback)))
 
 
-def test_dockers_credential_helper_is_asked(
+def test_dockers_credential_helper_is_used(
     make_submission: MakeSubmission, loopback: Loopback, docker_config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     helper = tmp_path / "docker-credential-cells"
@@ -115,23 +115,23 @@ def test_dockers_credential_helper_is_asked(
 
 
 @pytest.mark.filterwarnings("ignore:docker-credential-none-of-this-name not installed:UserWarning")
-def test_a_helper_that_does_not_work_is_told(make_submission: MakeSubmission, loopback: Loopback, docker_config: Path) -> None:
+def test_a_broken_helper_is_reported(make_submission: MakeSubmission, loopback: Loopback, docker_config: Path) -> None:
     docker_config.write_text(json.dumps({"credHelpers": {loopback.netloc: "none-of-this-name"}}))
     _ask_for_token(loopback, "Bearer", "Bearer mine")
     with pytest.raises(CouldNotLookError, match="its helper for them does not work"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
-def test_who_may_not_see_the_images_is_told_how_to_sign_in(make_submission: MakeSubmission, loopback: Loopback) -> None:
+def test_forbidden_images_are_reported_with_the_sign_in_command(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _ask_for_token(loopback, "Bearer", "Bearer of somebody else")
     loopback.answers["/token"] = Answer(401)
-    with pytest.raises(CouldNotLookError, match=rf"`docker login {loopback.netloc}`. The cluster needs credentials of its own"):
+    with pytest.raises(CouldNotLookError, match=rf"`docker login {loopback.netloc}`. The cluster needs its own credentials"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
-def test_a_registry_in_trouble_is_told(make_submission: MakeSubmission, loopback: Loopback) -> None:
+def test_a_failing_registry_is_reported(make_submission: MakeSubmission, loopback: Loopback) -> None:
     loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in load_steps()}
-    with pytest.raises(CouldNotLookError, match="answers otherwise than expected: status 503"):
+    with pytest.raises(CouldNotLookError, match="unexpected answer of the registry: status 503"):
         check_images(make_submission(registry=_registry(loopback)))
     loopback.server_close()
     with pytest.raises(CouldNotLookError, match=rf"expected: no answer from {loopback.netloc} \(ConnectionError\)$"):

@@ -23,7 +23,7 @@ spec:
 """
 DELETED = "a deleted pod (a drained or lost node) would end the run"
 FAILED = "an evicted pod, a graceful node shutdown, an out-of-memory kill or a crash would end the run"
-TWICE = "groups of tasks are tried again too"
+TWICE = "groups of tasks are also retried"
 
 
 def _strategy(**strategy: Any) -> str:
@@ -49,7 +49,7 @@ def _refusal(cluster: Cluster, loopback: Loopback, **data: str) -> str:
         ({"workflowDefaults": _strategy(limit=0, retryPolicy="OnTransientError")}, "OnTransientError", {DELETED, FAILED}),
     ],
 )
-def test_a_fault_that_would_end_the_run_is_told(
+def test_a_fault_that_would_end_the_run_is_reported(
     cluster: Cluster, loopback: Loopback, data: dict[str, str], policy: str, problems: set[str]
 ) -> None:
     said = _refusal(cluster, loopback, **data)
@@ -67,7 +67,7 @@ def test_a_fault_that_would_end_the_run_is_told(
         {"config": "# nothing\n"},
     ],
 )
-def test_the_command_that_it_gives_mends_it_and_changes_nothing_else(
+def test_the_advised_command_fixes_it_and_changes_nothing_else(
     cluster: Cluster, loopback: Loopback, data: dict[str, str]
 ) -> None:
     command = _refusal(cluster, loopback, **data).partition("`")[2].removesuffix("`")
@@ -108,12 +108,12 @@ def test_argo_in_the_namespace_of_the_pods_is_found(cluster: Cluster, loopback: 
     [
         (Answer(403), "you may not read the ConfigMap workflow-controller-configmap in the namespace kubeflow"),
         (Answer(404), r"no ConfigMap workflow-controller-configmap in kubeflow: ask who runs Argo \(docs/cluster\.md\)"),
-        (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not as Argo reads it"),
-        (config_map(workflowDefaults="spec"), "is not as Argo reads it"),
+        (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not in Argo's format"),
+        (config_map(workflowDefaults="spec"), "is not in Argo's format"),
         (config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")), "Argo decides by an expression: last"),
     ],
 )
-def test_a_configuration_that_cannot_be_judged_is_none_of_a_failure(
+def test_an_unreadable_configuration_could_not_be_checked(
     cluster: Cluster, loopback: Loopback, answer: Answer, words: str
 ) -> None:
     loopback.answers[ARGO_PATH] = answer

@@ -19,30 +19,30 @@ def _answer(server: Loopback, v2: Any, v1: Any = None) -> None:
     server.answers = {V2: v2, V1: v1 or Answer(404), EXPERIMENTS: Answer(body={"experiments": []})}
 
 
-def test_the_version_is_told_as_the_server_tells_it(loopback: Loopback) -> None:
+def test_the_servers_version_is_reported(loopback: Loopback) -> None:
     _answer(loopback, Answer(body={"multi_user": False}), Answer(body={"tag_name": "2.14.3", "multi_user": False}))
     assert check_server(SUBMISSION, loopback.url, "kubeflow") == f"{loopback.url} answers: Kubeflow Pipelines 2.14.3"
 
 
-def test_the_web_page_tells_it_too(loopback: Loopback) -> None:
+def test_the_web_page_reports_the_version(loopback: Loopback) -> None:
     _answer(loopback, Answer(body={"apiServerTagName": "2.17.0", "apiServerReady": True}))
     assert "Kubeflow Pipelines 2.17.0" in check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
 @pytest.mark.parametrize("told", [{}, {"tag_name": "unknown"}])
-def test_a_server_need_not_tell_its_version(loopback: Loopback, told: dict[str, str]) -> None:
+def test_a_server_may_not_report_its_version(loopback: Loopback, told: dict[str, str]) -> None:
     _answer(loopback, Answer(body={"multi_user": False}), Answer(body=told))
-    with pytest.raises(CouldNotLookError, match=r"does not tell its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
+    with pytest.raises(CouldNotLookError, match=r"does not report its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
-def test_a_server_that_is_too_old_is_told(loopback: Loopback) -> None:
+def test_a_server_that_is_too_old_is_reported(loopback: Loopback) -> None:
     _answer(loopback, Answer(body={"multi_user": False}), Answer(body={"tag_name": "2.5.0"}))
     with pytest.raises(FailedError, match=r"is Kubeflow Pipelines 2\.5\.0, and the pipeline needs 2\.14 or newer"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
-def test_only_where_namespaces_are_kept_apart_one_is_asked_for(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_namespace_is_sent_only_to_a_multi_user_server(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KFP_EXISTING_TOKEN", "sesame")
     for is_multi_user, query in ((False, "page_size=1"), (True, "page_size=1&namespace=team")):
         _answer(loopback, Answer(body={"multi_user": is_multi_user}), Answer(body={"tag_name": "2.17.0"}))
@@ -52,21 +52,21 @@ def test_only_where_namespaces_are_kept_apart_one_is_asked_for(loopback: Loopbac
         assert asked.authorization == "Bearer sesame"
 
 
-def test_a_web_page_without_its_server_is_told_from_the_server(loopback: Loopback) -> None:
+def test_a_web_page_without_its_server_is_detected(loopback: Loopback) -> None:
     _answer(loopback, Answer(body={"apiServerReady": False}))
     with pytest.raises(FailedError, match="the API server behind it does not answer: see `kubectl -n kubeflow get pods"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
 @pytest.mark.parametrize("health", [Answer(404), Answer(body="<html>Sign in</html>")])
-def test_another_server_or_an_older_one_is_told_from_it(loopback: Loopback, health: Answer) -> None:
+def test_another_or_older_server_is_detected(loopback: Loopback, health: Answer) -> None:
     _answer(loopback, health, Answer(body={"tag_name": "1.8.5"}))
-    with pytest.raises(FailedError, match=r"answers, but not as Kubeflow Pipelines 2 does at /apis/v2beta1/healthz"):
+    with pytest.raises(FailedError, match=r"answers, but not like Kubeflow Pipelines 2 at /apis/v2beta1/healthz"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_who_is_not_let_in_is_told_and_the_token_is_not_repeated(
+def test_a_refused_sign_in_is_reported_without_the_token(
     loopback: Loopback, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setenv("KFP_EXISTING_TOKEN", "sesame")
@@ -79,23 +79,23 @@ def test_who_is_not_let_in_is_told_and_the_token_is_not_repeated(
     assert "sesame" not in str(refused.value)
 
 
-def test_a_server_in_trouble_is_told(loopback: Loopback) -> None:
+def test_a_failing_server_is_reported(loopback: Loopback) -> None:
     _answer(loopback, Answer(503))
     with pytest.raises(FailedError, match=f"{loopback.url}: 503, "):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
-def test_nobody_there_is_told_at_once(loopback: Loopback) -> None:
+def test_an_unreachable_server_is_reported_at_once(loopback: Loopback) -> None:
     loopback.server_close()
     with pytest.raises(FailedError, match=r"cannot be reached: .*Name the server by --host"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
-def test_what_is_no_address_is_told() -> None:
-    with pytest.raises(FailedError, match="http://localhost:port is no address: expected one such as"):
+def test_an_invalid_address_is_reported() -> None:
+    with pytest.raises(FailedError, match="http://localhost:port is not an address: expected one such as"):
         check_server(SUBMISSION, "http://localhost:port", "kubeflow")
 
 
-def test_without_an_address_it_says_which_to_give() -> None:
-    with pytest.raises(CouldNotLookError, match="Say --host, such as --host http://localhost:8080"):
+def test_a_missing_address_is_reported_with_advice() -> None:
+    with pytest.raises(CouldNotLookError, match="Give --host, such as --host http://localhost:8080"):
         check_server(SUBMISSION, "", "kubeflow")

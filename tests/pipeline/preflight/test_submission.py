@@ -1,4 +1,4 @@
-"""What is read of a compiled pipeline."""
+"""Reading a compiled pipeline for submission."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def _steps(steps: tuple[Step, ...]) -> dict[str, Step]:
     return {step.name: step for step in steps}
 
 
-def test_the_committed_pipeline_asks_for_what_placement_says() -> None:
+def test_the_committed_pipeline_has_the_requests_of_placement() -> None:
     read = read_submission(PIPELINE_YAML, [])
     steps = _steps(read.steps)
     assert set(load_steps()) <= set(steps)
@@ -28,14 +28,14 @@ def test_the_committed_pipeline_asks_for_what_placement_says() -> None:
     assert all(not steps[name].accelerators and not steps[name].node_selector for name in load_steps() if name != "train")
 
 
-def test_arguments_stand_in_place_of_defaults(make_submission: MakeSubmission) -> None:
+def test_arguments_override_defaults(make_submission: MakeSubmission) -> None:
     read = make_submission("source=synthetic:40", 'gpu_node_selector={"gpu": "big"}')
     assert _steps(read.steps)["train"].node_selector == {"gpu": "big"}
     assert read.values["image_size_px"] == 299
     assert read.missing == ("data_root", "serving_root")
 
 
-def test_images_are_named_as_they_will_be_when_it_is_submitted() -> None:
+def test_images_are_named_as_on_submission() -> None:
     read = read_submission(PIPELINE_YAML, [], registry="registry.example.com/hpa", tag="2")
     assert _steps(read.steps)["train"].image == "registry.example.com/hpa/train:2"
 
@@ -73,7 +73,7 @@ def test_objects_volumes_and_disks_are_read(make_submission: MakeSubmission) -> 
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "hello", "a: 1\n---\nb: 2\n", "components: {}\nroot: {}\n"])
-def test_what_is_no_compiled_pipeline_is_told(tmp_path: Path, text: str) -> None:
+def test_another_file_than_a_compiled_pipeline_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"other.yaml: expected what `python -m pipeline compile` writes"):

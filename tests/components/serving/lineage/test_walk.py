@@ -1,4 +1,4 @@
-"""The chain from a pushed model to its images, with real manifests and damage to each of them."""
+"""Lineage from a pushed model to its images, with real manifests and damage to each of them."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ TITLES = ["pushed model: version 1 of hpa", "evaluation e1", "training t1", "exa
 
 
 def _publish_all(data_root: str) -> TrainedModel:
-    """A chain of outputs, as the steps publish them."""
+    """A chain of outputs, as published by the steps."""
     raw = RawImages(
         **COMMON,
         fingerprint="r1",
@@ -93,7 +93,7 @@ def _push(trained: TrainedModel, folder: Path, serving_root: str) -> str:
 
 @pytest.fixture
 def pushed(tmp_path: Path) -> Path:
-    """The folder with `data` and `serving`, where all is well."""
+    """The folder with intact `data` and `serving`."""
     _push(_publish_all(str(tmp_path / "data")), tmp_path / "model", str(tmp_path / "serving"))
     return tmp_path
 
@@ -155,19 +155,19 @@ def _rename(name: str) -> Callable[[Path], None]:
     [
         (_remove("data/evaluation/e1/manifest.json"), 1, "there is no ", 6),
         (_damage("data/evaluation/e1/manifest.json"), 1, "expected a manifest of kind Evaluation", 6),
-        (_rename("data/evaluation/e1/manifest.json"), 1, "says that it is other", 6),
-        # The model itself says what its training said.
+        (_rename("data/evaluation/e1/manifest.json"), 1, "has another fingerprint, other", 6),
+        # The model's own manifest has the same content.
         (_remove("data/training/t1/manifest.json"), 2, "the model itself says", 6),
         (_damage("data/training/t1/manifest.json"), 2, "the model itself says", 6),
         (_rename("serving/hpa/1/assets.extra/model.json"), 2, "of the training other", 6),
-        (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or cut off, such as train-0", 6),
+        (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or truncated, such as train-0", 6),
         (_remove("data/examples/x1/manifest.json"), 3, "there is no ", 4),
         (_damage("data/raw/dir-cells/index/r1.json"), 4, "expected a manifest of kind RawImages", 5),
         (_remove("data/raw/dir-cells/index/r1.json"), 4, "there is no ", 5),
         (_remove("data/raw/dir-cells/index/r1.csv.gz"), 4, "nothing says which images these are", 6),
     ],
 )
-def test_a_broken_link_is_named_and_the_walk_goes_on_as_far_as_anything_is_known(
+def test_a_broken_link_is_named_and_the_walk_continues_as_far_as_possible(
     pushed: Path, break_it: Callable[[Path], None], number: int, problem: str, num_links: int
 ) -> None:
     break_it(pushed)
@@ -178,7 +178,7 @@ def test_a_broken_link_is_named_and_the_walk_goes_on_as_far_as_anything_is_known
 
 
 @pytest.mark.parametrize(("break_it", "problem"), [(_remove, "is missing"), (_damage, "is damaged")])
-def test_without_its_record_a_version_still_says_which_training_it_is_of(
+def test_a_version_without_its_record_still_names_its_training(
     pushed: Path, break_it: Callable[[str], Callable[[Path], None]], problem: str
 ) -> None:
     break_it("serving/hpa/1/assets.extra/pushed.json")(pushed)
@@ -187,33 +187,33 @@ def test_without_its_record_a_version_still_says_which_training_it_is_of(
     assert [link.title for link in links] == [TITLES[0], *TITLES[2:]]
 
 
-def test_a_version_that_was_not_finished_says_so(pushed: Path) -> None:
+def test_an_unfinished_version_is_reported(pushed: Path) -> None:
     (pushed / "serving" / "hpa" / "1" / "saved_model.pb").unlink()
     links = _walk(pushed)
     assert links[0].problem == "it is unfinished: saved_model.pb is missing"
     assert [link.title for link in links] == TITLES
 
 
-def test_a_damaged_pointer_leaves_open_who_the_champion_is(pushed: Path) -> None:
+def test_a_damaged_pointer_makes_the_champion_unknown(pushed: Path) -> None:
     (pushed / "serving" / "hpa" / "champion.json").write_text("{")
     links = _walk(pushed)
     assert links[0].facts["champion"].startswith("unknown: ")
     assert [link.title for link in links] == TITLES
 
 
-def test_a_version_that_says_nothing_of_itself_is_where_the_walk_ends(pushed: Path) -> None:
+def test_the_walk_ends_at_a_version_without_record_and_manifest(pushed: Path) -> None:
     shutil.rmtree(pushed / "serving" / "hpa" / "1" / "assets.extra")
     links = _walk(pushed)
     assert [bool(link.problem) for link in links] == [True, True]
 
 
-def test_under_another_data_root_nothing_is_found_and_the_option_is_named(pushed: Path) -> None:
+def test_a_wrong_data_root_is_reported_with_the_option(pushed: Path) -> None:
     links = walk(str(pushed / "serving" / "hpa"), str(pushed / "elsewhere"))
     assert "--data-root" in links[1].problem
     assert [link.title for link in links] == TITLES[:4]
 
 
-def test_what_is_no_model_and_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_target_that_is_neither_model_nor_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected the folder of a local run, of a pushed version"):
         walk(str(tmp_path), str(tmp_path))
 
@@ -225,15 +225,15 @@ def _save(manifest: Manifest | None, path: Path) -> None:
     (path.parent / "executor_output.json").write_text("{}")
 
 
-def test_a_run_that_ended_early_leads_to_what_it_had_made(pushed: Path) -> None:
+def test_a_run_that_ended_early_leads_to_its_last_output(pushed: Path) -> None:
     examples = Examples.find(str(pushed / "data" / "examples" / "x1"))
     _save(examples, pushed / "runs" / "1" / "hpa-pipeline" / "convert" / "examples")
     links = _walk(pushed, "runs/1")
     assert [link.title for link in links] == ["run", *TITLES[3:]]
-    assert links[0].facts["ended early"] == "no model was judged in it"
+    assert links[0].facts["ended early"] == "no model was evaluated"
 
 
-def test_a_run_whose_model_was_refused_leads_by_its_evaluation(pushed: Path) -> None:
+def test_a_run_with_a_refused_model_leads_to_its_evaluation(pushed: Path) -> None:
     run = pushed / "runs" / "1" / "hpa-pipeline"
     _save(Evaluation.find(str(pushed / "data" / "evaluation" / "e1")), run / "evaluate" / "blessing")
     (run / "push").mkdir()
@@ -243,7 +243,7 @@ def test_a_run_whose_model_was_refused_leads_by_its_evaluation(pushed: Path) -> 
     assert links[0].facts["not pushed"] == "better than the baseline"
 
 
-def test_a_run_with_a_damaged_artifact_says_which(pushed: Path) -> None:
+def test_a_run_with_a_damaged_artifact_names_it(pushed: Path) -> None:
     run = pushed / "runs" / "1" / "hpa-pipeline"
     _save(Examples.find(str(pushed / "data" / "examples" / "x1")), run / "convert" / "examples")
     (run / "convert" / "examples").write_bytes(b"{")

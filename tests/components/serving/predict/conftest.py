@@ -21,13 +21,13 @@ THRESHOLDS = "0.4\n0.5\n0.6\n"
 
 @pytest.fixture(scope="session")
 def version_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version as push leaves it. Its answers differ from sample to sample, on both sides of the thresholds."""
+    """A pushed version. Its probabilities differ between samples, above and below the thresholds."""
     return _make_version(tmp_path_factory, kernel_px=SIDE_PX)
 
 
 @pytest.fixture(scope="session")
 def version_with_maps_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A version with all that train exports. Its maps have 4 x 4 places; images of noise are like those of its training."""
+    """A version with everything that train exports. Its maps have 4 x 4 pixels; noise is like its training images."""
     return _make_version(tmp_path_factory, kernel_px=SIDE_PX // 4, is_with_reference=True)
 
 
@@ -79,5 +79,5 @@ def _make_version(
 
 @pytest.fixture(scope="session")
 def cells_dir(tmp_path_factory: pytest.TempPathFactory, make_folder: Callable[..., Path]) -> Path:
-    """Images of 70 samples, so three batches."""
+    """Images of 70 samples, in three batches."""
     return make_folder(tmp_path_factory.mktemp("images") / "cells", {f"s{number:02d}": "0" for number in range(70)}, side_px=48)

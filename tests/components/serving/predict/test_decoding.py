@@ -10,7 +10,7 @@ from components.serving.predict.folder import ImageFiles, find_images
 _FORM = ImageForm(("green", "red"), 40)
 
 
-def test_batches_hold_what_convert_makes_of_the_files_in_order(cells_dir: Path) -> None:
+def test_batches_equal_converts_pixels_in_order(cells_dir: Path) -> None:
     samples = find_images(str(cells_dir), list(_FORM.filters)).samples
     samples[40] = ImageFiles("gone", {"green": f"{cells_dir}/gone_green.png"}, 1)
     with decoded_batches(samples, str(cells_dir), _FORM) as decoded:
@@ -28,7 +28,7 @@ def test_batches_hold_what_convert_makes_of_the_files_in_order(cells_dir: Path) 
         assert reasons[position] == ""
 
 
-def test_who_stops_early_leaves_no_process_at_work(cells_dir: Path) -> None:
+def test_stopping_early_leaves_no_process_running(cells_dir: Path) -> None:
     samples = find_images(str(cells_dir), list(_FORM.filters)).samples * 20
     with decoded_batches(samples, str(cells_dir), _FORM) as decoded:
         first = next(decoded)

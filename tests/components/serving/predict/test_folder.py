@@ -11,7 +11,7 @@ def _ids(folder: Path) -> list[str]:
     return [sample.sample_id for sample in find_images(str(folder), ["red", "green"]).samples]
 
 
-def test_samples_are_found_with_the_filters_that_are_wanted(tmp_path: Path) -> None:
+def test_samples_are_found_with_the_requested_filters(tmp_path: Path) -> None:
     for name in ("b_red.png", "a_b_green.png", "a_b_yellow.png", "c_blue.png", "c_pink.png", "c_red.jpg", "train.csv"):
         (tmp_path / name).write_bytes(b"123")
     assert [
@@ -35,7 +35,7 @@ def test_in_the_competitions_layout_the_test_set_comes_before_the_training_set(
     assert _ids(cells) == ["beside"]
 
 
-def test_ids_are_shown_as_given_and_those_of_no_run_have_a_problem(tmp_path: Path) -> None:
+def test_ids_are_shown_unchanged_and_invalid_ones_have_a_problem(tmp_path: Path) -> None:
     (tmp_path / "plate 1").mkdir()
     for name in ("plate 1/A01 (2)", "Mu\u0308ller", "a\\b", "c\u200b"):
         (tmp_path / f"{name}_red.png").write_bytes(b"")
@@ -56,7 +56,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         find_images(str(tmp_path), ["red"])
 
 
-def test_image_files_that_belong_to_no_sample_are_told_with_what_to_do(tmp_path: Path) -> None:
+def test_image_files_without_a_sample_are_reported_with_advice(tmp_path: Path) -> None:
     for folder in ("deep", "test", ".cache", "a.zarr/0"):
         (tmp_path / folder).mkdir(parents=True)
     names = (

@@ -9,7 +9,7 @@ from tests.object_stores import Faults
 @pytest.mark.object_store
 @pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-def test_outputs_are_published_though_an_answer_is_lost(remote_root: str, faults: Faults) -> None:
+def test_outputs_are_published_despite_a_lost_response(remote_root: str, faults: Faults) -> None:
     def predict(number: int) -> None:
         uri = f"{remote_root}/{number}/predictions.csv"
         with open_outputs(uri, ["Nucleoplasm"]):
@@ -30,6 +30,6 @@ def test_other_predictions_are_not_overwritten(root: str, request: pytest.Fixtur
 
     with pytest.raises(FileExistsError, match=f"{uri} exists already with other content"):
         predict()
-    with pytest.raises(FileExistsError, match=f"{uri} exists already, and is not overwritten"):
+    with pytest.raises(FileExistsError, match=f"{uri} already exists"):
         predict()
     assert storage.read_bytes(uri) == b"of another process"

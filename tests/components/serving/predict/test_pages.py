@@ -35,7 +35,7 @@ def _sizes(page: str) -> list[tuple[int, int]]:
     return [Image.open(io.BytesIO(base64.b64decode(data))).size for data in found]
 
 
-def test_each_sample_is_drawn_with_its_id_decisions_and_top_classes(
+def test_each_sample_is_shown_with_its_id_decisions_and_top_classes(
     version_with_maps_dir: Path, cells_dir: Path, tmp_path: Path
 ) -> None:
     (cells_dir / "train" / "s00-red.png").write_bytes(b"")
@@ -52,9 +52,9 @@ def test_each_sample_is_drawn_with_its_id_decisions_and_top_classes(
     assert row[1].replace("&", "&amp;") in figure
     for name, probability, threshold in zip(CLASS_NAMES, probabilities, ("0.400", "0.500", "0.600"), strict=True):
         assert f"{name.replace('&', '&amp;')}: {probability:.3f}, threshold {threshold}" in figure
-    assert "Red: microtubules. Green: the protein. Blue: the nucleus. Contrast is as the model sees it" in page
+    assert "Red: microtubules. Green: the protein. Blue: the nucleus. The contrast is what the model sees" in page
     assert "<td>s00-red.png</td><td>does not match file_pattern=" in page
-    assert page.count("<br>Unlike the training images") == 70  # which were noise
+    assert page.count("<br>Unlike the training images") == 70  # it was trained on noise
     assert not re.search(r"https?://", page)
     assert "Next page" not in page
 
@@ -70,7 +70,7 @@ def test_pages_are_linked_and_published_together(root: str, version_dir: Path, r
     pages = [storage.read_bytes(page_uri(out_uri, number)).decode() for number in (1, 2, 3)]
     assert not storage.exists(page_uri(out_uri, 4))
     assert [len(_sizes(page)) for page in pages] == [PER_PAGE, PER_PAGE, 1]
-    assert set(_sizes(pages[0])) == {(200, 200)}  # the model's maps have a single place
+    assert set(_sizes(pages[0])) == {(200, 200)}  # the model's maps have a single pixel
     assert [re.findall('<a href="([^"]*)">', page)[:2] for page in pages] == [
         ["my%20results-2.html"] * 2,
         ["my%20results.html", "my%20results-3.html"],
@@ -82,7 +82,7 @@ def test_pages_are_linked_and_published_together(root: str, version_dir: Path, r
     assert "3 more are listed in my results.bad.csv." in pages[2]
 
 
-def test_a_page_without_images_tells_what_is_bad(version_dir: Path, tmp_path: Path) -> None:
+def test_a_page_without_images_lists_bad_samples(version_dir: Path, tmp_path: Path) -> None:
     _write(version_dir, str(tmp_path / "p.csv"), ["caf\udce9"], ["its id is not in UTF-8: rename the file"])
     page = (tmp_path / "p.html").read_text()
     assert "No image could be used" in page
@@ -91,6 +91,6 @@ def test_a_page_without_images_tells_what_is_bad(version_dir: Path, tmp_path: Pa
 
 def test_an_existing_page_is_not_overwritten(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "p.html").write_text("another report")
-    with pytest.raises(FileExistsError, match=r"p.html exists already, and is not overwritten"):
+    with pytest.raises(FileExistsError, match=r"p.html already exists"):
         predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"), with_pages=True)
     assert [path.name for path in tmp_path.iterdir()] == ["p.html"]

@@ -11,7 +11,7 @@ from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.artifacts.manifest import MODEL_MANIFEST, TrainedModel
 from components.images.decode import sample_pixels
-from components.serving.champion import Champion, crown
+from components.serving.champion import Champion, promote
 from components.serving.predict.prediction import predict
 from components.serving.versions import DONE_MARK
 from tests.components.images.tiffs import make_levels, make_ome_tiffs
@@ -27,7 +27,7 @@ def _files(folder: Path, sample_id: str) -> dict[str, bytes]:
     return {name: (folder / f"{sample_id}_{name}.png").read_bytes() for name in FILTERS}
 
 
-def test_every_sample_gets_what_the_served_model_says_of_its_files(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
+def test_every_sample_gets_the_served_models_predictions(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "predictions.csv"
     predicted = predict(str(version_dir), str(cells_dir), str(out))
     assert (predicted.num_good, predicted.num_bad) == (70, 0)
@@ -61,7 +61,7 @@ def test_every_sample_gets_what_the_served_model_says_of_its_files(version_dir: 
     ]
 
 
-def test_images_unlike_those_of_the_training_are_told(
+def test_images_unlike_the_training_images_are_reported(
     version_with_maps_dir: Path, cells_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     predict(str(version_with_maps_dir), str(cells_dir), str(tmp_path / "p.csv"))
@@ -73,7 +73,7 @@ def test_images_unlike_those_of_the_training_are_told(
     assert f"70 of 70 samples, 100.0%; usual is 1%. All distances are in {tmp_path}/p.distances.csv" in caplog.text
 
 
-def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, tmp_path: Path) -> None:
+def test_files_of_any_format_are_read_as_in_training(version_dir: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(version_dir, model)
     trained = TrainedModel.read(str(model / MODEL_MANIFEST))
@@ -88,7 +88,7 @@ def test_files_are_read_as_in_training_whatever_their_format(version_dir: Path, 
         predict(str(model), str(stacks), str(tmp_path / "p.csv"), names, "auto")
 
 
-def test_images_of_another_pixel_size_are_named(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_of_another_pixel_size_are_reported(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = tmp_path / "model"
     shutil.copytree(version_dir, model)
     trained = TrainedModel.read(str(model / MODEL_MANIFEST))
@@ -103,7 +103,7 @@ def test_images_of_another_pixel_size_are_named(version_dir: Path, tmp_path: Pat
 
 
 def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
-    """That predictions are those of 8-bit PNG files of the same pixels."""
+    """Checks that predictions equal those of 8-bit PNG files of the same pixels."""
     pngs = tmp_path / "pngs"
     pngs.mkdir(exist_ok=True)
     for number, sample_id in enumerate("abc"):
@@ -120,7 +120,7 @@ def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, 
         assert one == other, one["Id"]
 
 
-def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
+def test_bad_images_are_listed_with_the_reason_and_skipped(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     cells = tmp_path / "cells"
     shutil.copytree(cells_dir / "train", cells)
     (cells / "s01_green.png").write_bytes((cells / "s01_green.png").read_bytes()[:500])
@@ -128,9 +128,9 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     (cells / "s03_red.png").write_bytes(b"\xff\xd8\xff\xe0 and so on")
     (cells / "s04_red.png").write_bytes(b"")
     with (cells / "s05_red.png").open("r+b") as file:
-        file.truncate(4 << 30)  # no memory is taken for it
+        file.truncate(4 << 30)  # must not be read into memory
     shutil.copyfile(cells / "s40_red.png", cells / "s40_green.png")
-    (cells / "s69_yellow.png").unlink()  # which the model does not look at
+    (cells / "s69_yellow.png").unlink()  # the model does not use it
     (cells / "s70_yellow.png").write_bytes(b"")
     (cells / "notes.txt").write_text("no image")
     shutil.copyfile(cells / "s60_red.png", cells / "s60-red.png")
@@ -162,25 +162,25 @@ def test_bad_images_are_listed_with_the_reason_and_stop_nothing(version_dir: Pat
     assert len(good) == 65
     assert 'a, "b" 細胞' in good
     submitted = {row["Id"]: row["Predicted"] for row in _rows(tmp_path / "p.submission.csv")}
-    assert len(submitted) == 76  # Kaggle takes no submission that lacks a sample
+    assert len(submitted) == 76  # Kaggle rejects a submission with missing samples
     assert {submitted[sample_id] for sample_id in submitted.keys() - good} == {""}
 
 
-def test_where_nothing_can_be_used_all_is_listed(version_dir: Path, tmp_path: Path) -> None:
+def test_all_samples_are_listed_if_none_can_be_used(version_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "a_green.png").write_bytes(b"")
     assert predict(str(version_dir), str(tmp_path), str(tmp_path / "p.csv")).num_bad == 1
     assert _rows(tmp_path / "p.csv") == []
     assert _rows(tmp_path / "p.bad.csv") == [{"Id": "a", "Reason": "the red filter is missing"}]
 
 
-def test_predictions_are_never_overwritten_but_what_a_kill_left_is(version_dir: Path, tmp_path: Path, cells_dir: Path) -> None:
+def test_predictions_are_never_overwritten_except_remains_of_a_kill(version_dir: Path, tmp_path: Path, cells_dir: Path) -> None:
     for name in ("p.submission.csv", "p.bad.csv", "p.distances.csv"):
         (tmp_path / name).write_text("left by a kill")
     predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
     before = {path: path.read_bytes() for path in tmp_path.glob("p.*")}
     assert len(before) == 4
     assert b"left by a kill" not in before.values()
-    with pytest.raises(FileExistsError, match=r"p.csv exists already, and is not overwritten"):
+    with pytest.raises(FileExistsError, match=r"p.csv already exists"):
         predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
     assert before == {path: path.read_bytes() for path in tmp_path.glob("p.*")}
 
@@ -193,19 +193,19 @@ def test_a_model_that_cannot_be_loaded_writes_nothing(version_dir: Path, cells_d
     assert not list(tmp_path.glob("p.*"))
 
 
-def test_a_folder_with_no_more_than_a_saved_model_is_no_model(cells_dir: Path, tmp_path: Path) -> None:
+def test_a_folder_with_only_a_saved_model_is_refused(cells_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / DONE_MARK).touch()
-    with pytest.raises(FileNotFoundError, match=rf"/1 is no model of this pipeline: expected {MODEL_MANIFEST} in it"):
+    with pytest.raises(FileNotFoundError, match=rf"/1 is not a model of this pipeline: expected {MODEL_MANIFEST} in it"):
         predict(str(tmp_path / "1"), str(cells_dir), str(tmp_path / "p.csv"))
 
 
 @pytest.mark.object_store
-def test_model_images_and_predictions_may_lie_in_an_object_store(
+def test_model_images_and_predictions_may_be_in_an_object_store(
     version_dir: Path, cells_dir: Path, remote_root: str, tmp_path: Path
 ) -> None:
     storage.create_tree(version_dir, f"{remote_root}/serving/hpa/1")
-    crown(Champion(1, "", "f", "e", generation=""), f"{remote_root}/serving", "hpa")
+    promote(Champion(1, "", "f", "e", generation=""), f"{remote_root}/serving", "hpa")
     storage.create_tree(cells_dir, f"{remote_root}/cells")
     storage.remove(f"{remote_root}/cells/train/s05_red.png")
     predicted = predict(f"{remote_root}/serving/hpa", f"{remote_root}/cells", f"{remote_root}/out/p.csv")

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from components.serving.champion import Champion, crown, find_pointer
+from components.serving.champion import Champion, find_pointer, promote
 from components.serving.server.limits import Limits
 from components.serving.server.runner import ReadingOptions
 from components.serving.server.serve import make_server, open_listener
 from tests.components.serving.predict.conftest import FILTERS, cells_dir, version_dir, version_with_maps_dir
 
-__all__ = ["cells_dir", "promote", "serving", "url", "version_dir", "version_with_maps_dir"]
+__all__ = ["cells_dir", "promote_version", "serving", "url", "version_dir", "version_with_maps_dir"]
 
 Serving = Callable[..., contextlib.AbstractContextManager[str]]
 
@@ -37,16 +37,16 @@ def _serving(model_uri: Path, options: ReadingOptions | None = None, limits: Lim
             thread.join()
 
 
-def promote(serving_root: Path, version: int) -> None:
+def promote_version(serving_root: Path, version: int) -> None:
     """Makes a version of the model hpa the champion."""
     generation = find_pointer(str(serving_root), "hpa").generation
     champion = Champion(version, str(serving_root / "hpa" / str(version)), "m", "e", generation)
-    crown(champion, str(serving_root), "hpa")
+    promote(champion, str(serving_root), "hpa")
 
 
 @pytest.fixture(scope="session")
 def serving() -> Serving:
-    """Serves a model for as long as the context lasts, and gives the address."""
+    """Serves a model within the context, and yields the address."""
     return _serving
 
 
@@ -59,7 +59,7 @@ def url(version_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def slow_files() -> dict[str, bytes]:
-    """Files of a sample that take seconds to decode."""
+    """The files of a sample that takes seconds to decode."""
     file = io.BytesIO()
     pixels = np.zeros((16_000, 16_000), np.uint8)
     pixels[::16] = 200

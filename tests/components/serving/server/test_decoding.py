@@ -30,7 +30,7 @@ def _started(timeout_s: float) -> Iterator[Decoders]:
         assert not multiprocessing.active_children()
 
 
-def test_slow_sample_is_given_up_and_costs_no_other(slow_files: dict[str, bytes], good_files: dict[str, bytes]) -> None:
+def test_slow_sample_is_given_up_without_affecting_others(slow_files: dict[str, bytes], good_files: dict[str, bytes]) -> None:
     async def decode(decoders: Decoders) -> list[object]:
         samples = [slow_files, good_files, slow_files, good_files]
         return await asyncio.gather(*(decoders.decode(files, _FORM) for files in samples), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The server as its image starts it; tests/containers has it run."""
+"""The server's command in its image; tests/containers runs it."""
 
 import signal
 import sys
@@ -19,7 +19,7 @@ def _sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_it_takes_the_options_of_the_command() -> None:
+def test_it_has_the_options_of_the_command() -> None:
     command = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
     options = {parameter.name: parameter.default for parameter in command.params if parameter.name != "model"}
     assert vars(make_parser().parse_args(["--model=m"])) == options | {"model": "m", "host": "0.0.0.0"}
@@ -32,7 +32,7 @@ def test_it_takes_the_options_of_the_command() -> None:
         (["--model=nowhere/hpa", "--file-pattern=cells.png"], "file_pattern: expected"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(
+def test_errors_are_shown_without_a_traceback(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -13,7 +13,7 @@ import tifffile
 
 from tests.browser import Tab, open_tab
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS
-from tests.components.serving.server.conftest import Serving, promote
+from tests.components.serving.server.conftest import Serving, promote_version
 
 _PIXEL_SUM = (
     "((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"
@@ -99,7 +99,7 @@ def test_channels_contrast_and_activation_map(tab: Tab, page_url: str, cells_dir
     assert sums[1] < sums[0]
 
 
-def test_csv_has_what_is_shown(tab: Tab, page_url: str, cells_dir: Path, tmp_path: Path) -> None:
+def test_csv_matches_the_page(tab: Tab, page_url: str, cells_dir: Path, tmp_path: Path) -> None:
     tab.open(page_url)
     tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     tab.choose("#files", _png_files(cells_dir, "s00", "s01"))
@@ -135,7 +135,7 @@ def test_page_fits_and_is_readable(tab: Tab, page_url: str, width_px: int, theme
     assert (paper > 200 and ink < 60) if theme == "light" else (paper < 60 and ink > 200)
 
 
-def test_everything_is_reached_by_keyboard(tab: Tab, page_url: str, cells_dir: Path) -> None:
+def test_everything_is_reachable_by_keyboard(tab: Tab, page_url: str, cells_dir: Path) -> None:
     tab.open(page_url)
     tab.choose("#files", _png_files(cells_dir, "s00"))
     tab.wait_for("!document.getElementById('csv').hidden")
@@ -147,17 +147,17 @@ def test_everything_is_reached_by_keyboard(tab: Tab, page_url: str, cells_dir: P
     assert {"choose-files", "choose-folder", "examples", "csv", "INPUT", "SELECT", "A"} <= set(reached)
 
 
-def test_new_champion_answers_in_mid_session(
+def test_new_champion_takes_over_during_a_session(
     tab: Tab, serving: Serving, version_with_maps_dir: Path, cells_dir: Path, tmp_path: Path
 ) -> None:
     for version in (1, 2):
         shutil.copytree(version_with_maps_dir, tmp_path / "hpa" / str(version))
-    promote(tmp_path, 1)
+    promote_version(tmp_path, 1)
     with serving(tmp_path / "hpa") as url:
         tab.open(url)
         tab.choose("#files", _png_files(cells_dir, "s00"))
         tab.wait_for(_status("1 sample answered by hpa, version 1"))
-        promote(tmp_path, 2)
+        promote_version(tmp_path, 2)
         tab.wait_for("fetch('page.json').then((answer) => answer.json()).then(({ version }) => version === '2')")
         tab.choose("#files", _png_files(cells_dir, "s00"))
         tab.wait_for(_status("1 sample answered by hpa, version 2"))

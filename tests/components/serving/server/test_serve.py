@@ -23,10 +23,10 @@ from components.serving.server.runner import ReadingOptions
 from components.serving.server.serve import open_listener
 from tests.components.images.tiffs import make_ome_tiffs
 from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE_PX
-from tests.components.serving.server.conftest import Serving, promote
+from tests.components.serving.server.conftest import Serving, promote_version
 
 _TIMEOUT_S = 60
-# Batches of other sizes are summed in another order: 2.5e-6 were seen.
+# Batches of other sizes are summed in another order: differences of 2.5e-6 were seen.
 _ROUNDING = 1e-5
 
 
@@ -39,7 +39,7 @@ def _post(url: str, files: Any, **options: Any) -> requests.Response:
     return requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S, **options)
 
 
-def test_answers_are_those_of_predict(url: str, version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
+def test_answers_equal_those_of_predict(url: str, version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
     with (tmp_path / "p.csv").open() as file:
         rows = list(csv.DictReader(file))[:40]
@@ -57,7 +57,7 @@ def test_answers_are_those_of_predict(url: str, version_dir: Path, cells_dir: Pa
         assert [float(from_csv[name]) for name in CLASS_NAMES] == pytest.approx(expected, abs=_ROUNDING)
 
 
-def test_images_unlike_those_of_the_training_are_told(serving: Serving, version_with_maps_dir: Path, cells_dir: Path) -> None:
+def test_images_unlike_the_training_images_are_reported(serving: Serving, version_with_maps_dir: Path, cells_dir: Path) -> None:
     with serving(version_with_maps_dir) as address:
         answer = _post(address, _files(cells_dir, "s00", "s01")).json()
     assert [sample["is_unlike_training"] for sample in answer["samples"]] == [True, True]  # it was trained on noise
@@ -67,7 +67,7 @@ def test_images_unlike_those_of_the_training_are_told(serving: Serving, version_
     assert warning["message"].startswith("s00, s01: unlike the training images")
 
 
-def test_answers_are_not_held_back_for_an_acknowledgement() -> None:
+def test_answers_are_not_delayed_by_nagles_algorithm() -> None:
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:
@@ -88,7 +88,7 @@ def test_one_file_with_all_channels(serving: Serving, version_dir: Path, tmp_pat
         assert [sample["probabilities"][name] for name in CLASS_NAMES] == pytest.approx(expected, abs=_ROUNDING)
 
 
-def test_bad_samples_say_why_and_the_others_are_answered(url: str, cells_dir: Path) -> None:
+def test_bad_samples_have_a_reason_and_the_others_are_answered(url: str, cells_dir: Path) -> None:
     files = [*_files(cells_dir, "s00", "s01", "s02"), ("files", ("notes.txt", b"hello"))]
     files[0] = ("files", ("s00_red.png", b"no image"))
     del files[4]
@@ -238,7 +238,7 @@ def test_full_queue_is_refused_and_freed_again(
         serving(version_dir, limits=Limits(max_waiting=1, timeout_s=3)) as url,
         concurrent.futures.ThreadPoolExecutor(1) as clients,
     ):
-        _until_answered(url, _files(cells_dir, "s00"))  # the processes that decode have started
+        _until_answered(url, _files(cells_dir, "s00"))  # starts the decoding processes
         waiting = clients.submit(_post, url, slow)
         while "hpa_samples_waiting 1.0" not in requests.get(f"{url}/metrics", timeout=_TIMEOUT_S).text:
             assert not waiting.done()
@@ -267,17 +267,17 @@ def test_slow_upload_is_refused(serving: Serving, version_dir: Path) -> None:
         assert requests.post(f"{url}/predict", slowly(), headers=headers, timeout=_TIMEOUT_S).status_code == 408
 
 
-def test_champion_is_followed_without_a_lost_request(
+def test_champion_is_followed_without_losing_a_request(
     serving: Serving, version_dir: Path, cells_dir: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "serving"
     files = _files(cells_dir, "s00")
     for version in (1, 2):
         shutil.copytree(version_dir, root / "hpa" / str(version))
-    promote(root, 1)
+    promote_version(root, 1)
     with serving(root / "hpa") as url, concurrent.futures.ThreadPoolExecutor(4) as clients:
         assert _post(url, files).json()["version"] == "1"
-        promote(root, 2)
+        promote_version(root, 2)
         end_s = time.monotonic() + 60
 
         def ask() -> tuple[set[int], str]:
@@ -304,7 +304,7 @@ def test_incomplete_forms_are_refused(url: str, cells_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("num_uploads", [100, pytest.param(1000, marks=pytest.mark.long)])
-def test_damaged_uploads_are_never_the_servers_fault(url: str, cells_dir: Path, num_uploads: int) -> None:
+def test_damaged_uploads_never_cause_a_server_error(url: str, cells_dir: Path, num_uploads: int) -> None:
     random_of = random.Random(num_uploads)
     request = requests.Request("POST", f"{url}/predict", files=_files(cells_dir, "s00")).prepare()
     assert isinstance(request.body, bytes)

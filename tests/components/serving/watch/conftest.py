@@ -1,4 +1,4 @@
-"""Folders that a microscope writes to, watches of them, and a server that gets the answers."""
+"""Folders that a microscope writes to, watches on them, and a server that receives the answers."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ __all__ = ["cells_dir", "large_version_dir", "version_dir", "version_with_maps_d
 
 
 def read_ids(path: Path) -> list[str]:
-    """The ids of a CSV file; none if there is no file."""
+    """The ids in a CSV file; empty if there is no file."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class AnswerServer(ThreadingHTTPServer):
-    """Keeps what is posted to it.
+    """Records the requests posted to it.
 
     Attributes:
         received: The JSON of each request.

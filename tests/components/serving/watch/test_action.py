@@ -32,7 +32,7 @@ def test_a_post_is_repeated_after_an_error(server: AnswerServer) -> None:
 
 def test_the_failure_of_a_post_is_returned(server: AnswerServer) -> None:
     server.statuses = [404] * 3
-    assert Action(Condition(), url=server.url).act(_ANSWER) == "--post is answered with status 404"
+    assert Action(Condition(), url=server.url).act(_ANSWER) == "--post was answered with status 404"
     assert len(server.received) == 3
 
 
@@ -43,7 +43,7 @@ def test_a_command_gets_the_id_and_the_answer(tmp_path: Path) -> None:
     assert got.read_text() == 's00{"id": "s00"}'
 
 
-def test_the_failures_of_a_command_and_of_a_server_that_is_not_there_are_returned(tmp_path: Path) -> None:
+def test_failures_of_a_command_and_of_a_missing_server_are_returned(tmp_path: Path) -> None:
     script = f"open({str(tmp_path / 'tries')!r}, 'a').write('x'); raise SystemExit(3)"
     problem = Action(Condition(), (sys.executable, "-c", script), "http://127.0.0.1:9").act(_ANSWER)
     assert "exit status 3" in problem
@@ -52,11 +52,11 @@ def test_the_failures_of_a_command_and_of_a_server_that_is_not_there_are_returne
 
 
 @pytest.mark.parametrize("text", ["Nucleoli", "> 0.5", "Nucleoli > high", "Nucleoli == 0.5"])
-def test_a_condition_that_cannot_be_read_is_refused(text: str) -> None:
+def test_a_malformed_condition_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a class, a comparison and a number"):
         Condition.parse(text)
 
 
-def test_a_class_that_the_model_does_not_know_is_refused() -> None:
+def test_an_unknown_class_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected one of Nucleoli, Cytosol, Rods & rings. Received: Rods"):
         Condition.parse("Rods > 0.5").check(CLASS_NAMES)

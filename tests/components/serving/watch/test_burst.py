@@ -1,4 +1,4 @@
-"""More images at once than a watch can predict, and kills."""
+"""Bursts of images faster than a watch can predict, and kills."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def _link(cells: Path, folder: Path, ids: list[str]) -> None:
 
 
 def _peak_mb(process: subprocess.Popen[bytes]) -> float:
-    """The most memory that a process had, once it has ended well."""
+    """The peak memory of a process that succeeded."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0

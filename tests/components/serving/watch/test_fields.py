@@ -27,7 +27,7 @@ def test_a_field_is_ready_when_all_stains_have_settled(cells_dir: Path, folder: 
     assert fields.pending == {}
 
 
-def test_a_field_that_did_not_decode_is_tried_after_a_change_and_once_more_at_the_end(cells_dir: Path, folder: Path) -> None:
+def test_an_undecodable_field_is_retried_after_a_change_and_at_the_end(cells_dir: Path, folder: Path) -> None:
     fields = Fields(str(folder), COMPETITION_NAMES, FILTERS, settle_s=2, give_up_s=60)
     copy_cells(cells_dir, folder, "s00")
     fields.update((), 0)
@@ -46,7 +46,7 @@ def test_hidden_and_temporary_files_are_ignored(folder: Path, name: str) -> None
     assert (_ready(fields, 0), list(fields.pending)) == ([], [])
 
 
-def test_a_file_of_other_stains_and_folders_below_count(folder: Path) -> None:
+def test_files_of_other_stains_and_subfolders_count(folder: Path) -> None:
     (folder / "plate.part.1").mkdir()
     (folder / "well" / "A1").mkdir(parents=True)
     for name in ("DNA", "protein"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.artifacts.image_names import ImageNames
-from components.serving.champion import Champion, crown, find_champion
+from components.serving.champion import Champion, find_champion, promote
 from components.serving.watch.action import Action, Condition
 from components.serving.watch.watching import Watch, watch
 from tests.components.serving.watch.conftest import AnswerServer, copy_cells, read_answers, read_ids, start_watch, wait_for
@@ -19,7 +19,7 @@ from tests.components.serving.watch.conftest import AnswerServer, copy_cells, re
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
-def test_good_and_bad_fields_are_told_apart_and_the_action_gets_what_the_condition_holds_for(
+def test_good_and_bad_fields_are_separated_and_the_action_gets_matching_ones(
     version_dir: Path,
     cells_dir: Path,
     folder: Path,
@@ -48,7 +48,7 @@ def test_good_and_bad_fields_are_told_apart_and_the_action_gets_what_the_conditi
     assert out.read_bytes() == before
 
 
-def test_images_unlike_those_of_the_training_are_told(
+def test_images_unlike_the_training_images_are_reported(
     version_with_maps_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     copy_cells(cells_dir, folder, *(f"s{number:02d}" for number in range(20)))
@@ -60,10 +60,10 @@ def test_images_unlike_those_of_the_training_are_told(
 
 @pytest.fixture
 def champion_dir(version_dir: Path, tmp_path: Path) -> Path:
-    """A model of two versions, of which the first is the champion."""
+    """A model with two versions, the first of which is the champion."""
     for number in ("1", "2"):
         shutil.copytree(version_dir, tmp_path / "serving" / "hpa" / number)
-    crown(Champion(1, "", "f", "e", generation=""), str(tmp_path / "serving"), "hpa")
+    promote(Champion(1, "", "f", "e", generation=""), str(tmp_path / "serving"), "hpa")
     return tmp_path / "serving" / "hpa"
 
 
@@ -92,8 +92,8 @@ def test_from_now_on_it_follows_the_champion_and_ends_after_sigterm(
         watch(Watch(str(folder), str(champion_dir), out, idle_s=0))
     first = find_champion(str(champion_dir.parent), "hpa")
     assert first
-    crown(Champion(2, "", "f", "e", generation=first.generation), str(champion_dir.parent), "hpa")
-    time.sleep(1.5)  # longer than between two looks for a new champion
+    promote(Champion(2, "", "f", "e", generation=first.generation), str(champion_dir.parent), "hpa")
+    time.sleep(1.5)  # longer than between two checks for a new champion
     copy_cells(cells_dir, folder, "s02")
     wait_for(lambda: len(read_ids(out)) == 2)
     os.kill(running.pid, signal.SIGTERM)
@@ -102,14 +102,14 @@ def test_from_now_on_it_follows_the_champion_and_ends_after_sigterm(
     assert read_ids(out) == ["s01", "s02"]
 
 
-def test_an_action_that_fails_is_listed_and_stops_nothing(
+def test_a_failed_action_is_listed_and_the_watch_continues(
     version_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path, server: AnswerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("components.serving.watch.action._PAUSES_S", ())
     copy_cells(cells_dir, folder, "s00", "s01")
     server.statuses = [500]
     watch(Watch(str(folder), str(version_dir), tmp_path / "p.csv", settle_s=0.1, idle_s=0, action=Action(url=server.url)))
-    assert (tmp_path / "p.failed.csv").read_text() == "Id,Reason\ns00,--post is answered with status 500\n"
+    assert (tmp_path / "p.failed.csv").read_text() == "Id,Reason\ns00,--post was answered with status 500\n"
     assert read_ids(tmp_path / "p.csv") == [answer["id"] for answer in server.received] == ["s00", "s01"]
 
 
