@@ -29,10 +29,10 @@ def test_a_run_gets_its_version_and_its_parameters(server: KfpServer, ask: Ask) 
 
 
 def test_each_version_is_uploaded_once(server: KfpServer, ask: Ask) -> None:
-    assert "is uploaded" in ask("submit", *PLACES).output
+    assert "was uploaded" in ask("submit", *PLACES).output
     assert "already exists" in ask("submit", *PLACES).output
     for tag in ("1", "2", "3"):  # more than one page of the server's lists
-        assert "is uploaded" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", tag).output
+        assert "was uploaded" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", tag).output
     assert "already exists" in ask("submit", *PLACES, "--registry", "registry.example.com/hpa", "--tag", "3").output
     assert (len(server.pipelines), len(server.versions), len(server.experiments), len(server.runs)) == (1, 4, 1, 6)
     executors = list(server.versions.values())[-1]["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]

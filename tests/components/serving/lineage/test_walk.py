@@ -157,14 +157,14 @@ def _rename(name: str) -> Callable[[Path], None]:
         (_damage("data/evaluation/e1/manifest.json"), 1, "expected a manifest of kind Evaluation", 6),
         (_rename("data/evaluation/e1/manifest.json"), 1, "has another fingerprint, other", 6),
         # The model's own manifest has the same content.
-        (_remove("data/training/t1/manifest.json"), 2, "the model itself says", 6),
-        (_damage("data/training/t1/manifest.json"), 2, "the model itself says", 6),
-        (_rename("serving/hpa/1/assets.extra/model.json"), 2, "of the training other", 6),
+        (_remove("data/training/t1/manifest.json"), 2, "from the served model", 6),
+        (_damage("data/training/t1/manifest.json"), 2, "from the served model", 6),
+        (_rename("serving/hpa/1/assets.extra/model.json"), 2, "names another training, other", 6),
         (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or truncated, such as train-0", 6),
         (_remove("data/examples/x1/manifest.json"), 3, "there is no ", 4),
         (_damage("data/raw/dir-cells/index/r1.json"), 4, "expected a manifest of kind RawImages", 5),
         (_remove("data/raw/dir-cells/index/r1.json"), 4, "there is no ", 5),
-        (_remove("data/raw/dir-cells/index/r1.csv.gz"), 4, "nothing says which images these are", 6),
+        (_remove("data/raw/dir-cells/index/r1.csv.gz"), 4, "the images are not known", 6),
     ],
 )
 def test_a_broken_link_is_named_and_the_walk_continues_as_far_as_possible(

@@ -188,7 +188,7 @@ def test_predictions_are_never_overwritten_except_remains_of_a_kill(version_dir:
 def test_a_model_that_cannot_be_loaded_writes_nothing(version_dir: Path, cells_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(version_dir, tmp_path / "model")
     (tmp_path / "model" / "variables" / "variables.index").write_bytes(b"damaged")
-    with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may tell why"):
+    with pytest.raises(OSError, match=r"model cannot be used: `python -m pipeline models verify` may say why"):
         predict(str(tmp_path / "model"), str(cells_dir), str(tmp_path / "p.csv"))
     assert not list(tmp_path.glob("p.*"))
 
