@@ -40,7 +40,7 @@ def ingest_images(
         FileExistsError: If what is stored is damaged.
     """
     raw_uri = storage.join(data_root, "raw", source.name)
-    for folder in ("images", "index"):
+    for folder in ("images", "index", "index/seen"):
         storage.sweep(storage.join(raw_uri, folder))
     seen_uri = _seen_uri(raw_uri, source, class_names)
     if storage.exists(seen_uri) and (seen := _FINGERPRINT.fullmatch(storage.read_bytes(seen_uri))):

@@ -78,7 +78,7 @@ def test_splits_in_an_object_store_are_downloaded_and_removed(
     with open_splits(examples.model_copy(update={"uri": bucket_root}), ["train", "test"]) as readers:
         assert np.array_equal(readers["train"].pixels(6), _sample(6)[1])
         assert np.array_equal(readers["test"].pixels(1), _sample(9)[1])
-        assert len(list(temporary.glob("*/*.tfrecord"))) == 4
+        assert len(list(temporary.rglob("*.tfrecord"))) == 4
     assert list(temporary.iterdir()) == []
 
 

@@ -254,7 +254,7 @@ def test_a_damaged_index_manifest_or_note_is_named_and_made_anew_once_it_is_dele
 ) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
     first = _ingest(folder, tmp_path / "data")
-    (note,) = Path(first.uri, "index", "seen").iterdir()
+    (note,) = Path(first.uri, "index", "seen").glob("[!.]*")
     for path in (Path(first.index_uri), Path(first.uri, "index", f"{first.fingerprint}.json")):
         content = path.read_bytes()
         path.write_bytes(content[:-9])
