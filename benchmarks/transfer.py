@@ -300,9 +300,7 @@ def _interval(differences: Sequence[float]) -> str:
 def main() -> None:
     """Pretrains, fine-tunes and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--backbone", default="inception_resnet_v2", help=f"a backbone of the recipes, or `{SMALL}`: four convolutions"
-    )
+    parser.add_argument("--backbone", default="inception_resnet_v2", help=f"as the parameter, or `{SMALL}`: four convolutions")
     parser.add_argument("--image-size-px", type=int, default=75)
     parser.add_argument("--per-class", type=int, default=40, help="the minimum number of images of each class to pretrain on")
     parser.add_argument("--pretraining-epochs", type=int, default=10)

@@ -17,14 +17,14 @@ def test_a_missing_file_is_reported_with_its_command(command: list[str], option:
     assert refused.stderr.startswith(f"{option}: expected a file, but there is none at {tmp_path}/none: `{made_by} ")
     folder = CliRunner().invoke(app, [*command, *places, option, str(tmp_path)])
     assert folder.exit_code == 1
-    assert folder.stderr == f"{option}: expected a file. {tmp_path} is a folder\n"
+    assert folder.stderr == f"{option}: expected a file, but {tmp_path} is a folder\n"
 
 
 @pytest.mark.parametrize("words", [["compile", "--output"], ["preview", "synthetic:28", "--out"]], ids=" ".join)
 def test_a_folder_is_refused_as_output_file(words: list[str], tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, [*words, str(tmp_path)])
     assert refused.exit_code == 1
-    assert refused.stderr.endswith(f"expected a file. {tmp_path} is a folder\n")
+    assert refused.stderr.endswith(f"expected a file, but {tmp_path} is a folder\n")
 
 
 def test_an_output_file_in_a_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_invalid_arguments_are_refused(
 def test_a_file_is_not_overwritten(version_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "hpa.keras"
     out.write_bytes(b"mine")
-    with pytest.raises(FileExistsError, match=f"{out} exists already"):
+    with pytest.raises(FileExistsError, match=f"{out} already exists"):
         export(str(version_dir), "keras", str(out))
     assert out.read_bytes() == b"mine"
 

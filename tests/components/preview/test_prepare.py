@@ -114,7 +114,7 @@ def test_nothing_is_left_when_no_sample_can_be_used(tmp_path: Path) -> None:
 
 
 def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match="exists already"):
+    with pytest.raises(FileExistsError, match="already exists"):
         prepare([], tmp_path, Reading())
 
 

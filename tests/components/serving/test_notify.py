@@ -142,7 +142,7 @@ def test_an_event_that_the_webhook_refused_is_sent_again(server: KfpServer, webh
     tell()
     _schedule(server, "1", "FAILED")
     webhook.is_broken = True
-    with pytest.raises(OSError, match="the webhook answers with status 503") as raised:
+    with pytest.raises(OSError, match="the webhook answered with status 503") as raised:
         tell()
     assert "s3cret" not in str(raised.value)
     webhook.is_broken = False
@@ -169,11 +169,11 @@ def test_a_failing_event_does_not_block_the_others(
     _schedule(server, "2", "FAILED")
 
     def forbidden(*_: object) -> None:
-        raise OSError("the server answers with status 403")
+        raise OSError("the server answered with status 403")
 
     with monkeypatch.context() as patch:
         patch.setattr(notify.Pipelines, "terminate", forbidden)
-        with pytest.raises(OSError, match=r"run-failed/1: the server answers with status 403"):
+        with pytest.raises(OSError, match=r"run-failed/1: the server answered with status 403"):
             tell(end_after=HOUR)
     assert webhook.take() == ["the scheduled run weekly 2 (2) failed"]
     assert tell(end_after=HOUR) == 1
@@ -195,7 +195,7 @@ def test_redirected_event_counts_as_not_sent(server: KfpServer, tell: Tell, webh
     tell()
     _schedule(server, "1", "FAILED")
     webhook.redirect = "/elsewhere"
-    with pytest.raises(OSError, match="the webhook answers with status 302"):
+    with pytest.raises(OSError, match="the webhook answered with status 302"):
         tell()
 
 
@@ -232,7 +232,7 @@ def test_the_token_of_the_service_account_is_sent(
     server: KfpServer, tell: Tell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.token = "sesame"
-    with pytest.raises(OSError, match=f"{server.address} answers with status 401"):
+    with pytest.raises(OSError, match=f"{server.address} answered with status 401"):
         tell()
     (tmp_path / "token").write_text("sesame\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))

@@ -133,7 +133,7 @@ def test_another_file_than_weights_is_refused(tmp_path: Path, content: bytes) ->
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match=r"There is no /nowhere/weights\.h5"):
+    with pytest.raises(FileNotFoundError, match=r"there is no /nowhere/weights\.h5"):
         build_backbone("inception_resnet_v2", 75, 3, "/nowhere/weights.h5")
 
 
