@@ -99,14 +99,14 @@ class TestDrawn:
     def test_it_shows_each_step_its_progress_and_the_metrics_with_baselines(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
-        shown = finished[1].stdout
+        folder, process = finished
+        shown = process.stdout
         for number, step in enumerate(load_steps(), start=1):
             assert f"step {number}/5: {step}" in shown
         assert re.search(rf"{NUM_DRAWN}/{NUM_DRAWN} samples, 100 %, .* ETA 00:00", shown)
         for title in ("F1, macro average", "Accuracy at 0.5"):
             assert re.search(rf"{title} +0\.\d{{3}} +0\.\d{{3}} +({'|'.join(BASELINE_TITLES.values())})", shown)
-        (page,) = re.findall(r"Evaluation report: (.*\.html)", shown)
-        assert "<h1>Evaluation report</h1>" in Path(page).read_text()
+        assert "<h1>Evaluation report</h1>" in (_runs(folder)[0] / "evaluation_report.html").read_text()
 
     def test_the_pushed_model_classifies_png_files(self, finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         folder, process = finished

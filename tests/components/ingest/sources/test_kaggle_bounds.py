@@ -23,7 +23,8 @@ from tests.components.ingest.kaggle_server import KaggleServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc")
 
-_MAX_MEMORY_BYTES = 300_000_000
+# Most is taken by the names of the competition's 171,096 files, and some by mapped libraries, which differ by machine.
+_MAX_MEMORY_BYTES = 330_000_000
 _MAX_DISK_BYTES = 200_000_000
 _NUM_TEST_SAMPLES = 11702
 _PNG = b"\x89PNG\r\n\x1a\n"
