@@ -131,6 +131,6 @@ def test_the_network_is_trained_and_exported_by_the_same_code(project: Path, run
     _apply(NETWORK, project)
     arguments = ["source=synthetic:30", "image_size_px=75", "weights=none", "backbone=mobilenet_v2", "epochs=1", "batch_size=8"]
     output = run(sys.executable, "-m", "pipeline", "run", *arguments, "blessing_min_gain=-1")
-    assert "Evaluation report: " in output
+    assert "Pushed model: " in output
     (manifest,) = (project / "outputs/runs").glob("*/*/train/model/assets.extra/model.json")
     assert json.loads(manifest.read_text(encoding="utf-8"))["parameters"]["backbone"] == "mobilenet_v2"
