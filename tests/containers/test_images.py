@@ -22,7 +22,8 @@ sources = [path for package in ("components", "kfp") for path in pathlib.Path(pa
 pip = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
 print(json.dumps({
     "packages": {
-        re.sub("[-_.]+", "-", found.metadata["Name"].lower()): found.version for found in importlib.metadata.distributions()
+        re.sub("[-_.]+", "-", found.metadata["Name"].lower()): found.version
+        for found in reversed([*importlib.metadata.distributions()])  # of several versions, the one that is imported
     },
     "pip_check": [pip.returncode, pip.stdout + pip.stderr],
     "steps": sorted(path.parent.name for path in pathlib.Path("components").glob("*/step.py")),
