@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # The data, size and epochs of the demo: what a network learns from scratch in a few minutes on two cores.
-DEMO := source=synthetic:640 test_fraction=0.33 image_size_px=75 weights=none epochs=8
+DEMO := source=synthetic:640 test_fraction=0.33 image_size_px=75 weights=none epochs=6
 
 .PHONY: help
 help: ## List the targets
