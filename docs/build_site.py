@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "outputs" / "site"
 PAGES = SITE / "pages"
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r'(?:\]\(|src=")(?!https?:|#|mailto:)([^)#"\s]+)')
+_LINK = re.compile(r'(?:\]\(|src=")(?!https?:)([^)"\s]+)')
 
 
 def documents() -> list[Path]:
@@ -24,10 +24,15 @@ def documents() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def links(document: Path) -> list[str]:
+    """The links of a document to files and headings, without those in examples of code."""
+    return _LINK.findall(_FENCED.sub("", document.read_text(encoding="utf-8")))
+
+
 def copy_with_linked(document: Path) -> None:
     """Copies a document to the pages, and what it links to."""
-    prose = _FENCED.sub("", document.read_text(encoding="utf-8"))
-    linked = [(document.parent / link).resolve() for link in _LINK.findall(prose)]
+    names = [link.partition("#")[0] for link in links(document)]
+    linked = [(document.parent / name).resolve() for name in names if name]
     for path in {document, *linked}:
         target = PAGES / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)

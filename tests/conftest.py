@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,16 @@ OBJECT_STORES = [pytest.param(name, marks=pytest.mark.object_store) for name in 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the longest tests: at the end, no process should wait for another."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which this process and its children create their temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import yaml
 
 from benchmarks.__main__ import BENCHMARKS, PAGE, section
 from components import __version__
-from docs.build_site import documents
+from docs.build_site import documents, links
 from pipeline.__main__ import app
 from pipeline.compiled import ROOT, load_parameters, parse_arguments
 from pipeline.reference import PAGES
@@ -107,9 +107,7 @@ def _image_names() -> set[str]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", text) + re.findall(r'src="(?!https?:)([^"]+)"', text)
-    for link in links:
+    for link in links(path):
         name, _, anchor = link.partition("#")
         target = path.parent / name if name else path
         assert target.exists(), link

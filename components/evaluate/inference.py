@@ -33,7 +33,7 @@ class ExportedModel:
             DamagedFileError: If it cannot be loaded.
             ValueError: If it cannot compute in that precision.
         """
-        with naming(str(folder), "a SavedModel", "delete it and run again", more=(tf.errors.OpError, OSError)):
+        with naming(str(folder), "a SavedModel", more=(tf.errors.OpError, OSError)):
             self._model = tf.saved_model.load(str(folder))
         if not self.computes_in(precision):
             raise ValueError(f"serving_precision: the model cannot compute in {precision}: train it anew, or choose float32")

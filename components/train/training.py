@@ -222,7 +222,7 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
         `channel_mean` and `channel_std`, float32 of shape (channels,); `class_counts`, float32 of shape (classes,).
     """
     folder = str(transform_graph / "transform_fn")
-    with naming(folder, "what convert writes", "delete it and run again", more=(tf.errors.OpError, OSError)):
+    with naming(folder, "what convert writes", more=(tf.errors.OpError, OSError)):
         signature = tf.saved_model.load(folder).signatures["serving_default"]
     _, specs = signature.structured_input_signature
     # One image without labels: dense inputs have one row, and the sparse labels are empty, of shape 1 x 1.

@@ -1,5 +1,4 @@
 import gzip
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,12 +67,7 @@ def test_an_empty_split_has_no_examples(examples: Examples) -> None:
     assert (len(reader), reader.ids, reader.labels.shape, list(reader.batches(2))) == (0, [], (0, 3), [])
 
 
-def test_splits_in_an_object_store_are_downloaded_and_removed(
-    examples: Examples, bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+def test_splits_in_an_object_store_are_downloaded_and_removed(examples: Examples, bucket_root: str, temporary: Path) -> None:
     storage.create_tree(Path(examples.uri), bucket_root)
     with open_splits(examples.model_copy(update={"uri": bucket_root}), ["train", "test"]) as readers:
         assert np.array_equal(readers["train"].pixels(6), _sample(6)[1])

@@ -3,19 +3,23 @@
 import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import imagecodecs
 import numpy as np
 import tifffile
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from components.images.image import BadImageError
 from tests.components.images.tiffs import make_tiff
 
 _HEIGHT, _WIDTH = 24, 30
+_Read = TypeVar("_Read")
 
 
 def _planes(num: int, dtype: type[np.generic]) -> np.ndarray:
@@ -130,3 +134,32 @@ class Damage:
 _bits = st.integers(0, 7).map(lambda bit: 1 << bit) | st.integers(1, 255)
 _kept = st.one_of(*[st.just(1.0)] * 4, st.floats(0, 1))
 damages = st.builds(Damage, st.lists(st.tuples(st.integers(0, 1 << 20), _bits), max_size=3).map(tuple), _kept, st.booleans())
+
+
+def check_accepted(
+    original: bytes, num_examples: int, read: Callable[[bytes], _Read], check: Callable[[bytes, _Read], None]
+) -> None:
+    """Damages a file in many ways and checks each version that is accepted. At least one must be.
+
+    Args:
+        original: The file.
+        num_examples: The number of versions.
+        read: Reads a file, or refuses it by a BadImageError.
+        check: Gets the file and what was read of it.
+    """
+    num_accepted = 0
+
+    @settings(max_examples=num_examples)
+    @given(damages)
+    def check_damaged(damage: Damage) -> None:
+        nonlocal num_accepted
+        data = damage.of(original)
+        try:
+            accepted = read(data)
+        except BadImageError:
+            return
+        num_accepted += 1
+        check(data, accepted)
+
+    check_damaged()
+    assert num_accepted

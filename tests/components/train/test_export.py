@@ -8,17 +8,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
 
 from components.images.decode import Reading, sample_pixels
 from components.images.grey_levels import to_8_bits
-from components.images.image import BadImageError
+from components.images.image import Image
 from components.images.reader import read_image
 from components.train.export import ServedModel, _decode, input_names
 from components.train.model import build_model
 from components.train.recipes import RECIPES
 from components.train.reference import fit_reference
-from tests.components.images.damage import PNGS, Damage, damages
+from tests.components.images.damage import PNGS, check_accepted
 
 MakePixels = Callable[..., np.ndarray]
 _FILTERS = ("red", "green", "blue")
@@ -57,39 +56,24 @@ def test_png_files_are_read_within_one_grey_level_of_training(
     assert pixels.max() > 128
 
 
-def _check_damaged(name: str, num_examples: int) -> None:
-    num_accepted = 0
-
-    @settings(max_examples=num_examples)
-    @given(damages)
-    def check(damage: Damage) -> None:
-        nonlocal num_accepted
-        data = damage.of(PNGS[name])
-        try:
-            image = read_image(data)
-        except BadImageError:
-            return
-        num_accepted += 1
-        colours = [image.plane(k, 0) for k, colour in enumerate(image.channel_names) if colour != "alpha"]
-        is_deep = colours[0].dtype == np.uint16
-        levels = (0.0, 65535.0) if is_deep else None
-        expected = np.dstack([to_8_bits(plane, levels) for plane in colours]).astype(int)
-        assert np.abs(_decode(tf.constant(data), levels).numpy() - expected).max() <= is_deep
-
-    check()
-    assert num_accepted
+def _check_served(data: bytes, image: Image) -> None:
+    colours = [image.plane(k, 0) for k, colour in enumerate(image.channel_names) if colour != "alpha"]
+    is_deep = colours[0].dtype == np.uint16
+    levels = (0.0, 65535.0) if is_deep else None
+    expected = np.dstack([to_8_bits(plane, levels) for plane in colours]).astype(int)
+    assert np.abs(_decode(tf.constant(data), levels).numpy() - expected).max() <= is_deep
 
 
 @pytest.mark.parametrize("name", PNGS)
 def test_the_served_model_reads_what_training_accepts(name: str) -> None:
-    _check_damaged(name, num_examples=10)
+    check_accepted(PNGS[name], 10, read_image, _check_served)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", PNGS)
 def test_the_served_model_reads_what_training_accepts_whatever_the_damage(name: str) -> None:
     """A PNG file that training accepts, however damaged, has the same pixels in the served model, within one grey level."""
-    _check_damaged(name, num_examples=5000)
+    check_accepted(PNGS[name], 5000, read_image, _check_served)
 
 
 @pytest.mark.parametrize(("recipe", "num_passes"), [("paper", 1), ("strong", 8), ("high_resolution", 5)])
