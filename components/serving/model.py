@@ -33,7 +33,7 @@ class Predictions:
     Attributes:
         probabilities: float32, shape (images, classes).
         decisions: bool, shape (images, classes).
-        distances: float32, shape (images,): how far each image is from the training images, about 1 for one of them (see
+        distances: float32, shape (images,): how far each image is from the training images, at most 1 for most of them (see
             `components.train.reference`); None from models of earlier versions.
     """
 

@@ -15,7 +15,7 @@ from components.artifacts.parameters import Levels, parse_intensity_range
 from components.runtime.scratch import scratch_folder
 from components.train.model import backbone_of
 from components.train.recipes import RECIPES, Recipe
-from components.train.reference import Reference, appearance
+from components.train.reference import Reference, Spread, appearance
 from components.train.views import probabilities
 
 # Assets of the model: text files, so that push can replace the thresholds without TensorFlow.
@@ -62,7 +62,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]
         self.variables_ = network.variables
         normalisation = network.get_layer("normalization")
         self.normalisation_ = _constants(normalisation.mean, normalisation.variance)
-        self.reference_ = _constants(reference.mean, reference.whitening) if reference else []
+        spreads = (reference.features, reference.texture) if reference else ()
+        self.reference_ = [_constants(spread.mean, spread.whitening) for spread in spreads]
         self.thresholds = tf.saved_model.Asset(str(asset_dir / THRESHOLDS))
         self.classes = tf.saved_model.Asset(str(asset_dir / CLASSES))
         side, _, num_channels = network.input_shape[1:]
@@ -83,7 +84,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]
 
                 answers = {"probabilities": probabilities(logits_of, pixels, recipe)}
                 if self.reference_:
-                    answers["distances"] = Reference(*self.reference_).distances(appearance(pixels, features))
+                    held = Reference(*(Spread(*spread) for spread in self.reference_))
+                    answers["distances"] = held.distances(appearance(pixels, features))
                 return answers
 
             return classify

@@ -1,12 +1,13 @@
 """Measures how far an image is from a network's training images.
 
-It is the Mahalanobis distance of the network's pooled features (Lee et al., NeurIPS 2018), together with the mean and the
-deviation of the grey levels of each channel, which the network's normalisation may hide. The covariance is shrunk towards a
-diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features.
+Two sets of numbers are compared: the network's pooled features, and each channel's exposure and texture, to which a network may
+learn to be indifferent. The distance in each set is Mahalanobis's (Lee et al., NeurIPS 2018); the covariance is shrunk towards
+a diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features. The larger distance counts, as the
+few other numbers would be lost among the many features.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -25,83 +26,146 @@ _USUAL_SHARE = 0.99
 _MIN_RELATIVE_STD = 0.1
 # Added to the variances, which are about 1, as few images leave directions without any variance.
 _MIN_VARIANCE = 1e-3
+# Images are halved to measure their texture as long as their side has at least this length.
+_MIN_SIDE_PX = 16
+
+
+# Pooled features, and numbers of `texture`: float32, shapes (images, features) and (images, numbers).
+Appearance = tuple[tf.Tensor, tf.Tensor]
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The distribution of the training images, as a network sees them.
+class Spread:
+    """The distribution of some numbers over the training images.
 
     Attributes:
-        mean: float32, shape (numbers,): the mean of each number of `appearance`.
-        whitening: float32, shape (numbers, numbers): makes the numbers uncorrelated, with deviation 1.
+        mean: float32, shape (numbers,): the mean of each.
+        whitening: float32, shape (numbers, numbers): makes the numbers uncorrelated, with equal deviations.
     """
 
     mean: np.ndarray
     whitening: np.ndarray
 
     def distances(self, numbers: tf.Tensor) -> tf.Tensor:
-        """The distances of images from the training images: about 1 for one of them.
+        """The distances of images from the training images: float32, shape (images,).
 
         Args:
-            numbers: float32, shape (images, numbers), from `appearance`.
-
-        Returns:
-            float32, shape (images,).
+            numbers: float32, shape (images, numbers).
         """
         return tf.sqrt(tf.reduce_mean(tf.square(tf.matmul(numbers - self.mean, self.whitening)), axis=1))
 
 
-def appearance(pixels: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+@dataclass(frozen=True)
+class Reference:
+    """The training images.
+
+    Attributes:
+        features: Their pooled features.
+        texture: Their numbers of `texture`.
+    """
+
+    features: Spread
+    texture: Spread
+
+    def distances(self, images: Appearance) -> tf.Tensor:
+        """The distances of images from the training images: up to about 1 for 99 % of images like those.
+
+        Returns:
+            float32, shape (images,).
+        """
+        features, textures = images
+        return tf.maximum(self.features.distances(features), self.texture.distances(textures))
+
+
+def appearance(pixels: tf.Tensor, features: tf.Tensor) -> Appearance:
     """The numbers by which images are compared.
 
     Args:
         pixels: float32 in [0, 255], shape (images, height, width, channels).
         features: The network's pooled features, shape (images, features).
-
-    Returns:
-        float32, shape (images, features + 2 * channels).
     """
-    mean, variance = tf.nn.moments(pixels, axes=[1, 2])
-    return tf.concat([tf.cast(features, tf.float32), mean, tf.sqrt(variance)], axis=1)
+    return tf.cast(features, tf.float32), texture(pixels)
 
 
-def fit_reference(numbers: np.ndarray) -> Reference:
-    """Fits a reference to training images.
+def texture(pixels: tf.Tensor) -> tf.Tensor:
+    """The exposure and texture of each channel, and how channels resemble each other.
+
+    These are the logarithms of each channel's mean and deviation, and of the shares of its variance between 1 and 2 px, 2 and
+    4 px, and so on; and the correlation of each pair of channels. The shares change with focus and magnification, like the
+    slope of the power spectrum in the quality control of high-content screens (Bray et al., J Biomol Screen 2012); the
+    correlations change if stains are swapped.
 
     Args:
-        numbers: float32, shape (images, numbers), from `appearance`.
+        pixels: float32 in [0, 255], shape (images, height, width, channels).
+
+    Returns:
+        float32, shape (images, numbers).
     """
-    mean, std = numbers.mean(axis=0), numbers.std(axis=0)
+    mean, variance = tf.nn.moments(pixels, axes=[1, 2], keepdims=True)
+    standardised = (pixels - mean) / (tf.sqrt(variance) + 1)
+    correlations = tf.einsum("bhwi,bhwj->bij", standardised, standardised) / float(pixels.shape[1] * pixels.shape[2])
+    pairs = [correlations[:, first, second] for first in range(pixels.shape[-1]) for second in range(first)]
+    numbers = [tf.math.log(mean[:, 0, 0] + 1), tf.math.log(variance[:, 0, 0] + 1) / 2, *(pair[:, None] for pair in pairs)]
+    finer = variance[:, 0, 0]
+    while min(pixels.shape[1:3]) >= _MIN_SIDE_PX:
+        pixels = tf.nn.avg_pool2d(pixels, 2, 2, "VALID")
+        _, coarser = tf.nn.moments(pixels, axes=[1, 2])
+        numbers.append(tf.math.log(tf.maximum(finer - coarser, 0) + 0.1) - tf.math.log(variance[:, 0, 0] + 1))
+        finer = coarser
+    return tf.concat(numbers, axis=1)
+
+
+def fit_reference(train: Appearance, validation: Appearance) -> Reference:
+    """Fits a reference to training images; validation images determine the scales of its distances."""
+    return Reference(*map(fit_spread, train, validation))
+
+
+def fit_spread(train: np.ndarray, validation: np.ndarray) -> Spread:
+    """Fits the distribution of some numbers.
+
+    Args:
+        train: float32, shape (images, numbers): the training images.
+        validation: float32, shape (images, numbers): of these images, 99 % will have a distance of at most 1.
+    """
+    mean, std = train.mean(axis=0), train.std(axis=0)
     std = np.maximum(std, _MIN_RELATIVE_STD * float(np.median(std[std > 0])) if std.any() else 1.0)
-    scaled = (numbers - mean) / std
+    scaled = (train - mean) / std
     covariance = LedoitWolf(assume_centered=True).fit(scaled).covariance_ if len(scaled) > 1 else 0.0
     precision = np.linalg.inv(covariance + _MIN_VARIANCE * np.eye(len(mean)))
-    return Reference(mean, (np.linalg.cholesky(precision) / std[:, None]).astype(np.float32))
+    spread = Spread(mean, (np.linalg.cholesky(precision) / std[:, None]).astype(np.float32))
+    usual = float(np.quantile(spread.distances(tf.constant(validation)), _USUAL_SHARE))
+    return replace(spread, whitening=spread.whitening / (usual or 1))
 
 
-def measure_reference(network: keras.Model, examples: ExampleReader) -> Reference:
-    """Fits a reference to a network's training images, at most 1,000 of them."""
-    return fit_reference(_appearances(network, examples))
+def measure_reference(network: keras.Model, train: ExampleReader, validation: ExampleReader) -> Reference:
+    """Fits a reference to a network's training images, at most 1,000 of them.
+
+    Distances are scaled by the validation images if there are at least 300, or else by the training images.
+    """
+    numbers = _appearances(network, train)
+    is_enough = len(validation) >= _MIN_VALIDATION_IMAGES
+    return fit_reference(numbers, _appearances(network, validation) if is_enough else numbers)
 
 
 def usual_distances(networks: Mapping[str, keras.Model], reference: Reference, validation: ExampleReader) -> dict[str, float]:
     """The 99th percentile of the validation images' distances, by network name; empty with fewer than 300 images."""
     if len(validation) < _MIN_VALIDATION_IMAGES:
         return {}
-    distances = {name: reference.distances(tf.constant(_appearances(each, validation))) for name, each in networks.items()}
+    distances = {name: reference.distances(_appearances(each, validation)) for name, each in networks.items()}
     return {name: float(np.quantile(of_network, _USUAL_SHARE)) for name, of_network in distances.items()}
 
 
-def _appearances(network: keras.Model, examples: ExampleReader) -> np.ndarray:
+def _appearances(network: keras.Model, examples: ExampleReader) -> Appearance:
     with_features = keras.Model(network.input, network.get_layer("pooling").output)
 
     @tf.function(reduce_retracing=True)
-    def appearance_of(pixels: tf.Tensor) -> tf.Tensor:
+    def appearance_of(pixels: tf.Tensor) -> Appearance:
         images = tf.cast(pixels, tf.float32)
         return appearance(images, with_features(images, training=False))
 
     numbers = np.unique(np.linspace(0, len(examples) - 1, _MAX_IMAGES).astype(int))
-    return np.concatenate([appearance_of(tf.constant(pixels)) for pixels in _batches(examples, numbers)])
+    features, textures = zip(*(appearance_of(tf.constant(pixels)) for pixels in _batches(examples, numbers)), strict=True)
+    return np.concatenate(features), np.concatenate(textures)
 
 
 def _batches(examples: ExampleReader, numbers: np.ndarray) -> Iterator[np.ndarray]:

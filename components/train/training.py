@@ -178,7 +178,7 @@ def _publish(
     """
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
     _log.info("measuring how the training images look to the network")
-    reference = measure_reference(network, splits["train"])
+    reference = measure_reference(network, splits["train"], splits["validation"])
     manifest = TrainedModel(
         fingerprint=settings.fingerprint(examples),
         inputs={"examples": examples.fingerprint} | began,

@@ -16,7 +16,7 @@ from components.images.reader import read_image
 from components.train.export import ServedModel, _decode, input_names
 from components.train.model import build_model
 from components.train.recipes import RECIPES
-from components.train.reference import fit_reference
+from components.train.reference import appearance, fit_reference
 from tests.components.images.damage import PNGS, check_accepted
 
 MakePixels = Callable[..., np.ndarray]
@@ -82,7 +82,9 @@ def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_pas
     inputs = keras.Input((None, None, 3))
     backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
     network = build_model(backbone, np.zeros(3), np.ones(3), 1, dropout=0.0)
-    reference = fit_reference(np.random.default_rng(0).normal(size=(20, 4 + 2 * 3)).astype(np.float32))
+    pixels = np.random.default_rng(0).uniform(0, 255, (20, 16, 16, 3)).astype(np.float32)
+    images = tuple(map(np.asarray, appearance(pixels, pixels[:, 0, :4, 0])))
+    reference = fit_reference(images, images)
     served = ServedModel(network, _FILTERS, tmp_path, ["x"], RECIPES[recipe], reference=reference, image_size_px=16)
     graph = served.entry_points["pixels"].get_concrete_function().graph.as_graph_def()
     nodes = [node.op for function in graph.library.function for node in function.node_def]

@@ -93,7 +93,7 @@ def test_the_model_returns_distances_from_its_training_images(trained: TrainedMo
     signatures = tf.saved_model.load(trained.file_uri(MODEL)).signatures
     (pixels,) = splits["train"].batches(1000)
     exact, rounded = (signatures[name](pixels=tf.constant(pixels)) for name in SIGNATURES.values())
-    assert 0.5 < np.median(exact["distances"]) < 1.5
+    assert np.mean(exact["distances"] <= 1) > 0.9
     black = signatures["pixels"](pixels=tf.zeros_like(pixels[:1]))
     assert black["distances"][0] > exact["distances"].numpy().max()
     assert np.allclose(exact["distances"], rounded["distances"], rtol=0.1)
@@ -228,7 +228,7 @@ def test_a_model_trained_on_crops_records_pooling_and_crops(
     assert trained_on_crops.image_size_px == 16
     (pixels,) = splits["train"].batches(96)
     answer = tf.saved_model.load(trained_on_crops.file_uri(MODEL)).signatures["pixels"](pixels=tf.constant(pixels))
-    assert 0.5 < np.median(answer["distances"]) < 1.5
+    assert np.mean(answer["distances"] <= 1) > 0.9
 
 
 def test_crops_that_are_too_small_for_the_network_are_refused(examples: Examples, tmp_path: Path) -> None:
@@ -296,10 +296,10 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
 def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_versions(examples: Examples) -> None:
     """If this fails because FORMAT was incremented on purpose: update it here."""
     default = RECIPES["paper"].overridden()
-    assert TrainSettings("paper", default, "imagenet", 0).fingerprint(examples) == "28ebbd69dead99ef"
+    assert TrainSettings("paper", default, "imagenet", 0).fingerprint(examples) == "47382ac50b9868ea"
     assert RECIPES["paper"].overridden(backbone="inception_resnet_v2") == default
     other = RECIPES["paper"].overridden(backbone="densenet121")
-    assert TrainSettings("paper", other, "imagenet", 0).fingerprint(examples) != "28ebbd69dead99ef"
+    assert TrainSettings("paper", other, "imagenet", 0).fingerprint(examples) != "47382ac50b9868ea"
 
 
 def test_examples_with_missing_shards_are_refused_before_building_the_network(examples: Examples, tmp_path: Path) -> None:

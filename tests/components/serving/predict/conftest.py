@@ -54,7 +54,8 @@ def _make_version(
     if is_with_reference:
         noise = np.random.default_rng(0).integers(0, 256, (400, side_px, side_px, len(FILTERS))).astype(np.float32)
         features = keras.Model(network.input, network.get_layer("pooling").output)(noise)
-        reference = fit_reference(appearance(noise, features).numpy())
+        numbers = tuple(map(np.asarray, appearance(noise, features)))
+        reference = fit_reference(numbers, numbers)
     with computing_in("bfloat16"):
         rounded = _build(kernel_px, side_px) if is_with_reference else None
     export_model(network, FILTERS, CLASS_NAMES, ["trained-on"], folder, reference=reference, rounded=rounded)
