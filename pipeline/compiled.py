@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.artifacts.parameters import check_parameters
+from components.artifacts.parameters import RULES, check_parameters
 from components.runtime.scratch import scratch_folder
 from pipeline.releases import Release
 
@@ -179,7 +179,8 @@ def parse_arguments(words: list[str], parameters: dict[str, Parameter]) -> dict[
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise ValueError(f"expected NAME=VALUE. Received: {word}")
+            hint = f". Did you mean source={word}?" if not RULES["source"](word) else ""
+            raise ValueError(f"expected NAME=VALUE. Received: {word}{hint}")
         if name not in parameters:
             near = difflib.get_close_matches(name, parameters, n=1, cutoff=0.5)
             hint = f" Did you mean {near[0]}?" if near else f" The parameters are: {', '.join(parameters)}."

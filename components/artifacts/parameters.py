@@ -54,7 +54,8 @@ def _source(value: str) -> str:
         return ""
     if kind == "synthetic":
         return _readable(parse_synthetic)(rest)
-    return "expected kaggle:<competition>, dir:<folder with a table of labels> or synthetic:<number of samples>[@<series>]"
+    expected = "expected kaggle:<competition>, dir:<folder with a table of labels> or synthetic:<number of samples>[@<series>]"
+    return f"{expected}; for a folder, dir:{value}" if "/" in value and kind not in ("dir", "kaggle") else expected
 
 
 def _place(value: str) -> str:

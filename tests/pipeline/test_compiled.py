@@ -63,6 +63,8 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("image_size=75", "Did you mean image_size_px?"),
         ("zzz=1", "The parameters are: backbone, batch_size, "),
         ("epochs", "expected NAME=VALUE. Received: epochs"),
+        ("synthetic:100", "Received: synthetic:100. Did you mean source=synthetic:100?"),
+        ("source=/data/cells", "; for a folder, dir:/data/cells. Received: source=/data/cells"),
         ("epochs=three", "epochs: expected a whole number. Received: epochs=three"),
         ("epochs=1.5", "epochs: expected a whole number"),
         ("learning_rate=nan", "learning_rate: expected a number"),
