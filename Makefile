@@ -63,7 +63,7 @@ servers: $(READY) # The object stores that the tests start; without them these t
 	done
 
 .PHONY: test-long
-test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; interrupted, it carries on
+test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; run it again to resume
 	$(PYTEST) -n 2 -m long -p tests.reliability
 
 .PHONY: check

@@ -212,7 +212,7 @@ class _Transcript(io.TextIOBase):
             if (said := _STEP_LINE.match(line)) and said[1] in self._steps:
                 if said[2] == _STARTED:
                     self._lines.clear()
-                self._record.hear(said[1])
+                self._record.record_line(said[1])
                 self._show(said[1], said[2])
         return len(text)
 

@@ -46,7 +46,7 @@ class Resources:
 RESOURCES = {
     "ingest": Resources(cpu=2, memory="2G", temporary="30Gi", hours=12, num_retries=2),
     "convert": Resources(cpu=4, memory="8G", temporary="30Gi", hours=12, num_retries=2),
-    # GPU nodes are often preemptible ones: training carries on from its checkpoint.
+    # GPU nodes are often preemptible ones: training resumes from its checkpoint.
     "train": Resources(cpu=4, memory="16G", temporary="30Gi", hours=72, num_retries=8),
     "evaluate": Resources(cpu=4, memory="8G", temporary="30Gi", hours=6, num_retries=2),
     "push": Resources(cpu=1, memory="1G", temporary="4Gi", hours=2, num_retries=2),

@@ -43,7 +43,7 @@ def _page(folder: Path, spec: Mapping[str, Any], graph: Graph, steps: list[Step]
         Section(
             "The steps",
             wide(draw(graph, looks)) + wide(_step_table(steps)),
-            "What is “found again” was made before, of the same content with the same parameters.",
+            "A reused step made the same outputs from the same inputs and parameters in an earlier run.",
         ),
         Section("Details", parameter_details(spec, record.arguments) + Markup("").join(map(step_details, steps))),
     ]
@@ -61,7 +61,7 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
         parts.append(Markup('<p class="no">{}{}</p>').format(record.status.capitalize(), f" in {at}" if at else ""))
         if record.error:
             parts.append(Markup("<pre>{}</pre>").format(record.error))
-        parts.append(Markup("<p>The same command carries on: what was finished is found again.</p>"))
+        parts.append(Markup("<p>Run the same command again to resume: finished work is reused.</p>"))
     links = Markup(" · ").join(
         Markup('<a href="{}">{}</a>').format(*link) for link in [*_copy_reports(folder, steps), ("run.log", "whole output")]
     )
@@ -118,7 +118,7 @@ def _step_table(steps: list[Step]) -> Markup:
     rows = []
     for step in steps:
         began = time.strftime("%H:%M:%S", time.localtime(step.record.started_s)) if step.record else ""
-        look = {"done": "yes", "found again": "faint", "not reached": "faint"}.get(step.status, "no")
+        look = {"done": "yes", "reused": "faint", "not reached": "faint"}.get(step.status, "no")
         links = Markup(", ").join(Markup('<a href="{}">{}</a>').format(one.address, one.words) for one in step.artifacts)
         rows.append([step.name, Markup('<span class="{}">{}</span>').format(look, step.status), began, step.took, links])
     return table(["Step", "status", "began", "took", "made"], rows)

@@ -60,7 +60,7 @@ class RunRecord:
         unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         unfinished.replace(folder / RUN_RECORD)
 
-    def hear(self, step: str) -> None:
+    def record_line(self, step: str) -> None:
         """Records a log line of a step, which means that earlier steps have ended."""
         now_s = time.time()
         for name, other in self.steps.items():

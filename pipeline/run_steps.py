@@ -55,7 +55,7 @@ class Step:
             return "not reached"
         if self.record.status != DONE:
             return self.record.status
-        return "found again" if self.is_reused else "done"
+        return "reused" if self.is_reused else "done"
 
     @property
     def took(self) -> str:

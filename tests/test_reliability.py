@@ -12,7 +12,7 @@ import pytest
 
 @pytest.mark.parametrize("case", [1, 2])
 def test_survives(case, record_property):
-    """Whatever is killed carries on.
+    """A killed process resumes.
 
     More is said here.
     """
@@ -36,7 +36,7 @@ def test_only_what_has_not_passed_runs_again_and_the_page_shows_all(
         pytester.inline_run("-p", "tests.reliability", "-p", "no:xdist", tests)
 
     run()
-    row = "| Whatever is killed carries on. | `test_kills.py::test_survives` |"
+    row = "| A killed process resumes. | `test_kills.py::test_survives` |"
     assert f"{row} 1 case in 0.0 min: 9 of 9 kills |" in page.read_text()
     Path("mended").touch()
     run()

@@ -108,7 +108,7 @@ def _measured_range(
     """The range of `intensity_range=auto` for the samples that are shown; empty if none can be used."""
     spans: list[list[Levels]] = []
     for row in rows:
-        with contextlib.suppress(BadImageError):  # the reason is found again when the sample is drawn
+        with contextlib.suppress(BadImageError):  # the reason is given when the sample is drawn
             spans.append(measure_sample(read_sample(source, images[row.sample_id]), reading.stains, reading)[1])
         if len(spans) == MAX_TILES:
             break

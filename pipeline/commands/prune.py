@@ -23,7 +23,7 @@ def prune(
     """Removes old examples, trainings and evaluations, but never a champion's lineage or raw images.
 
     Also removes what killed runs have left unfinished: in the temporary folder of this machine (TMPDIR), with the copies of
-    archives that an interrupted run would carry on from, and beside the outputs. What a process uses stays.
+    archives that an interrupted run would resume from, and beside the outputs. What a process uses stays.
 
     Example: python -m pipeline prune --keep 3 --dry-run
     """

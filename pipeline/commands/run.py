@@ -32,8 +32,8 @@ def run(
     kaggle:<competition>, dir:<folder, gs://... or s3://...> with images and labels, or
     synthetic:<number of samples>[@<series>].
 
-    Finished work is found again by its content: after an interruption the same command resumes, and on unchanged data it is
-    done in a minute. Each run writes a page, run.html, with its result, predicted images and steps.
+    Finished work is reused if its inputs have not changed: after an interruption the same command resumes, and on unchanged
+    data it is done in a minute. Each run writes a page, run.html, with its result, predicted images and steps.
 
     Example: python -m pipeline run source=dir:my_images image_size_px=149 epochs=20 weights=none
     """

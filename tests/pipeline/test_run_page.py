@@ -49,7 +49,7 @@ def make_run(folder: Path, steps: tuple[str, ...], reused: tuple[str, ...] = (),
     """Lays out a run of which some steps have finished."""
     record = RunRecord({"source": "dir:<cells>", "data_root": "/data", "serving_root": "/serving", "epochs": 12})
     for step in steps:
-        record.hear(step)
+        record.record_line(step)
         place = folder / "hpa-pipeline" / step
         place.mkdir(parents=True)
         executed = {}
@@ -164,7 +164,7 @@ def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "title"), [("failed", "Failed in train"), ("stopped", "Stopped in train")])
 def test_a_run_that_did_not_come_to_its_end(tmp_path: Path, status: str, title: str) -> None:
     record = make_run(tmp_path, ("ingest", "convert"))
-    record.hear("train")
+    record.record_line("train")
     record.end(status, "MemoryError: <none> left", "train")
     page = _write(tmp_path, record)
     assert _looks(page) == ["new", "new", "failed", "waiting", "waiting"]

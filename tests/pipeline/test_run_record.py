@@ -8,7 +8,7 @@ from pipeline.run_record import RunRecord
 def test_a_saved_record_is_read_back(tmp_path: Path) -> None:
     record = RunRecord({"source": "synthetic:40", "data_root": "/data"})
     for step in ("ingest", "ingest", "convert"):
-        record.hear(step)
+        record.record_line(step)
     record.end("failed", "no room", "convert")
     record.save(tmp_path)
     found = RunRecord.read(tmp_path)
@@ -19,7 +19,7 @@ def test_a_saved_record_is_read_back(tmp_path: Path) -> None:
 
 def test_a_step_that_fails_before_logging_is_recorded() -> None:
     record = RunRecord({})
-    record.hear("ingest")
+    record.record_line("ingest")
     record.end("failed", "no such module", "convert")
     assert [(name, step.status) for name, step in record.steps.items()] == [("ingest", "done"), ("convert", "failed")]
 
