@@ -254,7 +254,7 @@ class TestFaults:
     @staticmethod
     def _fails_once(root: str, faults: Faults, folder: Path) -> None:
         faults.planned = [*[lambda _: False] * 20, *[object_stores.answer(503)] * 10_000]
-        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*\. The same command again carries on"):
+        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*\. Run the same command again to resume"):
             run_step(root, folder)
         faults.planned = []
 

@@ -185,7 +185,7 @@ def test_an_endpoint_without_an_answer_could_not_be_checked(monkeypatch: pytest.
 def test_a_store_that_ignores_conditions_fails(s3_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_writes, "_trusted", set())
     faults.planned = [ignore_conditions("If-None-Match", methods=["PUT"])] * 100
-    with pytest.raises(FailedError, match="does not hold conditional writes"):
+    with pytest.raises(FailedError, match="does not honour conditional writes"):
         write_probes([s3_root])
 
 
