@@ -135,7 +135,7 @@ def test_a_source_without_credentials_or_answer_could_not_be_checked(
     monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0.01)
     kaggle.api_answers.extend([Answer(503)] * retry.TRIES)
-    with pytest.raises(CouldNotLookError, match="Kaggle cannot give the files"):
+    with pytest.raises(CouldNotLookError, match="Kaggle cannot provide the files"):
         measure_source(f"kaggle:{COMPETITION}")
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     with pytest.raises(CouldNotLookError, match="There are no credentials for Kaggle"):

@@ -157,7 +157,7 @@ def test_refuses_to_overwrite_a_shard_that_has_other_content(
     assert not storage.exists(task.part_uri)
 
 
-def _drawn(seed: int) -> np.ndarray:
+def _pixels(seed: int) -> np.ndarray:
     """16 x 16 pixels by plain arithmetic: the same whatever is installed."""
     row, column = np.indices((16, 16))
     return ((row * 37 + column * 11 + row * column * 5 + seed * 29) % 256).astype(np.uint8)
@@ -171,7 +171,7 @@ def test_the_form_of_the_records_has_not_changed(
     for number in range(3):
         files = {}
         for position, name in enumerate(FILTERS):
-            data = make_stored_png(_drawn(4 * number + position))
+            data = make_stored_png(_pixels(4 * number + position))
             storage.write_bytes(f"{tmp_path}/images/s{number}_{name}.png", data)
             files[name] = ImageFile(f"s{number}_{name}.png", len(data), storage.crc32c(data))
         samples.append(Sample(f"s{number}", (number, 27), 0, "", files))
