@@ -28,7 +28,7 @@ def ingest(
             file_pattern), or synthetic:<number of samples>[@<series>]; the series is 0 by default, and other series have other
             samples. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
         data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
-        raw_images: Points at the index and the images, with counts, licence and fingerprint.
+        raw_images: Refers to the index and the images, with counts, licence and fingerprint.
         include_test: Also ingest the samples of the source's test set, which have no labels.
         parallel_transfers: The number of concurrent transfers.
         classes: Your own classes: a table (a path, gs://... or s3://...) with the columns index,name. Empty: classes.csv in the
