@@ -121,7 +121,7 @@ def test_the_champions_own_model_reuses_the_evaluation_that_blessed_it(
     make_champion(tmp_path / "serving", fingerprint="model0", version=4, thresholds=(0.9999,) * 6)
     third = Evaluation.read(_run(inputs, tmp_path, "3")["blessing"].path)
     assert third.fingerprint != first.fingerprint
-    assert any("against the champion (version 4)" in reason for reason in third.reasons)
+    assert any("compared with the champion (version 4)" in reason for reason in third.reasons)
 
 
 @pytest.mark.parametrize("content", [None, "{"])

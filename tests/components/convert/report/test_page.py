@@ -200,7 +200,7 @@ def test_the_range_of_grey_levels_is_shown(given: str, said: str) -> None:
     parameters = data.examples.parameters | {"intensity_range": given}
     examples = data.examples.model_copy(update={"intensity_range": "0:4095,0:9,1:5", "parameters": parameters})
     glance = _section(data_report(replace(data, examples=examples)), "At a glance")
-    assert f"Grey levels that became black and white (red, green, blue): 0:4095,0:9,1:5{said}" in glance
+    assert f"Grey levels that are black and white (red, green, blue): 0:4095,0:9,1:5{said}" in glance
 
 
 def test_images_of_another_pixel_size_are_named() -> None:
