@@ -26,7 +26,7 @@ def card_rows(trained: TrainedModel) -> list[list[str]]:
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
         ["Data", trained.source],
         ["Licence and credit of the data", trained.licence],
-        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which epoch {trained.best_epoch} is kept"],
+        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, keeping epoch {trained.best_epoch}"],
         ["Metrics of that epoch", f"{metrics or 'none recorded'}. The evaluation report has those on the test split"],
         ["Intended use", INTENDED_USE],
         ["Limits", LIMITS],

@@ -20,7 +20,7 @@ def model_card_section(data: ReportData) -> Section:
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
         ["Data", f"{trained.source}; samples: {splits} (split: {split}); {examples.num_quarantined:,} left out as unusable"],
         ["Licence and credit of the data", trained.licence],
-        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which epoch {trained.best_epoch} is kept"],
+        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, keeping epoch {trained.best_epoch}"],
         ["Decisions", found.threshold_method],
         ["Macro F1", f"{f1} on {found.num_samples:,} samples of the {found.judged_on} split; 95 % interval in brackets"],
         ["Precision", _precision(data)],

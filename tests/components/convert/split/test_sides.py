@@ -182,7 +182,7 @@ def test_classes_are_in_every_split_if_a_hidden_solution_exists() -> None:
 
 
 def test_classes_that_cannot_all_be_in_every_split_are_in_most() -> None:
-    """Seven classes, any two of which share one of seven samples (the Fano plane): no two splits contain all classes."""
+    """Seven classes, any two of which share one of seven samples (the Fano plane): no two splits can both contain all."""
     lines = [{k, (k + 1) % 7, (k + 3) % 7} for k in range(7)]
     labels = {f"s{k}": tuple(line for line in range(7) if k in lines[line]) for k in range(7)}
     on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0), labels)
