@@ -211,7 +211,7 @@ def test_results_change_only_with_format(
     page = re.sub(r'src="data:[^"]*"', "", _page(found))
     parts.append(page.replace(f"by code version {found.code_version}", ""))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    assert (FORMAT, digest) == (9, "0bfb24de2f10aed47b71c42d6b2e602fd226a25c0c8e29867a59a017fe367abc")
+    assert (FORMAT, digest) == (10, "5b2dff804910a499248eba24b7cbc7b7cd09849e9d4ef29b131ea62686aa6e25")
 
 
 def test_a_model_that_ignores_the_image_is_not_blessed(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
