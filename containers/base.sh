@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the image that the others are built from: by the digest in release.json, or by its tag alone if no registry has that.
-# `base.sh --renew` writes the digest that the tag has in the registry now to release.json.
+# Prints the base image: pinned by the digest in release.json, or by its tag alone if no registry has that digest.
+# `base.sh --renew` writes the tag's current digest in the registry to release.json.
 set -euo pipefail
 file=$(dirname "$0")/release.json docker=${DOCKER:-docker}
 field() { sed -n "s/^ *\"$1\": \"\(.*\)\".*/\1/p" "$file"; }
@@ -14,6 +14,6 @@ pinned=$tag@$(field digest)
 if "$docker" image inspect "$pinned" >/dev/null 2>&1 || timeout 300 "$docker" pull --quiet "$pinned" >/dev/null 2>&1; then
     echo "$pinned"
 else
-    echo "No registry has $pinned: building from $tag as this machine has it." >&2
+    echo "No registry has $pinned: building from this machine's $tag." >&2
     echo "$tag"
 fi

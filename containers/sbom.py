@@ -1,8 +1,8 @@
-"""Prints what an image has of Python's packages as CycloneDX: those of its locked requirements that are for this system.
+"""Prints the Python packages of an image as CycloneDX: those of its locked requirements that apply to this system.
 
     sbom.py <image> <version> <requirements file>...
 
-The same arguments give the same bytes: no time, no serial number. The packages of Debian are those of the base image.
+The same arguments give the same bytes, without a time or serial number. Debian's packages are those of the base image.
 """
 
 import json
@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 
 
 def main() -> None:
-    """Prints the bill."""
+    """Prints the bill of materials."""
     image, version, *paths = sys.argv[1:]
-    # A line each, as uv writes them; the lines of hashes are indented.
+    # uv writes one line per package, followed by indented lines of hashes.
     lines = re.findall(r"^[a-z0-9].*?(?= \\$|$)", "".join(Path(path).read_text() for path in paths), re.MULTILINE)
     wanted = [one for one in map(Requirement, lines) if not one.marker or one.marker.evaluate()]
     pins = sorted((one.name, pin.version) for one in wanted for pin in one.specifier)

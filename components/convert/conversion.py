@@ -1,8 +1,8 @@
-"""From samples to the shards of train, validation and test, carrying on where a killed run left off.
+"""Writes the shards of train, validation and test, and resumes where a killed run stopped.
 
-Where a sample's side follows from its name alone, its shard is written at once. Where it follows from what all samples show,
-shards are written before it is known, and their records are copied into the shards of the sides afterwards. Where the grey
-levels follow from those of the training split, samples are measured first, and their sides are known before a shard is written.
+A random split depends only on the samples' ids, so its shards are written directly. A grouped split depends on the images:
+unsplit shards are written first, and their records are then copied to the shards of their splits. With
+`intensity_range=auto`, samples are measured first, so that the split and the range are known before any shard is written.
 """
 
 import logging
@@ -30,18 +30,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Conversion:
-    """What there is when all is converted: the samples, bad ones too, and the shards of each side."""
+    """The result of a conversion: all samples, including bad ones, and the shards of each split."""
 
     samples: list[ConvertedSample]
     shards: dict[str, list[Shard]]
 
 
 def write_sides(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
-    """Writes the shards of the sides, as far as they are missing.
+    """Writes the missing shards of the splits.
 
     Args:
-        tasks: All shards of all sides.
-        engine: What writes them.
+        tasks: All shards of all splits.
+        engine: The engine that writes them.
     """
     parts = _finished(tasks)
     parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine)
@@ -49,21 +49,20 @@ def write_sides(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
 
 
 def measure_samples(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
-    """Measures the grey levels and perceptual hashes of samples, as far as that has not been done."""
+    """Measures the grey levels and perceptual hashes of the samples that have not been measured yet."""
     return _describe_all(tasks, engine, measure_shard)
 
 
 def write_unsplit(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
-    """Writes the shards of samples whose side is not decided yet, and says what became of each sample.
+    """Writes the shards of samples that are not split yet, and returns the result for each sample.
 
-    A shard that has described itself is not written again, though it may be gone since: `split_unsplit` sees whether it is
-    needed.
+    A shard with a description is not written again, even if it is missing: `split_unsplit` checks whether it is needed.
     """
     return _describe_all(tasks, engine, write_shard)
 
 
 def _describe_all(tasks: Sequence[ShardTask], engine: Engine, write: _Write) -> list[ConvertedSample]:
-    """Writes those shards that have not described themselves, and gives the samples of all."""
+    """Writes the shards without a description, and returns the samples of all shards."""
     parts = _described(tasks)
     parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine, write)
     return [sample for task in tasks for sample in parts[task.name].samples]
@@ -72,13 +71,13 @@ def _describe_all(tasks: Sequence[ShardTask], engine: Engine, write: _Write) -> 
 def split_unsplit(
     tasks: Sequence[ShardTask], samples: Sequence[ConvertedSample], sides: Mapping[str, str], engine: Engine
 ) -> Conversion:
-    """Copies the records of unsplit shards into the shards of their sides, and removes what is not needed any more.
+    """Copies the records of unsplit shards into the shards of their splits, and removes the unsplit ones.
 
     Args:
         tasks: All unsplit shards.
-        samples: What `write_unsplit` said of them.
-        sides: The side of each sample that is not bad.
-        engine: What copies them.
+        samples: The result of `write_unsplit`.
+        sides: The split of each good sample.
+        engine: The engine that copies them.
     """
     copies, placed = plan_copies(samples, sides, tasks[0].folder_uri, tasks[0].examples_uri)
     parts = _finished(copies)
@@ -89,7 +88,7 @@ def split_unsplit(
         lost = [task for task in tasks if task.name in needed and task.name not in there]
         if lost:
             _write(lost, len(lost), engine)
-        _log.info("copying records into the shards of their sides: %d of %d", len(missing), len(copies))
+        _log.info("copying records into the shards of their splits: %d of %d", len(missing), len(copies))
         run_job(copy_shard, missing, engine.copying_options())
         parts |= _written(missing)
     storage.remove_tree(tasks[0].folder_uri)
@@ -98,25 +97,25 @@ def split_unsplit(
 
 def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine, write: _Write = write_shard) -> dict[str, ShardPart]:
     if len(missing) < num_tasks:
-        _log.info("%d of %d shards are there already", num_tasks - len(missing), num_tasks)
+        _log.info("%d of %d shards exist already", num_tasks - len(missing), num_tasks)
     if missing:
         run_job(write, missing, engine.decoding_options(sum(task.num_bytes for task in missing)))
     return _written(missing)
 
 
 def _written(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
-    """What shards say of themselves after a job that was to write all of them."""
+    """The descriptions of shards after a job that should have written all of them."""
     parts = _described(tasks)
     if len(parts) < len(tasks):
         raise RuntimeError(
-            f"The job is over, but {len(tasks) - len(parts)} of its {len(tasks)} shards are missing. If beam_options tell Beam "
-            "not to wait for the end of a job, leave that out. The same command again carries on"
+            f"The job has ended, but {len(tasks) - len(parts)} of its {len(tasks)} shards are missing. Leave out any option in "
+            "beam_options that tells Beam not to wait for the end of a job, and run the same command again to resume"
         )
     return parts
 
 
 def _described(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
-    """What shards say of themselves, by name, as far as they have been finished at some time."""
+    """The descriptions of all shards that were finished at some time, by name."""
     if not tasks:
         return {}
     parts_uri = tasks[0].part_uri.rpartition("/")[0]
@@ -128,7 +127,7 @@ def _described(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
 
 
 def _finished(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
-    """As `_described`, without the shards that are gone, or not whole."""
+    """Like `_described`, without shards that are missing or incomplete."""
     sizes = {name: file.num_bytes for name, file in storage.list_files(tasks[0].folder_uri).items()}
     return {name: part for name, part in _described(tasks).items() if sizes.get(name) == part.shard.num_bytes}
 

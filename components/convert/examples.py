@@ -1,4 +1,4 @@
-"""Makes one set of examples from one version of a source: the shards, the transform graph, and what was left out."""
+"""Makes a set of examples from a version of a source: the shards, the transform graph, and the quarantine."""
 
 import csv
 import gzip
@@ -41,8 +41,8 @@ def convert_images(
     """Converts a version of a source.
 
     Raises:
-        ValueError: If Beam knows no such runner or option, or its workers cannot reach the data; if more samples are bad than
-            `max_bad_fraction` allows, too few are left to split, or a random split is asked for of samples in groups.
+        ValueError: If Beam does not know the runner or an option, its workers cannot reach the data, more samples are bad than
+            `max_bad_fraction` allows, too few are left to split, or a random split is requested for samples in groups.
     """
     engine = Engine.named(beam_runner, beam_options)
     engine.check_data_root(data_root)
@@ -73,7 +73,7 @@ def convert_images(
         num_quarantined=len(quarantine.reasons),
         uri=uri,
     )
-    # TensorFlow takes more memory than all before, which is not there for the processes of a job until it is over.
+    # Imported after the job, because TensorFlow takes much memory that the processes of the job need.
     from components.convert.transform import ImageMoments, write_transform_graph  # noqa: PLC0415
 
     training = [ImageMoments(s.mean, s.mean_square, s.labels) for s in good if s.split == "train"]
@@ -86,14 +86,14 @@ def convert_images(
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
         (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
         published = manifest.publish(uri, folder)
-    for attempt_uri in abandoned:  # by runs that were killed while they published; at its end none has left any behind
+    for attempt_uri in abandoned:  # of runs that were killed while they published
         if attempt_uri != published.file_uri():
             storage.remove_tree(attempt_uri)
     return published
 
 
 class Quarantine:
-    """The samples that are left out.
+    """The samples that cannot be used.
 
     Attributes:
         reasons: The reason by sample id.
@@ -108,13 +108,13 @@ class Quarantine:
         """Adds those that have a reason.
 
         Raises:
-            ValueError: If they are more now than may be, or all.
+            ValueError: If there are now more than allowed, or all samples are bad.
         """
         self.reasons |= {sample.sample_id: sample.reason for sample in samples if sample.reason}
         check_bad_share(self.reasons, self._num_samples, self._max_bad_fraction)
         if len(self.reasons) == self._num_samples:
             (commonest,) = commonest_reasons(self.reasons, 1)
-            raise ValueError(f"Not one of {self._num_samples} samples can be used. The commonest reason: {commonest}")
+            raise ValueError(f"None of the {self._num_samples} samples can be used. The most common reason: {commonest}")
 
 
 def _convert(
@@ -129,8 +129,8 @@ def _convert(
     """Writes the shards of all splits.
 
     Returns:
-        What was written, the links between near-duplicates and those within the source's groups, and how the files were read:
-        with the range that was measured, for `intensity_range=auto`.
+        The conversion, the links between near-duplicates, those within the source's groups, and how the files were read: with
+        the measured range for `intensity_range=auto`.
     """
     samples = {sample.sample_id: sample for sample in index if not sample.reason}
     batches = {sample_id: sample.batch for sample_id, sample in samples.items()}
@@ -138,7 +138,7 @@ def _convert(
 
     is_random = settings.split == "random"
     if is_random and any(sample.group for sample in samples.values()):
-        raise ValueError("split=random keeps no groups together: give split=grouped, or leave group_column out")
+        raise ValueError("split=random does not keep groups together: give split=grouped, or leave group_column out")
 
     def plan(sides: Mapping[str, str], reading: Reading = reading) -> list[ShardTask]:
         planned = [samples[sample_id] for sample_id in sides]
@@ -183,7 +183,7 @@ def _link_near_duplicates(samples: Iterable[ConvertedSample], batches: Mapping[s
 def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None:
     for side, fraction in fractions.items():
         if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[side]):
-            raise ValueError(f"Not one sample of the {side} split could be used: give more samples, or another split_seed")
+            raise ValueError(f"No sample of the {side} split can be used: give more samples, or another split_seed")
 
 
 def _samples_csv(

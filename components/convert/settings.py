@@ -1,4 +1,4 @@
-"""What examples are asked for, and whether they exist already: all that a repeated run needs, so it imports little."""
+"""The parameters of examples, and the search for existing ones. Imports little, because repeated runs need only this."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from components.artifacts.index import kind_of
 from components.artifacts.labels import parse_channels
 from components.artifacts.manifest import Examples, RawImages
 
-# Raised when the same images and parameters give other records.
+# Incremented when the same images and parameters give different records.
 FORMAT = 4
 
 # The files that are published with the manifest.
@@ -25,7 +25,7 @@ QUARANTINE = "quarantine.csv"
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """What the examples should be like."""
+    """The parameters that determine the examples."""
 
     image_size_px: int
     channels: str
@@ -42,7 +42,7 @@ class ConvertSettings:
         return parse_channels(self.channels)
 
     def fingerprint(self, raw: RawImages) -> str:
-        """Names the examples by their content."""
+        """The fingerprint of the examples."""
         # Without empty values, so that the fingerprints of earlier examples stay the same.
         given = {name: value for name, value in vars(self).items() if value != ""}
         return fingerprint("convert", FORMAT, {"raw_images": raw.fingerprint}, given)
@@ -52,32 +52,32 @@ class ConvertSettings:
         return storage.join(data_root, "examples", self.fingerprint(raw))
 
     def find(self, raw: RawImages, data_root: str) -> Examples | None:
-        """The complete examples, if there are any: with all their shards, which somebody may have deleted."""
+        """The examples, if they are complete and all their shards still exist."""
         found = Examples.find(self.uri(raw, data_root))
         return found if found and not found.missing_shards() else None
 
 
 def check_bad_share(reasons: Mapping[str, str], num_samples: int, max_bad_fraction: float) -> None:
-    """Stops a run whose data is worse than was agreed.
+    """Refuses data with too many bad samples.
 
     Args:
-        reasons: Why each of the bad samples cannot be used, by its id.
-        num_samples: How many samples there are, with the bad ones.
-        max_bad_fraction: The share that may be bad. One sample always may.
+        reasons: The reason why each bad sample cannot be used, by its id.
+        num_samples: The number of samples, including bad ones.
+        max_bad_fraction: The share that may be bad. One bad sample is always allowed.
 
     Raises:
-        ValueError: If more are, with the commonest reasons and a sample of each.
+        ValueError: If more are bad, with the most common reasons and a sample of each.
     """
     allowed = max(1, math.floor(max_bad_fraction * num_samples))
     if len(reasons) > allowed:
         raise ValueError(
             f"{len(reasons)} of {num_samples} samples cannot be used, and max_bad_fraction={max_bad_fraction} allows "
-            f"{allowed}. The commonest reasons: {'; '.join(commonest_reasons(reasons, 3))}"
+            f"{allowed}. The most common reasons: {'; '.join(commonest_reasons(reasons, 3))}"
         )
 
 
 def commonest_reasons(reasons: Mapping[str, str], num_kinds: int) -> list[str]:
-    """The reasons that most samples are bad for, each with their number and the first of these samples."""
+    """The most common reasons, each with its number of samples and the first of them."""
     first = {kind_of(reason): (sample_id, reason) for sample_id, reason in sorted(reasons.items(), reverse=True)}
     counts = Counter(map(kind_of, reasons.values())).most_common(num_kinds)
     return [f"{count} x {first[kind][1]}: {first[kind][0]}{' and others' if count > 1 else ''}" for kind, count in counts]

@@ -24,24 +24,24 @@ def convert(
 ) -> None:
     """Decodes and resizes the images, splits the samples, and writes sharded TFRecords, with tensorflow-transform's statistics.
 
-    What was converted before with the same images and parameters is found again by its content.
+    Existing examples of the same images and parameters are reused.
 
     Args:
-        raw_images: What ingest brought.
+        raw_images: The output of ingest.
         data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
-        examples: Points at the TFRecords of train, validation and test.
+        examples: Refers to the TFRecords of train, validation and test.
         transform_graph: tensorflow-transform's output: mean and standard deviation per channel, class counts.
-        data_report: A page on the data: counts, split, a contact sheet, what was left out.
+        data_report: A page on the data: counts, the split, a contact sheet, and the samples left out.
         quarantine: The samples that could not be used, each with its reason (CSV).
-        image_size_px: The side of the square images, from 75.
+        image_size_px: The side of the square images in pixels, at least 75.
         channels: The stains in order: rgb or rgby for red, green, blue and yellow; or one to eight names, such as DNA,protein.
         split: grouped keeps near-duplicate images in one split and gives every split its share of each class; random is the
             paper's.
-        validation_fraction: The share that early stopping and thresholds are judged on.
-        test_fraction: The share that only the final evaluation sees.
+        validation_fraction: The share of samples for early stopping and thresholds.
+        test_fraction: The share of samples for the final evaluation alone.
         split_seed: Seeds the split and the order of the samples in the shards.
-        intensity_range: The grey levels that become 0 and 255, as LOW:HIGH, such as 0:4095 for a 12-bit camera; others are
-            clipped. One range for all images, or one for each channel with commas between. auto: from percentiles of the
+        intensity_range: The grey levels that become 0 and 255, as LOW:HIGH, such as 0:4095 for a 12-bit camera; values outside
+            are clipped. One range for all channels, or one for each, separated by commas. auto: from percentiles of the
             training split, for each channel. Empty: the whole range of 8-bit files, and an error for deeper ones.
         projection: How a stack, through depth or time, becomes one plane: max, mean, sum or middle.
         max_bad_fraction: The step fails if more than this share of the samples (and more than one) cannot be used.
@@ -57,7 +57,7 @@ def convert(
     from components.runtime.progress import step_log
     from components.runtime.scratch import scratch_for_libraries
 
-    with step_log("convert"), scratch_for_libraries():  # Beam makes folders, which a kill would leave
+    with step_log("convert"), scratch_for_libraries():  # Beam creates folders, which a kill would leave behind
         wanted = settings.ConvertSettings(
             image_size_px, channels, split, validation_fraction, test_fraction, split_seed, intensity_range, projection
         )

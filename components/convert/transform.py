@@ -1,7 +1,8 @@
-"""The transform graph: what tensorflow-transform learns from the training split, for the model to apply.
+"""The transform graph: tensorflow-transform's statistics of the training split, for the model to apply.
 
-It sees per-image moments and labels, not pixels: the mean of all pixels is the mean of the images' means, as all images have
-one size, and the variance follows from the mean of squares. That is exact, and thousands of times less work.
+It is computed from the moments and labels of images, not from pixels: the mean of all pixels is the mean of the images' means,
+because all images have the same size, and the variance follows from the mean of squares. This is exact and thousands of times
+faster.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from components.runtime.scratch import scratch_folder
 
 @dataclass(frozen=True)
 class ImageMoments:
-    """What the transform graph learns from one image: per channel, in grey levels from 0 to 255."""
+    """The moments of an image per channel, in grey levels from 0 to 255, and its labels."""
 
     mean: tuple[float, ...]
     mean_square: tuple[float, ...]

@@ -1,11 +1,11 @@
-"""How far metrics other than F1 of classes would scatter on other samples: the bootstrap over groups of related samples.
+"""Confidence intervals of metrics other than F1 of classes and macro F1: the bootstrap over groups of related samples.
 
 A resample draws as many groups as there are, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993;
 whole groups, because related samples are not independent evidence: Field and Welsh, JRSS B 2007).
 
-Resampled values are shifted so that their mean is the measured value: a resample lacks some samples and repeats others, which
-biases it. An interval says how far the metric scatters from one split of this size to the next. Those of macro averages are too
-narrow where a split hardly shows some classes. So macro F1, which the verdict goes by, has another method: see `f1_intervals`.
+Resampled values are shifted so that their mean is the measured value, because a resample lacks some samples and repeats others,
+which biases it. An interval describes the variation of the metric between splits of this size. For macro averages it is too
+narrow if some classes are rare in the split, so macro F1, which decides the verdict, uses another method: see `f1_intervals`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,20 +33,20 @@ def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
 
 
 class Resamples:
-    """Which samples each resample has, and how often.
+    """The samples of each resample, and how often it has each.
 
     Attributes:
-        counts: How often each resample has drawn each group: float32, shape (resamples, groups).
+        counts: The number of times that each resample has drawn each group: float32, shape (resamples, groups).
         groups: The group of each sample: shape (samples,).
     """
 
     def __init__(self, groups: np.ndarray, seed: int, num_resamples: int = NUM_RESAMPLES) -> None:
-        """Draws.
+        """Draws the resamples.
 
         Args:
             groups: The group of each sample, as numbers from 0 on without gaps.
             seed: Another seed gives other resamples.
-            num_resamples: How many.
+            num_resamples: The number of resamples.
         """
         random = np.random.default_rng(seed)
         size = int(groups.max()) + 1
@@ -66,9 +66,9 @@ def interval(figure: float, resampled: np.ndarray, confidence: float = CONFIDENC
     """The percentile interval of a figure.
 
     Args:
-        figure: Its value on the samples themselves.
-        resampled: Its values in resamples. Those that are NaN do not count.
-        confidence: How much of them the interval holds.
+        figure: Its value on the original samples.
+        resampled: Its values in resamples. NaN is ignored.
+        confidence: The share of them within the interval.
     """
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(resampled, [tail, 1 - tail]) + (figure - np.nanmean(resampled))
@@ -76,13 +76,13 @@ def interval(figure: float, resampled: np.ndarray, confidence: float = CONFIDENC
 
 
 def resample_figures(y_true: np.ndarray, answers: Answers, resamples: Resamples) -> dict[str, Floats]:
-    """The metrics of `metrics.figures` in each resample, shape (resamples,), but for macro F1 and those without a value.
+    """The metrics of `metrics.figures` in each resample, shape (resamples,), except macro F1 and undefined ones.
 
     31072 samples of 28 classes take less than 10 s on two cores: see benchmarks/evaluate.py.
 
     Args:
         y_true: bool, shape (samples, classes).
-        answers: What the classifier says of the same samples.
+        answers: The classifier's predictions for the same samples.
         resamples: The resamples.
     """
     y_score, y_pred = answers.y_score, answers.y_pred
@@ -117,14 +117,14 @@ def resample_figures(y_true: np.ndarray, answers: Answers, resamples: Resamples)
 
 
 def _log_losses(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
-    """As scikit-learn's, which keeps probabilities off 0 and 1: shape (samples,)."""
+    """As in scikit-learn, which clips probabilities near 0 and 1: shape (samples,)."""
     margin = np.finfo(y_score.dtype).eps
     kept = np.clip(y_score, margin, 1 - margin)
     return -np.log(np.where(y_true, kept, 1 - kept)).mean(axis=1)
 
 
 def _mean_of_present(by_class: Floats) -> Floats:
-    """The mean over the classes that are not NaN; NaN where all are."""
+    """The mean over the classes that are not NaN; NaN if all are."""
     present = ~np.isnan(by_class)
     sums = np.where(present, by_class, 0).sum(axis=1)
     return np.divide(sums, present.sum(axis=1), out=np.full(len(sums), np.nan), where=present.any(axis=1))

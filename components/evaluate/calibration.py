@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of the answers "30 %", three in ten should be right."""
+"""Calibration: of the predictions with a probability of 30 %, three in ten should be right."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ NUM_BINS = 15
 
 @dataclass(frozen=True)
 class Reliability:
-    """Answers in bins of equal width from 0 to 1, over all pairs of sample and class.
+    """Predictions in bins of equal width from 0 to 1, over all pairs of sample and class.
 
     Attributes:
-        counts: How many answers each bin has: shape (bins,).
-        mean_score: Their mean probability; 0 where there is none.
-        positive_share: How many of them are positive; 0 likewise.
+        counts: The number of predictions in each bin: shape (bins,).
+        mean_score: Their mean probability; 0 for an empty bin.
+        positive_share: The share of positives among them; 0 likewise.
     """
 
     counts: np.ndarray
@@ -28,7 +28,7 @@ class Reliability:
 
 
 def reliability(y_true: np.ndarray, y_score: np.ndarray) -> Reliability:
-    """Sorts answers into bins.
+    """Sorts predictions into bins.
 
     Args:
         y_true: bool, shape (samples, classes).
@@ -41,7 +41,7 @@ def reliability(y_true: np.ndarray, y_score: np.ndarray) -> Reliability:
 
 
 def calibration_sums(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
-    """What each sample adds to each bin: numbers of answers, sums of probabilities, numbers of positives.
+    """The contribution of each sample to each bin: numbers of predictions, sums of probabilities, numbers of positives.
 
     Returns:
         float64, shape (samples, 3 x bins).
@@ -55,6 +55,6 @@ def calibration_sums(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
 
 
 def calibration_errors(sums: np.ndarray) -> np.ndarray:
-    """Expected calibration errors from sums over samples as `calibration_sums` gives them: shape (..., 3 x bins) to (...)."""
+    """Expected calibration errors from sums over samples of `calibration_sums`: from shape (..., 3 x bins) to (...)."""
     counts, scores, positives = (sums[..., k * NUM_BINS : (k + 1) * NUM_BINS] for k in range(3))
     return np.abs(scores - positives).sum(axis=-1) / counts.sum(axis=-1)

@@ -1,6 +1,6 @@
-"""The model that is served now: what it ships with, and whether it can be asked about these examples.
+"""The served champion: its files, and whether it can be evaluated on these examples.
 
-Its folder is looked at before it is believed: whatever is wrong with it is said, and is no reason to stop.
+Its folder is verified first. A problem becomes a reason in the verdict and does not stop the step.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from components.serving.champion import Champion
 from components.serving.model import find_evaluation, judged_precision
 from components.serving.versions import DONE_MARK, RECORD, Record, describe, find_damage
 
-_ADVICE = "`python -m pipeline models verify` shows all that is wrong, `models rollback` makes another version the champion"
+_ADVICE = "`python -m pipeline models verify` lists all problems, `models rollback` makes another version the champion"
 _NEEDED = (DONE_MARK, MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS)
 
 
 class DamagedChampionError(ValueError):
-    """The champion cannot be asked about anything, for its files are not what was pushed: the message says why."""
+    """The champion cannot be evaluated, because its files are missing or damaged. The message says why."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"{problem} ({_ADVICE})")
@@ -32,16 +32,16 @@ class DamagedChampionError(ValueError):
 
 @dataclass(frozen=True)
 class ServedChampion:
-    """What the champion's folder says of it.
+    """The content of the champion's folder.
 
     Attributes:
         version: Its number.
         folder: A local copy of its SavedModel.
         trained: Its manifest.
-        thresholds: What it ships with: float32, shape (classes,).
+        thresholds: Its thresholds: float32, shape (classes,).
         training_ids: The samples that it was trained on.
-        precision: What its predictions compute in.
-        is_verified: Whether its files were compared with a record of what was pushed.
+        precision: The precision of its predictions.
+        is_verified: Whether its files were verified with the record of the push.
     """
 
     version: int
@@ -53,13 +53,13 @@ class ServedChampion:
     is_verified: bool
 
     def obstacle(self, examples: Examples) -> str:
-        """What keeps it from being asked about these examples, in words; empty where nothing does."""
+        """Why it cannot be evaluated on these examples; empty if it can."""
         differing = [
-            f"its {words} are {shorten(theirs)}, and those of the examples {shorten(ours)}"
+            f"its {words} are {shorten(theirs)}, but those of the examples are {shorten(ours)}"
             for words, theirs, ours in (
                 ("classes", self.trained.class_names, examples.class_names),
                 ("channels", self.trained.channels, examples.channels),
-                ("pixels a side", self.trained.image_size_px, examples.image_size_px),
+                ("pixels per side", self.trained.image_size_px, examples.image_size_px),
                 ("grey levels", self.trained.intensity_range or "8 bits", examples.intensity_range or "8 bits"),
             )
             if theirs != ours
@@ -70,29 +70,29 @@ class ServedChampion:
         """Scores all examples of a split.
 
         Raises:
-            DamagedChampionError: If it cannot be loaded, or what it answers are no probabilities.
+            DamagedChampionError: If it cannot be loaded, or its outputs are not probabilities.
         """
         try:
             said = ExportedModel(self.folder, self.precision).score(examples)
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise DamagedChampionError(f"it cannot be run: {shorten(error)}") from None
         if said.num_invalid:
-            raise DamagedChampionError(f"{said.num_invalid} of its {said.y_score.size} answers are no numbers from 0 to 1")
+            raise DamagedChampionError(f"{said.num_invalid} of its {said.y_score.size} outputs are not numbers from 0 to 1")
         return said
 
 
 def read_champion(champion: Champion, folder: Path) -> ServedChampion:
-    """Copies the champion to a local folder, verifies the copy, and reads what it says.
+    """Copies the champion to a local folder, and verifies and reads the copy.
 
-    A champion that was put there by hand has no record of its files: it is taken as it is.
+    A champion that was placed by hand has no record of its files, and is not verified.
 
     Raises:
-        DamagedChampionError: If its files are missing, or are not what was pushed.
+        DamagedChampionError: If its files are missing or damaged.
     """
     try:
         storage.fetch_tree(champion.uri, folder)
-    except FileNotFoundError as error:  # somebody removes it at this moment
-        raise DamagedChampionError(f"its files are gone: {error}") from None
+    except FileNotFoundError as error:  # removed concurrently
+        raise DamagedChampionError(f"its files are missing: {error}") from None
     record = _read_record(folder)
     missing = {name: "is missing" for name in _NEEDED if not (folder / name).is_file()}
     if damage := missing | (find_damage(str(folder), record, record.files) if record else {}):

@@ -1,4 +1,4 @@
-"""Champion against challenger: two models on the same samples, each with the thresholds that it ships with."""
+"""Champion against challenger: two models on the same samples, each with its own thresholds."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +15,8 @@ class ClassChange:
     """One class: `change` is challenger minus champion in F1.
 
     Attributes:
-        band: Where the change lies, with 95 % confidence in the bands of all classes together. None where too few groups show
-            the class.
+        band: The interval of the change, with 95 % joint confidence in the bands of all classes. None if the class is in too
+            few groups.
     """
 
     name: str
@@ -27,27 +27,27 @@ class ClassChange:
 
     @property
     def change(self) -> float:
-        """How much better the challenger is."""
+        """The challenger's F1 minus the champion's."""
         return self.challenger_f1 - self.champion_f1
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the two models got.
+    """The results of the two models.
 
     Attributes:
-        version: The champion's version; None where it is not known.
-        obstacle: Why there is no comparison, in words; empty where there is one.
-        is_verified: Whether the champion's files are known to be those that were pushed.
-        num_samples: How many samples both were judged on.
-        num_groups: How many groups these are.
-        num_seen: How many samples of the split one of them was trained on.
-        num_related: How many further samples are in a group with such.
-        num_common: How many classes are common on these samples: those that the macro F1 is compared over.
+        version: The champion's version; None if it is unknown.
+        obstacle: Why there is no comparison; empty if there is one.
+        is_verified: Whether the champion's files were verified.
+        num_samples: The number of samples that both were judged on.
+        num_groups: The number of groups of these samples.
+        num_seen: The number of samples of the split that one of them was trained on.
+        num_related: The number of further samples in a group with one of these.
+        num_common: The number of common classes among these samples, over which the macro F1 is compared.
         champion: Its metrics by name.
         challenger: The same of the new model.
-        gain: The interval of the difference in macro F1 over the common classes: challenger minus champion. None where there
-            are too few groups, or no common class.
+        gain: The interval of the difference in macro F1 over the common classes: challenger minus champion. None if there are
+            too few groups, or no common class.
         classes: Each class.
     """
 
@@ -66,13 +66,13 @@ class Comparison:
 
     @property
     def rival(self) -> str:
-        """What the champion is called."""
+        """The champion's name in texts."""
         return f"the champion (version {self.version})" if self.version else "the champion"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two: its probabilities, its thresholds, the ids that it was trained on, and which model it is."""
+    """One of the two models: its probabilities, thresholds, training ids and fingerprint."""
 
     y_score: np.ndarray
     thresholds: np.ndarray
@@ -81,11 +81,11 @@ class Contender:
 
     @property
     def answers(self) -> Answers:
-        """Its decisions too."""
+        """Its probabilities and decisions."""
         return Answers(self.y_score, self.y_score >= self.thresholds)
 
     def on(self, kept: np.ndarray) -> "Contender":
-        """The same on some of the samples."""
+        """The same model on some of the samples."""
         return replace(self, y_score=self.y_score[kept])
 
 
@@ -100,16 +100,16 @@ def compare(
 ) -> Comparison:
     """Compares two models on those samples of a split that neither has seen in training.
 
-    A sample counts as seen if one of its group was trained on.
+    A sample counts as seen if any sample of its group was used in training.
 
     Args:
-        version: The champion's.
+        version: The champion's version.
         challenger: The new model.
-        champion: The served one.
+        champion: The served model.
         y_true: bool, shape (samples, classes).
         ids: The samples.
         groups: The group of each sample id.
-        names: Of the classes.
+        names: The names of the classes.
     """
     trained_on = {*challenger.training_ids, *champion.training_ids}
     seen_groups = {groups[sample_id] for sample_id in trained_on if sample_id in groups}
@@ -133,7 +133,7 @@ def compare(
 
 
 def _class_changes(y_true: np.ndarray, new: Contender, old: Contender, names: list[str], change: ClassF1) -> list[ClassChange]:
-    # Bonferroni: of many classes that have not changed, one or another leaves a band of 95 % of its own nearly always.
+    # Bonferroni: among many unchanged classes, some class nearly always leaves an individual band of 95 %.
     bands = change.class_intervals(1 - (1 - CONFIDENCE) / max(1, int(change.is_common.sum())))
     scores = zip(*(class_scores(y_true, one.y_score, one.thresholds, names) for one in (new, old)), strict=True)
     return [

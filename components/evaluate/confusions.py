@@ -1,12 +1,12 @@
-"""Which classes are taken for which others.
+"""Finds classes that are mistaken for others.
 
-An image with several classes can lack some and be given others wrongly. So each missed class is paired with each wrong answer
-on the same image, and errors without a partner get a row and a column of their own, as in the multi-label confusion matrix of
-Heydarian, Doyle and Samavi (IEEE Access 2022).
+An image with several classes can have several missed and several wrongly predicted ones. Each missed class is therefore paired
+with each wrong prediction on the same image, and errors without a partner get a row and a column of their own, as in the
+multi-label confusion matrix of Heydarian, Doyle and Samavi (IEEE Access 2022).
 
-Frequent errors coincide by accident: a class that is answered on every other image is also answered on every other miss. So a
-pair counts as a confusion only if at least `MIN_GROUPS` groups have it, and if it is at least `MIN_RATIO` times as frequent as
-it would be if wrong answers did not depend on what was missed.
+Frequent errors coincide by chance: a class that is predicted on every other image is also predicted on every other miss. A pair
+therefore counts as a confusion only if it occurs in at least `MIN_GROUPS` groups, and at least `MIN_RATIO` times as often as if
+wrong predictions did not depend on missed classes.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ MIN_RATIO = 2.0
 
 @dataclass(frozen=True)
 class Confusion:
-    """A class that was missed, and another that was answered instead.
+    """A class that was missed, and another that was predicted instead.
 
     Attributes:
         missed: The class index.
-        answered: That of the other.
-        num_images: How many images have both errors.
-        by_chance: How many would if wrong answers did not depend on what was missed.
+        answered: The class index of the other.
+        num_images: The number of images with both errors.
+        by_chance: The expected number if wrong predictions did not depend on missed classes.
     """
 
     missed: int
@@ -37,15 +37,15 @@ class Confusion:
 
 
 def error_counts(y_true: np.ndarray, y_pred: np.ndarray) -> NDArray[np.int64]:
-    """Counts the images that miss the class of the row and are wrongly given that of the column.
+    """Counts the images with the class of the row missed and that of the column wrongly predicted.
 
     Args:
         y_true: bool, shape (samples, classes).
         y_pred: bool, the same shape.
 
     Returns:
-        Shape (classes + 1, classes + 1). The last row is of images on which no class was missed, the last column of images to
-        which none was given wrongly.
+        Shape (classes + 1, classes + 1). The last row counts images without a missed class, the last column images without a
+        wrong prediction.
     """
     missed, wrong = (
         np.column_stack([errors, ~errors.any(axis=1)]).astype(np.int64) for errors in (y_true & ~y_pred, y_pred & ~y_true)

@@ -1,4 +1,4 @@
-"""One evaluation: from a model and examples to figures, thresholds, a verdict and a page."""
+"""Evaluates a model on examples: thresholds, figures, a verdict and a report."""
 
 import json
 import logging
@@ -40,15 +40,16 @@ def evaluate_model(
 ) -> Evaluation:
     """Fits thresholds on validation, judges on test, and publishes the result.
 
-    Without a test split, the model is judged on validation, and not blessed.
+    Without a test split, the model is judged on validation and not blessed.
 
     Args:
         model_dir: The SavedModel.
         trained: Its manifest.
         examples: The records of all splits.
-        champion: What it has to stand up to, if anything. Where it is this very model, only other thresholds have to.
+        champion: The champion to compare with, if any. If it is the same model, the two are compared only if their thresholds
+            differ.
         data_root: The folder above `evaluation/`.
-        settings: How to judge.
+        settings: The parameters of the evaluation.
     """
     judged_on = "test" if examples.num_records("test") else "validation"
     groups = read_column(examples, "group")
@@ -66,7 +67,7 @@ def evaluate_model(
             try:
                 comparison = _compare(champion, challenger, judged, examples, readers[judged_on], groups)
             except DamagedChampionError as error:
-                # If it is this very model, pushing it again puts its files right.
+                # If it is the same model, pushing it again restores its files.
                 if champion.model_fingerprint != trained.fingerprint:
                     comparison = Comparison(champion.version, str(error))
                     settings = replace(settings, obstacle=str(error))
@@ -147,14 +148,14 @@ def _compare(
     reader: ExampleReader,
     groups: dict[str, str],
 ) -> Comparison | None:
-    """Champion against challenger; None where they are the same, thresholds and all."""
+    """Compares champion and challenger; None if both the model and the thresholds are the same."""
     with scratch_folder() as folder:
         served = read_champion(champion, folder)
         if champion.model_fingerprint == challenger.fingerprint and np.array_equal(served.thresholds, challenger.thresholds):
             return None
         if obstacle := served.obstacle(examples):
             return Comparison(champion.version, obstacle)
-        _log.info("asking the champion (version %d) about the same images", champion.version)
+        _log.info("evaluating the champion (version %d) on the same images", champion.version)
         said = served.score(reader)
     rival = Contender(said.y_score, served.thresholds, served.training_ids)
     found = compare(champion.version, challenger, rival, judged.y_true, judged.ids, groups, examples.class_names)

@@ -1,12 +1,13 @@
 """Confidence intervals of F1 and of differences in F1: the jackknife over groups of related samples.
 
-A group is what must stay in one split: near-duplicates, and samples that the source's table puts together.
+The samples of a group must stay in one split: near-duplicates, and samples of a group in the source's table.
 
 **The estimand** is the expected figure of a classifier with fixed thresholds: the mean over all splits of the same size from
-the same population. The figure is the macro F1 over the common classes, those that at least `MIN_CLASS_GROUPS` groups of the
-split show. Which classes these are is taken as given: a class counts with its mean over the splits in which it is common.
-Others are left out, of the figure and of what it is compared with. Where a split has no positives of a class, its F1 is 0
-however good the classifier is, and with a single one it is near 0 or near 1: no interval accounts for what a split lacks.
+the same population. The figure is the macro F1 over the common classes, those in at least `MIN_CLASS_GROUPS` groups of the
+split. The set of these classes is taken as given: a class counts with its mean over the splits in which it is common. Other
+classes are left out of the figure and of whatever it is compared with. If a split has no positives of a class, its F1 is 0
+however good the classifier is, and with a single positive it is near 0 or near 1: no interval can account for classes that a
+split lacks.
 
 **The method.** F1 is recomputed without each group in turn. The spread of these values gives the standard error (Tukey, Annals
 of Mathematical Statistics 1958), which on average is not too small (Efron and Stein, Annals of Statistics 1981). Groups are
@@ -14,10 +15,10 @@ left out whole because related samples are not independent evidence. A mean over
 Applied Intelligence 2022, who derive the interval of the macro F1 by the delta method). Student's t turns the error into an
 interval, with one degree of freedom less than there are groups; for a single class, less than there are groups that show it.
 
-So tails come from a distribution and not from resamples. A Bonferroni correction for 28 classes asks for the 0.09 % quantile: a
-bootstrap would take 22,000 resamples to have 20 values beyond it, and ten positives would still not tell what it is.
+The tails therefore come from a distribution instead of resamples. A Bonferroni correction for 28 classes needs the 0.09 %
+quantile: a bootstrap would take 22,000 resamples to have 20 values beyond it, and ten positives would still not determine it.
 
-`python -m benchmarks.evaluate --splits 500` measures coverage and width beside the percentile bootstrap's.
+`python -m benchmarks.evaluate --splits 500` measures coverage and width, and compares them with the percentile bootstrap.
 """
 
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-# Coverage is measured from some 240 groups on (benchmarks/evaluate.py). With 40, some classifiers had less than 90 % in trials.
+# Coverage was measured with 240 groups or more (benchmarks/evaluate.py). With 40, it was below 90 % for some classifiers.
 MIN_GROUPS = 100
-# A class is common if at least as many groups show it.
+# A class is common if it is in at least this many groups.
 MIN_CLASS_GROUPS = 5
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ class ClassF1:
 
     @property
     def is_common(self) -> np.ndarray:
-        """Which classes enough groups show: bool, shape (classes,)."""
+        """Which classes are in enough groups: bool, shape (classes,)."""
         return self.num_groups >= MIN_CLASS_GROUPS
 
     def __sub__(self, other: "ClassF1") -> "ClassF1":
@@ -104,10 +105,10 @@ def class_f1(y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray) -> Clas
 
 
 def sums_by_group(cells: np.ndarray, groups: np.ndarray) -> NDArray[np.int64]:
-    """How many samples of each group a cell is true for: from bool, shape (samples, columns), to (groups, columns).
+    """Counts the true cells of each group: from bool, shape (samples, columns), to (groups, columns).
 
     Args:
-        cells: What is counted.
+        cells: The cells to count.
         groups: The group of each sample, numbered from 0 without gaps: shape (samples,).
     """
     order = np.argsort(groups, kind="stable")

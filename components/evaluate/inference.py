@@ -1,4 +1,4 @@
-"""Runs exported models, which are what is served, over the examples."""
+"""Runs exported models on the examples, exactly as they are served."""
 
 import math
 from itertools import islice
@@ -27,7 +27,7 @@ class ExportedModel:
 
         Args:
             folder: The SavedModel.
-            precision: In which it computes: `float32` or `bfloat16`.
+            precision: The precision of its computations: `float32` or `bfloat16`.
 
         Raises:
             DamagedFileError: If it cannot be loaded.
@@ -36,11 +36,11 @@ class ExportedModel:
         with naming(str(folder), "a SavedModel", more=(tf.errors.OpError, OSError)):
             self._model = tf.saved_model.load(str(folder))
         if not self.computes_in(precision):
-            raise ValueError(f"serving_precision: the model cannot compute in {precision}: train it anew, or choose float32")
+            raise ValueError(f"serving_precision: the model cannot compute in {precision}: train it again, or choose float32")
         self._precision = precision
 
     def computes_in(self, precision: str) -> bool:
-        """Whether the model was exported for a precision, too."""
+        """Whether the model was exported for a precision."""
         return SIGNATURES[precision] in self._model.signatures
 
     def score(self, examples: ExampleReader) -> Scores:
@@ -55,7 +55,7 @@ class ExportedModel:
                 distances += [answer["distances"].numpy()] if "distances" in answer else []
                 progress.update(len(pixels))
         given = np.concatenate(answers)
-        # NaN is never above a threshold: it is served as a no, and counts as one.
+        # NaN is never above a threshold, so it counts as a negative, as it does when served.
         y_score = np.clip(np.nan_to_num(given, nan=0.0), 0, 1)
         num_invalid = int((given != y_score).sum())
         return Scores(examples.ids, examples.labels, y_score, num_invalid, np.concatenate(distances) if distances else None)
@@ -65,11 +65,11 @@ class ExportedModel:
 
         Args:
             examples: What to decide about.
-            judged: What `score` gives for them.
+            judged: The result of `score` for them.
             thresholds: float32, shape (classes,).
 
         Returns:
-            The share; None if the model or this machine knows no bfloat16, which would take long.
+            The share; None if the model lacks the other precision, or bfloat16 would be slow on this machine.
         """
         (other,) = SIGNATURES.keys() - {self._precision}
         is_fast = multiplies_bfloat16() or tf.config.list_physical_devices("GPU")
@@ -87,8 +87,7 @@ class ExportedModel:
             pixels: uint8, shape (images, height, width, channels).
 
         Returns:
-            float32, shape (images, map height, map width, classes), 0 where it is no number; None where the model gives no
-            maps.
+            float32, shape (images, map height, map width, classes), with 0 for NaN; None if the model has no maps.
         """
         if _MAPS not in self._model.signatures:
             return None

@@ -1,10 +1,10 @@
-"""Metrics of a multi-label classifier, each beside its baseline: what a trivial classifier scores, which sees no image.
+"""Metrics of a multi-label classifier with their baselines: the scores of trivial classifiers, which ignore the images.
 
 Conventions. F1 is scikit-learn's with `zero_division=0`, as in the competition, whose metric is the macro F1: a class that is
-absent from all samples, or never predicted, counts as 0 there, for the model and the baselines alike. The macro F1 that the
-verdict goes by is over the common classes alone: see `f1_intervals`. Average precision and ROC
-AUC are undefined for a class that all samples show or none: macro averages skip such classes, and are left out if no other is
-left. Accuracy is element-wise at a threshold of 0.5, as in the paper.
+absent from all samples, or never predicted, counts as 0 there, for the model and the baselines alike. The macro F1 that decides
+the verdict is over the common classes alone: see `f1_intervals`. Average precision and ROC AUC are undefined for a class that
+all samples show or none: macro averages skip such classes, and are left out if no class remains. Accuracy is element-wise at a
+threshold of 0.5, as in the paper.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from components.evaluate.f1_intervals import Interval
 
 PAPER_THRESHOLD = 0.5
 
-# The figures by name, and what they are called.
+# The metrics by name, with their titles.
 TITLES = {
     "f1_macro_common": "F1, macro average over common classes",
     "f1_macro": "F1, macro average over all classes",
@@ -34,7 +34,7 @@ TITLES = {
 
 ALWAYS_NO, CLASS_PRIOR, THREE_COMMONEST = "always_no", "class_prior", "three_commonest"
 BASELINE_TITLES = {ALWAYS_NO: "predicting nothing", CLASS_PRIOR: "class frequencies"}
-# Other scores to compare with. A reference knows labels, so it is not a baseline and takes no part in the verdict.
+# Other scores for comparison. A reference uses labels, so it is not a baseline and does not affect the verdict.
 REFERENCE_TITLES = {THREE_COMMONEST: "perfect on the 3 commonest classes"}
 # A metric's baseline is that of the class frequencies, which predict everything, except where predicting nothing scores higher.
 _METRIC_BASELINES = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}
@@ -50,14 +50,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says of one split.
+    """The outputs of a model for one split.
 
     Attributes:
         ids: The samples.
         y_true: bool, shape (samples, classes).
         y_score: Probabilities: float32, the same shape. Values out of range are clipped to 0 or 1, and NaN is 0.
-        num_invalid: How many of them were not numbers from 0 to 1.
-        distances: float32, shape (samples,): from the training images; None from models that do not give them.
+        num_invalid: The number of outputs that were not numbers from 0 to 1.
+        distances: The distances from the training images: float32, shape (samples,); None if the model does not give them.
     """
 
     ids: list[str]
@@ -72,15 +72,15 @@ class ClassScore:
     """The metrics of one class on one split.
 
     Attributes:
-        support: The number of samples that show it. Where it is 0, F1 counts as 0 in the macro average and says nothing else.
+        support: The number of samples that show it. If it is 0, F1 is 0 in the macro average and otherwise meaningless.
         num_predicted: The number of samples that it is predicted for.
         num_found: The number of samples that show it and that it is predicted for.
         f1_baseline: F1 of predicting the class for every sample.
-        average_precision: None where no sample shows the class, or all do.
+        average_precision: None if no sample shows the class, or all do.
         num_groups: The number of groups of samples that show it.
-        f1_interval: The 95 % interval of F1, where it has one.
-        precision_interval: That of precision; None for a class that is never predicted.
-        recall_interval: That of recall; None for a class that no sample shows.
+        f1_interval: The 95 % interval of F1, if it has one.
+        precision_interval: The interval of precision; None for a class that is never predicted.
+        recall_interval: The interval of recall; None for a class that no sample shows.
     """
 
     name: str
@@ -100,11 +100,11 @@ class ClassScore:
 
 
 def figures(y_true: np.ndarray, answers: Answers, common: np.ndarray | None = None) -> dict[str, float]:
-    """The metrics over all classes by name, and macro F1 over the common ones. Those that have no value are left out.
+    """The metrics over all classes by name, and macro F1 over the common ones. Undefined metrics are left out.
 
     Args:
         y_true: bool, shape (samples, classes).
-        answers: What the classifier says of the same samples.
+        answers: The classifier's predictions for the same samples.
         common: The classes that `f1_macro_common` is over, if any: bool, shape (classes,).
     """
     y_score, y_pred = answers.y_score, answers.y_pred
@@ -150,7 +150,7 @@ def baseline_answers(y_true: np.ndarray) -> dict[str, Answers]:
 def reference_answers(y_true: np.ndarray) -> dict[str, Answers]:
     """The answers of a classifier that is perfect on the three commonest classes and never predicts another, by name.
 
-    Empty if these are more than half of the classes, or the only ones in the samples: it would say nothing.
+    Empty if these are more than half of the classes, or the only ones in the samples, as it would be uninformative.
 
     Args:
         y_true: bool, shape (samples, classes).
@@ -164,7 +164,7 @@ def reference_answers(y_true: np.ndarray) -> dict[str, Answers]:
 
 
 def scoreboard(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray | float) -> dict[str, float]:
-    """The metrics over all classes, each beside its baseline.
+    """The metrics over all classes, each with its baseline.
 
     Args:
         y_true: bool, shape (samples, classes).
@@ -172,15 +172,15 @@ def scoreboard(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray |
         thresholds: A class is predicted from this probability on: one threshold, or one per class.
 
     Returns:
-        Each metric by its name, and its baseline as `<name>_baseline`: that of the class frequencies, or for accuracies that of
-        predicting nothing.
+        Each metric by its name, and its baseline as `<name>_baseline`: the class frequencies, or for accuracies predicting
+        nothing.
     """
     baselines = {name: figures(y_true, answers) for name, answers in baseline_answers(y_true).items()}
     return beside_baselines(figures(y_true, Answers(y_score, y_score >= thresholds)), baselines)
 
 
 def beside_baselines(found: dict[str, float], baselines: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Adds to metrics their baselines, as in `scoreboard`, from the metrics of each of `baseline_answers`."""
+    """Adds the baselines to metrics as in `scoreboard`, from the metrics of each of `baseline_answers`."""
     return found | {f"{name}_baseline": baselines[_METRIC_BASELINES.get(name, CLASS_PRIOR)][name] for name in found}
 
 
@@ -211,7 +211,7 @@ def micro_roc(y_true: np.ndarray, y_score: np.ndarray, num_points: int = 100) ->
     """The ROC curve over all pairs of sample and class, thinned to about `num_points`.
 
     Returns:
-        `fpr`, `tpr` and `threshold`: lists of one length. Empty where one of the two answers never occurs.
+        `fpr`, `tpr` and `threshold`: lists of equal length. Empty if all pairs are positive, or none.
     """
     if y_true.all() or not y_true.any():
         return {"fpr": [], "tpr": [], "threshold": []}

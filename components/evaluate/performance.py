@@ -27,12 +27,12 @@ class Performance:
 
     Attributes:
         metrics: Each metric by its name, its interval as `_low` and `_high`, its baseline as `_baseline`. `f1_macro` has an
-            interval only where every class is common, `f1_macro_common` where there are enough groups.
+            interval only if every class is common, `f1_macro_common` if there are enough groups.
         baselines: The metrics of each trivial classifier, by its name.
         references: The metrics of each reference, by its name.
         classes: The metrics of each class.
         f1: F1 of each class, from which the macro F1 over the common classes and its interval follow.
-        baseline_gains: How far that is above each baseline's.
+        baseline_gains: The gain of this macro F1 over each baseline.
     """
 
     metrics: dict[str, float]
@@ -89,7 +89,7 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
 
 
 def _clip(band: Interval | None) -> Interval | None:
-    """What F1 can be of an interval; None if it has no width, because nothing scatters."""
+    """Clips an interval to the possible values of F1; None if it has no width."""
     return Interval(max(0.0, band.low), min(1.0, band.high)) if band and band.low < band.high else None
 
 

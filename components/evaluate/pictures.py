@@ -29,7 +29,7 @@ class Choice:
 def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray) -> list[Choice]:
     """The clearest example of each kind: found and false alarm with the highest probability, missed with the lowest.
 
-    Where there are images that show the class and are right as a whole, the one that is found is of these.
+    If any image that shows the class has all classes right, the one that is found is such an image.
 
     Args:
         y_true: bool, shape (samples, classes).
@@ -37,7 +37,7 @@ def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray)
         y_pred: bool, the same shape.
 
     Returns:
-        Up to three for each class, the class with the most images first: 96 pictures in all, at most.
+        Up to three for each class, the class with the most images first: at most 96 pictures in total.
     """
     chosen = []
     is_right = (y_true == y_pred).all(axis=1, keepdims=True)
@@ -55,7 +55,7 @@ def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray)
 
 
 def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores, thresholds: np.ndarray) -> Pictures:
-    """Draws the chosen images of a split, with activation maps where the model gives maps of more than one place."""
+    """Draws the chosen images of a split, with activation maps if the model's maps have more than one pixel."""
     chosen = choose_pictures(judged.y_true, judged.y_score, judged.y_score >= thresholds)
     if not chosen:
         return Pictures([], "")
@@ -64,10 +64,10 @@ def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores,
     colours = stain_colours(examples.channels)
     pictures = {position: composite(image, colours) for position, image in pixels.items()}
     maps = model.activation_maps(np.stack([pixels[position] for position in positions]))
-    if maps is None or maps.shape[1] * maps.shape[2] == 1:  # small images leave the network one place: nothing to see
+    if maps is None or maps.shape[1] * maps.shape[2] == 1:  # for small images, maps have a single pixel: nothing to see
         return Pictures([_picture(choice, pictures[choice.position], None) for choice in chosen], "")
     rows = {position: row for row, position in enumerate(positions)}
-    # One scale for a class: the map of a miss is pale beside that of what was found.
+    # One scale per class: the map of a miss is pale compared with that of a found image.
     heights = {label: max(float(maps[rows[c.position], :, :, c.label].max()) for c in of) for label, of in _by_label(chosen)}
     drawn = [
         _picture(c, pictures[c.position], maps[rows[c.position], :, :, c.label] / max(heights[c.label], 1e-6)) for c in chosen

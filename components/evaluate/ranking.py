@@ -1,28 +1,28 @@
-"""Average precision and ROC AUC of many resamples at once: as scikit-learn's with sample weights, a class sorted only once."""
+"""Average precision and ROC AUC of many resamples at once: scikit-learn's with sample weights, but sorting each class once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-# Resamples that are worked on together: their weights, one row a sample, stay in the processor's cache.
+# The number of resamples that are processed together: their weights fit into the processor's cache.
 _BLOCK = 64
 _NUM_THREADS = 2
 
 
 @dataclass(frozen=True)
 class _Ranking:
-    """The samples of one class, the highest score first, and where its positives are.
+    """The samples of one class by descending score, and the ranks of its positives.
 
-    A tie is a run of samples of one score. Only ties with positives count, as recall does not move elsewhere.
+    A tie is a run of samples with the same score. Only ties with positives count, because recall does not change elsewhere.
 
     Attributes:
         order: Sample indices.
         positives: Ranks of the positives.
-        tie_of_positives: Where among `positives` each tie with positives begins.
-        edges: Ranks between which weights are summed, from 0 on.
-        begins: For each tie with positives, how many of the parts between edges come before it.
-        ends: How many come up to its end.
+        tie_of_positives: The position in `positives` at which each tie with positives begins.
+        edges: Ranks between which weights are summed, starting at 0.
+        begins: For each tie with positives, the number of parts between edges before it.
+        ends: The number of parts up to its end.
     """
 
     order: np.ndarray
@@ -42,10 +42,10 @@ def ranking_resamples(
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
         groups: The group of each sample.
-        counts: How often each resample has drawn each group: float32, shape (resamples, groups).
+        counts: The number of times that each resample has drawn each group: float32, shape (resamples, groups).
 
     Returns:
-        Two arrays of shape (resamples, classes): NaN where all samples of the resample show the class, or none.
+        Two arrays of shape (resamples, classes): NaN if all samples of the resample show the class, or none.
     """
     num_resamples, num_classes = len(counts), y_true.shape[1]
     precision, area = np.full((2, num_resamples, num_classes), np.nan)
@@ -57,7 +57,7 @@ def ranking_resamples(
         for k, ranking in rankings.items():
             precision[block, k], area[block, k] = _weigh(ranking, weights, groups)
 
-    with ThreadPoolExecutor(_NUM_THREADS) as pool:  # NumPy lets go of the interpreter while it works on arrays
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:  # NumPy releases the interpreter lock while it works on arrays
         list(pool.map(fill, range(0, num_resamples, _BLOCK)))
     return precision, area
 

@@ -1,4 +1,4 @@
-"""The evaluation report: what the model is good for, where it errs, and how good it is beside its baselines."""
+"""The evaluation report: what the model is good for, its errors, and its scores with their baselines."""
 
 from components.evaluate.report_data import ReportData
 from components.evaluate.report_sections.calibration import calibration_section
@@ -15,7 +15,7 @@ from components.reports.page import render_page
 
 
 def evaluation_report(data: ReportData) -> str:
-    """Writes the page: HTML of at most 10 MB that needs no other file."""
+    """Renders the page: HTML of at most 10 MB that needs no other file."""
     found = data.evaluation
     return render_page(
         "Evaluation report",

@@ -1,4 +1,4 @@
-"""What the evaluation report is made from."""
+"""The content of the evaluation report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Picture:
 
     Attributes:
         label: The class index.
-        kind: What it is an example of: see `components.evaluate.pictures`.
-        position: Where it is among the judged samples.
-        jpeg: The image, and beside it the activation map of the class where the model gives one.
+        kind: The kind of example: see `components.evaluate.pictures`.
+        position: Its position among the judged samples.
+        jpeg: The image, and beside it the activation map of the class if the model gives one.
     """
 
     label: int
@@ -32,7 +32,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of the report, and the places that activation maps have: `8 x 8`; empty where there are no maps."""
+    """The images of the report, and the size of activation maps, such as `8 x 8`; empty if there are no maps."""
 
     pictures: Sequence[Picture]
     map_size: str
@@ -44,7 +44,7 @@ class ReportData:
 
     Attributes:
         evaluation: The figures and the verdict.
-        verdict: What each rule found.
+        verdict: The outcome of each rule.
         trained: The model's manifest.
         examples: The manifest of the examples.
         ids: The judged samples.
@@ -52,8 +52,8 @@ class ReportData:
         y_score: The model's probabilities, the same shape.
         y_pred: Its decisions, the same shape.
         classes: The figures of each class.
-        confusions: Which classes are taken for which others.
-        thresholds: How the thresholds came about.
+        confusions: The classes that are mistaken for others.
+        thresholds: The fitted thresholds, with the evidence for them.
         comparison: Champion against challenger, if there is a champion.
         pictures: The images.
     """
@@ -74,5 +74,5 @@ class ReportData:
 
     @property
     def class_names(self) -> list[str]:
-        """In the order of the class indices."""
+        """The class names in the order of their indices."""
         return self.examples.class_names

@@ -1,4 +1,4 @@
-"""Which evaluation is asked for, and whether it exists already: all that a repeated run needs, so it imports little."""
+"""The parameters of an evaluation, and the search for an existing one. Imports little, because repeated runs need only this."""
 
 from dataclasses import asdict, dataclass
 
@@ -8,8 +8,8 @@ from components.artifacts.manifest import Evaluation, Examples
 from components.serving.champion import Champion, Pointer
 from components.serving.versions import find_versions
 
-# Raised when the same model and examples give other figures or another report.
-FORMAT = 9
+# Incremented when the same model and examples give different figures or a different report.
+FORMAT = 10
 
 # The files that are published with the manifest.
 THRESHOLDS = "thresholds.json"
@@ -19,18 +19,18 @@ EVALUATION_REPORT = "evaluation_report.html"
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """What to judge, and how.
+    """The parameters of an evaluation.
 
     Attributes:
         model_fingerprint: The model.
         champion_fingerprint: The model that it is compared with; empty for none.
-        blessing_min_gain: As the step's.
-        blessing_max_class_drop: As the step's.
-        seed: Of the bootstrap.
-        serving_precision: As the step's.
-        champion_evaluation_fingerprint: The evaluation that fitted the thresholds which the champion ships with.
-        obstacle: Why the champion cannot be asked, if it is known already. An evaluation without a damaged champion is another
-            one, so that it is made anew when the damage has been repaired.
+        blessing_min_gain: The step's parameter.
+        blessing_max_class_drop: The step's parameter.
+        seed: The seed of the bootstrap.
+        serving_precision: The step's parameter.
+        champion_evaluation_fingerprint: The evaluation that fitted the champion's thresholds.
+        obstacle: Why the champion cannot be evaluated, if this is already known. It changes the fingerprint, so that the model
+            is evaluated again after a repair.
     """
 
     model_fingerprint: str
@@ -43,18 +43,18 @@ class EvaluateSettings:
     obstacle: str = ""
 
     def inputs(self, examples: Examples) -> dict[str, str]:
-        """Fingerprints of what goes in."""
+        """The fingerprints of the inputs."""
         inputs = {"model": self.model_fingerprint, "examples": examples.fingerprint}
         if not self.champion_fingerprint:
             return inputs
         return inputs | {"champion": self.champion_fingerprint, "champion_evaluation": self.champion_evaluation_fingerprint}
 
     def parameters(self) -> dict[str, object]:
-        """What else changes the result."""
+        """The parameters that change the result."""
         return {name: value for name, value in asdict(self).items() if not name.endswith("_fingerprint")}
 
     def fingerprint(self, examples: Examples) -> str:
-        """Names the evaluation by its content."""
+        """The fingerprint of the evaluation."""
         return fingerprint("evaluate", FORMAT, self.inputs(examples), self.parameters())
 
     def uri(self, examples: Examples, data_root: str) -> str:
@@ -70,15 +70,15 @@ class EvaluateSettings:
         return Evaluation.find(self.uri(examples, data_root))
 
     def _asks_for(self, before: Evaluation, examples: Examples) -> bool:
-        """Whether another evaluation is of the same model, examples and parameters, by the same code."""
+        """Whether an earlier evaluation is of the same model, examples and parameters, with the same FORMAT."""
         same = {"model": self.model_fingerprint, "examples": examples.fingerprint}.items() <= before.inputs.items()
         return same and before.fingerprint == fingerprint("evaluate", FORMAT, before.inputs, self.parameters())
 
 
 def find_obstacle(pointer: Pointer, model_fingerprint: str) -> str:
-    """Why nobody knows which version is the champion, in words; empty where it is known, or there is none.
+    """Why the champion is unknown; empty if it is known, or there is none.
 
-    A first push that was killed before it made its version the champion has left no pointer either: the same model carries on.
+    A first push that was killed before it promoted its version leaves no pointer either: the same model then resumes.
     """
     if pointer.damage or pointer.champion:
         return pointer.damage
@@ -88,6 +88,6 @@ def find_obstacle(pointer: Pointer, model_fingerprint: str) -> str:
         return ""
     highest = whole[-1].number
     return (
-        f"there is no {pointer.uri}, though there are versions. The highest is what TensorFlow Serving takes: "
-        f"`python -m pipeline models rollback {highest}` makes it the champion again"
+        f"there is no {pointer.uri}, although there are versions: `python -m pipeline models rollback {highest}` makes the "
+        "highest one, which TensorFlow Serving loads, the champion again"
     )

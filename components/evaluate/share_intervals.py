@@ -1,10 +1,10 @@
 """Confidence intervals of precision and recall: exact binomial intervals on the effective number of groups.
 
-Both are shares: of the samples that show a class, those that were found, and of the samples that were said to show it, those
-that do. Samples of a group are not independent evidence, so they count as `(sum of sizes)^2 / (sum of squared sizes)` samples
-(Kish, "Survey Sampling", 1965): all of them if no two are of a group, and the number of groups if these are of one size. The
-interval is Clopper and Pearson's (Biometrika 1934) for that number (Korn and Graubard, Survey Methodology 1998). Unlike the
-jackknife's of F1 it has a width where all are right or all wrong: 3 of 3 give 0.292 to 1.
+Both are shares: recall of the samples that show a class, and precision of the samples for which it is predicted. Samples of a
+group are not independent evidence, so they count as `(sum of sizes)^2 / (sum of squared sizes)` samples (Kish, "Survey
+Sampling", 1965): all of them if no two share a group, and the number of groups if these are of equal size. The interval is
+Clopper and Pearson's (Biometrika 1934) for that number (Korn and Graubard, Survey Methodology 1998). Unlike the jackknife
+interval of F1, it has a width even if all are right or all wrong: 3 of 3 give 0.292 to 1.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def share_intervals(hits: np.ndarray, cases: np.ndarray, groups: np.ndarray) -> 
         groups: The group of each sample, numbered from 0 without gaps: shape (samples,).
 
     Returns:
-        One interval a class. None for a class without cases.
+        One interval per class. None for a class without cases.
     """
     sizes = sums_by_group(cases, groups).astype(np.float64)
     num_hits, num_cases = hits.sum(axis=0), cases.sum(axis=0)

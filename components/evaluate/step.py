@@ -22,7 +22,7 @@ def evaluate(
     """Fits the decision thresholds on the validation split, judges the model on the test split, and blesses it or not.
 
     Args:
-        examples: What convert wrote.
+        examples: The output of convert.
         model: The SavedModel that would be served.
         data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
         serving_root: Where models are served from: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>. The champion is
@@ -31,13 +31,13 @@ def evaluate(
         class_metrics: ROC curve and confusion matrix over all pairs of sample and class.
         thresholds: The fitted thresholds (JSON).
         blessing: The verdict with its reasons (JSON).
-        evaluation_report: A page on all of it.
+        evaluation_report: A page with all results.
         model_name: The folder of the model's versions.
-        blessing_min_gain: How far the macro F1 must be above the champion's on the same samples, and above the baselines with
-            all of the gain's 95 % interval. -1 asks for nothing: for trying things out.
-        blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band. 1 asks for
-            nothing.
-        serving_precision: float32 or bfloat16: what the model is judged in, and what predictions compute in. On processors with
+        blessing_min_gain: The gain in macro F1 that is required over the champion on the same samples, and over the baselines
+            with the whole 95 % interval. -1 switches these rules off, for experiments.
+        blessing_max_class_drop: How far the F1 of a class may be below the champion's, beyond its noise band. 1 switches this
+            rule off.
+        serving_precision: float32 or bfloat16: the precision of the evaluation and of predictions. On processors with
             AMX or AVX512-BF16, bfloat16 takes a fraction of the time.
         seed: Seeds the bootstrap and the folds that thresholds are compared on.
     """
@@ -83,7 +83,7 @@ def evaluate(
             from components.evaluate.evaluation import evaluate_model
 
             done = evaluate_model(Path(model.path), trained, records, champion, data_root, wanted)
-        if champion:  # the one that it was judged against, maybe long ago: push asks whether the pointer has moved since now
+        if champion:  # the evaluation may be old: push checks whether the pointer has changed from now on
             now = {"champion_version": champion.version, "champion_generation": champion.generation}
             done = done.model_copy(update=now)
         done.save(blessing)

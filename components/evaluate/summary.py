@@ -7,7 +7,7 @@ from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import ClassScore
 from components.runtime.wording import count_of, first_of
 
-# The least share of a class's images that are found, and of its answers that are right, of a class that can be relied on.
+# The recall and the precision that a reliable class must exceed.
 RELIABLE_SHARE = 2 / 3
 
 RELIABLE = "Recognised reliably"
@@ -23,14 +23,14 @@ _NUM_CONFUSIONS = 3
 
 
 def grade(score: ClassScore, num_samples: int) -> tuple[str, ...]:
-    """What can be said of a class: one of the words above, or both `MISSED` and `FALSE_ALARM`.
+    """Grades a class: one of the words above, or both `MISSED` and `FALSE_ALARM`.
 
-    An interval decides, never the figure itself: precision and recall are on one side of `RELIABLE_SHARE` with 95 % confidence,
-    or nothing is said of them. Precision must also be above the baseline's, which predicts the class for every sample.
+    Intervals decide, not the figures themselves: precision and recall must be above or below `RELIABLE_SHARE` with 95 %
+    confidence. Precision must also be above the baseline's, which predicts the class for every sample.
 
     Args:
         score: The metrics of the class.
-        num_samples: The number of samples that they are from.
+        num_samples: The number of samples of these metrics.
     """
     if score.num_groups < MIN_CLASS_GROUPS or score.recall_interval is None:
         return (TOO_FEW,)
@@ -46,13 +46,13 @@ def grade(score: ClassScore, num_samples: int) -> tuple[str, ...]:
 def summarise(
     metrics: Mapping[str, float], classes: Sequence[ClassScore], confusions: Sequence[Confusion], num_samples: int
 ) -> dict[str, str]:
-    """The lines of the summary: what each is about, and what there is to say.
+    """The lines of the summary, by topic.
 
     Args:
-        metrics: Of all classes, with intervals and baselines: see `components.evaluate.performance`.
+        metrics: The metrics over all classes, with intervals and baselines: see `components.evaluate.performance`.
         classes: The metrics of each class.
         confusions: See `components.evaluate.confusions`.
-        num_samples: The number of samples that all of it is from.
+        num_samples: The number of samples of all metrics.
     """
     graded: dict[str, list[ClassScore]] = {}
     for score in sorted(classes, key=lambda one: -one.support):
@@ -61,7 +61,7 @@ def summarise(
     names = {word: [score.name for score in scores] for word, scores in graded.items()}
     reliable = names.get(RELIABLE, [])
     pairs = [
-        f"{classes[one.missed].name} taken for {classes[one.answered].name} ({count_of(one.num_images, 'image')})"
+        f"{classes[one.missed].name} mistaken for {classes[one.answered].name} ({count_of(one.num_images, 'image')})"
         for one in confusions[:_NUM_CONFUSIONS]
     ]
     lines = {

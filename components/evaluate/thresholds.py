@@ -1,8 +1,8 @@
-"""From probabilities to decisions: thresholds fitted on the validation split.
+"""Decision thresholds, fitted on the validation split.
 
-One threshold for all classes, or one a class. A class's own threshold follows its few positives where it is rare, and fits
-their accidents: this made competitors' results worse. So each is drawn towards the common one, the more the fewer positives it
-was fitted on (shrinkage, as empirical Bayes estimators do: Efron and Morris, JASA 1975): see benchmarks/thresholds.py.
+There is one threshold for all classes, or one per class. The threshold of a rare class overfits its few positives, which made
+the results of competitors worse. Each is therefore shrunk towards the common one, the more the fewer positives it was fitted on
+(as by empirical Bayes estimators: Efron and Morris, JASA 1975): see benchmarks/thresholds.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,26 +13,26 @@ import numpy as np
 from components.artifacts.labels import f1_macro
 from components.evaluate.f1_intervals import MIN_GROUPS, Interval, class_f1
 
-# How many positives a class needs to be half as far from the common threshold as its own best one is.
+# The number of positives that moves a class halfway from the common threshold to its own best one.
 SHRINKAGE = 10.0
 GLOBAL = "one threshold for all classes"
-PER_CLASS = "one threshold a class, drawn towards the common one where positives are few"
+PER_CLASS = "one threshold per class, shrunk towards the common one if positives are few"
 _NUM_FOLDS = 5
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class FittedThresholds:
-    """Thresholds, and why they are of this kind.
+    """Thresholds, and the evidence for their kind.
 
     Attributes:
         method: Their kind, in words.
-        thresholds: float32, shape (classes,): from there on a probability is a yes.
+        thresholds: float32, shape (classes,): a class is predicted from this probability on.
         f1_global: Macro F1 over the common classes of validation with one threshold, each fold decided with the one fitted on
-            the others. None where validation has too few groups, or no common class.
+            the others. None if validation has too few groups, or no common class.
         f1_per_class: The same with a threshold for each class.
         gain: The interval of the difference: per class minus global. None likewise.
-        ways: What each way of fitting promises and keeps, the one that ships among them.
+        ways: The macro F1 of each way of fitting, including the one that is used.
     """
 
     method: str
@@ -48,9 +48,9 @@ class Way:
     """A way of fitting thresholds.
 
     Attributes:
-        title: What it is, in words.
-        promised: Macro F1 on the very samples that they were fitted on.
-        kept: Macro F1 on folds, each decided with what was fitted on the others.
+        title: Its name.
+        promised: Macro F1 on the samples of the fit.
+        kept: Macro F1 on folds, each decided with thresholds fitted on the others.
     """
 
     title: str
@@ -59,13 +59,13 @@ class Way:
 
 
 def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, seed: int) -> FittedThresholds:
-    """Fits both kinds, and takes one a class only where it is better beyond doubt, on samples that it was not fitted on.
+    """Fits both kinds, and uses one threshold per class only if it is significantly better on held-out samples.
 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
         groups: The group of each sample, as numbers from 0 on without gaps.
-        seed: Of the folds.
+        seed: The seed of the folds.
     """
     one = np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)
     num_groups = int(groups.max()) + 1
@@ -89,7 +89,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
 
 
 def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
-    """The one threshold for all classes that gives the best macro F1.
+    """The threshold for all classes with the best macro F1.
 
     Of several that are equally good, it is the middle one.
 
@@ -101,16 +101,16 @@ def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
     scores = np.take_along_axis(y_score, order, axis=0)
     hits = np.cumsum(np.take_along_axis(y_true, order, axis=0), axis=0)
     f1 = 2 * hits / (np.arange(1, len(scores) + 1)[:, None] + y_true.sum(axis=0))
-    # What each further yes, from the most probable down, adds to the mean over the classes.
+    # The contribution of each further positive, from the most probable down, to the mean over the classes.
     steps = np.diff(f1, axis=0, prepend=0).ravel() / y_true.shape[1]
     descending = np.argsort(-scores.ravel(), kind="stable")
     return _best(scores.ravel()[descending], np.cumsum(steps[descending]))
 
 
 def fit_class_thresholds(y_true: np.ndarray, y_score: np.ndarray, shrinkage: float = SHRINKAGE) -> np.ndarray:
-    """The threshold of each class that gives its best F1, drawn towards the one for all classes.
+    """The threshold of each class with its best F1, shrunk towards the one for all classes.
 
-    A class with n positives keeps n / (n + shrinkage) of the way from the common threshold to its own, as log odds.
+    A class with n positives keeps n / (n + shrinkage) of the way from the common threshold to its own, in log odds.
 
     Args:
         y_true: bool, shape (samples, classes).
@@ -126,15 +126,15 @@ def fit_class_thresholds(y_true: np.ndarray, y_score: np.ndarray, shrinkage: flo
     own = np.array([fit_global_threshold(*c) if shown else common for c, shown in zip(columns, num_positive, strict=True)])
     kept = num_positive / np.maximum(num_positive + shrinkage, 1)
     mixed = kept * _log_odds(own) + (1 - kept) * _log_odds(np.array(common))
-    # Those that keep all are not rounded by the way to log odds and back.
+    # Without shrinkage, the conversion to log odds and back would only round.
     return np.where(kept == 1, own, 1 / (1 + np.exp(-mixed))).astype(np.float32)
 
 
-# The first two can ship. The last shows what shrinkage is for.
+# The first two may be used. The last shows the benefit of shrinkage.
 _WAYS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     GLOBAL: lambda y_true, y_score: np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32),
     PER_CLASS: fit_class_thresholds,
-    "one threshold a class, however few its positives are (never ships)": lambda y_true, y_score: fit_class_thresholds(
+    "one threshold per class, however few its positives are (never used)": lambda y_true, y_score: fit_class_thresholds(
         y_true, y_score, shrinkage=0
     ),
 }
@@ -146,8 +146,8 @@ def _log_odds(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _best(scores: np.ndarray, f1: np.ndarray) -> float:
-    """Where to cut a descending list of scores, when all down to each would give an F1."""
-    ends = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True])  # equal scores get equal answers
+    """The best cut of a descending list of scores, given the F1 of cutting after each."""
+    ends = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True])  # equal scores get equal decisions
     best = ends[f1[ends] >= f1[ends].max() - _ROUNDING]
     cut = int(best[len(best) // 2])
     below = scores[cut + 1] if cut + 1 < len(scores) else scores.dtype.type(0)

@@ -1,4 +1,4 @@
-"""The versions of a source under `raw/`: which there are, and the index that is published of a new one."""
+"""The versions of a source under `raw/`: finds them, and publishes the index of a new one."""
 
 import hashlib
 import re
@@ -16,28 +16,28 @@ from components.ingest.transfer import store_images
 
 _FINGERPRINT = re.compile(rb"[0-9a-f]{%d}" % FINGERPRINT_LENGTH)
 
-# Raised when the same source gives another index or other files.
+# Incremented when the same source gives a different index or different files.
 FORMAT = 3
 
 
 def ingest_images(
     source: Source, source_name: str, data_root: str, class_names: list[str], parallel_transfers: int = 16
 ) -> RawImages:
-    """Copies every image that is not there yet, and publishes the index of the version, last.
+    """Copies all images that are not stored yet, then publishes the index of the version.
 
     Args:
         source: Where the samples come from.
-        source_name: The parameter's value, for lineage.
+        source_name: The value of the parameter, for lineage.
         data_root: The folder above `raw/`.
         class_names: The names of the classes, by index.
-        parallel_transfers: How many transfers are in flight at once.
+        parallel_transfers: The number of concurrent transfers.
 
     Returns:
-        The version's manifest: at once where the source says that it is what it was when a version was published.
+        The version's manifest, at once if the source has not changed since a version was published.
 
     Raises:
-        OSError: If there is no room, or the source or the storage fails; the same call again carries on.
-        FileExistsError: If what is stored is damaged.
+        OSError: If the disk is full, or the source or the storage fails. The same call resumes.
+        FileExistsError: If a stored file is damaged.
     """
     raw_uri = storage.join(data_root, "raw", source.name)
     for folder in ("images", "index", "index/seen"):
@@ -57,7 +57,7 @@ def ingest_images(
 
 
 def newest_version(raw_uri: str) -> RawImages | None:
-    """The version of the source that was published last, of those whose index is there."""
+    """The newest version of the source whose index still exists."""
     names = [name for name in storage.list_names(storage.join(raw_uri, "index")) if name.endswith(".json")]
     versions = [RawImages.find(raw_uri, f"index/{name}") for name in names]
     return max(
@@ -68,14 +68,14 @@ def newest_version(raw_uri: str) -> RawImages | None:
 
 
 def is_stored(version: RawImages) -> bool:
-    """Whether the index and every image of a version are there; somebody may have deleted some.
+    """Whether the index and all images of a version still exist.
 
     Raises:
-        OSError: If one is there with other content, as far as that is known without reading it.
+        OSError: If an image is damaged, as far as its size and a stored checksum tell.
     """
     if not storage.exists(version.index_uri):
         return False
-    samples = read_index(version.index_uri)  # first, as it takes the most memory while it is read
+    samples = read_index(version.index_uri)  # first, because reading it takes the most memory
     stored = storage.list_files(version.images_uri)
     for sample in samples:
         for file in sample.files.values():
@@ -85,14 +85,15 @@ def is_stored(version: RawImages) -> bool:
             if found.num_bytes != file.num_bytes or found.crc32c not in ("", file.crc32c):
                 raise OSError(
                     f"{storage.join(version.images_uri, file.name)} is damaged: expected {file.num_bytes} bytes, CRC-32C "
-                    f"{file.crc32c}; found {found.num_bytes} bytes {found.crc32c}. Delete it and run again"
+                    f"{file.crc32c}. Received: {found.num_bytes} bytes, CRC-32C {found.crc32c or 'unknown'}. "
+                    "Delete it and run again"
                 )
     return True
 
 
 def _seen_uri(raw_uri: str, source: Source, class_names: list[str]) -> str:
-    """The file that says to which version what the source says of itself led: touched files lead to a known one."""
-    # With the formats that are read: what was refused by an earlier version may be taken by a later one.
+    """The file that maps the source's validator to the fingerprint of its version. Several validators may share one."""
+    # With the supported formats, because a later release may read files that an earlier one refused.
     known = [str(FORMAT), *SUFFIXES, source.validator(), *class_names]
     key = hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
     return storage.join(raw_uri, "index", "seen", key)
@@ -103,7 +104,7 @@ def _manifest_name(content: str) -> str:
 
 
 def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> Iterable[Sample]:
-    """Every sample of the source, with its files; a file that is none has a reason in its place."""
+    """Yields the samples of the source with their files, or the reason why they cannot be used."""
     for listed in sorted(source.listed(), key=lambda listed: listed.sample_id):
         found = by_filter(stored.pop(listed.sample_id, {}), source.channels)
         files = {name: found[name] for name in source.stains if name in found}
@@ -114,7 +115,7 @@ def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> I
 
 
 def _in_batches(samples: Iterable[Sample], batches: Mapping[str, int]) -> Iterable[Sample]:
-    """Says of each sample which ingest added it: an earlier one, or this one."""
+    """Numbers the ingest that added each sample: an earlier one, or this one."""
     next_batch = 1 + max(batches.values(), default=-1)
     return (replace(sample, batch=batches.get(sample.sample_id, next_batch)) for sample in samples)
 
@@ -127,11 +128,11 @@ def _publish(
     index_name = f"{content}.csv.gz"
     index_uri = storage.join(raw_uri, "index", index_name)
     known = RawImages.find(raw_uri, _manifest_name(content))
-    if not known or not storage.exists(index_uri):  # which somebody may have deleted
+    if not known or not storage.exists(index_uri):  # it may have been deleted
         storage.write_bytes(index_uri, dump_index(samples))
-    if known:  # the source looks different (other file times, say) and its content is a version that is known
+    if known:  # the source looks different, as with other file times, but its content is a known version
         return known
-    expected = {*required_stains(source.stains)}.union(*(sample.files for sample in samples))  # many have no yellow at all
+    expected = {*required_stains(source.stains)}.union(*(sample.files for sample in samples))  # many samples have no yellow
     manifest = RawImages(
         fingerprint=content,
         inputs={},
@@ -153,7 +154,7 @@ def _publish(
 
 
 def _content(samples: list[Sample]) -> str:
-    """A digest of what the samples are, whatever their files are called."""
+    """A digest of the samples that does not depend on the names of their files."""
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(repr((sample.sample_id, format_target(sample.labels), sample.batch, sample.reason)).encode())

@@ -19,31 +19,31 @@ def ingest(
     group_column: str = "",
     first_class: int = 0,
 ) -> None:
-    """Brings the images and labels of a source under data_root, create-only, and publishes an index of them.
+    """Copies the images and labels of a source to data_root, create-only, and publishes an index of them.
 
-    An unchanged source costs seconds. A sample that cannot be used stays in the index with its reason; convert quarantines it.
+    An unchanged source takes seconds. A sample that cannot be used stays in the index with the reason; convert quarantines it.
 
     Args:
         source: kaggle:<competition>, dir:<folder, gs://... or s3://...> with a table of labels and images (<Id>_<filter>.png or
-            file_pattern), or synthetic:<number of samples>[@<series>]; the series is 0 by default, and another one has other
+            file_pattern), or synthetic:<number of samples>[@<series>]; the series is 0 by default, and other series have other
             samples. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
         data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
-        raw_images: Points at the index and the images, with counts, licence and fingerprint.
-        include_test: Also bring the samples of the source's test set, which have no labels.
-        parallel_transfers: How many transfers are in flight at once.
+        raw_images: Refers to the index and the images, with counts, licence and fingerprint.
+        include_test: Also ingest the samples of the source's test set, which have no labels.
+        parallel_transfers: The number of concurrent transfers.
         classes: Your own classes: a table (a path, gs://... or s3://...) with the columns index,name. Empty: classes.csv in the
             source's folder, or else the competition's 28.
-        file_pattern: How a folder's images are named, from the folder on: {id} is what the table calls the sample, {filter} the
+        file_pattern: The names of a folder's images, relative to the folder: {id} is the sample's id in the table, {filter} the
             stain, * anything.
         channels: The stains in order: rgb or rgby for red, green, blue and yellow; or one to eight names, such as DNA,protein.
-        filters: What your files call the stains, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow may be absent).
-            Empty: as channels calls them.
+        filters: The names of the stains in your files, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow is
+            optional). Empty: the names in channels.
         labels: The table of labels, CSV or Excel: its name in the source's folder, or a full path or gs://... Empty: train.csv.
-        id_column: The table's column of ids. Empty: the one that is called like id, image, file or sample.
-        label_column: The table's column of labels. Empty: the one that is called like target, label or class, or else a column
-            of 0 and 1 for each class.
-        group_column: The table's column of what stays in one split, such as the plate, the well or the patient. Empty: none.
-        first_class: The number that stands for the first class in the labels: 0 or 1.
+        id_column: The table's column of ids. Empty: the one with a usual name, such as id, image, file or sample.
+        label_column: The table's column of labels. Empty: the one with a usual name, such as target, label or class, or else a
+            column of 0 and 1 for each class.
+        group_column: The table's column of groups that stay in one split, such as plates, wells or patients. Empty: none.
+        first_class: The number of the first class in the labels: 0 or 1.
     """
     import logging
 

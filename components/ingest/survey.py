@@ -1,4 +1,4 @@
-"""How large a source is, without reading its images."""
+"""The size of a source, without reading its images."""
 
 import dataclasses
 from functools import partial
@@ -14,11 +14,11 @@ from components.ingest.sources.open_source import open_source
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What is known of a source. None where it would take more than a look to know.
+    """The size of a source. None if it would take long to find out.
 
     Attributes:
-        num_samples: The samples that ingest would take.
-        num_bytes: The size of the source: of an archive, or of all images.
+        num_samples: The number of samples that ingest would store.
+        num_bytes: The size of the archive, or of all images.
     """
 
     num_samples: int | None
@@ -32,11 +32,11 @@ def survey(
     image_names: ImageNames = COMPETITION_NAMES,
     table: LabelTable = USUAL_TABLE,
 ) -> Survey:
-    """Looks at a source: at the directory of an archive, or the list of a folder.
+    """Reads the directory of an archive, or the listing of a folder.
 
     Raises:
-        ValueError: If there is no such kind of source, or it is wrong as a whole.
-        OSError: If it is not there, may not be read, or cannot be reached.
+        ValueError: If the kind of source is unknown, or its table of labels is invalid.
+        OSError: If the source does not exist, access is denied, or it cannot be reached.
     """
     kind, _, name = source.partition(":")
     if kind == "kaggle":
@@ -61,4 +61,4 @@ def _survey_archive(file: RemoteFile, include_test: bool) -> Survey:
         for folder, _, file_name in split
         if (found := COMPETITION_NAMES.parse(file_name)) and (include_test or folder.rpartition("/")[2] != TEST)
     }
-    return Survey(len(parsed) or None, file.num_bytes)  # none where the images are in archives in this one
+    return Survey(len(parsed) or None, file.num_bytes)  # None if the images are in nested archives

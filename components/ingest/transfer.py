@@ -1,4 +1,4 @@
-"""Brings a source's images under `raw/`: only those that are not there yet, several at once, each checked and create-only."""
+"""Copies a source's images to `raw/`: only missing ones, several at a time, each verified and create-only."""
 
 import contextlib
 import multiprocessing
@@ -20,17 +20,17 @@ from components.storage.store import StoredFile
 # `<id>_<filter>.<crc32c>.png`: an image whose plain name, `<id>_<filter>.png`, was taken by other content.
 _CHANGED_NAME = re.compile(r"(.*)\.[0-9a-f]{8}(\.\w+)")
 
-# Of images in memory, by all threads together: enough for 16 transfers of 2 MB each.
+# The memory for images, over all threads: enough for 16 transfers of 2 MB each.
 _MAX_HELD_BYTES = 32 << 20
 
-# An image as the index has it; or what is wrong with it.
+# An image as in the index, or the reason why it cannot be used.
 _Outcome = ImageFile | str
 _Outcomes = list[tuple[SourceImage, _Outcome]]
 _Chunk = Sequence[SourceImage]
 
 
 class _Stored:
-    """What is stored already."""
+    """The files that are already stored."""
 
     def __init__(self, files: Mapping[str, StoredFile]) -> None:
         self._files = files
@@ -40,13 +40,13 @@ class _Stored:
                 self._changed[match[1] + match[2]].append(name)
 
     def under(self, name: str) -> dict[str, StoredFile]:
-        """The files that may be an image: under its plain name, and under those with a checksum."""
+        """The stored files that may be an image: with its plain name, or with a checksum in the name."""
         names = (name, *self._changed.get(name, ()))
         return {name: self._files[name] for name in names if name in self._files}
 
 
 class _Memory:
-    """Lets threads hold no more than so many bytes together. One that wants more than there are waits until it is alone."""
+    """Limits the bytes that threads hold together. A thread that asks for more than the limit waits until it is alone."""
 
     def __init__(self, num_bytes: int) -> None:
         self._num_bytes = self._free_bytes = num_bytes
@@ -54,7 +54,7 @@ class _Memory:
 
     @contextlib.contextmanager
     def hold(self, num_bytes: int) -> Iterator[None]:
-        """Waits until there is room."""
+        """Waits until the bytes are free, and holds them."""
         taken = min(num_bytes, self._num_bytes)
         with self._changed:
             self._changed.wait_for(lambda: taken <= self._free_bytes)
@@ -68,10 +68,10 @@ class _Memory:
 
 
 def store_images(source: Source, images_uri: str, parallel_transfers: int) -> dict[str, dict[str, _Outcome]]:
-    """Puts every image of a source in its place.
+    """Stores every image of a source.
 
     Returns:
-        By sample and filter: the image as the index has it, or the reason why it cannot be used.
+        By sample and filter: the image as in the index, or the reason why it cannot be used.
     """
     stored = _Stored(storage.list_files(images_uri))
     results: dict[str, dict[str, _Outcome]] = defaultdict(dict)
@@ -83,14 +83,14 @@ def store_images(source: Source, images_uri: str, parallel_transfers: int) -> di
             for image, outcome in outcomes:
                 results[image.sample_id][image.filter] = outcome
             progress.update(_progress(source, [image for image, _ in outcomes]))
-    storage.sync(images_uri)  # once for all: the index will say that they are there
+    storage.sync(images_uri)  # once for all images, before the index refers to them
     return results
 
 
 def _in_order(
     pool: Executor, store: Callable[[_Chunk], _Outcomes], chunks: Iterable[_Chunk], num_ahead: int
 ) -> Iterator[_Outcomes]:
-    """As `pool.map`, which would take all chunks at once: those of a large source need as much memory as their results."""
+    """Like `pool.map`, but keeps few chunks waiting: those of a large source take as much memory as their results."""
     waiting: deque[Future[_Outcomes]] = deque()
     try:
         for chunk in chunks:
@@ -105,12 +105,12 @@ def _in_order(
 
 
 def _progress(source: Source, chunk: _Chunk) -> int:
-    """What a chunk counts for: one sample that is drawn, or bytes."""
+    """The progress that a chunk stands for: one synthetic sample, or its bytes."""
     return 1 if source.is_synthetic else sum(image.content.num_bytes for image in chunk if image.content)
 
 
 def _workers(source: Source, images_uri: str, stored: _Stored, parallel_transfers: int) -> Executor:
-    """Threads, which wait for a network together; or a process a core for a source that is computed."""
+    """Threads, which wait for the network; or one process per core for a source that is computed."""
     if not source.is_synthetic:
         return ThreadPoolExecutor(parallel_transfers)
     return ProcessPoolExecutor(
@@ -121,7 +121,7 @@ def _workers(source: Source, images_uri: str, stored: _Stored, parallel_transfer
     )
 
 
-# What a worker process works on: sent to it once, not with every sample.
+# The arguments of a worker process, sent once instead of with every sample.
 _work: tuple[Source, str, _Stored] | None = None
 
 
@@ -142,7 +142,7 @@ def _store_in_thread(memory: _Memory, source: Source, images_uri: str, stored: _
 
 
 def store_chunk(source: Source, images_uri: str, stored: _Stored, chunk: _Chunk) -> _Outcomes:
-    """Stores those images of a chunk that are not there yet, and describes all of them."""
+    """Stores the missing images of a chunk, and describes all of its images."""
     found = {image: _find(source, images_uri, image, stored.under(image.plain_name)) for image in chunk}
     missing = [image for image, file in found.items() if file is None]
     outcomes: _Outcomes = [(image, file) for image, file in found.items() if file]
@@ -153,7 +153,7 @@ def store_chunk(source: Source, images_uri: str, stored: _Stored, chunk: _Chunk)
 
 
 def _find(source: Source, images_uri: str, image: SourceImage, stored: Mapping[str, StoredFile]) -> ImageFile | None:
-    """The stored file that is this image, if that can be told without reading the image from the source."""
+    """The stored file of an image, if it can be identified without reading the image from the source."""
     for name, file in stored.items():
         uri = storage.join(images_uri, name)
         if source.is_synthetic:
@@ -170,10 +170,10 @@ def _is_known(content: StoredFile) -> bool:
 
 
 def _store_image(images_uri: str, image: SourceImage, data: bytes, stored: Mapping[str, StoredFile]) -> ImageFile:
-    """Publishes an image: under the name with its checksum if the plain one is taken by other content."""
+    """Publishes an image, with its checksum in the name if the plain name is taken by other content."""
     checksum = storage.crc32c(data)
-    crc32 = (image.content and image.content.crc32) or storage.crc32(data)  # what the source has verified is not computed again
-    # What the source describes is compared with it on every run, also after a power cut; what is drawn is taken as it is found.
+    crc32 = (image.content and image.content.crc32) or storage.crc32(data)  # the source has verified its own
+    # Images with known checksums are compared with the source on every run, even after a power failure; synthetic ones are not.
     sync = image.content is None
     for name in (image.plain_name, f"{image.stem}.{checksum}{image.suffix}"):
         uri = storage.join(images_uri, name)
@@ -186,6 +186,4 @@ def _store_image(images_uri: str, image: SourceImage, data: bytes, stored: Mappi
             return ImageFile(name, len(data), checksum)
         if known.num_bytes == len(data) and (known.crc32c or storage.stored_crc32c(uri)) == checksum:
             return ImageFile(name, len(data), checksum)
-    raise FileExistsError(
-        f"{uri} does not hold what its name says (CRC-32C {checksum}): it is damaged. Delete it and run again"
-    )
+    raise FileExistsError(f"{uri} is damaged: expected the CRC-32C in its name, {checksum}. Delete it and run again")

@@ -1,4 +1,4 @@
-"""Contact sheets: many samples on one page, as people look at them."""
+"""Contact sheets: many samples on one page."""
 
 import io
 import math
@@ -20,11 +20,11 @@ _FONT_PX = 11
 
 
 class Shown(Protocol):
-    """What a contact sheet needs of a sample: a `SyntheticSample`, or a real one."""
+    """A sample on a contact sheet: a `SyntheticSample`, or a real one."""
 
     @property
     def sample_id(self) -> str:
-        """The source's name of the sample."""
+        """The id of the sample in the source."""
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -32,7 +32,7 @@ class Shown(Protocol):
 
     @property
     def pngs(self) -> Mapping[str, bytes]:
-        """PNG file of each filter."""
+        """The PNG file of each filter."""
 
 
 def contact_sheet(
@@ -43,22 +43,22 @@ def contact_sheet(
     filters: Sequence[str] = ("red", "green", "blue"),
     widths_um: Sequence[float | None] = (),
 ) -> bytes:
-    """A PNG page with one tile for each sample, its id and the names of its classes below, and a legend at the end.
+    """Draws a PNG page with a tile for each sample, its id and class names below it, and a legend at the end.
 
     Args:
         samples: At least one.
         class_names: The names of the classes, by index.
-        columns: Tiles side by side.
-        tile_px: Side of a tile; samples are shrunk to it by averaging.
+        columns: The number of tiles per row.
+        tile_px: The side of a tile. Samples are downscaled to it by averaging.
         filters: The stains to show, one to eight, in the colours of `stain_colours`.
-        widths_um: How much each tile shows, in micrometres, for a scale bar; None for a tile without one. Empty: no scale bars.
+        widths_um: The width of each tile in micrometres, for a scale bar; None for a tile without one. Empty: no scale bars.
 
     Raises:
         ValueError: If there is no sample, no column, a tile without pixels, or no filter.
     """
     if not samples or columns < 1 or tile_px < 1 or not filters:
         raise ValueError(
-            "A contact sheet: expected at least one sample, column, pixel and filter. "
+            "A contact sheet needs at least one sample, column, pixel and filter. "
             f"Received: {len(samples)} samples, columns={columns}, tile_px={tile_px}, filters={tuple(filters)}"
         )
     columns = min(columns, len(samples))
@@ -97,7 +97,7 @@ def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """A font with most letters of most languages: Pillow's own lacks umlauts, and µ."""
+    """A font with the letters of most languages: Pillow's own lacks umlauts and µ."""
     import matplotlib  # noqa: PLC0415  (not installed where there are no pictures)
 
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_PX)
@@ -120,7 +120,7 @@ def _room(width_px: int) -> int:
 
 
 def _lines(names: Sequence[str], width_px: int) -> list[str]:
-    """Names in as few lines as hold them, in order."""
+    """Wraps names into as few lines as possible, in order."""
     room = _room(width_px)
     lines: list[str] = []
     for name in names:

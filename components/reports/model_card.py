@@ -1,22 +1,22 @@
-"""What every model card says, whichever the model (Mitchell et al., "Model Cards for Model Reporting", 2019)."""
+"""The common content of model cards (Mitchell et al., "Model Cards for Model Reporting", 2019)."""
 
 from components.artifacts.manifest import TrainedModel
 
 INTENDED_USE = (
-    "Sorting microscope images by where in the cell a protein is, for research: to look at first what is likely, and to find "
-    "images of rare patterns. A person looks at what matters."
+    "Sorting microscope images by the location of a protein in the cell, for research: to look at the most likely images "
+    "first, and to find images of rare patterns. Important results need a check by a person."
 )
 LIMITS = (
-    "Not for diagnosis. It knows only the locations listed, in images stained and taken as those it was trained on: other "
-    "stains, cell lines, microscopes or magnifications are outside of what was measured here. Classes with few samples are "
-    "recognised poorly, or not measured at all (see the classes). It says which locations an image as a whole shows, not "
-    "which cell shows them; activation maps are coarse hints, no segmentation. Images of one well can be on both sides of the "
-    "split, as nothing in their pixels tells them from others: figures on new wells may be lower."
+    "Not for diagnosis. It knows only the listed locations, in images stained and taken like those it was trained on: other "
+    "stains, cell lines, microscopes or magnifications were not evaluated. Classes with few samples are recognised poorly, or "
+    "not evaluated at all (see the classes). It predicts the locations in an image as a whole, not in single cells; activation "
+    "maps are coarse hints, not a segmentation. Images of one well can be in different splits, because nothing in their pixels "
+    "distinguishes them from others: scores on new wells may be lower."
 )
 
 
 def card_rows(trained: TrainedModel) -> list[list[str]]:
-    """What is known of a model from its manifest: names of things, and what they are."""
+    """The facts in a model's manifest, as pairs of name and value."""
     recipe = ", ".join(f"{name} {value}" for name, value in sorted(trained.parameters.items()))
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in sorted(trained.metrics.items()))
     return [
@@ -26,7 +26,7 @@ def card_rows(trained: TrainedModel) -> list[list[str]]:
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
         ["Data", trained.source],
         ["Licence and credit of the data", trained.licence],
-        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
+        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, keeping epoch {trained.best_epoch}"],
         ["Metrics of that epoch", f"{metrics or 'none recorded'}. The evaluation report has those on the test split"],
         ["Intended use", INTENDED_USE],
         ["Limits", LIMITS],

@@ -1,4 +1,4 @@
-"""How reports draw a sample: its stains in colour, and an activation map over them."""
+"""Pictures of samples in reports: the stains in colour, and an activation map over them."""
 
 import io
 
@@ -6,19 +6,19 @@ import numpy as np
 from PIL import Image
 
 SIDE_PX = 200
-# The first that keeps a picture small is taken: noise does not compress, and a report is to stay below 10 MB.
+# The first that makes a picture small is used: noise does not compress, and a report must stay below 10 MB.
 _JPEG_QUALITIES = (85, 60, 20)
-# Of the activation map on grey stains: orange, as no stain is.
+# The colour of the activation map over grey stains: orange, which few stains have.
 _HEAT = np.array([255, 140, 0], np.float32)
 _HEAT_OPACITY = 0.7
 
 
 def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
-    """Draws an image, and beside it its stains in grey under a map.
+    """Draws an image, and beside it the stains in grey under a map.
 
     Args:
         pixels: uint8, shape (height, width, 3): see `components.reports.stains.composite`.
-        heat: float, shape (map height, map width): 1 is the warmest, 0 and below is cold. None draws the image alone.
+        heat: float, shape (map height, map width), from 0 (none) to 1 (strongest). None draws the image alone.
 
     Returns:
         uint8, shape (side, side or twice the side, 3).
@@ -35,15 +35,15 @@ def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
 
 
 def encode_jpeg(pixels: np.ndarray, max_bytes: int = 50_000) -> bytes:
-    """Encodes a picture in a size, or a little more where it is noise.
+    """Encodes a picture within a size, which noise may exceed a little.
 
     Args:
         pixels: uint8, shape (height, width, 3).
-        max_bytes: The size to keep to.
+        max_bytes: The size.
     """
     for quality in _JPEG_QUALITIES:
         file = io.BytesIO()
-        # Full colour resolution: to halve it, as JPEG files mostly do, would blur whatever is red or blue.
+        # Full colour resolution: halving it, as most JPEG files do, would blur red and blue stains.
         Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
         if file.tell() <= max_bytes:
             break

@@ -1,4 +1,4 @@
-"""The colours in which pictures show stains."""
+"""The colours of stains in pictures."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ Colour = tuple[int, int, int]
 _NAMED: dict[str, Colour] = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
 _GREY: Colour = (255, 255, 255)
 _NUCLEUS = re.compile(r"dapi|\bdna\b|hoechst|nucle(us|i)", re.IGNORECASE)
-# Other stains take these in order. Green and magenta can be told apart without seeing red or green.
+# Other stains get these in order. Colour-blind people can distinguish green and magenta.
 _PALETTE: dict[Colour, str] = {
     (0, 255, 0): "Green",
     (255, 0, 255): "Magenta",
@@ -25,7 +25,7 @@ _ATLAS = {"red": "microtubules", "green": "the protein", "blue": "the nucleus", 
 
 
 def stain_colours(names: Sequence[str]) -> tuple[Colour, ...]:
-    """The colour of each stain: its own if it is called by one, blue for the nucleus, grey if it is the only one.
+    """The colour of each stain: the one it is named after, blue for the nucleus, grey for a single stain.
 
     Args:
         names: One to eight different names, in any case.
@@ -46,18 +46,18 @@ def stain_colours(names: Sequence[str]) -> tuple[Colour, ...]:
 
 
 def legend(names: Sequence[str]) -> str:
-    """What each colour shows, such as `Green: protein. Blue: DNA.`, or for the atlas `Red: microtubules.` and so on."""
+    """The meaning of each colour, such as `Green: protein. Blue: DNA.`, or for the atlas `Red: microtubules.` and so on."""
     colours = [_PALETTE[colour] for colour in stain_colours(names)]
     return " ".join(f"{colour}: {_ATLAS.get(name, name)}." for colour, name in zip(colours, names, strict=True))
 
 
 def stain_title(name: str) -> str:
-    """A filter with what it shows: `red: microtubules` for one of the atlas, and the name alone for another."""
+    """The title of a filter: `red: microtubules` for one of the atlas, otherwise its name."""
     return f"{name}: {_ATLAS[name]}" if name in _ATLAS else name
 
 
 def composite(pixels: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
-    """Adds up the stains of an image, each in its colour; what exceeds 255 is clipped.
+    """Adds up the stains of an image, each in its colour, and clips at 255.
 
     Args:
         pixels: uint8, shape (height, width, stains).

@@ -1,8 +1,8 @@
 """Bulk data by URI: whole files, published under their final names only when complete.
 
 A URI is a path on this machine, `gs://<bucket>/<name>` in Google Cloud Storage, or `s3://<bucket>/<name>` in an S3 store.
-What is published is never overwritten, except by `replace_bytes` and `swap`. A write that is repeated because its answer was
-lost counts as done if the file has the content that was to be written: see `Store.write_if`.
+Published files are never overwritten, except by `replace_bytes` and `swap`. A write that is retried because its response was
+lost counts as done if the file already has the intended content: see `Store.write_if`.
 """
 
 import contextlib
@@ -41,17 +41,17 @@ _RANGE_TRIES = 3
 
 
 def is_local(uri: str) -> bool:
-    """Whether a URI is a path on this machine."""
+    """Whether a URI is a local path."""
     return "://" not in uri
 
 
 def exists(uri: str) -> bool:
-    """Whether a complete file has this name."""
+    """Whether a complete file exists."""
     return stat(uri) is not None
 
 
 def stat(uri: str) -> StoredFile | None:
-    """A complete file's size, and the checksums that are known without reading it; None if there is no file."""
+    """The size of a complete file, and the checksums known without reading it; None if there is no such file."""
     return open_store(uri).stat(uri)
 
 
@@ -59,7 +59,7 @@ def stored_crc32c(uri: str) -> str:
     """The CRC-32C of a complete file, computed from its content if the store does not keep it.
 
     Raises:
-        FileNotFoundError: If there is no file.
+        FileNotFoundError: If there is no such file.
     """
     return open_store(uri).crc32c(uri)
 
@@ -78,13 +78,13 @@ def modified_s(uri: str) -> float:
     """When a file was published, in seconds since 1970.
 
     Raises:
-        FileNotFoundError: If there is no file.
+        FileNotFoundError: If there is no such file.
     """
     return open_store(uri).modified_s(uri)
 
 
 def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
-    """The complete files of a folder by name, in one request instead of many `stat`s; empty if there is no folder.
+    """The complete files of a folder by name, from one request instead of many `stat`s; empty if there is no such folder.
 
     Args:
         uri: The folder.
@@ -94,7 +94,7 @@ def list_files(uri: str, is_deep: bool = False) -> dict[str, StoredFile]:
 
 
 def list_names(uri: str) -> list[str]:
-    """The names of files and folders directly below a folder, sorted; empty if there is no folder."""
+    """The names of files and folders directly below a folder, sorted; empty if there is no such folder."""
     return open_store(uri).list_names(uri)
 
 
@@ -113,31 +113,31 @@ def read_range(uri: str, start: int, length: int, is_whole: Callable[[bytes], bo
 
     Args:
         uri: The file.
-        start: Where they begin.
-        length: How many they are.
-        is_whole: Whether they are what was written: object stores keep no checksums of ranges.
+        start: The offset of the first byte.
+        length: The number of bytes.
+        is_whole: Verifies the bytes, because object stores keep no checksums of ranges.
 
     Raises:
-        OSError: If the file ends before, or they are not whole, try after try.
+        OSError: If the file is too short, or the bytes are damaged on every attempt.
     """
     for _ in range(_RANGE_TRIES):
         content = open_store(uri).read(uri, start, length)
         if len(content) == length and is_whole(content):
             return content
     raise OSError(
-        f"{uri} is damaged: expected {length} bytes from byte {start} on, with their checksums. Delete it and run again: it is "
-        f"written anew. Received: {len(content)} bytes"
+        f"{uri} is damaged: expected {length} bytes at offset {start} with valid checksums. Received: {len(content)} bytes. "
+        "Delete it and run again, which recreates it"
     )
 
 
 @contextlib.contextmanager
 def create(uri: str) -> Iterator[Path]:
-    """Gives a local path to write to, and publishes the file as `uri` on a clean exit.
+    """Yields a local path to write to, and publishes the file as `uri` on a clean exit.
 
-    The file appears under its final name at once and whole, or not at all, even after a kill or on a full disk.
+    The file appears under its final name complete or not at all, even after a kill or on a full disk.
 
     Raises:
-        FileExistsError: If `uri` exists already with other content.
+        FileExistsError: If `uri` already exists with other content.
     """
     store = open_store(uri)
     with store.unfinished(uri) as path:
@@ -151,21 +151,21 @@ def write_bytes(uri: str, data: bytes, crc32: str = "", sync: bool = True) -> bo
     Args:
         uri: Its name.
         data: Its content.
-        crc32: Its CRC-32, if known: an object store keeps it beside the file for `stat`.
-        sync: Whether it must survive a power cut from now on, or only after `sync`.
+        crc32: Its CRC-32, if known. An object store keeps it in the object's metadata for `stat`.
+        sync: Whether the file must survive a power failure from now on, rather than only after `sync`.
 
     Returns:
-        Whether it was written; False if it was there already.
+        True if the file was written, False if it already existed.
 
     Raises:
-        FileExistsError: If `uri` exists already with other content.
+        FileExistsError: If `uri` already exists with other content.
     """
     store = open_store(uri)
     return store.write_if(uri, lambda: store.write(uri, data, crc32, sync), lambda: crc32c(data))
 
 
 def sync(uri: str) -> None:
-    """Returns when everything written to the store of `uri` would survive a power cut."""
+    """Waits until everything written to the store of `uri` would survive a power failure."""
     open_store(uri).sync()
 
 
@@ -173,32 +173,32 @@ def store(path: Path, uri: str) -> None:
     """Publishes a copy of a local file, create-only.
 
     Raises:
-        FileExistsError: If `uri` exists already with other content.
+        FileExistsError: If `uri` already exists with other content.
     """
     store = open_store(uri)
     store.write_if(uri, lambda: store.upload(path, uri, may_move=False), lambda: file_crc32c(path))
 
 
 def replace_bytes(uri: str, data: bytes) -> None:
-    """Replaces the content of a pointer file: a reader sees the old content or the new, never a mixture."""
+    """Replaces the content of a pointer file. Readers see either the old content or the new."""
     open_store(uri).replace(uri, data)
 
 
 def read_with_generation(uri: str) -> tuple[bytes, str] | None:
-    """Reads a pointer file and its generation, opaque text that identifies its present content; None if there is no file."""
+    """Reads a pointer file and its generation, an opaque identifier of its content; None if there is no such file."""
     return open_store(uri).read_with_generation(uri)
 
 
 def swap(uri: str, data: bytes, generation: str) -> None:
-    """Replaces the content of a pointer file if nobody else has done so since it was read (compare-and-swap).
+    """Replaces the content of a pointer file unless another process has changed it since it was read (compare-and-swap).
 
     Args:
         uri: The file.
-        data: Its new content. It must never have had this content before, as local generations are hashes of the content.
-        generation: As `read_with_generation` gave it; empty if there was no file.
+        data: Its new content, which it must never have had before, because local generations are hashes of the content.
+        generation: From `read_with_generation`; empty if there was no file.
 
     Raises:
-        SwappedMeanwhileError: If the file has other content by now. It is left as it is.
+        SwappedMeanwhileError: If the file has changed. It is left unchanged.
     """
     store = open_store(uri)
     try:
@@ -206,18 +206,18 @@ def swap(uri: str, data: bytes, generation: str) -> None:
     except FileExistsError:
         _, now = store.read_with_generation(uri) or (b"", "")
         raise SwappedMeanwhileError(
-            f"{uri}: somebody else has swapped it meanwhile: expected generation {generation or 'of no file'}. "
-            f"Received: {now or 'no file'}"
+            f"{uri} was changed by another process in the meantime: run again. "
+            f"Expected {f'generation {generation}' if generation else 'no file'}. Received: {now or 'no file'}"
         ) from None
 
 
 def sweep(uri: str) -> None:
-    """Removes what killed processes have left unfinished in a folder. So does the first write to the folder."""
+    """Removes the unfinished files of killed processes from a folder. The first write to a folder also does this."""
     open_store(uri).sweep(uri)
 
 
 def find_unfinished(uri: str) -> list[Path]:
-    """The folders in which killed processes have left something unfinished, anywhere below `uri`; none in an object store."""
+    """The folders with unfinished files of killed processes anywhere below `uri`; none in an object store."""
     return open_store(uri).find_unfinished(uri)
 
 
@@ -227,7 +227,7 @@ def remove(uri: str) -> None:
 
 
 def remove_tree(uri: str) -> None:
-    """Removes everything below `uri`, if there is anything."""
+    """Removes everything below `uri`, if it exists."""
     open_store(uri).remove_tree(uri)
 
 
@@ -248,7 +248,7 @@ def _fetch(uri: str, path: Path, may_link: bool) -> None:
 
 
 def create_tree(folder: Path, uri: str) -> None:
-    """Publishes every file below a local folder under `uri`, which nobody else writes to.
+    """Publishes every file below a local folder under `uri`, to which no other process may write.
 
     The files appear in any order: publish the file that marks the tree as complete afterwards.
     """
@@ -257,9 +257,9 @@ def create_tree(folder: Path, uri: str) -> None:
 
 
 def incoming_folder(uri: str) -> contextlib.AbstractContextManager[str]:
-    """Gives an empty folder below `uri` whose name is not a number, for `move_folder` to rename when it is complete.
+    """Yields an empty folder below `uri` whose name is not a number, for `move_folder` to rename once it is complete.
 
-    What has not been moved is removed at the end.
+    A folder that was not moved is removed at the end.
     """
     return open_store(uri).incoming_folder(uri)
 
@@ -267,25 +267,24 @@ def incoming_folder(uri: str) -> contextlib.AbstractContextManager[str]:
 def move_folder(incoming_uri: str, uri: str, first: str, last: str) -> None:
     """Gives a folder of `incoming_folder` its final name, create-only.
 
-    TensorFlow Serving takes the folder with the highest number, complete or not. A local folder appears at once and whole. An
-    object store cannot rename folders: it copies one file after the other, within a second or two, and a kill in between leaves
-    a part.
+    TensorFlow Serving loads the folder with the highest number, complete or not. A local folder appears complete. An object
+    store cannot rename folders: the files are copied within a second or two, and a kill in between leaves an incomplete folder.
 
     Args:
         incoming_uri: The folder.
         uri: Its final name.
-        first: The file that an object store copies first, which claims the name.
-        last: The file that it copies last: without it, the folder is incomplete.
+        first: The file that is copied first in an object store, which claims the name.
+        last: The file that is copied last. A folder without it is incomplete.
 
     Raises:
-        FileExistsError: If the name is taken: locally by any folder, in an object store by one with another file `first`.
+        FileExistsError: If the name is taken: locally by any folder, in an object store by one with a different file `first`.
     """
     open_store(uri).move_folder(incoming_uri, uri, first, last)
 
 
 def remove_folder(uri: str, first: str, last: str) -> None:
-    """Removes a folder: at once on a local disk; in an object store, the file `first` before all others, and `last` after them.
+    """Removes a folder: atomically on a local disk; in an object store, `first` before all other files and `last` after them.
 
-    So a removal that was killed leaves something that says what it is.
+    The remains of a killed removal can therefore be recognised.
     """
     open_store(uri).remove_folder(uri, first, last)

@@ -1,8 +1,8 @@
 """Objects in Google Cloud Storage.
 
-Credentials are the ambient ones: workload identity on a cluster, `gcloud auth application-default login` on a laptop. An object
-appears whole or not at all. Conditional writes name the generation that they replace, 0 for none. Checksums are computed here,
-sent along, and compared with what the server has stored.
+Credentials are Google's application default ones: workload identity on a cluster, `gcloud auth application-default login` on a
+laptop. Objects appear complete or not at all. Conditional writes name the generation that they replace, or 0 for none.
+Checksums are computed locally, sent with each upload, and compared with those of the stored object.
 """
 
 import base64
@@ -25,7 +25,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from components.storage.checksums import crc32c, file_crc32c
 from components.storage.store import NoCredentialsError, Store, StoredFile, local_name
 
-# A connection that is silent for this long is given up.
+# The time limit for a silent connection.
 TIMEOUT_S = 60.0
 # Transient errors are retried for this long.
 RETRY_FOR_S = 300.0
@@ -87,7 +87,7 @@ class GcsStore(Store):
 
     def read_with_generation(self, uri: str) -> tuple[bytes, str] | None:
         def download() -> tuple[bytes, str]:
-            blob = _blob(uri)  # a new one in each try, as it keeps the generation that it has seen
+            blob = _blob(uri)  # a new one for each attempt, because a blob remembers its generation
             return blob.download_as_bytes(timeout=TIMEOUT_S, retry=_patient()), str(blob.generation)
 
         with _explained(uri):
@@ -113,7 +113,7 @@ class GcsStore(Store):
         _upload(uri, path, generation=0)
 
     def copy(self, source_uri: str, uri: str) -> None:
-        """The server copies, without moving the bytes through this machine."""
+        """Copies on the server, without downloading."""
         source, copied = _blob(source_uri), _blob(uri)
 
         def rewrite() -> None:
@@ -153,7 +153,7 @@ def _upload(uri: str, content: bytes | Path, generation: int | None, crc32: str 
         try:
             upload(**options, timeout=TIMEOUT_S, retry=_patient())
         except exceptions.PreconditionFailed as error:
-            if generation is not None and _generation(uri) == generation:  # so it is not the condition that does not hold
+            if generation is not None and _generation(uri) == generation:  # the condition holds, so the data was damaged
                 raise DataCorruption(error.response, f"{uri} was refused as damaged: {error}") from None
             raise
 
@@ -166,10 +166,13 @@ def _upload(uri: str, content: bytes | Path, generation: int | None, crc32: str 
         except exceptions.GoogleAPICallError as error:
             if error.code not in (404, 410):
                 raise
-            send()  # the session of a large upload is gone, and Google's advice is to start over
+            send()  # the session of a large upload has expired; Google advises starting over
         stored = _hex(blob.crc32c)
         if stored != expected:
-            raise OSError(f"{uri}: the server stored other content than was sent (CRC-32C {stored}, expected {expected})")
+            raise OSError(
+                f"{uri} was damaged during the upload: expected the CRC-32C {expected}. Received: {stored}. "
+                "Delete it and run again"
+            )
 
 
 def _generation(uri: str) -> int:
@@ -181,14 +184,13 @@ def _generation(uri: str) -> int:
 
 
 def _undamaged(act: Callable[[], _Result]) -> _Result:
-    """Calls a function again if a checksum or an answer was wrong: bytes that were changed on the way are sent again."""
+    """Retries a call whose data or response was damaged in transit."""
     return Retry(predicate=_is_damage, timeout=_DAMAGED_TRIES_S)(act)()
 
 
 def _is_damage(error: BaseException) -> bool:
     if isinstance(error, exceptions.GoogleAPICallError):
-        # An answer that lacks what it should hold. Or the refusal of an upload that does not match its checksum, which is known
-        # only by these words.
+        # An incomplete response; or a refused upload that does not match its checksum, which only the message tells.
         return error.code == 200 or (isinstance(error, exceptions.BadRequest) and "crc32c" in str(error).lower())
     return isinstance(error, (DataCorruption, requests.exceptions.InvalidJSONError))
 
@@ -255,12 +257,12 @@ def _hex(crc32c: str | None) -> str:
 
 @contextlib.contextmanager
 def _explained(uri: str) -> Iterator[None]:
-    """Turns the client's exceptions into those of files, with advice."""
+    """Translates the client's exceptions into those of files, with advice."""
     bucket = "gs://" + uri.removeprefix("gs://").partition("/")[0]
     try:
         yield
     except exceptions.PreconditionFailed:
-        raise FileExistsError(f"{uri} exists already; nothing was overwritten") from None
+        raise FileExistsError(f"{uri} already exists; nothing was overwritten") from None
     except exceptions.NotFound:
         raise FileNotFoundError(f"{uri}: there is no such object, or no bucket {bucket}") from None
     except (exceptions.Unauthorized, exceptions.Forbidden) as error:
@@ -274,4 +276,4 @@ def _explained(uri: str) -> Iterator[None]:
             "elsewhere run: gcloud auth application-default login"
         ) from None
     except (exceptions.GoogleAPIError, google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:
-        raise OSError(f"{uri}: Cloud Storage could not be used: {error}. The same command again carries on") from None
+        raise OSError(f"{uri}: Cloud Storage could not be used: {error}. Run the same command again to resume") from None

@@ -1,4 +1,4 @@
-"""Files in folders of this machine."""
+"""Files on this machine."""
 
 import contextlib
 import errno
@@ -19,19 +19,19 @@ from components.storage.checksums import file_crc32c
 from components.storage.store import Store, StoredFile, local_name
 
 _PARTIAL = ".partial"
-# How file systems say that they have no hard links.
+# The errors of file systems without hard links.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
-# How the system says that there is no file of a name.
+# The errors for a name without a file.
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-# Writing a file without waiting for the disk keeps a core busy: more threads than cores would only contend.
+# Writing without waiting for the disk keeps a core busy, so more threads than cores would only contend.
 _unsynced_writers = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 class LocalStore(Store):
-    """Files in folders of this machine. Unfinished files lie in `.partial` beside the final names, and are never listed."""
+    """Files on this machine. Unfinished files are in `.partial` beside the final names and are never listed."""
 
     def stat(self, uri: str) -> StoredFile | None:
-        """A file system keeps no checksums."""
+        """Without checksums, which file systems do not keep."""
         return _stored_file(uri)
 
     def modified_s(self, uri: str) -> float:
@@ -40,7 +40,7 @@ class LocalStore(Store):
     def list_files(self, uri: str, is_deep: bool) -> dict[str, StoredFile]:
         found: dict[str, StoredFile] = {}
         if is_deep:
-            for folder, folders, names in os.walk(uri):  # it skips what is removed at this moment
+            for folder, folders, names in os.walk(uri):  # skips what is removed concurrently
                 folders[:] = [name for name in folders if name != _PARTIAL]
                 for path in (Path(folder, name) for name in names):
                     if file := _stored_file(path):
@@ -64,7 +64,7 @@ class LocalStore(Store):
         """The generation is the hash of the content."""
         try:
             content = Path(uri).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):  # there is no file below a file, as in an object store
+        except (FileNotFoundError, NotADirectoryError):  # no file below a file: no error, as in object stores
             return None
         return content, hashlib.sha256(content).hexdigest()
 
@@ -82,7 +82,7 @@ class LocalStore(Store):
 
     @contextlib.contextmanager
     def unfinished(self, uri: str) -> Iterator[Path]:
-        """The file is in the final folder's file system; after a kill it is deleted later."""
+        """The file is on the file system of the final folder. A later write deletes it after a kill."""
         final = Path(uri)
         partial = _own_place(final.parent) / f"{secrets.token_hex(4)}.{local_name(uri)}"
         try:
@@ -117,7 +117,7 @@ class LocalStore(Store):
     def swap(self, uri: str, data: bytes, generation: str) -> None:
         final = Path(uri)
         final.parent.mkdir(parents=True, exist_ok=True)
-        # The lock file stays: removing it could pull it from under a process that has just opened it.
+        # The lock file is kept, because another process may just have opened it.
         with final.with_name(f".{final.name}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _, found = self.read_with_generation(uri) or (b"", "")
@@ -142,7 +142,7 @@ class LocalStore(Store):
 
     def sweep(self, uri: str) -> None:
         sweep(Path(uri) / _PARTIAL)
-        with contextlib.suppress(OSError):  # there is no such folder, or a process is at work in it
+        with contextlib.suppress(OSError):  # no such folder, or still in use
             (Path(uri) / _PARTIAL).rmdir()
 
     def find_unfinished(self, uri: str) -> list[Path]:
@@ -151,7 +151,7 @@ class LocalStore(Store):
 
     @contextlib.contextmanager
     def incoming_folder(self, uri: str) -> Iterator[str]:
-        """After a kill the folder is swept."""
+        """`sweep` removes the folder after a kill."""
         folder = _own_place(Path(uri)) / secrets.token_hex(4)
         folder.mkdir()
         try:
@@ -160,7 +160,7 @@ class LocalStore(Store):
             shutil.rmtree(folder, ignore_errors=True)
 
     def move_folder(self, incoming_uri: str, uri: str, first: str, last: str) -> None:
-        """A rename, which fails if the name is taken by anything but an empty folder."""
+        """Renames the folder; fails if the name is taken by anything but an empty folder."""
         try:
             os.rename(incoming_uri, uri)  # noqa: PTH104
         except OSError as error:
@@ -169,14 +169,14 @@ class LocalStore(Store):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), uri) from None
 
     def remove_folder(self, uri: str, first: str, last: str) -> None:
-        """The folder is renamed to where nobody looks, and removed there."""
+        """Renames the folder to a hidden name first, so that it disappears atomically."""
         with self.incoming_folder(str(Path(uri).parent)) as folder, contextlib.suppress(FileNotFoundError):
             os.rename(uri, folder)  # noqa: PTH104
 
 
 @contextlib.contextmanager
 def _naming(final: Path) -> Iterator[None]:
-    """Names the file that there was no room for: a full disk names none, and a copy the file that is copied."""
+    """Names the file being written in errors: those of a full disk name none, and those of a copy may name the source."""
     try:
         yield
     except OSError as error:
@@ -186,9 +186,9 @@ def _naming(final: Path) -> Iterator[None]:
 
 
 def _stored_file(path: str | Path) -> StoredFile | None:
-    """A file's size; None for a folder, a link that leads nowhere or in circles, and what is removed at this moment."""
+    """A file's size; None for a folder, a broken or circular link, or a file that is removed concurrently."""
     try:
-        status = os.stat(path)  # noqa: PTH116 (for strings too: a folder may hold hundreds of thousands of files)
+        status = os.stat(path)  # noqa: PTH116 (a Path for each of hundreds of thousands of files is slow)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
@@ -197,10 +197,10 @@ def _stored_file(path: str | Path) -> StoredFile | None:
 
 
 def _write_unnamed(final: Path, data: bytes) -> bool:
-    """Writes a file that has no name until it is complete, in half the time that two names take.
+    """Writes a file that has no name until it is complete, in half the time that a temporary name takes.
 
     Returns:
-        Whether that was possible: some systems and file systems have no such files, and the folder must exist.
+        False if this is impossible: some systems and file systems lack such files, and the folder must exist.
     """
     try:
         descriptor = os.open(final.parent, os.O_WRONLY | os.O_TMPFILE, 0o666)
@@ -210,7 +210,7 @@ def _write_unnamed(final: Path, data: bytes) -> bool:
         left = memoryview(data)
         while left:
             left = left[os.write(descriptor, left) :]
-        # Given a folder, Python follows the link that /proc has in place of the file; the path is absolute all the same.
+        # With src_dir_fd, Python follows the link in /proc. The path is absolute, so the descriptor has no other effect.
         os.link(f"/proc/self/fd/{descriptor}", final, src_dir_fd=descriptor)
     except OSError as error:
         if error.errno in (*_NO_HARD_LINKS, errno.ENOENT, errno.EXDEV):  # or no /proc
@@ -228,12 +228,12 @@ def _sync(path: Path) -> None:
 
 
 def _link(partial: Path, final: Path) -> None:
-    """Gives a finished file its final name, which must be free: the local form of a create-only upload."""
+    """Links a finished file to its final name, which must be free: the local equivalent of a create-only upload."""
     try:
         os.link(partial, final)
     except OSError as error:
-        # Some file systems (exFAT, some network and container mounts) have no hard links: a rename is atomic there too,
-        # but the check that the name is free comes a moment before it.
+        # Some file systems (exFAT, some network and container mounts) have no hard links. A rename is atomic there too, but
+        # the check that the name is free precedes it.
         if error.errno not in _NO_HARD_LINKS:
             raise
         if final.exists():
@@ -241,25 +241,25 @@ def _link(partial: Path, final: Path) -> None:
         partial.rename(final)
 
 
-# Where this process writes its unfinished files, by the folder of their final names.
+# The folders of this process's unfinished files, by the folders of their final names.
 _own_places: dict[Path, Path] = {}
 _own_places_lock = threading.Lock()
 
 
 def _own_place(folder: Path) -> Path:
-    """This process's place for what is unfinished, beside the final names; a kill leaves it to be swept."""
+    """This process's folder for unfinished files, beside the final names. `sweep` removes it after a kill."""
     if own := next((parent for parent in folder.parents if parent.parent.name == _PARTIAL), None):
-        folder.mkdir(parents=True, exist_ok=True)  # a part of what is unfinished itself
+        folder.mkdir(parents=True, exist_ok=True)  # inside an unfinished folder
         return own
     with _own_places_lock:
         own = _own_places.get(folder)
-        if own is None or not own.is_dir():  # the folder may have been removed since, and may be wanted again
+        if own is None or not own.is_dir():  # the folder may have been removed since
             own = _own_places[folder] = _make_own_place(folder / _PARTIAL)
         return own
 
 
 def _make_own_place(places: Path) -> Path:
-    """Makes a place that is locked for as long as the process lives."""
+    """Creates a folder that is locked as long as the process lives."""
     while True:
         places.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # another process has just removed the empty folder

@@ -1,4 +1,4 @@
-"""Brings files of an object store to local disk, for libraries that read only local files."""
+"""Copies files of an object store to local disk, for libraries that read only local files."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -12,9 +12,9 @@ from components.storage.store import StoredFile
 
 @contextlib.contextmanager
 def local_copy(uri: str, files: Mapping[str, StoredFile]) -> Iterator[str]:
-    """Gives a local folder that holds some files of a folder, verified by their checksums.
+    """Yields a local folder that holds the given files, verified by their checksums.
 
-    A folder of this machine is given as it is. Files of an object store are downloaded to a temporary folder, see
+    A local folder is used directly. Files of an object store are downloaded to a temporary folder: see
     `components.runtime.scratch`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether a place can be written to."""
+"""Tests write access."""
 
 import uuid
 
@@ -6,13 +6,13 @@ from components import storage
 
 
 def probe(root: str) -> None:
-    """Writes a small file of a new name, create-only, and removes it again.
+    """Creates a small file below `root` and removes it again.
 
     Raises:
-        OSError: If that cannot be done.
+        OSError: If either fails.
     """
     uri = storage.join(root, f"preflight-{uuid.uuid4().hex}")
     try:
-        storage.write_bytes(uri, b"Made by `python -m pipeline preflight`, and of no use after it.\n")
+        storage.write_bytes(uri, b"`python -m pipeline preflight` tests write access with this file. It can be deleted.\n")
     finally:
         storage.remove(uri)

@@ -1,4 +1,4 @@
-"""Reads in order while what comes next is on its way: an object store answers slowly, but many questions at a time."""
+"""Reads items in order and prefetches the next ones: object stores have high latency, but serve many requests at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from components import storage
 
-# What is read ahead takes less memory than this, or is one item.
+# The memory for prefetched items, unless a single item is larger.
 BYTES_IN_FLIGHT = 16 << 20
-# A core takes some 250 samples a second; three files that each take 40 ms to come take 120 ms. Beyond that, threads are in each
-# other's way.
+# A core converts some 250 samples per second, and the three files of a sample take 120 ms at a latency of 40 ms each. More
+# threads than that only contend.
 _REMOTE_READERS = 32
-# A local disk is hidden by two, and Python's threads cost more than a file that is in memory already.
+# Two hide the latency of a local disk, and a thread switch costs more than reading a cached file.
 _LOCAL_READERS = 2
-# For the same reason, a thread reads so many samples at a time from a local disk.
+# For the same reason, a thread reads this many samples at a time from a local disk.
 _LOCAL_CHUNK_SAMPLES = 8
 
 _Item = TypeVar("_Item")
@@ -22,19 +22,19 @@ _Content = TypeVar("_Content")
 
 
 def start_readers(uri: str) -> ThreadPoolExecutor:
-    """Starts the threads that read what is below `uri`: as many reads are in flight."""
+    """Starts the threads that read from below `uri`, one for each concurrent read."""
     return ThreadPoolExecutor(_LOCAL_READERS if storage.is_local(uri) else _REMOTE_READERS, "read ahead")
 
 
 def chunk_samples(uri: str) -> int:
-    """How many of the samples below `uri` are best read at a time by one thread."""
+    """How many samples below `uri` a thread should read at a time."""
     return _LOCAL_CHUNK_SAMPLES if storage.is_local(uri) else 1
 
 
 def read_ahead(
     readers: Executor, items: Iterable[_Item], read: Callable[[_Item], _Content], num_bytes: Callable[[_Item], int]
 ) -> Iterator[tuple[_Item, _Content]]:
-    """Gives each item with what it was read to, in order.
+    """Yields each item with its content, in order.
 
     Args:
         readers: See `start_readers`.
@@ -43,7 +43,7 @@ def read_ahead(
         num_bytes: How much memory the content of an item takes.
 
     Raises:
-        Exception: What `read` raises, when the item's turn comes.
+        Exception: Whatever `read` raises for an item, at that item's turn.
     """
     in_flight: deque[tuple[_Item, Future[_Content]]] = deque()
     waiting_bytes = 0

@@ -1,7 +1,7 @@
-"""Objects in stores that speak Amazon's S3 protocol.
+"""Objects in S3-compatible stores.
 
-The CRC-32C in an object's metadata is verified whenever the object is read whole; ranges are not verified. An object of another
-writer has a CRC-32C only if that writer let the store keep one.
+The CRC-32C in an object's metadata is verified whenever the whole object is read; ranges are not verified. Objects of other
+writers have a CRC-32C only if the writer asked the store to compute one.
 """
 
 import base64
@@ -27,8 +27,9 @@ from components.storage.s3_writes import (
 from components.storage.store import Store, StoredFile, local_name
 
 _DAMAGED_TRIES = 3
-# Other writers may keep something else under the same key.
+# Other writers may use the same key for something else.
 _CHECKSUM = re.compile(r"[0-9a-f]{8}")
+_ADVICE = "Delete or replace it, and run again"
 
 _Result = TypeVar("_Result")
 
@@ -100,7 +101,7 @@ class S3Store(Store):
             create(uri, file, {CRC32C: file_crc32c(path)})
 
     def copy(self, source_uri: str, uri: str) -> None:
-        """The server copies a large object in parts, as many stores ignore the condition of a request to copy a whole one."""
+        """Copies a large object on the server, in parts, because many stores ignore the condition of CopyObject."""
         head = _head(source_uri)
         checksums = _stored_file(head)
         if head["ContentLength"] <= PART_BYTES:
@@ -135,7 +136,7 @@ class S3Store(Store):
 
 
 class _DamagedError(OSError):
-    """Content that does not have its checksum."""
+    """Content whose size or checksum does not match."""
 
 
 def _head(uri: str) -> dict[str, Any]:
@@ -161,13 +162,13 @@ def _read_whole(uri: str) -> tuple[bytes, str]:
 def _verify(uri: str, answer: dict[str, Any], received: str, num_bytes: int) -> None:
     expected = _stored_file(answer)
     if num_bytes != expected.num_bytes:
-        raise _DamagedError(f"{uri} is damaged: expected {expected.num_bytes} bytes. Received: {num_bytes}")
+        raise _DamagedError(f"{uri} is damaged: expected {expected.num_bytes} bytes. Received: {num_bytes}. {_ADVICE}")
     if expected.crc32c not in ("", received):
-        raise _DamagedError(f"{uri} is damaged: expected the CRC-32C {expected.crc32c}. Received: {received}")
+        raise _DamagedError(f"{uri} is damaged: expected the CRC-32C {expected.crc32c}. Received: {received}. {_ADVICE}")
 
 
 def _undamaged(act: Callable[[], _Result]) -> _Result:
-    """Calls a function again if a checksum was wrong: bytes may have been changed on the way."""
+    """Retries a call whose data was damaged in transit."""
     for _ in range(_DAMAGED_TRIES - 1):
         with contextlib.suppress(_DamagedError):
             return act()
@@ -183,7 +184,7 @@ def _stored_file(answer: dict[str, Any]) -> StoredFile:
 
 
 def _list(uri: str, delimiter: str) -> tuple[dict[str, StoredFile], list[str]]:
-    """The files, and the names of the folders; without the empty objects that some tools make for folders."""
+    """The files and the names of the folders, without the empty objects that some tools create for folders."""
     prefix = f"{split_uri(uri)[1].strip('/')}/".lstrip("/")
     files: dict[str, StoredFile] = {}
     folders: list[str] = []

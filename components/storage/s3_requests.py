@@ -1,7 +1,7 @@
-"""Requests to an S3 store: the client, what is retried, and errors in terms of files.
+"""Requests to an S3 store: the client, retries, and errors in terms of files.
 
-Endpoint, region and credentials are the ambient ones of Amazon's tools: environment variables (`AWS_ENDPOINT_URL_S3`),
-profiles, web identity, the machine's role.
+Endpoint, region and credentials come from where Amazon's tools find them: environment variables (`AWS_ENDPOINT_URL_S3`),
+profiles, web identity, or the machine's role.
 """
 
 import contextlib
@@ -21,16 +21,17 @@ from botocore.parsers import ResponseParserError
 
 from components.storage.store import NoCredentialsError
 
-# A connection that is silent for this long is given up.
+# The time limit for a silent connection.
 TIMEOUT_S = 60.0
-# Transient errors are retried for this long. An endpoint that has never answered is more likely to be a wrong one.
+# Transient errors are retried for this long. An endpoint that has never responded is given up sooner: it is probably wrong.
 RETRY_FOR_S = 300.0
 FIRST_ANSWER_S = 10.0
 FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 20.0
 _MAX_CONNECTIONS = 256
+_RESUME = "Run the same command again to resume"
 
-# The codes of transient errors, beside what the status says.
+# The codes of transient errors that the status does not reveal.
 _TRANSIENT = ("BadDigest", "IncompleteBody", "RequestTimeout", "SlowDown", "XAmzContentSHA256Mismatch")
 # Two conditional writes overlapped, and neither is known to have won.
 _CONFLICTS = ("ConditionalRequestConflict", "OperationAborted")
@@ -43,7 +44,7 @@ _NO_CREDENTIALS = (
     exceptions.TokenRetrievalError,
     exceptions.SSOError,
 )
-# Answers that did not arrive, or not whole.
+# Missing or incomplete responses.
 _CUT_OFF = (
     exceptions.HTTPClientError,
     exceptions.IncompleteReadError,
@@ -54,7 +55,7 @@ _ERRORS = (exceptions.ClientError, exceptions.BotoCoreError, ResponseParserError
 
 
 class UploadGoneError(OSError):
-    """A multipart upload must be started anew."""
+    """A multipart upload must be restarted."""
 
 
 def client() -> Any:
@@ -76,7 +77,7 @@ def close() -> None:
     _reached.clear()
 
 
-# Whether the endpoint has answered at all.
+# Set once the endpoint has responded.
 _reached = threading.Event()
 
 
@@ -104,12 +105,12 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def call(uri: str, operation: str, **arguments: Any) -> dict[str, Any]:
-    """Makes a request, again while it fails with a transient error.
+    """Makes a request and retries transient errors.
 
     Raises:
         FileNotFoundError: If there is no such object or bucket.
         FileExistsError: If the condition of the request does not hold.
-        EOFError: If the object ends before the range.
+        EOFError: If the range begins beyond the end of the object.
         PermissionError: If access is denied, or there are no credentials.
         OSError: If the store could not be used.
     """
@@ -156,7 +157,7 @@ def _is_transient(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def _explained(uri: str) -> Iterator[None]:
-    """Turns the client's exceptions into those of files, with advice."""
+    """Translates the client's exceptions into those of files, with advice."""
     bucket = f"s3://{split_uri(uri)[0]}"
     try:
         yield
@@ -175,8 +176,10 @@ def _explained(uri: str) -> Iterator[None]:
                 f"s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on what is below it. {said}"
             ) from None
         if status == 501:
-            raise io.UnsupportedOperation(f"{uri}: the store cannot do what is needed. {said}") from None
-        advice = "The same command again carries on" if _is_transient(error) else "Check AWS_ENDPOINT_URL_S3 and AWS_REGION"
+            raise io.UnsupportedOperation(
+                f"{uri}: the store does not support this request. {said}. Use a newer release of it, or another store"
+            ) from None
+        advice = _RESUME if _is_transient(error) else "Check AWS_ENDPOINT_URL_S3 and AWS_REGION"
         raise OSError(f"{uri}: S3 could not be used. {said}. {advice}") from None
     except _NO_CREDENTIALS as error:
         raise NoCredentialsError(
@@ -185,5 +188,5 @@ def _explained(uri: str) -> Iterator[None]:
         ) from None
     except _ERRORS as error:
         is_passing = _reached.is_set() and _is_transient(error)
-        advice = "The same command again carries on" if is_passing else "Check AWS_ENDPOINT_URL_S3"
+        advice = _RESUME if is_passing else "Check AWS_ENDPOINT_URL_S3"
         raise OSError(f"{uri}: S3 could not be used: {error}. {advice}") from None

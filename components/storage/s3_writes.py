@@ -1,6 +1,6 @@
-"""Conditional writes to an S3 store, whole or in parts, and whether the store holds them.
+"""Conditional writes to an S3 store, in one request or in parts, and a test that the store honours them.
 
-Uploads carry an MD5, which every store compares with what it received, and the CRC-32C of the whole object as metadata.
+Uploads carry an MD5, which every store verifies, and the CRC-32C of the whole object as metadata.
 """
 
 import base64
@@ -45,18 +45,18 @@ def create(uri: str, file: BinaryIO, metadata: dict[str, str]) -> None:
 
 
 def put(uri: str, data: bytes, metadata: Mapping[str, str] | None = None, condition: Mapping[str, str] | None = None) -> None:
-    """Uploads bytes in one request, with its condition: `CREATE_ONLY`, `IfMatch`, or none."""
+    """Uploads bytes in one request, on a condition: `CREATE_ONLY`, `IfMatch`, or none."""
     call(uri, "put_object", Body=data, ContentMD5=_md5(data), Metadata=metadata or {CRC32C: crc32c(data)}, **(condition or {}))
 
 
 def create_from_parts(uri: str, num_bytes: int, metadata: dict[str, str], send_part: Callable[..., str]) -> None:
-    """Makes an object of several parts, create-only.
+    """Creates an object from several parts, create-only.
 
     Args:
         uri: The object.
         num_bytes: Its size.
         metadata: Its metadata.
-        send_part: Sends a part by `start`, `length` and the part's own arguments, and returns its ETag.
+        send_part: Sends the part given by `start`, `length` and the arguments of the request, and returns its ETag.
     """
     part_bytes = max(PART_BYTES, -(-num_bytes // _MAX_PARTS))
 
@@ -68,7 +68,7 @@ def create_from_parts(uri: str, num_bytes: int, metadata: dict[str, str], send_p
                 etag = send_part(start, min(part_bytes, num_bytes - start), PartNumber=number, **upload)
                 parts.append({"PartNumber": number, "ETag": etag})
             call(uri, "complete_multipart_upload", MultipartUpload={"Parts": parts}, **CREATE_ONLY, **upload)
-        except BaseException:  # parts that are left behind cost money
+        except BaseException:  # leftover parts are billed
             with contextlib.suppress(OSError):
                 call(uri, "abort_multipart_upload", **upload)
             raise
@@ -83,13 +83,13 @@ def _md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
-# The buckets, by endpoint, that are known to hold conditional writes.
+# The buckets, with their endpoints, that are known to honour conditional writes.
 _trusted: set[tuple[str, str]] = set()
 _asking = threading.Lock()
 
 
 def require_conditional_writes(uri: str) -> None:
-    """Asks a store once a bucket and process whether it holds conditional writes.
+    """Tests once per bucket and process whether a store honours conditional writes.
 
     Raises:
         io.UnsupportedOperation: If it does not.
@@ -97,17 +97,17 @@ def require_conditional_writes(uri: str) -> None:
     place = endpoint(uri), split_uri(uri)[0]
     with _asking:
         if place not in _trusted:
-            # Hidden, and no name of an unfinished folder, which others may remove.
+            # A hidden name, but not that of an unfinished folder, which other processes may remove.
             if broken := _broken_conditions(join(uri.rpartition("/")[0], f".question-{secrets.token_hex(4)}")):
                 raise io.UnsupportedOperation(
-                    f"s3://{place[1]}: the store at {place[0]} does not hold conditional writes ({broken}), so two runs could "
-                    "overwrite each other's data. Use a newer release of it, or another store"
+                    f"s3://{place[1]}: the store at {place[0]} does not honour conditional writes ({broken}), so two runs "
+                    "could overwrite each other's data. Use a newer release of it, or another store"
                 )
             _trusted.add(place)
 
 
 def _broken_conditions(uri: str) -> str:
-    """Races to create an object, then tries to overwrite it in each conditional way. Says what went through and should not."""
+    """Races to create an object, then tries each conditional overwrite. Returns what was wrongly accepted, if anything."""
 
     def goes_through(act: Callable[[], None]) -> bool:
         try:

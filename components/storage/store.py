@@ -1,4 +1,4 @@
-"""The interface of a storage backend, the table of backends, and what all of them share.
+"""The interface of a storage backend, the table of backends, and their shared functions.
 
 A new backend is a subclass of `Store` in a module of its own and an entry in `_BACKENDS`.
 """
@@ -26,7 +26,7 @@ _BACKENDS = {
 # The schemes of object stores.
 SCHEMES = tuple(filter(None, _BACKENDS))
 
-# Object stores have no hidden place for unfinished folders: they get such names beside the finished ones.
+# The prefix of unfinished folders in object stores, which have no hidden place for them.
 INCOMING = ".incoming-"
 
 _IN_FLIGHT = 16
@@ -39,7 +39,7 @@ class SwappedMeanwhileError(OSError):
 
 
 class NoCredentialsError(PermissionError):
-    """This machine has no credentials, which says nothing about what another machine may do."""
+    """This machine has no credentials. Other machines may have some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class StoredFile:
 
     Attributes:
         num_bytes: Its size.
-        crc32c: The checksum that object stores keep; empty if only `stat` or reading the file can tell.
-        crc32: The checksum that ZIP archives keep of their members; likewise.
-        version: What changes with the content, where the store has something like that: a time or an ETag. Not compared.
+        crc32c: The checksum that object stores keep; empty if it takes `stat` or reading the file to know it.
+        crc32: The checksum that ZIP archives keep of their members; empty likewise.
+        version: A time or an ETag that changes with the content, if the store has one. Ignored in comparisons.
     """
 
     num_bytes: int
@@ -62,13 +62,13 @@ class StoredFile:
 class Store(ABC):
     """A storage backend, for the URIs of one scheme.
 
-    `write`, `upload`, `copy` and `swap` are conditional: they raise FileExistsError where their condition does not hold, and
-    callers go through `write_if`. The defaults suit object stores, where an object appears whole or not at all.
+    `write`, `upload`, `copy` and `swap` are conditional: they raise FileExistsError if their condition does not hold. Call them
+    through `write_if`. The default methods suit object stores, whose objects appear complete or not at all.
     """
 
     @abstractmethod
     def stat(self, uri: str) -> StoredFile | None:
-        """A complete file's size, and the checksums that are known without reading it; None if there is no file."""
+        """The size of a complete file, and the checksums known without reading it; None if there is no such file."""
 
     @abstractmethod
     def modified_s(self, uri: str) -> float:
@@ -84,15 +84,15 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, uri: str, start: int = 0, length: int | None = None) -> bytes:
-        """Reads `length` bytes of a file, or what there is; None reads to the end."""
+        """Reads up to `length` bytes of a file; None reads to the end."""
 
     @abstractmethod
     def read_with_generation(self, uri: str) -> tuple[bytes, str] | None:
-        """Reads a file and what identifies its present content; None if there is no file."""
+        """Reads a file and an identifier of its content; None if there is no such file."""
 
     @abstractmethod
     def fetch(self, uri: str, path: Path, may_link: bool) -> None:
-        """Replaces a local path by a copy of a file, or by a hard link to it if `may_link`."""
+        """Replaces a local path with a copy of a file, or with a hard link to it if `may_link`."""
 
     @abstractmethod
     def write(self, uri: str, data: bytes, crc32: str, sync: bool) -> None:
@@ -108,7 +108,7 @@ class Store(ABC):
 
     @abstractmethod
     def swap(self, uri: str, data: bytes, generation: str) -> None:
-        """Replaces a file's content if its generation is still this one; empty for no file."""
+        """Replaces a file's content if it still has this generation; empty for no file."""
 
     @abstractmethod
     def replace(self, uri: str, data: bytes) -> None:
@@ -119,18 +119,18 @@ class Store(ABC):
         """Removes a file, if it exists."""
 
     def write_if(self, uri: str, write: Callable[[], None], content_crc32c: Callable[[], str]) -> bool:
-        """Makes a conditional write, and lets the content decide if it was refused.
+        """Makes a conditional write. If it is refused, the content of the file decides.
 
-        When the answer to a request is lost, the client repeats the request, and the store refuses it because of what the first
-        one wrote. So a refused write has succeeded if the file has the content that was to be written.
+        If the response to a request is lost, the client retries the request, and the store refuses it because the first one
+        succeeded. A refused write has therefore succeeded if the file has the intended content.
 
         Args:
             uri: The file.
             write: Writes it, or raises FileExistsError.
-            content_crc32c: Gives the CRC-32C of what `write` writes.
+            content_crc32c: Returns the CRC-32C of the intended content.
 
         Returns:
-            Whether `write` went through; False if the content was there already.
+            True if `write` succeeded, False if the file already had the content.
 
         Raises:
             FileExistsError: If the file has other content.
@@ -141,7 +141,9 @@ class Store(ABC):
             with contextlib.suppress(FileNotFoundError):  # removed in the meantime
                 if self.crc32c(uri) == content_crc32c():
                     return False
-            raise FileExistsError(f"{uri} exists already with other content; nothing was overwritten") from None
+            raise FileExistsError(
+                f"{uri} already exists with other content and was not overwritten. If it is not needed, delete it and run again"
+            ) from None
         return True
 
     def crc32c(self, uri: str) -> str:
@@ -151,18 +153,18 @@ class Store(ABC):
 
     @contextlib.contextmanager
     def unfinished(self, uri: str) -> Iterator[Path]:
-        """Gives a local path for what `upload` will publish as `uri`. The file is removed at the end."""
+        """Yields a local path for a file that `upload` will publish as `uri`. It is removed at the end."""
         with scratch_folder() as folder:
             yield folder / local_name(uri)
 
     def sync(self) -> None:  # noqa: B027 (an uploaded object is safe)
-        """Returns when everything written would survive a power cut."""
+        """Waits until everything written would survive a power failure."""
 
     def sweep(self, uri: str) -> None:  # noqa: B027 (there are no unfinished objects)
-        """Removes what killed processes have left unfinished in a folder."""
+        """Removes the unfinished files of killed processes from a folder."""
 
     def find_unfinished(self, uri: str) -> list[Path]:
-        """What killed processes have left unfinished anywhere below a folder."""
+        """The folders with unfinished files of killed processes anywhere below a folder."""
         return []
 
     def remove_tree(self, uri: str) -> None:
@@ -171,7 +173,7 @@ class Store(ABC):
 
     @contextlib.contextmanager
     def incoming_folder(self, uri: str) -> Iterator[str]:
-        """Gives an empty folder below `uri` for `move_folder`. What has not been moved is removed at the end."""
+        """Yields an empty folder below `uri` for `move_folder`. It is removed at the end unless it was moved."""
         folder = join(uri, f"{INCOMING}{secrets.token_hex(4)}")
         try:
             yield folder
@@ -185,7 +187,7 @@ class Store(ABC):
             source, target = join(incoming_uri, name), join(uri, name)
             self.write_if(target, lambda: self.copy(source, target), lambda: self.crc32c(source))
 
-        # Every store honours the condition of a write, but not every one that of a copy.
+        # Not every store honours the condition of a copy, so a write claims the name.
         claim, claimed = self.read(join(incoming_uri, first)), join(uri, first)
         self.write_if(claimed, lambda: self.write(claimed, claim, crc32="", sync=True), lambda: crc32c(claim))
         for_each(copy, [name for name in self.list_files(incoming_uri, is_deep=True) if name not in (first, last)])
@@ -226,11 +228,11 @@ def join(uri: str, *parts: str) -> str:
 
 
 def local_name(uri: str) -> str:
-    """The end of a file's name: writers may choose the format by it, and file systems allow no more than 255 bytes."""
+    """The end of a file's name: writers may choose the format by its suffix, and file systems limit names to 255 bytes."""
     return uri.rpartition("/")[2][-40:]
 
 
 def for_each(act: Callable[[_Item], None], items: Iterable[_Item]) -> None:
-    """Calls a function with many items at a time, to hide the latency of an object store."""
+    """Calls a function for many items at a time, to hide the latency of an object store."""
     with ThreadPoolExecutor(_IN_FLIGHT) as pool:
         list(pool.map(act, items))

@@ -177,7 +177,7 @@ class TestBase:
 
     def test_is_the_tag_where_none_has_it_and_that_is_said_in_a_line(self, tag: str, tmp_path: Path) -> None:
         digest = f"sha256:{'0' * 64}"
-        expected = f"No registry has {tag}@{digest}: building from {tag} as this machine has it."
+        expected = f"No registry has {tag}@{digest}: building from this machine's {tag}."
         assert self._base(tmp_path, tag, digest) == (tag, expected)
 
     def test_is_renewed_to_what_the_tag_is_now(self, tag: str, registry: tuple[str, dict[str, str]], tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ class TestDrawn:
         assert len(list((folder / "data" / "raw").glob("*/images/*.png"))) == 4 * (NUM_DRAWN + 6)
         assert all(path.stat().st_mtime_ns == written for path, written in stored.items())
         assert "training starts from version 1 of the served model" in process.stdout
-        assert "against the champion (version 1)" in process.stdout
+        assert "compared with the champion (version 1)" in process.stdout
         assert f"Pushed model: {folder}/serving/hpa/2" in process.stdout
         versions = [folder / "serving" / "hpa" / number / "assets.extra" for number in ("1", "2")]
         old, new = (json.loads((version / "model.json").read_text()) for version in versions)

@@ -83,4 +83,4 @@ def test_a_new_model_is_compared_with_it(release: Path, serving_root: Path, tmp_
     judged = evaluate_model(made["examples"], challenger, data_root, str(serving_root), artifacts)
     evaluation = Evaluation.read(judged["blessing"].path)
     assert evaluation.champion_version == 2
-    assert any("against the champion (version 2)" in reason for reason in evaluation.reasons)
+    assert any("compared with the champion (version 2)" in reason for reason in evaluation.reasons)

@@ -1,4 +1,4 @@
-"""What the data report is made from."""
+"""The content of the data report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ class ReportSample:
     """A converted sample.
 
     Attributes:
-        sample_id: The source's name of the sample.
-        split: The side that it is on.
-        batch: Which ingest added it: 0 for the first.
+        sample_id: The id of the sample in the source.
+        split: Its split.
+        batch: The ingest that added it: 0 for the first.
         labels: Class indices.
-        group: Names its near-duplicate group: the same for all members, and for nobody else.
+        group: The name of its near-duplicate group.
         mean: The mean of each channel, in grey levels.
         mean_square: The mean of the squares of each channel.
     """
@@ -41,12 +41,12 @@ class ReportData:
         examples: The manifest of what was converted.
         samples: Every sample that has a record.
         quarantine: The reason of each sample that was left out.
-        histograms: For each split, how many pixels have which grey level: shape (channels, bins), the bins from 0 to 255.
-        num_torn_groups: How many near-duplicate groups a random split would have had on more than one side.
-        thumbnails: JPEG files of the samples that `plan_thumbnails` names, as far as they can be shown.
-        table_groups: The group of each sample that the source's table puts into one.
+        histograms: For each split, the number of pixels by grey level: shape (channels, bins), with bins from 0 to 255.
+        num_torn_groups: The number of near-duplicate groups that a random split would have divided.
+        thumbnails: JPEG files of those samples of `plan_thumbnails` that can be shown.
+        table_groups: The group of each sample that is in a group of the source's table.
         exposure: Images that look wrong.
-        pixel_sizes_um: The width of a pixel in micrometres of each sample whose files say so.
+        pixel_sizes_um: The width of a pixel in micrometres, for each sample whose files give it.
     """
 
     examples: Examples
@@ -61,16 +61,16 @@ class ReportData:
 
     @cached_property
     def groups(self) -> list[list[ReportSample]]:
-        """The near-duplicate groups of two samples or more, the largest first."""
+        """The near-duplicate groups of at least two samples, the largest first."""
         return near_duplicate_groups(self.samples)
 
     def on_side(self, split: str) -> list[ReportSample]:
-        """The samples on one side of the split."""
+        """The samples of a split."""
         return [sample for sample in self.samples if sample.split == split]
 
 
 def near_duplicate_groups(samples: Sequence[ReportSample]) -> list[list[ReportSample]]:
-    """Collects the groups of two samples or more: the largest first, each in the order of its ids."""
+    """The groups of at least two samples: the largest first, each sorted by id."""
     members: dict[str, list[ReportSample]] = {}
     for sample in sorted(samples, key=lambda s: s.sample_id):
         members.setdefault(sample.group, []).append(sample)

@@ -1,4 +1,4 @@
-"""Gathers what the data report shows: from the converted samples, and from the files of those few that it pictures."""
+"""Gathers the content of the data report from the converted samples, and from the files of the few that it shows."""
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +28,7 @@ def gather_report_data(
     images_uri: str,
     reading: Reading,
 ) -> ReportData:
-    """Gathers what the data report shows.
+    """Gathers the content of the data report.
 
     Args:
         examples: The manifest of what was converted.
@@ -68,13 +68,13 @@ def _num_torn_by_chance(samples: Sequence[ReportSample], groups: Mapping[str, st
     fractions = split_fractions(parameters["validation_fraction"], parameters["test_fraction"])
     labels = {sample.sample_id: sample.labels for sample in samples}
     batches = {sample.sample_id: sample.batch for sample in samples}
-    with contextlib.suppress(ValueError):  # of very few samples, a random split leaves a side without any: it tears none
+    with contextlib.suppress(ValueError):  # with very few samples, a random split leaves a split empty
         return len(torn_groups(groups, split_samples(labels, "random", fractions, parameters["split_seed"], batches)))
     return 0
 
 
 def _draw(images_uri: str, samples: Sequence[Sample], filters: Sequence[str], reading: Reading) -> dict[str, bytes]:
-    """Pictures of samples, by id, as far as there is anything to see."""
+    """Pictures of samples by id, without samples that cannot be shown."""
 
     def read(sample: Sample) -> dict[str, bytes]:
         return read_each_once(sample.files, lambda file: storage.read_bytes(storage.join(images_uri, file.name)))

@@ -1,4 +1,4 @@
-"""The data report: what was converted, how it was split, what it looks like, and what was left out."""
+"""The data report: the samples, their split, their images, and what was left out."""
 
 from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData
@@ -15,7 +15,7 @@ from components.runtime.wording import count_of
 
 
 def data_report(data: ReportData) -> str:
-    """Writes the page: HTML of at most 10 MB that needs no other file."""
+    """Renders the page: HTML of at most 10 MB that needs no other file."""
     examples = data.examples
     plan = plan_thumbnails(len(examples.class_names), data.samples, data.quarantine)
     counts = count_classes(data)

@@ -1,4 +1,4 @@
-"""Small pictures for the data report: of which samples, and how they are made."""
+"""Thumbnails for the data report: chooses samples, and draws them."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from components.images.reader import read_image
 from components.reports.pictures import encode_jpeg
 from components.reports.stains import composite, stain_colours
 
-# Sharp on a screen that shows them at 150 px with up to 1.6 dots a pixel, at some 20 KB each.
+# Shown at 150 px, sharp with up to 1.6 device pixels per pixel; about 20 KB each.
 THUMBNAIL_PX = 240
 
 _MAX_PER_CLASS = 3
@@ -27,9 +27,9 @@ _MAX_CLASS_TILES = 96
 _MAX_GROUPS = 6
 _MAX_PER_GROUP = 3
 _MAX_QUARANTINED = 18
-# A page of 132 pictures is to stay below 10 MB.
+# So that a page of 132 pictures stays below 10 MB.
 _MAX_BYTES = 45_000
-# Of a file that cannot be used: without an alpha, which is the fourth.
+# For a file that cannot be used: without the fourth channel, alpha.
 _MAX_CHANNELS = 3
 
 
@@ -55,10 +55,10 @@ class ThumbnailPlan:
 
 
 def plan_thumbnails(num_classes: int, samples: Sequence[ReportSample], quarantine: Mapping[str, str]) -> ThumbnailPlan:
-    """Chooses the samples to show: always the same for the same samples, and never one of the test split.
+    """Chooses the samples to show: always the same for the same samples, and none from the test split.
 
-    A class is shown by images that have few other labels, from training where possible, and none like another. The rarest
-    class chooses first.
+    A class is shown by images with few other labels, from train if possible, and without near-duplicates. Rare classes choose
+    first.
 
     Args:
         num_classes: The number of classes.
@@ -97,7 +97,7 @@ def _choose_by_class(num_classes: int, samples: Sequence[ReportSample]) -> dict[
 
 
 def _choose_quarantined(quarantine: Mapping[str, str]) -> tuple[str, ...]:
-    """One sample of each reason, the commonest reason first; then a second of each, and so on."""
+    """One sample for each reason, the most common reason first; then a second for each, and so on."""
     kinds = {sample_id: kind_of(reason) for sample_id, reason in sorted(quarantine.items())}
     counts = Counter(kinds.values())
     rank: Counter[str] = Counter()
@@ -116,16 +116,16 @@ def thumbnail(
 ) -> bytes | None:
     """Draws a sample with each stain in its colour.
 
-    A filter that is missing or cannot be decoded stays black: bad samples too are shown, as far as there is anything to see.
+    A filter that is missing or cannot be decoded stays black, so that bad samples can be shown too.
 
     Args:
         files: The image file of each filter.
-        side_px: The side of the picture. Images that are not square are squeezed.
+        side_px: The side of the picture. Images that are not square are distorted.
         reading: How files become 8-bit channels.
         filters: The filters to show.
 
     Returns:
-        A JPEG file of at most 45 KB at the usual side, or None where no filter can be decoded.
+        A JPEG file of at most 45 KB at the usual side, or None if no filter can be decoded.
     """
     channels = [_decode_leniently(files.get(name, b""), name, reading) for name in filters]
     if all(channel is None for channel in channels):
@@ -137,7 +137,7 @@ def thumbnail(
 
 
 def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | None:
-    """Decodes one filter as convert does, or else shows the brightest channel, up to its own maximum; None of no image."""
+    """Decodes one filter like convert, or else scales the brightest channel by its maximum; None if it is not an image."""
     try:
         image = read_image(data)
         with contextlib.suppress(BadImageError):

@@ -1,7 +1,7 @@
-"""A Beam job: each element is a whole shard, written by one call.
+"""A Beam job whose elements are whole shards, each written by one call.
 
-Only file names go in, and nothing comes out: a shard describes itself in a file beside it. So a job is the same on every
-engine, and its memory is flat.
+Only file names go in, and nothing comes out: each shard is described by a file beside it. A job is therefore the same on every
+engine, and its memory is constant.
 """
 
 import threading
@@ -23,15 +23,15 @@ class Task(Protocol):
 
     @property
     def part_uri(self) -> str:
-        """The file in which the finished shard describes itself."""
+        """The file that describes the finished shard."""
 
     @property
     def source_uri(self) -> str:
-        """The folder that it is made from."""
+        """The folder that it is read from."""
 
     @property
     def num_samples(self) -> int:
-        """How many samples go in."""
+        """The number of its input samples."""
 
 
 _Task = TypeVar("_Task", bound=Task)
@@ -41,9 +41,9 @@ def run_job(write: Callable[[_Task, Executor], None], tasks: Sequence[_Task], op
     """Writes shards on the engine that the options name.
 
     Args:
-        write: Writes one shard, reading with the threads that it is given. A function of a module that workers can import.
+        write: Writes one shard, and reads with the given threads. It must be a function of a module that workers can import.
         tasks: The shards, all from one folder.
-        options: Which engine, and how.
+        options: The engine and its options.
     """
     with _progress(tasks), beam.Pipeline(options=options) as pipeline:
         shards = pipeline | "Shards" >> beam.Create(tasks, reshuffle=True)
@@ -51,28 +51,28 @@ def run_job(write: Callable[[_Task, Executor], None], tasks: Sequence[_Task], op
 
 
 class WriteShard(beam.DoFn):  # type: ignore[misc]
-    """Writes shards, one after another, and reads ahead for each."""
+    """Writes shards one after another, and prefetches the images of each."""
 
     def __init__(self, write: Callable[[Any, Executor], None], source_uri: str) -> None:
         self._write = write
         self._source_uri = source_uri
 
     def setup(self) -> None:
-        """Starts the threads that read: they and their connections last as long as the worker."""
+        """Starts the reading threads. They and their connections last as long as the worker."""
         self._readers = start_readers(self._source_uri)
 
     def process(self, task: Any) -> None:
-        """Writes the shard of a task. Gives nothing back: see the module's documentation."""
+        """Writes the shard of a task. Returns nothing: see the module's documentation."""
         self._write(task, self._readers)
 
     def teardown(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         self._readers.shutdown()
 
 
 @contextmanager
 def _progress(tasks: Sequence[Task]) -> Iterator[None]:
-    """Shows how many samples are in finished shards, whatever engine writes them: it counts the files."""
+    """Shows the number of samples in finished shards. It counts files, and so works with every engine."""
     sizes = {task.part_uri.rpartition("/")[2]: task.num_samples for task in tasks}
     parts_uri = tasks[0].part_uri.rpartition("/")[0]
     finished = threading.Event()

@@ -1,7 +1,7 @@
-"""Copies finished records into the shards of their split, once the split is decided.
+"""Copies records from unsplit shards into the shards of their splits.
 
-The split of a sample follows from the hashes of all samples, so shards are written before it is known: unsplit ones.
-Their records are copied as they are, unparsed, each run of neighbours in one piece.
+The split of a sample depends on the hashes of all samples, so unsplit shards are written first. Their records are copied
+without parsing, each run of neighbours in one piece.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from components.storage.read_ahead import read_ahead
 
 @dataclass(frozen=True)
 class RecordRun:
-    """Records that lie one after another in an unsplit shard: where the first begins, and the bytes of each."""
+    """Consecutive records of an unsplit shard: the offset of the first, and the size of each."""
 
     shard: str
     start: int
@@ -28,18 +28,18 @@ class RecordRun:
 
     @property
     def num_bytes(self) -> int:
-        """The bytes of all."""
+        """The size of the run."""
         return sum(self.sizes)
 
     def cut(self, content: bytes) -> list[bytes]:
-        """The records of the run, from what lies in their place."""
+        """Cuts the bytes of the run into its records."""
         ends = list(accumulate(self.sizes, initial=0))
         return [content[start:end] for start, end in pairwise(ends)]
 
 
 @dataclass(frozen=True)
 class CopyTask:
-    """A shard of a split to write: its sources and its place."""
+    """A shard of a split to write, with the records to copy."""
 
     name: str
     split: str
@@ -49,38 +49,38 @@ class CopyTask:
 
     @property
     def source_uri(self) -> str:
-        """The folder of what is read."""
+        """The folder that it is read from."""
         return self.unsplit_uri
 
     @property
     def uri(self) -> str:
-        """The shard."""
+        """The URI of the shard."""
         return storage.join(self.folder_uri, self.name)
 
     @property
     def part_uri(self) -> str:
-        """The file in which the finished shard describes itself."""
+        """The file that describes the finished shard."""
         return part_uri(self.folder_uri, self.name)
 
     @property
     def num_samples(self) -> int:
-        """How many records go in."""
+        """The number of its records."""
         return sum(len(run.sizes) for run in self.runs)
 
 
 def plan_copies(
     samples: Iterable[ConvertedSample], sides: Mapping[str, str], unsplit_uri: str, examples_uri: str
 ) -> tuple[list[CopyTask], list[ConvertedSample]]:
-    """Cuts the records of each split into shards of at most 64 MB, in their order, which is random already.
+    """Distributes the records of each split over shards of at most 64 MB, in their order, which is already random.
 
     Args:
-        samples: Those of the unsplit shards.
-        sides: The split of each sample that is not bad.
+        samples: The samples of the unsplit shards.
+        sides: The split of each good sample.
         unsplit_uri: The folder of the unsplit shards.
         examples_uri: The folder of the examples.
 
     Returns:
-        The shards, and the samples as they will be in them; bad ones are left out.
+        The shards, and the good samples as they will be in the shards.
     """
     ordered = sorted((sample for sample in samples if not sample.reason), key=lambda s: (s.shard, s.start))
     tasks: list[CopyTask] = []
@@ -98,7 +98,7 @@ def plan_copies(
 
 
 def _runs(samples: Sequence[ConvertedSample]) -> Iterator[RecordRun]:
-    """Joins records that are neighbours."""
+    """Joins neighbouring records."""
     run: list[ConvertedSample] = []
     for sample in samples:
         if run and (sample.shard, sample.start) != (run[-1].shard, run[-1].start + run[-1].num_bytes):
@@ -120,7 +120,7 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
         readers: The threads that read the records.
 
     Raises:
-        FileExistsError: If a shard of this name has other content.
+        FileExistsError: If a shard of this name exists with other content.
         OSError: If an unsplit shard is damaged.
     """
     try:
@@ -128,7 +128,7 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
             for _, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
                 for record in records:
                     writer.write(record)
-    except FileNotFoundError:  # another run of the same has finished, and removed what nobody needs any more
+    except FileNotFoundError:  # another run has finished the same shards and removed the unsplit ones
         if not storage.exists(task.part_uri):
             raise
         return

@@ -1,4 +1,4 @@
-"""Which Beam engine a job runs on."""
+"""The Beam engine of a job."""
 
 import argparse
 import logging
@@ -11,11 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from components import storage
 from components.artifacts.parameters import LOCAL_RUNNER, check_parameters, parse_runner
 
-# Beam's engine for one machine, in full: its `DirectRunner` may first try to download another one.
+# The full name of Beam's engine for one machine: its `DirectRunner` may first try to download another one.
 _LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-# Worker processes take a few seconds to start and to end, in which one process gets through so much.
+# One process converts this much in the few seconds that worker processes take to start and end.
 _MIN_BYTES_FOR_PROCESSES = 500_000_000
-# Copying waits for the disk: some threads keep it busy, and Python's lock is no matter.
+# Copying waits for the disk: a few threads keep it busy in spite of Python's lock.
 _COPYING_THREADS = 2
 
 _log = logging.getLogger(__name__)
@@ -42,25 +42,25 @@ class Engine:
             beam_options: Further command-line options for Beam, such as `--project=p --region=r`.
 
         Raises:
-            ValueError: If Beam knows no such runner or option, or if there are options for `local`, which takes none.
+            ValueError: If Beam does not know the runner or an option, or if there are options for `local`, which takes none.
         """
         check_parameters(beam_runner=beam_runner)
         runner = parse_runner(beam_runner)
         if runner == LOCAL_RUNNER:
             if beam_options:
-                raise ValueError(f"beam_options are for another beam_runner than local. Received: beam_options={beam_options}")
+                raise ValueError(f"beam_options need a beam_runner other than local. Received: beam_options={beam_options}")
             return cls(runner)
         return cls(runner, _split_flags(beam_options))
 
     def check_data_root(self, data_root: str) -> None:
-        """Refuses a place that workers cannot reach.
+        """Refuses a folder that workers cannot reach.
 
         Raises:
-            ValueError: If Dataflow is to work on a folder of this machine.
+            ValueError: If the runner is Dataflow and the folder is local.
         """
         if self.runner == "DataflowRunner" and storage.is_local(data_root):
             raise ValueError(
-                f"data_root: Dataflow's workers cannot reach a folder of this machine: expected gs://<bucket>/<prefix>. "
+                f"data_root: Dataflow's workers cannot reach a local folder: expected gs://<bucket>/<prefix>. "
                 f"Received: data_root={data_root}"
             )
 
@@ -68,7 +68,7 @@ class Engine:
         """Options for a job that decodes images.
 
         Args:
-            num_bytes: The size of the files, which decides how a local job runs: in this process, or in one process a core.
+            num_bytes: The size of the files, which decides how a local job runs: in this process, or in one process per core.
         """
         if self.runner == LOCAL_RUNNER:
             return _local_decoding_options(num_bytes)
@@ -93,11 +93,11 @@ def in_process_options() -> PipelineOptions:
 
 
 def _local_decoding_options(num_bytes: int) -> PipelineOptions:
-    num_cores = joblib.cpu_count()  # those that a container may use, which are often fewer than the machine has
+    num_cores = joblib.cpu_count()  # those of the container, often fewer than the machine's
     if num_cores == 1 or num_bytes < _MIN_BYTES_FOR_PROCESSES:
         _log.info("Beam runs in this process: %.0f MB of images, %d cores", num_bytes / 1e6, num_cores)
         return in_process_options()
-    _log.info("Beam runs in %d processes, one a core: %.0f MB of images", num_cores, num_bytes / 1e6)
+    _log.info("Beam runs in %d processes, one per core: %.0f MB of images", num_cores, num_bytes / 1e6)
     return _local_options("multi_processing", num_cores)
 
 
@@ -108,7 +108,7 @@ def _local_options(mode: str, num_workers: int) -> PipelineOptions:
 
 
 def _split_flags(beam_options: str) -> tuple[str, ...]:
-    """Takes options apart, and refuses those that Beam would leave aside with no more than a warning."""
+    """Splits options, and refuses those that Beam would ignore with only a warning."""
     unknown: list[str] = []
 
     def parse(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +122,7 @@ def _split_flags(beam_options: str) -> tuple[str, ...]:
         raise ValueError(f"beam_options: {error}. Received: beam_options={beam_options}") from None
     if unknown:
         raise ValueError(
-            f"beam_options: Beam knows no option {' '.join(unknown)}: expected such as --project=<name>. "
+            f"beam_options: Beam does not know {' '.join(unknown)}: expected options such as --project=<name>. "
             f"Received: beam_options={beam_options}"
         )
     return flags

@@ -1,4 +1,4 @@
-"""The unit of work of a Beam job: a shard, what goes into it, and how it describes itself when it is finished."""
+"""The unit of work of a Beam job: a shard, its input, and its description when it is finished."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from components.artifacts.parameters import Levels
 from components.convert.split.sides import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
 
-# A shard holds at most so much: large enough to be read fast, small enough that little is lost with a kill.
+# The limits of a shard: large enough for fast reading, small enough to lose little to a kill.
 SHARD_BYTES = 64 << 20
 MAX_SHARD_SAMPLES = 256
-# The split of samples whose side is not decided yet. Their shards lie in a folder of this name.
+# The split of samples that are not split yet. Their shards are in a folder of this name.
 UNSPLIT = "unsplit"
 # The split of samples that are only measured, for `intensity_range=auto`.
 MEASURED = "measured"
-# Of the histograms that are kept of each sample: fine enough to be drawn, for there are as many as samples.
+# For the stored histograms of each sample: fine enough for a plot, and small, because each sample has some.
 _NUM_BINS = 64
 _COUNT = np.dtype("<u4")
 
@@ -32,7 +32,7 @@ _AS_TEXT = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="b
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A shard to write: its samples, where their images are, and the form of the result."""
+    """A shard to write: its samples, the folder of their images, and the form of the result."""
 
     name: str
     split: str
@@ -45,7 +45,7 @@ class ShardTask:
 
     @property
     def source_uri(self) -> str:
-        """The folder of what is read."""
+        """The folder that it is read from."""
         return self.images_uri
 
     @property
@@ -55,17 +55,17 @@ class ShardTask:
 
     @property
     def uri(self) -> str:
-        """The shard."""
+        """The URI of the shard."""
         return storage.join(self.folder_uri, self.name)
 
     @property
     def part_uri(self) -> str:
-        """The file in which the finished shard describes itself."""
+        """The file that describes the finished shard."""
         return part_uri(self.examples_uri, self.name)
 
     @property
     def num_samples(self) -> int:
-        """How many samples go in. Bad ones do not come out."""
+        """The number of its input samples. Bad ones have no record."""
         return len(self.samples)
 
     @property
@@ -74,29 +74,29 @@ class ShardTask:
         return sum(size_bytes(self.files(sample).values()) for sample in self.samples)
 
     def files(self, sample: Sample) -> dict[str, ImageFile]:
-        """The images of a sample that become channels, as far as it has them."""
+        """The existing images of a sample that become channels."""
         return {name: sample.files[name] for name in self.filters if name in sample.files}
 
 
-# Without a dictionary each: there are tens of thousands of them in memory.
+# With slots, because tens of thousands of them are in memory.
 @checked_dataclass(frozen=True, slots=True, config=_AS_TEXT)
 class ConvertedSample:
-    """What became of a sample.
+    """The result of converting a sample.
 
     Attributes:
-        sample_id: The source's name of the sample.
-        split: Its side, UNSPLIT or MEASURED.
+        sample_id: The id of the sample in the source.
+        split: Its split, UNSPLIT or MEASURED.
         shard: The shard that its record is in.
         labels: Sorted class indices.
-        start: Where in the shard its record begins, in bytes.
-        num_bytes: How much its record takes.
+        start: The offset of its record in the shard, in bytes.
+        num_bytes: The size of its record.
         mean: The mean of each channel, in grey levels.
         mean_square: The mean of the squares of each channel.
-        perceptual_hash: What near-duplicates are found by.
+        perceptual_hash: The hash that finds near-duplicates.
         histogram: See `channel_histograms`.
-        reason: Why the sample was left out; empty for a good one. A bad one has nothing of the rest.
+        reason: Why the sample was left out; empty for a good one. A bad sample has none of the other results.
         pixel_size_um: The width of a pixel of its files in micrometres, if they give it.
-        levels: Of a measured sample, the grey levels that each channel spans: see `components.images.auto_range`.
+        levels: The grey levels that each channel of a measured sample spans: see `components.images.auto_range`.
     """
 
     sample_id: str
@@ -114,12 +114,12 @@ class ConvertedSample:
     levels: tuple[Levels, ...] = ()
 
     def channel_histograms(self) -> np.ndarray:
-        """How often grey levels were seen, four levels to a bin: uint32, shape (channels, 64)."""
+        """The counts of grey levels, in bins of four levels: uint32, shape (channels, 64)."""
         return np.frombuffer(self.histogram, _COUNT).reshape(-1, _NUM_BINS)
 
 
 class ShardPart(BaseModel, frozen=True):
-    """A finished shard, and the samples that were converted for it. Of measured samples the shard is empty."""
+    """A finished shard, and the samples that were converted for it. The shard of measured samples is empty."""
 
     model_config = _AS_TEXT
 
@@ -129,17 +129,17 @@ class ShardPart(BaseModel, frozen=True):
 
 
 def pack_histograms(counts: np.ndarray) -> bytes:
-    """The form in which a sample's histograms are kept. `counts` has the shape (channels, 256)."""
+    """Packs a sample's histograms for its description. `counts` has the shape (channels, 256)."""
     return counts.reshape(len(counts), _NUM_BINS, -1).sum(axis=2).astype(_COUNT).tobytes()
 
 
 def part_uri(examples_uri: str, shard_name: str) -> str:
-    """The file in which a finished shard describes itself."""
+    """The file that describes a finished shard."""
     return storage.join(examples_uri, "parts", f"{shard_name}.json")
 
 
 def read_part(uri: str) -> ShardPart:
-    """Reads how a shard describes itself.
+    """Reads the description of a shard.
 
     Raises:
         ValueError: If the file is damaged.
@@ -162,11 +162,11 @@ def plan_shards(
     seed: int,
     reading: Reading = DEFAULT_READING,
 ) -> list[ShardTask]:
-    """Deals the samples of each side to shards of at most 64 MB, in an order that is random but always the same.
+    """Distributes the samples of each split over shards of at most 64 MB, in a seeded random order.
 
     Args:
-        samples: What to convert.
-        sides: The side of each sample id; UNSPLIT where it is not decided yet, MEASURED to measure.
+        samples: The samples to convert.
+        sides: The split of each sample id; UNSPLIT if it is not decided yet, MEASURED to only measure.
         filters: The filters that become channels, in order.
         image_size_px: The side of the square images.
         images_uri: The folder of the images.

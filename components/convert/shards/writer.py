@@ -1,4 +1,4 @@
-"""Writes one shard: reads, decodes and resizes its samples, and says what became of each. Or only measures them."""
+"""Writes one shard: reads, decodes and resizes its samples, and describes the result for each. Or only measures them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -26,8 +26,8 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
         readers: The threads that read its images.
 
     Raises:
-        FileExistsError: If a shard of this name has other content: the code has changed and its FORMAT has not.
-        OSError: If an image is not what was ingested.
+        FileExistsError: If a shard of this name exists with other content: the code has changed, but FORMAT has not.
+        OSError: If an image has changed since it was ingested.
     """
     converted = []
     with storage.create(task.uri) as path, RecordWriter(path) as writer:
@@ -39,14 +39,14 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
 
 
 def measure_shard(task: ShardTask, readers: Executor) -> None:
-    """Measures the grey levels and perceptual hashes of the samples of one shard, which is not written.
+    """Measures the grey levels and perceptual hashes of the samples of one shard, without writing it.
 
     Args:
         task: The shard.
         readers: The threads that read its images.
 
     Raises:
-        OSError: If an image is not what was ingested.
+        OSError: If an image has changed since it was ingested.
     """
     measured = [_measure(task, sample, files) for sample, files in _read_samples(task, readers)]
     _describe(task, Shard(name=task.name, num_records=0, num_bytes=0, crc32c=""), measured)
@@ -86,8 +86,8 @@ def _read_samples(task: ShardTask, readers: Executor) -> Iterator[tuple[Sample, 
 def _read_image(images_uri: str, file: ImageFile) -> bytes:
     uri = storage.join(images_uri, file.name)
     data = storage.read_bytes(uri)
-    if storage.crc32c(data) != file.crc32c:  # not the sample's fault: what was ingested is no longer there
-        raise OSError(f"{uri} is damaged: expected the CRC-32C {file.crc32c}. Delete it and run again: ingest brings it anew")
+    if storage.crc32c(data) != file.crc32c:  # not a bad sample: the image has changed since it was ingested
+        raise OSError(f"{uri} is damaged: expected the CRC-32C {file.crc32c}. Delete it and run again: ingest restores it")
     return data
 
 
@@ -100,7 +100,7 @@ def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) 
         files: The file of each filter.
 
     Returns:
-        What became of it, and its record; None for a bad one.
+        The result, and the record; None for a bad sample.
     """
     described = _described(task, sample)
     try:

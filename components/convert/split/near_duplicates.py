@@ -1,7 +1,8 @@
-"""Which samples show the same cells: those whose perceptual hashes differ little, directly or through others.
+"""Finds samples that show the same cells: their perceptual hashes differ little, directly or through other samples.
 
-What this cannot find: neighbouring fields of one well. They share the protein and the cell line, but not one cell, and nothing
-in the pixels tells them from fields of another well with the same protein. The source's table may know it: `link_groups`.
+Neighbouring fields of one well cannot be found. They share the protein and the cell line, but no cells, and nothing in their
+pixels distinguishes them from fields of another well with the same protein. A column of the source's table can link them: see
+`link_groups`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from components.convert.split.perceptual_hash import HASH_BITS
 
-# Three tenths of the bits. Measured with benchmarks/near_duplicates.py: synthetic siblings differ in at most 156 bits, real
-# pictures from themselves shifted by an eighth of their width in at most 199. Unrelated pairs differ in 375 +- 15 bits, which
-# is how 650 coin tosses scatter (Daugman, "How Iris Recognition Works", 2004, counts independent bits so): none this near is
-# to be expected among the 4.8e8 pairs of 31072 samples, nor among many times as many. The nearest of 2e7 synthetic pairs
-# differ in 298 bits, of 2016 real ones in 324, and of 5e5 pairs of real crops of one or two cells, with a heavier tail, in 266.
+# Three tenths of the bits. By benchmarks/near_duplicates.py, synthetic siblings differ in at most 156 bits, and real images
+# from themselves shifted by an eighth of their width in at most 199. Unrelated pairs differ in 375 +- 15 bits, like 650 coin
+# tosses (the number of independent bits as in Daugman, "How Iris Recognition Works", 2004): none this close is expected among
+# the 4.8e8 pairs of 31072 samples, or among many times as many. The closest of 2e7 unrelated synthetic pairs differ in 298
+# bits, of 2016 real pairs in 324, and of 5e5 pairs of real crops of one or two cells, whose tail is heavier, in 266.
 MAX_DISTANCE_BITS = 230
 
-# Hashes that are compared with all before them in one go: their distances stay in the processor's cache.
+# The number of hashes that are compared with all earlier ones at a time: their distances fit into the processor's cache.
 _BLOCK = 16
 
 Link = tuple[str, str]
@@ -27,19 +28,19 @@ Link = tuple[str, str]
 def link_near_duplicates(hashes: Mapping[str, bytes], batches: Mapping[str, int]) -> list[Link]:
     """Links near-duplicates.
 
-    Takes about 5 s and 10 MB for 31072 hashes. Each is compared with each: with a distance this large, an index (Norouzi,
-    Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", CVPR 2012) would look up more than that.
+    Takes about 5 s and 10 MB for 31072 hashes. All pairs are compared: at a distance this large, an index (Norouzi, Punjani and
+    Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", CVPR 2012) would need more lookups.
 
     Args:
         hashes: Perceptual hash by sample id.
-        batches: Which ingest added each sample.
+        batches: The ingest that added each sample.
 
     Returns:
-        Pairs of ids, as few as connect all near-duplicates, and sorted by batch and id, never by the mapping's order. Those
-        among the samples of the first batches connect these as if later batches did not exist.
+        The fewest pairs of ids that connect all near-duplicates, in the order of batch and id, not of the mapping. The pairs
+        within the first batches connect their samples as if later batches did not exist.
 
     Raises:
-        ValueError: If a hash has another length.
+        ValueError: If the hashes differ in length.
     """
     ids = sorted(hashes, key=lambda sample_id: (batches[sample_id], sample_id))
     num_bits = 8 * len(hashes[ids[0]]) if ids else HASH_BITS
@@ -49,12 +50,12 @@ def link_near_duplicates(hashes: Mapping[str, bytes], batches: Mapping[str, int]
     max_distance = MAX_DISTANCE_BITS * num_bits // HASH_BITS  # the same share of the bits with fewer stains
     words = np.frombuffer(b"".join(hashes[sample_id] for sample_id in ids), np.uint64).reshape(len(ids), -1)
     words = np.ascontiguousarray(words.T)
-    first = np.arange(len(ids))  # of the group of each sample so far
+    first = np.arange(len(ids))  # the first member of each sample's group so far
     links: list[Link] = []
     for start in range(0, len(ids), _BLOCK):
         stop = min(start + _BLOCK, len(ids))
         near = _distances(words[:, start:stop], words[:, :stop]) <= max_distance
-        for row in np.flatnonzero(near.sum(axis=1) > 1):  # each is near itself
+        for row in np.flatnonzero(near.sum(axis=1) > 1):  # each hash matches itself
             sample = start + int(row)
             met = np.unique(first[:sample][near[row, :sample]])
             links += [(ids[earlier], ids[sample]) for earlier in met]
@@ -65,15 +66,15 @@ def link_near_duplicates(hashes: Mapping[str, bytes], batches: Mapping[str, int]
 
 
 def link_groups(groups: Mapping[str, str], batches: Mapping[str, int]) -> list[Link]:
-    """Links the samples that the source's table puts into one group.
+    """Links the samples of each group in the source's table.
 
     Args:
-        groups: The group by sample id; empty for a sample of none.
-        batches: Which ingest added each sample.
+        groups: The group by sample id; empty for none.
+        batches: The ingest that added each sample.
 
     Returns:
-        Each sample with the one before it in its group, by batch and id. So the links among the first batches connect their
-        samples as if later batches did not exist.
+        Each sample with the previous one of its group, in the order of batch and id. The links within the first batches
+        therefore connect their samples as if later batches did not exist.
     """
     latest: dict[str, str] = {}
     links: list[Link] = []
@@ -86,7 +87,7 @@ def link_groups(groups: Mapping[str, str], batches: Mapping[str, int]) -> list[L
 
 
 def _distances(rows: NDArray[np.uint64], columns: NDArray[np.uint64]) -> NDArray[np.uint16]:
-    """Hamming distances of hashes, each of which is a column of words."""
+    """The Hamming distances between hashes, each of which is a column of words."""
     distances = np.zeros((rows.shape[1], columns.shape[1]), np.uint16)
     for row_words, column_words in zip(rows, columns, strict=True):
         distances += np.bitwise_count(row_words[:, None] ^ column_words)
@@ -94,7 +95,7 @@ def _distances(rows: NDArray[np.uint64], columns: NDArray[np.uint64]) -> NDArray
 
 
 def group_samples(ids: Collection[str], links: Iterable[Link]) -> dict[str, str]:
-    """The connected samples: by sample id, the first id of its group, in alphabetical order; its own where it is alone.
+    """The group of each sample: the alphabetically first id of all samples connected to it, or its own.
 
     Links to samples that are not among `ids` are ignored.
     """
@@ -102,7 +103,7 @@ def group_samples(ids: Collection[str], links: Iterable[Link]) -> dict[str, str]
 
     def first(sample_id: str) -> str:
         while above[sample_id] != sample_id:
-            above[sample_id] = above[above[sample_id]]  # halves the way for the next search
+            above[sample_id] = above[above[sample_id]]  # halves the path for the next search
             sample_id = above[sample_id]
         return sample_id
 
@@ -114,7 +115,7 @@ def group_samples(ids: Collection[str], links: Iterable[Link]) -> dict[str, str]
 
 
 def torn_groups(groups: Mapping[str, str], sides: Mapping[str, str]) -> list[str]:
-    """The groups with samples on more than one side of a split: those through which it leaks."""
+    """The groups with samples in more than one split, which cause leakage."""
     sides_of: dict[str, set[str]] = {}
     for sample_id, group in groups.items():
         sides_of.setdefault(group, set()).add(sides[sample_id])

@@ -1,10 +1,10 @@
-"""A short code of what a sample shows, alike for near-duplicates: the same cells in another exposure, focus or crop.
+"""A perceptual hash of a sample, similar for near-duplicates: the same cells in another exposure, focus or crop.
 
-The codes that are commonest elsewhere (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) lose
-a picture that is shifted by half a cell. The magnitudes of its Fourier spectrum do not: a shift only turns phases (Swaminathan,
-Mao and Wu, "Robust and Secure Image Hashing", IEEE TIFS 2006, hash them for that). Each bit here says whether one magnitude
-exceeds those around it, which gain, focus and noise hardly change (as in Haitsma and Kalker, "A Highly Robust Audio
-Fingerprinting System", ISMIR 2002).
+The most common hashes (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) do not recognise an
+image that is shifted by half a cell. The magnitudes of its Fourier spectrum hardly change, because a shift affects only the
+phases (Swaminathan, Mao and Wu, "Robust and Secure Image Hashing", IEEE TIFS 2006, hash them for this reason). Each bit says
+whether one magnitude exceeds those around it, which gain, focus and noise hardly change (as in Haitsma and Kalker, "A Highly
+Robust Audio Fingerprinting System", ISMIR 2002).
 """
 
 import hashlib
@@ -17,32 +17,32 @@ from numpy.typing import NDArray
 
 from components.artifacts.parameters import Levels
 
-# Red, green and blue, so that the hash is the same with yellow and without; at most so many of other stains.
+# Red, green and blue, so that the hash is the same with and without yellow; at most as many of other stains.
 HASHED_FILTERS = 3
 BITS_PER_FILTER = 256
 HASH_BITS = HASHED_FILTERS * BITS_PER_FILTER
 
 _SIDE_PX = 64
-# In periods per picture. What is coarser is uneven illumination rather than cells.
+# In periods per image. Lower frequencies are uneven illumination rather than cells.
 _LOWEST_FREQUENCY = 2
-# Standard deviation in grey levels of the shrunk picture. What varies less is an empty filter with a few bright pixels.
+# The standard deviation in grey levels of the downscaled image. Below it, a filter is empty but for a few bright pixels.
 _BLANK = 0.5
 
 
 def perceptual_hash(filters: Sequence[NDArray[np.generic]], levels: Sequence[Levels] = ()) -> bytes:
-    """Hashes a sample. Near-duplicates' hashes differ in few bits, those of unrelated samples in about half.
+    """Hashes a sample. The hashes of near-duplicates differ in few bits, those of unrelated samples in about half.
 
-    Takes 0.4 ms for filters of 512 px. A picture turned by 180 degrees has the same hash; other turns and flips change it.
+    Takes 0.4 ms for filters of 512 px. An image rotated by 180 degrees has the same hash; other rotations and flips change it.
 
     Args:
-        filters: The stains, of which the first three count: height x width, of any size, as decoded, so that the hash does not
-            depend on the size that is trained on. uint8, unless there are `levels`.
-        levels: The grey levels of each stain that become black and white, so that the hash does not depend on the range that
-            is trained on.
+        filters: The stains, of which the first three count: shape (height, width), of any size, as decoded, so that the hash
+            does not depend on the size of the examples. uint8, unless there are `levels`.
+        levels: The grey levels of each stain that become black and white, so that the hash does not depend on the range of the
+            examples.
 
     Returns:
-        BITS_PER_FILTER bits for each stain that counts. A blank one says nothing of which cells these are: its bits are a
-        digest of the pictures, alike for exact copies only.
+        BITS_PER_FILTER bits for each stain that counts. A blank stain does not identify the cells, so its bits are a digest of
+        the images, which is equal only for exact copies.
     """
     size = (_SIDE_PX, _SIDE_PX)
     if levels:
@@ -60,20 +60,20 @@ def _scaled(image: NDArray[np.generic], low: float, high: float) -> NDArray[np.f
 
 
 def _spectral_bits(pictures: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether each of the lowest frequencies is stronger than those around it: pictures x BITS_PER_FILTER."""
+    """Whether each of the lowest frequencies is stronger than those around it: shape (pictures, BITS_PER_FILTER)."""
     window, own, around = _window_and_frequencies()
     pictures = (pictures - pictures.mean(axis=(1, 2), keepdims=True)) * window
     magnitudes = np.abs(np.fft.fft2(pictures)).reshape(len(pictures), -1)
-    log_magnitudes = np.log(magnitudes + 1)  # of whole grey levels: 1 is far below the noise, and keeps zeros out of the log
+    log_magnitudes = np.log(magnitudes + 1)  # 1 is far below the noise, and avoids the log of 0
     return log_magnitudes[:, own] > log_magnitudes[:, around].mean(axis=1)
 
 
 @cache
 def _window_and_frequencies() -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
-    """A window that fades out the borders, where shifts change a picture; and positions in a flattened spectrum.
+    """A window that fades out the borders, where shifts change an image; and positions in a flattened spectrum.
 
-    The positions are those of the lowest frequencies, and of the eight around each. Of each pair of opposite frequencies,
-    whose magnitudes are equal, there is one.
+    The positions are those of the lowest frequencies, and of the eight around each. Only one of each pair of opposite
+    frequencies is included, because their magnitudes are equal.
     """
     fade = np.sin(np.pi * (np.arange(_SIDE_PX) + 0.5) / _SIDE_PX)
     window = np.outer(fade, fade).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which side of the split each sample is on: train, validation or test."""
+"""Splits samples into train, validation and test."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ Labels = Mapping[str, tuple[int, ...]]
 
 
 def split_fractions(validation_fraction: float, test_fraction: float) -> dict[str, float]:
-    """The share of each side; training gets the rest."""
+    """The share of each split; train gets the rest."""
     return {"train": 1.0 - validation_fraction - test_fraction, "validation": validation_fraction, "test": test_fraction}
 
 
@@ -27,31 +27,33 @@ def split_samples(
     batches: Mapping[str, int] | None = None,
     links: Collection[Link] = (),
 ) -> dict[str, str]:
-    """Assigns every sample to a side.
+    """Assigns every sample to a split.
 
-    The result depends on the ids, the labels, the batches, the links and the seed, never on their order. Batch after batch is
-    split, so that all samples together come near the shares; what later batches bring never moves an earlier sample. A new
-    sample goes where its earlier near-duplicates are. Where these are on two sides already, because the new sample is the first
-    to link them, it goes to train: such a group is torn, and `torn_groups` names it.
+    The result depends on the ids, the labels, the batches, the links and the seed, but not on their order. Batches are split
+    one after another, so that all samples together approach the shares; later batches never move an earlier sample. A new
+    sample joins its earlier near-duplicates. If these are already in two splits, because the new sample is the first to link
+    them, it goes to train, and `torn_groups` names the group.
 
     Args:
         labels: Class indices by sample id.
-        method: `grouped`, which keeps near-duplicates on one side, gives every side its share of every class, and puts every
-            class with at least three groups on every side, as far as classes that share groups and earlier batches leave it
-            possible; or `random`, the paper's.
-        fractions: The share of each side. They sum to 1.
+        method: `grouped` keeps near-duplicates in one split, gives every split its share of every class, and puts every class
+            with at least three groups into every split, unless shared groups or earlier batches make it impossible. `random`
+            is the paper's method.
+        fractions: The share of each split. They sum to 1.
         seed: Another seed gives another split.
-        batches: Which ingest added each sample. Without, all are of the first.
-        links: Pairs that stay on one side: near-duplicates, and samples that the source puts into one group.
+        batches: The ingest that added each sample. By default, all are from the first.
+        links: Pairs that stay in one split: near-duplicates, and samples of a group in the source's table.
 
     Returns:
-        The side of each sample id.
+        The split of each sample id.
 
     Raises:
-        ValueError: If training would get nothing, or a side with a share would.
+        ValueError: If train, or a split with a share, would be empty.
     """
     if fractions["train"] <= 0:
-        raise ValueError(f"validation_fraction and test_fraction leave nothing to train on. Received: {dict(fractions)}")
+        raise ValueError(
+            f"validation_fraction and test_fraction leave nothing to train on: reduce them. Received: {dict(fractions)}"
+        )
     ids = sorted(labels, key=lambda sample_id: hashlib.sha256(f"{seed}:{sample_id}".encode()).digest())
     sides: dict[str, str] = {}
     batch_of = dict.fromkeys(ids, 0) if batches is None else {sample_id: batches[sample_id] for sample_id in ids}
@@ -66,14 +68,14 @@ def split_samples(
             num_groups = len(set(group_samples(ids, links).values()))
             of_groups = f" in {count_of(num_groups, 'group')} that stay together" if num_groups < len(ids) else ""
             raise ValueError(
-                f"{count_of(len(ids), 'sample')}{of_groups}: too few for a share of {fraction:.2f} to {side}: "
-                "give more, or another share"
+                f"{count_of(len(ids), 'sample')}{of_groups}: too few for a share of {fraction:.2f} in {side}. "
+                "Give more samples, or change the share"
             )
     return sides
 
 
 def _split_random(ids: Sequence[str], sides: Mapping[str, str], fractions: Mapping[str, float]) -> dict[str, str]:
-    """Cuts those ids that have no side, which come in random order, into consecutive parts."""
+    """Cuts the ids without a split, which are in random order, into consecutive parts."""
     new = [sample_id for sample_id in ids if sample_id not in sides]
     parts: list[str] = []
     for side in ("validation", "test"):
@@ -84,7 +86,7 @@ def _split_random(ids: Sequence[str], sides: Mapping[str, str], fractions: Mappi
 def _split_grouped(
     ids: Sequence[str], sides: Mapping[str, str], labels: Labels, fractions: Mapping[str, float], links: Iterable[Link]
 ) -> dict[str, str]:
-    """Puts those ids that have no side where their near-duplicates are, and stratifies the rest by group."""
+    """Assigns ids without a split to that of their near-duplicates, and stratifies the rest by group."""
     groups: dict[str, list[str]] = {}
     for sample_id, group in group_samples(ids, links).items():
         groups.setdefault(group, []).append(sample_id)
@@ -115,7 +117,7 @@ def _split_grouped(
 
 
 def _count(groups: Sequence[Sequence[str]], labels: Labels, num_columns: int) -> Counts:
-    """Samples of each class in each group, and in the last column all its samples."""
+    """The number of samples of each class in each group, and in the last column of all samples."""
     counts = np.zeros((len(groups), num_columns), np.int64)
     for row, members in enumerate(groups):
         for sample_id in members:

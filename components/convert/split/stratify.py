@@ -1,4 +1,4 @@
-"""Multi-label stratification of groups: every side gets its share of every class, and no group is torn."""
+"""Multi-label stratification of groups: every split gets its share of every class, and groups stay together."""
 
 from itertools import permutations
 
@@ -7,36 +7,36 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
 
-# From this many groups on, a class is wanted on every side.
+# A class with at least this many groups should be in every split.
 MIN_GROUPS_FOR_ALL_SIDES = 3
 
 _NOWHERE = -1
-# That every class be on every side may be impossible, as with seven classes any two of which share one of seven groups. What
-# can be found takes some tens of moves; 200 take a second at most.
+# It may be impossible to put every class into every split, as with seven classes of which any two share one of seven groups.
+# Solutions are found within some tens of moves; 200 take at most a second.
 _MOST_MOVES = 200
-# A moved group stays where it is for one to so many moves, by turns: without, or always for as long, the search may go round
-# in a circle. Of 2800 random puzzles (9 to 60 groups, 6 to 28 classes) it missed one of those that an exhaustive search solved.
+# A moved group rests for one up to this many moves, in turn: without a rest, or with a constant one, the search may go round in
+# circles. Of 2800 random puzzles (9 to 60 groups, 6 to 28 classes), it failed on one that an exhaustive search solved.
 _LONGEST_REST = 5
 
 
 def stratify(
     members: Counts, fractions: NDArray[np.float64], placed_samples: Counts, placed_groups: Counts
 ) -> NDArray[np.int64]:
-    """Puts groups on sides.
+    """Assigns groups to splits.
 
-    By iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011),
-    of groups instead of samples. Two things that it leaves to rounding are mended afterwards: that every class of three groups
-    or more is on every side, and that the sides have the sizes asked for.
+    Uses iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD
+    2011) on groups instead of samples. Two properties that it leaves to rounding are established afterwards: every class of at
+    least three groups is in every split, and the splits have the requested sizes.
 
     Args:
-        members: Samples of each class in each group, and in the last column all its samples: groups x columns. The order of the
-            rows decides what classes and sizes leave open.
-        fractions: The share of each side, of what is placed already and of the groups together. They sum to 1.
-        placed_samples: The samples that are on the sides already, and stay there: sides x columns.
-        placed_groups: The groups of these samples, in the same way.
+        members: The number of samples of each class in each group, and in the last column of all samples: shape
+            (groups, columns). The order of the rows breaks ties.
+        fractions: The share of each split, of placed samples and groups together. They sum to 1.
+        placed_samples: The samples that are already in the splits and stay there: shape (splits, columns).
+        placed_groups: The groups of these samples, likewise.
 
     Returns:
-        The position of the side of each group.
+        The position of the split of each group.
     """
     allotment = _Allotment(members, fractions, placed_samples, placed_groups)
     allotment.fill()
@@ -46,7 +46,7 @@ def stratify(
 
 
 class _Allotment:
-    """Groups on their way to the sides."""
+    """The assignment of groups to splits in progress."""
 
     def __init__(self, members: Counts, fractions: NDArray[np.float64], placed_samples: Counts, placed_groups: Counts) -> None:
         self.members = members
@@ -58,7 +58,7 @@ class _Allotment:
         self.spread = self.bears.sum(axis=0) + placed_groups.sum(axis=0) >= MIN_GROUPS_FOR_ALL_SIDES
 
     def put(self, group: int, side: int) -> None:
-        """Puts a group on a side, from nowhere or from another side."""
+        """Assigns a group to a split, for the first time or from another split."""
         before = self.sides[group]
         if before != _NOWHERE:
             self.wanted[before] += self.members[group]
@@ -68,7 +68,7 @@ class _Allotment:
         self.num_groups[side] += self.bears[group]
 
     def fill(self) -> None:
-        """Iterative stratification: the rarest class first, each of its groups to the side that wants it most."""
+        """Iterative stratification: the rarest class first, each of its groups to the split that needs it most."""
         while (waiting := self.sides == _NOWHERE).any():
             left = self.members[waiting].sum(axis=0)
             rarest = min(np.flatnonzero(left), key=left.__getitem__)
@@ -76,10 +76,10 @@ class _Allotment:
                 self.put(group, max(range(len(self.wanted)), key=lambda s: (self.wanted[s, rarest], self.wanted[s, -1])))
 
     def cover(self) -> None:
-        """Moves groups until every class is on every side, or as near to that as is found.
+        """Moves groups until every class is in every split, or as close to that as possible.
 
-        The search by least conflicts (Minton et al., "Minimizing Conflicts", Artificial Intelligence 58, 1992): each move is
-        the one after which the fewest classes lack a side; of several that of the group that has rested longest.
+        A min-conflicts search (Minton et al., "Minimizing Conflicts", Artificial Intelligence 58, 1992): each move is the one
+        after which the fewest classes are missing from a split; ties go to the group that has rested longest.
         """
         moved = np.full(len(self.members), -_LONGEST_REST - 1)
         fewest, best = int(self._lacking().sum()), self.sides.copy()
@@ -99,10 +99,10 @@ class _Allotment:
         return self.spread & (self.num_groups == 0)
 
     def _covering_moves(self, moved: Counts, step: int) -> list[tuple[int, int, int, int, int]]:
-        """The moves that bring a class to a side that lacks it.
+        """The moves that bring a class to a split that lacks it.
 
-        Each as: classes that lack a side through it less those that no longer do, when its group was last moved, the size of
-        the group, the group, the side.
+        Each as: the change in the number of missing classes, the step of the group's last move, the size of the group, the
+        group, the split.
         """
         lacking = self._lacking()
         last = self.spread & (self.num_groups == 1)
@@ -117,19 +117,19 @@ class _Allotment:
         return moves
 
     def level(self) -> None:
-        """Moves groups from sides with too many samples to sides with too few, while that makes the sizes better."""
+        """Moves groups from splits with too many samples to splits with too few, while that improves the sizes."""
         while move := self._levelling_move():
             self.put(*move)
 
     def _levelling_move(self) -> tuple[int, int] | None:
-        room = self.wanted[:, -1].round(6)  # so that no rounding error makes a move look better and its reverse as well
+        room = self.wanted[:, -1].round(6)  # so that a move and its reverse never both seem better
         for source, goal in sorted(permutations(range(len(room)), 2), key=lambda pair: room[pair[0]] - room[pair[1]]):
             last = self.spread & (self.num_groups[source] == 1)
             fits = (self.sides == source) & (self.members[:, -1] < room[goal] - room[source])
             groups = np.flatnonzero(fits & ~self.bears[:, last].any(axis=1))
             if len(groups):
                 members = self.members[groups]
-                # By how much the move raises the sum, over classes and sides, of (found - wanted)^2 / total; halved.
+                # Half of what the move adds to the sum, over classes and splits, of (found - wanted)^2 / total.
                 cost = members * (members + self.wanted[source] - self.wanted[goal]) / np.maximum(self.totals, 1)
                 return int(groups[cost.sum(axis=1).argmin()]), goal
         return None

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""The calibration of the probabilities."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,9 +16,9 @@ def calibration_section(data: ReportData) -> Section:
     return Section(
         "Calibration",
         wide(figure(_diagram(found), "Reliability diagram: share of positives by probability")),
-        f"Of the answers with a probability of 30 %, three in ten should be right: then the dots lie on the line. Above it the "
-        f"network is too cautious, below it too bold. The expected calibration error is {found.error:.3f}, over all pairs of "
-        f"sample and class in {NUM_BINS} bins. It has no part in the verdict: decisions go by fitted thresholds.",
+        "Of the predictions with a probability of 30 %, three in ten should be right: then the dots lie on the line. Above it, "
+        f"the network is underconfident, below it overconfident. The expected calibration error is {found.error:.3f}, over all "
+        f"pairs of sample and class in {NUM_BINS} bins. It does not affect the verdict: decisions depend on fitted thresholds.",
     )
 
 
@@ -30,12 +30,12 @@ def _diagram(found: Reliability) -> Figure:
     sizes = 20 + 60 * np.sqrt(found.counts[filled] / found.counts.max())
     left.plot(found.mean_score[filled], found.positive_share[filled], color=MODEL_COLOUR, linewidth=1)
     left.scatter(found.mean_score[filled], found.positive_share[filled], s=sizes, color=MODEL_COLOUR)
-    left.set(xlabel="probability that the network gives", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    left.set(xlabel="predicted probability", ylabel="share of positives", xlim=(0, 1), ylim=(0, 1))
     edges = np.linspace(0, 1, NUM_BINS + 1)
     right.stairs(found.counts, edges, fill=True, color=MODEL_COLOUR, alpha=0.75)
     right.set_yscale("log")
     label_plainly(right.yaxis)
-    right.set(xlabel="probability that the network gives", ylabel="answers (logarithmic)", xlim=(0, 1))
+    right.set(xlabel="predicted probability", ylabel="predictions (logarithmic)", xlim=(0, 1))
     for axes in (left, right):
         bare(axes)
     return plot

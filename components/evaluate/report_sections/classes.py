@@ -11,7 +11,7 @@ from components.reports.page import Section, folded, table, wide
 
 
 def classes_section(data: ReportData) -> Section:
-    """How many images of each class are found, its F1 as a bar, and all its figures as a table."""
+    """The number of found images of each class, its F1 as a bar, and all its figures as a table."""
     classes = sorted(data.classes, key=lambda score: -score.support)
     overview = table(
         ["Class", "found", "false alarms", "F1", "", "in short"], [_overview(score, len(data.ids)) for score in classes]
@@ -21,9 +21,9 @@ def classes_section(data: ReportData) -> Section:
     return Section(
         "Classes",
         wide(overview) + folded("All figures of each class, with intervals", wide(details)),
-        "F1 is high if most images of the class are found and few others are taken for it: 1 is perfect. Line: its 95 % "
-        f"interval; there is none where fewer than {MIN_CLASS_GROUPS} groups of related images show the class, and where F1 is "
-        "0 or 1, which says little about other images. Red: the baseline, which predicts the class for every image.",
+        "F1 is high if most images of the class are found and few others are mistaken for it: 1 is perfect. Line: its 95 % "
+        f"interval; there is none if the class is in fewer than {MIN_CLASS_GROUPS} groups of related images, or if F1 is 0 or "
+        "1, which says little about other images. Red: the baseline, which predicts the class for every image.",
         "classes",
     )
 

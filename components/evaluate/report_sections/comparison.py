@@ -1,4 +1,4 @@
-"""The champion beside the challenger."""
+"""The comparison of champion and challenger."""
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -16,17 +16,17 @@ _TITLE = "Champion against challenger"
 
 
 def champion_section(data: ReportData) -> Section:
-    """Both on the same samples, all classes together and one by one."""
+    """Both models on the same samples, over all classes and for each class."""
     found = data.comparison
     if not found:
         served = data.evaluation.champion_version
         words = f"Version {served} is the champion." if served else "There is no champion yet: only the baselines count."
         return Section(_TITLE, paragraphs(words))
     if found.obstacle:
-        words = f"{found.rival.capitalize()} cannot be asked about these samples: {found.obstacle}."
+        words = f"{found.rival.capitalize()} cannot be evaluated on these samples: {found.obstacle}."
         return Section(_TITLE, paragraphs(words))
     if not (found.champion and found.challenger):
-        return Section(_TITLE, paragraphs(f"Not one sample of the split is left that neither has seen. {_samples(found)}"))
+        return Section(_TITLE, paragraphs(f"There is no sample of the split that neither has seen. {_samples(found)}"))
     rows = [
         [title, *figures(found.champion.get(name), found.challenger.get(name), _difference(found, name))]
         for name, title in TITLES.items()
@@ -42,8 +42,8 @@ def champion_section(data: ReportData) -> Section:
             wide(figure(_bands(found), "Change of F1 of each class with its noise band")) if shown else "",
             wide(_class_table(found)),
         ),
-        "Both on the same samples, each with the thresholds that it ships with. The champion was selected for its score on "
-        "this test split. So that score is optimistic (docs/evaluation.md says by how much), and a challenger has to beat it.",
+        "Both on the same samples, each with its own thresholds. The champion was selected for its score on this test split, "
+        "so that score is optimistic (docs/evaluation.md says by how much), and a challenger has to beat it.",
     )
 
 
@@ -57,7 +57,7 @@ def _samples(found: Comparison) -> str:
     if found.num_seen:
         words += (
             f" Left out: {count_of(found.num_seen, 'sample')} of this split that one of them was trained on, and "
-            f"{found.num_related:,} in a group with such."
+            f"{found.num_related:,} in a group with one of these."
         )
     return words
 
@@ -85,5 +85,5 @@ def _class_table(found: Comparison) -> Markup:
         for c in found.classes
         if c.support
     ]
-    band = f"noise band (from {MIN_CLASS_GROUPS} groups on)"
+    band = f"noise band (with at least {MIN_CLASS_GROUPS} groups)"
     return table(["Class", "support", "F1, champion", "F1, challenger", "change", band], rows)

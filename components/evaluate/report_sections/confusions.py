@@ -1,4 +1,4 @@
-"""Which classes are taken for which others."""
+"""The classes that are mistaken for others."""
 
 import numpy as np
 from markupsafe import Markup
@@ -15,37 +15,37 @@ _MAX_LISTED, _MAX_SHOWN = 10, 30
 
 
 def confusions_section(data: ReportData) -> Section:
-    """Errors that occur together, as a list and as a picture."""
+    """Errors that occur together, as a list and as a figure."""
     counts = error_counts(data.y_true, data.y_pred)
     num_right = int(counts[-1, -1])
     missed, wrong = data.y_true & ~data.y_pred, data.y_pred & ~data.y_true
     summary = (
         f"{count_of(num_right, 'image')} of {len(data.ids):,} have every class right. In all, {missed.sum():,} of "
-        f"{data.y_true.sum():,} classes were missed, and {wrong.sum():,} of {data.y_pred.sum():,} answers were wrong."
+        f"{data.y_true.sum():,} classes were missed, and {wrong.sum():,} of {data.y_pred.sum():,} predictions were wrong."
     )
     parts = [paragraphs(summary), _list(data)]
     if num_right < len(data.ids):
-        plot = figure(_matrix(counts, data.class_names), "Missed classes against wrongly answered ones")
+        plot = figure(_matrix(counts, data.class_names), "Missed classes against wrongly predicted ones")
         parts.append(wide(plot))
     return Section(
-        "What is missed, and what is answered instead",
+        "Missed classes, and what is predicted instead",
         Markup("").join(parts),
-        f"The list has the errors that occur on one image at least {MIN_RATIO:g} times as often as by chance, and in at least "
-        f"{MIN_GROUPS} groups of related images. The picture has all errors. Rows: a class that an image shows and the model "
-        "missed. Columns: what the model answered wrongly on the same image.",
+        f"The list has pairs of errors that occur on the same image at least {MIN_RATIO:g} times as often as by chance, and in "
+        f"at least {MIN_GROUPS} groups of related images. The figure has all errors. Rows: the classes that the model missed. "
+        "Columns: the classes that it wrongly predicted on the same image.",
         "confusions",
     )
 
 
 def _list(data: ReportData) -> Markup:
     if not data.confusions:
-        return paragraphs("No two classes are clearly mixed up.")
+        return paragraphs("No two classes are clearly confused.")
     names = data.class_names
     rows = [
         [names[one.missed], names[one.answered], one.num_images, *figures(f"{one.by_chance:.1f}")]
         for one in data.confusions[:_MAX_LISTED]
     ]
-    return wide(table(["Missed", "answered instead", "images", "by chance"], rows))
+    return wide(table(["Missed", "predicted instead", "images", "by chance"], rows))
 
 
 def _matrix(counts: np.ndarray, names: list[str]) -> Figure:
@@ -70,12 +70,12 @@ def _matrix(counts: np.ndarray, names: list[str]) -> Figure:
     axes.set_xticks(np.arange(len(columns) + 1) + 0.5, [*titles[1], "nothing wrong"], fontsize=8, rotation=60, ha="right")
     axes.tick_params(length=0)
     axes.invert_yaxis()
-    axes.set(xlabel="answered wrongly on the same image", ylabel="missed")
+    axes.set(xlabel="wrongly predicted on the same image", ylabel="missed")
     axes.spines[:].set_visible(False)
     return plot
 
 
 def _most(totals: np.ndarray) -> list[int]:
-    """The classes with the largest totals above 0, in their own order."""
+    """The classes with the largest totals above 0, in the order of their indices."""
     largest = np.argsort(-totals, kind="stable")[:_MAX_SHOWN]
     return sorted(int(k) for k in largest if totals[k])

@@ -22,15 +22,15 @@ def curves_section(data: ReportData) -> Section:
     ranked = np.flatnonzero(has_both_answers(data.y_true))
     title = "Precision-recall and ROC curves"
     if not len(ranked):
-        return Section(title, paragraphs("There are none: no class is shown by some samples and not by others."))
+        return Section(title, paragraphs("There are none: no class is shown by some samples but not by all."))
     plots = wide(figure(_overview(data, ranked), "Precision-recall and ROC curves of all classes together, and of each"))
     plots += wide(figure(_by_class(data, ranked), "Precision-recall curve of each class"))
     return Section(
         title,
         plots,
-        "Whatever the threshold. Green: all pairs of sample and class; grey: each class. Below: the precision-recall curve of "
-        "each class, with its average precision (AP) and the number of samples that show it; the red line is the baseline, and "
-        "the dot is the threshold.",
+        "For all thresholds. Green: all pairs of sample and class; grey: each class. Below: the precision-recall curve of each "
+        "class, with its average precision (AP) and the number of samples that show it; the red line is the baseline, and the "
+        "dot marks the fitted threshold.",
     )
 
 

@@ -16,7 +16,7 @@ _KINDS = {FOUND: "yes", MISSED: "no", FALSE_ALARM: "no"}
 
 
 def example_sections(data: ReportData) -> list[Section]:
-    """Images of each class with the model's probabilities, and where it looked: those of the rarer classes are folded."""
+    """Images of each class with the model's probabilities and activation maps. Those of the rarer classes are folded."""
     of_class: dict[int, list[Picture]] = {}
     for picture in data.pictures.pictures:
         of_class.setdefault(picture.label, []).append(picture)
@@ -35,14 +35,14 @@ def example_sections(data: ReportData) -> list[Section]:
 
 def _note(data: ReportData) -> str:
     words = (
-        f"{legend(data.trained.channels)} For each class, the clearest image of each kind: found or a false alarm with the "
-        "highest probability (found: with all other classes right, if possible), missed with the lowest. The model names a "
-        "class whose probability reaches the threshold. Errors are red."
+        f"{legend(data.trained.channels)} For each class, the clearest image of each kind: the found one and the false alarm "
+        "with the highest probability (found: with all classes right, if possible), and the missed one with the lowest. The "
+        "model predicts a class if its probability reaches the threshold. Errors are red."
     )
     if data.pictures.map_size:
         words += (
-            " Right of an image, over the stains in grey: the evidence for the class (class activation map, "
-            f"{data.pictures.map_size} pixels, interpolated; one scale for a class, so the map of a miss is pale)."
+            " To the right of each image, over the stains in grey: the evidence for the class (class activation map, "
+            f"{data.pictures.map_size} pixels, interpolated; one scale per class, so the map of a miss is pale)."
         )
     return words
 

@@ -1,4 +1,4 @@
-"""How the evaluation report shows figures, outcomes and curves: the same way in every section."""
+"""How all sections of the evaluation report show figures, outcomes and curves."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ MODEL_COLOUR, BASELINE_COLOUR, CLASS_COLOUR, CHAMPION_COLOUR = "#0f766e", "#b91c
 
 
 def figures(*values: str | float | None) -> list[Markup]:
-    """Cells of a table that end where its numbers end: floats with 3 decimals, `-` where there is no value."""
+    """Right-aligned cells of a table: floats with 3 decimals, `-` for a missing value."""
     return number_cells(*(value if isinstance(value, str) else decimal(value) for value in values))
 
 
@@ -27,7 +27,7 @@ def span(interval: Interval | None) -> str:
 
 
 def metric_interval(metrics: Mapping[str, float], name: str) -> Interval | None:
-    """The interval of a metric of all classes, where it has one."""
+    """The interval of a metric over all classes, if it has one."""
     return Interval(metrics[f"{name}_low"], metrics[f"{name}_high"]) if f"{name}_low" in metrics else None
 
 
@@ -42,11 +42,11 @@ def meter(value: float, interval: Interval | None, baseline: float) -> Markup:
 
 
 def outcome(words: str) -> Markup:
-    """A rule's outcome: green, red, grey for a rule that is not asked, or plain."""
-    kind = {"yes": "yes", "no": "no", "not asked": "faint"}.get(words, "")
+    """A rule's outcome: green, red, grey for a rule that is switched off, or plain."""
+    kind = {"yes": "yes", "no": "no", "switched off": "faint"}.get(words, "")
     return Markup('<span class="{}">{}</span>').format(kind, words)
 
 
 def bare(axes: Axes) -> None:
-    """Leaves a plot only the axes that carry numbers."""
+    """Removes the axes of a plot that have no numbers."""
     axes.spines[["top", "right"]].set_visible(False)

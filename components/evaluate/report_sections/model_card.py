@@ -1,4 +1,4 @@
-"""What the model is, what it was made from, and what it is for (Mitchell et al., "Model Cards for Model Reporting", 2019)."""
+"""The model, its data, and its intended use (Mitchell et al., "Model Cards for Model Reporting", 2019)."""
 
 from components.artifacts.manifest import SIGNATURES
 from components.evaluate.report_data import ReportData
@@ -20,7 +20,7 @@ def model_card_section(data: ReportData) -> Section:
         ["Fingerprint", f"{trained.fingerprint}, by code version {trained.code_version}"],
         ["Data", f"{trained.source}; samples: {splits} (split: {split}); {examples.num_quarantined:,} left out as unusable"],
         ["Licence and credit of the data", trained.licence],
-        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, of which number {trained.best_epoch} is kept"],
+        ["Recipe", f"{recipe}; trained for {trained.epochs_trained} epochs, keeping epoch {trained.best_epoch}"],
         ["Decisions", found.threshold_method],
         ["Macro F1", f"{f1} on {found.num_samples:,} samples of the {found.judged_on} split; 95 % interval in brackets"],
         ["Precision", _precision(data)],
@@ -45,5 +45,5 @@ def _unlike(data: ReportData) -> str:
         return ""
     return (
         f"{found.unlike_share:.1%} of {found.num_samples:,} test samples are farther from the training images than 99 of 100 "
-        "validation samples. Predictions mark such images; where they are many more than 1 %, the model sees something new"
+        "validation samples. Predictions mark such images. If their share is much above 1 %, the model sees something new"
     )

@@ -1,4 +1,4 @@
-"""Every metric beside its baselines and references."""
+"""Every metric with its baselines and references."""
 
 from markupsafe import Markup
 
@@ -31,40 +31,40 @@ def scoreboard_section(data: ReportData) -> Section:
         + folded(
             "Conventions, and how the thresholds were chosen", paragraphs(_conventions(data), _thresholds(data)) + _ways(data)
         ),
-        f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups: near-duplicates, and "
-        "samples that the table of labels groups, are together. A baseline is what a trivial classifier scores: only what a "
-        "metric gains over its baselines counts. A reference knows labels, and has no part in the verdict.",
+        f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups of near-duplicates and "
+        "of samples grouped by the table of labels. A baseline is the score of a trivial classifier: only the gain over the "
+        "baselines counts. A reference uses labels and does not affect the verdict.",
     )
 
 
 def _conventions(data: ReportData) -> str:
     absent = [score.name for score in data.classes if not score.support]
     words = (
-        f"Conventions: common classes are those that at least {MIN_CLASS_GROUPS} groups show. The verdict goes by the macro F1 "
-        f"over these, which has an interval from {MIN_GROUPS} groups on. Over all classes it has one only if all are common: "
-        "no interval accounts for what a split lacks. A class that no sample shows, or that is never predicted, counts as 0 "
-        "there, for the model and the baselines alike, as in the competition (scikit-learn with zero_division=0). Macro "
-        "averages of average precision and ROC AUC are over the classes that some samples show and some do not, and their "
-        "intervals are too narrow where some of these are rare. Class frequencies score each class with its frequency in "
-        "these samples, and predict everything."
+        f"Conventions: common classes are those in at least {MIN_CLASS_GROUPS} groups. The verdict depends on the macro F1 "
+        f"over these, which has an interval if there are at least {MIN_GROUPS} groups. Over all classes, it has an interval "
+        "only if all are common: no interval can account for classes that a split lacks. A class that no sample shows, or that "
+        "is never predicted, counts as 0 there, for the model and the baselines alike, as in the competition (scikit-learn "
+        "with zero_division=0). Macro averages of average precision and ROC AUC are over the classes that some samples show "
+        "and some do not, and their intervals are too narrow if some of these are rare. The baseline of class frequencies "
+        "scores each class with its frequency in these samples, and predicts every class."
     )
     return f"{words} No sample shows {', '.join(absent)}." if absent else words
 
 
 def _ways(data: ReportData) -> Markup:
-    """What each way of fitting thresholds promises, and what it keeps."""
+    """The macro F1 of each way of fitting thresholds, on the samples of the fit and on held-out ones."""
     rows = [[way.title.capitalize(), *figures(way.promised, way.kept)] for way in data.thresholds.ways]
-    header = ["Thresholds", "macro F1 where they were fitted", "on folds where they were not"]
+    header = ["Thresholds", "macro F1 on the samples of the fit", "on held-out folds"]
     return wide(table(header, rows)) if rows else Markup("")
 
 
 def _thresholds(data: ReportData) -> str:
     fitted = data.thresholds
-    words = f"Decisions: {fitted.method}, fitted on validation; element-wise accuracy alone is at 0.5."
+    words = f"Decisions: {fitted.method}, fitted on validation; only element-wise accuracy is at 0.5."
     if fitted.gain is None:
-        return f"{words} Validation has too few samples to tell whether a threshold for each class would be better."
+        return f"{words} Validation has too few samples to tell whether one threshold per class would be better."
     return (
-        f"{words} On folds of validation that they were not fitted on, one threshold gets a macro F1 over common classes of "
-        f"{fitted.f1_global:.3f}, and one for each class {fitted.f1_per_class:.3f}: a difference of {fitted.gain.low:+.3f} to "
-        f"{fitted.gain.high:+.3f} (95 % interval). One for each class is taken only where all of that is above 0."
+        f"{words} On held-out folds of validation, one threshold for all classes gets a macro F1 over common classes of "
+        f"{fitted.f1_global:.3f}, and one per class {fitted.f1_per_class:.3f}: a difference of {fitted.gain.low:+.3f} to "
+        f"{fitted.gain.high:+.3f} (95 % interval). One per class is used only if the whole interval is above 0."
     )

@@ -1,4 +1,4 @@
-"""What the model is good for, in plain words: what a reader sees first."""
+"""What the model is good for, in plain words: the first section."""
 
 from markupsafe import Markup
 
@@ -16,7 +16,7 @@ _KINDS = {RELIABLE: "yes", MISSED: "no", FALSE_ALARM: "no"}
 
 
 def summary_section(data: ReportData) -> Section:
-    """The verdict in a line, which classes can be relied on, and what these words mean."""
+    """The verdict in one line, the reliable classes, and the meaning of these words."""
     verdict = Markup('<p><span class="{}">{}</span> <a href="#verdict">Why</a></p>').format(
         "yes" if data.verdict.blessed else "no", _WORDS[data.verdict.outcome]
     )
@@ -31,9 +31,9 @@ def summary_section(data: ReportData) -> Section:
 def _footnote() -> str:
     return (
         "Recognised reliably: the model finds more than two in three of the images that show the class, and more than two in "
-        "three of its answers are right (and more than if it named the class for every image). Often missed: it finds fewer. "
-        "Often a false alarm: fewer of its answers are right. Each with 95 % confidence: the whole interval is on that side. "
-        "Unclear: the interval is on both sides. Too few images: fewer than "
-        f"{MIN_CLASS_GROUPS} groups of related images show the class; the number of images is in brackets. Mixed up: both "
-        "errors on one image, at least twice as often as by chance."
+        "three of its predictions are right (and more than if it predicted the class for every image). Often missed: it finds "
+        "fewer. Often a false alarm: fewer of its predictions are right. Each with 95 % confidence: the whole interval is "
+        "above or below two in three. Unclear: the interval contains two in three. Too few images: the class is in fewer than "
+        f"{MIN_CLASS_GROUPS} groups of related images; the number of images is in brackets. Mixed up: both errors on the same "
+        "image, at least twice as often as by chance."
     )

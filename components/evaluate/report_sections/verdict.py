@@ -6,12 +6,12 @@ from components.reports.page import Section, table, wide
 
 
 def verdict_section(data: ReportData) -> Section:
-    """What each rule found."""
+    """The outcome of each rule."""
     rows = [[finding.rule.capitalize(), outcome(finding.outcome), finding.reason] for finding in data.verdict.findings]
     return Section(
         "Verdict",
         wide(table(["Rule", "holds", "why"], rows)),
-        f"Judged on the {data.evaluation.judged_on} split alone. All rules that are asked must hold. Intervals are over groups "
-        "of related images: near-duplicates, and what the table of labels groups (group_column).",
+        f"Judged on the {data.evaluation.judged_on} split alone. All rules that are not switched off must hold. Intervals are "
+        "over groups of related images: near-duplicates, and images grouped by the table of labels (group_column).",
         "verdict",
     )

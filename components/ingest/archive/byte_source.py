@@ -1,4 +1,4 @@
-"""Byte sources: files, local or remote, that are read by byte ranges."""
+"""Byte sources: local or remote files that are read by byte ranges."""
 
 import contextlib
 import errno
@@ -17,15 +17,15 @@ LONGEST_SKIP_BYTES = 1 << 16
 """Reading and discarding a gap of up to this size is cheaper than another request."""
 
 Read = Callable[[int], bytes]
-"""Returns exactly as many bytes as asked for, and the next ones on each call. After an OSError it must not be called again."""
+"""Returns the next bytes, exactly as many as requested. It must not be called again after an OSError."""
 
 
 class ByteSource(Protocol):
-    """A file, wherever it is. Threads may share one, as each opens streams of its own."""
+    """A local or remote file. Threads may share one, because each opens its own streams."""
 
     @property
     def name(self) -> str:
-        """What errors call the file, with what to do if its content is wrong."""
+        """The name of the file in errors."""
 
     @property
     def num_bytes(self) -> int:
@@ -36,7 +36,7 @@ class ByteSource(Protocol):
 
 
 class LocalFile:
-    """A file on disk. It is kept open, so that it may be deleted or replaced in the meantime."""
+    """A file on disk. It is kept open, so that it may be deleted or replaced while it is read."""
 
     def __init__(self, path: Path, name: str = "") -> None:
         self.name = name or str(path)
@@ -53,7 +53,10 @@ class LocalFile:
             nonlocal position
             data = os.pread(self._file, num_bytes, position)
             if len(data) != num_bytes:
-                raise OSError(f"{self.name}: expected {num_bytes} bytes at offset {position}. Received: {len(data)} bytes")
+                raise OSError(
+                    f"{self.name}: expected {num_bytes} bytes at offset {position}. Received: {len(data)} bytes. "
+                    "The file was truncated while it was read: run again"
+                )
             position += num_bytes
             return data
 
@@ -79,7 +82,7 @@ class RangeFile(io.RawIOBase):
 
     Args:
         source: The source.
-        end: Where requests end; the size of the source by default.
+        end: The end of requests; the size of the source by default.
     """
 
     def __init__(self, source: ByteSource, end: int | None = None) -> None:
@@ -95,7 +98,7 @@ class RangeFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Sets the position. Reading then opens another stream, except from where the last read ended or a little later."""
+        """Sets the position. The next read opens another stream, unless it begins at or soon after the end of the last one."""
         position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
         if position < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -103,7 +106,7 @@ class RangeFile(io.RawIOBase):
         return position
 
     def read(self, size: int = -1) -> bytes:
-        """Reads up to `size` bytes: fewer only at the end of the file. The position stays the same after an error."""
+        """Reads `size` bytes, or fewer at the end of the file. The position stays the same after an error."""
         num_bytes = max(0, self._end - self._position)
         num_bytes = num_bytes if size < 0 else min(size, num_bytes)
         if not num_bytes:
@@ -136,15 +139,15 @@ class RangeFile(io.RawIOBase):
 
 
 class RetryingFile(RangeFile):
-    """A `RangeFile` that retries what fails and may pass."""
+    """A `RangeFile` that retries transient errors."""
 
     def read(self, size: int = -1) -> bytes:
-        """Reads up to `size` bytes: fewer only at the end of the file."""
+        """Reads `size` bytes, or fewer at the end of the file."""
         return retrying()(super().read, size)
 
 
 def read_range(source: ByteSource, start: int, end: int) -> bytes:
-    """Reads the bytes from `start` up to `end`, and retries what fails and may pass."""
+    """Reads the bytes from `start` up to `end`, and retries transient errors."""
     with RetryingFile(source, end) as file:
         file.seek(start)
         return file.read()

@@ -1,4 +1,4 @@
-"""Reads the directory of a ZIP archive with zipfile, and refuses an archive that could do harm."""
+"""Reads the directory of a ZIP archive with zipfile, and refuses harmful archives."""
 
 import hashlib
 import struct
@@ -12,7 +12,7 @@ LOCAL_HEADER_BYTES = 30
 
 _ENTRY_SIGNATURE = b"PK\1\2"
 _END_BYTES, _END64_BYTES, _END64_LOCATOR_BYTES, _MAX_COMMENT_BYTES = 22, 56, 20, 1 << 16
-# All that zipfile looks at to find the directory.
+# The part that zipfile searches for the directory.
 _TAIL_BYTES = _END64_BYTES + _END64_LOCATOR_BYTES + _END_BYTES + _MAX_COMMENT_BYTES
 
 _END_FIELDS = "disks {} and {}, {} of {} members in {} bytes at offset {}, and an end at offset {} in {} bytes"
@@ -24,8 +24,8 @@ class Member:
 
     Attributes:
         name: Its path in the archive; for a file in a nested archive, below the name of that archive without `.zip`.
-        offset: Where its header begins.
-        end: Where the next member or the directory begins.
+        offset: The offset of its header.
+        end: The offset of the next member or the directory.
         compressed_bytes: Its size in the archive.
         num_bytes: Its size.
         crc32: Its checksum.
@@ -62,10 +62,10 @@ def read_directory(source: ByteSource, part: int = 0, folder: str = "") -> Direc
     Args:
         source: The archive.
         part: The number of a nested archive.
-        folder: Where the members of a nested archive are placed: a path that ends with `/`.
+        folder: The folder of a nested archive's members: a path that ends with `/`.
 
     Raises:
-        ValueError: If it is not a ZIP archive, is damaged, or holds what is refused (`rules`).
+        ValueError: If it is not a ZIP archive, is damaged, or is refused (see `rules`).
         OSError: If it cannot be read.
     """
     with _ArchiveFile(source) as file:
@@ -85,22 +85,22 @@ def read_directory(source: ByteSource, part: int = 0, folder: str = "") -> Direc
 
 
 def place(folder: str, name: str) -> str:
-    """Where a member of an archive is placed: in `folder`, but not twice if its path begins with that folder's name."""
+    """The path of a member in `folder`, whose name is not repeated if the member's own path begins with it."""
     return folder + name.removeprefix(f"{folder.split('/')[-2]}/") if folder else name
 
 
 class _ArchiveFile(RetryingFile):
-    """What zipfile reads a directory from. The archive's tail, where zipfile reads several times, is fetched in one request.
+    """The file from which zipfile reads a directory. The tail, which zipfile reads several times, is fetched in one request.
 
     Attributes:
-        last_read: The last bytes that were read: the directory, once zipfile has opened the archive.
+        last_read: The bytes of the last read: the directory, once zipfile has opened the archive.
     """
 
     def __init__(self, source: ByteSource) -> None:
         super().__init__(source)
         self.last_read = b""
         self._tail_start = max(0, source.num_bytes - _TAIL_BYTES)
-        # Here and not in `read`: zipfile takes an OSError while it looks for the directory for a sign that there is none.
+        # Not in `read`, because zipfile takes an OSError during its search for a missing directory.
         self._tail = read_range(source, self._tail_start, source.num_bytes)
 
     def read(self, size: int = -1) -> bytes:
@@ -127,8 +127,8 @@ class _ArchiveFile(RetryingFile):
 def _check_end(archive: str, num_members: int, start: int, num_bytes: int, end: bytes) -> None:
     """Compares the end of the archive with the directory.
 
-    zipfile ignores the number of members, the numbers of disks, the place of the ZIP64 end, and bytes before the first member
-    or after the end. All of them show that an archive is damaged or that a part of it is missing.
+    zipfile ignores the number of members, the numbers of disks, the offset of the ZIP64 end, and bytes before the first member
+    or after the end. Any mismatch reveals a damaged or incomplete archive.
     """
     position, located, told = 0, start + num_bytes, struct.unpack_from("<4x4H2L", end)
     if end.startswith(b"PK\6\6"):
@@ -139,15 +139,15 @@ def _check_end(archive: str, num_members: int, start: int, num_bytes: int, end: 
     found = (0, 0, num_members, num_members, num_bytes, start, start + num_bytes, len(end))
     if told != found:
         raise ValueError(
-            f"{archive} is damaged or incomplete: expected, as its end says, {_END_FIELDS.format(*told)}. "
+            f"{archive} is damaged or incomplete: expected, by its end record, {_END_FIELDS.format(*told)}. "
             f"Received: {_END_FIELDS.format(*found)}"
         )
 
 
 def _members(archive: str, infos: list[zipfile.ZipInfo], end: int, part: int, folder: str) -> list[Member]:
-    """Turns zipfile's records into smaller ones, and empties the list of them.
+    """Converts zipfile's records to smaller ones, and empties their list.
 
-    Overlapping members are refused: with them, a small archive unpacks to an endless one.
+    Overlapping members are refused, because they let a small archive unpack to an enormous size.
     """
     members = []
     infos.sort(key=lambda info: info.header_offset)
@@ -157,7 +157,7 @@ def _members(archive: str, infos: list[zipfile.ZipInfo], end: int, part: int, fo
         name, start = checked_name(archive, info), info.header_offset
         least_end = start + LOCAL_HEADER_BYTES + len(name.encode()) + info.compress_size
         if least_end > end:
-            raise refusal(archive, name, f"overlaps {following}: it ends at byte {least_end}, that begins at byte {end}")
+            raise refusal(archive, name, f"overlaps {following}: it ends at byte {least_end}, beyond that one's start at {end}")
         if not name.endswith("/"):
             sizes = info.compress_size, info.file_size
             members.append(Member(place(folder, name), start, end, *sizes, info.CRC, info.compress_type, part))

@@ -1,7 +1,7 @@
-"""Reads one member of a ZIP archive, and checks it against the archive's directory.
+"""Reads one member of a ZIP archive, and verifies it against the archive's directory.
 
-zipfile reads all members from one shared file. Here, threads read runs of members, each run by one request, so that the header
-in front of each member, which tells where its content begins, is parsed here.
+zipfile reads all members from one shared file. Here, threads read runs of members, each with one request, so the header before
+each member, which gives the offset of its content, is parsed here.
 """
 
 import struct
@@ -23,16 +23,16 @@ _HEADER = struct.Struct("<4s4xH16xHH")
 
 
 class DamagedMemberError(TransientError, ValueError):
-    """A member differs from what the directory says. It is read again, as the network may be the cause."""
+    """A member does not match the directory. It is read again, because the network may be the cause."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """An archive: the one that was opened, or a nested one.
+    """The outer archive or a nested one.
 
     Attributes:
         source: Its bytes.
-        folder: Where its members are placed; empty for the one that was opened.
+        folder: The folder of its members; empty for the outer archive.
     """
 
     source: ByteSource
@@ -44,20 +44,20 @@ def read_member(file: RangeFile, part: Part, member: Member) -> bytes:
 
     Args:
         file: The source of the part.
-        part: What the member is in.
-        member: What the directory says of it.
+        part: The archive of the member.
+        member: Its entry in the directory.
 
     Raises:
         DamagedMemberError: If its header, size or CRC-32 differs from the directory.
         OSError: If it cannot be read.
     """
     file.seek(member.offset)
-    # Header and content at once, which is faster than one after the other: the longest header that there can be.
+    # Header and content in one read, which is faster than two: with the longest possible header.
     data = file.read(min(member.end - member.offset, MAX_HEADER_BYTES + member.compressed_bytes))
     start = _header_bytes(part, member, data)
     content = data[start : start + member.compressed_bytes]
     del data  # as large as the content
-    # One byte more than there should be shows that there is more, without unpacking all of it.
+    # One byte more than expected reveals too much content without unpacking all of it.
     return b"".join(_checked(part, member, [content], member.num_bytes + 1))
 
 
@@ -68,7 +68,7 @@ def find_content(file: RangeFile, part: Part, member: Member) -> int:
 
 
 def content_pieces(file: RangeFile, part: Part, member: Member) -> Iterator[bytes]:
-    """Reads a member of any size piece by piece. Arguments and errors: see `read_member`."""
+    """Reads a member of any size in pieces. Arguments and errors: see `read_member`."""
     start = find_content(file, part, member)
     end = start + member.compressed_bytes
     file.seek(start)
@@ -77,7 +77,7 @@ def content_pieces(file: RangeFile, part: Part, member: Member) -> Iterator[byte
 
 
 def _header_bytes(part: Part, member: Member, data: bytes) -> int:
-    """The size of the header at the start of `data`, if the header agrees with the directory."""
+    """The size of the header at the start of `data`. The header must agree with the directory."""
     signature, method, name_bytes, extra_bytes = _HEADER.unpack_from(data)
     num_bytes: int = LOCAL_HEADER_BYTES + name_bytes + extra_bytes
     if signature != b"PK\3\4" or method != member.method or num_bytes + member.compressed_bytes > member.end - member.offset:
@@ -89,7 +89,7 @@ def _header_bytes(part: Part, member: Member, data: bytes) -> int:
 
 
 def _checked(part: Part, member: Member, compressed: Iterable[bytes], piece_bytes: int) -> Iterator[bytes]:
-    """Unpacks content into pieces of at most `piece_bytes` bytes, and checks its size and CRC-32."""
+    """Unpacks content into pieces of at most `piece_bytes` bytes, and verifies its size and CRC-32."""
     num_bytes, crc32 = 0, 0
     for piece in compressed if member.method == zipfile.ZIP_STORED else _inflated(part, member, compressed, piece_bytes):
         num_bytes, crc32 = num_bytes + len(piece), zlib.crc32(piece, crc32)

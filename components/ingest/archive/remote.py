@@ -17,10 +17,10 @@ from components.ingest.archive.retry import TRANSIENT_ERRORS, TransientError, re
 
 CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 60.0
-"""How long an open connection may stay silent."""
+"""The longest silence of an open connection."""
 
-_MAX_IDLE_CONNECTIONS = 64  # a thread reads from one at a time
-_EXPIRED = {400, 401, 403, 404, 410}  # how hosts answer to a signed address that is no longer valid
+_MAX_IDLE_CONNECTIONS = 64  # one per thread
+_EXPIRED = {400, 401, 403, 404, 410}  # the responses of hosts to an expired signed URL
 _MAX_RENEWALS = 2
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -29,11 +29,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Address:
-    """Where a file can be downloaded for a while.
+    """A temporary download address of a file.
 
     Attributes:
-        url: A signed address, which is a secret: it is never shown.
-        etag: What the server calls this content; empty if it does not say.
+        url: A signed URL. It is a secret and never shown.
+        etag: The server's identifier of the content; empty if it gives none.
         num_bytes: The size of the file.
     """
 
@@ -43,31 +43,31 @@ class Address:
 
 
 def hide_addresses() -> None:
-    """Keeps addresses out of the log: below this level, urllib3 logs those of all requests or of odd answers."""
+    """Keeps signed URLs out of the log: at lower levels, urllib3 logs the URLs of requests."""
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class RangesRefusedError(OSError):
-    """The server answers a request for a range with the whole file."""
+    """The server responds to a range request with the whole file."""
 
 
 class RemoteFile:
-    """A file behind an address that expires. Threads may share one.
+    """A file at an address that expires. Threads may share one.
 
-    Every answer is compared with the ETag and the size of the first address, so that two contents are never mixed.
+    Every response is compared with the ETag and the size of the first address, so that two versions are never mixed.
 
     Attributes:
         num_bytes: The size of the file.
-        etag: What the server calls this content; empty if it does not say.
+        etag: The server's identifier of the content; empty if it gives none.
     """
 
     name = "The archive"
 
     def __init__(self, find_address: Callable[[], Address]) -> None:
-        """Asks for the first address.
+        """Requests the first address.
 
         Args:
-            find_address: Called again, by one thread at a time, when an address has expired.
+            find_address: Returns an address. Called again, by one thread at a time, when an address has expired.
         """
         hide_addresses()
         self._find_address = find_address
@@ -82,17 +82,17 @@ class RemoteFile:
 
     @contextlib.contextmanager
     def stream(self, start: int, end: int) -> Iterator[Read]:
-        """Opens the bytes from `start` up to `end` by one request.
+        """Opens the bytes from `start` up to `end` with one request.
 
         Raises:
             RangesRefusedError: If the server does not serve ranges.
             ValueError: If the file has changed.
             TransientError: If a retry may help. Reading from the stream may raise it too.
-            OSError: If the server answers anything else.
+            OSError: For any other response.
         """
         with contextlib.closing(self._open(start, end)) as response:
             if response.status_code == 200:
-                raise RangesRefusedError("The server gives the whole archive where a part of it was asked for: run again")
+                raise RangesRefusedError("The server sent the whole archive instead of the requested part: run again")
             yield functools.partial(_read, response.raw)
             remaining = response.raw.length_remaining
             if remaining is not None and remaining <= LONGEST_SKIP_BYTES:
@@ -100,10 +100,10 @@ class RemoteFile:
 
     @contextlib.contextmanager
     def stream_on(self, start: int) -> Iterator[tuple[int, Read]]:
-        """Opens the bytes from `start` to the end of the file; from its beginning if the server does not serve ranges.
+        """Opens the bytes from `start` to the end of the file, or the whole file if the server does not serve ranges.
 
         Yields:
-            Where the bytes begin, and the stream.
+            The offset of the first byte, and the stream.
 
         Raises:
             OSError: As `stream` does, except for RangesRefusedError.
@@ -129,19 +129,19 @@ class RemoteFile:
         return response
 
     def _get(self, address: Address, start: int, end: int) -> requests.Response:
-        # A server that compresses would count other bytes.
+        # Offsets in a compressed response would differ.
         headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
         try:
             return self._session.get(address.url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S))
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: malformed URL
             kind: type[OSError] = TransientError if isinstance(error, TRANSIENT_ERRORS) else OSError
-            failure = kind(f"The archive's server cannot be asked: {reason(error)}")
-        raise failure  # not above, where the error that holds the address would become its context
+            failure = kind(f"The archive's server cannot be reached: {reason(error)}")
+        raise failure  # not above, where the error that contains the URL would become its context
 
     def _renew(self, refused: Address) -> Address:
         with self._renewing:
             if self._address is refused:  # otherwise another thread has renewed it
-                _log.info("the archive's address is no longer accepted: asking for another one")
+                _log.info("the archive's address has expired: requesting a new one")
                 try:
                     address = self._find_address()
                 except TransientError as error:
@@ -161,10 +161,10 @@ class RemoteFile:
             self._check_same("", 0)
         elif status in (408, 429) or status >= 500:
             wait_s = retry_after_s(response)
-            pause = f" and asks for a pause of {wait_s:.0f} s" if wait_s else ""
-            raise TransientError(f"The archive's server answers with status {status}{pause}", wait_s)
+            pause = f" and asks to wait {wait_s:.0f} s" if wait_s else ""
+            raise TransientError(f"The archive's server responds with status {status}{pause}", wait_s)
         else:
-            raise OSError(f"The archive's server was asked for a part of it: expected status 206. Received: status {status}")
+            raise OSError(f"The archive's server does not send a part of it: expected status 206. Received: status {status}")
 
     def _check_range(self, response: requests.Response, start: int, end: int) -> None:
         content_range = response.headers.get("Content-Range", "")
@@ -172,12 +172,12 @@ class RemoteFile:
         self._check_same(response.headers.get("ETag", ""), int(found[3]) if found and found[3] != "*" else None)
         if not found or (int(found[1]), int(found[2])) != (start, end - 1):
             raise TransientError(
-                f"The archive's server was asked for a part of it: expected bytes {start}-{end - 1}. "
+                f"The archive's server sent another part of it: expected bytes {start}-{end - 1}. "
                 f"Received: {content_range or 'no Content-Range'}"
             )
 
     def _check_same(self, etag: str, num_bytes: int | None) -> None:
-        """Compares what an answer says of the file with the first address; None and empty mean that it does not say."""
+        """Compares the ETag and size of a response with the first address; empty and None mean unknown."""
         if (etag and self.etag and etag != self.etag) or num_bytes not in (None, self.num_bytes):
             raise ValueError(
                 "The archive changed while it was being read: run again. "
@@ -187,7 +187,7 @@ class RemoteFile:
 
 
 def _read(raw: urllib3.BaseHTTPResponse, num_bytes: int) -> bytes:
-    """Reads from the body of an answer. The stream of `requests` would copy it."""
+    """Reads from the body of a response. The stream of `requests` would copy it."""
     try:
         data = raw.read(num_bytes, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -196,4 +196,4 @@ def _read(raw: urllib3.BaseHTTPResponse, num_bytes: int) -> bytes:
         if len(data) == num_bytes:
             return data
         failure = f"expected {num_bytes} more bytes. Received: {len(data)}"
-    raise TransientError(f"The download of the archive broke off: {failure}")
+    raise TransientError(f"The download of the archive was interrupted: {failure}")

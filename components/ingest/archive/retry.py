@@ -10,13 +10,13 @@ TRIES = 8
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 LONGEST_RETRY_AFTER_S = 600.0
-"""A server that asks to wait for longer is not waited for."""
+"""If a server asks for a longer wait, the request is not retried."""
 
 _log = logging.getLogger(__name__)
 
 
 class TransientError(OSError):
-    """A failure that may well pass.
+    """A temporary failure.
 
     Attributes:
         retry_after_s: How long the server asks to wait, if it does.
@@ -27,7 +27,7 @@ class TransientError(OSError):
         self.retry_after_s = retry_after_s
 
 
-# While a body is read, `requests` lets errors of urllib3 through.
+# While a body is read, `requests` passes on errors of urllib3.
 TRANSIENT_ERRORS = (
     TransientError,
     requests.ConnectionError,
@@ -38,9 +38,9 @@ TRANSIENT_ERRORS = (
 
 
 def retrying() -> tenacity.Retrying:
-    """Calls a function, at most `TRIES` times, until it succeeds or fails in a way that will not pass.
+    """Calls a function up to `TRIES` times while it fails with a transient error.
 
-    The last error is raised as it is.
+    The last error is raised unchanged.
     """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_may_pass),
@@ -52,7 +52,7 @@ def retrying() -> tenacity.Retrying:
 
 
 def retry_after_s(response: requests.Response) -> float | None:
-    """How many seconds a server asks to wait, directly or by a date; None if it does not ask, or not clearly."""
+    """The wait that a server asks for, in seconds or by a date; None if there is none, or it is malformed."""
     try:
         return urllib3.Retry().get_retry_after(response.raw)
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
@@ -60,7 +60,7 @@ def retry_after_s(response: requests.Response) -> float | None:
 
 
 def reason(error: BaseException) -> str:
-    """What the operating system says of a failed call, or else the kind of error: never an address."""
+    """The operating system's message for a failed call, or else the kind of error; never a URL."""
     kind = type(error).__name__
     while isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError) and error.__context__:
         error = error.__context__
@@ -83,4 +83,4 @@ def _asked_wait_s(error: BaseException | None) -> float:
 def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     wait_s = state.next_action.sleep if state.next_action else 0.0
-    _log.warning("%s; trying again in %.1f s (try %d of %d)", error, wait_s, state.attempt_number + 1, TRIES)
+    _log.warning("%s; retrying in %.1f s (attempt %d of %d)", error, wait_s, state.attempt_number + 1, TRIES)

@@ -1,6 +1,6 @@
-"""What is refused in an archive from an unknown hand, and why.
+"""What is refused in an untrusted archive, and why.
 
-No archive of images needs any of it, so nothing is repaired or skipped: the archive is refused as a whole.
+No archive of images needs any of it, so nothing is repaired or skipped: the whole archive is refused.
 """
 
 import re
@@ -10,12 +10,12 @@ import zipfile
 MAX_MEMBERS = 500_000
 MAX_DIRECTORY_BYTES = 64 << 20
 MAX_MEMBER_BYTES = 64 << 20
-"""Of a member, compressed or not, as it is held in memory. Nested archives are not, and may be larger."""
+"""For a member, compressed or not, because it is held in memory. Nested archives are not, so they may be larger."""
 
-# Deflate reaches 1032. A text such as a label file reaches 10, an empty image of 512 x 512 px 800, but that is small.
+# Deflate reaches 1032. Text such as a label file reaches 10. An empty image of 512 x 512 px reaches 800, but is small.
 _MAX_RATIO = 100
 _ALWAYS_ALLOWED_BYTES = 1 << 20
-# Of all members together, and of a nested archive: images are compressed already.
+# For all members together, and for a nested archive: images are already compressed.
 _MAX_TOTAL_RATIO = 10
 
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
@@ -27,12 +27,12 @@ _LONGEST_QUOTE = 100
 
 
 def is_nested_archive(name: str) -> bool:
-    """Whether a member is itself an archive, whose members are read as if they were in this one."""
+    """Whether a member is itself an archive, whose members are read like those of the outer one."""
     return name.lower().endswith(".zip")
 
 
 def nested_folder(name: str) -> str:
-    """Where the members of a nested archive are placed."""
+    """The folder of a nested archive's members."""
     return f"{name[: -len('.zip')]}/"
 
 
@@ -40,8 +40,8 @@ def checked_name(archive: str, info: zipfile.ZipInfo) -> str:
     """Returns the name of a member.
 
     Args:
-        archive: What errors call the archive.
-        info: What its directory says of the member.
+        archive: The name of the archive in errors.
+        info: The member's entry in the directory.
 
     Raises:
         ValueError: If the member is refused.
@@ -67,19 +67,19 @@ def check_total(archive: str, num_bytes: int, archive_bytes: int) -> None:
 
 
 def refusal(archive: str, name: str, reason: str) -> ValueError:
-    """The error that names a member and what is wrong with it."""
+    """An error that names a member and what is wrong with it."""
     return ValueError(f"{archive} is refused: its member {quoted(name)} {reason}")
 
 
 def quoted(name: str) -> str:
-    """A name as errors show it: on one line, and shortened if it is long."""
+    """A name for errors: on one line, and shortened if it is long."""
     return repr(name if len(name) <= _LONGEST_QUOTE else f"{name[:_LONGEST_QUOTE]}...")
 
 
 def _unreadable(name: str, info: zipfile.ZipInfo) -> str:
     mode = info.external_attr >> 16  # type and permissions as on Unix; 0 if unknown
     if not info.flag_bits & _UTF_8 and not name.isascii():
-        return "has a name in an unknown encoding: expected UTF-8, flagged as such"
+        return "has a name in an unknown encoding: expected UTF-8 with the flag for it"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if info.flag_bits & _PATCHED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -92,10 +92,10 @@ def _unreadable(name: str, info: zipfile.ZipInfo) -> str:
 
 
 def _suspicious_path(name: str) -> str:
-    # A nested archive's name names a folder: "...zip" would be "..".
+    # A nested archive becomes a folder: "...zip" would become "..".
     if _PLAIN_PATH.fullmatch(name) and not (is_nested_archive(name) and not _PLAIN_PATH.fullmatch(nested_folder(name))):
         return ""
-    return "is not named by a plain relative path, without '..', backslashes and control characters"
+    return "does not have a plain relative path, without '..', backslashes and control characters"
 
 
 def _suspicious_size(name: str, info: zipfile.ZipInfo) -> str:

@@ -1,4 +1,4 @@
-"""Keeps on disk what cannot be read in ranges: an archive whose server refuses ranges, or a compressed nested archive."""
+"""Keeps copies on disk of what cannot be read in ranges: an archive whose server refuses ranges, or a compressed nested one."""
 
 import contextlib
 import errno
@@ -24,14 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 class Spool:
-    """The copies of one source, in a folder below TMPDIR that only this user can look into.
+    """The copies of one source, in a folder below TMPDIR that only this user can read.
 
-    A context manager. At its end the copies are removed, also those of what the source was before, unless another process
-    reads them, or this one was interrupted (an OSError, Ctrl-C, SIGTERM or a kill): then the same command carries on from them.
+    A context manager. On exit, the copies are removed, including those of earlier versions of the source, unless another
+    process reads them or this one was interrupted (an OSError, Ctrl-C, SIGTERM or a kill): the same command then resumes.
     """
 
     def __init__(self, source: str) -> None:
-        """Claims nothing yet. A source's name consists of letters, digits, `_` and `-`."""
+        """Creates nothing yet. A source's name consists of letters, digits, `_` and `-`."""
         self._source = source
         self._locks: list[int] = []
 
@@ -62,10 +62,10 @@ class Spool:
     def download(self, file: RemoteFile) -> LocalFile:
         """Downloads a whole file, or continues an interrupted download.
 
-        A complete copy is reused as long as the ETag and the size of the file stay the same. Without an ETag nothing is reused.
+        A complete copy is reused while the file's ETag and size stay the same. Without an ETag, nothing is reused.
 
         Raises:
-            OSError: If there is not enough room on disk, or the download fails, try after try.
+            OSError: If there is not enough space on disk, or the download fails on every attempt.
             ValueError: If the file has changed.
         """
         key = hashlib.sha256(f"{file.etag}\0{file.num_bytes}".encode()).hexdigest()
@@ -77,7 +77,7 @@ class Spool:
                     partial.truncate(0)
                 missing_bytes = file.num_bytes - partial.tell()
                 _log.info(
-                    "the server does not serve parts of the archive: downloading %s of it to %s first (%s in all)",
+                    "the server does not support range requests: downloading %s of the archive to %s first (%s in total)",
                     _gigabytes(missing_bytes),
                     path,
                     _gigabytes(file.num_bytes),
@@ -94,13 +94,13 @@ class Spool:
         """Writes pieces to a file, which is reused under the same key.
 
         Args:
-            key: A hash of what the pieces come from.
-            name: What they are, for the log.
-            pieces: Read only if there is no such file yet. If that fails, no file is left.
+            key: A hash of the origin of the pieces.
+            name: The name of the file in the log.
+            pieces: Read only if there is no such file yet. If reading fails, no file is left.
             num_bytes: The sum of their lengths.
 
         Raises:
-            OSError: If there is not enough room on disk.
+            OSError: If there is not enough space on disk.
         """
         with self._claim(key) as (path, partial_path):
             if path.is_file():
@@ -112,13 +112,13 @@ class Spool:
                     _write(partial, pieces, num_bytes)
                 return _publish(partial_path, path)
             finally:
-                partial_path.unlink(missing_ok=True)  # unpacking cannot continue from the middle
+                partial_path.unlink(missing_ok=True)  # unpacking cannot be resumed
 
     @contextlib.contextmanager
     def _claim(self, key: str) -> Iterator[tuple[Path, Path]]:
-        """Yields the paths of the complete and the partial file: to one process at a time, as long as there is no complete one.
+        """Yields the paths of the complete and the partial file, to one process at a time until the file is complete.
 
-        Until the end of the spool, no other process removes the complete one.
+        No other process removes the complete file before the end of the spool.
         """
         while True:
             place = private_folder(SPOOL) / f"{self._source}.{key}"
@@ -127,7 +127,7 @@ class Spool:
                 place.mkdir(exist_ok=True)
                 lock = open_lock(place)
                 self._locks.append(lock)
-                fcntl.flock(lock, fcntl.LOCK_SH)  # waits for a process that writes the copy
+                fcntl.flock(lock, fcntl.LOCK_SH)  # waits for a process that is writing the copy
                 if not complete.is_file():
                     fcntl.flock(lock, fcntl.LOCK_EX)
                 if (place / LOCK).exists():
@@ -156,7 +156,7 @@ def _write(file: BinaryIO, pieces: Iterable[bytes], num_bytes: int) -> None:
             try:
                 while left:
                     left = left[file.write(left) :]
-            except OSError as error:  # that of a full disk does not name the file
+            except OSError as error:  # the error of a full disk does not name the file
                 error.filename = file.name
                 raise
             progress.update(len(piece))
@@ -167,8 +167,8 @@ def _check_room(folder: Path, needed_bytes: int) -> None:
     if free_bytes < needed_bytes:
         raise OSError(
             errno.ENOSPC,
-            f"expected room for {_gigabytes(needed_bytes)}. Received: {_gigabytes(free_bytes)}. "
-            "Free what earlier runs left there with `python -m pipeline prune`, or set TMPDIR to a folder on a larger disk",
+            f"expected {_gigabytes(needed_bytes)} of free space. Received: {_gigabytes(free_bytes)}. "
+            "Delete the remains of earlier runs with `python -m pipeline prune`, or set TMPDIR to a folder on a larger disk",
             str(folder),
         )
 

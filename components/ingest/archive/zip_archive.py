@@ -1,4 +1,4 @@
-"""Reads members of a ZIP archive, fetching only the parts of the archive that hold them."""
+"""Reads members of a ZIP archive, and fetches only the parts of the archive that contain them."""
 
 import hashlib
 import zipfile
@@ -16,8 +16,8 @@ class Archive:
     """A ZIP archive whose directory was read and checked. Threads may share one.
 
     Attributes:
-        validator: Stays the same as long as the content does.
-        members: In the order of their places: in the archive itself, then in each nested archive.
+        validator: Changes with the content.
+        members: In the order of their offsets: in the archive itself, then in each nested archive.
     """
 
     def __init__(self, validator: str, members: Sequence[Member], parts: Sequence[Part]) -> None:
@@ -26,14 +26,14 @@ class Archive:
         self._parts = parts
 
     def read(self, members: Iterable[Member]) -> Iterator[tuple[Member, bytes]]:
-        """Reads members in the order of their places, one at a time; neighbours share one request.
+        """Reads members one at a time in the order of their offsets; neighbours share one request.
 
-        The name, size and CRC-32 of each are checked. What fails and may pass is retried from that member on.
+        The name, size and CRC-32 of each are verified. Transient errors are retried from the failed member on.
 
         Raises:
-            DamagedMemberError: If a member stays wrong, try after try.
+            DamagedMemberError: If a member is damaged on every attempt.
             ValueError: If the archive has changed since it was opened.
-            OSError: If it cannot be read, try after try.
+            OSError: If reading fails on every attempt.
         """
         again = retrying()
         for run in _runs(members):
@@ -44,14 +44,15 @@ class Archive:
 
 
 def open_archive(source: ByteSource, spool: Spool) -> Archive:
-    """Reads the directory of an archive, and refuses an archive that could do harm (`rules`).
+    """Reads the directory of an archive, and refuses harmful archives (see `rules`).
 
-    The members of a nested archive `x.zip` are placed in the folder `x`, unless they are in a folder of that name already. A
-    nested archive is read in place if it is stored, or else unpacked to the spool first. It may not contain another one.
+    The members of a nested archive `x.zip` are placed in the folder `x`, unless they are already in a folder of that name. A
+    nested archive is read in place if it is stored uncompressed, and otherwise unpacked to the spool first. It may not contain
+    another one.
 
     Raises:
-        ValueError: If it is not a ZIP archive, is damaged, or holds what is refused.
-        OSError: If it cannot be read, or there is no room on disk for a nested archive.
+        ValueError: If it is not a ZIP archive, is damaged, or is refused.
+        OSError: If it cannot be read, or there is no space on disk for a nested archive.
     """
     directory = read_directory(source)
     members = [member for member in directory.members if not is_nested_archive(member.name)]
@@ -89,7 +90,7 @@ def _check_names(archive: str, members: Iterable[Member]) -> None:
     names = set()
     for member in members:
         if member.name in names:
-            raise refusal(archive, member.name, "is not the only one of its name")
+            raise refusal(archive, member.name, "has the same name as another one")
         names.add(member.name)
 
 

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 def class_names_of(classes: str, source: str = "", first_class: int = 0) -> list[str]:
-    """The names of the classes, by index: those in a file, or the competition's 28 where there is none.
+    """The names of the classes by index: those in a file, or the competition's 28 if there is none.
 
     Args:
         classes: The file; empty for `classes.csv` in the source's folder, if there is one.
@@ -23,14 +23,14 @@ def class_names_of(classes: str, source: str = "", first_class: int = 0) -> list
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it does not give each index one name of its own.
+        ValueError: If it does not give each index a name of its own.
     """
     kind, _, folder = source.partition(":")
     uri = classes or (storage.join(folder, CLASSES) if kind == "dir" else "")
     if not uri or (not classes and not storage.exists(uri)):
         return list(CLASS_NAMES)
     if not storage.exists(uri):
-        raise FileNotFoundError(f"classes: there is no file {uri}")
+        raise FileNotFoundError(f"classes: there is no file {uri}. Correct the path, or leave classes out")
     names = _read(uri, first_class)
     _log.info("%d classes from %s: %s", len(names), uri, ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))
     return names
@@ -65,15 +65,15 @@ def _read(uri: str, first_class: int) -> list[str]:
 
 def _problem(cells: list[str], names: dict[int, tuple[str, int]]) -> str:
     if len(cells) != len(_COLUMNS):
-        return "expected an index and a name; a name with a comma stands in quotes"
+        return "expected an index and a name; quote a name that contains a comma"
     index, name = cells
     if not (index.isascii() and index.isdigit() and len(index) < 10):
-        return "expected a whole number from 0 on as index"
+        return "expected a whole number, 0 or higher, as index"
     if not any(character.isalpha() for character in name) or not name.isprintable() or set(name) & set(";|"):
-        return "expected a name with a letter in it, and without ';', '|' and line breaks, which separate names"
+        return "expected a name that contains a letter but no ';', '|' or line break, which separate names"
     if int(index) in names:
-        return f"index {int(index)} is on line {names[int(index)][1]} already"
+        return f"index {int(index)} is already on line {names[int(index)][1]}"
     for other, line in names.values():
         if name.casefold() == other.casefold():
-            return f"the name {other} is on line {line} already"
+            return f"the name {other} is already on line {line}"
     return ""

@@ -1,4 +1,4 @@
-"""The source `dir:<folder>`: a folder of this machine or of Cloud Storage, with a label file and images."""
+"""The source `dir:<folder>`: a local folder, or one in an object store, with a table of labels and images."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ from components.storage.store import StoredFile
 
 @dataclass
 class Folder:
-    """A table of labels, and images in the folder, in folders below it, or in its folder `train`.
+    """A table of labels, and images anywhere in the folder, or in its folder `train`.
 
     Raises:
         FileNotFoundError: If the folder or the table does not exist.
-        ValueError: If the table is wrong as a whole, or no row of it has an image, or two files are one image.
+        ValueError: If the table is invalid, none of its rows has an image, or two files are the same image.
     """
 
     uri: str
@@ -57,7 +57,7 @@ class Folder:
         self._listed, self.num_without_files = join_labels(rows, table_name, present, unlabelled, self.uri, self.image_names)
 
     def _list(self, *parts: str) -> dict[str, dict[str, str]]:
-        """The URIs of the images in this folder or one below it, by sample and filter. The test set is listed on its own."""
+        """The URIs of the images anywhere in this folder, by sample and filter. The test set is listed separately."""
         folder = storage.join(self.uri, *parts)
         files = storage.list_files(folder, is_deep=True)
         named = self.image_names.by_sample(name for name in files if parts or not name.startswith(f"{TEST}/"))
@@ -66,7 +66,7 @@ class Folder:
         return found
 
     def _instead(self) -> str:
-        """What there is in place of the table of labels."""
+        """Suggests another table of labels."""
         names = storage.list_names(self.uri)
         tables = [name for name in names if name.lower().endswith((".csv", ".tsv", ".txt", ".xlsx")) and name != CLASSES]
         if tables:
@@ -74,23 +74,23 @@ class Folder:
         return "There is no table: put one there, or give labels=<file> with its full path or address"
 
     def _check_filters(self, present: Mapping[str, Mapping[str, str]]) -> None:
-        """Refuses a stain that was named and that no file has."""
+        """Refuses a named stain that no file has."""
         if self.image_names.filters and not self.channels:
             found = set().union(*present.values())
             for name, own in parse_filters(self.image_names.filters, self.stains).items():
                 if name not in found:
                     raise ValueError(
-                        f"{self.uri}: expected files of the stain {own}, as filters says. "
-                        f"Received: {len(self._files)} images of others, and none with {own} in its name"
+                        f"{self.uri}: expected files of the stain {own}, which filters names. "
+                        f"Received: {len(self._files)} images of other stains. Correct filters or file_pattern"
                     )
 
     def _no_images(self) -> str:
-        """Says which files were expected, and which are there."""
+        """The error that shows which files were expected, and which exist."""
         tables = (storage.join(self.uri, CLASSES), self._labels_uri)
         others = [name for name in storage.list_tree(self.uri) if storage.join(self.uri, name) not in tables]
         found = f"{count_of(len(others), 'other file')}, such as {others[len(others) // 2]}" if others else "no file at all"
         if self.image_names == COMPETITION_NAMES:
-            how = "If yours are named otherwise, say how with file_pattern and filters"
+            how = "If your files have other names, give file_pattern and filters"
         else:
             how = f"file_pattern is {self.image_names.pattern}, and filters is {self.image_names.filters or 'not given'}"
         if any(".zarr/" in name for name in others):
@@ -98,39 +98,40 @@ class Folder:
         else:
             how += self._suffix_advice(others)
         return (
-            f"{self.uri}: no image here has a name as expected, such as {self.image_names.example()}. "
+            f"{self.uri}: no image here has an expected name, such as {self.image_names.example()}. "
             f"Received: {found}. {how}: see docs/image-files.md"
         )
 
     def _suffix_advice(self, others: Sequence[str]) -> str:
-        """Which file_pattern files of another format need, if there are such and none of the one that it names."""
+        """The file_pattern for files of another format, if there are any and none of the present one."""
         own = PurePosixPath(self.image_names.pattern).suffix
         present = [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]
         if not present or own.lower() in present:
             return ""
         suffix = f".ome{present[0]}" if any(name.lower().endswith(f".ome{present[0]}") for name in others) else present[0]
         patterns = dict.fromkeys([self.image_names.pattern.removesuffix(own) + suffix, f"{{id}}{suffix}"])
-        return f". Files such as these need file_pattern={', or with all stains in a file '.join(patterns)}"
+        condition = " if each file holds all stains" if len(patterns) > 1 else ""
+        return f". Such files need file_pattern={', or file_pattern='.join(patterns)}{condition}"
 
     @property
     def stains(self) -> tuple[str, ...]:
-        """As the parameter channels names them."""
+        """The stains that the parameter channels names."""
         return self.image_names.stains
 
     @property
     def channels(self) -> dict[str, str]:
-        """Which channel of a file each filter is, as file_pattern and filters say."""
+        """The channel of each filter in a file, by file_pattern and filters."""
         return self.image_names.channels
 
     @property
     def name(self) -> str:
-        """The folder's own name, and a hash of its full path: two folders of one name do not mix."""
+        """The folder's name and a hash of its full path, so that folders of the same name do not mix."""
         own = self.uri.rstrip("/").rpartition("/")[2]
         return f"dir-{own[:64] or 'root'}-{hashlib.sha256(self.uri.encode()).hexdigest()[:8]}"
 
     @property
     def licence(self) -> str:
-        """What a folder cannot say."""
+        """A general statement, because a folder does not state its licence."""
         return "as the owner of the folder states; images of the Human Protein Atlas are CC BY-SA, credit: Human Protein Atlas"
 
     def validator(self) -> str:
@@ -147,7 +148,7 @@ class Folder:
         return f"files:{digest.hexdigest()}"
 
     def listed(self) -> list[Listed]:
-        """The rows of the table that have at least one image, or that are wrong; and the test set, if it was asked for."""
+        """The rows of the table that have an image or are invalid, and the test set if it was requested."""
         return self._listed
 
     def chunks(self) -> Iterator[list[SourceImage]]:
@@ -160,10 +161,10 @@ class Folder:
         )
 
     def path(self, image: SourceImage) -> str:
-        """The file's path from the folder on."""
+        """The path of the file relative to the folder."""
         return self._uris[image.sample_id][image.filter].removeprefix(self.uri).lstrip("/")
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
-        """Reads the files as they are."""
+        """Reads the files unchanged."""
         for image in images:
             yield image, storage.read_bytes(self._uris[image.sample_id][image.filter])

@@ -1,4 +1,4 @@
-"""The source `kaggle:<competition>`: a Kaggle competition's archive, read where it lies, image by image."""
+"""The source `kaggle:<competition>`: a Kaggle competition's archive, read remotely, image by image."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -29,13 +29,13 @@ class _Contents(NamedTuple):
 class KaggleCompetition:
     """A competition's archive, in the layout of the Human Protein Atlas competition.
 
-    Opening it downloads the archive's directory and its label file, and nothing else.
+    Opening it downloads only the archive's directory and its label file.
 
     Raises:
-        PermissionError: If Kaggle knows no such user, or the user has not accepted the competition's rules.
+        PermissionError: If Kaggle rejects the credentials, or the user has not accepted the competition's rules.
         FileNotFoundError: If there is no such competition.
-        ValueError: If the archive is refused, or its label file is wrong as a whole, or no row of it has an image.
-        OSError: If Kaggle cannot be reached, try after try.
+        ValueError: If the archive is refused, its label file is invalid, or none of its rows has an image.
+        OSError: If Kaggle cannot be reached on any attempt.
     """
 
     is_synthetic = False
@@ -48,7 +48,7 @@ class KaggleCompetition:
         include_test: bool = False,
         table: LabelTable = USUAL_TABLE,
     ) -> None:
-        """Opens the archive of a competition that is named as in its web address. It can be read until the spool ends."""
+        """Opens the archive of a competition, given its name in the web address. It can be read until the spool ends."""
         self.name = f"kaggle-{competition}"
         self.licence = licence(competition)
         self._archive = open_archive(spool.readable(RemoteFile(partial(find_archive, competition))), spool)
@@ -64,15 +64,15 @@ class KaggleCompetition:
         )
 
     def validator(self) -> str:
-        """A hash of the archive's directory, which holds the size and the checksum of every file."""
+        """A hash of the archive's directory, which has the size and the checksum of every file."""
         return self._validator
 
     def listed(self) -> list[Listed]:
-        """The rows of train.csv that have at least one image, or that are wrong; and the test set, if it was asked for."""
+        """The rows of train.csv that have an image or are invalid, and the test set if it was requested."""
         return self._listed
 
     def chunks(self) -> Iterator[list[SourceImage]]:
-        """The images in the order of their places in the archive."""
+        """The images in the order of their offsets in the archive."""
         good = (row.sample_id for row in self._listed if not row.reason)
         placed = [(member, sample, name) for sample in good for name, member in self._members[sample].items()]
         placed.sort(key=lambda place: (place[0].part, place[0].offset))
@@ -96,7 +96,7 @@ class KaggleCompetition:
         return self._members[image.sample_id][image.filter].name
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
-        """Reads images that lie side by side by one request."""
+        """Reads adjacent images with one request."""
         by_member = {self._members[image.sample_id][image.filter]: image for image in images}
         for member, data in self._archive.read(by_member):
             yield by_member[member], data
@@ -104,9 +104,9 @@ class KaggleCompetition:
 
 
 def _look_through(archive: Archive, name: str) -> _Contents:
-    """Finds what is wanted in an archive.
+    """Finds the label file and the images in an archive.
 
-    Images count as labelled in a folder `train` or in no folder, wherever that lies, and as unlabelled in a folder `test`.
+    Images in no folder or in a folder `train`, at any depth, count as labelled; those in a folder `test` as unlabelled.
     """
     labels = [member for member in archive.members if member.name.rpartition("/")[2] == LABELS]
     if len(labels) != 1:
@@ -120,6 +120,6 @@ def _look_through(archive: Archive, name: str) -> _Contents:
         if parsed and split in images:
             sample, filter_name = parsed
             if other := images[split][sample].get(filter_name):
-                raise ValueError(f"{name}: two images of one name in the archive: {other.name} and {member.name}")
+                raise ValueError(f"{name}: two images in the archive have the same name: {other.name} and {member.name}")
             images[split][sample][filter_name] = member
     return _Contents(labels[0], dict(images[TRAIN]), dict(images[TEST]))

@@ -1,6 +1,6 @@
-"""Asks Kaggle where a competition's archive can be downloaded from, through Kaggle's own SDK.
+"""Requests the download address of a competition's archive from Kaggle, through Kaggle's SDK.
 
-Nothing that is raised or logged here holds a credential or a signed address.
+Neither errors nor logs contain a credential or a signed URL.
 """
 
 import base64
@@ -25,7 +25,7 @@ from components.ingest.archive.remote import Address, hide_addresses
 from components.ingest.archive.retry import LONGEST_RETRY_AFTER_S, TransientError, reason, retry_after_s, retrying
 from components.storage import NoCredentialsError
 
-# How long Kaggle may take to connect, and between two pieces of an answer.
+# The time limit for connecting to Kaggle, and between two pieces of a response.
 TIMEOUT_S = 60.0
 
 _HPA = "human-protein-atlas-image-classification"
@@ -36,10 +36,10 @@ _LONGEST_QUOTE = 200
 
 @dataclass(frozen=True)
 class _Credentials:
-    """What Kaggle knows the user by: a token, or a name with a key.
+    """Credentials for Kaggle: a token, or a user name with a key.
 
     Attributes:
-        place: Where they were found, for errors.
+        place: Their origin, for errors.
     """
 
     place: str
@@ -48,35 +48,35 @@ class _Credentials:
     key: str | None = field(default=None, repr=False)
 
     def are_in(self, text: str) -> bool:
-        """Whether a text holds the token, the key, or the key as it is sent."""
+        """Whether a text contains the token, the key, or the key as it is sent."""
         basic = base64.b64encode(f"{self.username}:{self.key}".encode()).decode()
         return any(secret in text for secret in (self.token, self.key, basic) if secret)
 
 
 def find_archive(competition: str) -> Address:
-    """Asks Kaggle for the address of the archive of all of a competition's files, and downloads nothing.
+    """Requests the address of the archive of a competition's files from Kaggle, without downloading it.
 
-    The address expires; then it is asked for again. Credentials come from where Kaggle's own command takes them, in its order:
+    The address expires: call this again for a new one. Credentials come from the places of Kaggle's own command, in its order:
     KAGGLE_API_TOKEN (a token, or the path of a file with one), ~/.kaggle/access_token, KAGGLE_USERNAME with KAGGLE_KEY, and
     kaggle.json in KAGGLE_CONFIG_DIR, ~/.kaggle or ~/.config/kaggle.
 
     Raises:
-        ValueError: If the name cannot be a competition's, or credentials are malformed.
+        ValueError: If the name cannot be that of a competition, or credentials are malformed.
         PermissionError: If there are no credentials, Kaggle does not accept them, or the competition's rules are not accepted.
         FileNotFoundError: If Kaggle has no such competition.
-        TransientError: If Kaggle cannot be reached, or is overloaded, try after try.
-        OSError: If Kaggle answers anything else.
+        TransientError: If Kaggle cannot be reached or is overloaded on every attempt.
+        OSError: For any other response.
     """
     if not _PLAIN_NAME.fullmatch(competition):
         raise ValueError(
-            f"source: expected kaggle:<competition>, named as in its address: {_competition_url('<competition>')}. "
+            f"source: expected kaggle:<competition>, with the name in its address, {_competition_url('<competition>')}. "
             f"Received: kaggle:{competition}"
         )
     return retrying()(_ask, competition, _find_credentials())
 
 
 def rules_url(competition: str) -> str:
-    """Where a competition's rules are read and accepted."""
+    """The page to read and accept a competition's rules."""
     return f"{_competition_url(competition)}/rules"
 
 
@@ -105,7 +105,7 @@ def _find_credentials() -> _Credentials:
     if path.exists():
         return _read_kaggle_json(path)
     raise NoCredentialsError(
-        f"There are no credentials for Kaggle. Make a token at {_SETTINGS_URL} and set the environment variable "
+        f"There are no credentials for Kaggle. Create a token at {_SETTINGS_URL} and set the environment variable "
         f"KAGGLE_API_TOKEN to it; or set KAGGLE_USERNAME and KAGGLE_KEY, or save kaggle.json as {path}"
     )
 
@@ -114,7 +114,7 @@ def _find_token() -> tuple[str | None, str]:
     try:
         token, name = get_access_token_from_env()
     except OSError as error:
-        # The SDK first takes the variable for a path, and a long token is longer than any file's name.
+        # The SDK first tries the variable as a path, and a long token exceeds the length of file names.
         if error.errno != errno.ENAMETOOLONG:
             raise
         return os.environ["KAGGLE_API_TOKEN"], "KAGGLE_API_TOKEN"
@@ -122,7 +122,7 @@ def _find_token() -> tuple[str | None, str]:
 
 
 def _config_dir() -> Path:
-    """The folder of kaggle.json: the rule of Kaggle's own command, of which the SDK knows only ~/.kaggle."""
+    """The folder of kaggle.json, by the rules of Kaggle's own command. The SDK looks only in ~/.kaggle."""
     if named := os.environ.get("KAGGLE_CONFIG_DIR"):
         return Path(named)
     usual = Path.home() / ".kaggle"
@@ -132,21 +132,22 @@ def _config_dir() -> Path:
 
 
 def _read_kaggle_json(path: Path) -> _Credentials:
-    # The words of these errors may hold the content.
+    # The messages of these errors may contain the content.
     with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
         content = json.loads(path.read_text(encoding="utf-8"))
         username, key = content["username"], content["key"]
         return _Credentials(str(path), username=_plain(username, "username"), key=_plain(key, "key"))
     raise ValueError(
-        f"{path}: expected the JSON that {_SETTINGS_URL} gives, with username and key. Received: something else, not shown"
+        f"{path}: expected the JSON that {_SETTINGS_URL} creates, with username and key. Received: something else, not shown. "
+        "Create it again"
     )
 
 
 def _plain(secret: str, place: str) -> str:
-    """A secret without the line end that it has when it comes from a file."""
+    """A secret without the line ending of a file."""
     secret = secret.strip()
     if not secret or not secret.isascii() or not secret.isprintable():
-        raise ValueError(f"{place}: expected one line of printable ASCII characters. Received: something else, which is secret")
+        raise ValueError(f"{place}: expected one line of printable ASCII characters. Received: something else, not shown")
     return secret
 
 
@@ -163,8 +164,8 @@ def _ask(competition: str, credentials: _Credentials) -> Address:
         with error.response as response:
             failure = _refusal(competition, credentials, response)
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: no proper JSON or URL
-        failure = TransientError(f"Kaggle cannot be asked for the files of {competition}: {reason(error)}")
-    raise failure  # not above, where an error that holds the address would become its context
+        failure = TransientError(f"Kaggle cannot be reached for the files of {competition}: {reason(error)}")
+    raise failure  # not above, where an error that contains the URL would become its context
 
 
 @contextlib.contextmanager
@@ -176,7 +177,7 @@ def _open_client(credentials: _Credentials) -> Iterator[KaggleClient]:
         password=credentials.key,
         user_agent=f"hpa-pipeline/{__version__}",
     ) as client:
-        # The SDK has no option for either: it waits for ever, and lets a server compress, which changes length and ETag.
+        # The SDK has no option for either: it waits for ever, and allows compression, which changes length and ETag.
         session = client.http_client()._session
         session.send = functools.partial(session.send, timeout=TIMEOUT_S)
         session.headers["Accept-Encoding"] = "identity"
@@ -184,11 +185,11 @@ def _open_client(credentials: _Credentials) -> Iterator[KaggleClient]:
 
 
 def _address(competition: str, response: requests.Response) -> Address:
-    """The address that the API redirected to, from the head of its answer; the body is never read."""
+    """The address that the API redirects to, from the headers of its response. The body is not read."""
     num_bytes = response.headers.get("Content-Length", "")
     if not response.history or not num_bytes.isdecimal():
         raise OSError(
-            f"Kaggle does not give the files of {competition}: expected a redirect to a file of known size. "
+            f"Kaggle does not provide the files of {competition}: expected a redirect to a file of known size. "
             f"Received: {len(response.history)} redirects, then status {response.status_code}, "
             f"{response.headers.get('Content-Type')}, Content-Length: {num_bytes or 'none'}"
         )
@@ -196,36 +197,36 @@ def _address(competition: str, response: requests.Response) -> Address:
 
 
 def _refusal(competition: str, credentials: _Credentials, response: requests.Response) -> OSError:
-    """What to raise for an answer that is an error: it says what the user can do."""
+    """The error for a refusal, with advice."""
     status, told = _read_refusal(credentials, response)
     wait_s = retry_after_s(response)
-    if response.history:  # the archive's host does not accept the address that it was asked for: another one may do
-        return TransientError(f"The address that Kaggle gave for the files of {competition} does not work ({status})", wait_s)
+    if response.history:  # the archive's host rejects this address, but may accept another
+        return TransientError(f"Kaggle's download address for the files of {competition} does not work ({status})", wait_s)
     if status in (408, 429) or status >= 500:
-        advice = "; run this again when it is over" if (wait_s or 0.0) > LONGEST_RETRY_AFTER_S else ""
-        pause = f", and asks for a pause of {wait_s:.0f} s{advice}" if wait_s else ""
-        return TransientError(f"Kaggle cannot give the files of {competition} now ({told}){pause}", wait_s)
+        advice = "; run the same command after that" if (wait_s or 0.0) > LONGEST_RETRY_AFTER_S else ""
+        pause = f", and asks to wait {wait_s:.0f} s{advice}" if wait_s else ""
+        return TransientError(f"Kaggle cannot provide the files of {competition} now ({told}){pause}", wait_s)
     if status == 401:
         return PermissionError(
             f"Kaggle does not accept the credentials in {credentials.place} ({told}). "
-            f"Make a new token at {_SETTINGS_URL} and set the environment variable KAGGLE_API_TOKEN to it"
+            f"Create a new token at {_SETTINGS_URL} and set the environment variable KAGGLE_API_TOKEN to it"
         )
     if status == 403:
         return PermissionError(
-            f"Kaggle does not give the files of {competition} to the owner of the credentials in {credentials.place} ({told}). "
-            f"Sign in as that user, accept the competition's rules at {rules_url(competition)} and run this again"
+            f"Kaggle denies the owner of the credentials in {credentials.place} the files of {competition} ({told}). "
+            f"Sign in as that user, accept the competition's rules at {rules_url(competition)} and run again"
         )
     if status == 404:
         return FileNotFoundError(
             f"Kaggle has no competition {competition} ({told}). Expected a name as in the address {_competition_url(_HPA)}"
         )
-    return OSError(f"Kaggle does not give the files of {competition}: expected a redirect. Received: {told}")
+    return OSError(f"Kaggle does not provide the files of {competition}: expected a redirect. Received: {told}")
 
 
 def _read_refusal(credentials: _Credentials, response: requests.Response) -> tuple[int, str]:
-    """The status, and what can be told of the answer.
+    """The status of a refusal, and its explanation without secrets.
 
-    Kaggle explains an error in JSON, which has its own status beside that of HTTP, at times instead of it.
+    Kaggle explains an error in JSON with a status of its own, which sometimes replaces the HTTP status.
     """
     status = response.status_code
     content = response.json() if "application/json" in response.headers.get("Content-Type", "") else None

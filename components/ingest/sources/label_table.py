@@ -1,4 +1,4 @@
-"""The table of labels, read row by row: what is wrong with one row is that sample's reason and stops nothing else."""
+"""The table of labels, read row by row. An invalid row gives its sample a reason and does not affect other rows."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from components.ingest.sources.table import Table, read_table
 from components.runtime.wording import count_of
 
 LABELS = "train.csv"
-# What columns are usually called; case, spaces, `_` and `-` do not count.
+# The usual names of columns. Case, spaces, `_` and `-` are ignored.
 ID_COLUMNS = ("id", "image", "image id", "image name", "file", "file name", "sample", "sample id")
 LABEL_COLUMNS = ("target", "targets", "label", "labels", "class", "classes")
 _YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
@@ -31,7 +31,7 @@ class LabelTable:
         file: Its name in the folder, or a full path or address; empty for `train.csv`.
         id_column: The column of the samples' ids; empty for the one with a usual name.
         label_column: The column of their labels; empty for the one with a usual name, or a column of 0 and 1 for each class.
-        group_column: The column of what stays in one split, such as a plate; empty for none.
+        group_column: The column of groups that stay in one split, such as plates; empty for none.
         first_class: The number of the first class in the labels, 0 or 1.
     """
 
@@ -68,18 +68,18 @@ def read_labels(
 ) -> list[Listed]:
     """Reads a table of labels.
 
-    A row that is wrong comes back with its reason, which names the line. Rows that say the same count once; of an id whose rows
-    differ, one comes back with the reason.
+    An invalid row is returned with a reason that names the line. Identical rows count once. If the rows of an id differ, one is
+    returned with the reason.
 
     Args:
         data: The file's content.
-        name: What errors call it.
+        name: Its name in errors.
         class_names: The names of the classes, by index.
         options: How the table is laid out.
         image_names: How the images are named: an id may be the name of one of the sample's files.
 
     Raises:
-        ValueError: If the file is wrong as a whole: it is no table, lacks a column, has no row, or seems to count from 1.
+        ValueError: If the file is not a table, lacks a column, has no rows, or seems to number the classes from 1.
     """
     table = read_table(data, name)
     layout = _lay_out(table, class_names, options)
@@ -131,18 +131,18 @@ def _column(table: Table, parameter: str, given: str, usual: Sequence[str]) -> i
     if len(found) == 1 or exact:
         return (exact or found)[0]
     if given:
-        raise table.no_such_columns(f"the column {given}, as {parameter} says")
+        raise table.no_such_columns(f"the column {given}, which {parameter} names")
     if found:
         names = [table.header[position] for position in found]
         raise ValueError(
-            f"{table.name}, line {table.header_line}: expected one column that is called like {usual[0]}. "
-            f"Received: {' and '.join(names)}. Say which one: {parameter}={names[0]}"
+            f"{table.name}, line {table.header_line}: expected only one column with a name such as {usual[0]}. "
+            f"Received: {' and '.join(names)}. Choose one: {parameter}={names[0]}"
         )
     return None
 
 
 def _class_columns(table: Table, class_names: Sequence[str]) -> list[int]:
-    """The column of each class, of a table that has 0 and 1 in them."""
+    """The column of each class in a table with 0 and 1 for each class."""
     found = {name.casefold(): position for position, name in reversed(list(enumerate(table.header)))}
     missing = [name for name in class_names if name.casefold() not in found]
     if not missing:
@@ -160,7 +160,7 @@ def _one_of(names: Sequence[str]) -> str:
 
 
 def _check_numbers(table: Table, column: int, num_classes: int) -> None:
-    """Refuses numbers that seem to count from 1: read as counted from 0, every label would be wrong without a sign of it."""
+    """Refuses numbers that seem to count from 1, which would silently make every label wrong."""
     lines: dict[int, int] = {}
     for line, row in table.rows:
         if column < len(row) and _NUMBERS.fullmatch(row[column]):

@@ -19,18 +19,18 @@ def join_labels(
     where: str,
     image_names: ImageNames,
 ) -> tuple[list[Listed], int]:
-    """Brings the rows of the table together with the samples that have images. Those without a row are left out, which is said.
+    """Joins the rows of the table with the samples that have images. Samples without a row are left out, with a warning.
 
     Args:
         rows: The rows of the table of labels.
-        table_name: What errors call it.
+        table_name: The name of the table in errors.
         present: The samples that have labelled images.
-        unlabelled: The samples of the test set that are asked for.
-        where: What errors call the place of the images.
-        image_names: How these are named.
+        unlabelled: The requested samples of the test set.
+        where: The place of the images in errors.
+        image_names: How the images are named.
 
     Returns:
-        The samples that have an image or a reason, and how many rows have neither.
+        The samples that have an image or a reason, and the number of rows that have neither.
 
     Raises:
         ValueError: If no row has an image, or none can be used, or an unlabelled sample has a row.
@@ -49,7 +49,7 @@ def join_labels(
     known = {row.sample_id for row in rows}
     if without_row := sorted(present.keys() - known):
         _log.warning(
-            "%s: %s with images, but without a row in %s, left out: such as %s%s",
+            "%s: left out %s with images but without a row in %s, such as %s%s",
             where,
             count_of(len(without_row), "sample"),
             table_name,
@@ -58,15 +58,15 @@ def join_labels(
         )
     if all(row.reason for row in listed):
         first = f"{listed[0].sample_id}: {listed[0].reason}"
-        raise ValueError(f"{where}: not one row of {table_name} can be used. The first: {first}")
+        raise ValueError(f"{where}: no row of {table_name} can be used. The first problem: {first}")
     both = sorted(known & (extra := set(unlabelled)))
     if both:
-        raise ValueError(f"{where}: {both[0]} is in the test set, and {table_name} labels it. Take it out of one of the two")
+        raise ValueError(f"{where}: {both[0]} is in the test set, but also in {table_name}. Remove it from one of the two")
     return listed + [Listed(sample_id, ()) for sample_id in sorted(extra)], len(rows) - len(listed)
 
 
 def _problem(sample_ids: Iterable[str]) -> str:
-    """Says of ids that no row can have why: what is wrong with them may be invisible."""
+    """Explains the first invalid id, because its flaw may be invisible."""
     problems = {sample_id: problem for sample_id in sample_ids if (problem := id_problem(sample_id))}
     first = min(problems, default="")
     return f". The id {first!r} {problems[first]}" if problems else ""

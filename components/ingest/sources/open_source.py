@@ -1,4 +1,4 @@
-"""Which source the parameter `source` names."""
+"""Opens the source that the parameter `source` names."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -23,11 +23,11 @@ def open_source(
 ) -> Iterator[Source]:
     """Opens the source that a parameter such as `dir:/data/cells` or `synthetic:450@3` names.
 
-    What is copied of it to disk is removed at the end, unless the same command would carry on from there: see `Spool`.
+    Its copies on disk are removed at the end, unless the same command would resume from them: see `Spool`.
 
     Raises:
         ValueError: If there is no such kind of source, or no such series.
-        OSError: If it is not there, or cannot be reached.
+        OSError: If it does not exist or cannot be reached.
     """
     kind, _, rest = source.partition(":")
     if kind == "kaggle":

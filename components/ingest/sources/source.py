@@ -1,4 +1,4 @@
-"""What ingest asks of a source of images, whatever its kind."""
+"""The interface of a source of images."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +18,11 @@ class Listed:
     """A sample as the source lists it, before its images are read.
 
     Attributes:
-        sample_id: The source's name of the sample.
+        sample_id: The id of the sample in the source.
         labels: Sorted class indices.
         reason: Why it cannot be used; empty if it can.
-        group: The samples of one group stay in one split; empty for a sample of none.
-        columns: What else the source's table says of it, by column.
+        group: Samples of the same group stay in one split; empty for none.
+        columns: Its other values in the source's table, by column.
     """
 
     sample_id: str
@@ -38,9 +38,9 @@ class SourceImage:
 
     Attributes:
         sample_id: The sample.
-        filter: Which of its filters, or ALL_CHANNELS.
-        content: Size and checksums, as far as the source knows them; None where it knows nothing.
-        suffix: The suffix of its name.
+        filter: The filter, or ALL_CHANNELS.
+        content: Size and checksums, as far as the source knows them; None if it knows nothing.
+        suffix: The suffix of the file name.
     """
 
     sample_id: str
@@ -60,7 +60,7 @@ class SourceImage:
 
 
 class Source(Protocol):
-    """A set of samples. It is read by several threads at once; one that `is_synthetic` is also sent to other processes."""
+    """A set of samples. Several threads may read it; one that `is_synthetic` is also sent to other processes."""
 
     @property
     def name(self) -> str:
@@ -72,11 +72,11 @@ class Source(Protocol):
 
     @property
     def num_without_files(self) -> int:
-        """How many samples the source names without having any image of them. They are left out."""
+        """The number of listed samples without any image. They are left out."""
 
     @property
     def num_unlabelled(self) -> int:
-        """How many samples the source has without labels: its test set. They are taken if it was asked for."""
+        """The number of samples without labels: the test set. They are ingested only on request."""
 
     @property
     def stains(self) -> tuple[str, ...]:
@@ -84,30 +84,30 @@ class Source(Protocol):
 
     @property
     def channels(self) -> dict[str, str]:
-        """Which channel of a file each filter is, where a file holds all; empty where each filter has a file."""
+        """The channel of each filter if a file holds all channels; empty if each filter has its own file."""
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether reading an image means computing it: that keeps a core busy, and an image that is stored stays what it is."""
+        """Whether images are computed: reading them keeps a core busy, and stored ones never change."""
 
     def validator(self) -> str:
-        """What is the same as long as the content is the same, and costs little to compute."""
+        """An identifier that changes with the content and is cheap to compute."""
 
     def listed(self) -> Sequence[Listed]:
         """Every sample that has an image or a reason. One without labels and without a reason is unlabelled."""
 
     def chunks(self) -> Iterable[Sequence[SourceImage]]:
-        """The images of all samples that have no reason, some at a time as they are best read together."""
+        """The images of all samples that have no reason, in chunks that are best read together."""
 
     def path(self, image: SourceImage) -> str:
-        """Where in the source an image lies, as whoever made the source calls it."""
+        """The path of an image in the source."""
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads images of one chunk, in any order."""
 
 
 def images_by_sample(source: Source) -> dict[str, list[SourceImage]]:
-    """All images of a source; nothing for a sample without any."""
+    """All images of a source by sample, without samples that have none."""
     images: dict[str, list[SourceImage]] = defaultdict(list)
     for image in (image for chunk in source.chunks() for image in chunk):
         images[image.sample_id].append(image)
@@ -115,12 +115,12 @@ def images_by_sample(source: Source) -> dict[str, list[SourceImage]]:
 
 
 def read_sample(source: Source, images: Sequence[SourceImage]) -> dict[str, bytes]:
-    """Reads the images of one sample: the file of each filter, the same for all where one file holds all channels."""
+    """Reads the images of one sample: the file of each filter, the same for all if one file holds all channels."""
     return by_filter({image.filter: data for image, data in source.read(images)}, source.channels)
 
 
 def cut(images: Iterable[SourceImage]) -> Iterator[list[SourceImage]]:
-    """Cuts a series of images of known sizes into chunks of some megabytes."""
+    """Groups images into chunks of a few megabytes."""
     chunk: list[SourceImage] = []
     num_bytes = 0
     for image in images:

@@ -23,11 +23,11 @@ class Synthetic:
 
     @property
     def name(self) -> str:
-        """One folder per series, which seeds its samples."""
+        """One folder per series, which is the seed of its samples."""
         return f"synthetic-v{samples.FORMAT}-seed{self.series}"
 
     def validator(self) -> str:
-        """The series and how much of it."""
+        """The series and the number of samples."""
         return f"{self.name}:{self.num_samples}"
 
     def listed(self) -> list[Listed]:
@@ -37,7 +37,7 @@ class Synthetic:
         ]
 
     def chunks(self) -> Iterator[list[SourceImage]]:
-        """One sample at a time: its four filters are drawn together."""
+        """One sample at a time, because its four filters are rendered together."""
         for sample_id in self._positions:
             yield [SourceImage(sample_id, name, None) for name in FILTERS]
 
@@ -52,11 +52,11 @@ class Synthetic:
         return {}
 
     def path(self, image: SourceImage) -> str:
-        """The name that it would have as a file."""
+        """The name of the image as a file."""
         return image.plain_name
 
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
-        """Draws the samples that the images are of."""
+        """Renders the samples of the images."""
         wanted: dict[str, list[SourceImage]] = defaultdict(list)
         for image in images:
             wanted[image.sample_id].append(image)

@@ -21,8 +21,8 @@ class Table:
     """A table with a header. All text is in Unicode's normal form C, and its line ends are line feeds.
 
     Attributes:
-        name: What errors call it.
-        form: What was found out about the file, such as "UTF-8, separated by commas".
+        name: Its name in errors.
+        form: The detected form of the file, such as "UTF-8, separated by commas".
         header_line: The line of the header.
         header: The names of the columns.
         rows: The rows below it, each with the line that it ends on. Empty ones are left out.
@@ -35,12 +35,12 @@ class Table:
     rows: list[_Row]
 
     def find(self, names: Collection[str]) -> list[int]:
-        """The positions of the columns with one of these names, in whatever case and with or without spaces, `_` and `-`."""
+        """The positions of the columns with one of these names, ignoring case, spaces, `_` and `-`."""
         wanted = {_simple(name) for name in names}
         return [position for position, name in enumerate(self.header) if _simple(name) in wanted]
 
     def no_such_columns(self, expected: str, advice: str = "") -> ValueError:
-        """What to raise where columns are missing."""
+        """The error for missing columns."""
         found = f"the columns {', '.join(filter(None, self.header))}" if any(self.header) else "an empty file"
         return ValueError(f"{self.name}, line {self.header_line}: expected {expected}. Received: {found[:500]}{advice}")
 
@@ -48,15 +48,15 @@ class Table:
 def read_table(data: bytes, name: str) -> Table:
     """Reads a table.
 
-    Text is UTF-8, UTF-16 or, if it is neither, Windows-1252; it has any line ends, and separates by commas, semicolons or tabs,
-    whichever gives the most columns. Of a workbook, the first sheet is read.
+    Text is UTF-8, UTF-16 or, if it is neither, Windows-1252, with any line endings. It is separated by commas, semicolons or
+    tabs, whichever gives the most columns. Of a workbook, the first sheet is read.
 
     Args:
         data: The file's content.
-        name: What errors call it.
+        name: Its name in errors.
 
     Raises:
-        ValueError: If it is no table: its encoding, or a line that is no CSV.
+        ValueError: If it is not a table: an unknown encoding, an invalid line of CSV, or an unreadable workbook.
     """
     form, rows = _workbook(data, name) if data.startswith(_WORKBOOKS) else _text(data, name)
     filled = [(line, list(map(_clean, row))) for line, row in rows if any(cell.strip() for cell in row)]
@@ -87,7 +87,7 @@ def _decode(data: bytes, name: str) -> tuple[str, str]:
     """The encoding, in words, and the text."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         tried = {"UTF-16": "utf-16"}
-    elif 0 in data[:2]:  # every other byte of the usual letters
+    elif 0 in data[:2]:  # in UTF-16, every other byte of ASCII letters is 0
         tried = {"UTF-16": "utf-16-be" if data[0] == 0 else "utf-16-le"}
     elif data.startswith(codecs.BOM_UTF8):
         tried = {"UTF-8": "utf-8-sig"}
@@ -117,5 +117,5 @@ def _workbook(data: bytes, name: str) -> tuple[str, list[_Row]]:
 
 
 def _cell(value: object) -> str:
-    """A cell as Excel shows it: it keeps whole numbers as decimal ones."""
+    """A cell as Excel shows it: Excel stores whole numbers as decimals."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,4 +1,4 @@
-"""Samples to convert, without a source: images, and rows of an index."""
+"""Samples to convert without a source: images, and rows of an index."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ PlanTasks = Callable[..., list[ShardTask]]
 
 @pytest.fixture
 def make_samples(tmp_path: Path, make_pixels: MakePixels, make_png: MakePng) -> MakeSamples:
-    """Stores some images and makes that many samples of them, in turns."""
+    """Stores some images and makes a number of samples from them in turn."""
 
     def make(num_samples: int, side_px: int = 96, images_uri: str = f"{tmp_path}/images") -> list[Sample]:
         files = []
@@ -37,7 +37,7 @@ def make_samples(tmp_path: Path, make_pixels: MakePixels, make_png: MakePng) -> 
 
 @pytest.fixture
 def plan_tasks(tmp_path: Path) -> PlanTasks:
-    """Plans the shards of samples of which every fourth is for validation, and so for testing; or those of one split."""
+    """Plans the shards of samples: a quarter each for validation and test, or all for one split."""
 
     def plan(
         samples: Sequence[Sample],

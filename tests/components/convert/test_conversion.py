@@ -26,7 +26,7 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _files(folder: str | Path) -> dict[str, tuple[bytes, int]]:
-    """The content of each file and when it was written."""
+    """The content and modification time of each file."""
     files = (path for path in Path(folder).rglob("*") if path.is_file() and ".partial" not in path.parts)
     return {path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
@@ -36,7 +36,7 @@ def _content(folder: str | Path) -> dict[str, bytes]:
 
 
 def _split(tasks: list[ShardTask]) -> Conversion:
-    """Both phases of a split that is decided in between."""
+    """Writes unsplit shards, splits the samples, and copies the records."""
     converted = write_unsplit(tasks, _LOCAL)
     sides = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
     return split_unsplit(tasks, converted, sides, _LOCAL)
@@ -52,7 +52,7 @@ def _records(conversion: Conversion, examples_uri: str) -> dict[str, bytes]:
     }
 
 
-def test_shards_of_known_sides_are_written_once(make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
+def test_shards_of_known_splits_are_written_once(make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     tasks = plan_tasks(make_samples(40))
     conversion = write_sides(tasks, _LOCAL)
     uri = tasks[0].examples_uri
@@ -65,9 +65,7 @@ def test_shards_of_known_sides_are_written_once(make_samples: MakeSamples, plan_
     assert _files(uri) == before
 
 
-def test_a_split_that_is_decided_afterwards_gives_the_same_records(
-    tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks
-) -> None:
+def test_a_later_split_gives_the_same_records(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     samples = make_samples(40)
     at_once = write_sides(plan_tasks(samples), _LOCAL)
     expected = _records(at_once, f"{tmp_path}/examples")
@@ -86,21 +84,21 @@ def test_a_split_that_is_decided_afterwards_gives_the_same_records(
 @pytest.mark.parametrize(
     "lost",
     [
-        ["unsplit"],  # a run that was killed before it had published its manifest finds all shards there
-        ["train-00001-of-00004.tfrecord", "unsplit"],  # somebody deleted a shard
-        ["parts/test-00000-of-00002.tfrecord.json"],  # killed between a shard and its description
+        ["unsplit"],  # after a kill before publishing, all shards exist
+        ["train-00001-of-00004.tfrecord", "unsplit"],  # a shard was deleted
+        ["parts/test-00000-of-00002.tfrecord.json"],  # a kill between a shard and its description
         ["parts/unsplit-00003-of-00007.tfrecord.json", "unsplit/unsplit-00003-of-00007.tfrecord"],
         ["parts/unsplit-00003-of-00007.tfrecord.json"],
         ["unsplit/unsplit-00002-of-00007.tfrecord", "validation-00000-of-00002.tfrecord"],
     ],
 )
-def test_what_is_missing_is_made_again_and_nothing_else_is_touched(
+def test_only_missing_files_are_written_again(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch, lost: list[str]
 ) -> None:
     tasks = plan_tasks(make_samples(40), UNSPLIT)
     uri = tasks[0].examples_uri
     with monkeypatch.context() as patched:
-        patched.setattr(storage, "remove_tree", lambda _: None)  # as a kill would leave it
+        patched.setattr(storage, "remove_tree", lambda _: None)  # as after a kill
         conversion = _split(tasks)
     before = _files(uri)
     for name in lost:
@@ -121,7 +119,7 @@ def test_what_is_missing_is_made_again_and_nothing_else_is_touched(
     }
 
 
-def test_finished_shards_need_no_images(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
+def test_finished_shards_do_not_need_the_images(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     samples = make_samples(20)
     known, unsplit = plan_tasks(samples), plan_tasks(samples, UNSPLIT, root=f"{tmp_path}/2")
     for path in (tmp_path / "images").glob("*.png"):
@@ -132,10 +130,10 @@ def test_finished_shards_need_no_images(tmp_path: Path, make_samples: MakeSample
     assert (write_sides(known, _LOCAL), _split(unsplit)) == expected
 
 
-def test_a_job_that_ends_early_is_no_success(
+def test_a_job_that_returns_before_its_end_is_an_error(
     make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where an option tells Beam not to wait."""
+    """As if an option told Beam not to wait."""
     monkeypatch.setattr(conversion_module, "run_job", lambda *_: None)
     with pytest.raises(RuntimeError, match="7 of its 7 shards are missing"):
         write_unsplit(plan_tasks(make_samples(40), UNSPLIT), _LOCAL)
@@ -150,7 +148,7 @@ def test_bad_samples_are_described_and_have_no_record(tmp_path: Path, make_sampl
     assert len(conversion.samples) == 20
 
 
-def test_several_processes_write_what_one_writes_in_any_order(
+def test_several_processes_write_the_same_files_as_one(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = plan_tasks(make_samples(40), UNSPLIT)

@@ -32,7 +32,7 @@ _SETTINGS = ConvertSettings(75, "rgb", "grouped", 0.2, 0.2, 0)
 
 @dataclass(frozen=True)
 class Converted:
-    """A source of 30 samples, of which one has a bad row and one lacks a filter, and what was made of it."""
+    """A source of 30 samples, one with an invalid row and one without a filter, and its examples."""
 
     data_root: str
     raw: RawImages
@@ -56,7 +56,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory, make_folder: MakeFolder)
     targets = {f"s{k:02d}": str(k % 3) if k % 4 else f"{k % 3} 27" for k in range(30)}
     cells = make_folder(folder / "cells", targets | {"s05": "99"})
     (cells / "train" / "s07_blue.png").unlink()
-    (cells / "train" / "s08_yellow.png").unlink()  # not asked for
+    (cells / "train" / "s08_yellow.png").unlink()  # not requested
     raw = _ingest(cells, folder / "data")
     examples = convert_images(raw, str(folder / "data"), _SETTINGS, 0.1, "local", "")
     return Converted(str(folder / "data"), raw, examples)
@@ -73,7 +73,7 @@ def test_every_good_sample_is_in_one_record_with_its_labels(converted: Converted
     assert len(records) == 28
 
 
-def test_the_manifest_counts_and_names_what_there_is(converted: Converted) -> None:
+def test_the_manifest_counts_records_and_names_classes_and_channels(converted: Converted) -> None:
     examples = converted.examples
     assert {split: examples.num_records(split) for split in SPLITS} == {s: len(converted.records(s)) for s in SPLITS}
     assert examples.num_quarantined == 2
@@ -87,7 +87,7 @@ def test_the_manifest_counts_and_names_what_there_is(converted: Converted) -> No
             assert (shard.num_bytes, shard.crc32c) == (len(data), storage.crc32c(data))
 
 
-def test_what_was_converted_is_found_by_the_same_request_only(converted: Converted) -> None:
+def test_examples_are_found_only_by_the_same_request(converted: Converted) -> None:
     assert _SETTINGS.find(converted.raw, converted.data_root) == converted.examples
     assert ConvertSettings(**vars(_SETTINGS)).fingerprint(converted.raw) == converted.examples.fingerprint
     others = [
@@ -113,7 +113,7 @@ def test_the_quarantine_lists_each_sample_with_its_reason(converted: Converted) 
     ]
 
 
-def test_the_table_of_samples_says_where_each_is_and_what_it_is_like(converted: Converted) -> None:
+def test_the_table_of_samples_gives_the_place_and_statistics_of_each(converted: Converted) -> None:
     rows = {row["id"]: row for row in _rows(gzip.decompress(converted.published(SAMPLES)))}
     assert len(rows) == 28
     for split in SPLITS:
@@ -150,7 +150,7 @@ def test_the_transform_graph_holds_the_statistics_of_the_training_records(conver
     np.testing.assert_array_equal(np.flatnonzero(learned["labels"][0]), [4, 27])
 
 
-def test_the_data_report_shows_counts_samples_and_what_was_left_out(converted: Converted) -> None:
+def test_the_data_report_shows_counts_images_and_samples_left_out(converted: Converted) -> None:
     page = converted.published(DATA_REPORT).decode()
     counts = {split: len(converted.records(split)) for split in SPLITS}
     assert f"28 samples from dir:cells ({', '.join(f'{counts[split]} {split}' for split in SPLITS)}; " in page
@@ -163,8 +163,8 @@ def test_the_data_report_shows_counts_samples_and_what_was_left_out(converted: C
 def test_groups_of_the_table_and_near_duplicates_stay_in_one_split(tmp_path: Path, make_folder: MakeFolder) -> None:
     plates = {f"s{k:02d}": f"P{k // 4}" for k in range(24)} | {"s24": "", "s25": ""}
     cells = make_folder(tmp_path / "cells", dict.fromkeys(plates, "0"))
-    (cells / "train" / "s01_blue.png").unlink()  # a bad one between two others of its plate
-    for name in FILTERS:  # one that a plate and a sample of none share
+    (cells / "train" / "s01_blue.png").unlink()  # a bad sample between two others of its plate
+    for name in FILTERS:  # near-duplicates: one on a plate, and one without a plate
         (cells / "train" / f"s24_{name}.png").write_bytes((cells / "train" / f"s09_{name}.png").read_bytes())
     rows = "".join(f"{name},0,{plate},note {name}\n" for name, plate in plates.items())
     (cells / "train.csv").write_text(f"Id,Target,Plate,Note\n{rows}")
@@ -181,11 +181,11 @@ def test_groups_of_the_table_and_near_duplicates_stay_in_one_split(tmp_path: Pat
     assert read_column(examples, "column:Note") == {name: f"note {name}" for name in sides}
     page = storage.read_bytes(examples.file_uri(DATA_REPORT)).decode()
     assert "23 images are in 6 groups of the table (group_column), each within one split." in page
-    with pytest.raises(ValueError, match="split=random keeps no groups together: give split=grouped"):
+    with pytest.raises(ValueError, match="split=random does not keep groups together: give split=grouped"):
         convert_images(raw, str(tmp_path / "data"), replace(_SETTINGS, split="random"), 0.1, "local", "")
 
 
-def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_too_many_bad_samples_stop_with_the_three_most_common_reasons(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 2) for k in range(20)})
     for number, name in enumerate(["red"] * 4 + ["green"] * 3 + ["blue"] * 2):
         (cells / "train" / f"s{number:02d}_{name}.png").unlink()
@@ -195,7 +195,7 @@ def test_too_many_bad_samples_stop_with_the_three_commonest_reasons(tmp_path: Pa
     with pytest.raises(ValueError, match="cannot be used") as raised:
         convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.4, "local", "")
     assert str(raised.value) == (
-        "10 of 20 samples cannot be used, and max_bad_fraction=0.4 allows 8. The commonest reasons: "
+        "10 of 20 samples cannot be used, and max_bad_fraction=0.4 allows 8. The most common reasons: "
         "4 x the red filter is missing: s00 and others; 3 x the green filter is missing: s04 and others; "
         "2 x the blue filter is missing: s07 and others"
     )
@@ -212,17 +212,17 @@ def test_too_many_bad_rows_stop_before_any_image_is_decoded(tmp_path: Path, make
 
 
 @pytest.mark.parametrize("split", ["grouped", "random"])
-def test_a_source_of_bad_images_only_is_refused(tmp_path: Path, make_folder: MakeFolder, split: str) -> None:
+def test_a_source_with_only_bad_images_is_refused(tmp_path: Path, make_folder: MakeFolder, split: str) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": "0" for k in range(6)}, filters=("green",))
     raw = _ingest(cells, tmp_path / "data")
     with pytest.raises(
         ValueError,
-        match=r"Not one of 6 samples can be used\. The commonest reason: 6 x the red filter is missing: s\d and others",
+        match=r"None of the 6 samples can be used\. The most common reason: 6 x the red filter is missing: s\d and others",
     ):
         convert_images(raw, str(tmp_path / "data"), replace(_SETTINGS, split=split), 1.0, "local", "")
 
 
-def test_a_random_split_that_leaves_a_side_only_bad_images_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_split_with_only_bad_images_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": "0" for k in range(6)})
     raw = _ingest(cells, tmp_path / "data")
     settings = replace(_SETTINGS, split="random")
@@ -232,13 +232,13 @@ def test_a_random_split_that_leaves_a_side_only_bad_images_is_refused(tmp_path: 
         if side == "test":
             (cells / "train" / f"{sample_id}_blue.png").unlink()
     raw = _ingest(cells, tmp_path / "data")
-    with pytest.raises(ValueError, match="Not one sample of the test split could be used"):
+    with pytest.raises(ValueError, match="No sample of the test split can be used"):
         convert_images(raw, str(tmp_path / "data"), settings, 1.0, "local", "")
 
 
-def test_near_duplicates_are_on_one_side_unless_the_split_is_random(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_near_duplicates_are_in_one_split_unless_it_is_random(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 3) for k in range(24)})
-    for k in range(0, 24, 2):  # each second sample shows what the one before it shows, a little darker
+    for k in range(0, 24, 2):  # each second sample is a slightly darker copy of the previous one
         for name in FILTERS:
             pixels = cv2.imread(str(cells / "train" / f"s{k:02d}_{name}.png"), cv2.IMREAD_GRAYSCALE)
             cv2.imwrite(str(cells / "train" / f"s{k + 1:02d}_{name}.png"), pixels - pixels // 8)
@@ -262,7 +262,7 @@ def test_near_duplicates_are_on_one_side_unless_the_split_is_random(tmp_path: Pa
     assert together["grouped"] == 12 > together["random"]
 
 
-def test_what_killed_runs_left_is_removed_at_the_end(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_remains_of_killed_runs_are_removed_at_the_end(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
     raw = _ingest(cells, tmp_path / "data")
     uri = _SETTINGS.uri(raw, str(tmp_path / "data"))
@@ -271,7 +271,7 @@ def test_what_killed_runs_left_is_removed_at_the_end(tmp_path: Path, make_folder
     assert [name for name in storage.list_names(uri) if name.startswith("attempt-")] == [f"attempt-{examples.attempt}"]
 
 
-def test_a_runner_that_beam_does_not_know_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+def test_an_unknown_runner_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     counts = dict.fromkeys(("num_samples", "num_bad", "num_incomplete", "num_without_files", "num_bytes"), 0)
     names = {"fingerprint": "f", "inputs": {}, "parameters": {}, "source": "dir:x", "licence": "", "class_names": ["a"]}
     raw = RawImages(**names, **counts, uri=str(tmp_path), index_name="missing.csv.gz", version=0)
@@ -279,7 +279,7 @@ def test_a_runner_that_beam_does_not_know_is_refused_before_anything_is_read(tmp
         convert_images(raw, str(tmp_path), _SETTINGS, 0.0, "DatafloRunner", "")
 
 
-def test_a_paper_like_split_of_yellow_too_has_no_test_side(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_the_papers_split_with_yellow_has_no_test_samples(tmp_path: Path, make_folder: MakeFolder) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
     raw = _ingest(cells, tmp_path / "data")
     settings = ConvertSettings(80, "rgby", "random", 0.2, 0.0, 0)
@@ -291,7 +291,9 @@ def test_a_paper_like_split_of_yellow_too_has_no_test_side(tmp_path: Path, make_
 
 
 @pytest.mark.parametrize("stains", [("DNA",), ("DNA", "alpha tubulin"), ("DNA", "ER", "RNA", "actin", "mito")])
-def test_other_stains_become_channels_in_their_order(tmp_path: Path, make_folder: MakeFolder, stains: tuple[str, ...]) -> None:
+def test_other_stains_become_channels_in_the_given_order(
+    tmp_path: Path, make_folder: MakeFolder, stains: tuple[str, ...]
+) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 3) for k in range(30)}, filters=stains)
     source = Folder(str(cells), CLASS_NAMES, image_names=ImageNames(stains=stains))
     raw = ingest_images(source, "dir:cells", str(tmp_path), list(CLASS_NAMES))

@@ -1,7 +1,7 @@
-"""The same conversion on Flink as on this machine's own engine.
+"""Conversion on Flink, compared with the local engine.
 
-Flink runs inside the job server of Beam, a Java process. Its jar comes from Beam, which keeps it in `~/.apache_beam`. Where
-that is not to be had, Maven brings the libraries that it is made of.
+Flink runs inside Beam's job server, a Java process. Beam downloads its jar and keeps it in `~/.apache_beam`. If it cannot be
+downloaded, Maven gets the libraries that it consists of.
 """
 
 import shutil
@@ -27,7 +27,7 @@ from components.ingest.sources.folder import Folder
 pytestmark = [
     pytest.mark.flink,
     pytest.mark.xdist_group("flink"),
-    # Beam's workers read on while Flink closes the connection, which shows on a busy machine.
+    # On a busy machine, Beam's workers may still read while Flink closes the connection.
     pytest.mark.filterwarnings("ignore:Exception in thread read_grpc_client_inputs"),
 ]
 
@@ -35,7 +35,7 @@ MakeFolder = Callable[..., Path]
 
 _POM = Path(__file__).parent / "flink_job_server" / "pom.xml"
 _MAIN_CLASS = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-# What Flink's own configuration opens to it on Java 17 (env.java.opts.all).
+# The modules that Flink's own configuration opens on Java 17 (env.java.opts.all).
 _OPENED = ("lang", "lang.reflect", "io", "net", "nio", "text", "time", "util", "util.concurrent", "util.concurrent.atomic")
 
 
@@ -57,7 +57,7 @@ def _published_jar() -> Path | None:
 
 
 def _put_together(folder: Path) -> Path:
-    """Makes a jar that only names the libraries, as Maven has stored them."""
+    """Makes a jar that only refers to the libraries as stored by Maven."""
     if shutil.which("mvn") is None:
         pytest.skip("Beam's job server for Flink cannot be downloaded, and there is no Maven to put it together")
     goal = ["dependency:build-classpath", "-Dmdep.includeScope=runtime", f"-Dmdep.outputFile={folder}/classpath"]
@@ -73,14 +73,14 @@ def _put_together(folder: Path) -> Path:
 
 
 def _folded(line: str) -> str:
-    """A line of a manifest, which may have 72 characters; what follows begins with a space."""
+    """Folds a line of a manifest after 72 characters; continuation lines begin with a space."""
     rest = [f" {line[start : start + 71]}" for start in range(72, len(line), 71)]
     return "\r\n".join([line[:72], *rest]) + "\r\n"
 
 
 @pytest.fixture
 def raw(tmp_path: Path, make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> RawImages:
-    """Sixty samples for ten shards, one of them bad."""
+    """Sixty samples for ten shards, with one bad sample."""
     for module in (tasks_module, resplit):
         monkeypatch.setattr(module, "MAX_SHARD_SAMPLES", 6)
     cells = make_folder(tmp_path / "cells", {f"s{k:02d}": str(k % 3) for k in range(60)})
@@ -94,7 +94,7 @@ def _files(examples: Examples) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("split", ["grouped", "random"])
-def test_flink_writes_the_records_that_the_local_engine_writes(
+def test_flink_writes_the_same_records_as_the_local_engine(
     tmp_path: Path, raw: RawImages, job_server_jar: Path, split: str
 ) -> None:
     settings = ConvertSettings(75, "rgb", split, 0.2, 0.2, 0)

@@ -1,4 +1,4 @@
-"""From files of other formats to examples."""
+"""Conversion of files in other formats."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_channels_of_one_file_are_found_projected_scaled_and_resized(folder: Pat
 
 
 @pytest.mark.parametrize("split", ["grouped", "random"])
-def test_an_automatic_range_follows_from_the_training_split_of_each_stain(
+def test_an_automatic_range_is_measured_on_the_training_split_of_each_stain(
     tmp_path: Path, split: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     targets = {f"s{number:02d}": str(number % 2) for number in range(_NUM_SAMPLES)}
@@ -81,7 +81,7 @@ def test_an_automatic_range_follows_from_the_training_split_of_each_stain(
     assert [round(high / 4095, 1) for _, high in ranges] == [1, 4.2, 0.5]
     assert examples.parameters["intensity_range"] == "auto"
 
-    # Nothing is measured or written again by a run that was killed before it published.
+    # A run after a kill before publishing measures and writes nothing again.
     (tmp_path / "examples" / examples.fingerprint / "manifest.json").unlink()
     monkeypatch.setattr(writer, "measure_sample", None)
     monkeypatch.setattr(writer, "decode_sample", None)
@@ -101,14 +101,14 @@ def _levels(seed: int, channel: str, gain: float) -> np.ndarray:
         (replace(_SETTINGS, projection="max", intensity_range="0:4095"), "red=actin,green=Ab,blue=dapi", "0 DAPI, 1 Tub, 2 Ab"),
     ],
 )
-def test_what_is_missing_is_asked_for(
+def test_errors_ask_for_the_missing_parameter(
     folder: Path, tmp_path: Path, settings: ConvertSettings, filters: str, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=f"12 of 12 samples cannot be used.* the red filter is .*{reason}"):
         _convert(folder, tmp_path, settings, filters)
 
 
-def test_examples_of_an_earlier_version_are_found_again(folder: Path, tmp_path: Path) -> None:
+def test_examples_of_an_earlier_release_are_reused(folder: Path, tmp_path: Path) -> None:
     names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
     raw = ingest_images(Folder(str(folder), _CLASSES, image_names=names), "dir:cells", str(tmp_path), _CLASSES)
     raw = raw.model_copy(update={"fingerprint": "0123456789abcdef"})

@@ -1,4 +1,4 @@
-"""A conversion is killed at random moments, and started again until it gets to its end."""
+"""A conversion is killed at random moments, and restarted until it completes."""
 
 import multiprocessing
 import random
@@ -21,7 +21,7 @@ MakeSamples = Callable[..., list[Sample]]
 PlanTasks = Callable[..., list[ShardTask]]
 
 _NUM_KILLS = 8
-# A server that has imported all this starts a process in no time, and holds no locks of other threads.
+# A fork server with these imports starts processes quickly, and without locks held by other threads.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["components.convert.conversion"])
 
@@ -50,14 +50,14 @@ def _wait_for_shards(task: ShardTask, num_shards: int, process: BaseProcess) -> 
 
 
 def _files(uri: str) -> dict[str, tuple[int, int, bytes]]:
-    """Each finished file, with what changes when it is written again."""
+    """Each finished file, with attributes that change when it is written again."""
     paths = (path for path in Path(uri).rglob("*") if path.is_file() and ".partial" not in path.parts)
     return {p.relative_to(uri).as_posix(): (p.stat().st_ino, p.stat().st_mtime_ns, p.read_bytes()) for p in paths}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["", UNSPLIT])
-def test_a_killed_conversion_carries_on_and_ends_with_the_same_bytes(
+def test_a_killed_conversion_resumes_and_ends_with_the_same_bytes(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
     monkeypatch.setattr(tasks_module, "MAX_SHARD_SAMPLES", 10)
@@ -91,8 +91,8 @@ def test_a_killed_conversion_carries_on_and_ends_with_the_same_bytes(
     process.join()
     assert process.exitcode == 0
     assert {name: data for name, (_, _, data) in _files(tasks[0].examples_uri).items()} == expected
-    assert len(set(progress)) >= _NUM_KILLS / 2  # else the kills did not come in the middle
-    # What was killed when all was written finds nobody to write beside it.
+    assert len(set(progress)) >= _NUM_KILLS / 2  # otherwise the kills missed the writing
+    # After a kill at the end, no later write removes the unfinished files.
     for left in Path(tasks[0].examples_uri).rglob(".partial"):
         storage.sweep(str(left.parent))
     assert not list(Path(tasks[0].examples_uri).rglob(".partial/*"))

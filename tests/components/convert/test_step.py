@@ -18,7 +18,7 @@ def _artifacts(folder: Path) -> dict[str, SimpleNamespace]:
     return {name: SimpleNamespace(path=str(folder / name), metadata={}) for name in _OUTPUTS}
 
 
-def test_artifacts_are_the_same_when_the_step_runs_again_and_converts_nothing(
+def test_a_repeated_step_converts_nothing_and_gives_the_same_artifacts(
     tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
@@ -60,9 +60,7 @@ def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) ->
         convert(raw_images, str(tmp_path), **_artifacts(tmp_path / "1"), image_size_px=10, channels="rg")
 
 
-def test_finished_examples_are_refused_where_more_must_be_good_than_before(
-    tmp_path: Path, make_folder: Callable[..., Path]
-) -> None:
+def test_existing_examples_are_refused_with_a_lower_max_bad_fraction(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)} | {"bad1": "99", "bad2": "99"})
     raw = ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
     raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})

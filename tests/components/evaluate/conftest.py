@@ -1,4 +1,4 @@
-"""Examples that a hand-made model reads from the pixels, and such models: good ones, bad ones, ones that lack something."""
+"""Examples whose classes a hand-made model reads from the pixels, and such models: good, bad and incomplete ones."""
 
 import json
 import tempfile
@@ -25,7 +25,7 @@ MakeChampion = Callable[..., Champion]
 
 
 def draw(number: int, num_classes: int) -> tuple[np.ndarray, list[int]]:
-    """An image whose classes show: the row of a class that is there is bright, and a little noise makes some rows doubtful."""
+    """An image that encodes its classes: the row of a present class is bright, and noise makes some rows ambiguous."""
     random = np.random.default_rng(number)
     labels = sorted(random.choice(num_classes, size=random.integers(1, 3), replace=False).tolist())
     pixels = random.integers(0, 90, (SIDE_PX, SIDE_PX, 3))
@@ -60,10 +60,10 @@ def make_examples(publish_examples: MakeExamples) -> MakeExamples:
 
 
 class _HandMade(tf.Module):  # type: ignore[misc]
-    """Reads the classes off the rows' brightness, those it knows; of the others it says the same for every image.
+    """Reads the known classes from the rows' brightness, and gives the same output for all other classes.
 
-    Where `says_nan`, it has no number for the first class of a bright image. Where `is_coarse`, its probabilities are multiples
-    of 1/64, which are the same on every processor.
+    With `says_nan`, the output for the first class of a bright image is NaN. With `is_coarse`, probabilities are multiples of
+    1/64, which are the same on every processor.
     """
 
     def __init__(self, known: Collection[int], num_classes: int, asset: Path, says_nan: bool, is_coarse: bool) -> None:
@@ -143,7 +143,7 @@ def make_model() -> MakeModel:
 
 @pytest.fixture(scope="session")
 def make_champion(make_model: MakeModel) -> MakeChampion:
-    """Puts a model where the champion of a serving root lies, with its pointer and the record that push writes."""
+    """Makes a model the champion of a serving root, with its pointer and the record that push writes."""
 
     def make(serving_root: Path, version: int = 3, evaluation: str = "evaluation0", **options: object) -> Champion:
         folder = make_model(serving_root / "hpa" / str(version), **{"fingerprint": "champion0", **options})

@@ -10,7 +10,7 @@ from components.evaluate.ranking import ranking_resamples
 
 
 def _case(seed: int, num_samples: int = 40, num_classes: int = 5) -> tuple[np.ndarray, Answers, np.ndarray]:
-    """Truth, answers with many equal scores, and groups; the last class is never there, the one before it always."""
+    """Truth, predictions with many equal scores, and groups. No sample shows the last class, all show the one before it."""
     random = np.random.default_rng(seed)
     y_true = random.random((num_samples, num_classes)) < 0.25
     y_true[:, -1], y_true[:, -2] = False, True
@@ -21,7 +21,7 @@ def _case(seed: int, num_samples: int = 40, num_classes: int = 5) -> tuple[np.nd
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
-def test_each_resample_has_the_figures_that_scikit_learn_gives_its_rows(seed: int) -> None:
+def test_figures_of_resamples_equal_scikit_learns_on_their_rows(seed: int) -> None:
     y_true, answers, groups = _case(seed)
     resamples = Resamples(groups, seed, num_resamples=4)
     found = resample_figures(y_true, answers, resamples)
@@ -40,7 +40,7 @@ def test_each_resample_has_the_figures_that_scikit_learn_gives_its_rows(seed: in
             assert values[k, ranked] == pytest.approx(by_class, abs=1e-5)
 
 
-def test_near_duplicates_are_drawn_together_and_as_many_groups_as_there_are() -> None:
+def test_resamples_draw_whole_groups_and_as_many_as_there_are() -> None:
     groups = np.array([0, 0, 0, 1, 2, 2])
     resamples = Resamples(groups, seed=1, num_resamples=200)
     assert (resamples.counts.sum(axis=1) == 3).all()
@@ -50,7 +50,7 @@ def test_near_duplicates_are_drawn_together_and_as_many_groups_as_there_are() ->
     assert drawn.mean(axis=0) == pytest.approx(np.ones(6), abs=0.2)
 
 
-def test_one_seed_gives_one_interval_and_duplicates_make_it_wider() -> None:
+def test_intervals_are_reproducible_and_wider_with_near_duplicates() -> None:
     y_true, answers, _ = _case(0, num_samples=60)
     alone, in_threes = np.arange(60), np.repeat(np.arange(20), 3)
     repeated = (np.repeat(y_true[:20], 3, axis=0), Answers(*(np.repeat(a[:20], 3, axis=0) for a in vars(answers).values())))
@@ -63,14 +63,14 @@ def test_one_seed_gives_one_interval_and_duplicates_make_it_wider() -> None:
     assert width(in_threes, 3) > 1.3 * width(alone, 3)
 
 
-def test_an_interval_holds_its_figure_and_leaves_out_what_has_no_value() -> None:
+def test_an_interval_contains_its_figure_and_ignores_nan() -> None:
     values = np.r_[np.linspace(0.1, 0.5, 1001), np.full(50, np.nan)]
     found = interval(0.4, values)
     assert found == pytest.approx((0.21, 0.59))
     assert interval(0.4, values, confidence=0.5) == pytest.approx((0.3, 0.5))
 
 
-def test_an_interval_holds_the_mean_figure_in_about_95_of_100_splits() -> None:
+def test_an_interval_contains_the_mean_figure_in_about_95_of_100_splits() -> None:
     random = np.random.default_rng(0)
     held = 0
     for seed in range(200):

@@ -4,7 +4,7 @@ import pytest
 from components.evaluate.calibration import NUM_BINS, calibration_errors, calibration_sums, reliability
 
 
-def test_who_says_what_is_true_on_average_has_no_error() -> None:
+def test_the_error_of_calibrated_probabilities_is_zero() -> None:
     y_true = np.zeros((10, 2), bool)
     y_true[:3, 0] = True
     y_true[:6, 1] = True
@@ -15,21 +15,21 @@ def test_who_says_what_is_true_on_average_has_no_error() -> None:
     assert found.positive_share[9] == pytest.approx(0.6)
 
 
-def test_the_error_is_the_mean_gap_over_all_answers() -> None:
+def test_the_error_is_the_mean_gap_over_all_predictions() -> None:
     y_true = np.array([[True, False], [False, False]])
     assert reliability(y_true, np.full((2, 2), 0.5, np.float32)).error == pytest.approx(0.25)
-    # 0.9 where one in one is right, 0.2 where none of three is.
+    # One prediction of 0.9, which is right, and three of 0.2, of which none is.
     y_score = np.array([[0.9, 0.2], [0.2, 0.2]], np.float32)
     assert reliability(y_true, y_score).error == pytest.approx(0.1 / 4 + 0.2 * 3 / 4)
 
 
-def test_zero_and_one_have_bins() -> None:
+def test_zero_and_one_are_in_bins() -> None:
     found = reliability(np.array([[False, True]]), np.array([[0.0, 1.0]], np.float32))
     assert found.counts.tolist() == [1] + [0] * (NUM_BINS - 2) + [1]
     assert found.error == 0
 
 
-def test_errors_from_sums_are_those_of_the_samples_summed() -> None:
+def test_errors_from_sums_equal_those_of_the_samples() -> None:
     random = np.random.default_rng(0)
     y_true, y_score = random.random((50, 4)) < 0.3, random.random((50, 4)).astype(np.float32)
     sums = calibration_sums(y_true, y_score)

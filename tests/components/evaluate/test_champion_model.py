@@ -18,13 +18,11 @@ Read = Callable[[Champion], ServedChampion]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Reads a champion to a folder of its own."""
+    """Reads a champion into a new folder."""
     return lambda champion: read_champion(champion, tmp_path / f"copy of {champion.uri.replace('/', '-')}")
 
 
-def test_the_champion_brings_its_thresholds_and_the_ids_that_it_was_trained_on(
-    make_champion: MakeChampion, tmp_path: Path, read: Read
-) -> None:
+def test_the_champions_thresholds_and_training_ids_are_read(make_champion: MakeChampion, tmp_path: Path, read: Read) -> None:
     served = read(make_champion(tmp_path, thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6), training_ids=("a b", "c")))
     assert (served.version, served.trained.fingerprint, served.is_verified) == (3, "champion0", True)
     assert served.thresholds.tolist() == np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], np.float32).tolist()
@@ -32,7 +30,7 @@ def test_the_champion_brings_its_thresholds_and_the_ids_that_it_was_trained_on(
     assert (served.folder / "saved_model.pb").is_file()
 
 
-def test_a_champion_for_other_examples_says_what_differs(
+def test_the_obstacle_of_other_examples_names_the_differences(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
     examples = make_examples(tmp_path, {"train": 1, "validation": 1, "test": 1})
@@ -55,7 +53,7 @@ def _spoil(path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["assets/thresholds.csv", "assets.extra/model.json", "assets.extra/training_ids.txt", "saved_model.pb"]
 )
-def test_a_file_that_is_missing_or_damaged_is_named(
+def test_a_missing_or_damaged_file_is_named(
     make_champion: MakeChampion, tmp_path: Path, read: Read, name: str, harm: Callable[[Path], None]
 ) -> None:
     champion = make_champion(tmp_path)
@@ -64,17 +62,17 @@ def test_a_file_that_is_missing_or_damaged_is_named(
         read(champion)
 
 
-def test_a_folder_that_is_gone_is_told(make_champion: MakeChampion, tmp_path: Path, read: Read) -> None:
+def test_the_missing_files_of_a_removed_folder_are_named(make_champion: MakeChampion, tmp_path: Path, read: Read) -> None:
     champion = make_champion(tmp_path)
     storage.remove_tree(champion.uri)
     with pytest.raises(DamagedChampionError, match=r"saved_model.pb is missing; assets.extra/model.json is missing"):
         read(champion)
 
 
-def test_a_champion_without_a_record_is_taken_as_it_is_as_far_as_it_can_be(
+def test_a_champion_without_a_record_is_used_if_possible(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
-    """As one that somebody has put there by hand."""
+    """Like one that was placed by hand."""
     champion = make_champion(tmp_path)
     Path(champion.uri, RECORD).unlink()
     assert not read(champion).is_verified
@@ -90,12 +88,12 @@ def test_a_champion_without_a_record_is_taken_as_it_is_as_far_as_it_can_be(
         read(champion)
 
 
-def test_answers_that_are_no_numbers_are_told(
+def test_outputs_that_are_not_numbers_are_reported(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
     champion = read(make_champion(tmp_path, says_nan=True))
     with (
         open_splits(make_examples(tmp_path), ["test"]) as splits,
-        pytest.raises(DamagedChampionError, match=r"\d+ of its 720 answers are no numbers from 0 to 1"),
+        pytest.raises(DamagedChampionError, match=r"\d+ of its 720 outputs are not numbers from 0 to 1"),
     ):
         champion.score(splits["test"])

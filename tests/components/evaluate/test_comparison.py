@@ -34,7 +34,7 @@ def test_a_better_model_gains_and_a_worse_one_loses() -> None:
             assert change.band.low <= change.change <= change.band.high
 
 
-def test_each_is_judged_with_the_thresholds_that_it_ships_with() -> None:
+def test_each_model_is_judged_with_its_own_thresholds() -> None:
     y_true, ids = _truth()
     groups = dict(zip(ids, ids, strict=True))
     sound, spoilt = (_contender(y_true, 1, 0.8, threshold=value) for value in (0.5, 0.99))
@@ -43,7 +43,7 @@ def test_each_is_judged_with_the_thresholds_that_it_ships_with() -> None:
     assert found.gain.low > 0
 
 
-def test_equal_models_differ_by_nothing() -> None:
+def test_equal_models_have_no_difference() -> None:
     y_true, ids = _truth()
     same = _contender(y_true, 1, 0.5)
     found = compare(4, same, same, y_true, ids, dict(zip(ids, ids, strict=True)), _NAMES)
@@ -51,7 +51,7 @@ def test_equal_models_differ_by_nothing() -> None:
     assert {change.band for change in found.classes} == {(0.0, 0.0)}
 
 
-def test_what_either_was_trained_on_and_near_duplicates_of_it_are_left_out() -> None:
+def test_training_samples_of_either_and_their_near_duplicates_are_left_out() -> None:
     y_true, ids = _truth()
     groups = dict(zip(ids, ids, strict=True)) | {"s001": "pair", "s002": "pair", "s003": "with train", "t9": "with train"}
     new, old = _contender(y_true, 1, 0.8, "t1"), _contender(y_true, 2, 0.8, "s001", "s100", "t9", "of another data set")
@@ -64,7 +64,7 @@ def test_what_either_was_trained_on_and_near_duplicates_of_it_are_left_out() -> 
     assert (found.gain, found.challenger, found.classes) == (alone.gain, alone.challenger, alone.classes)
 
 
-def test_a_champion_that_has_seen_all_samples_leaves_none_to_compare_on() -> None:
+def test_a_champion_trained_on_all_samples_leaves_none_to_compare() -> None:
     y_true, ids = _truth()
     new, old = _contender(y_true, 1, 0.8), _contender(y_true, 2, 0.8, *ids)
     found = compare(4, new, old, y_true, ids, dict(zip(ids, ids, strict=True)), _NAMES)
@@ -84,8 +84,8 @@ def test_few_groups_and_rare_classes_have_no_band() -> None:
     assert compare(4, new, old, y_true, ids, by_threes, _NAMES).gain is None
 
 
-def test_bands_of_many_classes_hold_together() -> None:
-    """Of 28 classes that only scatter, one or another would leave a band of 95 % of its own in most comparisons."""
+def test_bands_of_many_classes_hold_jointly() -> None:
+    """Among 28 unchanged classes, some class would leave an individual band of 95 % in most comparisons."""
     alarms = 0
     for seed in range(20):
         random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Whole evaluations of hand-made models, against hand-made champions."""
+"""Whole evaluations of hand-made models and hand-made champions."""
 
 import hashlib
 import html
@@ -81,7 +81,7 @@ class TestFirstModel:
         assert (first.champion_version, first.champion_generation) == (None, "")
         assert first.inputs == {"model": "model0", "examples": "examples0"}
 
-    def test_the_figures_are_those_of_the_exported_model_at_the_thresholds_that_ship(
+    def test_figures_are_those_of_the_exported_model_at_its_thresholds(
         self, first: Evaluation, good: Path, examples: Examples
     ) -> None:
         scores = _score_test(good, examples)
@@ -94,7 +94,7 @@ class TestFirstModel:
         assert [score["f1"] for score in curves["classes"]] == pytest.approx(expected.tolist())
         assert np.sum(curves["confusion"]) == 120 * 6
 
-    def test_every_figure_has_its_interval_and_its_baselines(self, first: Evaluation) -> None:
+    def test_every_figure_has_an_interval_and_baselines(self, first: Evaluation) -> None:
         names = [name for name in first.metrics if not name.endswith(("_low", "_high", "_baseline"))]
         assert len(names) == 10
         assert first.metrics["f1_macro_common"] == pytest.approx(first.metrics["f1_macro"])  # every class is common
@@ -104,11 +104,11 @@ class TestFirstModel:
             assert all(name in figures for figures in first.baselines.values())
         assert set(first.baselines) == {"always_no", "class_prior"}
         assert set(first.references) == {"three_commonest"}
-        assert "the nearest baseline (class frequencies)" in first.reasons[0]  # the reference is nearer
+        assert "the best baseline (class frequencies)" in first.reasons[0]  # the reference scores higher
         assert first.references["three_commonest"]["f1_macro"] > first.metrics["f1_macro_baseline"]
         assert "reference: perfect on the 3 commonest classes" in _words(_page(first), "Scoreboard")
 
-    def test_it_is_found_again_by_the_same_request_only(self, first: Evaluation, examples: Examples) -> None:
+    def test_it_is_found_only_by_the_same_request(self, first: Evaluation, examples: Examples) -> None:
         data_root = first.uri.split("/evaluation/")[0]
         assert _SETTINGS.find(examples, data_root) == first
         others = [
@@ -122,7 +122,7 @@ class TestFirstModel:
         assert [other.find(examples, data_root) for other in others] == [None] * len(others)
         assert len({settings.fingerprint(examples) for settings in [_SETTINGS, *others]}) == 7
 
-    def test_the_page_is_small_needs_nothing_else_and_has_all_sections(self, first: Evaluation) -> None:
+    def test_the_page_is_small_self_contained_and_has_all_sections(self, first: Evaluation) -> None:
         page = _page(first)
         assert len(page.encode()) < 10_000_000
         assert not re.search(r'(src|href)="(?!data:|#)', page)
@@ -130,7 +130,7 @@ class TestFirstModel:
         assert titles == [
             "What the model is good for",
             "Classes",
-            "What is missed, and what is answered instead",
+            "Missed classes, and what is predicted instead",
             "Predicted images, right and wrong",
             "Predicted images of the other classes",
             "Verdict",
@@ -141,7 +141,7 @@ class TestFirstModel:
             "Model card",
         ]
         assert _words(page, "What the model is good for").startswith("Blessed: it may be pushed. Why Recognised reliably ")
-        assert re.search(r"however few its positives are \(never ships\) [01]\.\d{3} [01]\.\d{3}", _words(page, "Scoreboard"))
+        assert re.search(r"however few its positives are \(never used\) [01]\.\d{3} [01]\.\d{3}", _words(page, "Scoreboard"))
         assert "There is no champion yet" in _words(page, "Champion against challenger")
         for words in (
             "Image credit: Human Protein Atlas",
@@ -157,7 +157,7 @@ class TestFirstModel:
         assert "Rods & rings" not in page
 
 
-def test_a_model_is_judged_in_the_precision_that_it_predicts_in(
+def test_a_model_is_judged_in_its_serving_precision(
     make_model: MakeModel, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "multiplies_bfloat16", lambda: True)
@@ -177,12 +177,14 @@ def test_a_model_is_judged_in_the_precision_that_it_predicts_in(
     assert f"{found.unlike_share:.1%} of 120 test samples are farther from the training images" in card
 
 
-def test_a_precision_that_the_model_lacks_is_refused(good: Path, examples: Examples, tmp_path: Path) -> None:
+def test_a_precision_without_an_exported_signature_is_refused(good: Path, examples: Examples, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^serving_precision: the model cannot compute in bfloat16"):
         _evaluate(good, examples, tmp_path, settings=replace(_SETTINGS, serving_precision="bfloat16"))
 
 
-def test_two_evaluations_of_one_seed_are_the_same(first: Evaluation, good: Path, examples: Examples, tmp_path: Path) -> None:
+def test_two_evaluations_with_the_same_seed_are_equal(
+    first: Evaluation, good: Path, examples: Examples, tmp_path: Path
+) -> None:
     again = _evaluate(good, examples, tmp_path)
     assert again.model_copy(update={"uri": first.uri, "attempt": first.attempt}) == first
     for name in (THRESHOLDS, CLASS_METRICS, EVALUATION_REPORT):
@@ -190,14 +192,14 @@ def test_two_evaluations_of_one_seed_are_the_same(first: Evaluation, good: Path,
 
 
 def _rounded(data: bytes) -> str:
-    """JSON whose numbers do not show by which instructions a processor has added them up."""
+    """JSON whose numbers do not depend on the instructions of the processor."""
     return json.dumps(json.loads(data, parse_float=lambda text: f"{float(text):.9g}"))
 
 
-def test_what_is_written_changes_only_with_format(
+def test_results_change_only_with_format(
     make_model: MakeModel, make_champion: MakeChampion, examples: Examples, tmp_path: Path
 ) -> None:
-    """If this fails because an evaluation is meant to say something else: raise FORMAT in settings.py, and update it here."""
+    """If this fails because results were changed on purpose: increment FORMAT in settings.py, and update the digest here."""
     champion = make_champion(tmp_path / "serving", known=[0, 1], is_coarse=True)
     found = _evaluate(make_model(tmp_path / "model", known=range(1, 6), is_coarse=True), examples, tmp_path, champion)
     manifest = found.model_copy(update={"uri": "", "attempt": "", "code_version": "", "files": {}})
@@ -205,14 +207,14 @@ def test_what_is_written_changes_only_with_format(
         _rounded(manifest.to_json()),
         *(_rounded(Path(found.file_uri(name)).read_bytes()) for name in (THRESHOLDS, CLASS_METRICS)),
     ]
-    # Without the pictures, whose last digits depend on the processor.
+    # Without the pictures, which depend on the processor.
     page = re.sub(r'src="data:[^"]*"', "", _page(found))
     parts.append(page.replace(f"by code version {found.code_version}", ""))
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    assert (FORMAT, digest) == (9, "0bfb24de2f10aed47b71c42d6b2e602fd226a25c0c8e29867a59a017fe367abc")
+    assert (FORMAT, digest) == (10, "5b2dff804910a499248eba24b7cbc7b7cd09849e9d4ef29b131ea62686aa6e25")
 
 
-def test_a_model_that_sees_nothing_is_not_blessed(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
+def test_a_model_that_ignores_the_image_is_not_blessed(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
     blind = _evaluate(make_model(tmp_path / "model", known=[], with_maps=False), examples, tmp_path)
     assert blind.verdict == "no"
     page = _page(blind)
@@ -220,7 +222,7 @@ def test_a_model_that_sees_nothing_is_not_blessed(make_model: MakeModel, example
     assert "class activation map" not in page
 
 
-def test_without_a_test_split_validation_is_judged_on_and_nothing_blessed(
+def test_without_a_test_split_validation_is_judged_and_nothing_is_blessed(
     make_examples: MakeExamples, good: Path, tmp_path: Path
 ) -> None:
     examples = make_examples(tmp_path, {"train": 4, "validation": 60, "test": 0})
@@ -238,14 +240,14 @@ def test_four_samples_are_not_enough_evidence_for_the_best_model(
     assert "4 groups of samples are too few" in found.reasons[0]
     relaxed = _evaluate(good, examples, tmp_path / "relaxed", settings=replace(_SETTINGS, blessing_min_gain=-1.0))
     assert relaxed.blessed
-    assert "Better than the baselines not asked" in _words(_page(relaxed), "Verdict")
-    assert '<span class="faint">not asked</span>' in _page(relaxed)
+    assert "Better than the baselines switched off" in _words(_page(relaxed), "Verdict")
+    assert '<span class="faint">switched off</span>' in _page(relaxed)
 
 
 class TestChampion:
-    """The same good model, against champions that know less, that know other samples, and that cannot be asked."""
+    """The same good model against champions that are worse, have seen other samples, or cannot be evaluated."""
 
-    def test_a_champion_that_knows_less_is_beaten(
+    def test_a_worse_champion_is_beaten(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         champion = make_champion(tmp_path, known=[0, 1])
@@ -253,10 +255,10 @@ class TestChampion:
         assert found.verdict == "yes"
         assert (found.champion_version, found.champion_generation) == (3, "g")
         assert found.inputs["champion"] == "champion0"
-        assert any("against the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
+        assert any("compared with the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
         assert "challenger minus champion" in _words(_page(found), "Champion against challenger")
 
-    def test_a_model_that_has_unlearnt_classes_does_not_replace_it(
+    def test_a_model_that_forgot_a_class_does_not_replace_it(
         self, make_champion: MakeChampion, make_model: MakeModel, examples: Examples, tmp_path: Path
     ) -> None:
         model = make_model(tmp_path / "model", known=[0, 1, 2, 3, 5])
@@ -264,52 +266,51 @@ class TestChampion:
         assert found.verdict == "no"
         assert any("beyond their noise band: Aggresome (" in reason for reason in found.reasons)
 
-    def test_an_equal_champion_stays(
+    def test_an_equal_champion_is_kept(
         self, make_champion: MakeChampion, good: Path, examples: Examples, first: Evaluation, tmp_path: Path
     ) -> None:
         """The same network under another name: pushing it would change nothing."""
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, thresholds=first.thresholds))
         assert found.verdict == "not enough evidence"
-        assert any("both decide the same, and nothing would change" in reason for reason in found.reasons)
+        assert any("both make the same decisions, so nothing would change" in reason for reason in found.reasons)
 
-    def test_the_champion_is_asked_with_its_own_thresholds(
+    def test_the_champion_is_evaluated_with_its_own_thresholds(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
-        """The same network with thresholds that nothing reaches is a bad champion."""
+        """The same network with unreachable thresholds is a bad champion."""
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, thresholds=(0.9999,) * 6))
         assert found.verdict == "yes"
-        (reason,) = [reason for reason in found.reasons if "against the champion" in reason]
-        assert float(re.findall(r"macro F1 is \d\.\d+ to (\d\.\d+)", reason)[0]) < 0.3
+        (reason,) = [reason for reason in found.reasons if "compared with the champion" in reason]
+        assert float(re.findall(r"macro F1 is \d\.\d+ versus (\d\.\d+)", reason)[0]) < 0.3
 
-    def test_samples_that_the_champion_was_trained_on_are_left_out_with_their_near_duplicates(
+    def test_the_champions_training_samples_are_left_out_with_their_near_duplicates(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         seen = ["test-000", *(f"test-{number:03d}" for number in range(10, 20)), "validation-003", "of long ago"]
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0, 1], training_ids=seen))
         (reason,) = [reason for reason in found.reasons if "neither has seen" in reason]
         assert (
-            "on the 108 samples that neither has seen (11 of this split were trained on, and 1 are in a group with such)"
-            in reason
+            "on the 108 samples that neither has seen (of this split, 11 were used in training, and 1 are in a group" in reason
         )
-        assert found.num_samples == 120  # the model's own figures are on all
+        assert found.num_samples == 120  # the model's own figures are on all samples
 
-    def test_a_champion_that_has_seen_the_whole_split_cannot_be_compared_with(
+    def test_a_champion_trained_on_the_whole_split_cannot_be_compared(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         seen = [f"test-{number:03d}" for number in range(120)]
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, known=[0], training_ids=seen))
         assert found.verdict == "not enough evidence"
-        assert "Not one sample of the split is left" in _words(_page(found), "Champion against challenger")
+        assert "There is no sample of the split that neither has seen" in _words(_page(found), "Champion against challenger")
 
-    def test_a_champion_of_another_image_size_cannot_be_asked(
+    def test_a_champion_with_another_image_size_cannot_be_evaluated(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, image_size_px=75))
         assert found.verdict == "not enough evidence"
-        assert "its pixels a side are 75, and those of the examples 8" in found.reasons[0]
-        assert "cannot be asked" in _words(_page(found), "Champion against challenger")
+        assert "its pixels per side are 75, but those of the examples are 8" in found.reasons[0]
+        assert "cannot be evaluated" in _words(_page(found), "Champion against challenger")
 
-    def test_other_thresholds_of_its_own_model_are_compared_with(
+    def test_other_thresholds_of_the_same_model_are_compared(
         self, make_champion: MakeChampion, good: Path, examples: Examples, first: Evaluation, tmp_path: Path
     ) -> None:
         own = {"fingerprint": "model0"}
@@ -317,14 +318,14 @@ class TestChampion:
         assert (same.verdict, same.reasons) == ("yes", first.reasons)
         worse = _evaluate(good, examples, tmp_path / "b", make_champion(tmp_path / "b", thresholds=(0.9999,) * 6, **own))
         assert worse.verdict == "yes"
-        assert any("against the champion (version 3) on the same 120 samples" in reason for reason in worse.reasons)
+        assert any("compared with the champion (version 3) on the same 120 samples" in reason for reason in worse.reasons)
         tests = _score_test(good, examples)
         best = [fit_global_threshold(tests.y_true[:, [k]], tests.y_score[:, [k]]) for k in range(6)]
         better = _evaluate(good, examples, tmp_path / "c", make_champion(tmp_path / "c", thresholds=best, **own))
         assert better.verdict in ("no", "not enough evidence")
 
     @pytest.mark.parametrize("name", ["saved_model.pb", "assets/thresholds.csv", "variables/variables.data-00000-of-00001"])
-    def test_a_damaged_champion_leaves_the_question_open_until_it_is_repaired(
+    def test_a_damaged_champion_is_not_enough_evidence_until_it_is_repaired(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path, name: str
     ) -> None:
         champion = make_champion(tmp_path, known=[0, 1])
@@ -334,28 +335,28 @@ class TestChampion:
         found = _evaluate(good, examples, tmp_path, champion)
         assert found.verdict == "not enough evidence"
         assert f"{name} has other content" in found.reasons[0]
-        assert "cannot be asked about these samples" in _words(_page(found), "Champion against challenger")
+        assert "cannot be evaluated on these samples" in _words(_page(found), "Champion against challenger")
         path.write_bytes(whole)
         asked = replace(_SETTINGS, champion_fingerprint=champion.model_fingerprint)
         assert asked.find(examples, str(tmp_path), champion) is None
         assert _evaluate(good, examples, tmp_path, champion).verdict == "yes"
 
-    def test_a_damaged_champion_of_the_very_model_is_pushed_again(
+    def test_a_damaged_champion_of_the_same_model_is_pushed_again(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         champion = make_champion(tmp_path, fingerprint="model0")
         Path(champion.uri, "saved_model.pb").unlink()
         assert _evaluate(good, examples, tmp_path, champion).blessed
 
-    def test_a_champion_that_answers_no_numbers_cannot_be_asked(
+    def test_a_champion_with_nan_outputs_cannot_be_evaluated(
         self, make_champion: MakeChampion, good: Path, examples: Examples, tmp_path: Path
     ) -> None:
         found = _evaluate(good, examples, tmp_path, make_champion(tmp_path, says_nan=True))
         assert found.verdict == "not enough evidence"
-        assert "of its 720 answers are no numbers from 0 to 1" in found.reasons[0]
+        assert "of its 720 outputs are not numbers from 0 to 1" in found.reasons[0]
 
     @pytest.mark.object_store
-    def test_a_champion_in_an_object_store_is_asked_and_verified(
+    def test_a_champion_in_an_object_store_is_verified_and_compared(
         self, make_champion: MakeChampion, good: Path, examples: Examples, remote_root: str, tmp_path: Path
     ) -> None:
         here = make_champion(tmp_path, known=[0, 1])
@@ -366,7 +367,7 @@ class TestChampion:
         found = _evaluate(good, examples, f"{remote_root}/data", champion)
         assert found.verdict == "yes"
         assert found.champion_generation == champion.generation
-        assert any("against the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
+        assert any("compared with the champion (version 3) on the same 120 samples" in reason for reason in found.reasons)
         storage.replace_bytes(f"{champion.uri}/assets/thresholds.csv", b"0.5\n" * 6 + b"\n")
         spoilt = _evaluate(good, examples, f"{remote_root}/data", champion)
         assert spoilt.verdict == "not enough evidence"
@@ -375,16 +376,16 @@ class TestChampion:
         assert "saved_model.pb is missing" in _evaluate(good, examples, f"{remote_root}/data", champion).reasons[0]
 
 
-def test_a_model_that_answers_no_numbers_gets_a_written_no(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
+def test_nan_outputs_are_a_reason_against_a_model(make_model: MakeModel, examples: Examples, tmp_path: Path) -> None:
     found = _evaluate(make_model(tmp_path / "model", says_nan=True), examples, tmp_path)
     assert found.verdict == "no"
-    assert "of its answers are no numbers from 0 to 1" in found.reasons[0]
-    assert "Every answer is a probability" in _words(_page(found), "Verdict")
+    assert "of its outputs are not numbers from 0 to 1" in found.reasons[0]
+    assert "Every output is a probability" in _words(_page(found), "Verdict")
 
 
-def test_where_nobody_knows_the_champion_nothing_is_blessed(good: Path, examples: Examples, tmp_path: Path) -> None:
-    lost = replace(_SETTINGS, obstacle="there is no champion.json, though there are versions")
+def test_with_an_unknown_champion_nothing_is_blessed(good: Path, examples: Examples, tmp_path: Path) -> None:
+    lost = replace(_SETTINGS, obstacle="there is no champion.json, although there are versions")
     found = _evaluate(good, examples, tmp_path, settings=lost)
     assert found.verdict == "not enough evidence"
-    assert "the champion cannot be asked about these samples, for there is no champion.json" in found.reasons[0]
+    assert "the champion cannot be evaluated on these samples (there is no champion.json" in found.reasons[0]
     assert _SETTINGS.find(examples, str(tmp_path)) is None

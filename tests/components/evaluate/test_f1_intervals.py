@@ -23,7 +23,7 @@ def _width(y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray) -> float:
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
-def test_f1_with_and_without_each_group_is_scikit_learns(seed: int) -> None:
+def test_f1_with_and_without_each_group_equals_scikit_learns(seed: int) -> None:
     y_true, y_pred, groups = _case(seed, num_samples=12)
     found = class_f1(y_true, y_pred, groups)
     assert found.values == pytest.approx(f1_score(y_true, y_pred, average=None, zero_division=0))
@@ -33,7 +33,7 @@ def test_f1_with_and_without_each_group_is_scikit_learns(seed: int) -> None:
         assert without == pytest.approx(f1_score(y_true[kept], y_pred[kept], average=None, zero_division=0))
 
 
-def test_the_standard_error_of_a_mean_is_the_textbooks() -> None:
+def test_the_standard_error_of_a_mean_equals_the_textbooks() -> None:
     """The F1 of predicting everything is a function of the class's share, whose error the delta method gives."""
     y_true = np.arange(1000)[:, None] < 400
     (band,) = class_f1(y_true, np.ones_like(y_true), np.arange(1000)).class_intervals()
@@ -44,7 +44,7 @@ def test_the_standard_error_of_a_mean_is_the_textbooks() -> None:
     assert band.high - band.low == pytest.approx(2 * 1.966 * error, rel=5e-3)
 
 
-def test_near_duplicates_widen_an_interval() -> None:
+def test_near_duplicates_widen_the_interval() -> None:
     y_true, y_pred, _ = _case(0, num_samples=120)
     tripled = [np.repeat(cells, 3, axis=0) for cells in (y_true, y_pred)]
     apart, together = np.arange(360), np.repeat(np.arange(120), 3)
@@ -53,7 +53,7 @@ def test_near_duplicates_widen_an_interval() -> None:
 
 
 def test_the_interval_of_a_difference_is_paired() -> None:
-    """Two classifiers that err on the same samples differ less than their own intervals suggest."""
+    """Two classifiers with errors on the same samples differ less than their own intervals suggest."""
     y_true, y_pred, groups = _case(5, num_samples=400)
     other = y_pred.copy()
     other[:3] = ~other[:3]
@@ -64,7 +64,7 @@ def test_the_interval_of_a_difference_is_paired() -> None:
     assert (one - one).macro_interval() == (0.0, 0.0)
 
 
-def test_classes_in_few_groups_are_not_common_and_left_out_of_the_macro_f1() -> None:
+def test_classes_in_few_groups_are_left_out_of_the_macro_f1() -> None:
     y_true, y_pred, groups = _case(1)
     y_true[:, 3] = groups < 4
     found, without = class_f1(y_true, y_pred, groups), class_f1(y_true[:, :3], y_pred[:, :3], groups)
@@ -76,13 +76,13 @@ def test_classes_in_few_groups_are_not_common_and_left_out_of_the_macro_f1() -> 
     assert (nothing.macro(), nothing.macro_interval()) == (None, None)
 
 
-def test_few_groups_give_no_interval_of_the_macro_f1() -> None:
+def test_few_groups_give_no_interval_for_the_macro_f1() -> None:
     y_true, y_pred, _ = _case(2, num_samples=MIN_GROUPS)
     assert class_f1(y_true, y_pred, np.arange(MIN_GROUPS)).macro_interval()
     assert class_f1(y_true, y_pred, np.maximum(np.arange(MIN_GROUPS) - 1, 0)).macro_interval() is None
 
 
-def test_more_confidence_and_fewer_groups_widen_the_interval_of_a_class() -> None:
+def test_higher_confidence_and_fewer_groups_widen_the_interval_of_a_class() -> None:
     y_true, y_pred, groups = _case(3)
     y_true[:, 0] = groups < 5
     found = class_f1(y_true, y_pred, groups)
@@ -92,8 +92,8 @@ def test_more_confidence_and_fewer_groups_widen_the_interval_of_a_class() -> Non
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_intervals_cover_what_they_estimate_in_about_95_of_100_splits(classifier: str) -> None:
-    """At the published class frequencies: 93 to 97 % by `python -m benchmarks.evaluate`, give or take 3 standard deviations."""
+def test_intervals_cover_the_estimand_in_about_95_of_100_splits(classifier: str) -> None:
+    """At the published class frequencies: 93 to 97 % by `python -m benchmarks.evaluate`, +- 3 standard deviations."""
     found = measure_coverage(classifier, num_samples=300, num_splits=200)
     assert all(0.89 <= share <= 0.995 for share in found.covered.values()), found
     assert found.false_alarms <= 0.1

@@ -29,14 +29,14 @@ from components.evaluate.metrics import (
 
 @st.composite
 def scored(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and probabilities, many of which are equal."""
+    """Truth and probabilities, many of them equal."""
     shape = draw(array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=12))
     eighths = draw(arrays(np.int8, shape, elements=st.integers(0, 8)))
     return draw(arrays(bool, shape)), (eighths / 8).astype(np.float32)
 
 
 def _published() -> np.ndarray:
-    """As many positives as the competition's label file has, all in the first samples."""
+    """As many positives per class as in the competition's label file, all in the first samples."""
     y_true = np.zeros((31072, 28), bool)
     for column, count in enumerate(PUBLISHED_COUNTS.values()):
         y_true[:count, column] = True
@@ -44,7 +44,7 @@ def _published() -> np.ndarray:
 
 
 @given(scored())
-def test_figures_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_figures_equal_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
     y_true, y_score = pair
     y_pred = y_score >= 0.6
     found = scoreboard(y_true, y_score, 0.6)
@@ -63,7 +63,7 @@ def test_figures_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 @given(scored())
-def test_baselines_are_the_figures_of_constant_answers(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_baselines_are_the_figures_of_constant_predictions(pair: tuple[np.ndarray, np.ndarray]) -> None:
     y_true, y_score = pair
     found = scoreboard(y_true, y_score, 0.6)
     yes = np.ones_like(y_true)
@@ -72,13 +72,13 @@ def test_baselines_are_the_figures_of_constant_answers(pair: tuple[np.ndarray, n
         assert found[f"f1_{average}_baseline"] == pytest.approx(f1_score(y_true, yes, average=average, zero_division=0))
     if "roc_auc_macro" in found:
         assert found["roc_auc_macro_baseline"] == pytest.approx(0.5)
-    # No constant scores have a smaller log loss than the frequencies of the classes.
+    # No constant scores have a smaller log loss than the class frequencies.
     constant = figures(y_true, Answers(np.full(y_true.shape, 0.3, np.float32), yes))
     assert found["log_loss_baseline"] <= constant["log_loss"] + 1e-6
 
 
 @given(scored())
-def test_class_scores_are_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_class_scores_equal_scikit_learns(pair: tuple[np.ndarray, np.ndarray]) -> None:
     y_true, y_score = pair
     thresholds = np.linspace(0.2, 0.8, y_true.shape[1], dtype=np.float32)
     names = [str(k) for k in range(y_true.shape[1])]
@@ -105,7 +105,7 @@ def test_macro_f1_over_common_classes_leaves_out_the_others() -> None:
 
 
 def test_the_baselines_on_the_published_labels() -> None:
-    """Facts about the competition's label file: predicting nothing is right in 94.163 % of all cells."""
+    """Facts about the competition's label file: predicting nothing is right in 94.163 % of all pairs of sample and class."""
     y_true = _published()
     baselines = {name: figures(y_true, answers) for name, answers in baseline_answers(y_true).items()}
     assert baselines["always_no"]["accuracy"] == pytest.approx(0.94163, abs=5e-6)
@@ -115,27 +115,27 @@ def test_the_baselines_on_the_published_labels() -> None:
     assert baselines["class_prior"]["average_precision_macro"] == pytest.approx(shares.mean(), rel=1e-5)
 
 
-def test_perfect_on_the_three_commonest_classes_has_a_high_accuracy_and_a_low_macro_f1() -> None:
+def test_perfect_on_the_three_commonest_classes_gives_high_accuracy_but_low_macro_f1() -> None:
     y_true = _published()
     (found,) = (figures(y_true, answers) for answers in reference_answers(y_true).values())
     assert found["accuracy"] == pytest.approx(0.9702, abs=5e-5)
     assert found["f1_macro"] == pytest.approx(3 / 28)
 
 
-def test_there_is_no_reference_without_other_classes_than_the_three_commonest() -> None:
+def test_there_is_no_reference_with_only_three_classes() -> None:
     y_true = np.zeros((4, 28), bool)
     y_true[[0, 1, 2], [3, 5, 7]] = True
     assert reference_answers(y_true) == {}
     assert reference_answers(np.eye(5, dtype=bool)) == {}
 
 
-def test_accuracy_is_the_papers_at_one_half_and_f1_is_at_the_fitted_threshold() -> None:
+def test_accuracy_uses_one_half_and_f1_the_fitted_threshold() -> None:
     y_true = np.array([[True, False]])
     found = scoreboard(y_true, np.array([[0.3, 0.1]], np.float32), 0.2)
     assert (found["accuracy"], found["f1_micro"]) == (0.5, 1.0)
 
 
-def test_an_absent_class_counts_as_0_and_says_that_its_support_is_0() -> None:
+def test_an_absent_class_counts_as_0_and_has_support_0() -> None:
     y_true = np.array([[True, False], [True, False], [False, False]])
     y_score = np.array([[0.9, 0.9], [0.1, 0.1], [0.1, 0.1]], np.float32)
     first, second = class_scores(y_true, y_score, np.array([0.3, 0.4], np.float32), ["here", "absent"])
@@ -152,7 +152,7 @@ def test_the_confusion_matrix_counts_all_pairs_of_sample_and_class() -> None:
     assert confusion(y_true, y_pred) == [[3, 1], [1, 1]]
 
 
-def test_the_roc_curve_is_thinned_and_goes_from_corner_to_corner() -> None:
+def test_the_roc_curve_is_thinned_and_keeps_both_corners() -> None:
     random = np.random.default_rng(0)
     y_true = random.random((500, 4)) < 0.3
     roc = micro_roc(y_true, np.where(y_true, 0.2, 0.0) + random.random((500, 4)) * 0.8)
@@ -162,5 +162,5 @@ def test_the_roc_curve_is_thinned_and_goes_from_corner_to_corner() -> None:
     assert max(roc["threshold"]) <= 1.0
 
 
-def test_there_is_no_roc_curve_where_one_answer_never_occurs() -> None:
+def test_there_is_no_roc_curve_for_a_single_kind_of_truth() -> None:
     assert micro_roc(np.zeros((3, 2), bool), np.zeros((3, 2))) == {"fpr": [], "tpr": [], "threshold": []}

@@ -15,21 +15,21 @@ def test_a_class_is_shown_by_the_clearest_image_of_each_kind() -> None:
     y_true = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], bool)
     y_score = np.array([[0.6, 0.8, 0.1], [0.9, 0.7, 0.2], [0.7, 0.9, 0.3], [0.1, 0.6, 0], [0.8, 0.1, 0], [0.2, 0.8, 0.1]])
     assert choose_pictures(y_true, y_score, y_score >= 0.5) == [
-        Choice(1, FOUND, 0),  # the first of two that are right as a whole; more images show it than the others
+        Choice(1, FOUND, 0),  # the first of two with all classes right; more images show this class than the others
         Choice(0, FOUND, 1),
         Choice(0, MISSED, 3),
         Choice(0, FALSE_ALARM, 4),
-    ]  # the last class is never shown, and never answered
+    ]  # the last class is never shown and never predicted
 
 
-def test_many_classes_do_not_make_many_pictures() -> None:
+def test_the_number_of_pictures_is_bounded() -> None:
     y_true = np.random.default_rng(0).random((50, 500)) < 0.5
     y_pred = np.random.default_rng(1).random((50, 500)) < 0.5
     assert len(choose_pictures(y_true, y_pred.astype(float), y_pred)) == 96
 
 
 @pytest.mark.parametrize("with_maps", [True, False])
-def test_the_chosen_images_are_drawn_with_the_maps_that_the_model_gives(
+def test_the_chosen_images_are_drawn_with_the_models_maps(
     make_examples: Callable[..., Examples], make_model: Callable[..., Path], tmp_path: Path, with_maps: bool
 ) -> None:
     examples = make_examples(tmp_path, {"train": 0, "validation": 0, "test": 12})
@@ -47,5 +47,5 @@ def test_the_chosen_images_are_drawn_with_the_maps_that_the_model_gives(
         best = next(picture for picture in found.pictures if picture.kind == FOUND)
         right = tf.io.decode_jpeg(best.jpeg).numpy()[:, 200:].astype(int)
         warmth = (right[:, :, 0] - right[:, :, 2]).mean(axis=1)
-        # The row of pixels that makes the class is where it is warm.
+        # The map is warm at the row of pixels that encodes the class.
         assert 25 * best.label <= int(warmth.argmax()) < 25 * (best.label + 1)

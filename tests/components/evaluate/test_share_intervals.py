@@ -7,7 +7,7 @@ from components.evaluate.share_intervals import share_intervals
 
 
 def _interval(num_hits: int, num_cases: int, group_size: int = 1) -> Interval | None:
-    """Of a class that some samples show and as many do not, which are in groups of one size."""
+    """The interval of a class that half of the samples show, in groups of equal size."""
     cases = np.repeat([True, False], num_cases)[:, None]
     hits = (np.arange(2 * num_cases) < num_hits)[:, None]
     (found,) = share_intervals(hits, cases, np.arange(2 * num_cases) // group_size)
@@ -15,7 +15,7 @@ def _interval(num_hits: int, num_cases: int, group_size: int = 1) -> Interval | 
 
 
 @pytest.mark.parametrize(("num_hits", "num_cases"), [(0, 4), (3, 3), (7, 20), (990, 1000)])
-def test_independent_samples_have_the_exact_binomial_interval(num_hits: int, num_cases: int) -> None:
+def test_independent_samples_give_the_exact_binomial_interval(num_hits: int, num_cases: int) -> None:
     expected = binomtest(num_hits, num_cases).proportion_ci(0.95, method="exact")
     assert _interval(num_hits, num_cases) == pytest.approx((expected.low, expected.high))
 
@@ -24,10 +24,10 @@ def test_a_group_counts_as_one_sample() -> None:
     assert _interval(40, 80, group_size=4) == pytest.approx(_interval(10, 20))
 
 
-def test_groups_of_different_sizes_count_as_fewer_samples_than_groups() -> None:
+def test_groups_of_unequal_sizes_count_as_fewer_samples_than_groups() -> None:
     cases = np.ones((30, 1), bool)
     hits = np.arange(30)[:, None] % 2 == 0
-    groups = np.r_[np.zeros(20, int), 1:11]  # one of 20 samples, and 10 of one
+    groups = np.r_[np.zeros(20, int), 1:11]  # one group of 20 samples, and 10 groups of one
     (uneven,) = share_intervals(hits, cases, groups)
     (even,) = share_intervals(hits[:22], cases[:22], np.arange(22) // 2)
     assert uneven

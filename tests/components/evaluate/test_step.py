@@ -1,4 +1,4 @@
-"""The step as KFP calls it."""
+"""The step, called as by KFP."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _OUTPUTS = ("metrics", "class_metrics", "thresholds", "blessing", "evaluation_re
 
 
 class _Metrics(SimpleNamespace):
-    """Metrics and ClassificationMetrics: keeps what is logged."""
+    """Metrics and ClassificationMetrics that keep what is logged."""
 
     def log_metric(self, name: str, value: float) -> None:
         self.metadata[name] = value
@@ -49,7 +49,7 @@ def _run(inputs: dict[str, SimpleNamespace], root: Path, run: str, **changed: fl
     return outputs
 
 
-def test_every_output_is_written_and_the_second_time_found_again(
+def test_every_output_is_written_and_a_repeated_step_reuses_the_evaluation(
     inputs: dict[str, SimpleNamespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = _run(inputs, tmp_path, "1")
@@ -84,7 +84,7 @@ def test_figures_and_report_are_logged_to_mlflow(
     assert Path(report).read_bytes() == Path(outputs["evaluation_report"].path).read_bytes()
 
 
-def test_the_champion_is_found_and_its_pointer_is_that_of_now(
+def test_the_champion_is_found_with_its_current_pointer(
     inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
 ) -> None:
     make_champion(tmp_path / "serving", known=[0, 1])
@@ -93,7 +93,7 @@ def test_the_champion_is_found_and_its_pointer_is_that_of_now(
     before = find_champion(str(tmp_path / "serving"), "hpa")
     assert before
     assert (first.champion_version, first.champion_generation) == (3, before.generation)
-    # The same champion under a new version, as after a rollback: it was judged against the same model.
+    # The same champion with a new version, as after a rollback: the comparison was with the same model.
     (tmp_path / "serving" / "hpa" / "3").rename(tmp_path / "serving" / "hpa" / "4")
     pointer.write_bytes(changed_json(pointer.read_bytes(), version=4))
     second = Evaluation.read(_run(inputs, tmp_path, "2")["blessing"].path)
@@ -104,7 +104,7 @@ def test_the_champion_is_found_and_its_pointer_is_that_of_now(
     assert before.generation != after.generation
 
 
-def test_a_model_that_is_the_champion_finds_the_evaluation_that_made_it_so(
+def test_the_champions_own_model_reuses_the_evaluation_that_blessed_it(
     inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
 ) -> None:
     make_champion(tmp_path / "serving", known=[0, 1])
@@ -116,16 +116,16 @@ def test_a_model_that_is_the_champion_finds_the_evaluation_that_made_it_so(
     again = Evaluation.read(_run(inputs, tmp_path, "2")["blessing"].path)
     assert (again.fingerprint, again.attempt, again.reasons) == (first.fingerprint, first.attempt, first.reasons)
     assert again.champion_version == 4
-    # By another evaluation, with other thresholds: it has to stand up to those that are served.
+    # With the thresholds of another evaluation, it is compared with the served ones.
     storage.remove_tree(str(tmp_path / "serving"))
     make_champion(tmp_path / "serving", fingerprint="model0", version=4, thresholds=(0.9999,) * 6)
     third = Evaluation.read(_run(inputs, tmp_path, "3")["blessing"].path)
     assert third.fingerprint != first.fingerprint
-    assert any("against the champion (version 4)" in reason for reason in third.reasons)
+    assert any("compared with the champion (version 4)" in reason for reason in third.reasons)
 
 
 @pytest.mark.parametrize("content", [None, "{"])
-def test_a_champion_that_nobody_knows_any_more_is_not_taken_for_none(
+def test_a_lost_pointer_is_not_mistaken_for_no_champion(
     inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path, content: str | None
 ) -> None:
     make_champion(tmp_path / "serving")
@@ -138,7 +138,7 @@ def test_a_champion_that_nobody_knows_any_more_is_not_taken_for_none(
     assert "python -m pipeline models rollback" in found.reasons[0]
 
 
-def test_a_first_push_that_was_killed_before_the_pointer_was_written_is_carried_on(
+def test_a_first_push_that_was_killed_before_its_promotion_resumes(
     inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
 ) -> None:
     make_champion(tmp_path / "serving", version=1, fingerprint="model0")
@@ -146,20 +146,20 @@ def test_a_first_push_that_was_killed_before_the_pointer_was_written_is_carried_
     assert Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path).blessed
 
 
-def test_a_model_that_has_become_the_champion_is_not_judged_once_more(
+def test_a_model_that_became_the_champion_is_not_evaluated_again(
     inputs: dict[str, SimpleNamespace], make_champion: Callable[..., Champion], tmp_path: Path
 ) -> None:
     make_champion(tmp_path / "serving", known=[0, 1])
     challenged = Evaluation.read(_run(inputs, tmp_path, "1")["blessing"].path)
     assert challenged.inputs["champion"]
-    # As push does with a model that was better: the pointer names it and that evaluation.
+    # As push does with a better model: the pointer names it and that evaluation.
     pointer = {"version": 4, "model_fingerprint": "model0", "evaluation_fingerprint": challenged.fingerprint}
     (tmp_path / "serving" / "hpa" / "champion.json").write_text(json.dumps(pointer))
     outputs = _run(inputs, tmp_path, "2")
     found = Evaluation.read(outputs["blessing"].path)
     assert (found.fingerprint, found.attempt, found.champion_version) == (challenged.fingerprint, challenged.attempt, 4)
     assert outputs["blessing"].metadata["reused"] is True
-    # It was asked in another way then.
+    # The parameters were different then.
     other = _run(inputs, tmp_path, "3", blessing_max_class_drop=0.5)["blessing"]
     assert Evaluation.read(other.path).fingerprint != challenged.fingerprint
     assert other.metadata["reused"] is False
@@ -174,7 +174,7 @@ def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) ->
         )
 
 
-def test_a_full_disk_is_named_and_holds_no_evaluation_until_there_is_room(
+def test_a_full_disk_is_named_and_gets_no_evaluation_until_there_is_space(
     inputs: dict[str, SimpleNamespace], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()

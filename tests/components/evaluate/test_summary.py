@@ -45,17 +45,17 @@ def test_a_class_is_graded_by_both_intervals(recall: Interval, precision: Interv
     assert grade(_score(recall_interval=recall, precision_interval=precision), 1000) == expected
 
 
-def test_few_groups_are_not_judged_however_good_they_are() -> None:
+def test_a_class_in_few_groups_is_not_graded_however_good_it_is() -> None:
     assert grade(_score(num_groups=4), 1000) == (TOO_FEW,)
     assert grade(_score(support=0, num_groups=0, recall_interval=None), 1000) == (TOO_FEW,)
 
 
-def test_answers_must_be_right_more_often_than_those_of_the_baseline() -> None:
-    """A class that three in four images show is found by naming it for every image."""
+def test_precision_must_exceed_the_baselines() -> None:
+    """Predicting a class that three in four images show for every image has a precision of three in four."""
     assert grade(_score(support=750), 1000) == (UNCLEAR,)
 
 
-def test_the_summary_names_classes_by_what_can_be_said_of_them() -> None:
+def test_the_summary_lists_classes_by_grade() -> None:
     classes = [
         _score("Nuclear bodies", support=12, recall_interval=LOW, precision_interval=LOW),
         _score("Nucleoplasm", support=90),
@@ -74,6 +74,6 @@ def test_the_summary_names_classes_by_what_can_be_said_of_them() -> None:
     }
 
 
-def test_a_model_that_recognises_nothing_is_said_to_recognise_none() -> None:
+def test_the_summary_of_a_model_that_recognises_nothing_says_none() -> None:
     metrics = {f"subset_accuracy{kind}": 0.0 for kind in ("", "_low", "_high", "_baseline")}
     assert summarise(metrics, [_score(recall_interval=LOW)], [], 100)["Recognised reliably"] == "none of 1 class"

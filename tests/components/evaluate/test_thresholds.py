@@ -26,7 +26,7 @@ def _f1(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
-def test_no_other_threshold_for_all_classes_is_better_on_validation(seed: int) -> None:
+def test_the_common_threshold_is_optimal_on_validation(seed: int) -> None:
     y_true, y_score = _case(seed, 40, 4)
     fitted = _f1(y_true, y_score >= np.float32(fit_global_threshold(y_true, y_score)))
     assert fitted == pytest.approx(max(_f1(y_true, y_score >= value) for value in np.unique(y_score)))
@@ -34,7 +34,7 @@ def test_no_other_threshold_for_all_classes_is_better_on_validation(seed: int) -
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
-def test_without_shrinkage_no_other_threshold_of_a_class_is_better_on_validation(seed: int) -> None:
+def test_class_thresholds_without_shrinkage_are_optimal_on_validation(seed: int) -> None:
     y_true, y_score = _case(seed, 40, 4)
     fitted = f1_score(y_true, y_score >= fit_class_thresholds(y_true, y_score, 0), average=None, zero_division=0)
     for k in range(4):
@@ -42,12 +42,12 @@ def test_without_shrinkage_no_other_threshold_of_a_class_is_better_on_validation
         assert fitted[k] == pytest.approx(best)
 
 
-def test_thresholds_lie_between_scores_and_not_on_them() -> None:
+def test_thresholds_lie_between_scores() -> None:
     y_true = np.array([[False], [False], [True], [True]])
     assert fit_global_threshold(y_true, np.array([[0.1], [0.2], [0.6], [0.9]], np.float32)) == pytest.approx(0.4)
 
 
-def test_rare_classes_are_drawn_further_towards_the_common_threshold() -> None:
+def test_rare_classes_are_shrunk_further_towards_the_common_threshold() -> None:
     num_positive = np.array([400, 40, 4, 0])
     y_true = np.arange(1000)[:, None] < num_positive
     y_score = np.where(y_true, 0.9, 0.1).astype(np.float32) * np.array([1, 0.6, 0.1, 0.1], np.float32)
@@ -61,7 +61,7 @@ def test_rare_classes_are_drawn_further_towards_the_common_threshold() -> None:
     assert drawn.dtype == np.float32
 
 
-def test_thresholds_of_their_own_are_taken_only_where_they_are_better_beyond_doubt() -> None:
+def test_class_thresholds_are_used_only_if_significantly_better() -> None:
     y_true, y_score = _case(1, 600, 6)
     groups = np.arange(600)
     alike = fit_thresholds(y_true, y_score, groups, seed=0)
@@ -78,14 +78,14 @@ def test_thresholds_of_their_own_are_taken_only_where_they_are_better_beyond_dou
     assert (again.gain, again.thresholds.tolist()) == (fitted.gain, fitted.thresholds.tolist())
 
 
-def test_too_few_groups_get_one_threshold_unasked() -> None:
+def test_too_few_groups_always_get_one_threshold() -> None:
     y_true, y_score = _case(2, 60, 4)
     fitted = fit_thresholds(y_true, y_score, np.arange(60) // 4, seed=0)
     assert (fitted.method, fitted.gain) == (GLOBAL, None)
 
 
-def test_thresholds_of_rare_classes_without_shrinkage_promise_more_and_keep_less() -> None:
-    """The trap: see benchmarks/thresholds.py for it at the competition's size."""
+def test_thresholds_of_rare_classes_without_shrinkage_overfit() -> None:
+    """See benchmarks/thresholds.py for the same at the competition's size."""
     shares = np.array([0.4, 0.3] + [0.02] * 8)
     promised, kept = np.zeros(2), np.zeros(2)
     for seed in range(10):

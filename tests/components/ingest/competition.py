@@ -1,4 +1,4 @@
-"""A competition as the tests have it: its archive, and processes that ingest it."""
+"""A competition for tests: its archive, and processes that ingest it."""
 
 import contextlib
 import json
@@ -27,19 +27,19 @@ from tests.components.ingest.kaggle_server import COMPETITION, Exchange, KaggleS
 SOURCE = f"kaggle:{COMPETITION}"
 RAW = f"raw/kaggle-{COMPETITION}"
 ROOT = Path(__file__).parents[3]
-# What else is in an archive: more than the bytes that are read of its end to find its directory.
+# Other content of an archive, more than the tail that is read to find its directory.
 PADDING = ("sample_submission.csv", os.urandom(50_000).hex().encode())
 
 
 def folder_files(folder: Path) -> list[tuple[str, bytes]]:
-    """The files below a folder, as they stand in its archive: train.csv before the images."""
+    """The files below a folder in the order of its archive: train.csv before the images."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return [(name, files[name].read_bytes()) for name in sorted(files)]
 
 
 @contextlib.contextmanager
 def signed_in(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
-    """Serves an archive, to an environment with the token and nothing else of Kaggle."""
+    """Serves an archive to an environment with the token and no other setting of Kaggle."""
     for name in list(os.environ):
         if name.startswith("KAGGLE_"):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def signed_in(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle
 
 
 def asked_for(archive: Path, exchanges: Iterable[Exchange]) -> set[str]:
-    """The members of which any byte was asked for. (The request that leads to the address asks for no part.)"""
+    """The members of which any byte was requested. The request that finds the address asks for no range."""
     ranges = [exchange.headers["Range"].removeprefix("bytes=") for exchange in exchanges if "Range" in exchange.headers]
     wanted = [range(int(first), int(last) + 1) for first, last in (text.split("-") for text in ranges)]
     with zipfile.ZipFile(archive) as file:
@@ -63,7 +63,7 @@ def asked_for(archive: Path, exchanges: Iterable[Exchange]) -> set[str]:
 
 
 def run_step(data_root: str, folder: Path, include_test: bool = False) -> RawImages:
-    """Runs the ingest step in this process; its artifact is left in a folder."""
+    """Runs the ingest step in this process and leaves its artifact in a folder."""
     logger = logging.getLogger("components")
     before = logger.handlers[:], logger.level, logger.propagate
     artifact = SimpleNamespace(path=str(folder / "raw_images"), metadata={})
@@ -80,12 +80,12 @@ def stored_files(folder: Path) -> dict[str, bytes]:
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether a path is one of those that are no file's final name."""
+    """Whether a path is not the final name of a file."""
     return any(part.startswith(".") for part in name.split("/"))
 
 
 def check_nothing_is_wrong(data_root: Path, images: Mapping[str, bytes]) -> None:
-    """Whatever has happened: what has a final name is whole, and what is published has all that it names."""
+    """Checks that files under their final names are complete, and that published versions have all of their files."""
     stored = stored_files(data_root)
     for name, data in stored.items():
         folder, _, own = name.rpartition("/")
@@ -99,12 +99,12 @@ def check_nothing_is_wrong(data_root: Path, images: Mapping[str, bytes]) -> None
 
 
 def stored_times(folder: Path) -> dict[str, int]:
-    """When each of these files was written."""
+    """The modification times of these files."""
     return {name: (folder / name).stat().st_mtime_ns for name in stored_files(folder)}
 
 
 _forks = multiprocessing.get_context("forkserver")
-# A process then takes a moment to start instead of seconds.
+# Processes then start in a moment instead of seconds.
 _forks.set_forkserver_preload(
     [
         __name__,
@@ -117,13 +117,13 @@ _forks.set_forkserver_preload(
 
 
 class IngestProcess:
-    """The ingest step in a process of its own, which has this one's environment.
+    """The ingest step in a separate process with this one's environment.
 
     Args:
         data_root: The step's parameter.
-        folder: Gets the process's output and its artifact.
-        die_at: Kills itself before it does this for the n-th time: open, make, link, rename or remove a file below data_root.
-        max_file_bytes: How large a file it may write.
+        folder: The folder for the process's output and artifact.
+        die_at: It kills itself before it opens, makes, links, renames or removes a file below data_root for the n-th time.
+        max_file_bytes: The largest file that it may write.
     """
 
     def __init__(self, data_root: str, folder: Path, die_at: int = 0, max_file_bytes: int = resource.RLIM_INFINITY) -> None:
@@ -133,7 +133,7 @@ class IngestProcess:
         self._process.start()
 
     def kill(self) -> None:
-        """As `kill -9` does."""
+        """Kills the process like `kill -9`."""
         self._process.kill()
 
     def wait(self) -> int | None:
@@ -145,12 +145,12 @@ class IngestProcess:
 
     @property
     def output(self) -> str:
-        """What it said."""
+        """The output of the process."""
         return self._log.read_text()
 
 
 def _run_ingest(environment: dict[str, str], data_root: str, folder: Path, die_at: int, max_file_bytes: int) -> None:
-    multiprocessing.set_start_method(None, force=True)  # as it is in a process that a user starts
+    multiprocessing.set_start_method(None, force=True)  # as in a process that a user starts
     os.environ.clear()
     os.environ.update(environment)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -180,9 +180,9 @@ def executor_command(folder: Path, data_root: str, prelude: str = "") -> list[st
     """The command of the ingest step's container, on this machine.
 
     Args:
-        folder: Gets the step's artifact and what KFP's executor says of it.
+        folder: The folder for the step's artifact and the output of KFP's executor.
         data_root: The step's parameter.
-        prelude: Python that runs before.
+        prelude: Python code that runs first.
     """
     artifact = {
         "name": "raw_images",
@@ -204,12 +204,12 @@ def executor_command(folder: Path, data_root: str, prelude: str = "") -> list[st
 
 
 def run_executor(command: list[str], environment: dict[str, str], watch: Callable[[int], None]) -> tuple[int, str]:
-    """Runs the command where KFP's local runner does.
+    """Runs the command in the same place as KFP's local runner.
 
     Args:
         command: See `executor_command`.
-        environment: Variables beside this process's.
-        watch: Called with the process's number again and again until it has ended.
+        environment: Variables in addition to this process's.
+        watch: Called repeatedly with the process's id until it has ended.
 
     Returns:
         Its exit code and its output.

@@ -17,20 +17,20 @@ OpenZip = Callable[[bytes], Archive]
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Keeps the content of archives out of the names of tests."""
+    """Keeps the content of archives out of test names."""
     return argname if isinstance(val, bytes) and len(val) > 20 else None
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serves a file on loopback, until the test is over."""
+    """Serves a file on loopback until the test ends."""
     with ExitStack() as servers:
         yield lambda content: servers.enter_context(FaultServer(content))
 
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tries again as often as always, after hardly any time."""
+    """Retries as often as usual, with hardly any wait."""
     monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0.01)
     monkeypatch.setattr(remote, "READ_TIMEOUT_S", 0.5)
@@ -38,7 +38,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def spool_dir(temporary: Path) -> Path:
-    """The folder below which the spool folder is made."""
+    """The folder below which the spool folder is created."""
     return temporary
 
 
@@ -51,7 +51,7 @@ def spool(spool_dir: Path) -> Iterator[Spool]:
 
 @pytest.fixture
 def open_zip(tmp_path: Path, spool: Spool) -> OpenZip:
-    """Opens an archive that lies on disk."""
+    """Opens an archive on disk."""
 
     def open_it(data: bytes) -> Archive:
         (tmp_path / "archive.zip").write_bytes(data)

@@ -1,4 +1,4 @@
-"""A server on loopback that serves one file in parts, as storage hosts do, and does wrong what a test asks for."""
+"""A server on loopback that serves ranges of one file, like a storage host, with the faults that a test asks for."""
 
 import contextlib
 import re
@@ -23,14 +23,14 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one answer.
+    """The fault of one response.
 
     Attributes:
-        status: Instead of 206, with no content; 200 gives the whole file.
-        headers: Instead of or beside the right ones.
-        cut_after: How many bytes of the body are sent before `ending`.
+        status: Replaces 206, without content; 200 gives the whole file.
+        headers: Replace or extend the right ones.
+        cut_after: The number of bytes of the body that are sent before `ending`.
         ending: A reset, an orderly end, or silence.
-        flip: The offset in the file of a byte that comes wrong.
+        flip: The offset in the file of a byte that is corrupted.
         piece_bytes: Sends pieces of this size, a hundredth of a second apart.
     """
 
@@ -44,7 +44,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, how it may be encoded, and by which connection."""
+    """The requested range, the accepted encoding, and the connection."""
 
     start: int
     end: int
@@ -56,14 +56,14 @@ class FaultServer:
     """Serves `content` at an address that is a secret and may expire.
 
     Attributes:
-        requests: Those that came with a valid address.
-        faults: What is wrong with the next answers; None for nothing.
-        always: What is wrong with every answer that has no fault of its own.
-        serves_ranges: Otherwise every answer is the whole file.
-        expires: Whether addresses are valid for one answer only.
-        num_addresses: How many were asked for.
-        signatures: The secrets that the addresses held.
-        stalled: Set when an answer has fallen silent.
+        requests: The requests with a valid address.
+        faults: The faults of the next responses; None for no fault.
+        always: The fault of all other responses.
+        serves_ranges: If not, every response is the whole file.
+        expires: Whether addresses are valid for only one response.
+        num_addresses: The number of requested addresses.
+        signatures: The secrets in the addresses.
+        stalled: Set once a response has stalled.
     """
 
     def __init__(self, content: bytes, etag: str = '"first"') -> None:
@@ -94,7 +94,7 @@ class FaultServer:
         self._thread.join()
 
     def find_address(self) -> Address:
-        """Gives a valid address, as Kaggle does."""
+        """Returns a valid address, like Kaggle."""
         with self._lock:
             self.num_addresses += 1
             signature = secrets.token_hex(16)
@@ -104,7 +104,7 @@ class FaultServer:
         return Address(url, self.etag, len(self.content))
 
     def expire(self) -> None:
-        """Makes all addresses invalid that were given so far."""
+        """Invalidates all addresses so far."""
         with self._lock:
             self._valid.clear()
 
@@ -119,20 +119,20 @@ class FaultServer:
             return True
 
     def next_fault(self) -> Fault:
-        """What is wrong with the answer that is due."""
+        """The fault of the next response."""
         with self._lock:
             fault = self.faults.popleft() if self.faults else self.always
         return fault or Fault()
 
     def stall(self) -> None:
-        """Is silent for as long as the server runs."""
+        """Waits until the server closes."""
         self.stalled.set()
         self._closing.wait()
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        # A client may go as it likes; anything else is the server's fault.
+        # Clients may disconnect at any time; other errors are the server's fault.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -180,7 +180,7 @@ def _handler(server: FaultServer) -> type[BaseHTTPRequestHandler]:
             for name, value in ({**headers, "Content-Length": str(len(body))} | dict(fault.headers)).items():
                 self.send_header(name, value)
             self.end_headers()
-            with contextlib.suppress(ConnectionError):  # the client has what it wanted
+            with contextlib.suppress(ConnectionError):  # the client has read enough
                 for piece in _pieces(fault, body):
                     self.wfile.write(piece)
                 if fault.cut_after is not None:

@@ -1,7 +1,7 @@
-"""A server on loopback that answers as Kaggle does, for the real SDK with `KAGGLE_API_ENVIRONMENT=TEST`.
+"""A server on loopback that responds like Kaggle, for the real SDK with `KAGGLE_API_ENVIRONMENT=TEST`.
 
-The SDK then asks http://localhost:7777, whatever is there. The server listens on a free port, and is the SDK's HTTP proxy: this
-works in every process that inherits the environment, and any number of servers can run at once.
+The SDK then connects to http://localhost:7777. The server listens on a free port and acts as the SDK's HTTP proxy: this works
+in every process that inherits the environment, and any number of servers can run at once.
 """
 
 import base64
@@ -31,18 +31,18 @@ _EXPIRED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The p
 
 
 def proxy_environment(address: str) -> dict[str, str]:
-    """The variables with which the SDK asks the server at an address for what it would ask Kaggle."""
+    """The variables that direct the SDK's requests to the server at an address."""
     return {"KAGGLE_API_ENVIRONMENT": "TEST", "http_proxy": address, "no_proxy": "127.0.0.1"}
 
 
 @dataclass
 class Exchange:
-    """A request and what it was answered.
+    """A request and its response.
 
     Attributes:
-        host: As the client named it.
-        query: What follows the path: of an archive's address, the signature.
-        status: 0 as long as there is no answer.
+        host: The host that the client named.
+        query: The query of the URL: for an archive's address, the signature.
+        status: 0 until there is a response.
         sent_bytes: Bytes of the answer's body that were handed to the network; final when the server is closed, as a client may
             have them before they are counted.
     """
@@ -57,18 +57,18 @@ class Exchange:
 
     @property
     def is_archive(self) -> bool:
-        """Whether it asks for the archive, not for its address."""
+        """Whether it requests the archive, not its address."""
         return self.method != "POST"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server is told to say instead of what it would say.
+    """A response that replaces the server's own.
 
     Attributes:
-        message: Of the JSON that Kaggle's API explains an error with.
+        message: The message of the JSON with which Kaggle's API explains an error.
         body: Sent instead of that JSON.
-        then: `answer`; or, without any answer, `reset` the connection, or `stall` for longer than a test has patience.
+        then: `answer`; or, without a response, `reset` the connection, or `stall` for longer than any test waits.
     """
 
     status: int = 200
@@ -82,23 +82,23 @@ Body = Iterator[bytes]
 
 
 class KaggleServer:
-    """Serves one competition's archive from `with KaggleServer(path) as server:` on, and may be changed while it does.
+    """Serves one competition's archive within `with KaggleServer(path) as server:`. Its attributes may be changed meanwhile.
 
     Attributes:
-        archive: The file that is served, read anew for every request.
-        etag: Of the archive; None is its size and modification time.
-        token: Accepted by the API, as are `username` with `key`.
+        archive: The served file, read anew for every request.
+        etag: The ETag of the archive; None for one of its size and modification time.
+        token: The token that the API accepts, besides `username` with `key`.
         rules_accepted: Whether the account has accepted the competition's rules.
-        signature_lifetime_s: How long an address holds from when it is given.
-        expired_status: 400 is Google Cloud Storage's, 403 that of others.
-        accepts_ranges: If not, a range is answered with the whole archive.
-        api_answers: What the next requests to the API are answered, one each.
-        archive_answers: The same of requests for the archive.
+        signature_lifetime_s: The lifetime of an address.
+        expired_status: 400 as Google Cloud Storage, or 403 as other hosts.
+        accepts_ranges: If not, the response to a range is the whole archive.
+        api_answers: The responses to the next requests to the API, one each.
+        archive_answers: The same for requests for the archive.
         change_body: Called with each request for the archive and the pieces of its body, gives the pieces to send: fewer are
             a truncated body, ConnectionResetError a reset connection. None sends the file in the fastest way.
         exchanges: All requests, in the order in which they came.
-        closing: Set when the server closes; something that stalls waits for it.
-        address: Where the server listens.
+        closing: Set when the server closes; stalled responses wait for it.
+        address: The address of the server.
     """
 
     def __init__(self, archive: Path) -> None:
@@ -142,17 +142,17 @@ class KaggleServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a process talks to this server, with the token."""
+        """The variables that connect a process to this server, with the token."""
         return {"KAGGLE_API_TOKEN": self.token, **proxy_environment(self.address)}
 
     @property
     def signatures(self) -> list[str]:
-        """Of all addresses that were given: secrets."""
+        """The signatures of all addresses so far, which are secrets."""
         return list(self._valid_until_s)
 
     @property
     def secrets(self) -> list[str]:
-        """What nobody but the client and this server may ever see."""
+        """Everything that only the client and this server may see."""
         basic = base64.b64encode(f"{self.username}:{self.key}".encode()).decode()
         return [self.token, self.key, basic, *self.signatures]
 
@@ -168,15 +168,15 @@ class KaggleServer:
 
     @property
     def sent_bytes(self) -> int:
-        """How much of the archive was sent: with what a client that hung up had not read, and what was sent again."""
+        """The sent bytes of the archive, including repeated ones and those that a client did not read before it hung up."""
         return sum(exchange.sent_bytes for exchange in self.archive_exchanges)
 
     def expire_addresses(self) -> None:
-        """Ends the life of the addresses that were given so far."""
+        """Expires all addresses so far."""
         self._valid_until_s = dict.fromkeys(self._valid_until_s, 0.0)
 
     def new_address(self) -> str:
-        """A signed address of the archive, as the API gives it."""
+        """A signed address of the archive, as from the API."""
         signature = secrets.token_hex(32)
         self._valid_until_s[signature] = time.monotonic() + self.signature_lifetime_s
         query = urlencode({"X-Goog-Expires": round(self.signature_lifetime_s), "X-Goog-Signature": signature})
@@ -189,7 +189,7 @@ class KaggleServer:
 
 
 class _Listener(ThreadingHTTPServer):
-    daemon_threads = False  # closing waits for every handler, so that nothing of one test reaches into the next
+    daemon_threads = False  # closing waits for every handler, so that tests do not affect each other
     request_queue_size = 128
 
     def __init__(self, server: KaggleServer) -> None:
@@ -206,7 +206,7 @@ class _Listener(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        for connection in list(self._connections):  # of clients that keep theirs alive
+        for connection in list(self._connections):  # connections that clients keep alive
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         super().server_close()
@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not kaggle.is_valid(exchange.query):
             self._answer(exchange, Answer(kaggle.expired_status, headers={"Content-Type": "application/xml"}, body=_EXPIRED))
         else:
-            # A client that has seen enough hangs up.
+            # Clients hang up when they have read enough.
             with contextlib.suppress(ConnectionError), kaggle.archive.open("rb") as file:
                 self._send_archive(exchange, file)
 
@@ -259,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, *_: object) -> None:
-        """Tests look at `exchanges`."""
+        """Logs nothing: tests read `exchanges`."""
 
     def _log_exchange(self) -> Exchange:
         address = urlsplit(self.path)
@@ -319,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, exchange: Exchange, file: BinaryIO, wanted: range) -> None:
         try:
             self.connection.sendfile(file, wanted.start, len(wanted))
-        finally:  # it leaves the file where it stopped, also when the client hung up
+        finally:  # the file's position is where sending stopped, even if the client hung up
             exchange.sent_bytes = file.tell() - wanted.start
 
     def _send_pieces(self, exchange: Exchange, pieces: Body, num_bytes: int) -> None:
@@ -332,14 +332,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or exchange.sent_bytes != num_bytes
 
     def _reset(self) -> None:
-        """Ends the connection as a host does that has crashed: with RST and nothing before it."""
+        """Ends the connection like a crashed host: with RST alone."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
 
 
 def _parse_range(header: str, num_bytes: int) -> range:
-    """The bytes that a header such as `bytes=0-99`, `bytes=100-` or `bytes=-22` asks for; none where there are none."""
+    """The range of a header such as `bytes=0-99`, `bytes=100-` or `bytes=-22`; empty if it is outside the file."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", header)
     if not match or match.groups() == ("", ""):
         return range(num_bytes)

@@ -52,7 +52,7 @@ def _append(folder: Path, other: Path) -> None:
 
 
 class TestIngest:
-    def test_stores_every_image_as_it_was_received_and_lists_it(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+    def test_stores_every_image_unchanged_and_lists_it(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"b": "16 0", "a": "1"})
         version = _ingest(folder, tmp_path / "data")
         samples = read_index(version.index_uri)
@@ -69,7 +69,7 @@ class TestIngest:
         assert version.source == f"dir:{folder}"
         assert version.class_names == list(CLASS_NAMES)
 
-    def test_stores_a_file_that_holds_all_channels_once_and_names_it_for_each_filter(self, tmp_path: Path) -> None:
+    def test_stores_a_file_with_all_channels_once_for_all_filters(self, tmp_path: Path) -> None:
         folder = make_ome_tiffs(tmp_path / "cells", {"a": "0", "b": "1"})
         (folder / "b.ome.tif").write_bytes(b"GIF89a, really")
         source = Folder(str(folder), CLASS_NAMES, image_names=ImageNames("{id}.ome.tif", "red=Tub,green=2,blue=DAPI"))
@@ -82,7 +82,7 @@ class TestIngest:
         assert version.channels == {"red": "Tub", "green": "2", "blue": "DAPI"}
         assert (version.num_bytes, version.num_incomplete) == (len(data), 0)
 
-    def test_of_the_same_files_with_other_channels_is_another_version(self, tmp_path: Path) -> None:
+    def test_of_other_channels_of_the_same_files_is_another_version(self, tmp_path: Path) -> None:
         folder = make_ome_tiffs(tmp_path / "cells", {"a": "0"})
         names = [ImageNames("{id}.ome.tif", f"red={red},green=2,blue=DAPI") for red in ("Tub", "3")]
         versions = [
@@ -92,7 +92,7 @@ class TestIngest:
         assert versions[0].fingerprint != versions[1].fingerprint
         assert len(_stored(Path(versions[0].images_uri))) == 1
 
-    def test_counts_what_is_not_flawless(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+    def test_counts_flawed_samples(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1", "c": "2", "d": "99", "e": "3"})
         (folder / "train" / "b_yellow.png").unlink()
         (folder / "train" / "c_red.png").write_bytes(b"GIF89a, really")
@@ -116,7 +116,7 @@ class TestIngest:
         assert _samples(version)["../../escaped"].files == {}
         assert all("escaped" not in name for name in _stored(tmp_path / "data"))
 
-    def test_stores_ids_of_any_letters_under_safe_names(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+    def test_stores_unusual_ids_under_safe_names(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         ids = ["Müller 6", "well A1 (2)", "plain_1"]
         version = _ingest(make_folder(tmp_path / "cells", dict.fromkeys(ids, "0")), tmp_path / "data")
         assert sorted(_samples(version)) == sorted(ids)
@@ -138,7 +138,7 @@ class TestIngest:
         ungrouped = _ingest(folder, tmp_path / "data")
         assert len({plain.fingerprint, grouped.fingerprint, ungrouped.fingerprint}) == 3
 
-    def test_of_the_same_source_again_returns_at_once_and_stores_nothing(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+    def test_of_an_unchanged_source_returns_at_once_and_stores_nothing(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
         first = _ingest(folder, tmp_path / "data")
         before = _stored(tmp_path / "data")
@@ -163,10 +163,10 @@ class TestIngest:
         after = _stored(tmp_path / "data")
         assert {name: after[name] for name in before} == before
         assert [name.rpartition("/")[0].rpartition("/")[2] for name in after.keys() - before.keys()] == ["seen"]
-        assert _ingest(folder, tmp_path / "data") == first  # by what was seen of it, now
+        assert _ingest(folder, tmp_path / "data") == first  # by the new validator
         assert _stored(tmp_path / "data") == after
 
-    def test_gives_new_samples_the_next_batch_and_old_ones_keep_theirs(self, tmp_path: Path, make_folder: MakeFolder) -> None:
+    def test_gives_only_new_samples_the_next_batch(self, tmp_path: Path, make_folder: MakeFolder) -> None:
         folder = make_folder(tmp_path / "cells", {"m": "0", "n": "1"})
         versions = [_ingest(folder, tmp_path / "data")]
         for targets in ({"a": "2"}, {"o": "3", "b": "4"}):
@@ -179,11 +179,9 @@ class TestIngest:
         assert [version.version for version in versions] == [0, 1, 2]
         assert len({version.fingerprint for version in versions}) == 3
         assert newest_version(versions[0].uri) == versions[2]
-        assert _samples(versions[0]).keys() == {"m", "n"}  # what was published stays as it was
+        assert _samples(versions[0]).keys() == {"m", "n"}  # published files are unchanged
 
-    def test_keeps_both_contents_of_an_image_that_changed(
-        self, tmp_path: Path, make_folder: MakeFolder, make_png: MakePng
-    ) -> None:
+    def test_keeps_both_versions_of_a_changed_image(self, tmp_path: Path, make_folder: MakeFolder, make_png: MakePng) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
         first = _ingest(folder, tmp_path / "data")
         image = folder / "train" / "a_green.png"
@@ -199,7 +197,7 @@ class TestIngest:
         image.write_bytes(old)
         assert _ingest(folder, tmp_path / "data") == first
 
-    def test_says_which_stored_file_is_damaged(self, tmp_path: Path, make_folder: MakeFolder, make_png: MakePng) -> None:
+    def test_names_the_damaged_stored_file(self, tmp_path: Path, make_folder: MakeFolder, make_png: MakePng) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0"})
         _ingest(folder, tmp_path / "data")
         image = folder / "train" / "a_green.png"
@@ -208,7 +206,7 @@ class TestIngest:
         damaged = Path(version.images_uri, _samples(version)["a"].files["green"].name)
         damaged.write_bytes(b"damaged")
         os.utime(image, ns=(1, 1))
-        with pytest.raises(FileExistsError, match=f"{damaged} does not hold what its name says"):
+        with pytest.raises(FileExistsError, match=f"{damaged} is damaged: expected the CRC-32C in its name"):
             _ingest(folder, tmp_path / "data")
 
 
@@ -240,7 +238,7 @@ class TestFingerprint:
         assert other.fingerprint != first.fingerprint
 
 
-def test_an_image_that_was_deleted_is_brought_again(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_deleted_image_is_ingested_again(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
     first = _ingest(folder, tmp_path / "data")
     image = Path(first.images_uri, "a_red.png")
@@ -249,9 +247,7 @@ def test_an_image_that_was_deleted_is_brought_again(tmp_path: Path, make_folder:
     assert image.read_bytes() == (folder / "train" / "a_red.png").read_bytes()
 
 
-def test_a_damaged_index_manifest_or_note_is_named_and_made_anew_once_it_is_deleted(
-    tmp_path: Path, make_folder: MakeFolder
-) -> None:
+def test_a_damaged_index_or_manifest_is_named_and_recreated_once_deleted(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
     first = _ingest(folder, tmp_path / "data")
     (note,) = Path(first.uri, "index", "seen").glob("[!.]*")
@@ -269,23 +265,24 @@ def test_a_damaged_index_manifest_or_note_is_named_and_made_anew_once_it_is_dele
         assert note.read_text() == first.fingerprint
 
 
-def test_an_image_that_was_cut_off_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_truncated_image_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
     first = _ingest(folder, tmp_path / "data")
     Path(first.images_uri, "a_red.png").write_bytes(b"x")
     with pytest.raises(
-        OSError, match=r"a_red\.png is damaged: expected \d+ bytes, CRC-32C \w+; found 1 bytes \. Delete it and run again"
+        OSError,
+        match=r"a_red\.png is damaged: expected \d+ bytes, CRC-32C \w+\. Received: 1 bytes, .*\. Delete it and run again",
     ):
         _ingest(folder, tmp_path / "data")
 
 
-def test_a_source_that_is_what_it_was_two_versions_ago_is_found_at_once(tmp_path: Path) -> None:
+def test_a_source_that_reverts_to_an_old_version_is_found_at_once(tmp_path: Path) -> None:
     names = list(CLASS_NAMES)
     versions = [ingest_images(Synthetic(n, series=0), f"synthetic:{n}", str(tmp_path), names) for n in (4, 3, 4)]
     assert versions[2] == versions[0]
 
 
-# A source that is stuck after 12 samples: as slow as a network can be.
+# A source that hangs after 12 samples, like a slow network.
 _STUCK_INGEST = """
 import os, sys, time
 from pathlib import Path
@@ -308,7 +305,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_ingest_run_again_is_as_if_it_had_not_been_killed(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_killed_ingest_that_runs_again_equals_an_undisturbed_one(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(24)})
     program = tmp_path / "stuck.py"
     program.write_text(_STUCK_INGEST)
@@ -322,7 +319,7 @@ def test_a_killed_ingest_run_again_is_as_if_it_had_not_been_killed(tmp_path: Pat
         assert process.stdout is not None
         assert process.stdout.readline() == "stuck\n"
         process.kill()
-        # The worker processes have an end of the pipe, too: there is an end to reading only when all of them are gone.
+        # The worker processes share the pipe, so this returns only once all of them have ended.
         process.communicate(timeout=30)
     left = _stored(tmp_path / "killed")
     assert 0 < len(left) < 24 * len(FILTERS)
@@ -333,29 +330,29 @@ def test_a_killed_ingest_run_again_is_as_if_it_had_not_been_killed(tmp_path: Pat
     contents = [{name: data for name, (data, _) in _stored(tmp_path / root).items()} for root in ("killed", "undisturbed")]
     assert contents[0] == contents[1]
     assert {name: _stored(tmp_path / "killed")[name] for name in left} == left  # nothing was stored twice
-    # Nor is there anything left half-written.
+    # No unfinished file is left either.
     assert {path.name for path in Path(again.images_uri).glob(".partial/*/*")} <= {"lock"}
 
 
-def _drawn(seed: int) -> np.ndarray:
-    """16 x 16 pixels by plain arithmetic: the same whatever is installed."""
+def _pixels(seed: int) -> np.ndarray:
+    """16 x 16 pixels by plain arithmetic, which do not depend on installed libraries."""
     row, column = np.indices((16, 16))
     return ((row * 37 + column * 11 + row * column * 5 + seed * 29) % 256).astype(np.uint8)
 
 
-def test_the_form_of_the_index_has_not_changed(tmp_path: Path, make_stored_png: MakePng) -> None:
-    """If this fails because the index of the same source is meant to be another: raise FORMAT in raw.py, and update it here."""
+def test_the_index_changes_only_with_format(tmp_path: Path, make_stored_png: MakePng) -> None:
+    """If this fails because the index was changed on purpose: increment FORMAT in raw.py, and update the digests here."""
     (tmp_path / "cells").mkdir()
     rows: Mapping[str, str] = {"s0": "0", "s1": "16 0", "s2": "99", "s3": "5"}
     (tmp_path / "cells" / "train.csv").write_text("Id,Target\n" + "".join(f"{name},{rows[name]}\n" for name in rows))
     for number, sample_id in enumerate(rows):
         for position, name in enumerate(FILTERS):
             if (sample_id, name) != ("s3", "yellow"):
-                data = make_stored_png(_drawn(4 * number + position))
+                data = make_stored_png(_pixels(4 * number + position))
                 (tmp_path / "cells" / f"{sample_id}_{name}.png").write_bytes(data)
     (tmp_path / "cells" / "s1_red.png").write_bytes(b"no PNG")
     version = _ingest(tmp_path / "cells", tmp_path / "data")
-    # The compressed bytes may differ from one zlib to another.
+    # The compressed bytes may differ between versions of zlib.
     text = gzip.decompress(storage.read_bytes(version.index_uri))
     assert version.fingerprint == "2d6d0bd878138a67"
     assert hashlib.sha256(text).hexdigest() == "43e1f3d71205d1f14ee40adebc4c915a9d594e8bd8b2320b7dc9ec89c3e99f64"

@@ -1,4 +1,4 @@
-"""The ingest step from Kaggle to object stores: what it stores there, killed, and disturbed on the way."""
+"""The ingest step from Kaggle to object stores: its files, kills, and faults on the way."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ from tests.components.ingest.zip_files import make_zip
 from tests.conftest import OBJECT_STORES
 from tests.object_stores import BUCKET, Fault, Faults
 
-_NUM_SAMPLES = 34  # of which the images are three transfers
+_NUM_SAMPLES = 34  # whose images are three transfers
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def undisturbed(server: KaggleServer, tmp_path: Path) -> dict[str, bytes]:
-    """What a run to a local folder stores."""
+    """The files of a run to a local folder."""
     run_step(str(tmp_path / "local"), tmp_path)
     return stored_files(tmp_path / "local")
 
@@ -66,7 +66,7 @@ def stored_in(tmp_path: Path) -> Callable[[str], dict[str, bytes]]:
 
 
 def _generations(root: str) -> dict[str, object]:
-    """Which write each object comes from."""
+    """The generation of each object, which identifies its write."""
     prefix = root.partition(f"://{BUCKET}/")[2] + "/"
     if root.startswith("s3:"):
         listed = s3_requests.client().list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
@@ -80,7 +80,7 @@ def _is_read(request: str) -> bool:
 
 
 @pytest.mark.parametrize("root", ["emulated_root", *OBJECT_STORES])
-def test_what_is_stored_is_what_is_stored_in_a_folder(
+def test_stored_files_equal_those_in_a_local_folder(
     root: str,
     request: pytest.FixtureRequest,
     server: KaggleServer,
@@ -107,7 +107,7 @@ class TestStored:
             name: StoredFile(len(data), storage.crc32c(data), storage.crc32(data)) for name, data in files.items()
         }
 
-    def test_images_are_not_written_or_read_again_when_samples_are_added(
+    def test_existing_images_are_neither_written_nor_read_when_samples_are_added(
         self,
         remote_root: str,
         faults: Faults,
@@ -131,7 +131,7 @@ class TestStored:
         assert not [request for request in read if ".png" in request]
         assert generations.items() <= _generations(remote_root).items()
 
-    def test_other_content_stays_and_the_new_has_its_checksum_in_its_name(
+    def test_other_content_is_kept_and_the_new_name_has_a_checksum(
         self, remote_root: str, server: KaggleServer, cells: Path, tmp_path: Path
     ) -> None:
         images_uri = storage.join(remote_root, RAW, "images")
@@ -160,7 +160,7 @@ class TestStored:
 
 @pytest.mark.object_store
 class TestKilled:
-    def test_again_and_again_it_goes_on_where_it_was(
+    def test_repeatedly_it_resumes(
         self,
         remote_root: str,
         faults: Faults,
@@ -169,7 +169,7 @@ class TestKilled:
         stored_in: Callable[[str], dict[str, bytes]],
         tmp_path: Path,
     ) -> None:
-        """Killed when its n-th request reaches the store, at random but for the seed; and then left alone."""
+        """Killed when its n-th request reaches the store, at seeded random moments, and then left alone."""
         chance, generations, num_killed = random.Random(4), dict[str, object](), 0
         images = dict(folder_files(tmp_path / "cells"))
         for number in [*(chance.randrange(3, 25) for _ in range(15)), *range(3, 25)]:
@@ -195,7 +195,7 @@ class TestKilled:
 def _killing(process: IngestProcess) -> Fault:
     def fault(_: object) -> bool:
         process.kill()
-        return False  # what is on its way arrives
+        return False  # requests in flight arrive
 
     return fault
 
@@ -216,7 +216,7 @@ _FAULTS: dict[str, list[Fault]] = {
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 class TestFaults:
     @pytest.mark.parametrize("planned", _FAULTS.values(), ids=_FAULTS)
-    def test_that_pass_are_survived(
+    def test_that_are_temporary_are_survived(
         self,
         remote_root: str,
         faults: Faults,
@@ -231,7 +231,7 @@ class TestFaults:
         assert not faults.planned
         assert stored_in(remote_root) == undisturbed
 
-    def test_that_last_end_in_one_error_and_the_same_command_carries_on(
+    def test_that_persist_end_in_one_error_and_the_same_command_resumes(
         self,
         remote_root: str,
         faults: Faults,
@@ -254,7 +254,7 @@ class TestFaults:
     @staticmethod
     def _fails_once(root: str, faults: Faults, folder: Path) -> None:
         faults.planned = [*[lambda _: False] * 20, *[object_stores.answer(503)] * 10_000]
-        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*\. The same command again carries on"):
+        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*\. Run the same command again to resume"):
             run_step(root, folder)
         faults.planned = []
 

@@ -9,7 +9,7 @@ from components.artifacts.manifest import RawImages
 from components.ingest.step import ingest
 
 
-def test_the_artifact_points_at_what_was_ingested(
+def test_the_artifact_refers_to_the_ingested_version(
     tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})

@@ -1,4 +1,4 @@
-"""Excel files for tests, as small as they can be."""
+"""Minimal Excel files for tests."""
 
 import io
 import zipfile
@@ -13,7 +13,7 @@ Rows = Sequence[Sequence[str | int | float | bool | None]]
 
 
 def make_workbook(**sheets: Rows) -> bytes:
-    """An .xlsx file of sheets by name."""
+    """Makes an .xlsx file of the given sheets."""
     names = list(sheets)
     listed = "".join(f'<sheet name={quoteattr(name)} sheetId="{k}" r:id="r{k}"/>' for k, name in enumerate(names, 1))
     kind = f"{_RELATIONS}/worksheet"

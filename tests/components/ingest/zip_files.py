@@ -1,11 +1,11 @@
-"""Makes ZIP archives with Python's zipfile, and changes bytes of them as only a hostile or damaged one has them."""
+"""Makes ZIP archives with Python's zipfile, and changes their bytes as in hostile or damaged archives."""
 
 import io
 import struct
 import zipfile
 from collections.abc import Iterable
 
-# Where an entry's fields stand, and in what form: in the directory, and in the member's own header.
+# The offsets and formats of an entry's fields, in the directory and in the member's local header.
 _DIRECTORY_FIELDS = {
     "version": (6, "<H"),
     "flags": (8, "<H"),
@@ -23,7 +23,7 @@ _HEADER_FIELDS = {"signature": (0, "<L"), "method": (8, "<H"), "name length": (2
 
 
 class _Unseekable(io.BytesIO):
-    """What zipfile writes to with data descriptors behind the content, as it cannot go back to the header."""
+    """A file without seeking, for which zipfile writes data descriptors after the content."""
 
     def seekable(self) -> bool:
         return False
@@ -42,7 +42,7 @@ def make_zip(
     is_streamed: bool = False,
     has_zip64: bool = False,
 ) -> bytes:
-    """An archive of these files."""
+    """Makes an archive of these files."""
     buffer = _Unseekable() if is_streamed else io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.comment = comment
@@ -53,7 +53,7 @@ def make_zip(
 
 
 def make_huge_zip(names: Iterable[bytes]) -> bytes:
-    """An archive of empty members, of which only the directory is there: with a ZIP64 end, however many they are."""
+    """The directory of an archive of empty members, without the members, with a ZIP64 end record."""
     entries, offset = [], 0
     for name in names:
         entries.append(_ENTRY.pack(b"PK\1\2", 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, offset) + name)
@@ -66,20 +66,20 @@ def make_huge_zip(names: Iterable[bytes]) -> bytes:
 
 
 def member_info(name: str, method: int = zipfile.ZIP_STORED, mode: int = 0o644, extra: bytes = b"") -> zipfile.ZipInfo:
-    """How one member is written, where that differs from the others."""
+    """How one member is written, if it differs from the others."""
     info = zipfile.ZipInfo(name)
     info.compress_type, info.external_attr, info.extra = method, mode << 16, extra
     return info
 
 
 def directory_start(data: bytes) -> int:
-    """Where the directory of an archive without a comment begins."""
+    """The offset of the directory in an archive without a comment."""
     start: int = struct.unpack_from("<L", data, len(data) - 6)[0]
     return start
 
 
 def with_entry(data: bytes, number: int, **fields: int) -> bytes:
-    """The archive with other fields in the directory's entry of this number."""
+    """The archive with other fields in the directory entry of this number."""
     position = directory_start(data)
     for _ in range(number):
         position += 46 + sum(struct.unpack_from("<3H", data, position + 28))
@@ -87,14 +87,14 @@ def with_entry(data: bytes, number: int, **fields: int) -> bytes:
 
 
 def with_header(data: bytes, number: int, **fields: int) -> bytes:
-    """The archive with other fields in the own header of the member of this number."""
+    """The archive with other fields in the local header of the member of this number."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         position = archive.infolist()[number].header_offset
     return _with_fields(data, position, _HEADER_FIELDS, fields)
 
 
 def with_end(data: bytes, num_here: int, num_entries: int, num_bytes: int, start: int) -> bytes:
-    """The archive, which has no comment, with another end."""
+    """The archive, which has no comment, with another end record."""
     return data[:-14] + struct.pack("<2H2LH", num_here, num_entries, num_bytes, start, 0)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 from components.reports.pictures import draw, encode_jpeg
 
 
-def test_a_picture_has_the_stains_colours_and_beside_them_the_warm_places() -> None:
+def test_a_picture_shows_the_stains_and_beside_them_the_activation_map() -> None:
     pixels = np.zeros((300, 300, 3), np.uint8)
     pixels[:, :, 2] = 100
     heat = np.array([[1.0, -5.0], [-5.0, -5.0]])
@@ -16,6 +16,6 @@ def test_a_picture_has_the_stains_colours_and_beside_them_the_warm_places() -> N
     assert draw(pixels, None).shape == (200, 200, 3)
 
 
-def test_noise_does_not_make_the_page_large() -> None:
+def test_pictures_of_noise_stay_small() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
     assert 96 * len(encode_jpeg(noise)) * 4 / 3 < 8e6

@@ -26,7 +26,7 @@ def _texts(svg: str) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_a_figure_is_an_svg_without_a_date_and_the_same_every_time() -> None:
+def test_a_figure_is_a_reproducible_svg_without_a_date() -> None:
     svg = _svg("nucleus")
     assert "<dc:date>" not in svg
     assert svg == _svg("nucleus")
@@ -47,12 +47,12 @@ def test_a_figure_is_an_svg_without_a_date_and_the_same_every_time() -> None:
         "\\$x",
     ],
 )
-def test_names_are_drawn_letter_by_letter(name: str) -> None:
+def test_names_are_drawn_literally(name: str) -> None:
     texts = _texts(_svg(name))
     assert texts.count(shorten(name, MAX_NAME)) == 2
     assert {"1", "10", "100"} <= set(texts)
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1, max_size=200))
-def test_no_name_ends_in_an_error(name: str) -> None:
+def test_no_name_causes_an_error(name: str) -> None:
     assert _svg(name)

@@ -5,7 +5,7 @@ from components.artifacts.labels import FILTERS
 from components.reports.stains import composite, legend, stain_colours
 
 
-def test_red_green_and_blue_are_drawn_as_they_are() -> None:
+def test_red_green_and_blue_keep_their_colours() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     assert np.array_equal(composite(pixels, stain_colours(FILTERS[:3])), pixels)
 

@@ -1,4 +1,4 @@
-"""What every storage backend does: a new one gets a fixture in tests/conftest.py."""
+"""The conformance suite of the storage backends. A new backend needs a fixture in tests/conftest.py."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from tests.conftest import OBJECT_STORES
 from tests.object_stores import Faults
 
 _DATA = bytes(range(256)) * 400
-_LARGE_BYTES = 9 << 20  # more than an object store takes in one request
+_LARGE_BYTES = 9 << 20  # too large for a single request to an object store
 _LETTERS = "abcdefgh"
 
 
@@ -43,7 +43,7 @@ def _contents(root: str) -> dict[str, bytes]:
 
 
 def _winner(write: Callable[[str], object], refusal: type[OSError], letters: str = _LETTERS) -> str:
-    """The one of several threads whose write is not refused."""
+    """Returns the thread whose write succeeded; all others must be refused."""
 
     def wins(letter: str) -> bool:
         try:
@@ -58,7 +58,7 @@ def _winner(write: Callable[[str], object], refusal: type[OSError], letters: str
 
 
 class TestRead:
-    def test_whole_files(self, uri: str) -> None:
+    def test_whole_file(self, uri: str) -> None:
         storage.write_bytes(uri, _DATA)
         assert storage.exists(uri)
         assert storage.read_bytes(uri) == _DATA
@@ -71,7 +71,7 @@ class TestRead:
         expected = _DATA[start : start + length]
         assert storage.read_range(uri, start, len(expected), lambda found: found == expected) == expected
         if len(expected) < length:
-            with pytest.raises(OSError, match=rf"file is damaged: expected {length} bytes from byte {start} on"):
+            with pytest.raises(OSError, match=rf"file is damaged: expected {length} bytes at offset {start} with"):
                 storage.read_range(uri, start, length, lambda found: True)
 
     def test_empty_files(self, uri: str) -> None:
@@ -79,14 +79,14 @@ class TestRead:
         assert storage.read_bytes(uri) == b""
         assert storage.list_tree(uri.rpartition("/")[0]) == ["file"]
 
-    def test_size_and_known_checksums(self, uri: str) -> None:
+    def test_stat_returns_size_and_known_checksums(self, uri: str) -> None:
         storage.write_bytes(uri, _DATA, crc32=storage.crc32(_DATA))
         file = storage.stat(uri)
         assert file
         assert file.num_bytes == len(_DATA)
         assert storage.with_checksums(uri, file) == storage.StoredFile(len(_DATA), storage.crc32c(_DATA), storage.crc32(_DATA))
 
-    def test_time_of_publication(self, uri: str, tmp_path: Path) -> None:
+    def test_modified_s_is_the_time_of_publication(self, uri: str, tmp_path: Path) -> None:
         storage.write_bytes(uri, b"")
         assert storage.modified_s(uri) == pytest.approx(_tree(tmp_path, {"now": b""}).joinpath("now").stat().st_mtime, abs=60)
 
@@ -102,20 +102,20 @@ class TestRead:
 
 
 class TestCreate:
-    def test_appears_only_when_it_is_complete(self, uri: str) -> None:
+    def test_file_appears_only_when_complete(self, uri: str) -> None:
         with storage.create(uri) as path:
             path.write_bytes(b"content")
             assert not storage.exists(uri)
             assert storage.list_tree(uri.rpartition("/")[0]) == []
         assert storage.read_bytes(uri) == b"content"
 
-    def test_keeps_the_suffix_of_the_name(self, root: str) -> None:
+    def test_temporary_name_keeps_the_suffix(self, root: str) -> None:
         with storage.create(storage.join(root, "weights.h5")) as path:
             assert path.suffix == ".h5"
             path.write_bytes(b"")
 
     @pytest.mark.parametrize("written", [None, b"half"])
-    def test_publishes_nothing_if_the_writer_fails(self, root: str, uri: str, written: bytes | None) -> None:
+    def test_failed_writer_publishes_nothing(self, root: str, uri: str, written: bytes | None) -> None:
         def write() -> None:
             with storage.create(uri) as path:
                 if written:
@@ -150,7 +150,7 @@ _WRITES = [_write_bytes, _write_unsynced, _create, _store]
 
 @pytest.mark.parametrize("write", _WRITES)
 class TestCreateOnly:
-    def test_same_content_counts_as_written(self, uri: str, write: Callable[..., None], tmp_path: Path) -> None:
+    def test_same_content_is_accepted(self, uri: str, write: Callable[..., None], tmp_path: Path) -> None:
         for _ in range(2):
             write(uri, _DATA, tmp_path)
         assert storage.read_bytes(uri) == _DATA
@@ -160,22 +160,22 @@ class TestCreateOnly:
         self, uri: str, write: Callable[..., None], other: bytes, tmp_path: Path
     ) -> None:
         write(uri, b"one", tmp_path)
-        with pytest.raises(FileExistsError, match=f"{uri} exists already with other content; nothing was overwritten"):
+        with pytest.raises(FileExistsError, match=f"{uri} already exists with other content and was not overwritten"):
             write(uri, other, tmp_path)
         assert _contents(uri.rpartition("/")[0]) == {"file": b"one"}
 
     @pytest.mark.parametrize("size", [1, _LARGE_BYTES])
-    def test_one_of_several_threads_wins(self, uri: str, write: Callable[..., None], size: int, tmp_path: Path) -> None:
+    def test_one_of_several_threads_succeeds(self, uri: str, write: Callable[..., None], size: int, tmp_path: Path) -> None:
         winner = _winner(lambda letter: write(uri, letter.encode() * size, tmp_path), FileExistsError)
         assert storage.read_bytes(uri) == winner.encode() * size
 
-    def test_several_threads_write_the_same(self, uri: str, write: Callable[..., None], tmp_path: Path) -> None:
+    def test_several_threads_may_write_the_same_content(self, uri: str, write: Callable[..., None], tmp_path: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda number: write(uri, _DATA, tmp_path / str(number)), range(8)))
         assert storage.read_bytes(uri) == _DATA
 
 
-def test_write_bytes_tells_whether_it_wrote(uri: str) -> None:
+def test_write_bytes_returns_whether_it_wrote(uri: str) -> None:
     assert [storage.write_bytes(uri, b"same") for _ in range(2)] == [True, False]
 
 
@@ -223,12 +223,12 @@ class TestSwap:
         storage.swap(uri, b"one", "")
         first = self._generation(uri)
         assert first
-        with pytest.raises(SwappedMeanwhileError, match=f"{uri}: somebody else has swapped it.*expected generation of no file"):
+        with pytest.raises(SwappedMeanwhileError, match=f"{uri} was changed by another process .*Expected no file"):
             storage.swap(uri, b"two", "")
         storage.swap(uri, b"two", first)
         second = self._generation(uri)
         assert second != first
-        with pytest.raises(SwappedMeanwhileError, match=f"expected generation {first}. Received: {second}"):
+        with pytest.raises(SwappedMeanwhileError, match=f"Expected generation {first}. Received: {second}"):
             storage.swap(uri, b"three", first)
         assert storage.read_with_generation(uri) == (b"two", second)
 
@@ -239,7 +239,7 @@ class TestSwap:
             storage.swap(uri, b"two", first)
         assert storage.read_bytes(uri) == b"two"
 
-    def test_removed_file_is_not_swapped(self, uri: str) -> None:
+    def test_swap_of_a_removed_file_is_refused(self, uri: str) -> None:
         storage.swap(uri, b"one", "")
         first = self._generation(uri)
         storage.remove(uri)
@@ -247,7 +247,7 @@ class TestSwap:
             storage.swap(uri, b"two", first)
         assert storage.read_with_generation(uri) is None
 
-    def test_one_of_several_threads_wins(self, uri: str) -> None:
+    def test_one_of_several_threads_succeeds(self, uri: str) -> None:
         letters, generation = _LETTERS, ""
         for _ in range(3):
             before = generation
@@ -277,11 +277,11 @@ class TestList:
             storage.write_bytes(storage.join(root, name), name.encode())
 
     @pytest.mark.parametrize("slash", ["", "/"])
-    def test_names_are_of_files_and_folders(self, root: str, slash: str) -> None:
+    def test_list_names_includes_files_and_folders(self, root: str, slash: str) -> None:
         assert storage.list_names(root + slash) == ["a", "b", "c"]
         assert storage.list_names(f"{root}/c{slash}") == ["d", "d.png"]
 
-    def test_files_are_with_their_sizes(self, root: str) -> None:
+    def test_list_files_returns_sizes(self, root: str) -> None:
         assert [(name, file.num_bytes) for name, file in storage.list_files(root).items()] == [("a", 1), ("b", 1)]
         assert {name: file.num_bytes for name, file in storage.list_files(root, is_deep=True).items()} == {
             "a": 1,
@@ -293,17 +293,17 @@ class TestList:
     def test_tree_is_sorted(self, root: str) -> None:
         assert storage.list_tree(root) == ["a", "b", "c/d.png", "c/d/e"]
 
-    def test_missing_folder_is_empty(self, root: str) -> None:
+    def test_missing_folder_lists_as_empty(self, root: str) -> None:
         missing = storage.join(root, "missing")
         assert storage.list_names(missing) == storage.list_tree(missing) == []
         assert storage.list_files(missing) == storage.list_files(missing, is_deep=True) == {}
 
-    def test_large_folder_is_listed_whole(self, root: str) -> None:
+    def test_large_folder_is_listed_completely(self, root: str) -> None:
         names = [f"{number:04d}" for number in range(1005)]  # object stores list 1000 at a time
         storage.for_each(lambda name: storage.write_bytes(f"{root}/large/{name}", b"", sync=False), names)
         assert storage.list_names(f"{root}/large") == storage.list_tree(f"{root}/large") == names
 
-    def test_folder_is_not_a_file(self, root: str) -> None:
+    def test_folder_does_not_exist_as_a_file(self, root: str) -> None:
         assert not storage.exists(storage.join(root, "c"))
 
 
@@ -311,32 +311,32 @@ _TREE = {"top": b"", "a/b/deep": b"1", "a/large": os.urandom(_LARGE_BYTES)}
 
 
 class TestTrees:
-    def test_come_back_as_they_were_published(self, root: str, tmp_path: Path) -> None:
+    def test_fetched_tree_equals_the_published_one(self, root: str, tmp_path: Path) -> None:
         storage.create_tree(_tree(tmp_path / "in", _TREE), root)
         storage.fetch_tree(root, tmp_path / "out")
         assert _contents(str(tmp_path / "out")) == _contents(root) == _TREE
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "top"]
 
-    def test_replace_files_in_the_target_folder(self, root: str, tmp_path: Path) -> None:
+    def test_fetch_replaces_files_in_the_target_folder(self, root: str, tmp_path: Path) -> None:
         storage.write_bytes(storage.join(root, "file"), b"new")
         storage.fetch_tree(root, _tree(tmp_path / "out", {"file": b"old", "other": b""}))
         assert _contents(str(tmp_path / "out")) == {"file": b"new", "other": b""}
 
-    def test_are_removed_without_their_neighbours(self, root: str, tmp_path: Path) -> None:
+    def test_removal_spares_neighbouring_folders(self, root: str, tmp_path: Path) -> None:
         storage.create_tree(_tree(tmp_path / "in", {"a/b": b"", "a/c/d": b"", "ab": b""}), root)
         for _ in range(2):
             storage.remove_tree(storage.join(root, "a"))
             assert storage.list_tree(root) == ["ab"]
 
 
-def test_remove_needs_no_file(uri: str) -> None:
+def test_removing_a_missing_file_is_no_error(uri: str) -> None:
     storage.write_bytes(uri, b"")
     for _ in range(2):
         storage.remove(uri)
         assert not storage.exists(uri)
 
 
-def test_writes_to_a_folder_that_was_removed(root: str, uri: str) -> None:
+def test_removed_folder_can_be_written_to_again(root: str, uri: str) -> None:
     for _ in range(2):
         storage.write_bytes(uri, b"again")
         storage.remove_tree(root)
@@ -344,18 +344,18 @@ def test_writes_to_a_folder_that_was_removed(root: str, uri: str) -> None:
 
 
 class TestFetch:
-    def test_creates_the_folder(self, uri: str, tmp_path: Path) -> None:
+    def test_target_folder_is_created(self, uri: str, tmp_path: Path) -> None:
         storage.write_bytes(uri, _DATA)
         storage.fetch(uri, tmp_path / "new" / "copy")
         assert _contents(str(tmp_path / "new")) == {"copy": _DATA}
 
-    def test_copy_can_be_changed(self, uri: str, tmp_path: Path) -> None:
+    def test_changing_the_copy_leaves_the_original(self, uri: str, tmp_path: Path) -> None:
         storage.write_bytes(uri, b"before")
         storage.fetch(uri, tmp_path / "copy")
         (tmp_path / "copy").write_bytes(b"after")
         assert storage.read_bytes(uri) == b"before"
 
-    def test_missing_file_leaves_nothing(self, uri: str, tmp_path: Path) -> None:
+    def test_fetching_a_missing_file_leaves_nothing(self, uri: str, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=uri):
             storage.fetch(uri, tmp_path / "new" / "copy")
         assert list((tmp_path / "new").iterdir()) == []
@@ -369,14 +369,14 @@ class TestFolders:
                 storage.write_bytes(storage.join(incoming, name), content)
             yield incoming
 
-    def test_get_their_name_when_they_are_complete(self, root: str) -> None:
+    def test_moved_folder_is_complete(self, root: str) -> None:
         with self._incoming(root) as incoming:
             assert not [name for name in storage.list_names(root) if name.isdigit()]
             storage.move_folder(incoming, storage.join(root, "1"), "first", "last")
         assert _contents(root) == {"1/below/file": _DATA, "1/first": b"claim", "1/last": b""}
         assert storage.list_names(root) == ["1"]
 
-    def test_that_are_not_moved_are_removed(self, root: str) -> None:
+    def test_folder_that_is_not_moved_is_removed(self, root: str) -> None:
         with self._incoming(root):
             pass
         assert storage.list_tree(root) == storage.list_names(root) == []
@@ -389,7 +389,7 @@ class TestFolders:
             storage.move_folder(incoming, target, "first", "last")
         assert _contents(root) == {"1/below/file": _DATA, "1/first": b"other", "1/last": b""}
 
-    def test_name_goes_to_one_of_several_threads(self, root: str) -> None:
+    def test_only_one_of_several_threads_gets_the_name(self, root: str) -> None:
         def move(letter: str) -> None:
             with self._incoming(root, letter.encode()) as incoming:
                 storage.move_folder(incoming, storage.join(root, "1"), "first", "last")
@@ -397,7 +397,7 @@ class TestFolders:
         winner = _winner(move, FileExistsError)
         assert _contents(root) == {"1/below/file": _DATA, "1/first": winner.encode(), "1/last": b""}
 
-    def test_are_removed(self, root: str) -> None:
+    def test_remove_folder_removes_all_files(self, root: str) -> None:
         for name in ("1/first", "1/below/file", "2/first"):
             storage.write_bytes(storage.join(root, name), b"")
         for _ in range(2):
@@ -407,7 +407,7 @@ class TestFolders:
 
 
 class TestLocalCopy:
-    def test_holds_the_files(self, root: str, tmp_path: Path) -> None:
+    def test_contains_the_files(self, root: str, tmp_path: Path) -> None:
         storage.create_tree(_tree(tmp_path / "in", _TREE), root)
         files = {name: storage.StoredFile(len(data), storage.crc32c(data)) for name, data in _TREE.items()}
         with local_copy(root, files) as folder:
@@ -419,13 +419,13 @@ class TestLocalCopy:
 
 @pytest.fixture
 def lossy(remote_root: str, impatient_stores: None, faults: Faults) -> tuple[str, Faults]:
-    """An empty folder of each object store, and what disturbs the requests to it."""
+    """An empty folder in each object store, and the proxy that disturbs requests to it."""
     return remote_root, faults
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 class TestLostAnswers:
-    """The answer to each request in turn is lost."""
+    """Each request in turn succeeds but loses its response."""
 
     @staticmethod
     def _lose_each(lossy: tuple[str, Faults], act: Callable[[str], None]) -> None:
@@ -454,7 +454,7 @@ class TestLostAnswers:
 
         self._lose_each(lossy, act)
 
-    def test_move_gives_the_name_that_was_asked_for(self, lossy: tuple[str, Faults]) -> None:
+    def test_move_gets_the_requested_name(self, lossy: tuple[str, Faults]) -> None:
         files = {"first": b"claim", "below/file": _DATA, "last": b""}
 
         def act(root: str) -> None:

@@ -1,4 +1,4 @@
-"""What object stores do while a proxy disturbs the requests to them."""
+"""The object store clients behind a proxy that disturbs their requests."""
 
 import os
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from components.storage.store import StoredFile
 from tests import object_stores
 from tests.object_stores import Fault, Faults
 
-_LARGE_BYTES = 9 << 20  # sent in another way than smaller ones
+_LARGE_BYTES = 9 << 20  # uploaded differently from smaller files
 
-# What is done to requests in turn, until the store is left alone.
+# The faults of successive requests, before requests succeed again.
 _PASSING: dict[str, list[Fault]] = {
     "reset": [object_stores.reset],
     "reset three times": [object_stores.reset] * 3,
@@ -65,7 +65,7 @@ def _readers(uri: str, data: bytes) -> list[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("size", [100_000, _LARGE_BYTES])
-def test_damaged_bytes_are_sent_again(remote_root: str, faults: Faults, tmp_path: Path, size: int) -> None:
+def test_damaged_uploads_are_repeated(remote_root: str, faults: Faults, tmp_path: Path, size: int) -> None:
     uri, data = storage.join(remote_root, "file"), os.urandom(size)
     if remote_root.startswith("s3:") and size > 100_000:
         faults.planned = [object_stores.only(["PUT"], object_stores.corrupt_request)] * 2
@@ -86,7 +86,7 @@ def test_damaged_bytes_are_sent_again(remote_root: str, faults: Faults, tmp_path
 
 
 @pytest.mark.parametrize(("size", "method", "num_places"), [(100_000, "POST", 30), (_LARGE_BYTES, "PUT", 3)])
-def test_damaged_answers_to_an_upload_are_survived(
+def test_damaged_responses_to_uploads_are_survived(
     gcs_root: str, faults: Faults, size: int, method: str, num_places: int
 ) -> None:
     data = os.urandom(size)
@@ -99,7 +99,7 @@ def test_damaged_answers_to_an_upload_are_survived(
         assert storage.read_bytes(uri) == data
 
 
-def test_answers_that_are_no_json_are_asked_for_again(gcs_root: str, faults: Faults) -> None:
+def test_malformed_json_responses_are_requested_again(gcs_root: str, faults: Faults) -> None:
     uri, data = storage.join(gcs_root, "file"), b"cells"
     storage.write_bytes(uri, data)
     generation = (storage.read_with_generation(uri) or ("", ""))[1]
@@ -118,7 +118,7 @@ def test_answers_that_are_no_json_are_asked_for_again(gcs_root: str, faults: Fau
     assert storage.read_bytes(uri) == b"other cells"
 
 
-def test_a_refused_condition_that_holds_is_damage(gcs_root: str, faults: Faults) -> None:
+def test_a_wrongly_refused_condition_is_retried_as_damage(gcs_root: str, faults: Faults) -> None:
     uri = storage.join(gcs_root, "file")
     faults.planned = [object_stores.answer(412)]
     assert storage.write_bytes(uri, b"cells")
@@ -132,12 +132,12 @@ def test_a_refused_condition_that_holds_is_damage(gcs_root: str, faults: Faults)
         storage.write_bytes(uri, b"cells")
 
 
-def test_a_condition_that_is_refused_although_it_holds_is_not_retried_for_ever(
+def test_a_condition_that_is_always_wrongly_refused_is_given_up(
     gcs_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gcs_storage, "_DAMAGED_TRIES_S", 0.5)
     faults.planned = [object_stores.only(["POST"], object_stores.answer(412))] * 100
-    with pytest.raises(OSError, match=r"Cloud Storage could not be used.*file was refused as damaged.*again carries on"):
+    with pytest.raises(OSError, match=r"Cloud Storage could not be used.*file was refused as damaged.*again to resume"):
         storage.write_bytes(storage.join(gcs_root, "file"), b"cells")
 
 
@@ -150,12 +150,12 @@ def test_damaged_ranges_are_read_again_and_never_accepted(remote_root: str, faul
     assert storage.read_range(uri, 100, 100, lambda found: found == expected) == expected
     assert faults.planned == []
     faults.planned = [fault] * 3
-    with pytest.raises(OSError, match=r"file is damaged: expected 100 bytes from byte 100 on"):
+    with pytest.raises(OSError, match=r"file is damaged: expected 100 bytes at offset 100 with"):
         storage.read_range(uri, 100, 100, lambda found: found == expected)
 
 
-def test_a_shortened_part_of_a_large_file_is_noticed(s3_root: str, faults: Faults, tmp_path: Path) -> None:
-    """Also where the store knows no checksum of the file."""
+def test_a_truncated_part_of_a_large_file_is_detected(s3_root: str, faults: Faults, tmp_path: Path) -> None:
+    """Even if the store has no checksum of the file."""
     uri, data = storage.join(s3_root, "file"), os.urandom(_LARGE_BYTES)
     storage.replace_bytes(uri, data)
     head = s3_requests.call(uri, "head_object")
@@ -174,7 +174,7 @@ def test_persistent_faults_end_in_one_error(
     monkeypatch.setattr(s3_requests, "RETRY_FOR_S", 0.5)
     faults.planned = [fault] * 1000
     for act in (storage.read_bytes, storage.exists, lambda uri: storage.write_bytes(uri, b"")):
-        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*The same command again carries on"):
+        with pytest.raises(OSError, match=r"(Cloud Storage|S3) could not be used.*Run the same command again to resume"):
             act(storage.join(remote_root, "file"))
     faults.planned = []
     assert storage.list_names(remote_root) == []

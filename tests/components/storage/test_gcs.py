@@ -8,11 +8,11 @@ from components.storage import gcs as gcs_storage
 from components.storage.store import StoredFile
 
 _DATA = bytes(range(256)) * 400
-_LARGE_BYTES = 9 << 20  # sent in another way than smaller ones
+_LARGE_BYTES = 9 << 20  # uploaded differently from smaller files
 
 
-def test_files_come_back_from_an_emulator(emulated_root: str, tmp_path: Path) -> None:
-    """The emulator ignores preconditions, so the conformance suite does not run on it, but many tests of steps use it."""
+def test_files_round_trip_through_the_emulator(emulated_root: str, tmp_path: Path) -> None:
+    """Many tests of steps use the emulator. It ignores preconditions, so the conformance suite does not run on it."""
     files = {"deep/file": _DATA, "sub/large": os.urandom(_LARGE_BYTES), "top": b""}
     for name, content in files.items():
         assert storage.write_bytes(storage.join(emulated_root, name), content, crc32=storage.crc32(content))
@@ -27,7 +27,7 @@ def test_files_come_back_from_an_emulator(emulated_root: str, tmp_path: Path) ->
 
 
 @pytest.mark.object_store
-def test_checksums_are_known_without_reading(gcs_root: str) -> None:
+def test_stat_returns_checksums(gcs_root: str) -> None:
     uri = storage.join(gcs_root, "file")
     storage.write_bytes(uri, _DATA, crc32=storage.crc32(_DATA))
     assert storage.stat(uri) == StoredFile(len(_DATA), storage.crc32c(_DATA), storage.crc32(_DATA))

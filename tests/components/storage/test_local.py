@@ -1,4 +1,4 @@
-"""What only local storage does: locks, hard links, and what killed processes leave."""
+"""Local storage alone: locks, hard links, and the unfinished files of killed processes."""
 
 import errno
 import multiprocessing
@@ -18,7 +18,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 def _start(script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Starts a script in a process that can be talked to and killed."""
+    """Starts a script in a process with pipes."""
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         cwd=_ROOT,
@@ -34,7 +34,7 @@ def _all_files(folder: Path) -> list[str]:
 
 
 class TestCreate:
-    def test_leaves_nothing_on_a_full_disk(self, tmp_path: Path) -> None:
+    def test_full_disk_leaves_no_file(self, tmp_path: Path) -> None:
         script = """if True:
             import resource, sys
             from components import storage
@@ -51,7 +51,7 @@ class TestCreate:
     @pytest.mark.parametrize(
         "act", ["store(Path(source), target)", "fetch(source, Path(target))", "replace_bytes(target, large)"]
     )
-    def test_names_the_file_that_there_is_no_room_for(self, tmp_path: Path, act: str) -> None:
+    def test_full_disk_error_names_the_target_file(self, tmp_path: Path, act: str) -> None:
         (tmp_path / "source").write_bytes(bytes(100_000))
         script = f"""if True:
             import resource, sys
@@ -68,7 +68,7 @@ class TestCreate:
         out, err = _start(script, tmp_path / "source", tmp_path / "target").communicate()
         assert (out.strip(), err) == (f"[Errno {errno.EFBIG}] File too large: '{tmp_path}/target'", "")
 
-    def test_one_of_several_processes_wins(self, tmp_path: Path) -> None:
+    def test_only_one_of_several_processes_succeeds(self, tmp_path: Path) -> None:
         script = """if True:
             import sys
             from components import storage
@@ -100,7 +100,7 @@ class TestCreate:
 
     @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
     def test_works_without_hard_links(self, tmp_path: Path, number: int) -> None:
-        """The kernel itself refuses the system calls, as a file system without hard links does."""
+        """The kernel refuses the system calls, like a file system without hard links."""
         script = """if True:
             import ctypes, os, platform, struct, sys
             from components import storage
@@ -165,7 +165,7 @@ class TestUnfinishedFiles:
         storage.write_bytes(str(tmp_path / "next"), b"")
         assert not (tmp_path / ".partial" / "1-00000000").exists()
 
-    def test_of_a_live_process_stay(self, tmp_path: Path) -> None:
+    def test_of_a_live_process_are_kept(self, tmp_path: Path) -> None:
         live = _start(_HALF_WRITTEN, tmp_path / "live")
         assert live.stdout is not None
         assert live.stdout.readline() == "half\n"
@@ -174,7 +174,7 @@ class TestUnfinishedFiles:
         assert err == ""
         assert (tmp_path / "live").read_bytes() == b"all of it"
 
-    def test_do_not_outlive_their_process(self, tmp_path: Path) -> None:
+    def test_are_removed_when_the_process_ends(self, tmp_path: Path) -> None:
         _, err = _start(_HALF_WRITTEN, tmp_path / "file").communicate("go on\n")
         assert err == ""
         assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
@@ -187,7 +187,7 @@ def test_folder_without_permission_is_named(tmp_path: Path) -> None:
         storage.write_bytes(str(tmp_path / "file"), b"")
 
 
-def test_replace_leaves_no_other_files(tmp_path: Path) -> None:
+def test_replace_leaves_no_temporary_files(tmp_path: Path) -> None:
     storage.replace_bytes(str(tmp_path / "pointer"), b"1")
     assert _all_files(tmp_path) == ["pointer"]
 
@@ -207,7 +207,7 @@ def _swap_in_a_process(uri: str, letter: str, generation: str) -> bool:
     return True
 
 
-def test_one_of_several_processes_swaps(tmp_path: Path) -> None:
+def test_only_one_of_several_processes_swaps(tmp_path: Path) -> None:
     uri = str(tmp_path / "pointer")
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         won = pool.starmap(_swap_in_a_process, [(uri, letter, "") for letter in "abcdefgh"], chunksize=1)
@@ -226,7 +226,7 @@ def _die_in_the_middle(uri: str, generation: str) -> None:
     storage.swap(uri, b"new", generation)
 
 
-def test_kill_during_a_swap_keeps_the_old_content(tmp_path: Path) -> None:
+def test_a_kill_during_a_swap_keeps_the_old_content(tmp_path: Path) -> None:
     uri = str(tmp_path / "pointer")
     storage.swap(uri, b"old", "")
     process = multiprocessing.get_context("spawn").Process(target=_die_in_the_middle, args=(uri, _generation(uri)))

@@ -7,7 +7,7 @@ from components.storage import read_ahead as module
 from components.storage.read_ahead import read_ahead, start_readers
 
 
-def test_gives_everything_in_order_though_later_ones_come_first() -> None:
+def test_items_are_yielded_in_order_even_if_later_reads_finish_first() -> None:
     done = [threading.Event() for _ in range(20)]
 
     def read(item: int) -> int:
@@ -20,8 +20,8 @@ def test_gives_everything_in_order_though_later_ones_come_first() -> None:
         assert list(read_ahead(readers, range(20), read, lambda _: 1)) == [(k, k * k) for k in range(20)]
 
 
-def test_as_many_are_in_flight_as_there_are_threads() -> None:
-    """Each of the first reads waits for all the others: with fewer in flight, the barrier would break."""
+def test_every_thread_has_a_read_in_flight() -> None:
+    """The first reads wait for each other at a barrier, which would break with fewer reads in flight."""
     barrier = threading.Barrier(32)
 
     def read(item: int) -> int:
@@ -33,7 +33,7 @@ def test_as_many_are_in_flight_as_there_are_threads() -> None:
         assert [item for item, _ in read_ahead(readers, range(100), read, lambda _: 1)] == list(range(100))
 
 
-def test_what_waits_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_prefetched_items_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BYTES_IN_FLIGHT", 100)
     started: list[int] = []
 
@@ -44,7 +44,7 @@ def test_what_waits_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     with ThreadPoolExecutor(1) as readers:
         results = read_ahead(readers, range(50), read, lambda _: 30)
         next(results)
-        readers.submit(lambda: None).result()  # whatever was asked for before this has been read
+        readers.submit(lambda: None).result()  # all earlier items have been read
         assert len(started) <= 4
 
 
@@ -56,7 +56,7 @@ def test_two_large_items_are_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [item for item, _ in results] == [0, 1, 2, 3]
 
 
-def test_raises_what_reading_raised_when_it_is_its_turn() -> None:
+def test_an_error_is_raised_at_the_turn_of_its_item() -> None:
     def read(item: int) -> int:
         if item == 3:
             raise OSError("the third is damaged")
@@ -69,7 +69,7 @@ def test_raises_what_reading_raised_when_it_is_its_turn() -> None:
             next(results)
 
 
-def test_what_is_not_wanted_any_more_is_not_read() -> None:
+def test_abandoned_items_are_not_read() -> None:
     may_go_on = threading.Event()
     started: list[int] = []
 

@@ -29,7 +29,7 @@ _SLOW_DOWN = object_stores.s3_error(503, "SlowDown")
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Lets a test change what the client is told about the store of `s3_root`."""
+    """Lets a test change the client's settings for the store of `s3_root`."""
     s3_requests.close()
     yield monkeypatch
     s3_requests.close()
@@ -39,7 +39,7 @@ def _key(uri: str) -> dict[str, str]:
     return {"Bucket": BUCKET, "Key": uri.removeprefix(f"s3://{BUCKET}/")}
 
 
-def test_checksums_are_known_without_reading(s3_root: str) -> None:
+def test_stat_returns_checksums(s3_root: str) -> None:
     uri = storage.join(s3_root, "file")
     storage.write_bytes(uri, _DATA, crc32=storage.crc32(_DATA))
     assert storage.stat(uri) == StoredFile(len(_DATA), storage.crc32c(_DATA), storage.crc32(_DATA))
@@ -104,7 +104,7 @@ def test_conflicts_and_overload_are_retried(s3_root: str, faults: Faults, planne
 class TestConditionalWrites:
     @pytest.fixture
     def unknown_store(self, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The store behind `faults` is asked again."""
+        """Makes the store behind `faults` untested again."""
         monkeypatch.setattr(s3_writes, "_trusted", set())
 
     @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ class TestConditionalWrites:
         assert storage.read_bytes(uri) == b"before"
 
     @pytest.mark.usefixtures("unknown_store")
-    def test_store_that_does_not_hold_them_in_a_race_is_refused(self, s3_root: str, faults: Faults) -> None:
+    def test_store_that_ignores_them_in_a_race_is_refused(self, s3_root: str, faults: Faults) -> None:
         faults.planned = [object_stores.ignore_conditions("If-None-Match", methods=["PUT"])] * 2
         with pytest.raises(io.UnsupportedOperation, match="a second PutObject"):
             storage.write_bytes(storage.join(s3_root, "file"), b"")
 
-    def test_store_is_asked_once(self, s3_root: str, faults: Faults) -> None:
+    def test_store_is_tested_once(self, s3_root: str, faults: Faults) -> None:
         num_before = len(faults.requests)
         storage.for_each(lambda number: storage.write_bytes(f"{s3_root}/{number}", b""), range(20))
         assert len(faults.requests) == num_before + 20
@@ -166,14 +166,14 @@ def test_missing_credentials_are_explained(settings: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_wrong_keys_are_refused_and_not_told(settings: pytest.MonkeyPatch, name: str) -> None:
+def test_errors_about_wrong_keys_do_not_reveal_them(settings: pytest.MonkeyPatch, name: str) -> None:
     settings.setenv(name, "wrong-and-secret")
     with pytest.raises(OSError, match=r"The server said: (XAdminUserNotFound|SignatureDoesNotMatch)") as refused:
         storage.list_names(f"s3://{BUCKET}")
     assert not [secret for secret in ("wrong-and-secret", S3_SECRET_KEY) if secret in str(refused.value)]
 
 
-def test_endpoint_that_nothing_answers_at_is_given_up_soon(settings: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint_is_given_up_soon(settings: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     settings.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
@@ -185,9 +185,9 @@ def test_endpoint_that_nothing_answers_at_is_given_up_soon(settings: pytest.Monk
 
 
 class TestCredentials:
-    """Where keys, endpoint and region come from."""
+    """The sources of keys, endpoint and region."""
 
-    def test_a_profile(self, settings: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> None:
+    def test_profile(self, settings: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> None:
         endpoint = os.environ["AWS_ENDPOINT_URL_S3"]
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"):
             settings.delenv(name)
@@ -212,7 +212,7 @@ class TestCredentials:
 
 
 class _SecurityTokens(BaseHTTPRequestHandler):
-    """Gives the keys of the test server to whoever has the token."""
+    """Returns the keys of the test server in exchange for the token."""
 
     def do_POST(self) -> None:
         asked = self.rfile.read(int(self.headers["Content-Length"]))
@@ -230,4 +230,4 @@ class _SecurityTokens(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server gives it)
-        """Tests have nothing to read here."""
+        """Logs nothing."""

@@ -38,7 +38,7 @@ def test_unknown_scheme_is_refused() -> None:
         storage.exists("ftp://host/file")
 
 
-def test_local_files_need_no_client_of_an_object_store(tmp_path: Path) -> None:
+def test_local_files_do_not_import_object_store_clients(tmp_path: Path) -> None:
     script = """if True:
         import sys
         from components import storage

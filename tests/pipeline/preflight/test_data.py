@@ -135,7 +135,7 @@ def test_a_source_without_credentials_or_answer_could_not_be_checked(
     monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0.01)
     kaggle.api_answers.extend([Answer(503)] * retry.TRIES)
-    with pytest.raises(CouldNotLookError, match="Kaggle cannot give the files"):
+    with pytest.raises(CouldNotLookError, match="Kaggle cannot provide the files"):
         measure_source(f"kaggle:{COMPETITION}")
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     with pytest.raises(CouldNotLookError, match="There are no credentials for Kaggle"):
@@ -185,7 +185,7 @@ def test_an_endpoint_without_an_answer_could_not_be_checked(monkeypatch: pytest.
 def test_a_store_that_ignores_conditions_fails(s3_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_writes, "_trusted", set())
     faults.planned = [ignore_conditions("If-None-Match", methods=["PUT"])] * 100
-    with pytest.raises(FailedError, match="does not hold conditional writes"):
+    with pytest.raises(FailedError, match="does not honour conditional writes"):
         write_probes([s3_root])
 
 

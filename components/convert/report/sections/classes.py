@@ -1,4 +1,4 @@
-"""How many images show each class, on each side of the split and in the published data."""
+"""The number of images that show each class, in each split and in the published data."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from components.reports.page import Section, number_cells, table
 from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
 from components.runtime.wording import shorten
 
-# Counted in the competition's train.csv (31072 samples): how many samples have 1, 2, 3, 4 and 5 labels.
+# The number of samples with 1 to 5 labels, as counted in the competition's train.csv (31072 samples).
 _PUBLISHED_LABEL_COUNTS = {1: 15126, 2: 12485, 3: 3160, 4: 299, 5: 2}
 _MARKERS = {"train": "o", "validation": "D", "test": "^"}
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """How many images show each class.
+    """The number of images that show each class.
 
     Attributes:
         class_names: The names, in the order of the class indices.
@@ -40,12 +40,12 @@ class ClassCounts:
 
     @property
     def totals(self) -> list[int]:
-        """The number of images that show each class, on all sides together."""
+        """The number of images that show each class, in all splits together."""
         return [sum(column) for column in zip(*self.by_split.values(), strict=True)] or [0] * len(self.class_names)
 
     @property
     def are_published(self) -> bool:
-        """Whether the classes are those of the competition, so that its counts can stand beside."""
+        """Whether the classes are those of the competition, so that its counts can be shown for comparison."""
         return self.class_names == list(PUBLISHED_COUNTS)
 
 
@@ -62,11 +62,11 @@ def count_classes(data: ReportData) -> ClassCounts:
 
 def classes_section(counts: ClassCounts) -> Section:
     """The shares of the classes as a figure, and the counts as a table."""
-    note = "The share of images that show a class; as many show several, the shares sum to more than 100 %."
+    note = "The share of images that show each class. Many images show several, so the shares sum to more than 100 %."
     if counts.are_published:
         note += f" Published: the competition's {NUM_PUBLISHED_SAMPLES:,} training samples."
     plot = figure(_share_plot(counts), "Share of the images that show each class, for each split") if any(counts.totals) else ""
-    return Section("How many images each class has", Markup("{}{}").format(plot, _count_table(counts)), note)
+    return Section("Images per class", Markup("{}{}").format(plot, _count_table(counts)), note)
 
 
 def _count_table(counts: ClassCounts) -> Markup:
@@ -99,7 +99,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
         axes.scatter(published, rows, marker="|", s=130, linewidths=2, color="#94a3b8", label="published")
     for split in counts.splits:
         shares = [100 * counts.by_split[split][label] / counts.num_samples[split] for label in labels]
-        shown = [row for row in rows if shares[row]]  # a logarithmic scale has no place for none
+        shown = [row for row in rows if shares[row]]  # 0 is not on a logarithmic scale
         axes.scatter(
             [shares[row] for row in shown], shown, marker=_MARKERS[split], s=22, color=SPLIT_COLOURS[split], label=split
         )
@@ -117,7 +117,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
 
 
 def labels_section(data: ReportData, counts: ClassCounts) -> Section:
-    """How many classes an image shows at once."""
+    """The number of classes that an image shows."""
     by_split = {split: Counter(len(sample.labels) for sample in data.on_side(split)) for split in counts.splits}
     numbers = sorted(set().union(*by_split.values()))
     header = ["Classes in one image", *counts.splits]

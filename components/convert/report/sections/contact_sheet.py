@@ -1,4 +1,4 @@
-"""What each class looks like."""
+"""Images of each class."""
 
 from markupsafe import Markup
 
@@ -32,6 +32,6 @@ def contact_sheet_section(data: ReportData, counts: ClassCounts, plan: Thumbnail
     return Section(
         "What the classes look like",
         blocks(shown) + paragraphs(*missing),
-        f"{legend(data.examples.channels)} Below each image: all its classes. Images with few other classes are shown first, "
-        "and none of the test split.",
+        f"{legend(data.examples.channels)} Below each image: all of its classes. Images with few other classes are preferred. "
+        "None are from the test split.",
     )

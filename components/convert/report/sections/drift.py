@@ -1,4 +1,4 @@
-"""Whether the newest batch is like the earlier ones."""
+"""Compares the newest batch with the earlier ones."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from components.reports.plots import MAX_NAME, figure, make_figure
 from components.reports.stains import stain_title
 from components.runtime.wording import count_of, shorten
 
-# The chance of naming anything at all changed where nothing is, over all comparisons of a page together.
+# The probability of any false alarm, over all comparisons of a page together.
 _SIGNIFICANCE = 0.01
 _MAX_CLASSES = 12
 _MAX_NAMED = 3
@@ -40,8 +40,8 @@ class MomentChange:
     Attributes:
         filter_name: The filter.
         moment: `brightness`, the mean grey level of an image; or `contrast`, the standard deviation.
-        earlier: One value an image.
-        newest: One value an image.
+        earlier: One value per image.
+        newest: One value per image.
         distance: The Kolmogorov-Smirnov distance: 0 for the same distribution, 1 for two that do not overlap.
         p_value: Of the two-sided Kolmogorov-Smirnov test.
     """
@@ -60,8 +60,8 @@ class Drift:
 
     Attributes:
         batch: The number of the newest batch.
-        num_earlier: The images compared with.
-        num_newest: The images of the newest batch.
+        num_earlier: The number of images of the earlier batches.
+        num_newest: The number of images of the newest batch.
         classes: Every class, the least probable change first.
         moments: Every filter's brightness and contrast.
     """
@@ -73,16 +73,16 @@ class Drift:
     moments: list[MomentChange]
 
     def is_beyond_chance(self, change: ClassChange | MomentChange) -> bool:
-        """Whether a change would hardly arise among batches of one source (Bonferroni's correction for many comparisons)."""
+        """Whether a change is significant, with Bonferroni's correction for many comparisons."""
         return change.p_value < _SIGNIFICANCE / (len(self.classes) + len(self.moments))
 
     def summary(self) -> str:
-        """One sentence."""
+        """The comparison in one sentence."""
         classes = [change.name for change in self.classes if self.is_beyond_chance(change)]
         moments = [f"the {m.moment} of {m.filter_name}" for m in self.moments if self.is_beyond_chance(m)]
         newest = f"The newest batch ({count_of(self.num_newest, 'distinct image')})"
         if not classes and not moments:
-            return f"{newest} differs from the earlier ones by no more than chance."
+            return f"{newest} does not differ significantly from the earlier ones."
         parts = [f"the share of {name}" for name in classes[:_MAX_NAMED]]
         if len(classes) > _MAX_NAMED:
             parts.append(f"the share of {count_of(len(classes) - _MAX_NAMED, 'further class', 'further classes')}")
@@ -90,9 +90,9 @@ class Drift:
 
 
 def measure_drift(data: ReportData) -> Drift | None:
-    """Compares the newest batch with all earlier ones; None where there is one batch only."""
+    """Compares the newest batch with all earlier ones; None if there is only one batch."""
     batch = max((sample.batch for sample in data.samples), default=0)
-    # Members of a group are nearly the same image: counted singly, they would make any change look certain.
+    # Members of a group are nearly the same image: counted individually, they would make any change look significant.
     counted = {(s.group, s.batch == batch): s for s in sorted(data.samples, key=lambda s: s.sample_id, reverse=True)}
     newest = [sample for sample in counted.values() if sample.batch == batch]
     earlier = [sample for sample in counted.values() if sample.batch != batch]
@@ -130,17 +130,17 @@ def _moments(samples: Sequence[ReportSample], channel: int, moment: str) -> np.n
 
 
 def drift_section(data: ReportData, drift: Drift | None) -> Section:
-    """What has changed with the newest batch."""
+    """The changes with the newest batch."""
     title = "The newest batch"
     if not drift:
-        return Section(title, paragraphs("There is one batch only, so nothing to compare."))
+        return Section(title, paragraphs("There is only one batch, so there is nothing to compare."))
     plot = figure(_brightness_plot(data, drift), "Brightness of the images of the newest batch and of the earlier ones")
     return Section(
         title,
         Markup("{}{}{}{}").format(paragraphs(drift.summary()), _class_table(drift), plot, _moment_table(drift)),
-        f"Batch {drift.batch} beside all earlier ones. Marked are changes that chance hardly makes (less than 1 in 100 for "
-        "the whole page; Fisher's exact test for classes, Kolmogorov and Smirnov's for brightness and contrast). Many images "
-        "make even small changes certain: look at the size as well. One image of each near-duplicate group is counted.",
+        f"Batch {drift.batch} compared with all earlier ones. Significant changes are marked (at the 1 % level for the whole "
+        "page, by Fisher's exact test for classes and the Kolmogorov-Smirnov test for brightness and contrast). With many "
+        "images, even small changes are significant: look at their size as well. One image per near-duplicate group counts.",
     )
 
 
@@ -154,7 +154,7 @@ def _class_table(drift: Drift) -> Markup:
         points = 100 * (change.num_newest / drift.num_newest - change.num_earlier / drift.num_earlier)
         shares = [share(change.num_earlier, drift.num_earlier), share(change.num_newest, drift.num_newest)]
         rows.append([change.name, *number_cells(*shares, f"{points:+.2f} points"), _mark(drift, change)])
-    return table(["Class (the clearest changes first)", "earlier", "newest", "change", ""], rows)
+    return table(["Class (the most significant changes first)", "earlier", "newest", "change", ""], rows)
 
 
 def _moment_table(drift: Drift) -> Markup:
@@ -167,7 +167,7 @@ def _moment_table(drift: Drift) -> Markup:
         ]
         for m in drift.moments
     ]
-    header = ["Per image, in grey levels", "earlier median", "newest median", "distance (0 same, 1 apart)", ""]
+    header = ["Per image, in grey levels", "earlier median", "newest median", "distance (0: the same, 1: disjoint)", ""]
     return table(header, rows)
 
 

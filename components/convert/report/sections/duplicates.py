@@ -1,4 +1,4 @@
-"""Images that nearly repeat others."""
+"""Near-duplicate images."""
 
 from collections import Counter
 
@@ -12,9 +12,9 @@ from components.runtime.wording import count_of
 
 
 def duplicates_section(data: ReportData, plan: ThumbnailPlan) -> Section:
-    """How many near-duplicate groups there are, how large, and what the largest look like."""
+    """The number and sizes of near-duplicate groups, and images of the largest."""
     title = "Near-duplicates"
-    note = "Images of one field of cells, taken twice or shifted, have nearly the same pixels. Such images form a group."
+    note = "Images of the same field of cells, taken twice or shifted, have nearly the same pixels. They form a group."
     if not data.groups:
         return Section(title, paragraphs("None were found."), note)
     sizes = Counter(len(group) for group in data.groups)
@@ -28,11 +28,11 @@ def duplicates_section(data: ReportData, plan: ThumbnailPlan) -> Section:
 def _torn(data: ReportData) -> Markup:
     groups = data.groups
     num_torn = sum(len({sample.split for sample in group}) > 1 for group in groups)
-    here = {0: "none is torn", 1: "one is torn"}.get(num_torn, f"{num_torn:,} are torn")
+    here = {0: "none is divided", 1: "one is divided"}.get(num_torn, f"{num_torn:,} are divided")
     return paragraphs(
-        f"A random split would have torn {data.num_torn_groups:,} of the {count_of(len(groups), 'group')} "
-        f"({share(data.num_torn_groups, len(groups))}): the network would be judged on images that it has nearly seen in "
-        f"training. In this split, {here}."
+        f"A random split would have divided {data.num_torn_groups:,} of the {count_of(len(groups), 'group')} "
+        f"({share(data.num_torn_groups, len(groups))}), so the network would have been tested on near-duplicates of training "
+        f"images. In this split, {here}."
     )
 
 

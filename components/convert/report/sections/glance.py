@@ -1,4 +1,4 @@
-"""What matters most, in a few sentences."""
+"""The most important points, in a few sentences."""
 
 from markupsafe import Markup
 
@@ -39,29 +39,29 @@ def _rare_classes(counts: ClassCounts) -> str:
         return ""
     named = ", ".join(f"{name} ({total:,})" for total, name in rarest[:_NUM_NAMED])
     most, commonest = rarest[-1]
-    return f"The rarest classes: {named}. The commonest: {commonest} ({most:,} images)."
+    return f"The rarest classes: {named}. The most common: {commonest} ({most:,} images)."
 
 
 def _absent_classes(counts: ClassCounts) -> str:
     nowhere = [name for name, total in zip(counts.class_names, counts.totals, strict=True) if not total]
-    absent = [f"no image at all of {first_of(nowhere, _NUM_NAMED)}"] if nowhere else []
+    absent = [f"no image of {first_of(nowhere, _NUM_NAMED)}"] if nowhere else []
     for split in counts.splits:
         found = zip(counts.class_names, counts.by_split[split], counts.totals, strict=True)
         lacking = [name for name, number, total in found if total and not number]
         if lacking:
-            absent.append(f"none in {split} of {first_of(lacking, _NUM_NAMED)}")
+            absent.append(f"no {split} image of {first_of(lacking, _NUM_NAMED)}")
     if not absent:
-        return f"All {len(counts.class_names)} classes are on every side of the split."
-    return f"Not every class is on every side: {'; '.join(absent)}."
+        return f"All {len(counts.class_names)} classes are in every split."
+    return f"Not every class is in every split: {'; '.join(absent)}."
 
 
 def _duplicates(data: ReportData) -> str:
     if not data.groups:
-        return "No image nearly repeats another."
+        return "There are no near-duplicates."
     members = sum(len(group) for group in data.groups)
     return (
         f"{members:,} images ({share(members, len(data.samples))}) are near-duplicates of others, in "
-        f"{count_of(len(data.groups), 'group')}; a random split would have torn {data.num_torn_groups:,} of them apart."
+        f"{count_of(len(data.groups), 'group')}; a random split would have divided {data.num_torn_groups:,} of them."
     )
 
 
@@ -79,9 +79,7 @@ def _exposure(data: ReportData) -> str:
     if not data.exposure:
         return ""
     num = len({sample_id for warning in data.exposure for sample_id in warning.sample_ids})
-    return (
-        f"{count_of(num, 'image')} ({share(num, len(data.samples))}) may be badly exposed or scaled: see how bright they are."
-    )
+    return f"{count_of(num, 'image')} ({share(num, len(data.samples))}) may be badly exposed or scaled: see Brightness below."
 
 
 def _intensity_range(data: ReportData) -> str:
@@ -89,7 +87,7 @@ def _intensity_range(data: ReportData) -> str:
     if not written:
         return ""
     measured = " as measured in the training split" if data.examples.parameters["intensity_range"] == AUTO_RANGE else ""
-    return f"Grey levels that became black and white ({', '.join(data.examples.channels)}): {written}{measured}."
+    return f"Grey levels that are black and white ({', '.join(data.examples.channels)}): {written}{measured}."
 
 
 def _pixel_sizes(data: ReportData) -> str:
@@ -97,7 +95,7 @@ def _pixel_sizes(data: ReportData) -> str:
     if not median:
         return ""
     others = sorted(sample_id for sample_id, size in data.pixel_sizes_um.items() if differs_in_size(size, median))
-    line = f"Pixel size: {median:.3g} µm, the median of {count_of(len(data.pixel_sizes_um), 'file')} that give it."
+    line = f"Pixel size: {median:.3g} µm, the median of {count_of(len(data.pixel_sizes_um), 'file')} with a pixel size."
     if others:
         named = first_of(others, _NUM_NAMED)
         line += f" In {count_of(len(others), 'image')} it is more than 10 % larger or smaller: {named}."
@@ -107,5 +105,5 @@ def _pixel_sizes(data: ReportData) -> str:
 def _left_out(data: ReportData) -> str:
     num_bad = len(data.quarantine)
     if not num_bad:
-        return "No sample had to be left out."
+        return "No sample was left out."
     return f"{count_of(num_bad, 'sample')} left out ({share(num_bad, num_bad + len(data.samples))}): see the reasons below."

@@ -1,4 +1,4 @@
-"""How bright the images are, filter by filter."""
+"""The brightness of the images, filter by filter."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,9 @@ def intensities_section(data: ReportData) -> Section:
         plot = figure(_histograms(data, shown), "Distribution of grey levels of each filter, for each split")
         content = Markup("{}{}{}").format(_warnings(data), plot, _table(data, shown))
     return Section(
-        "How bright the images are",
+        "Brightness",
         content,
-        "Each filter's pixels by grey level, from 0 (black) to 255. The curves of the splits should lie on each other. "
+        "Each filter's pixels by grey level, from 0 (black) to 255. The curves of the splits should coincide. "
         "Mean and standard deviation are those of all pixels.",
     )
 
@@ -80,7 +80,7 @@ def _levels_per_bin(histograms: np.ndarray) -> int:
 
 
 def _mean_and_std(samples: Sequence[ReportSample], channel: int) -> tuple[float, float]:
-    """Of all pixels: all images have one size, so the mean of the images' moments is that of the pixels."""
+    """Over all pixels: all images have the same size, so the mean of the images' moments is that of the pixels."""
     mean = float(np.mean([sample.mean[channel] for sample in samples]))
     mean_square = float(np.mean([sample.mean_square[channel] for sample in samples]))
     return mean, max(0.0, mean_square - mean**2) ** 0.5

@@ -16,7 +16,7 @@ _MAX_ROWS = 200
 
 
 def left_out_section(data: ReportData, plan: ThumbnailPlan) -> Section:
-    """The reasons, what the samples look like, and their names."""
+    """The reasons, images of the samples, and their ids."""
     num_bad = len(data.quarantine)
     title = "Left out"
     if not num_bad:
@@ -31,5 +31,5 @@ def left_out_section(data: ReportData, plan: ThumbnailPlan) -> Section:
         title,
         content,
         f"{count_of(num_bad, 'sample')} of {num_bad + len(data.samples):,} ({share(num_bad, num_bad + len(data.samples))}) "
-        "could not be used. A filter that cannot be read is black in the picture.",
+        "could not be used. A filter that cannot be read is shown as black.",
     )

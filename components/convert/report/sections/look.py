@@ -1,4 +1,4 @@
-"""How the data report shows numbers, stains and splits: the same way in every section."""
+"""How all sections of the data report show numbers, stains and splits."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ NEWEST_COLOUR, EARLIER_COLOUR = "#c2660c", "#94a3b8"
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent: `12.3 %`, `0.45 %`, `<0.01 %`; or `-` where there is nothing to have a share of."""
+    """A share in percent: `12.3 %`, `0.45 %`, `<0.01 %`; or `-` if the whole is 0."""
     if not whole:
         return "-"
     percent = 100 * part / whole
@@ -28,7 +28,7 @@ def class_words(sample: ReportSample, class_names: Sequence[str]) -> str:
 
 
 def picture(data: bytes | None, alt: str) -> Markup:
-    """A thumbnail, or a box that says that there is none."""
+    """A thumbnail, or a placeholder if there is none."""
     if data is None:
         return Markup(
             '<div style="aspect-ratio:1;background:#f5f7fa;color:#64748b;display:flex;align-items:center;'

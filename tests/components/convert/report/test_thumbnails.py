@@ -27,7 +27,7 @@ def _shown(data: bytes | None) -> np.ndarray:
 
 
 class TestPlan:
-    def test_shows_up_to_three_images_of_each_class_those_with_few_labels_first(self) -> None:
+    def test_shows_up_to_three_images_per_class_with_few_labels_first(self) -> None:
         samples = [_sample(f"a{k}", (0,)) for k in range(5)] + [
             _sample("b", (1, 2)),
             _sample("c", (0, 1, 2)),
@@ -35,7 +35,7 @@ class TestPlan:
         ]
         plan = plan_thumbnails(4, samples, {})
         assert {label: len(ids) for label, ids in plan.by_class.items()} == {0: 3, 1: 2, 2: 1, 3: 0}
-        assert plan.by_class[1] == ("b", "c")  # the rarer class has chosen first
+        assert plan.by_class[1] == ("b", "c")  # the rarer class chooses first
         assert plan.by_class[2] == ("d",)
         assert all(sample_id.startswith("a") for sample_id in plan.by_class[0])
 
@@ -66,14 +66,14 @@ class TestPlan:
         assert [ids[0] for ids in plan.groups] == ["9-0", "8-0", "7-0", "6-0", "5-0", "4-0"]
         assert {len(ids) for ids in plan.groups} == {3}
 
-    def test_shows_each_reason_before_any_again(self) -> None:
+    def test_shows_each_reason_before_repeating_one(self) -> None:
         quarantine = {f"common{k:02d}": "common" for k in range(50)} | {"rare": "rare", "other": "other"}
         shown = plan_thumbnails(1, [], quarantine).quarantined
         assert shown[:3] == ("common00", "other", "rare")
         assert len(shown) == 18
 
     @pytest.mark.parametrize("num_classes", [1, 28, 60, 500])
-    def test_needs_a_bounded_number_of_pictures(self, num_classes: int) -> None:
+    def test_number_of_pictures_is_bounded(self, num_classes: int) -> None:
         samples = [_sample(f"s{k}", (k % num_classes,), group=f"g{k // 2}") for k in range(4 * num_classes)]
         plan = plan_thumbnails(num_classes, samples, {f"q{k}": "bad" for k in range(100)})
         num_tiles = sum(map(len, plan.by_class.values())) + sum(map(len, plan.groups)) + len(plan.quarantined)
@@ -81,27 +81,27 @@ class TestPlan:
 
 
 class TestThumbnail:
-    def test_shows_red_green_and_blue_as_they_are(self, make_png: MakePng) -> None:
+    def test_shows_red_green_and_blue_in_their_colours(self, make_png: MakePng) -> None:
         levels = {"red": 40, "green": 120, "blue": 200, "yellow": 255}
         shown = _shown(thumbnail({name: make_png(np.full((64, 64), level, np.uint8)) for name, level in levels.items()}))
         assert shown.shape == (THUMBNAIL_PX, THUMBNAIL_PX, 3)
         np.testing.assert_allclose(shown, np.broadcast_to([40, 120, 200], shown.shape), atol=3)
 
     @pytest.mark.parametrize(("mode", "kind"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG")])
-    def test_shows_files_of_any_kind(self, mode: str, kind: str) -> None:
+    def test_shows_files_of_any_format(self, mode: str, kind: str) -> None:
         grey = np.full((64, 64), 120, np.uint8)
         file = io.BytesIO()
         Image.fromarray(grey).convert(mode).save(file, kind)
         np.testing.assert_allclose(_shown(thumbnail({"green": file.getvalue()}, 32))[16, 16], [0, 120, 0], atol=4)
 
-    def test_shows_deep_files_by_the_range_or_without_one_up_to_their_maximum(self) -> None:
+    def test_scales_deep_files_by_the_range_or_else_by_their_maximum(self) -> None:
         grey = np.full((64, 64), 1200, np.uint16)
         grey[:32] = 2400
         data = make_tiff(grey)
         for reading, level in ((Reading(intensity_range="0:2550"), 120), (Reading(), 127)):
             np.testing.assert_allclose(_shown(thumbnail({"green": data}, 32, reading))[24, 16], [0, level, 0], atol=4)
 
-    def test_leaves_black_what_cannot_be_decoded(self, make_pixels: MakePixels, make_png: MakePng) -> None:
+    def test_undecodable_filter_is_black(self, make_pixels: MakePixels, make_png: MakePng) -> None:
         data = make_png(make_pixels())
         shown = _shown(thumbnail({"red": data[: len(data) // 2], "green": data, "blue": b"<html>"}, 32))
         assert shown[..., 1].mean() > 100
@@ -110,10 +110,10 @@ class TestThumbnail:
     @pytest.mark.parametrize(
         "pngs", [{}, {"red": b""}, {"green": b"\xff\xd8\xff"}, {"blue": b"\x89PNG\r\n\x1a\n"}, {"yellow": b"x"}]
     )
-    def test_gives_nothing_where_nothing_can_be_decoded(self, pngs: dict[str, bytes]) -> None:
+    def test_is_none_if_no_filter_can_be_decoded(self, pngs: dict[str, bytes]) -> None:
         assert thumbnail(pngs) is None
 
-    def test_does_not_decode_what_claims_to_be_huge(self, make_pixels: MakePixels, make_png: MakePng) -> None:
+    def test_does_not_decode_an_image_with_a_huge_header(self, make_pixels: MakePixels, make_png: MakePng) -> None:
         data = make_png(make_pixels())
         header = b"IHDR" + struct.pack(">II", 30_000, 30_000) + data[24:29]
         assert thumbnail({"green": data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]}) is None

@@ -22,7 +22,7 @@ _ROOT = Path(__file__).parents[4]
 
 
 def _note(task: ShardTask, readers: Executor) -> None:
-    """Stands for a function that writes a shard: says that it was called, and lets a reader do something."""
+    """Replaces a function that writes a shard: records the call, and uses a reader."""
     size = readers.submit(lambda: str(task.num_samples)).result()
     storage.write_bytes(task.part_uri, size.encode())
 
@@ -34,7 +34,7 @@ def test_calls_the_function_once_for_each_shard(make_samples: MakeSamples, plan_
     assert {task.name: int(storage.read_bytes(task.part_uri)) for task in tasks} == {t.name: t.num_samples for t in tasks}
 
 
-def test_says_how_many_samples_are_done(
+def test_progress_counts_finished_samples(
     make_samples: MakeSamples, plan_tasks: PlanTasks, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -42,15 +42,15 @@ def test_says_how_many_samples_are_done(
     assert "40/40 samples, 100 %" in caplog.text
 
 
-def test_raises_what_a_shard_raised(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
+def test_error_of_a_shard_is_raised(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     (task,) = plan_tasks(make_samples(2), "train")
     (tmp_path / "images" / "1.png").write_bytes(b"other content")
     with pytest.raises(Exception, match=r"1\.png is damaged"):
         run_job(write_shard, [task], in_process_options())
 
 
-def test_a_job_is_ready_for_dataflow(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
-    """All that can be done without an account: Beam translates and checks the job, and stops before it is sent."""
+def test_beam_accepts_the_job_for_dataflow(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
+    """As far as possible without an account: Beam translates and checks the job, and stops before sending it."""
     place = "--project=some-project --region=us-central1 --temp_location=gs://some-bucket/temp"
     engine = Engine.named("DataflowRunner", f"{place} --sdk_container_image=some-image --dry_run=yes")
     tasks = plan_tasks(make_samples(40))
@@ -61,8 +61,8 @@ def test_a_job_is_ready_for_dataflow(tmp_path: Path, make_samples: MakeSamples, 
 
 
 @pytest.mark.parametrize("write", [write_shard, copy_shard])
-def test_workers_import_what_they_are_sent_and_no_tensorflow(write: Callable[..., None]) -> None:
-    """TensorFlow would take most of a worker's memory, and longer to start than to write many shards."""
+def test_workers_unpickle_their_input_without_importing_tensorflow(write: Callable[..., None]) -> None:
+    """TensorFlow would take most of a worker's memory, and longer to start than writing many shards."""
     code = """if True:
         import sys
         from apache_beam.internal import pickler
@@ -72,9 +72,9 @@ def test_workers_import_what_they_are_sent_and_no_tensorflow(write: Callable[...
     """
     sent = pickler.dumps(WriteShard(write, "images"))
     subprocess.run([sys.executable, "-c", code], input=sent, cwd=_ROOT, check=True)
-    assert len(sent) < 1000  # names, no code
+    assert len(sent) < 1000  # names instead of code
 
 
-def test_this_process_needs_no_tensorflow_until_all_shards_are_written() -> None:
+def test_this_process_imports_tensorflow_only_after_all_shards_are_written() -> None:
     code = "import sys, components.convert.examples; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=_ROOT, check=True)

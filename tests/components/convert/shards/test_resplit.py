@@ -22,7 +22,7 @@ def readers() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def unsplit(tmp_path: Path) -> list[ConvertedSample]:
-    """Three shards of ten samples each, of which one is bad."""
+    """Three shards of ten samples each, with one bad sample."""
     (tmp_path / "unsplit").mkdir()
     samples = []
     for number in range(3):
@@ -41,7 +41,7 @@ def _plan(folder: Path, samples: list[ConvertedSample]) -> tuple[list[CopyTask],
     return plan_copies(samples, _SIDES, str(folder / "unsplit"), str(folder / "examples"))
 
 
-def test_each_record_comes_into_a_shard_of_its_side_as_it_was(
+def test_each_record_is_copied_unchanged_to_a_shard_of_its_split(
     tmp_path: Path, unsplit: list[ConvertedSample], readers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resplit, "MAX_SHARD_SAMPLES", 7)
@@ -72,11 +72,13 @@ def test_each_record_comes_into_a_shard_of_its_side_as_it_was(
         assert sum(sample.num_bytes for sample in placed if sample.shard == task.name) == len(data)
 
 
-def test_the_plan_is_the_same_whatever_the_order_of_the_samples(tmp_path: Path, unsplit: list[ConvertedSample]) -> None:
+def test_the_plan_does_not_depend_on_the_order_of_the_samples(tmp_path: Path, unsplit: list[ConvertedSample]) -> None:
     assert _plan(tmp_path, unsplit[::-1]) == _plan(tmp_path, unsplit)
 
 
-def test_shards_are_cut_by_bytes_too(tmp_path: Path, unsplit: list[ConvertedSample], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_are_limited_by_bytes_too(
+    tmp_path: Path, unsplit: list[ConvertedSample], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resplit, "SHARD_BYTES", 1000)
     tasks, placed = _plan(tmp_path, unsplit)
     num_train = sum(task.split == "train" for task in tasks)
@@ -91,7 +93,7 @@ def test_neighbours_are_read_in_one_piece(tmp_path: Path, unsplit: list[Converte
         RecordRun("u0", 0, (sizes["s00"], sizes["s01"])),
         RecordRun("u0", starts["s03"], (sizes["s03"], sizes["s04"])),
     )
-    assert [len(run.sizes) for run in validation.runs] == [1] * 9  # the tenth is s14
+    assert [len(run.sizes) for run in validation.runs] == [1] * 9  # the tenth sample is s14
 
 
 def test_a_damaged_unsplit_shard_is_named_and_nothing_is_published(
@@ -102,22 +104,20 @@ def test_a_damaged_unsplit_shard_is_named_and_nothing_is_published(
     data[-30] ^= 1
     damaged.write_bytes(data)
     train = _plan(tmp_path, unsplit)[0][0]
-    with pytest.raises(OSError, match=r"unsplit/u1 is damaged: expected .*, with their checksums\. Delete it and run again"):
+    with pytest.raises(OSError, match=r"unsplit/u1 is damaged: expected .* with valid checksums\. .*Delete it and run again"):
         copy_shard(train, readers)
     assert not storage.exists(train.uri)
     assert not storage.exists(train.part_uri)
 
 
-def test_a_shard_that_ends_early_is_damaged(
-    tmp_path: Path, unsplit: list[ConvertedSample], readers: ThreadPoolExecutor
-) -> None:
+def test_a_truncated_shard_is_damaged(tmp_path: Path, unsplit: list[ConvertedSample], readers: ThreadPoolExecutor) -> None:
     short = tmp_path / "unsplit" / "u2"
     short.write_bytes(short.read_bytes()[:-1])
     with pytest.raises(OSError, match="unsplit/u2 is damaged"):
         copy_shard(_plan(tmp_path, unsplit)[0][1], readers)
 
 
-def test_another_run_may_have_finished_and_tidied_up(
+def test_another_run_may_have_finished_and_removed_the_unsplit_shards(
     tmp_path: Path, unsplit: list[ConvertedSample], readers: ThreadPoolExecutor
 ) -> None:
     train, validation = _plan(tmp_path, unsplit)[0]

@@ -28,7 +28,9 @@ _SAMPLE = ConvertedSample("s1", "train", "x", (1, 5), 7, 9, (0.1, 2.0, 255.0), (
 
 
 class TestPlan:
-    def test_deals_every_sample_of_a_side_to_its_shards_once(self, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
+    def test_assigns_every_sample_of_a_split_to_one_of_its_shards(
+        self, make_samples: MakeSamples, plan_tasks: PlanTasks
+    ) -> None:
         samples = make_samples(1200)
         tasks = plan_tasks(samples)
         assert [task.name for task in tasks] == [
@@ -52,7 +54,7 @@ class TestPlan:
         tasks = plan_tasks(make_samples(300), "train", image_size_px, FILTERS[:num_filters])
         assert all(len(task.samples) * image_size_px**2 * num_filters <= SHARD_BYTES for task in tasks)
 
-    def test_is_the_same_whatever_the_order_and_mixes_samples(self, tmp_path: Path, make_samples: MakeSamples) -> None:
+    def test_shuffles_samples_independently_of_their_order(self, tmp_path: Path, make_samples: MakeSamples) -> None:
         samples = make_samples(40)
         sides = {sample.sample_id: "train" for sample in samples}
 
@@ -70,7 +72,7 @@ class TestPlan:
         assert train.uri == f"{train.examples_uri}/train-00000-of-00001.tfrecord"
 
 
-def test_a_task_says_which_files_it_reads_and_how_large_they_are(make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
+def test_a_task_lists_its_files_and_their_size(make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     samples = make_samples(2)
     lacking = replace(samples[1], files={name: file for name, file in samples[1].files.items() if name != "blue"})
     (task,) = plan_tasks([samples[0], lacking], "train")
@@ -80,7 +82,7 @@ def test_a_task_says_which_files_it_reads_and_how_large_they_are(make_samples: M
     assert task.num_bytes == sum(file.num_bytes for file in read)
 
 
-def test_a_description_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_description_round_trips(tmp_path: Path) -> None:
     bad = ConvertedSample("s2", "train", "x", (), reason="the red filter is missing")
     part = ShardPart(shard=Shard(name="x", num_records=1, num_bytes=2, crc32c="0"), split="train", samples=[_SAMPLE, bad])
     storage.write_bytes(f"{tmp_path}/part", part.model_dump_json().encode())

@@ -39,7 +39,7 @@ def _records(task: ShardTask) -> list[dict[str, tf.Tensor]]:
     return [parse_example(record, (75, 75, 3), 28) for record in tf.data.TFRecordDataset(task.uri)]
 
 
-def test_records_hold_the_very_pixels_that_opencv_gives(
+def test_records_contain_exactly_the_pixels_of_opencv(
     make_samples: MakeSamples, plan_tasks: PlanTasks, make_pixels: MakePixels, readers: ThreadPoolExecutor
 ) -> None:
     (task,) = plan_tasks(make_samples(12), "train")
@@ -60,7 +60,7 @@ def test_records_hold_the_very_pixels_that_opencv_gives(
     assert sum(result.num_bytes for result in described) == len(data)
 
 
-def test_a_shard_describes_itself(make_samples: MakeSamples, plan_tasks: PlanTasks, readers: ThreadPoolExecutor) -> None:
+def test_a_shard_is_described(make_samples: MakeSamples, plan_tasks: PlanTasks, readers: ThreadPoolExecutor) -> None:
     for task in plan_tasks(make_samples(12)):
         write_shard(task, readers)
         part = read_part(task.part_uri)
@@ -70,7 +70,7 @@ def test_a_shard_describes_itself(make_samples: MakeSamples, plan_tasks: PlanTas
         assert part.shard.num_records == len(_records(task)) == len(part.samples)
 
 
-def test_leaves_bad_samples_out_with_their_reason(
+def test_bad_samples_are_left_out_with_a_reason(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, make_pixels: MakePixels, make_png: MakePng,
     readers: ThreadPoolExecutor,
 ) -> None:  # fmt: skip
@@ -109,7 +109,7 @@ def test_leaves_bad_samples_out_with_their_reason(
     assert all(not sample.perceptual_hash and not sample.mean for sample in part.samples if sample.reason)
 
 
-def test_takes_no_damaged_file_for_a_bad_sample(
+def test_a_damaged_file_is_an_error_instead_of_a_bad_sample(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, readers: ThreadPoolExecutor
 ) -> None:
     samples = make_samples(1)
@@ -121,7 +121,7 @@ def test_takes_no_damaged_file_for_a_bad_sample(
     assert not storage.exists(task.part_uri)
 
 
-def test_publishes_nothing_of_a_shard_whose_images_cannot_be_read(
+def test_unreadable_images_leave_no_part_of_a_shard(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, readers: ThreadPoolExecutor
 ) -> None:
     (task,) = plan_tasks(make_samples(2), "train")
@@ -131,7 +131,7 @@ def test_publishes_nothing_of_a_shard_whose_images_cannot_be_read(
     assert _files(tmp_path / "examples") == {}
 
 
-def test_describes_a_shard_that_a_kill_left_without_description(
+def test_a_shard_that_a_kill_left_without_description_is_described(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, readers: ThreadPoolExecutor
 ) -> None:
     (task,) = plan_tasks(make_samples(2), "train")
@@ -144,7 +144,7 @@ def test_describes_a_shard_that_a_kill_left_without_description(
     assert Path(task.uri).stat().st_mtime_ns == written_at
 
 
-def test_refuses_to_overwrite_a_shard_that_has_other_content(
+def test_a_shard_with_other_content_is_not_overwritten(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, readers: ThreadPoolExecutor
 ) -> None:
     (task,) = plan_tasks(make_samples(2), "train")
@@ -157,21 +157,21 @@ def test_refuses_to_overwrite_a_shard_that_has_other_content(
     assert not storage.exists(task.part_uri)
 
 
-def _drawn(seed: int) -> np.ndarray:
-    """16 x 16 pixels by plain arithmetic: the same whatever is installed."""
+def _pixels(seed: int) -> np.ndarray:
+    """16 x 16 pixels by plain arithmetic, which do not depend on installed libraries."""
     row, column = np.indices((16, 16))
     return ((row * 37 + column * 11 + row * column * 5 + seed * 29) % 256).astype(np.uint8)
 
 
-def test_the_form_of_the_records_has_not_changed(
+def test_records_change_only_with_format(
     tmp_path: Path, plan_tasks: PlanTasks, make_stored_png: MakePng, readers: ThreadPoolExecutor
 ) -> None:
-    """If the records of the same images are meant to change: raise FORMAT in settings.py, and update the digest here."""
+    """If this fails because records were changed on purpose: increment FORMAT in settings.py, and update the digest here."""
     samples = []
     for number in range(3):
         files = {}
         for position, name in enumerate(FILTERS):
-            data = make_stored_png(_drawn(4 * number + position))
+            data = make_stored_png(_pixels(4 * number + position))
             storage.write_bytes(f"{tmp_path}/images/s{number}_{name}.png", data)
             files[name] = ImageFile(f"s{number}_{name}.png", len(data), storage.crc32c(data))
         samples.append(Sample(f"s{number}", (number, 27), 0, "", files))

@@ -17,13 +17,13 @@ from components.convert.split.perceptual_hash import HASH_BITS
 
 
 def _hash(base: int, turned_bits: range) -> bytes:
-    """One of a few hashes that are far apart, with some bits turned round."""
+    """One of a few hashes that are far apart, with some bits flipped."""
     bits = random.Random(base).getrandbits(HASH_BITS) ^ sum(1 << bit for bit in turned_bits)
     return bits.to_bytes(HASH_BITS // 8)
 
 
 def _groups_by_definition(hashes: Mapping[str, bytes]) -> set[frozenset[str]]:
-    """Joins near-duplicates until there is nothing more to join."""
+    """Joins near-duplicates until no more can be joined."""
     groups = [{name} for name in hashes]
     while True:
         for one, other in itertools.combinations(groups, 2):
@@ -40,7 +40,7 @@ def _as_sets(groups: Mapping[str, str]) -> set[frozenset[str]]:
     return {frozenset(name for name in groups if groups[name] == group) for group in groups.values()}
 
 
-# Of one base, those whose turned bits start 230 apart are near, and chains of them form; 231 apart they are not.
+# Hashes of one base whose flipped bits start 230 apart are near and form chains; those 231 apart are not.
 _turns = st.builds(
     lambda step, extra: range(step * MAX_DISTANCE_BITS + extra), st.integers(0, 2), st.sampled_from([0, 0, 1, 2, 100])
 )
@@ -50,7 +50,7 @@ _hashes = st.dictionaries(
 
 
 @given(hashes=_hashes, data=st.data())
-def test_links_connect_the_near_ones_and_no_others_after_every_batch(hashes: dict[str, bytes], data: st.DataObject) -> None:
+def test_links_connect_exactly_the_near_duplicates_after_every_batch(hashes: dict[str, bytes], data: st.DataObject) -> None:
     batches = {name: data.draw(st.integers(0, 2)) for name in hashes}
     links = link_near_duplicates(hashes, batches)
     assert len(links) < len(hashes)
@@ -83,36 +83,36 @@ def test_links_connect_the_groups_of_the_table_after_every_batch(table: dict[str
 
 
 @pytest.mark.parametrize(("num_bits", "num_groups"), [(MAX_DISTANCE_BITS, 1), (MAX_DISTANCE_BITS + 1, 2)])
-def test_the_distance_at_which_samples_are_near_duplicates(num_bits: int, num_groups: int) -> None:
+def test_samples_within_the_maximum_distance_are_near_duplicates(num_bits: int, num_groups: int) -> None:
     hashes = {"a": _hash(0, range(0)), "b": _hash(0, range(num_bits))}
     groups = group_samples(hashes, link_near_duplicates(hashes, {"a": 0, "b": 0}))
     assert len(set(groups.values())) == num_groups
 
 
-def test_a_group_of_four_takes_three_links_though_one_sample_joins_two_parts_of_it() -> None:
+def test_a_group_of_four_takes_three_links_even_if_a_sample_joins_two_parts() -> None:
     turned_bits = {"a": 0, "b": 2 * MAX_DISTANCE_BITS, "c": MAX_DISTANCE_BITS, "d": MAX_DISTANCE_BITS}
     hashes = {name: _hash(0, range(num_bits)) for name, num_bits in turned_bits.items()}
     assert link_near_duplicates(hashes, dict.fromkeys(hashes, 0)) == [("a", "c"), ("b", "c"), ("a", "d")]
 
 
-def test_hundreds_of_copies_of_a_few_samples_are_as_many_groups() -> None:
+def test_hundreds_of_copies_of_a_few_samples_form_as_few_groups() -> None:
     hashes = {f"{k:03d}": _hash(k % 7, range(k // 7)) for k in range(400)}
     groups = group_samples(hashes, link_near_duplicates(hashes, dict.fromkeys(hashes, 0)))
     assert {groups[name] for name in hashes} == {f"{k:03d}" for k in range(7)}
     assert all(groups[f"{k:03d}"] == f"{k % 7:03d}" for k in range(400))
 
 
-def test_a_hash_of_another_length_is_refused_with_its_sample() -> None:
+def test_a_hash_of_another_length_names_its_sample() -> None:
     with pytest.raises(ValueError, match=r"Sample b: expected a hash of 768 bits\. Received: 64"):
         link_near_duplicates({"a": _hash(0, range(0)), "b": bytes(8)}, {"a": 0, "b": 0})
 
 
-def test_a_group_is_named_by_its_first_id_and_links_to_strangers_are_ignored() -> None:
+def test_a_group_is_named_by_its_first_id_and_unknown_ids_are_ignored() -> None:
     links = [("d", "c"), ("c", "b"), ("a", "stranger"), ("stranger", "d")]
     assert group_samples(["d", "c", "b", "a"], links) == {"a": "a", "b": "b", "c": "b", "d": "b"}
 
 
-def test_torn_groups_are_those_on_more_than_one_side() -> None:
+def test_torn_groups_are_those_in_more_than_one_split() -> None:
     groups = {"a": "a", "b": "a", "c": "c", "d": "c", "e": "e"}
     sides = {"a": "train", "b": "test", "c": "train", "d": "train", "e": "validation"}
     assert torn_groups(groups, sides) == ["a"]

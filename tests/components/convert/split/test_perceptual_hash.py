@@ -36,17 +36,17 @@ def real_samples(hpa_dir: Path) -> list[Filters]:
     return [[_decode((hpa_dir / "train" / f"{name}_{colour}.png").read_bytes()) for colour in HASHED] for name in ids]
 
 
-def test_synthetic_siblings_are_near_and_all_others_far() -> None:
+def test_only_synthetic_siblings_are_near() -> None:
     samples = [render_sample(0, k) for k in range(80)]
     hashes = [perceptual_hash([_decode(sample.pngs[name]) for name in HASHED]) for sample in samples]
     siblings = [one.group == other.group for one, other in itertools.combinations(samples, 2)]
-    assert sum(siblings) == 18  # a block of 40 has 3 pairs and 2 triples
+    assert sum(siblings) == 18  # a block of 40 samples has 3 pairs and 2 triples
     distances = _distances(hashes)
     assert max(d for d, sibling in zip(distances, siblings, strict=True) if sibling) < MAX_DISTANCE_BITS - 40
     assert min(d for d, sibling in zip(distances, siblings, strict=True) if not sibling) > MAX_DISTANCE_BITS + 60
 
 
-def test_the_grey_levels_of_the_file_make_no_difference() -> None:
+def test_the_bit_depth_of_the_file_makes_no_difference() -> None:
     sample = render_sample(0, 0)
     planes = [_decode(sample.pngs[name]) for name in HASHED]
     levels = [(10.0, 200.0), (0.0, 255.0), (3.0, 90.0)]
@@ -61,7 +61,7 @@ def test_the_grey_levels_of_the_file_make_no_difference() -> None:
 def test_real_samples_of_different_fields_are_far_from_each_other(real_samples: list[Filters]) -> None:
     distances = _distances([perceptual_hash(filters) for filters in real_samples])
     assert min(distances) > MAX_DISTANCE_BITS + 80
-    # Unrelated hashes agree about as often as coins: their independent bits decide how near the nearest of many pairs is.
+    # Unrelated hashes agree like coin tosses: the number of independent bits determines the distance of the closest pair.
     share = np.mean(distances) / HASH_BITS
     assert share == pytest.approx(0.5, abs=0.03)
     assert share * (1 - share) / np.var(np.array(distances) / HASH_BITS) > 500
@@ -110,8 +110,8 @@ def test_a_near_duplicate_is_found_when_one_filter_is_blank_in_both(real_samples
         assert 0 < _distance(one, other) <= MAX_DISTANCE_BITS
 
 
-def test_blank_filters_make_no_near_duplicates_of_different_cells(real_samples: list[Filters]) -> None:
-    """Few samples have more than one: what would be alike in them is that there is nothing to see."""
+def test_blank_filters_do_not_make_different_cells_near_duplicates(real_samples: list[Filters]) -> None:
+    """Few samples have more than one blank filter."""
     dust = np.zeros((512, 512), np.uint8)
     dust[100, 100] = 40
     hashes = [perceptual_hash([filters[0], np.zeros_like(dust), dust]) for filters in real_samples]
@@ -124,9 +124,7 @@ def test_blank_filters_make_no_near_duplicates_of_different_cells(real_samples: 
     seed=st.integers(0, 1000),
     low=st.sampled_from([0, 7, 254, 255]),
 )
-def test_any_pictures_have_a_hash_always_the_same_and_without_the_fourth_filter(
-    shapes: list[tuple[int, int]], seed: int, low: int
-) -> None:
+def test_the_hash_is_deterministic_and_ignores_the_fourth_filter(shapes: list[tuple[int, int]], seed: int, low: int) -> None:
     draws = np.random.default_rng(seed)
     filters = [draws.integers(low, 256, shape, dtype=np.uint8) for shape in shapes]
     found = perceptual_hash(filters)
@@ -134,7 +132,7 @@ def test_any_pictures_have_a_hash_always_the_same_and_without_the_fourth_filter(
     assert perceptual_hash(filters[:3]) == found
 
 
-def test_fewer_stains_have_the_bits_of_those_that_there_are() -> None:
+def test_fewer_stains_have_a_shorter_hash() -> None:
     filters = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64), np.uint8))
     whole = perceptual_hash(filters)
     assert [perceptual_hash(filters[:number]) for number in (1, 2, 3)] == [whole[:32], whole[:64], whole]

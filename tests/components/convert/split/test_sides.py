@@ -25,7 +25,7 @@ _seeds = st.integers(0, 2**31 - 1)
 
 @dataclass(frozen=True)
 class Series:
-    """Samples that came in up to three batches, in groups of near-duplicates that may span batches."""
+    """Samples in up to three batches, with groups of near-duplicates that may span batches."""
 
     labels: dict[str, tuple[int, ...]]
     batches: dict[str, int]
@@ -45,7 +45,7 @@ class Series:
 
 @st.composite
 def _series(draw: st.DrawFn, label_sets: st.SearchStrategy[tuple[int, ...]] = _label_sets, last_batch: int = 2) -> Series:
-    """The first ten samples are of the first batch, and near none of it, so that no side of it is empty."""
+    """The first ten samples are in the first batch and have no near-duplicates in it, so that no split is empty."""
     rows = draw(st.lists(st.tuples(label_sets, st.integers(0, last_batch)), min_size=30, max_size=60))
     labels = {f"{number:02x}": labels for number, (labels, _) in enumerate(rows)}
     batches = {name: batch if number >= 10 else 0 for number, (name, (_, batch)) in enumerate(zip(labels, rows, strict=True))}
@@ -66,7 +66,7 @@ def _class_counts(sides: Mapping[str, str], labels: Labels) -> Counter[tuple[int
 
 
 @given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds)
-def test_every_sample_is_on_one_side_and_only_sides_with_a_share_have_any(
+def test_every_sample_is_in_one_split_and_splits_without_a_share_are_empty(
     series: Series, method: str, fractions: dict[str, float], seed: int
 ) -> None:
     sides = series.split(method, fractions, seed)
@@ -75,7 +75,7 @@ def test_every_sample_is_on_one_side_and_only_sides_with_a_share_have_any(
 
 
 @given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds, order=st.randoms(use_true_random=False))
-def test_the_split_is_the_same_again_and_in_any_order(
+def test_the_split_is_reproducible_in_any_order(
     series: Series, method: str, fractions: dict[str, float], seed: int, order: random.Random
 ) -> None:
     ids = list(series.labels)
@@ -87,12 +87,12 @@ def test_the_split_is_the_same_again_and_in_any_order(
 
 
 @given(series=_series(last_batch=0), fractions=_fractions, seed=_seeds)
-def test_groups_of_one_batch_are_whole(series: Series, fractions: dict[str, float], seed: int) -> None:
+def test_groups_within_one_batch_are_not_divided(series: Series, fractions: dict[str, float], seed: int) -> None:
     assert torn_groups(series.groups(), series.split("grouped", fractions, seed)) == []
 
 
 @given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds)
-def test_no_earlier_sample_changes_side_when_data_grows(
+def test_earlier_samples_keep_their_split_when_data_grows(
     series: Series, method: str, fractions: dict[str, float], seed: int
 ) -> None:
     final = series.split(method, fractions, seed)
@@ -102,7 +102,7 @@ def test_no_earlier_sample_changes_side_when_data_grows(
 
 
 @given(series=_series(), fractions=_fractions, seed=_seeds)
-def test_a_new_sample_goes_where_its_earlier_near_duplicates_are_and_to_train_when_they_are_apart(
+def test_a_new_sample_joins_its_near_duplicates_or_train_if_these_are_apart(
     series: Series, fractions: dict[str, float], seed: int
 ) -> None:
     sides = series.split("grouped", fractions, seed)
@@ -118,7 +118,9 @@ def test_a_new_sample_goes_where_its_earlier_near_duplicates_are_and_to_train_wh
 
 
 @given(series=_series(), fractions=_fractions, seed=_seeds)
-def test_only_a_new_sample_that_links_two_sides_tears_a_group(series: Series, fractions: dict[str, float], seed: int) -> None:
+def test_only_a_new_sample_that_links_two_splits_divides_a_group(
+    series: Series, fractions: dict[str, float], seed: int
+) -> None:
     sides = series.split("grouped", fractions, seed)
     groups = series.groups()
     before = series.up_to(1).groups()
@@ -137,7 +139,7 @@ def test_a_random_split_has_exactly_its_shares(series: Series, fractions: dict[s
 
 
 @given(series=_series(st.just(())), fractions=_fractions, seed=_seeds)
-def test_sides_have_their_shares_but_for_one_group_where_no_class_has_a_say(
+def test_without_classes_splits_have_their_shares_to_within_one_group(
     series: Series, fractions: dict[str, float], seed: int
 ) -> None:
     first = series.up_to(0)
@@ -148,8 +150,8 @@ def test_sides_have_their_shares_but_for_one_group_where_no_class_has_a_say(
 
 
 @given(series=_series(_single_labels, last_batch=0), fractions=_fractions, seed=_seeds)
-def test_a_class_of_three_groups_or_more_is_on_every_side(series: Series, fractions: dict[str, float], seed: int) -> None:
-    """With one class a group that is always possible."""
+def test_a_class_of_at_least_three_groups_is_in_every_split(series: Series, fractions: dict[str, float], seed: int) -> None:
+    """This is always possible with one class per group."""
     groups = series.groups()
     labels = {name: series.labels[groups[name]] for name in series.labels}
     sides = split_samples(labels, "grouped", fractions, seed, links=series.links)
@@ -160,16 +162,16 @@ def test_a_class_of_three_groups_or_more_is_on_every_side(series: Series, fracti
             assert not missing, f"class {label} of {num_groups} groups is not in {missing}"
 
 
-def test_classes_that_share_their_only_groups_are_puzzled_onto_every_side() -> None:
-    """Nine samples in a square, with a class for each row, column and descending diagonal: a solution is a Latin square."""
+def test_classes_that_share_their_only_groups_are_in_every_split() -> None:
+    """Nine samples in a square with a class for each row, column and falling diagonal: a solution is a Latin square."""
     labels = {f"{y}{x}": (y, 3 + x, 6 + (x - y) % 3) for y, x in itertools.product(range(3), repeat=2)}
     for seed in range(20):
         on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
         assert all(on_sides[label, side] == 1 for label in range(9) for side in SPLITS)
 
 
-def test_classes_are_on_every_side_where_a_solution_is_hidden() -> None:
-    """Each class is borne by one sample of each of three sets, which nobody tells the split."""
+def test_classes_are_in_every_split_if_a_hidden_solution_exists() -> None:
+    """Each class is in one sample of each of three sets, which the algorithm does not know."""
     for seed in range(40):
         draws = random.Random(seed)
         bearers = [[f"{part}{draws.randrange(4)}" for part in "abc"] for _ in range(9)]
@@ -179,15 +181,15 @@ def test_classes_are_on_every_side_where_a_solution_is_hidden() -> None:
         assert all(on_sides[label, side] == 1 for label in range(9) for side in SPLITS)
 
 
-def test_classes_that_cannot_all_be_on_every_side_are_on_most() -> None:
-    """Seven classes, any two of which share one of seven samples (the Fano plane): two parts suffice for no solution."""
+def test_classes_that_cannot_all_be_in_every_split_are_in_most() -> None:
+    """Seven classes, any two of which share one of seven samples (the Fano plane): no two splits can both contain all."""
     lines = [{k, (k + 1) % 7, (k + 3) % 7} for k in range(7)]
     labels = {f"s{k}": tuple(line for line in range(7) if k in lines[line]) for k in range(7)}
     on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0), labels)
     assert 14 <= sum(on_sides[label, side] > 0 for label in range(7) for side in SPLITS) < 21
 
 
-def test_a_class_that_grows_to_three_groups_comes_to_the_sides_that_lack_it() -> None:
+def test_a_class_that_grows_to_three_groups_reaches_the_splits_that_lack_it() -> None:
     common = {f"c{k:02d}": (0,) for k in range(40)}
     labels = common | {"r0": (1,)} | {"r1": (1,), "r2": (1,)}
     batches = dict.fromkeys(labels, 0) | {"r1": 1, "r2": 1}
@@ -196,7 +198,7 @@ def test_a_class_that_grows_to_three_groups_comes_to_the_sides_that_lack_it() ->
         assert {sides["r0"], sides["r1"], sides["r2"]} == set(SPLITS)
 
 
-def test_many_small_batches_come_to_the_same_shares_as_one() -> None:
+def test_many_small_batches_reach_the_same_shares_as_one() -> None:
     labels = {f"s{k:03d}": (k % 3,) for k in range(200)}
     batches = {name: 0 if k < 20 else 1 + (k - 20) // 2 for k, name in enumerate(labels)}
     for method in ("grouped", "random"):
@@ -206,7 +208,7 @@ def test_many_small_batches_come_to_the_same_shares_as_one() -> None:
 
 @given(more=st.lists(_single_labels, max_size=60), seed=_seeds)
 def test_every_split_has_its_share_of_every_class_to_within_two_samples(more: list[tuple[int, ...]], seed: int) -> None:
-    """With one label a sample, and at least five of each class. Of 1,500 random cases all but one were within one sample."""
+    """With one label per sample and at least five samples per class. Of 1,500 random cases, one exceeded one sample."""
     fractions = split_fractions(0.2, 0.2)
     labels = {f"{number:02x}": labels for number, labels in enumerate([(label,) for label in range(9)] * 5 + more)}
     on_sides = _class_counts(split_samples(labels, "grouped", fractions, seed), labels)
@@ -221,7 +223,7 @@ def test_another_seed_gives_another_split() -> None:
         assert all(one != other for number, one in enumerate(splits) for other in splits[:number])
 
 
-def test_samples_without_labels_fill_the_sides_up() -> None:
+def test_samples_without_labels_fill_the_splits() -> None:
     labels: Labels = {f"s{number}": () for number in range(20)}
     assert _counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0)) == {
         "train": 16,
@@ -236,15 +238,15 @@ def test_shares_that_leave_nothing_to_train_on_are_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["grouped", "random"])
-def test_too_few_samples_for_a_side_are_refused_by_its_name(method: str) -> None:
-    with pytest.raises(ValueError, match=r"2 samples: too few for a share of 0\.10 to (validation|test)"):
+def test_too_few_samples_for_a_split_name_the_split(method: str) -> None:
+    with pytest.raises(ValueError, match=r"2 samples: too few for a share of 0\.10 in (validation|test)"):
         split_samples({"a": (0,), "b": (1,)}, method, split_fractions(0.1, 0.1), 0)
 
 
-def test_too_few_groups_for_a_side_are_refused_with_their_number() -> None:
+def test_too_few_groups_for_a_split_give_their_number() -> None:
     labels = {f"s{number}": (0,) for number in range(50)}
     links = [(f"s{number}", f"s{number + 2}") for number in range(48)]
-    with pytest.raises(ValueError, match=r"50 samples in 2 groups that stay together: too few .* to (validation|test)"):
+    with pytest.raises(ValueError, match=r"50 samples in 2 groups that stay together: too few .* in (validation|test)"):
         split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
 
 
@@ -254,7 +256,7 @@ def _competition_labels(hpa_dir: Path) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("share_linked", [0.0, 0.3])
-def test_the_competitions_label_file_is_split_with_every_class_on_every_side(hpa_dir: Path, share_linked: float) -> None:
+def test_the_competitions_labels_are_split_with_every_class_in_every_split(hpa_dir: Path, share_linked: float) -> None:
     labels = _competition_labels(hpa_dir)
     ids, draws = list(labels), random.Random(0)
     links = [pair for pair in itertools.pairwise(ids) if draws.random() < share_linked]
@@ -269,17 +271,17 @@ def test_the_competitions_label_file_is_split_with_every_class_on_every_side(hpa
     assert torn_groups(group_samples(labels, links), sides) == []
 
 
-def test_a_random_split_tears_groups(hpa_dir: Path) -> None:
+def test_a_random_split_divides_groups(hpa_dir: Path) -> None:
     ids = sorted(_competition_labels(hpa_dir))
     labels = dict.fromkeys(ids, ())
     links = list(zip(ids[:5000:2], ids[1:5000:2], strict=True))
     torn = torn_groups(group_samples(ids, links), split_samples(labels, "random", split_fractions(0.1, 0.1), 0, links=links))
-    # Two samples are on the same side with a chance of 0.8^2 + 0.1^2 + 0.1^2.
+    # Two samples are in the same split with a probability of 0.8^2 + 0.1^2 + 0.1^2.
     assert len(torn) / 2500 == pytest.approx(0.34, abs=0.03)
 
 
 @pytest.mark.parametrize("num_classes", [1, 5, 28])
-def test_classes_of_two_samples_leave_no_side_empty(num_classes: int) -> None:
+def test_classes_of_two_samples_leave_no_split_empty(num_classes: int) -> None:
     labels = {f"s{k}": (k // 2 % num_classes,) for k in range(max(10, 2 * num_classes))}
     sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed=0)
     assert set(sides.values()) == set(SPLITS)

@@ -29,7 +29,7 @@ _END = _SMALL[-22:]
 
 
 def _without_entry(data: bytes, number: int) -> bytes:
-    """An archive from which a member of a one-letter name was deleted, as some programs do: only from the directory."""
+    """An archive whose member with a one-letter name was deleted from the directory alone, as some programs do."""
     start, size = directory_start(data), 46 + 1
     entries = data[start:-22]
     kept = entries[: number * size] + entries[(number + 1) * size :]
@@ -39,7 +39,7 @@ def _without_entry(data: bytes, number: int) -> bytes:
 
 @pytest.fixture
 def small_zip64(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """An archive whose directory and end are those of a huge one."""
+    """An archive with the directory and end records of a huge one."""
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 4)
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
     return make_zip([("a.png", b"first"), ("b.png", b"second"), ("c.png", b"")], has_zip64=True)
@@ -55,7 +55,7 @@ class TestZip64:
     def test_member_beyond_4_gb(self, tmp_path: Path, spool: Spool) -> None:
         path = tmp_path / "archive.zip"
         with path.open("wb") as file:
-            file.seek(5 << 30)  # a hole, which takes no room
+            file.seek(5 << 30)  # a hole, which takes no disk space
             with zipfile.ZipFile(file, "w") as writer:
                 writer.writestr("a.png", b"first")
         archive = open_archive(LocalFile(path), spool)
@@ -84,14 +84,14 @@ class TestZip64:
         data = bytearray(small_zip64)
         struct.pack_into("<Q", data, small_zip64.index(b"PK\6\7") + 8, 0)
         with pytest.raises(
-            ValueError, match=r"The archive is damaged or incomplete: expected, as its end says, .* at offset 0 in"
+            ValueError, match=r"The archive is damaged or incomplete: expected, by its end record, .* at offset 0 in"
         ):
             open_zip(bytes(data))
 
 
 class TestDamage:
     @pytest.mark.parametrize("data", [b"", b"PK", b"<html>Sign in</html>" * 5000, _SMALL[:-22], _SMALL[:-1], _END[:21]])
-    def test_not_an_archive(self, open_zip: OpenZip, data: bytes) -> None:
+    def test_file_that_is_not_an_archive(self, open_zip: OpenZip, data: bytes) -> None:
         with pytest.raises(
             ValueError, match="The archive is not a ZIP archive, or is damaged or incomplete: File is not a zip file"
         ):
@@ -129,14 +129,14 @@ class TestDamage:
     def test_damage_that_zipfile_ignores(self, open_zip: OpenZip, data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)):
             pass
-        with pytest.raises(ValueError, match=r"^The archive is damaged or incomplete: expected, as its end says, "):
+        with pytest.raises(ValueError, match=r"^The archive is damaged or incomplete: expected, by its end record, "):
             open_zip(data)
 
-    def test_truncated_last_extra_field_is_harmless(self, open_zip: OpenZip) -> None:
+    def test_truncated_last_extra_field_is_accepted(self, open_zip: OpenZip) -> None:
         archive = open_zip(with_entry(_SMALL, 1, extra_length=1))
         assert [data for _, data in archive.read(archive.members)] == [b"first", b"second"]
 
-    def test_unknown_version_of_the_format(self, open_zip: OpenZip) -> None:
+    def test_unknown_format_version_is_refused(self, open_zip: OpenZip) -> None:
         with pytest.raises(ValueError, match=r"or is damaged or incomplete: zip file version 9\.9"):
             open_zip(with_entry(_SMALL, 0, version=99))
 
@@ -145,8 +145,8 @@ class TestOverlap:
     @pytest.mark.parametrize(
         ("data", "told"),
         [
-            (with_entry(_SMALL, 1, offset=0), r"'a\.png' overlaps 'b\.png': it ends at byte 40, that begins at byte 0"),
-            (with_entry(_SMALL, 1, offset=39), r"'a\.png' overlaps 'b\.png': it ends at byte 40, that begins at byte 39"),
+            (with_entry(_SMALL, 1, offset=0), r"'a\.png' overlaps 'b\.png': it ends at byte 40, beyond that one's start at 0"),
+            (with_entry(_SMALL, 1, offset=39), r"'a\.png' overlaps 'b\.png': .* at byte 40, beyond that one's start at 39"),
             (with_entry(_SMALL, 0, compressed=6, size=6), r"'a\.png' overlaps 'b\.png'"),
             (with_entry(_SMALL, 1, compressed=7, size=7), r"'b\.png' overlaps the archive's directory: it ends at byte 82"),
             (with_entry(_SMALL, 1, offset=_START), r"'b\.png' overlaps the archive's directory"),
@@ -183,8 +183,8 @@ class TestRequests:
         assert len(read_directory(RemoteFile(server.find_address)).members) == 1000
 
 
-def test_memory_of_a_huge_directory(tmp_path: Path) -> None:
-    """As many members as the competition's archive has, with names as long."""
+def test_memory_for_a_huge_directory_is_bounded(tmp_path: Path) -> None:
+    """As many members as in the competition's archive, with names of the same length."""
     path = tmp_path / "archive.zip"
     path.write_bytes(make_huge_zip(b"train/%036d_yellow.png" % k for k in range(172_000)))
     script = """if True:

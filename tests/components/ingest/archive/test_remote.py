@@ -28,7 +28,7 @@ def server(serve: Serve) -> FaultServer:
 
 
 def _read(file: RemoteFile, start: int = 100, end: int = 200_000) -> bytes:
-    """Reads once: nothing is tried again."""
+    """Reads once, without retries."""
     with file.stream(start, end) as read:
         return read(end - start)
 
@@ -40,7 +40,7 @@ def test_reads_any_range(server: FaultServer) -> None:
         assert _read(file, start, end) == _CONTENT[start:end]
 
 
-def test_one_answer_serves_several_reads(server: FaultServer) -> None:
+def test_one_response_serves_several_reads(server: FaultServer) -> None:
     with RemoteFile(server.find_address).stream(10, 1000) as read:
         assert read(90) + read(0) + read(900) == _CONTENT[10:1000]
     assert [(request.start, request.end, request.encoding) for request in server.requests] == [(10, 1000, "identity")]
@@ -54,7 +54,7 @@ def test_threads_share_a_file(server: FaultServer) -> None:
     assert found == [_CONTENT[start : start + 5000] for start in starts]
 
 
-def test_connection_is_reused_if_little_was_left_unread(server: FaultServer) -> None:
+def test_connection_is_reused_if_little_is_left_unread(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     for unread_bytes in (0, 1, LONGEST_SKIP_BYTES, 0):
         with file.stream(0, 10 + unread_bytes) as read:
@@ -62,7 +62,7 @@ def test_connection_is_reused_if_little_was_left_unread(server: FaultServer) -> 
     assert len({request.client_port for request in server.requests}) == 1
 
 
-def test_connection_is_dropped_if_much_was_left_unread(server: FaultServer) -> None:
+def test_connection_is_dropped_if_much_is_left_unread(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     with file.stream(0, len(_CONTENT)) as read:
         read(10)
@@ -76,7 +76,7 @@ def test_connection_is_dropped_if_much_was_left_unread(server: FaultServer) -> N
         (Fault(cut_after=1000), "Connection reset by peer"),
         (Fault(cut_after=1000, ending="close"), r"expected 199900 more bytes\. Received: \d+"),
         (Fault(cut_after=1000, ending="stall"), "ReadTimeoutError"),
-        (Fault(cut_after=0, ending="close"), "broke off"),
+        (Fault(cut_after=0, ending="close"), "was interrupted"),
         (Fault(status=503), "status 503"),
         (Fault(status=500), "status 500"),
         (Fault(status=408), "status 408"),
@@ -85,7 +85,7 @@ def test_connection_is_dropped_if_much_was_left_unread(server: FaultServer) -> N
         (Fault(headers={"Content-Length": "1000"}), r"expected 199900 more bytes\. Received: 1000"),
     ],
 )
-def test_transient_failure_and_the_next_read_works(server: FaultServer, fault: Fault, told: str) -> None:
+def test_read_after_a_transient_failure_succeeds(server: FaultServer, fault: Fault, told: str) -> None:
     file = RemoteFile(server.find_address)
     server.faults.append(fault)
     with pytest.raises(TransientError, match=told):
@@ -96,27 +96,27 @@ def test_transient_failure_and_the_next_read_works(server: FaultServer, fault: F
 def test_silent_server_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}/", "", 1000)
-        with pytest.raises(TransientError, match="The archive's server cannot be asked: ReadTimeout"):
+        with pytest.raises(TransientError, match="The archive's server cannot be reached: ReadTimeout"):
             _read(RemoteFile(lambda: address), 0, 10)
 
 
-def test_slow_answer(server: FaultServer) -> None:
+def test_slow_response_is_read_completely(server: FaultServer) -> None:
     file = RemoteFile(server.find_address)
     server.faults.append(Fault(piece_bytes=1000))
     assert _read(file, 0, 20_000) == _CONTENT[:20_000]
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_of_an_overloaded_server(server: FaultServer, status: int) -> None:
+def test_error_of_an_overloaded_server_gives_its_retry_after(server: FaultServer, status: int) -> None:
     server.faults.append(Fault(status=status, headers={"Retry-After": "7"}))
-    with pytest.raises(TransientError, match=f"status {status} and asks for a pause of 7 s") as caught:
+    with pytest.raises(TransientError, match=f"status {status} and asks to wait 7 s") as caught:
         _read(RemoteFile(server.find_address))
     assert caught.value.retry_after_s == 7
 
 
-def test_refused_ranges(server: FaultServer) -> None:
+def test_refused_ranges_are_an_error(server: FaultServer) -> None:
     server.serves_ranges = False
-    with pytest.raises(RangesRefusedError, match="the whole archive where a part of it was asked for"):
+    with pytest.raises(RangesRefusedError, match="the whole archive instead of the requested part"):
         _read(RemoteFile(server.find_address))
 
 
@@ -147,17 +147,17 @@ class TestExpiredAddress:
         with caplog.at_level(logging.INFO, "components"):
             assert _read(file) == _CONTENT[100:200_000]
         assert server.num_addresses == 2
-        assert "the archive's address is no longer accepted: asking for another one" in caplog.text
+        assert "the archive's address has expired: requesting a new one" in caplog.text
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-    def test_statuses_that_mean_expired(self, server: FaultServer, status: int) -> None:
+    def test_is_recognised_by_the_status(self, server: FaultServer, status: int) -> None:
         server.faults.append(Fault(status=status))
         assert _read(RemoteFile(server.find_address)) == _CONTENT[100:200_000]
         assert server.num_addresses == 2
 
-    def test_is_renewed_once_for_all_threads(self, server: FaultServer) -> None:
+    def test_is_renewed_only_once_for_all_threads(self, server: FaultServer) -> None:
         def find_address() -> Address:
-            time.sleep(0.1)  # the others come meanwhile
+            time.sleep(0.1)  # time for the other threads to arrive
             return server.find_address()
 
         file = RemoteFile(find_address)
@@ -168,7 +168,7 @@ class TestExpiredAddress:
                 assert list(pool.map(lambda _: _read(file), range(8))) == [_CONTENT[100:200_000]] * 8
             assert server.num_addresses == before + 1
 
-    def test_valid_for_one_answer_only(self, server: FaultServer) -> None:
+    def test_is_renewed_for_each_response_if_necessary(self, server: FaultServer) -> None:
         server.expires = True
         file = RemoteFile(server.find_address)
         assert [_read(file) for _ in range(5)] == [_CONTENT[100:200_000]] * 5
@@ -187,7 +187,7 @@ class TestExpiredAddress:
 
         def find_no_address() -> Address:
             tries.append(1)
-            raise TransientError("Kaggle cannot be reached")  # as after all the tries that are made there
+            raise TransientError("Kaggle cannot be reached")  # as after all attempts of that function
 
         file._find_address = find_no_address
         server.expire()
@@ -195,7 +195,7 @@ class TestExpiredAddress:
             read_range(file, 0, 10)
         assert len(tries) == 1
 
-    def test_open_stream_continues(self, server: FaultServer) -> None:
+    def test_does_not_end_an_open_stream(self, server: FaultServer) -> None:
         with RemoteFile(server.find_address).stream(0, 1000) as read:
             server.expire()
             assert read(1000) == _CONTENT[:1000]
@@ -213,20 +213,20 @@ class TestChangedArchive:
     def change(self, request: pytest.FixtureRequest, server: FaultServer) -> Callable[[], None]:
         return lambda: request.param(server)
 
-    def test_seen_in_an_answer(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_is_detected_in_a_response(self, server: FaultServer, change: Callable[[], None]) -> None:
         file = RemoteFile(server.find_address)
         change()
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             _read(file)
 
-    def test_seen_in_a_renewed_address(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_is_detected_in_a_renewed_address(self, server: FaultServer, change: Callable[[], None]) -> None:
         file = RemoteFile(server.find_address)
         change()
         server.expire()
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             _read(file)
 
-    def test_seen_in_a_renewed_address_alone(self, server: FaultServer) -> None:
+    def test_is_detected_in_a_renewed_address_alone(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.etag = '"second"'
         server.always = Fault(headers={"ETag": ""})
@@ -234,14 +234,14 @@ class TestChangedArchive:
         with pytest.raises(ValueError, match="The archive changed"):
             _read(file)
 
-    def test_seen_in_an_answer_with_the_whole_file(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_is_detected_in_a_response_with_the_whole_file(self, server: FaultServer, change: Callable[[], None]) -> None:
         server.serves_ranges = False
         file = RemoteFile(server.find_address)
         change()
         with pytest.raises(ValueError, match="The archive changed"), file.stream_on(0):
             pass
 
-    def test_answers_may_omit_etag_and_size(self, server: FaultServer) -> None:
+    def test_is_not_reported_if_responses_omit_etag_and_size(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.faults.append(Fault(headers={"Content-Range": "bytes 100-199999/*"}))
         server.etag = ""
@@ -273,7 +273,7 @@ class TestSecretAddress:
             Fault(headers={"Content-Range": "bytes 0-9/10"}),
         ],
     )
-    def test_is_not_in_errors_and_logs(
+    def test_is_neither_in_errors_nor_in_logs(
         self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(retry, "TRIES", 2)
@@ -285,12 +285,12 @@ class TestSecretAddress:
         self._check_secret([*server.signatures, "another-secret"], caught.value, file, caplog.text)
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/?signature={secret}", "gopher://{secret}", "http://{secret}:no/"])
-    def test_is_not_in_errors_and_logs_without_an_answer(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_neither_in_errors_nor_in_logs_without_a_response(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
         with socket.socket() as closed, caplog.at_level(logging.DEBUG):
-            closed.bind(("127.0.0.1", 0))  # nobody listens
+            closed.bind(("127.0.0.1", 0))  # no server listens here
             address = Address(url.format(port=closed.getsockname()[1], secret="0123456789"), "", 1000)
             file = RemoteFile(lambda: address)
-            with pytest.raises(OSError, match="The archive's server cannot be asked") as caught:
+            with pytest.raises(OSError, match="The archive's server cannot be reached") as caught:
                 read_range(file, 0, 10)
         self._check_secret(["0123456789"], caught.value, file, caplog.text)
 

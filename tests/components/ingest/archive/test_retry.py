@@ -18,7 +18,7 @@ Serve = Callable[[bytes], FaultServer]
 
 
 class _Failing:
-    """A function that fails with each of these errors in turn, and then works."""
+    """A function that fails with each of these errors in turn, and then succeeds."""
 
     def __init__(self, *errors: Exception) -> None:
         self.num_calls = 0
@@ -62,7 +62,7 @@ def test_other_errors_are_not_retried(error: Exception) -> None:
     assert function.num_calls == 1
 
 
-def test_tries_are_counted_per_call() -> None:
+def test_attempts_are_counted_per_call() -> None:
     again = retrying()
     for _ in range(3):
         assert again(_Failing(*[TransientError("busy")] * (retry.TRIES - 1))) == "done"
@@ -71,7 +71,7 @@ def test_tries_are_counted_per_call() -> None:
 def test_waits_as_long_as_the_server_asks(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "components"):
         retrying()(_Failing(TransientError("busy", retry_after_s=0.2)))
-    assert f"busy; trying again in 0.2 s (try 2 of {retry.TRIES})" in caplog.text
+    assert f"busy; retrying in 0.2 s (attempt 2 of {retry.TRIES})" in caplog.text
 
 
 def test_does_not_wait_longer_than_the_limit() -> None:
@@ -98,19 +98,19 @@ def _told_to_wait_s(serve: Serve, header: str) -> float | None:
         return retry_after_s(response)
 
 
-def test_no_retry_after(serve: Serve) -> None:
+def test_missing_or_malformed_retry_after_is_none(serve: Serve) -> None:
     with requests.get(serve(b"content").find_address().url, headers={"Range": "bytes=0-0"}, timeout=1) as response:
         assert retry_after_s(response) is None
 
 
-def test_reason_is_the_system_error_without_the_address() -> None:
+def test_reason_is_the_system_error_without_the_url() -> None:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # nobody listens
+        closed.bind(("127.0.0.1", 0))  # no server listens here
         with pytest.raises(requests.ConnectionError) as caught:
             requests.get(f"http://127.0.0.1:{closed.getsockname()[1]}/?signature=secret", timeout=1)
     assert "secret" in str(caught.value)
     assert reason(caught.value) == "Connection refused"
 
 
-def test_reason_without_a_system_error_is_the_kind() -> None:
+def test_reason_without_a_system_error_is_the_kind_of_error() -> None:
     assert reason(requests.exceptions.InvalidURL("https://host/?signature=secret")) == "InvalidURL"

@@ -42,14 +42,14 @@ _DEFLATED = make_zip([("a.png", b"first" * 100), ("b.png", b"second" * 100)], zi
 )
 def test_unsafe_names_are_refused(open_zip: OpenZip, name: str) -> None:
     with pytest.raises(
-        ValueError, match=r"^The archive is refused: its member .* is not named by a plain relative path"
+        ValueError, match=r"^The archive is refused: its member .* does not have a plain relative path"
     ) as caught:
         open_zip(make_zip([("a.png", b"first"), (name, b"second")]))
     assert repr(name) in str(caught.value)
 
 
 def test_name_with_a_zero_byte_is_refused(open_zip: OpenZip) -> None:
-    with pytest.raises(ValueError, match=r"its member 'a.x00png' is not named by a plain relative path"):
+    with pytest.raises(ValueError, match=r"its member 'a.x00png' does not have a plain relative path"):
         open_zip(_STORED.replace(b"a.png", b"a\0png"))
 
 
@@ -73,7 +73,7 @@ def test_links_and_special_files_are_refused(open_zip: OpenZip, mode: int) -> No
 
 
 def test_duplicate_names_are_refused(open_zip: OpenZip) -> None:
-    with pytest.raises(ValueError, match=r"its member 'a\.png' is not the only one of its name"):
+    with pytest.raises(ValueError, match=r"its member 'a\.png' has the same name as another one"):
         open_zip(_STORED.replace(b"b.png", b"a.png"))
 
 
@@ -96,31 +96,31 @@ def test_duplicate_names_are_refused(open_zip: OpenZip) -> None:
         (make_zip([("folder/", b"content")]), "is a folder of 7 bytes: expected none"),
     ],
 )
-def test_unreadable_members_are_refused(open_zip: OpenZip, data: bytes, told: str) -> None:
+def test_unsupported_members_are_refused(open_zip: OpenZip, data: bytes, told: str) -> None:
     with pytest.raises(ValueError, match=rf"^The archive is refused: its member .*{told}"):
         open_zip(data)
 
 
 class TestBomb:
-    def test_ratio_of_a_member(self, open_zip: OpenZip) -> None:
+    def test_member_with_a_huge_ratio_is_refused(self, open_zip: OpenZip) -> None:
         with pytest.raises(ValueError, match=r"its member 'a' grows from \d+ to 2000000 bytes: expected at most 100 times"):
             open_zip(make_zip([("a", bytes(2_000_000))], zipfile.ZIP_DEFLATED))
 
     @pytest.mark.parametrize("field", ["size", "compressed"])
-    def test_size_of_a_member(self, open_zip: OpenZip, field: str) -> None:
+    def test_member_of_huge_size_is_refused(self, open_zip: OpenZip, field: str) -> None:
         with pytest.raises(
             ValueError, match=rf"'a\.png' has {MAX_MEMBER_BYTES + 1} bytes: expected at most {MAX_MEMBER_BYTES}"
         ):
             open_zip(with_entry(_DEFLATED, 0, **{field: MAX_MEMBER_BYTES + 1}))
 
-    def test_total_size(self, open_zip: OpenZip) -> None:
+    def test_huge_total_size_is_refused(self, open_zip: OpenZip) -> None:
         data = make_zip([(f"{k}.png", bytes(1 << 20)) for k in range(65)], zipfile.ZIP_DEFLATED)
         with pytest.raises(
             ValueError, match=rf"expected contents of at most 10 times its size, {len(data)} bytes\. Received: {65 << 20}"
         ):
             open_zip(data)
 
-    def test_small_member_may_compress_well(self, open_zip: OpenZip) -> None:
+    def test_small_member_with_a_high_ratio_is_accepted(self, open_zip: OpenZip) -> None:
         archive = open_zip(make_zip([("black.png", bytes(1 << 20))], zipfile.ZIP_DEFLATED))
         assert [len(data) for _, data in archive.read(archive.members)] == [1 << 20]
 
@@ -140,7 +140,7 @@ class TestTinyMembers:
         with pytest.raises(ValueError, match=r"expected at most 500000 members .*Received: 1000000 in 54000000 bytes"):
             open_zip(make_huge_zip(_tiny_names(1_000_000)))
 
-    def test_wrong_number_is_refused(self, open_zip: OpenZip) -> None:
+    def test_wrong_number_in_the_end_record_is_refused(self, open_zip: OpenZip) -> None:
         data = make_huge_zip(_tiny_names(1000))[:-98]
         end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 3, 3, 54 * 1000, 38 * 1000, 0)
         with pytest.raises(

@@ -34,7 +34,7 @@ def server(serve: Serve) -> FaultServer:
 
 
 def _names(spool_dir: Path) -> list[str]:
-    """The names of the files in the spool folder."""
+    """The names of all files in the spool folder."""
     return sorted(path.name for path in spool_dir.glob("*/*/*"))
 
 
@@ -57,7 +57,7 @@ def test_file_not_served_in_ranges_is_downloaded(
     assert isinstance(source, LocalFile)
     assert read_range(source, 1000, 2_000_000) == _CONTENT[1000:2_000_000]
     assert _whole(source) == _CONTENT
-    assert "the server does not serve parts of the archive: downloading 0.0 GB of it to " in caplog.text
+    assert "the server does not support range requests: downloading 0.0 GB of the archive to " in caplog.text
     assert _names(spool_dir) == ["archive.zip", "lock"]
     assert f"{spool_dir}/" in source.name
 
@@ -92,15 +92,13 @@ def test_copy_without_an_etag_is_not_reused(server: FaultServer, spool_dir: Path
     assert _names(spool_dir) == ["lock"]
 
 
-def test_download_without_an_etag_is_not_continued(
-    server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_without_an_etag_is_not_resumed(server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.etag = ""
     server.serves_ranges = True
     with monkeypatch.context() as patch:
         patch.setattr(retry, "TRIES", 1)
         server.faults.append(Fault(cut_after=2_200_000, ending="close"))
-        with pytest.raises(TransientError, match="broke off"):
+        with pytest.raises(TransientError, match="was interrupted"):
             Spool("source").download(RemoteFile(server.find_address))
     server.content = _CONTENT[::-1]
     assert _whole(Spool("source").download(RemoteFile(server.find_address))) == server.content
@@ -116,7 +114,7 @@ def test_download_without_an_etag_is_not_continued(
         Fault(status=503),
     ],
 )
-def test_download_survives_faults(server: FaultServer, spool_dir: Path, fault: Fault, etag: str) -> None:
+def test_download_survives_transient_faults(server: FaultServer, spool_dir: Path, fault: Fault, etag: str) -> None:
     server.etag = etag
     server.faults.extend([fault, fault])
     assert _whole(Spool("source").download(RemoteFile(server.find_address))) == _CONTENT
@@ -124,14 +122,14 @@ def test_download_survives_faults(server: FaultServer, spool_dir: Path, fault: F
 
 
 @pytest.mark.parametrize("serves_ranges", [True, False])
-def test_interrupted_download_continues(
+def test_interrupted_download_is_resumed(
     server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, serves_ranges: bool
 ) -> None:
     file = RemoteFile(server.find_address)
     with monkeypatch.context() as patch:
         patch.setattr(retry, "TRIES", 1)
-        server.faults.append(Fault(cut_after=2_200_000, ending="close"))  # a reset may undo what was sent
-        with pytest.raises(TransientError, match="broke off"):
+        server.faults.append(Fault(cut_after=2_200_000, ending="close"))  # a reset may discard data that was sent
+        with pytest.raises(TransientError, match="was interrupted"):
             Spool("source").download(file)
     assert _names(spool_dir) == ["archive.partial", "lock"]
     server.serves_ranges = serves_ranges
@@ -141,7 +139,7 @@ def test_interrupted_download_continues(
     assert _names(spool_dir) == ["archive.zip", "lock"]
 
 
-def test_killed_download_continues(server: FaultServer, spool_dir: Path) -> None:
+def test_killed_download_is_resumed(server: FaultServer, spool_dir: Path) -> None:
     server.always = Fault(cut_after=2_200_000, ending="stall")
     script = f"""if True:
         from components.ingest.archive.remote import Address, RemoteFile
@@ -206,7 +204,7 @@ class TestEnd:
         assert [place.name.partition(".")[0] for place in find_left()] == ["other"]
 
 
-def test_concurrent_runs_download_once(server: FaultServer, spool_dir: Path) -> None:
+def test_concurrent_runs_download_only_once(server: FaultServer, spool_dir: Path) -> None:
     server.always = Fault(piece_bytes=200_000)
     with ThreadPoolExecutor(2) as pool:
         copies = list(pool.map(lambda _: Spool("source").download(RemoteFile(server.find_address)), range(2)))
@@ -214,10 +212,10 @@ def test_concurrent_runs_download_once(server: FaultServer, spool_dir: Path) -> 
     assert len(server.requests) == 1
 
 
-def test_no_room_for_a_download(server: FaultServer, spool_dir: Path) -> None:
+def test_download_without_enough_space_is_refused(server: FaultServer, spool_dir: Path) -> None:
     url = server.find_address().url
     file = RemoteFile(lambda: Address(url, '"etag"', 10**17))
-    with pytest.raises(OSError, match=r"expected room for 100000000\.0 GB\. Received: [\d.]+ GB\. .*TMPDIR"):
+    with pytest.raises(OSError, match=r"expected 100000000\.0 GB of free space\. Received: [\d.]+ GB\. .*TMPDIR"):
         Spool("source").download(file)
     assert not server.requests
 
@@ -257,11 +255,11 @@ class TestKept:
             Spool("source").keep("key", "train.zip", failing(), 5)
         assert _whole(Spool("source").keep("key", "train.zip", [b"abcde"], 5)) == b"abcde"
 
-    def test_no_room(self, spool_dir: Path) -> None:
-        with pytest.raises(OSError, match="expected room for"):
+    def test_not_enough_space_is_refused(self, spool_dir: Path) -> None:
+        with pytest.raises(OSError, match="GB of free space"):
             Spool("source").keep("key", "train.zip", [], 10**17)
 
-    def test_full_disk(self, spool_dir: Path) -> None:
+    def test_full_disk_error_names_the_file(self, spool_dir: Path) -> None:
         script = """if True:
             import resource, signal
             from components.ingest.archive.spool import Spool

@@ -1,4 +1,4 @@
-"""What errors about a folder advise leads on: the same call then reads every row."""
+"""The advice of errors about a folder: following it makes the same call read every row."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def _read(folder: Path, **parameters: Any) -> None:
     """Reads a folder as ingest does.
 
     Raises:
-        ValueError: With the first reason, if there is a row that cannot be used, or if not both samples are found.
+        ValueError: With the first reason if a row cannot be used, or if a sample is missing.
         FileNotFoundError: If a table is missing.
     """
     source = f"dir:{folder}"
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return cells
 
 
-def test_the_folder_is_read_as_it_is(folder: Path) -> None:
+def test_the_unchanged_folder_is_read(folder: Path) -> None:
     _read(folder)
 
 
@@ -76,7 +76,7 @@ def test_the_folder_is_read_as_it_is(folder: Path) -> None:
         ({"train.csv": "Id,Target\na,1\nb,2\n", "classes.csv": "index,name\n1,x\n2,y\n"}, {}, {"first_class": "1"}),
     ],
 )
-def test_a_parameter_that_is_advised_is_enough(
+def test_giving_the_advised_parameter_suffices(
     folder: Path, files: dict[str, Content | None], given: dict[str, Any], advice: dict[str, str]
 ) -> None:
     _write(folder, files)
@@ -141,7 +141,7 @@ def test_a_parameter_that_is_advised_is_enough(
         ),
     ],
 )
-def test_a_change_that_is_advised_is_enough(
+def test_making_the_advised_change_suffices(
     folder: Path, table: Content, given: dict[str, Any], message: str, mended: Content | None, then: dict[str, Any]
 ) -> None:
     _write(folder, {"train.csv": table})
@@ -152,7 +152,7 @@ def test_a_change_that_is_advised_is_enough(
     _read(folder, **(given | then))
 
 
-def test_images_that_show_no_class_get_a_class_of_their_own(folder: Path) -> None:
+def test_adding_a_class_for_images_without_one_suffices(folder: Path) -> None:
     header = "Id,nucleus,membrane,cytoplasm"
     for empty, mended in (
         ("Id,Target\na,\nb,1\n", "Id,Target\na,none\nb,1\n"),
@@ -165,7 +165,7 @@ def test_images_that_show_no_class_get_a_class_of_their_own(folder: Path) -> Non
         _read(folder)
 
 
-def test_classes_of_ones_own_are_given(folder: Path, tmp_path: Path) -> None:
+def test_giving_ones_own_classes_suffices(folder: Path, tmp_path: Path) -> None:
     (folder / "classes.csv").rename(tmp_path / "mine.csv")
     _write(folder, {"train.csv": "Id,Target\na,cytoplasm\nb,membrane\n"})
     with pytest.raises(ValueError, match="For classes of your own, give the parameter classes"):
@@ -173,14 +173,14 @@ def test_classes_of_ones_own_are_given(folder: Path, tmp_path: Path) -> None:
     _read(folder, classes=str(tmp_path / "mine.csv"))
 
 
-def test_a_table_elsewhere_is_given_by_its_full_path(folder: Path, tmp_path: Path) -> None:
+def test_giving_the_full_path_of_a_table_suffices(folder: Path, tmp_path: Path) -> None:
     (folder / "train.csv").rename(tmp_path / "train.csv")
     with pytest.raises(FileNotFoundError, match=r"There is no table: put one there, or give labels=<file> with its full path"):
         _read(folder)
     _read(folder, labels=str(tmp_path / "train.csv"))
 
 
-def test_a_second_file_of_a_stain_is_removed(folder: Path) -> None:
+def test_removing_the_second_file_of_a_stain_suffices(folder: Path) -> None:
     (folder / "a_RED.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"Two files are the red filter of sample a: .* Rename or remove one"):
         _read(folder)
@@ -188,7 +188,7 @@ def test_a_second_file_of_a_stain_is_removed(folder: Path) -> None:
     _read(folder)
 
 
-def test_what_only_a_folder_has_is_left_out_of_other_sources() -> None:
+def test_leaving_out_parameters_of_folders_suffices_for_other_sources() -> None:
     with pytest.raises(ValueError, match=r"labels, first_class: not for a source synthetic:\. Leave it out"):
         check_parameters(source="synthetic:20", labels="x.csv", first_class=1)
     check_parameters(source="synthetic:20")

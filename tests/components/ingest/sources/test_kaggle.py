@@ -31,7 +31,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleSe
 
 @pytest.fixture
 def open_competition(server: KaggleServer, spool: Spool) -> Open:
-    """Opens the competition whose archive holds these files."""
+    """Opens a competition whose archive contains these files."""
 
     def open_it(files: Iterable[tuple[str, bytes]], include_test: bool = False, method: int = 0) -> KaggleCompetition:
         server.archive.write_bytes(make_zip(files, method))
@@ -42,7 +42,7 @@ def open_competition(server: KaggleServer, spool: Spool) -> Open:
 
 @pytest.fixture
 def cells(tmp_path: Path, make_folder: MakeFolder) -> Path:
-    """Two labelled samples, and one of the test set."""
+    """Two labelled samples, and one in the test set."""
     folder: Path = make_folder(tmp_path / "cells", {"a": "16 0", "b": "1"})
     other: Path = make_folder(tmp_path / "other", {"t": "0"})
     (other / "train").rename(folder / "test")
@@ -65,9 +65,7 @@ def _ingest(source: Source, data_root: Path) -> tuple[RawImages, dict[str, Sampl
 class TestImages:
     @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     @pytest.mark.parametrize("folder", ["", "human-protein-atlas/", "a/b/"])
-    def test_are_listed_and_read_as_they_lie_in_the_archive(
-        self, cells: Path, open_competition: Open, method: int, folder: str
-    ) -> None:
+    def test_are_listed_and_read_unchanged(self, cells: Path, open_competition: Open, method: int, folder: str) -> None:
         source = open_competition([(folder + name, data) for name, data in folder_files(cells)], method=method)
         assert source.listed() == [Listed("a", (0, 16)), Listed("b", (1,))]
         assert _read_all(source) == _images(cells / "train")
@@ -76,7 +74,7 @@ class TestImages:
     @pytest.mark.parametrize("in_folder", [False, True])
     @pytest.mark.parametrize("outer", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     @pytest.mark.parametrize("inner", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-    def test_are_read_from_archives_in_the_archive(
+    def test_are_read_from_nested_archives(
         self, cells: Path, open_competition: Open, in_folder: bool, outer: int, inner: int
     ) -> None:
         files = [("train.csv", (cells / "train.csv").read_bytes())]
@@ -89,11 +87,11 @@ class TestImages:
         assert _read_all(source) == _images(cells / "train")
         assert source.num_unlabelled == 1
 
-    def test_may_lie_beside_the_label_file(self, cells: Path, open_competition: Open) -> None:
+    def test_may_be_beside_the_label_file(self, cells: Path, open_competition: Open) -> None:
         source = open_competition([(name.removeprefix("train/"), data) for name, data in folder_files(cells)])
         assert _read_all(source) == _images(cells / "train")
 
-    def test_are_read_in_the_order_of_their_places(self, cells: Path, open_competition: Open) -> None:
+    def test_are_read_in_the_order_of_their_offsets(self, cells: Path, open_competition: Open) -> None:
         files = folder_files(cells)[::-1]
         images = [image for chunk in open_competition(files).chunks() for image in chunk]
         assert [f"train/{image.stem}.png" for image in images] == [name for name, _ in files if name.startswith("train/")]
@@ -107,15 +105,15 @@ class TestImages:
         assert samples["b"].files.keys() == {"green", "blue", "yellow"}
         assert (version.num_samples, version.num_incomplete, version.num_without_files) == (1, 1, 1)
 
-    def test_of_other_folders_and_kinds_are_left_alone(self, cells: Path, open_competition: Open) -> None:
+    def test_in_other_folders_and_formats_are_ignored(self, cells: Path, open_competition: Open) -> None:
         others = ["train/a_green.jpg", "train/a_pink.png", "extra/b_green.png", "train/z_green.png", "test/readme.txt"]
         source = open_competition([*folder_files(cells), *((name, b"") for name in others)])
         assert _read_all(source) == _images(cells / "train")
         assert source.num_unlabelled == 1
 
-    def test_of_one_name_are_refused(self, cells: Path, open_competition: Open) -> None:
+    def test_with_the_same_name_are_refused(self, cells: Path, open_competition: Open) -> None:
         files = [*folder_files(cells), ("a_green.png", b"other")]
-        with pytest.raises(ValueError, match=r"two images of one name .*: train/a_green\.png and a_green\.png$"):
+        with pytest.raises(ValueError, match=r"two images .* have the same name: train/a_green\.png and a_green\.png$"):
             open_competition(files)
 
 
@@ -126,7 +124,7 @@ class TestTestSet:
         assert version.num_unlabelled == 1
         assert "1 sample without labels (see include_test)" in version.summary()
 
-    def test_is_in_the_index_if_it_is_asked_for(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
+    def test_is_in_the_index_on_request(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
         version, samples = _ingest(open_competition(folder_files(cells), include_test=True), tmp_path / "data")
         assert samples.keys() == {"a", "b", "t"}
         assert (samples["t"].labels, samples["t"].reason, samples["t"].is_usable) == ((), "", False)
@@ -135,9 +133,9 @@ class TestTestSet:
             stored = storage.read_bytes(storage.join(version.images_uri, samples["t"].files[name].name))
             assert stored == (cells / "test" / f"t_{name}.png").read_bytes()
 
-    def test_that_shares_a_sample_with_the_labels_is_refused(self, cells: Path, open_competition: Open) -> None:
+    def test_with_a_labelled_sample_is_refused(self, cells: Path, open_competition: Open) -> None:
         files = [*folder_files(cells), ("test/a_green.png", b"")]
-        with pytest.raises(ValueError, match=r"a is in the test set, and train\.csv labels it"):
+        with pytest.raises(ValueError, match=r"a is in the test set, but also in train\.csv"):
             open_competition(files, include_test=True)
 
 
@@ -154,7 +152,7 @@ class TestLabels:
             (b'Id,Target\na,0\nb,"1\n', "line 3: not CSV"),
         ],
     )
-    def test_that_are_wrong_as_a_whole_stop_the_step_with_the_line(
+    def test_in_an_invalid_table_stop_the_step_with_the_line(
         self, cells: Path, open_competition: Open, content: bytes, told: str
     ) -> None:
         (cells / "train.csv").write_bytes(content)
@@ -162,17 +160,17 @@ class TestLabels:
             open_competition(folder_files(cells))
 
     @pytest.mark.parametrize("folders", [(), ("", "train/")])
-    def test_are_expected_once(self, cells: Path, open_competition: Open, folders: tuple[str, ...]) -> None:
+    def test_are_expected_in_exactly_one_file(self, cells: Path, open_competition: Open, folders: tuple[str, ...]) -> None:
         images = [(name, data) for name, data in folder_files(cells) if name.endswith(".png")]
         labels = [(f"{folder}train.csv", b"Id,Target\na,0\n") for folder in folders]
         with pytest.raises(ValueError, match=r"expected one file train\.csv in the archive\. Received: "):
             open_competition([*images, *labels])
 
-    def test_of_samples_without_images_are_refused(self, cells: Path, open_competition: Open) -> None:
+    def test_without_any_images_are_refused(self, cells: Path, open_competition: Open) -> None:
         with pytest.raises(ValueError, match=r"none of the 2 samples of train\.csv has an image here.*such as a_green\.png"):
             open_competition([("train.csv", (cells / "train.csv").read_bytes())])
 
-    def test_and_images_that_are_wrong_are_in_the_index_with_their_reason(
+    def test_and_images_that_are_invalid_are_in_the_index_with_a_reason(
         self, tmp_path: Path, make_folder: MakeFolder, open_competition: Open
     ) -> None:
         folder = make_folder(tmp_path / "wrong", dict.fromkeys(("class", "empty", "gif", "good", "none", "twice"), "0"))
@@ -205,7 +203,7 @@ class TestFingerprint:
 
         return ingest
 
-    def test_is_that_of_the_content_however_it_is_packed(self, cells: Path, fingerprint: Callable[..., str]) -> None:
+    def test_does_not_depend_on_the_packing(self, cells: Path, fingerprint: Callable[..., str]) -> None:
         files = folder_files(cells)
         images = [(name.removeprefix("train/"), data) for name, data in files if name.startswith("train/")]
         nested = [("train.zip", make_zip(images)), *(file for file in files if not file[0].startswith("train/"))]
@@ -219,7 +217,7 @@ class TestFingerprint:
         assert set(packed) == {packed[0]}
 
     @pytest.mark.parametrize("include_test", [False, True])
-    def test_is_that_of_the_folder_with_the_same_content(
+    def test_equals_that_of_a_folder_with_the_same_content(
         self, cells: Path, fingerprint: Callable[..., str], tmp_path: Path, include_test: bool
     ) -> None:
         folder = Folder(str(cells), CLASS_NAMES, include_test)
@@ -234,7 +232,7 @@ class TestFingerprint:
         assert len(set(seen)) == 4
 
 
-def test_the_validator_is_the_directorys_and_what_was_asked_for(cells: Path, server: KaggleServer, spool: Spool) -> None:
+def test_the_validator_depends_on_the_directory_and_the_request(cells: Path, server: KaggleServer, spool: Spool) -> None:
     server.archive.write_bytes(make_zip(folder_files(cells)))
     first = KaggleCompetition(COMPETITION, CLASS_NAMES, spool)
     server.etag = '"the same archive, uploaded again"'

@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[4]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder and an environment without credentials for Kaggle."""
+    """A home folder and an environment without Kaggle credentials."""
     for name in list(os.environ):
         if name.startswith("KAGGLE_") or name == "XDG_CONFIG_HOME":
             monkeypatch.delenv(name)
@@ -68,7 +68,7 @@ def _patience_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestAddress:
-    def test_is_where_the_api_redirects_to(self, signed_in: KaggleServer, archive: Path) -> None:
+    def test_is_the_target_of_the_apis_redirect(self, signed_in: KaggleServer, archive: Path) -> None:
         signed_in.etag = '"abc"'
         address = find_archive(COMPETITION)
         (signature,) = signed_in.signatures
@@ -76,7 +76,7 @@ class TestAddress:
         assert signature in address.url
         assert (address.etag, address.num_bytes) == ('"abc"', archive.stat().st_size)
 
-    def test_is_another_one_each_time(self, signed_in: KaggleServer) -> None:
+    def test_is_new_each_time(self, signed_in: KaggleServer) -> None:
         first, second = find_archive(COMPETITION), find_archive(COMPETITION)
         assert first.url != second.url
         assert (first.etag, first.num_bytes) == (second.etag, second.num_bytes)
@@ -95,12 +95,12 @@ class TestAddress:
         find_archive(COMPETITION)
         assert hung_up.wait(10)
 
-    def test_is_of_the_file_itself_not_of_a_compressed_form(self, signed_in: KaggleServer) -> None:
+    def test_gives_the_size_of_the_uncompressed_response(self, signed_in: KaggleServer) -> None:
         find_archive(COMPETITION)
         (exchange,) = signed_in.archive_exchanges
         assert exchange.headers["Accept-Encoding"] == "identity"
 
-    def test_leaves_the_credentials_at_the_api(self, signed_in: KaggleServer) -> None:
+    def test_credentials_are_sent_only_to_the_api(self, signed_in: KaggleServer) -> None:
         find_archive(COMPETITION)
         (asked,) = signed_in.api_exchanges
         (followed,) = signed_in.archive_exchanges
@@ -111,14 +111,14 @@ class TestAddress:
         "competition",
         ["", "two words", "../x", f"https://www.kaggle.com/c/{COMPETITION}", "c/titanic", "x" * 101, "x\n"],
     )
-    def test_is_not_asked_of_a_name_that_is_none(self, signed_in: KaggleServer, competition: str) -> None:
+    def test_is_not_requested_for_an_invalid_name(self, signed_in: KaggleServer, competition: str) -> None:
         with pytest.raises(ValueError, match=r"expected kaggle:<competition>, .*https://www\.kaggle\.com/c/<competition>"):
             find_archive(competition)
         assert signed_in.exchanges == []
 
 
 class TestCredentials:
-    def test_missing_ones_are_explained_before_anything_is_sent(self, server: KaggleServer, home: Path) -> None:
+    def test_missing_ones_are_explained_before_any_request(self, server: KaggleServer, home: Path) -> None:
         with pytest.raises(PermissionError, match="no credentials for Kaggle") as caught:
             find_archive(COMPETITION)
         for word in ("https://www.kaggle.com/settings", "KAGGLE_API_TOKEN", "KAGGLE_KEY", f"{home}/.config/kaggle/kaggle.json"):
@@ -135,7 +135,7 @@ class TestCredentials:
         monkeypatch.setenv("KAGGLE_API_TOKEN", server.token)
         find_archive(COMPETITION)
 
-    def test_may_be_the_path_of_a_file_with_a_token(
+    def test_may_be_a_path_to_a_file_with_a_token(
         self, server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "secret").write_text(f"{server.token}\n")
@@ -180,7 +180,7 @@ class TestCredentials:
         "content",
         ["", "{}", "[]", "{", '{"username": "u"}', '{"username": "u", "key": 5}', '{"username": "u", "key": ""}', "\xff"],
     )
-    def test_in_a_malformed_kaggle_json_are_told_by_its_path(self, server: KaggleServer, home: Path, content: str) -> None:
+    def test_in_a_malformed_kaggle_json_are_reported_by_its_path(self, server: KaggleServer, home: Path, content: str) -> None:
         path = home / ".kaggle" / "kaggle.json"
         path.parent.mkdir()
         path.write_text(content, encoding="latin-1")
@@ -189,7 +189,7 @@ class TestCredentials:
         assert server.exchanges == []
 
     @pytest.mark.parametrize("token", [" ", "two\nlines", "caf\u00e9"])
-    def test_that_no_header_can_carry_are_refused(
+    def test_that_are_invalid_in_a_header_are_refused(
         self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch, token: str
     ) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", token)
@@ -198,24 +198,24 @@ class TestCredentials:
         assert token not in str(caught.value).replace(" ", "")
         assert server.exchanges == []
 
-    def test_that_are_wrong_are_told_by_where_they_were_found(self, server: KaggleServer, home: Path) -> None:
+    def test_that_are_rejected_are_reported_by_their_origin(self, server: KaggleServer, home: Path) -> None:
         (home / ".kaggle").mkdir()
         (home / ".kaggle" / "access_token").write_text("stale")
         with pytest.raises(PermissionError, match=r"not accept the credentials in ~/\.kaggle/access_token \(401: U") as caught:
             find_archive(COMPETITION)
-        assert "Make a new token at https://www.kaggle.com/settings" in str(caught.value)
+        assert "Create a new token at https://www.kaggle.com/settings" in str(caught.value)
         assert len(server.exchanges) == 1
 
 
 class TestRefusals:
-    def test_of_rules_that_were_not_accepted_say_where_to_accept_them(self, signed_in: KaggleServer) -> None:
+    def test_for_unaccepted_rules_say_where_to_accept_them(self, signed_in: KaggleServer) -> None:
         signed_in.rules_accepted = False
         with pytest.raises(PermissionError, match=r"\(403: You must accept this competition's rules before .*\)") as caught:
             find_archive(COMPETITION)
         assert f"accept the competition's rules at https://www.kaggle.com/c/{COMPETITION}/rules" in str(caught.value)
         assert len(signed_in.exchanges) == 1
 
-    def test_of_an_unknown_competition_name_it(self, signed_in: KaggleServer) -> None:
+    def test_for_an_unknown_competition_name_it(self, signed_in: KaggleServer) -> None:
         with pytest.raises(FileNotFoundError, match=r"no competition humam-protein-atlas \(404: Competition not found\)"):
             find_archive("humam-protein-atlas")
         assert len(signed_in.exchanges) == 1
@@ -230,7 +230,7 @@ class TestRefusals:
             (Answer(200, body=b"<html>", headers={"Content-Type": "text/html"}), "0 redirects, then status 200, text/html"),
         ],
     )
-    def test_of_another_kind_are_quoted(self, signed_in: KaggleServer, answer: Answer, told: str) -> None:
+    def test_for_other_reasons_are_quoted(self, signed_in: KaggleServer, answer: Answer, told: str) -> None:
         signed_in.api_answers.append(answer)
         with pytest.raises(OSError, match=r"expected a redirect.* Received: ") as caught:
             find_archive(COMPETITION)
@@ -238,7 +238,7 @@ class TestRefusals:
         assert told in str(caught.value)
         assert len(signed_in.api_exchanges) == 1
 
-    def test_of_a_redirect_to_a_file_of_unknown_size(self, signed_in: KaggleServer) -> None:
+    def test_include_redirects_to_a_file_of_unknown_size(self, signed_in: KaggleServer) -> None:
         signed_in.archive_answers.append(Answer(body=b"", headers={"Content-Length": "", "Content-Type": "text/html"}))
         with pytest.raises(OSError, match="1 redirects, then status 200, text/html, Content-Length: none"):
             find_archive(COMPETITION)
@@ -257,56 +257,58 @@ class TestFaults:
         ],
         ids=lambda answer: f"{answer.status}-{answer.then}",
     )
-    def test_that_pass_are_survived(self, signed_in: KaggleServer, answer: Answer) -> None:
+    def test_that_are_temporary_are_survived(self, signed_in: KaggleServer, answer: Answer) -> None:
         signed_in.api_answers += [answer, answer]
         assert find_archive(COMPETITION).num_bytes
         assert len(signed_in.api_exchanges) == 3
 
-    def test_of_a_stalled_api_end(
+    def test_of_a_stalled_api_time_out(
         self, signed_in: KaggleServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.2)
         signed_in.api_answers.append(Answer(then="stall"))
         find_archive(COMPETITION)
-        assert "ReadTimeout; trying again" in caplog.text
+        assert "ReadTimeout; retrying" in caplog.text
 
-    def test_of_a_stalled_archive_end(
+    def test_of_a_stalled_archive_time_out(
         self, signed_in: KaggleServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.2)
         signed_in.archive_answers.append(Answer(then="stall"))
         find_archive(COMPETITION)
-        assert "ReadTimeout; trying again" in caplog.text
+        assert "ReadTimeout; retrying" in caplog.text
 
     @pytest.mark.parametrize("status", [400, 403, 404, 503])
-    def test_of_the_archives_host_are_answered_with_another_address(self, signed_in: KaggleServer, status: int) -> None:
+    def test_of_the_archives_host_lead_to_another_address(self, signed_in: KaggleServer, status: int) -> None:
         signed_in.archive_answers.append(Answer(status, body=b"<Error/>", headers={"Content-Type": "application/xml"}))
         address = find_archive(COMPETITION)
         assert address.url.endswith(signed_in.signatures[1])
 
-    def test_that_last_become_one_error(self, signed_in: KaggleServer) -> None:
+    def test_that_persist_become_one_error(self, signed_in: KaggleServer) -> None:
         signed_in.api_answers += [Answer(503, "Try later")] * 3
-        with pytest.raises(TransientError, match=rf"cannot give the files of {COMPETITION} now \(503: Try later\)$"):
+        with pytest.raises(TransientError, match=rf"cannot provide the files of {COMPETITION} now \(503: Try later\)$"):
             find_archive(COMPETITION)
 
-    def test_of_a_machine_without_a_way_to_kaggle_are_told_in_the_systems_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_the_connection_give_the_systems_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
         with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))  # nothing listens
+            closed.bind(("127.0.0.1", 0))  # no server listens here
             _set_environment(monkeypatch, f"http://127.0.0.1:{closed.getsockname()[1]}")
-            with pytest.raises(TransientError, match=r"cannot be asked for the files of .*: Connection refused$"):
+            with pytest.raises(TransientError, match=r"cannot be reached for the files of .*: Connection refused$"):
                 find_archive(COMPETITION)
 
-    def test_are_waited_out_for_as_long_as_kaggle_asks(self, signed_in: KaggleServer, caplog: pytest.LogCaptureFixture) -> None:
+    def test_are_retried_after_the_wait_that_kaggle_asks_for(
+        self, signed_in: KaggleServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
         signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": "1"}))
         find_archive(COMPETITION)
-        assert "(429: Too many requests), and asks for a pause of 1 s; trying again in 1.0 s" in caplog.text
+        assert "(429: Too many requests), and asks to wait 1 s; retrying in 1.0 s" in caplog.text
 
     @pytest.mark.parametrize("as_date", [False, True])
-    def test_are_not_waited_out_for_an_hour(self, signed_in: KaggleServer, as_date: bool) -> None:
+    def test_are_not_retried_after_a_wait_of_an_hour(self, signed_in: KaggleServer, as_date: bool) -> None:
         value = email.utils.formatdate(time.time() + 3600, usegmt=True) if as_date else "3600"
         signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": value}))
-        with pytest.raises(TransientError, match=r"pause of 3\d\d\d s; run this again when it is over") as caught:
+        with pytest.raises(TransientError, match=r"to wait 3\d\d\d s; run the same command after that") as caught:
             find_archive(COMPETITION)
         assert caught.value.retry_after_s == pytest.approx(3600, abs=60)
         assert len(signed_in.exchanges) == 1
@@ -314,14 +316,14 @@ class TestFaults:
     @pytest.mark.parametrize(
         "value", ["soon", "-1", "9" * 5000, "Fri, 31 Dec 99999999 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"]
     )
-    def test_are_retried_soon_if_kaggle_asks_for_nothing_sensible(self, signed_in: KaggleServer, value: str) -> None:
+    def test_are_retried_soon_after_a_malformed_retry_after(self, signed_in: KaggleServer, value: str) -> None:
         signed_in.api_answers.append(Answer(429, headers={"Retry-After": value}))
         find_archive(COMPETITION)
 
 
 @pytest.mark.usefixtures("_patience_of_a_moment")
 class TestSecrets:
-    """Of what a caller or a reader of the log can see, nothing holds a credential or a signed address."""
+    """Neither errors nor logs contain a credential or a signed URL."""
 
     @pytest.fixture(params=["token", "token file", "name and key", "kaggle.json"])
     def known(
@@ -356,7 +358,7 @@ class TestSecrets:
             ([], [Answer(body=b"", headers={"a header with spaces": "of which urllib3 warns"})]),
         ],
     )
-    def test_are_not_shown_whether_it_works_or_not(
+    def test_are_not_shown_on_success_or_failure(
         self,
         known: KaggleServer,
         by_api: list[Answer],
@@ -372,7 +374,7 @@ class TestSecrets:
         assert known.exchanges
         assert [secret for secret in known.secrets if secret in shown] == []
 
-    def test_are_not_shown_even_if_kaggle_says_them(
+    def test_are_not_shown_even_if_kaggle_repeats_them(
         self, known: KaggleServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
         for start in ("http://[", "http://x:no-port/"):
@@ -382,7 +384,7 @@ class TestSecrets:
         assert "(401)" in shown
         assert [secret for secret in known.secrets if secret in shown] == []
 
-    def test_are_not_shown_by_a_process_that_fails_with_a_traceback(self, known: KaggleServer) -> None:
+    def test_are_not_shown_in_a_traceback(self, known: KaggleServer) -> None:
         known.rules_accepted = False
         script = (
             "import sys; from components.ingest.sources.kaggle_access import find_archive; print(find_archive(sys.argv[1]))"
@@ -405,18 +407,18 @@ def _everything_shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFix
 
 
 class TestLicence:
-    def test_of_the_atlas_names_licence_and_credit(self) -> None:
+    def test_of_the_atlas_includes_its_credit(self) -> None:
         text = licence(COMPETITION)
         assert "CC BY-SA" in text
         assert "image credit: Human Protein Atlas" in text
         assert rules_url(COMPETITION) in text
 
-    def test_of_another_competition_is_in_its_rules(self) -> None:
+    def test_of_another_competition_refers_to_its_rules(self) -> None:
         assert licence("titanic") == "as the competition's rules state: https://www.kaggle.com/c/titanic/rules"
 
 
 class TestServer:
-    """What other tests rely on."""
+    """Behaviour that other tests rely on."""
 
     @pytest.mark.parametrize(
         ("header", "status", "wanted"),
@@ -432,10 +434,10 @@ class TestServer:
     def test_serves_ranges(self, server: KaggleServer, archive: Path, header: str | None, status: int, wanted: slice) -> None:
         response = requests.get(server.new_address(), headers={"Range": header}, timeout=10)
         assert (response.status_code, response.content) == (status, archive.read_bytes()[wanted])
-        server.close()  # a client may have the last bytes before they are counted
+        server.close()  # a client may receive the last bytes before they are counted
         assert server.sent_bytes == len(response.content)
 
-    def test_serves_the_whole_archive_where_ranges_are_off(self, server: KaggleServer, archive: Path) -> None:
+    def test_serves_the_whole_archive_if_ranges_are_off(self, server: KaggleServer, archive: Path) -> None:
         server.accepts_ranges = False
         response = requests.get(server.new_address(), headers={"Range": "bytes=0-0"}, timeout=10)
         assert (response.status_code, response.content) == (200, archive.read_bytes())
@@ -448,7 +450,7 @@ class TestServer:
             ("HEAD", 200, 0)
         ] * 3
 
-    def test_forgets_addresses(self, server: KaggleServer) -> None:
+    def test_expires_addresses(self, server: KaggleServer) -> None:
         address = server.new_address()
         server.expire_addresses()
         assert requests.get(address, timeout=10).status_code == 400

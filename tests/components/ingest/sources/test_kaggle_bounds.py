@@ -1,4 +1,4 @@
-"""How much memory and disk the ingest step takes, run as KFP runs it, whatever the archive's size."""
+"""The memory and disk space of the ingest step, run as by KFP, are bounded for archives of any size."""
 
 import contextlib
 import itertools
@@ -23,7 +23,7 @@ from tests.components.ingest.kaggle_server import KaggleServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory from /proc")
 
-# Most is taken by the names of the competition's 171,096 files, and some by mapped libraries, which differ by machine.
+# Mostly the names of the competition's 171,096 files, and some for mapped libraries, which differ between machines.
 _MAX_MEMORY_BYTES = 330_000_000
 _MAX_DISK_BYTES = 200_000_000
 _NUM_TEST_SAMPLES = 11702
@@ -36,7 +36,7 @@ atexit.register(lambda: print(Path("/proc/self/status").read_text()))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder that is emptied at once, as what these tests write is large."""
+    """A folder that is emptied immediately, because these tests write large files."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
@@ -48,13 +48,13 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServ
 
 
 def _ingest(folder: Path, data_root: str) -> tuple[int, int]:
-    """Runs the step; returns the most bytes of memory and of temporary files that it took."""
+    """Runs the step. Returns its peak memory and temporary disk space in bytes."""
     temporary = folder / "temporary"
     temporary.mkdir(exist_ok=True)
     disk_bytes = [0]
 
     def watch(_: int) -> None:
-        with contextlib.suppress(FileNotFoundError):  # it has just been removed
+        with contextlib.suppress(FileNotFoundError):  # removed concurrently
             disk_bytes.append(sum(path.stat().st_size for path in temporary.rglob("*")))
 
     command = executor_command(folder, data_root, _TELL_PEAK)
@@ -65,9 +65,9 @@ def _ingest(folder: Path, data_root: str) -> tuple[int, int]:
 
 
 def _write_archive(path: Path, labels: bytes, images: Iterable[tuple[str, int]]) -> None:
-    """Writes an archive of files of these sizes that begin as a PNG does and are empty otherwise: no disk is needed for them.
+    """Writes an archive of files of these sizes that begin like a PNG and continue with zeros, which take no disk space.
 
-    zipfile would take a minute for as many files as the competition has.
+    zipfile would take a minute for as many files as in the competition.
     """
     directory = []
     with path.open("wb") as file:
@@ -86,7 +86,7 @@ def _write_archive(path: Path, labels: bytes, images: Iterable[tuple[str, int]])
 
 
 def _store_png(path: Path, same: Path) -> None:
-    """Stores what is the same in all of these images under one more name, which is sooner made and removed than a file is."""
+    """Stores the content that these images share under another name: a link, which is faster than a file."""
     if not same.exists():
         same.write_bytes(_PNG)
     path.hardlink_to(same)
@@ -98,7 +98,7 @@ def _crc32(num_bytes: int) -> int:
 
 
 def _write_archive_with_large_images(path: Path, num_large: int, num_bytes: int) -> dict[str, int]:
-    """Writes images of 400 kB, and some of 40 MB: held at once by as many transfers as there are, these would take 640 MB."""
+    """Writes images of 400 kB and some of 40 MB, which would take 640 MB if all transfers held one at a time."""
     names = [f"s{number:04d}" for number in range((num_bytes - num_large * 40_000_000) // 1_600_000)]
     large = {f"{name}_green.png" for name in names[:num_large]}
     images = [f"{name}_{filter_name}.png" for name in names for filter_name in FILTERS]
@@ -109,7 +109,7 @@ def _write_archive_with_large_images(path: Path, num_large: int, num_bytes: int)
 
 
 @pytest.mark.parametrize("num_large", [1, 6])
-def test_of_an_archive_of_large_images(folder: Path, server: KaggleServer, num_large: int) -> None:
+def test_memory_and_disk_are_bounded_for_large_images(folder: Path, server: KaggleServer, num_large: int) -> None:
     sizes = _write_archive_with_large_images(server.archive, num_large, 320_000_000)
     memory_bytes, disk_bytes = _ingest(folder, str(folder / "data"))
     stored = storage.list_files(str(folder / "data" / RAW / "images"))
@@ -120,7 +120,9 @@ def test_of_an_archive_of_large_images(folder: Path, server: KaggleServer, num_l
 
 @pytest.mark.object_store
 @pytest.mark.parametrize("num_large", [0, 3])
-def test_to_an_object_store(folder: Path, server: KaggleServer, remote_root: str, num_large: int) -> None:
+def test_memory_and_disk_are_bounded_with_an_object_store(
+    folder: Path, server: KaggleServer, remote_root: str, num_large: int
+) -> None:
     sizes = _write_archive_with_large_images(server.archive, num_large, 140_000_000)
     memory_bytes, disk_bytes = _ingest(folder, remote_root)
     stored = storage.list_files(storage.join(remote_root, RAW, "images"))
@@ -130,8 +132,8 @@ def test_to_an_object_store(folder: Path, server: KaggleServer, remote_root: str
 
 
 @pytest.mark.slow
-def test_of_an_archive_of_as_many_images_as_the_competition_has(folder: Path, server: KaggleServer) -> None:
-    """All but one of the images are there already: then the most is known of them."""
+def test_memory_and_disk_are_bounded_for_as_many_images_as_in_the_competition(folder: Path, server: KaggleServer) -> None:
+    """All images but one are already stored, which takes the most memory."""
     chance = random.Random(0)
     ids = [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(NUM_PUBLISHED_SAMPLES + _NUM_TEST_SAMPLES)]
     train = ids[:NUM_PUBLISHED_SAMPLES]
@@ -144,7 +146,7 @@ def test_of_an_archive_of_as_many_images_as_the_competition_has(folder: Path, se
     for number, name in enumerate(train):
         for filter_name in FILTERS[number == 0 :]:
             _store_png(stored / f"{name}_{filter_name}.png", folder / f"{number // 10_000}")
-    for _ in range(2):  # the second time, everything is as it was
+    for _ in range(2):  # the second time, nothing has changed
         memory_bytes, disk_bytes = _ingest(folder, str(folder / "data"))
         assert memory_bytes < _MAX_MEMORY_BYTES
         assert disk_bytes < _MAX_DISK_BYTES

@@ -1,4 +1,4 @@
-"""The ingest step from Kaggle to a local folder, while something goes wrong on the way."""
+"""The ingest step from Kaggle to a local folder, with faults on the way."""
 
 import itertools
 import re
@@ -31,9 +31,9 @@ from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
-# Requests for parts of the archive before the first image: a byte of it, its end, and the labels.
+# The range requests before the first image: one byte, the tail, and the labels.
 _NUM_OPENING = 3
-_NUM_SAMPLES = 34  # of which the images are three transfers
+_NUM_SAMPLES = 34  # whose images are three transfers
 _BUSY = [Answer(429, "Too many requests"), Answer(503, "Try later"), Answer(503, body=b"<html>")] * 2
 _RESET = [Answer(then="reset")] * 6
 _STALL = [Answer(then="stall")] * 2
@@ -55,7 +55,7 @@ def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def run(cells: Path, server: KaggleServer, tmp_path: Path) -> Callable[[], RawImages]:
-    """Runs the step: whatever comes of it, what is stored is right, and all of it is if the step says that it is done."""
+    """Runs the step. Whatever is stored must be right, and complete if the step succeeds."""
 
     def run_it() -> RawImages:
         images = dict(folder_files(cells))
@@ -72,7 +72,7 @@ def run(cells: Path, server: KaggleServer, tmp_path: Path) -> Callable[[], RawIm
 
 
 def _answer_parts(server: KaggleServer, *answers: Answer) -> None:
-    """Answers so, when the archive's address has been found."""
+    """Gives these responses once the archive's address has been found."""
 
     def change(_: Exchange, pieces: Body) -> Body:
         server.change_body = None
@@ -83,7 +83,7 @@ def _answer_parts(server: KaggleServer, *answers: Answer) -> None:
 
 
 def _disturb(server: KaggleServer, act: Act, first: int = 0, times: int = 6) -> None:
-    """Does something to the bodies of some of the requests for parts."""
+    """Disturbs the bodies of some responses to range requests."""
     numbers = itertools.count()
 
     def change(exchange: Exchange, pieces: Body) -> Body:
@@ -116,32 +116,36 @@ def _corrupt(pieces: Body) -> Body:
     yield from pieces
 
 
-class TestPassing:
-    """What passes is survived, and seen in the log."""
+class TestTransient:
+    """Transient faults are survived and logged."""
 
     @pytest.mark.parametrize("answers", [_BUSY, _RESET, _STALL], ids=["busy", "reset", "stall"])
-    def test_of_the_api(
+    def test_faults_of_the_api_are_survived(
         self, server: KaggleServer, run: Callable[[], RawImages], capfd: pytest.CaptureFixture[str], answers: list[Answer]
     ) -> None:
         server.api_answers.extend(answers)
         run()
         assert not server.api_answers
-        assert f"(try {len(answers) + 1} of 8)" in capfd.readouterr().out
+        assert f"(attempt {len(answers) + 1} of 8)" in capfd.readouterr().out
 
     @pytest.mark.parametrize("answers", [_BUSY, _RESET, _STALL], ids=["busy", "reset", "stall"])
-    def test_of_the_archives_host(self, server: KaggleServer, run: Callable[[], RawImages], answers: list[Answer]) -> None:
+    def test_faults_of_the_archives_host_are_survived(
+        self, server: KaggleServer, run: Callable[[], RawImages], answers: list[Answer]
+    ) -> None:
         _answer_parts(server, *answers)
         run()
         assert not server.archive_answers
 
     @pytest.mark.parametrize("first", [0, _NUM_OPENING], ids=["opening", "images"])
     @pytest.mark.parametrize("act", [_reset, _truncate, _slow])
-    def test_of_its_answers(self, server: KaggleServer, run: Callable[[], RawImages], act: Act, first: int) -> None:
+    def test_faults_within_responses_are_survived(
+        self, server: KaggleServer, run: Callable[[], RawImages], act: Act, first: int
+    ) -> None:
         _disturb(server, act, first)
         run()
 
     @pytest.mark.parametrize("first", [0, _NUM_OPENING], ids=["opening", "images"])
-    def test_of_a_stalled_answer(self, server: KaggleServer, run: Callable[[], RawImages], first: int) -> None:
+    def test_a_stalled_response_is_survived(self, server: KaggleServer, run: Callable[[], RawImages], first: int) -> None:
         def stall(pieces: Body) -> Body:
             yield next(pieces)[:-1]
             server.closing.wait(30)
@@ -149,7 +153,7 @@ class TestPassing:
         _disturb(server, stall, first, times=2)
         run()
 
-    def test_of_bytes_that_come_wrong(
+    def test_corrupted_bytes_are_survived(
         self, server: KaggleServer, run: Callable[[], RawImages], capfd: pytest.CaptureFixture[str]
     ) -> None:
         _disturb(server, _corrupt, _NUM_OPENING, times=4)
@@ -158,7 +162,7 @@ class TestPassing:
 
 
 class TestAddress:
-    def test_that_expires_midway_is_asked_for_again(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+    def test_that_expires_midway_is_renewed(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
         def expire(pieces: Body) -> Body:
             server.expire_addresses()
             return _reset(pieces)
@@ -169,7 +173,7 @@ class TestAddress:
         assert [exchange.status for exchange in server.archive_exchanges].count(400) >= 1
 
     @pytest.mark.parametrize("expires", [False, True])
-    def test_that_leads_to_another_archive_ends_in_one_error(
+    def test_of_another_archive_ends_in_one_error(
         self, server: KaggleServer, run: Callable[[], RawImages], expires: bool
     ) -> None:
         def change(pieces: Body) -> Body:
@@ -185,12 +189,12 @@ class TestAddress:
 
 
 class TestRangesRefused:
-    def test_the_archive_is_downloaded_first_and_that_is_said(
+    def test_the_archive_is_downloaded_first_and_this_is_logged(
         self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         server.accepts_ranges = False
         run()
-        assert "the server does not serve parts of the archive: downloading" in capfd.readouterr().out
+        assert "the server does not support range requests: downloading" in capfd.readouterr().out
         assert list(spool_dir.iterdir()) == []
 
     def test_a_refused_archive_is_not_kept(self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path) -> None:
@@ -200,7 +204,7 @@ class TestRangesRefused:
             run()
         assert list(spool_dir.iterdir()) == []
 
-    def test_midway_ends_in_one_error_and_the_same_command_carries_on(
+    def test_midway_ends_in_one_error_and_the_same_command_resumes(
         self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path
     ) -> None:
         def refuse(pieces: Body) -> Body:
@@ -208,16 +212,18 @@ class TestRangesRefused:
             return _reset(pieces)
 
         _disturb(server, refuse, _NUM_OPENING, times=1)
-        with pytest.raises(RangesRefusedError, match="the whole archive where a part of it was asked for: run again"):
+        with pytest.raises(RangesRefusedError, match="the whole archive instead of the requested part: run again"):
             run()
         assert list(spool_dir.iterdir()) == []
         run()
 
 
-class TestLasting:
-    """What lasts ends in one error, and leaves nothing that is wrong; the same command carries on when it is over."""
+class TestPersistent:
+    """Persistent faults end in one error and leave nothing wrong. The same command resumes once they are over."""
 
-    def test_wrong_bytes_are_told_by_the_members_name(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+    def test_corrupted_bytes_are_reported_with_the_members_name(
+        self, server: KaggleServer, run: Callable[[], RawImages]
+    ) -> None:
         good = server.archive.read_bytes()
         place = good.index(b"train/s20_green.png") + 1000
         server.archive.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
@@ -228,9 +234,9 @@ class TestLasting:
 
     @pytest.mark.parametrize(
         ("answer", "told"),
-        [(Answer(503), "server answers with status 503"), (Answer(then="reset"), "Connection reset by peer")],
+        [(Answer(503), "server responds with status 503"), (Answer(then="reset"), "Connection reset by peer")],
     )
-    def test_failures_of_the_host_are_told(
+    def test_failures_of_the_host_are_reported(
         self, server: KaggleServer, run: Callable[[], RawImages], answer: Answer, told: str
     ) -> None:
         _answer_parts(server, *[answer] * 1000)
@@ -239,7 +245,7 @@ class TestLasting:
         server.archive_answers.clear()
         run()
 
-    def test_stalled_answers_are_told(
+    def test_stalled_responses_are_reported(
         self, server: KaggleServer, run: Callable[[], RawImages], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def stall(pieces: Body) -> Body:
@@ -257,7 +263,7 @@ class TestLasting:
 
 
 class TestFullDisk:
-    def test_by_a_limit_on_files(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
+    def test_by_a_limit_on_the_file_size(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
         process = IngestProcess(str(tmp_path / "data"), tmp_path, max_file_bytes=3000)
         assert process.wait() == 1
         told = r"File too large: free some space there and run the same command again, which .*: '.*/images/s\d\d_\w+\.png'"
@@ -265,7 +271,7 @@ class TestFullDisk:
         assert stored_files(tmp_path / "data") == {}
         run()
 
-    def test_by_its_size(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
+    def test_by_the_size_of_the_disk(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
         data_root = tmp_path / "data"
         data_root.mkdir()
         with small_disk(data_root, "256k") as grow:
@@ -277,7 +283,7 @@ class TestFullDisk:
 
 
 class TestTakenName:
-    """What is there with other content stays, and the new content has its checksum in its name."""
+    """Files with other content are kept, and the new content gets its checksum into its name."""
 
     @staticmethod
     def _check(version: RawImages, cells: Path, data_root: Path) -> None:
@@ -289,7 +295,7 @@ class TestTakenName:
         assert (sample.files["green"].name, (images / name).read_bytes()) == (name, wanted)
 
     @pytest.mark.usefixtures("server")
-    def test_before(self, cells: Path, tmp_path: Path) -> None:
+    def test_before_the_step_runs(self, cells: Path, tmp_path: Path) -> None:
         taken = tmp_path / "data" / RAW / "images" / "s20_green.png"
         taken.parent.mkdir(parents=True)
         taken.write_bytes(b"other content")

@@ -1,4 +1,4 @@
-"""No secret leaves the ingest step, run as KFP runs it: in its output, in a file, or in a process's arguments."""
+"""The ingest step, run as by KFP, reveals no secret in its output, in files, or in the arguments of processes."""
 
 import contextlib
 import gzip
@@ -13,13 +13,13 @@ from tests.components.ingest.competition import PADDING, executor_command, folde
 from tests.components.ingest.kaggle_server import Answer, Body, Exchange, KaggleServer
 from tests.components.ingest.zip_files import make_zip
 
-# Every library says all that it ever says. What is tried again is tried again soon.
+# With the full logs of all libraries, and short waits before retries.
 _TALKATIVE = """
 import logging; logging.basicConfig(level=logging.DEBUG)
 from components.ingest.archive import retry; retry.FIRST_WAIT_S = 0.001
 """
 
-# As in the step's image: KFP imports no more than running a step takes.
+# As in the step's image: KFP imports only what running a step takes.
 _QUICK = {"_KFP_RUNTIME": "true"}
 
 
@@ -33,7 +33,7 @@ def server(tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest
 
 @pytest.fixture
 def run(server: KaggleServer, tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """Runs the step with other environment variables, looks for secrets, and returns its exit code and its output."""
+    """Runs the step with more environment variables, searches for secrets, and returns its exit code and output."""
 
     def run_it(**environment: str) -> tuple[int, str]:
         folders = {name: tmp_path / "run" / name for name in ("home", "temporary", "artifacts", "data")}
@@ -50,16 +50,16 @@ def run(server: KaggleServer, tmp_path: Path) -> Callable[..., tuple[int, str]]:
             assert secret not in output
             assert not any(secret in line for line in arguments)
             assert not [name for name, data in files.items() if secret.encode() in name.encode() + data]
-        assert "INFO:root:" in output  # the root logger is as it was made above
+        assert "INFO:root:" in output  # the root logger was configured above
         return code, output
 
     return run_it
 
 
 def _arguments_of_processes_from(number: int) -> set[str]:
-    """The command lines of a process and of all those that it has started."""
+    """The command lines of a process and of all its descendants."""
     found = set()
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is over
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
         found.add(Path(f"/proc/{number}/cmdline").read_text())
         for task in Path(f"/proc/{number}/task").iterdir():
             for child in (task / "children").read_text().split():
@@ -71,7 +71,7 @@ def _content(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def test_of_a_run_that_works(server: KaggleServer, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+def test_a_successful_run_reveals_no_secret(server: KaggleServer, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     def expire(exchange: Exchange, pieces: Body) -> Body:
         if "Range" in exchange.headers and len(server.archive_exchanges) == 4:
             server.expire_addresses()
@@ -81,19 +81,19 @@ def test_of_a_run_that_works(server: KaggleServer, run: Callable[..., tuple[int,
     code, output = run()
     assert (code, "done in" in output) == (0, True), output
     assert len(server.signatures) == 2
-    assert "asking for another one" in output
+    assert "requesting a new one" in output
     assert list((tmp_path / "run" / "data").rglob("*.csv.gz"))
     assert (tmp_path / "run" / "artifacts" / "executor_output.json").is_file()
 
 
-def test_of_a_run_with_name_and_key_that_is_refused(server: KaggleServer, run: Callable[..., tuple[int, str]]) -> None:
+def test_a_refused_run_with_name_and_key_reveals_no_secret(server: KaggleServer, run: Callable[..., tuple[int, str]]) -> None:
     server.rules_accepted = False
     code, output = run(**_QUICK, KAGGLE_API_TOKEN="", KAGGLE_USERNAME=server.username, KAGGLE_KEY=server.key)
     assert (code, "accept the competition's rules at" in output) == (1, True), output
     assert server.api_exchanges[0].headers["Authorization"].startswith("Basic ")
 
 
-def test_of_a_run_with_a_wrong_token(run: Callable[..., tuple[int, str]]) -> None:
+def test_a_run_with_a_wrong_token_reveals_no_secret(run: Callable[..., tuple[int, str]]) -> None:
     code, output = run(**_QUICK, KAGGLE_API_TOKEN=f"KGAT_{secrets.token_hex(16)}")
     assert (code, "Kaggle does not accept the credentials in KAGGLE_API_TOKEN" in output) == (1, True), output
 
@@ -102,12 +102,14 @@ def test_of_a_run_with_a_wrong_token(run: Callable[..., tuple[int, str]]) -> Non
     ("answer", "told"),
     [
         (Answer(then="reset"), "Connection reset by peer"),
-        (Answer(503, "Not now"), "server answers with status 503"),
-        (Answer(302, headers={"Location": "http://127.0.0.1:1/?SECRET"}), "server cannot be asked: Connection refused"),
+        (Answer(503, "Not now"), "server responds with status 503"),
+        (Answer(302, headers={"Location": "http://127.0.0.1:1/?SECRET"}), "server cannot be reached: Connection refused"),
         (Answer(206, body=b"", headers={"a header with spaces": "of which urllib3 warns"}), "no Content-Range"),
     ],
 )
-def test_of_a_run_that_fails(server: KaggleServer, run: Callable[..., tuple[int, str]], answer: Answer, told: str) -> None:
+def test_a_failing_run_reveals_no_secret(
+    server: KaggleServer, run: Callable[..., tuple[int, str]], answer: Answer, told: str
+) -> None:
     headers = {name: value.replace("SECRET", server.new_address()) for name, value in answer.headers.items()}
 
     def fail(_: Exchange, pieces: Body) -> Body:

@@ -1,4 +1,4 @@
-"""The ingest step from Kaggle to a local folder: run again, and killed."""
+"""The ingest step from Kaggle to a local folder: repeated and killed runs."""
 
 import itertools
 import random
@@ -31,7 +31,7 @@ MakeFolder = Callable[..., Path]
 
 @pytest.fixture
 def cells(tmp_path: Path, make_folder: MakeFolder) -> Path:
-    """So many samples that their images are three transfers."""
+    """Samples whose images are three transfers."""
     return make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(48)})
 
 
@@ -47,17 +47,17 @@ def _ingest(data_root: Path) -> RawImages:
 
 
 class TestAgain:
-    def test_nothing_is_transferred_of_an_archive_that_is_the_same(self, server: KaggleServer, tmp_path: Path) -> None:
+    def test_an_unchanged_archive_is_not_transferred(self, server: KaggleServer, tmp_path: Path) -> None:
         first = _ingest(tmp_path / "data")
         before, num_before = stored_files(tmp_path / "data"), len(server.exchanges)
         server.etag = '"the same archive, uploaded again"'
         assert _ingest(tmp_path / "data") == first
         again = server.exchanges[num_before:]
         assert len([exchange for exchange in again if not exchange.is_archive]) == 1
-        assert asked_for(server.archive, again) == {"train.csv", PADDING[0]}  # and the directory behind it
+        assert asked_for(server.archive, again) == {"train.csv", PADDING[0]}  # and the directory after it
         assert stored_files(tmp_path / "data") == before
 
-    def test_only_samples_that_are_new_are_transferred(
+    def test_only_new_samples_are_transferred(
         self, server: KaggleServer, cells: Path, make_folder: MakeFolder, tmp_path: Path
     ) -> None:
         first = _ingest(tmp_path / "data")
@@ -76,7 +76,7 @@ class TestAgain:
 
 
 class _Killer:
-    """Kills a process as soon as so many bytes were sent of the parts of an archive that it asked for."""
+    """Kills a process once a given number of bytes of the requested ranges were sent."""
 
     def __init__(self) -> None:
         self.process: IngestProcess | None = None
@@ -88,7 +88,7 @@ class _Killer:
     def _slowly(self, pieces: Body) -> Body:
         for piece in pieces:
             for start in range(0, len(piece), 8192):
-                time.sleep(0.002)  # so that an image is stored while the next one is on its way
+                time.sleep(0.002)  # so that an image is stored while the next one is transferred
                 yield piece[start : start + 8192]
                 self.left_bytes -= 8192
                 if self.left_bytes < 0 and self.process:
@@ -96,9 +96,9 @@ class _Killer:
 
 
 class TestKilled:
-    """Killed again and again, at moments that are random but for the seed, and then left alone."""
+    """Killed again and again at seeded random moments, and then left alone."""
 
-    def test_while_images_come(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+    def test_while_images_are_transferred(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         chance, killer = random.Random(4), _Killer()
 
         def run() -> int | None:
@@ -113,14 +113,14 @@ class TestKilled:
         assert 0 < num_stored[-1] < len(list((cells / "train").iterdir()))
 
     def test_while_files_are_written(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
-        """With so few images that the index and what comes after it have their turn, too: each moment of it."""
+        """At every moment, with so few images that the moments around the index are included."""
         few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s05"]
         server.archive.write_bytes(make_zip([*few, PADDING]))
         runs = [lambda at=at: IngestProcess(str(tmp_path / "killed"), tmp_path, die_at=at).wait() for at in range(1, 90)]
         num_stored = self._kill_and_check(server, cells, tmp_path, runs)
         assert num_stored[-1] == len(few) - 1
 
-    def test_and_nothing_unfinished_is_left(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+    def test_leaves_nothing_unfinished(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s01"]
         server.archive.write_bytes(make_zip([*few, PADDING]))
         moments = itertools.chain(range(1, 100), [0])
@@ -132,7 +132,7 @@ class TestKilled:
     def _kill_and_check(
         self, server: KaggleServer, cells: Path, folder: Path, runs: Sequence[Callable[[], int | None]]
     ) -> list[int]:
-        """Calls runs until one lives; checks each, and what there is at last. Returns how many images each left."""
+        """Runs until one survives, and checks the files after each. Returns the number of images that each left."""
         data_root = folder / "killed"
         images = dict(folder_files(cells))
         times: dict[str, int] = {}
@@ -143,7 +143,7 @@ class TestKilled:
                 break
             check_nothing_is_wrong(data_root, images)
             asked = asked_for(server.archive, server.exchanges[num_before:])
-            assert asked.isdisjoint(f"train/{Path(name).name}" for name in times)  # what was stored before
+            assert asked.isdisjoint(f"train/{Path(name).name}" for name in times)  # the files from before
             times = stored_times(data_root) | times
             num_stored.append(sum(name.startswith(f"{RAW}/images/") for name in times))
         assert len(num_stored) >= 10

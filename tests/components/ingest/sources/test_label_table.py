@@ -16,7 +16,7 @@ _CLASSES = ["nucleus", "membrane", "cytoplasm"]
 
 @pytest.fixture
 def read_text() -> ReadText:
-    """Reads a table of these bytes, for 28 classes."""
+    """Reads these bytes as a table for 28 classes."""
     return lambda data: read_labels(data, "cells/train.csv", CLASS_NAMES)
 
 
@@ -45,11 +45,11 @@ def _read(text: str, **options: Any) -> list[Listed]:
         b"File Name,CLASSES\na_green.png,16 0\nb_green.png,1\n",
     ],
 )
-def test_labels_are_read_as_people_and_programs_write_them(read_text: ReadText, data: bytes) -> None:
+def test_labels_are_read_in_all_usual_forms(read_text: ReadText, data: bytes) -> None:
     assert read_text(data) == [Listed("a", (0, 16)), Listed("b", (1,))]
 
 
-def test_how_a_table_was_read_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_detected_layout_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         _read("Image;Plate;Label\na;P1;0\n", group_column="Plate")
         _read("Id,Nucleus,Membrane,Cytoplasm\na,0,1,0\n")
@@ -71,11 +71,11 @@ def test_columns_may_be_named() -> None:
     ]
 
 
-def test_of_columns_that_differ_in_case_the_one_that_is_spelt_so_is_meant() -> None:
+def test_an_exact_column_name_wins_over_one_that_differs_in_case() -> None:
     assert _read("ID,Id,Target\nx,a,0\n", id_column="Id") == [Listed("a", (0,), columns={"ID": "x"})]
 
 
-def test_a_column_of_0_and_1_for_each_class_says_the_labels() -> None:
+def test_labels_may_be_a_column_of_0_and_1_for_each_class() -> None:
     listed = _read("Id,CYTOPLASM,nucleus,Membrane,Plate\na,1,1,0,P1\nb,0.0,FALSE,True,P1\nc,0,0,0,P1\nd,2,0,1,P1\n")
     assert [row.labels for row in listed] == [(0, 2), (1,), (), ()]
     assert listed[0].columns == {"Plate": "P1"}
@@ -104,18 +104,18 @@ def test_a_table_without_ids_or_labels_is_refused(header: str, expected: str, re
         _read(header and f"{header}\na,0\n")
 
 
-def test_a_named_column_that_is_not_there_is_refused() -> None:
+def test_a_missing_named_column_is_refused() -> None:
     for parameter in ("id_column", "label_column", "group_column"):
-        with pytest.raises(ValueError, match=rf"the column Well, as {parameter} says. Received: the columns Id, Target"):
+        with pytest.raises(ValueError, match=rf"the column Well, which {parameter} names. Received: the columns Id, Target"):
             _read("Id,Target\na,0\n", **{parameter: "Well"})
 
 
-def test_two_columns_that_could_be_meant_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"called like id\. Received: Id and Image\. Say which one: id_column=Id$"):
+def test_ambiguous_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"with a name such as id\. Received: Id and Image\. Choose one: id_column=Id$"):
         _read("Id,Image,Target\na,b,0\n")
 
 
-def test_labels_that_seem_to_count_from_1_are_refused_with_what_reads_them() -> None:
+def test_labels_that_seem_to_count_from_1_are_refused_with_advice() -> None:
     rows = "Id,Target\na,1 2\nb,3\n"
     with pytest.raises(
         ValueError, match=r"from 1 to 3, and the 3 classes .* 0 to 2\. If so, give first_class=1\. If not, see line 3$"
@@ -125,7 +125,7 @@ def test_labels_that_seem_to_count_from_1_are_refused_with_what_reads_them() -> 
 
 
 @pytest.mark.parametrize("rows", ["a,0\nb,3\n", "a,1\nb,2\n", "a,1\nb,4\n", "a,nucleus\nb,membrane\n"])
-def test_other_numbers_do_not_count_from_1(rows: str) -> None:
+def test_other_numbers_do_not_seem_to_count_from_1(rows: str) -> None:
     assert len(_read(f"Id,Target\n{rows}")) == 2
 
 
@@ -151,7 +151,7 @@ def test_other_numbers_do_not_count_from_1(rows: str) -> None:
         (b"b\0,1", "b\0", "Id has the character U+0000"),
     ],
 )
-def test_wrong_rows_come_back_with_their_reason(read_text: ReadText, row: bytes, sample_id: str, reason: str) -> None:
+def test_invalid_rows_are_returned_with_a_reason(read_text: ReadText, row: bytes, sample_id: str, reason: str) -> None:
     first, wrong, last = read_text(b"Id,Target\na,0\n" + row + b"\nz,2\n")
     assert (first, last) == (Listed("a", (0,)), Listed("z", (2,)))
     assert (wrong.sample_id, wrong.labels) == (sample_id, ())
@@ -159,19 +159,19 @@ def test_wrong_rows_come_back_with_their_reason(read_text: ReadText, row: bytes,
     assert re.search(r" \(train\.csv, line [34]\)$", wrong.reason)
 
 
-def test_a_semicolon_that_separates_columns_and_classes_is_told_with_what_helps(read_text: ReadText) -> None:
+def test_a_semicolon_between_both_columns_and_classes_is_explained(read_text: ReadText) -> None:
     listed = read_text(b'Id;Target\na;Nucleoli; Cytosol\nb;"Nucleoli; Cytosol"\nc;Nucleoli|Cytosol\n')
     assert "quote labels that contain one, or separate names with '|'" in listed[0].reason
     assert [row.labels for row in listed[1:]] == [(2, 25), (2, 25)]
 
 
 @pytest.mark.parametrize("data", [b"Id,Target\n", b"Id,Target", b"Id;Target\r\n;\r\n"])
-def test_a_table_without_any_row_is_refused(read_text: ReadText, data: bytes) -> None:
+def test_a_table_without_rows_is_refused(read_text: ReadText, data: bytes) -> None:
     with pytest.raises(ValueError, match=r"train\.csv: expected a row for each sample below the columns Id,Target\. "):
         read_text(data)
 
 
-def test_rows_that_say_the_same_count_once() -> None:
+def test_identical_rows_count_once() -> None:
     assert _read("Id,Target,Note\na,0 1,x\nb,1,\na,1 0,y\nb,membrane,\n") == [
         Listed("a", (0, 1), columns={"Note": "x"}),
         Listed("b", (1,)),
@@ -180,7 +180,7 @@ def test_rows_that_say_the_same_count_once() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("0,P1", "1,P1"), ("0,P1", "0,P2"), ("0,P1", "9,P1")])
-def test_of_an_id_whose_rows_differ_one_wrong_row_names_both_lines(first: str, second: str) -> None:
+def test_rows_of_an_id_that_differ_become_one_reason_with_both_lines(first: str, second: str) -> None:
     rows = f"Id,Target,Plate\na,{first}\nb,1,P1\na,{second}\n"
     conflicting, good = _read(rows, group_column="Plate")
     assert (
@@ -189,7 +189,7 @@ def test_of_an_id_whose_rows_differ_one_wrong_row_names_both_lines(first: str, s
     assert (conflicting.sample_id, conflicting.labels, good.reason) == ("a", (), "")
 
 
-def test_an_id_may_be_the_name_of_a_file_of_the_sample() -> None:
+def test_an_id_may_be_the_name_of_one_of_the_samples_files() -> None:
     names = ImageNames("{id}-{filter}.png", "red=tubulin,green=GFP,blue=DAPI")
     rows = b"file,label\nplate 1/A01-GFP.png,0\nplate 1/A01-DAPI.png,0\nA02,0\n"
     assert read_labels(rows, "t.csv", _CLASSES, image_names=names) == [Listed("plate 1/A01", (0,)), Listed("A02", (0,))]

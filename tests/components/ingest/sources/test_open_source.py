@@ -21,14 +21,14 @@ def test_opens_a_synthetic_series_by_its_length_and_number(name: str, expected: 
         assert source == expected
 
 
-def test_a_label_beyond_the_number_of_classes_is_wrong(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+def test_a_label_beyond_the_number_of_classes_is_invalid(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
     folder = make_folder(tmp_path / "cells", {"w": "0", "x": "2", "y": "3"})
     with open_source(f"dir:{folder}", class_names=["a", "b", "c"]) as source:
         (_, x, y) = source.listed()
     assert (x.reason, "from 0 to 2" in y.reason) == ("", True)
 
 
-def test_names_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_names_a_missing_folder(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
     with pytest.raises(FileNotFoundError, match=str(missing)), open_source(f"dir:{missing}", class_names=CLASS_NAMES):
         pass

@@ -10,7 +10,7 @@ from components.ingest.raw import ingest_images
 from components.ingest.sources.synthetic import Synthetic
 
 
-def test_a_longer_series_begins_with_the_shorter_one() -> None:
+def test_a_longer_series_starts_with_the_shorter_one() -> None:
     shorter, longer = Synthetic(5, series=1), Synthetic(9, series=1)
     assert longer.listed()[:5] == shorter.listed()
     assert len(longer.listed()) == 9

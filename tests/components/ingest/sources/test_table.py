@@ -21,7 +21,7 @@ _TEXT = "Id\tName\nä\tNucleoli\n"
         (_TEXT.replace("ä", "a\u0308").encode(), "UTF-8"),  # normal form D
     ],
 )
-def test_the_encoding_is_detected_and_said(data: bytes, form: str) -> None:
+def test_the_encoding_is_detected_and_reported(data: bytes, form: str) -> None:
     table = read_table(data, "t.csv")
     assert (table.form, table.header, table.rows) == (f"{form}, separated by tabs", ["Id", "Name"], [(2, ["ä", "Nucleoli"])])
 
@@ -44,13 +44,13 @@ def test_the_separator_is_the_one_that_gives_the_most_columns(text: str, form: s
     assert (table.form, table.header) == (f"UTF-8, separated by {form}", header)
 
 
-def test_rows_come_with_their_lines_and_without_empty_ones() -> None:
+def test_rows_have_line_numbers_and_empty_ones_are_skipped() -> None:
     for end in (b"\n", b"\r\n", b"\r"):
         data = b'\nId,Target\n\n,\na,"0\n1"\nb,2\n'.replace(b"\n", end)
         assert read_table(data, "t.csv").rows == [(6, ["a", "0\n1"]), (7, ["b", "2"])]
 
 
-def test_the_first_sheet_of_a_workbook_is_read_with_its_lines() -> None:
+def test_the_first_sheet_of_a_workbook_is_read_with_line_numbers() -> None:
     sheet = [["Id", "Target"], [None, None], ["a", 16], ["ü b", "0; 1"], [7.5, True]]
     table = read_table(make_workbook(plates=sheet, notes=[["x"]]), "t.xlsx")
     assert table.form == "the sheet plates, the first of 2"
@@ -74,7 +74,7 @@ def test_text_that_is_not_csv_is_refused_with_the_line() -> None:
 @pytest.mark.parametrize(
     "data", [b"PK\x03\x04 and nothing else", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 as of a file with a password"]
 )
-def test_a_workbook_that_cannot_be_read_is_refused(data: bytes) -> None:
+def test_an_unreadable_workbook_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"t\.xlsx: expected a table that Excel can open, without a password"):
         read_table(data, "t.xlsx")
 

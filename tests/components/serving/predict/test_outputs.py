@@ -28,7 +28,7 @@ def test_other_predictions_are_not_overwritten(root: str, request: pytest.Fixtur
         with open_outputs(uri, ["Nucleoplasm"]):
             storage.write_bytes(uri, b"of another process")
 
-    with pytest.raises(FileExistsError, match=f"{uri} exists already with other content"):
+    with pytest.raises(FileExistsError, match=f"{uri} already exists with other content"):
         predict()
     with pytest.raises(FileExistsError, match=f"{uri} already exists"):
         predict()

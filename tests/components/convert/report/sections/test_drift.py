@@ -25,7 +25,7 @@ def _data(samples: list[ReportSample]) -> ReportData:
 
 
 def _batch(batch: int, num_samples: int, num_cytosol: int, brightness: float) -> list[ReportSample]:
-    """Samples that all show the nucleus, and some the cytosol; the green filter alone has another brightness."""
+    """Samples that all show the nucleus and some the cytosol. The brightness of the green filter can be set."""
     noise = np.random.default_rng(batch).normal(0, 3, (num_samples, 2))
     samples = []
     for k in range(num_samples):
@@ -36,10 +36,10 @@ def _batch(batch: int, num_samples: int, num_cytosol: int, brightness: float) ->
     return samples
 
 
-def test_one_batch_has_nothing_to_be_compared_with() -> None:
+def test_a_single_batch_is_not_compared() -> None:
     assert measure_drift(_data(_batch(0, 10, 5, 20))) is None
     assert measure_drift(_data([])) is None
-    assert "one batch only" in drift_section(_data([]), None).content
+    assert "only one batch" in drift_section(_data([]), None).content
 
 
 def test_the_newest_batch_is_compared_with_all_earlier_ones() -> None:
@@ -51,14 +51,14 @@ def test_the_newest_batch_is_compared_with_all_earlier_ones() -> None:
     assert cytosol.p_value == pytest.approx(stats.fisher_exact([[20, 30], [4, 36]]).pvalue)
 
 
-def test_batches_of_one_source_do_not_differ() -> None:
+def test_batches_of_one_source_do_not_differ_significantly() -> None:
     drift = measure_drift(_data(_batch(0, 300, 100, 20) + _batch(1, 100, 33, 20)))
     assert drift
     assert not any(map(drift.is_beyond_chance, [*drift.classes, *drift.moments]))
-    assert drift.summary() == "The newest batch (100 distinct images) differs from the earlier ones by no more than chance."
+    assert drift.summary() == "The newest batch (100 distinct images) does not differ significantly from the earlier ones."
 
 
-def test_what_has_changed_is_named_and_nothing_else() -> None:
+def test_only_the_changes_are_named() -> None:
     data = _data(_batch(0, 300, 100, 20) + _batch(1, 100, 90, 30))
     drift = measure_drift(data)
     assert drift
@@ -80,7 +80,7 @@ def test_contrast_is_the_standard_deviation_of_an_image() -> None:
     np.testing.assert_allclose(contrast.earlier, [10] * 5)
 
 
-def test_near_duplicates_do_not_make_a_change_look_certain() -> None:
+def test_near_duplicates_do_not_make_a_change_significant() -> None:
     repeated = [ReportSample(f"r{k}", "train", 1, (1,), "one group", (50.0, 50.0), (2600.0, 2600.0)) for k in range(100)]
     drift = measure_drift(_data(_batch(0, 300, 30, 20) + repeated))
     assert drift
