@@ -16,13 +16,13 @@ from multiprocessing import get_context
 import joblib  # type: ignore[import-untyped]
 import numpy as np
 
-from components import storage
 from components.artifacts.image_names import ImageNames
 from components.artifacts.index import read_each_once
 from components.artifacts.manifest import TrainedModel
 from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
+from components.images.image_files import read_image_file
 from components.images.pixel_size import other_sizes
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
@@ -211,6 +211,6 @@ def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
     if sample.num_bytes > _MAX_SAMPLE_BYTES:
         return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_SAMPLE_BYTES >> 20} MB a sample")
     try:
-        return read_each_once(sample.uris, storage.read_bytes)
+        return read_each_once(sample.uris, read_image_file)
     except (FileNotFoundError, PermissionError) as error:
         return BadImageError(f"an image cannot be read: {error}")
