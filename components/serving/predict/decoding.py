@@ -45,10 +45,12 @@ class Decoded:
     Attributes:
         pixels: uint8, shape (side, side, channels).
         pixel_size_um: The width of a pixel in the files in micrometres; None if they do not give it.
+        width_um: The width of what `pixels` shows in micrometres; None if it is unknown.
     """
 
     pixels: np.ndarray
     pixel_size_um: float | None
+    width_um: float | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class ImageForm:
             BadImageError: If the sample cannot be used.
         """
         decoded = decode_sample(files, self.filters, self.reading)
-        return Decoded(stack_filters(decoded.planes, self.image_size_px), decoded.pixel_size_um)
+        return Decoded(stack_filters(decoded.planes, self.image_size_px), decoded.pixel_size_um, decoded.width_um)
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,14 @@ class Batch:
             shape, for which a GPU plans once.
         reasons: Why each sample cannot be used; empty for those that can.
         pixel_sizes_um: The width of a pixel in each sample's files in micrometres; None if they do not give it.
+        widths_um: The width of each image in micrometres; None if it is unknown.
     """
 
     ids: list[str]
     pixels: np.ndarray
     reasons: list[str]
     pixel_sizes_um: list[float | None]
+    widths_um: list[float | None]
 
     def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
         """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
@@ -194,15 +198,17 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
     pixels = np.zeros((len(samples), side, side, len(_form.filters)), np.uint8)
     reasons = [""] * len(samples)
     pixel_sizes_um: list[float | None] = [None] * len(samples)
+    widths_um = pixel_sizes_um.copy()
     for position, (_, files) in enumerate(read_ahead(_readers, samples, _read, lambda sample: sample.num_bytes)):
         try:
             if isinstance(files, BadImageError):
                 raise files
             decoded = _form.decode(files)
-            pixels[position], pixel_sizes_um[position] = decoded.pixels, decoded.pixel_size_um
+            pixels[position] = decoded.pixels
+            pixel_sizes_um[position], widths_um[position] = decoded.pixel_size_um, decoded.width_um
         except BadImageError as error:
             reasons[position] = str(error)
-    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um)
+    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um, widths_um)
 
 
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
