@@ -66,7 +66,8 @@ def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
 def _pixel_size_um(image: Any, vendor: VendorFormat) -> float | None:
     """The width of a pixel; None without a size or, in OME-Zarr, whose sizes may have any unit, without a unit of length."""
     sizes = image.physical_pixel_sizes
-    if not sizes or not sizes.X or vendor.name != "OME-Zarr":
-        return sizes.X if sizes else None
+    size = sizes.X if sizes else None
+    if not size or vendor.name != "OME-Zarr":
+        return size
     unit = image.dimension_properties.X.unit
-    return (sizes.X * unit).to("micrometer").magnitude if unit and unit.is_compatible_with("micrometer") else None
+    return (size * unit).to("micrometer").magnitude if unit and unit.is_compatible_with("micrometer") else None

@@ -114,8 +114,7 @@ class TestReader:
         levels = make_levels(0, num_planes=3)
         OMEZarrWriter(
             str(tmp_path / "a.zarr"),
-            levels.shape,
-            levels.dtype,
+            dtype=levels.dtype,
             level_shapes=[levels.shape, (*levels.shape[:2], 48, 48)],
             chunk_shape=(1, 1, 32, 32),
             zarr_format=zarr_format,
