@@ -133,6 +133,18 @@ worker-image: ## Build the image of Beam's workers on Dataflow and Flink
 serve-image: ## Build the image of the web server (needs Docker; CPU=1: without CUDA)
 	$(call build,serve,$(call image,serve)) .
 
+# Where a run in Docker makes outputs/, at the same path in the container, and the user that it belongs to.
+RUN_IN ?= $(CURDIR)
+RUN_AS ?= $(shell id -u):$(shell id -g)
+
+.PHONY: run-in-docker
+run-in-docker: ## Run the whole pipeline on synthetic images in a container (needs Docker alone)
+	@echo "Building an image with everything: some minutes, the first time." >&2
+	@$(call build,run,$(call image,run)) --platform linux/amd64 . >&2
+	@mkdir -p '$(RUN_IN)/outputs'
+	$(DOCKER) run --rm --platform linux/amd64 --user $(RUN_AS) -v '$(RUN_IN)/outputs:$(RUN_IN)/outputs' -w '$(RUN_IN)' \
+		$(call image,run) run $(DEMO)
+
 .PHONY: base
 base: ## Pin the image that the others are built from to what its tag is in the registry now
 	DOCKER='$(DOCKER)' containers/base.sh --renew

@@ -36,6 +36,16 @@ def read_column(examples: Examples, column: str) -> dict[str, str]:
     return dict(_read_table(examples, "id", column))
 
 
+def read_widths_um(examples: Examples) -> dict[str, float]:
+    """The width of the images in micrometres by sample id, as far as it is known: older versions did not store it."""
+    with _open_table(examples) as rows:
+        header = next(rows, [])
+        if "width_um" not in header:
+            return {}
+        id_and_width = itemgetter(header.index("id"), header.index("width_um"))
+        return {sample_id: float(width) for sample_id, width in map(id_and_width, rows) if width}
+
+
 @contextlib.contextmanager
 def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str, "ExampleReader"]]:
     """Opens splits for reading, by name, after verifying the checksum of every shard.
@@ -123,21 +133,26 @@ class ExampleReader:
 
 def _read_table(examples: Examples, *columns: str) -> Iterator[Any]:
     """Yields rows as tuples of these columns."""
-    uri, advice = examples.file_uri(SAMPLES), f"delete {examples.uri} and run again"
-    content = examples.read_file(SAMPLES)
     # Streamed, and only these columns, because a large table takes much memory.
-    with (
-        naming(uri, "a table of samples", advice),
-        gzip.open(io.BytesIO(content), "rt", encoding="utf-8", newline="") as text,
-    ):
-        rows = csv.reader(text)
+    with _open_table(examples) as rows:
         header = next(rows, [])
         if not set(columns) <= set(header):
             raise DamagedFileError(
-                f"{uri}: expected the columns {', '.join(columns)}. Received: {', '.join(header)}. These examples are of an "
-                f"older version: delete {examples.uri} and run again"
+                f"{examples.file_uri(SAMPLES)}: expected the columns {', '.join(columns)}. Received: {', '.join(header)}. "
+                f"These examples are of an older version: delete {examples.uri} and run again"
             )
         yield from map(itemgetter(*map(header.index, columns)), rows)
+
+
+@contextlib.contextmanager
+def _open_table(examples: Examples) -> Iterator[Iterator[list[str]]]:
+    """Yields the rows, of which the first has the names of the columns."""
+    content = examples.read_file(SAMPLES)
+    with (
+        naming(examples.file_uri(SAMPLES), "a table of samples", f"delete {examples.uri} and run again"),
+        gzip.open(io.BytesIO(content), "rt", encoding="utf-8", newline="") as text,
+    ):
+        yield csv.reader(text)
 
 
 def _map(path: Path) -> np.ndarray:

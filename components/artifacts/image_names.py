@@ -17,8 +17,8 @@ DEFAULT_PATTERN = "{id}_{filter}.png"
 # The folders of the competition's layout.
 TRAIN, TEST = "train", "test"
 _ID, _FILTER, _ANYTHING = "{id}", "{filter}", "*"
-# The readable formats; the last three need optional readers. The content of a file decides, not its name.
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".czi", ".lif", ".nd2")
+# The readable formats; the last five need optional readers. The content of a file decides, not its name.
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".czi", ".lif", ".nd2", ".ozx", ".zarr")
 # In place of a filter, for a file that holds all channels.
 ALL_CHANNELS = ""
 

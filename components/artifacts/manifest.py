@@ -206,8 +206,8 @@ class RawImages(Manifest):
 
 
 # Published with examples, one row per sample: id, split, shard, byte offset of the record in the shard, group of samples that
-# stay in one split (near-duplicates, and the source's groups), labels, moments of each channel, pixel_size_um if any file gives
-# it, and the other columns of the source's table as `column:<name>`.
+# stay in one split (near-duplicates, and the source's groups), labels, moments of each channel, pixel_size_um and width_um (of
+# the image) if any file gives them, and the other columns of the source's table as `column:<name>`.
 SAMPLES = "samples.csv.gz"
 
 

@@ -192,10 +192,10 @@ def _samples_csv(
     groups = group_samples([sample.sample_id for sample in samples], links)
     columns = {sample.sample_id: sample.columns for sample in index}
     names = column_names(columns.values())
-    sizes = ["pixel_size_um"] if any(sample.pixel_size_um for sample in samples) else []
+    sizes = ["pixel_size_um", "width_um"] if any(sample.pixel_size_um for sample in samples) else []
     rows = [
         [s.sample_id, s.split, s.shard, s.start, groups[s.sample_id], format_target(s.labels), *s.mean, *s.mean_square]
-        + [s.pixel_size_um or ""] * len(sizes)
+        + [s.pixel_size_um or "", s.width_um or ""][: len(sizes)]
         + [columns[s.sample_id].get(name, "") for name in names]
         for s in samples
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from components.artifacts.damage import naming
-from components.artifacts.examples import ExampleReader, open_splits, read_column
+from components.artifacts.examples import ExampleReader, open_splits, read_column, read_widths_um
 from components.artifacts.manifest import MODEL_TRAINING_IDS, Evaluation, Examples, TrainedModel
 from components.evaluate.blessing import Evidence, Rules, bless
 from components.evaluate.bootstrap import number_groups
@@ -71,7 +71,7 @@ def evaluate_model(
                 if champion.model_fingerprint != trained.fingerprint:
                     comparison = Comparison(champion.version, str(error))
                     settings = replace(settings, obstacle=str(error))
-        pictures = draw_pictures(model, readers[judged_on], judged, fitted.thresholds)
+        pictures = draw_pictures(model, readers[judged_on], judged, fitted.thresholds, read_widths_um(examples))
         differing = model.differing_decisions(readers[judged_on], judged, fitted.thresholds)
     numbers = number_groups(judged.ids, groups)
     performance = measure_performance(judged, fitted.thresholds, numbers, examples.class_names, settings.seed)

@@ -1,6 +1,6 @@
 """Example images of each class: one that was found, one that was missed, and a false alarm."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,30 +54,38 @@ def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray)
     return chosen
 
 
-def draw_pictures(model: ExportedModel, examples: ExampleReader, judged: Scores, thresholds: np.ndarray) -> Pictures:
-    """Draws the chosen images of a split, with activation maps if the model's maps have more than one pixel."""
+def draw_pictures(
+    model: ExportedModel, examples: ExampleReader, judged: Scores, thresholds: np.ndarray, widths_um: Mapping[str, float]
+) -> Pictures:
+    """Draws the chosen images of a split, with activation maps if the model's maps have more than one pixel.
+
+    Args:
+        model: The model.
+        examples: The split.
+        judged: The model's scores of it.
+        thresholds: Shape (classes,).
+        widths_um: The width of the images in micrometres by sample id, if it is known, for scale bars.
+    """
     chosen = choose_pictures(judged.y_true, judged.y_score, judged.y_score >= thresholds)
     if not chosen:
         return Pictures([], "")
     positions = sorted({choice.position for choice in chosen})
     pixels = {position: examples.pixels(position) for position in positions}
     colours = stain_colours(examples.channels)
-    pictures = {position: composite(image, colours) for position, image in pixels.items()}
+
+    def picture(choice: Choice, heat: np.ndarray | None) -> Picture:
+        drawn = draw(composite(pixels[choice.position], colours), heat, widths_um.get(examples.ids[choice.position]))
+        return Picture(choice.label, choice.kind, choice.position, encode_jpeg(drawn))
+
     maps = model.activation_maps(np.stack([pixels[position] for position in positions]))
     if maps is None or maps.shape[1] * maps.shape[2] == 1:  # for small images, maps have a single pixel: nothing to see
-        return Pictures([_picture(choice, pictures[choice.position], None) for choice in chosen], "")
+        return Pictures([picture(choice, None) for choice in chosen], "")
     rows = {position: row for row, position in enumerate(positions)}
     # One scale per class: the map of a miss is pale compared with that of a found image.
     heights = {label: max(float(maps[rows[c.position], :, :, c.label].max()) for c in of) for label, of in _by_label(chosen)}
-    drawn = [
-        _picture(c, pictures[c.position], maps[rows[c.position], :, :, c.label] / max(heights[c.label], 1e-6)) for c in chosen
-    ]
+    drawn = [picture(c, maps[rows[c.position], :, :, c.label] / max(heights[c.label], 1e-6)) for c in chosen]
     return Pictures(drawn, f"{maps.shape[1]} x {maps.shape[2]}")
 
 
 def _by_label(chosen: Sequence[Choice]) -> Iterable[tuple[int, list[Choice]]]:
     return [(label, [c for c in chosen if c.label == label]) for label in {c.label for c in chosen}]
-
-
-def _picture(choice: Choice, pixels: np.ndarray, heat: np.ndarray | None) -> Picture:
-    return Picture(choice.label, choice.kind, choice.position, encode_jpeg(draw(pixels, heat)))

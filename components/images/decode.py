@@ -82,6 +82,11 @@ class DecodedSample:
     pixel_size_um: float | None
     reduction: int = 1
 
+    @property
+    def width_um(self) -> float | None:
+        """The width of the central square in micrometres, which is all that an example shows; None if it is unknown."""
+        return self.pixel_size_um * self.reduction * min(self.planes[0].shape) if self.pixel_size_um else None
+
 
 def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> list[np.ndarray]:
     """The planes of `decode_sample`."""

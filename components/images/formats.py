@@ -9,15 +9,17 @@ READABLE = "PNG, TIFF, OME-TIFF or JPEG"
 
 @dataclass(frozen=True)
 class VendorFormat:
-    """A microscope vendor's format, which is read if its optional reader is installed.
+    """A format that is read if its optional reader is installed: a microscope vendor's, or OME-Zarr.
 
     Attributes:
         name: The name of the format.
+        suffix: The suffix of the format's files, by which readers recognise them.
         package: The reader on PyPI, a plugin of bioio.
         licence: The licence of the package.
     """
 
     name: str
+    suffix: str
     package: str
     licence: str
 
@@ -27,15 +29,16 @@ class VendorFormat:
         return self.package.replace("-", "_")
 
     @property
-    def suffix(self) -> str:
-        """The suffix of the format's files, by which readers recognise them."""
-        return f".{self.name.lower()}"
+    def a_file(self) -> str:
+        """A file of the format with its article, such as `a CZI file`."""
+        return f"a{'n' if self.name.startswith('O') else ''} {self.name} file"
 
 
 VENDOR_FORMATS = (
-    VendorFormat("CZI", "bioio-czi", "GPL-3.0"),
-    VendorFormat("LIF", "bioio-lif", "BSD-3-Clause"),
-    VendorFormat("ND2", "bioio-nd2", "MIT"),
+    VendorFormat("CZI", ".czi", "bioio-czi", "GPL-3.0"),
+    VendorFormat("LIF", ".lif", "bioio-lif", "BSD-3-Clause"),
+    VendorFormat("ND2", ".nd2", "bioio-nd2", "MIT"),
+    VendorFormat("OME-Zarr", ".ozx", "bioio-ome-zarr", "BSD-3-Clause"),
 )
 
 
@@ -49,6 +52,7 @@ _PREFIXES = {
     b"ZISRAWFILE": "CZI",
     b"\x70\0\0\0": "LIF",
     b"\xda\xce\xbe\x0a": "ND2",
+    b"PK\x03\x04": "OME-Zarr",  # packed in a ZIP archive: see `image_files`
     b"GIF8": "GIF",
     b"BM": "BMP",
 }
@@ -76,7 +80,7 @@ def why_unreadable(data: bytes) -> str:
         if importlib.util.find_spec(vendor.module):
             return ""
         return (
-            f"a {name} file, which needs a reader that is not installed: pip install bioio {vendor.package} (licence: "
+            f"{vendor.a_file}, which needs a reader that is not installed: pip install bioio {vendor.package} (licence: "
             f"{vendor.licence}), or convert it to OME-TIFF"
         )
     return f"a {name} file: expected {READABLE}" if name else f"no {READABLE} file: it begins with {data[:8]!r}"

@@ -1,6 +1,7 @@
 """Reads an image file of any format."""
 
 import importlib
+from typing import Any
 
 import numpy as np
 
@@ -42,16 +43,16 @@ def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
             path.write_bytes(data)
             image = reader(path)
             if len(image.scenes) > 1:
-                raise BadImageError(f"a {vendor.name} file of {len(image.scenes)} images: save each as a file of its own")
+                raise BadImageError(f"{vendor.a_file} of {len(image.scenes)} images: save each as a file of its own")
             sizes = dict(zip(image.dims.order, image.dims.shape, strict=True))
             check_sides(sizes["X"], sizes["Y"], MAX_SIDE_PX)
             pixels = np.asarray(image.get_image_data("CTZYX"))
             names = tuple(map(str, image.channel_names or [""] * len(pixels)))
-            size_um = image.physical_pixel_sizes.X
+            size_um = _pixel_size_um(image, vendor)
     except BadImageError:
         raise
     except Exception as error:  # each reader has its own errors
-        raise BadImageError(f"a damaged {vendor.name} file: {type(error).__name__}") from error
+        raise BadImageError(f"{vendor.a_file} that {vendor.package} cannot read: {type(error).__name__}") from error
     planes = pixels.reshape(len(pixels), -1, *pixels.shape[-2:])
     return Image(
         f"{8 * pixels.dtype.itemsize}-bit {vendor.name}",
@@ -60,3 +61,13 @@ def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
         lambda channel, number: planes[channel, number],
         size_um,
     )
+
+
+def _pixel_size_um(image: Any, vendor: VendorFormat) -> float | None:
+    """The width of a pixel; None without a size or, in OME-Zarr, whose sizes may have any unit, without a unit of length."""
+    sizes = image.physical_pixel_sizes
+    size = sizes.X if sizes else None
+    if not size or vendor.name != "OME-Zarr":
+        return size
+    unit = image.dimension_properties.X.unit
+    return (size * unit).to("micrometer").magnitude if unit and unit.is_compatible_with("micrometer") else None

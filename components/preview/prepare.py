@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from components import storage
 from components.artifacts.image_names import TRAIN, ImageNames
 from components.artifacts.index import read_each_once
 from components.images.decode import Reading, decode_filters
 from components.images.image import BadImageError
+from components.images.image_files import read_image_file
 from components.images.plausibility import check_exposure
 from components.ingest.sources.classes_csv import CLASSES
 from components.ingest.sources.source import Listed, Source, images_by_sample, read_sample
@@ -95,7 +95,7 @@ def unlabelled(images_uri: str, image_names: ImageNames) -> list[Original]:
     def read(sample: ImageFiles) -> Mapping[str, bytes]:
         if sample.problem:
             raise BadImageError(sample.problem)
-        return read_each_once(sample.uris, storage.read_bytes)
+        return read_each_once(sample.uris, read_image_file)
 
     found = find_images(images_uri, list(image_names.stains), image_names)
     return [Original(sample.sample_id, partial(read, sample)) for sample in found.samples]

@@ -80,5 +80,4 @@ def draw_tile(
     side_px = min(decoded.planes[0].shape)
     pixels = stack_filters(decoded.planes, max(MIN_IMAGE_SIZE_PX, min(_TILE_PX, side_px)))
     pngs = {name: cv2.imencode(".png", band)[1].tobytes() for name, band in zip(stains, cv2.split(pixels), strict=True)}
-    width_um = decoded.pixel_size_um * side_px * decoded.reduction if decoded.pixel_size_um else None
-    return Tile(sample_id, labels, pngs, side_px, width_um, channel_histograms(pixels))
+    return Tile(sample_id, labels, pngs, side_px, decoded.width_um, channel_histograms(pixels))

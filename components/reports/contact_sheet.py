@@ -1,22 +1,20 @@
 """Contact sheets: many samples on one page."""
 
 import io
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from components.reports.scale_bar import report_font, with_scale_bar
 from components.reports.stains import composite, legend, stain_colours
 from components.runtime.wording import shorten
 
 _ID_COLOUR = "#475569"
 _GAP_PX = 6
 _LINE_PX = 15
-_FONT_PX = 11
 
 
 class Shown(Protocol):
@@ -72,13 +70,12 @@ def contact_sheet(
     rows = -(-len(samples) // columns)
     page = Image.new("RGB", (width, rows * height + len(footer) * _LINE_PX + 2 * _GAP_PX), "white")
     pen = ImageDraw.Draw(page)
-    font = _font()
-    for number, (sample, lines) in enumerate(zip(samples, captions, strict=True)):
+    font = report_font()
+    sizes = widths_um or [None] * len(samples)
+    for number, (sample, lines, width_um) in enumerate(zip(samples, captions, sizes, strict=True)):
         left = _GAP_PX + number % columns * (tile_px + _GAP_PX)
         top = _GAP_PX + number // columns * height
-        page.paste(_tile(sample, tile_px, filters), (left, top))
-        if widths_um and (width_um := widths_um[number]):
-            _draw_scale_bar(pen, font, (left, top), tile_px, width_um)
+        page.paste(Image.fromarray(with_scale_bar(_tile(sample, tile_px, filters), width_um)), (left, top))
         for row, line in enumerate(lines):
             pen.text((left, top + tile_px + row * _LINE_PX), line, fill="black" if row else _ID_COLOUR, font=font)
     for row, line in enumerate(footer):
@@ -88,31 +85,12 @@ def contact_sheet(
     return file.getvalue()
 
 
-def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> Image.Image:
+def _tile(sample: Shown, side_px: int, filters: Sequence[str]) -> np.ndarray:
     bands = []
     for name in filters:
         with Image.open(io.BytesIO(sample.pngs[name])) as image:
             bands.append(np.asarray(image.convert("L").resize((side_px, side_px), Image.Resampling.BOX)))
-    return Image.fromarray(composite(np.dstack(bands), stain_colours(filters)))
-
-
-def _font() -> ImageFont.FreeTypeFont:
-    """A font with the letters of most languages: Pillow's own lacks umlauts and µ."""
-    import matplotlib  # noqa: PLC0415  (not installed where there are no pictures)
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _FONT_PX)
-
-
-def _draw_scale_bar(
-    pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, corner: tuple[int, int], tile_px: int, width_um: float
-) -> None:
-    """Draws a bar of 1, 2 or 5 times a power of ten micrometres, at most a third of the tile, at its bottom right."""
-    longest = width_um / 3
-    decade = 10.0 ** math.floor(math.log10(longest))
-    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= longest)
-    right, bottom = corner[0] + tile_px - _GAP_PX, corner[1] + tile_px - _GAP_PX
-    pen.line([(right - round(length_um / width_um * tile_px), bottom), (right, bottom)], fill="white", width=3)
-    pen.text((right, bottom - 2), f"{length_um:g} µm", fill="white", font=font, anchor="rb")
+    return composite(np.dstack(bands), stain_colours(filters))
 
 
 def _room(width_px: int) -> int:

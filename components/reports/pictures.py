@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from components.reports.scale_bar import with_scale_bar
+
 SIDE_PX = 200
 # The first that makes a picture small is used: noise does not compress, and a report must stay below 10 MB.
 _JPEG_QUALITIES = (85, 60, 20)
@@ -13,12 +15,13 @@ _HEAT = np.array([255, 140, 0], np.float32)
 _HEAT_OPACITY = 0.7
 
 
-def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
-    """Draws an image, and beside it the stains in grey under a map.
+def draw(pixels: np.ndarray, heat: np.ndarray | None, width_um: float | None = None) -> np.ndarray:
+    """Draws an image with a scale bar, and beside it the stains in grey under a map.
 
     Args:
         pixels: uint8, shape (height, width, 3): see `components.reports.stains.composite`.
         heat: float, shape (map height, map width), from 0 (none) to 1 (strongest). None draws the image alone.
+        width_um: The width of the image in micrometres, for the scale bar; None for no scale bar.
 
     Returns:
         uint8, shape (side, side or twice the side, 3).
@@ -26,12 +29,13 @@ def draw(pixels: np.ndarray, heat: np.ndarray | None) -> np.ndarray:
     side = (SIDE_PX, SIDE_PX)
     method = Image.Resampling.BOX if pixels.shape[0] > SIDE_PX else Image.Resampling.BILINEAR
     colours = np.asarray(Image.fromarray(pixels).resize(side, method))
+    with_bar = with_scale_bar(colours, width_um)
     if heat is None:
-        return colours
+        return with_bar
     grey = colours.max(axis=2, keepdims=True)
     clipped = Image.fromarray(np.clip(heat, 0, 1).astype(np.float32))
     opacity = _HEAT_OPACITY * np.asarray(clipped.resize(side, Image.Resampling.BILINEAR))[:, :, None]
-    return np.hstack([colours, (grey * (1 - opacity) + _HEAT * opacity).round().astype(np.uint8)])
+    return np.hstack([with_bar, (grey * (1 - opacity) + _HEAT * opacity).round().astype(np.uint8)])
 
 
 def encode_jpeg(pixels: np.ndarray, max_bytes: int = 50_000) -> bytes:

@@ -46,7 +46,7 @@ def test_an_image_holds_the_packages_that_its_code_imports(image: str) -> None:
     assert copied == {package} | {module.split(".")[1] for module in imported if module != "components"}
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", [*IMAGES, "run"])
 def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(image: str) -> None:
     text = _dockerfile(image)
     release = json.loads((ROOT / "containers" / "release.json").read_text(encoding="utf-8"))

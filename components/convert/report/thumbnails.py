@@ -14,9 +14,10 @@ from components.artifacts.index import kind_of
 from components.artifacts.labels import FILTERS
 from components.convert.report.data import ReportSample, near_duplicate_groups
 from components.images.decode import DEFAULT_READING, Reading, decode_plane
-from components.images.image import BadImageError
+from components.images.image import BadImageError, Image
 from components.images.reader import read_image
 from components.reports.pictures import encode_jpeg
+from components.reports.scale_bar import with_scale_bar
 from components.reports.stains import composite, stain_colours
 
 # Shown at 150 px, sharp with up to 1.6 device pixels per pixel; about 20 KB each.
@@ -114,7 +115,7 @@ def thumbnail(
     reading: Reading = DEFAULT_READING,
     filters: Sequence[str] = FILTERS[:3],
 ) -> bytes | None:
-    """Draws a sample with each stain in its colour.
+    """Draws a sample with each stain in its colour, and with a scale bar if its files give the size of a pixel.
 
     A filter that is missing or cannot be decoded stays black, so that bad samples can be shown too.
 
@@ -128,23 +129,30 @@ def thumbnail(
         A JPEG file of at most 45 KB at the usual side, or None if no filter can be decoded.
     """
     channels = [_decode_leniently(files.get(name, b""), name, reading) for name in filters]
-    if all(channel is None for channel in channels):
+    if not any(channels):
         return None
     black = np.zeros((side_px, side_px), np.uint8)
     size = (side_px, side_px)
-    shrunk = [black if c is None else cv2.resize(c, size, interpolation=cv2.INTER_AREA) for c in channels]
-    return encode_jpeg(composite(np.dstack(shrunk), stain_colours(filters)), _MAX_BYTES)
+    shrunk = [cv2.resize(c[0], size, interpolation=cv2.INTER_AREA) if c else black for c in channels]
+    width_um = next((width_um for _, width_um in filter(None, channels) if width_um), None)
+    return encode_jpeg(with_scale_bar(composite(np.dstack(shrunk), stain_colours(filters)), width_um), _MAX_BYTES)
 
 
-def _decode_leniently(data: bytes, name: str, reading: Reading) -> np.ndarray | None:
-    """Decodes one filter like convert, or else scales the brightest channel by its maximum; None if it is not an image."""
+def _decode_leniently(data: bytes, name: str, reading: Reading) -> tuple[np.ndarray, float | None] | None:
+    """Decodes one filter, and finds the width that it shows in micrometres; None if it is not an image."""
     try:
         image = read_image(data)
-        with contextlib.suppress(BadImageError):
-            return decode_plane(image, name, reading)
-        planes = [image.plane(channel, image.num_planes // 2) for channel in range(len(image.channel_names[:_MAX_CHANNELS]))]
+        plane = _lenient_plane(image, name, reading)
     except BadImageError:
         return None
+    return plane, image.pixel_size_um * image.reduction * plane.shape[1] if image.pixel_size_um else None
+
+
+def _lenient_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
+    """A filter as convert decodes it, or else the brightest channel, scaled by its maximum."""
+    with contextlib.suppress(BadImageError):
+        return decode_plane(image, name, reading)
+    planes = [image.plane(channel, image.num_planes // 2) for channel in range(len(image.channel_names[:_MAX_CHANNELS]))]
     brightest = functools.reduce(np.maximum, planes)
     if brightest.dtype == np.uint8:
         return brightest

@@ -96,6 +96,7 @@ class ConvertedSample:
         histogram: See `channel_histograms`.
         reason: Why the sample was left out; empty for a good one. A bad sample has none of the other results.
         pixel_size_um: The width of a pixel of its files in micrometres, if they give it.
+        width_um: The width of its image in micrometres, if the files give it.
         levels: The grey levels that each channel of a measured sample spans: see `components.images.auto_range`.
     """
 
@@ -111,6 +112,7 @@ class ConvertedSample:
     histogram: bytes = b""
     reason: str = ""
     pixel_size_um: float | None = None
+    width_um: float | None = None
     levels: tuple[Levels, ...] = ()
 
     def channel_histograms(self) -> np.ndarray:

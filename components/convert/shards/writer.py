@@ -117,6 +117,7 @@ def convert_sample(task: ShardTask, sample: Sample, files: Mapping[str, bytes]) 
         mean_square=tuple(mean_square.tolist()),
         perceptual_hash=perceptual_hash(decoded.planes),
         pixel_size_um=decoded.pixel_size_um,
+        width_um=decoded.width_um,
         histogram=pack_histograms(channel_histograms(pixels)),
     )
     return described, frame_record(encode_example(sample.sample_id, pixels, sample.labels))

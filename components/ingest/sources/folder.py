@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, parse_filters
 from components.artifacts.labels import FILTERS
+from components.images.image_files import list_images, read_image_file, stored_suffix
 from components.ingest.sources.classes_csv import CLASSES
 from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
 from components.ingest.sources.layout import join_labels
@@ -59,7 +60,7 @@ class Folder:
     def _list(self, *parts: str) -> dict[str, dict[str, str]]:
         """The URIs of the images anywhere in this folder, by sample and filter. The test set is listed separately."""
         folder = storage.join(self.uri, *parts)
-        files = storage.list_files(folder, is_deep=True)
+        files = list_images(folder)
         named = self.image_names.by_sample(name for name in files if parts or not name.startswith(f"{TEST}/"))
         found = {sample: {k: storage.join(folder, v) for k, v in names.items()} for sample, names in named.items()}
         self._files |= {uri: files[uri.removeprefix(folder).lstrip("/")] for uris in found.values() for uri in uris.values()}
@@ -87,19 +88,15 @@ class Folder:
     def _no_images(self) -> str:
         """The error that shows which files were expected, and which exist."""
         tables = (storage.join(self.uri, CLASSES), self._labels_uri)
-        others = [name for name in storage.list_tree(self.uri) if storage.join(self.uri, name) not in tables]
+        others = [name for name in list_images(self.uri) if storage.join(self.uri, name) not in tables]
         found = f"{count_of(len(others), 'other file')}, such as {others[len(others) // 2]}" if others else "no file at all"
         if self.image_names == COMPETITION_NAMES:
             how = "If your files have other names, give file_pattern and filters"
         else:
             how = f"file_pattern is {self.image_names.pattern}, and filters is {self.image_names.filters or 'not given'}"
-        if any(".zarr/" in name for name in others):
-            how = "OME-Zarr is not read: convert it to OME-TIFF"
-        else:
-            how += self._suffix_advice(others)
         return (
             f"{self.uri}: no image here has an expected name, such as {self.image_names.example()}. "
-            f"Received: {found}. {how}: see docs/image-files.md"
+            f"Received: {found}. {how}{self._suffix_advice(others)}: see docs/image-files.md"
         )
 
     def _suffix_advice(self, others: Sequence[str]) -> str:
@@ -155,7 +152,7 @@ class Folder:
         """The images in the order of the table."""
         good = (row.sample_id for row in self._listed if not row.reason)
         return cut(
-            SourceImage(sample_id, name, self._files[uri], PurePosixPath(uri).suffix.lower())
+            SourceImage(sample_id, name, self._files[uri], stored_suffix(uri))
             for sample_id in good
             for name, uri in self._uris[sample_id].items()
         )
@@ -167,4 +164,4 @@ class Folder:
     def read(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Reads the files unchanged."""
         for image in images:
-            yield image, storage.read_bytes(self._uris[image.sample_id][image.filter])
+            yield image, read_image_file(self._uris[image.sample_id][image.filter])

@@ -16,13 +16,13 @@ from multiprocessing import get_context
 import joblib  # type: ignore[import-untyped]
 import numpy as np
 
-from components import storage
 from components.artifacts.image_names import ImageNames
 from components.artifacts.index import read_each_once
 from components.artifacts.manifest import TrainedModel
 from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
+from components.images.image_files import read_image_file
 from components.images.pixel_size import other_sizes
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
@@ -45,10 +45,12 @@ class Decoded:
     Attributes:
         pixels: uint8, shape (side, side, channels).
         pixel_size_um: The width of a pixel in the files in micrometres; None if they do not give it.
+        width_um: The width of what `pixels` shows in micrometres; None if it is unknown.
     """
 
     pixels: np.ndarray
     pixel_size_um: float | None
+    width_um: float | None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class ImageForm:
             BadImageError: If the sample cannot be used.
         """
         decoded = decode_sample(files, self.filters, self.reading)
-        return Decoded(stack_filters(decoded.planes, self.image_size_px), decoded.pixel_size_um)
+        return Decoded(stack_filters(decoded.planes, self.image_size_px), decoded.pixel_size_um, decoded.width_um)
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,14 @@ class Batch:
             shape, for which a GPU plans once.
         reasons: Why each sample cannot be used; empty for those that can.
         pixel_sizes_um: The width of a pixel in each sample's files in micrometres; None if they do not give it.
+        widths_um: The width of each image in micrometres; None if it is unknown.
     """
 
     ids: list[str]
     pixels: np.ndarray
     reasons: list[str]
     pixel_sizes_um: list[float | None]
+    widths_um: list[float | None]
 
     def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
         """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
@@ -194,15 +198,17 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
     pixels = np.zeros((len(samples), side, side, len(_form.filters)), np.uint8)
     reasons = [""] * len(samples)
     pixel_sizes_um: list[float | None] = [None] * len(samples)
+    widths_um = pixel_sizes_um.copy()
     for position, (_, files) in enumerate(read_ahead(_readers, samples, _read, lambda sample: sample.num_bytes)):
         try:
             if isinstance(files, BadImageError):
                 raise files
             decoded = _form.decode(files)
-            pixels[position], pixel_sizes_um[position] = decoded.pixels, decoded.pixel_size_um
+            pixels[position] = decoded.pixels
+            pixel_sizes_um[position], widths_um[position] = decoded.pixel_size_um, decoded.width_um
         except BadImageError as error:
             reasons[position] = str(error)
-    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um)
+    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um, widths_um)
 
 
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
@@ -211,6 +217,6 @@ def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:
     if sample.num_bytes > _MAX_SAMPLE_BYTES:
         return BadImageError(f"{sample.num_bytes >> 20} MB of images: expected at most {_MAX_SAMPLE_BYTES >> 20} MB a sample")
     try:
-        return read_each_once(sample.uris, storage.read_bytes)
+        return read_each_once(sample.uris, read_image_file)
     except (FileNotFoundError, PermissionError) as error:
         return BadImageError(f"an image cannot be read: {error}")

@@ -9,14 +9,14 @@ from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, 
 from components.artifacts.labels import stains_of_source
 from components.artifacts.parameters import check_parameters
 from components.artifacts.sample_ids import unusable_id
+from components.images.image_files import list_images
 from components.runtime.wording import count_of
 from components.storage.store import StoredFile
 
 _log = logging.getLogger(__name__)
 
-# Images of formats that are not read. A Zarr image is a folder.
-_ZARR = ".zarr"
-_OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".svs", ".oib", ".oif", ".lsm", ".vsi", _ZARR)
+# Images of formats that are not read.
+_OTHER_SUFFIXES = (".bmp", ".gif", ".webp", ".svs", ".oib", ".oif", ".lsm", ".vsi")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
     Raises:
         FileNotFoundError: If there are no such images.
     """
-    everything = storage.list_files(images_uri, is_deep=True)
+    everything = list_images(images_uri)
     beside = {path: file for path, file in everything.items() if path.partition("/")[0] not in (TEST, TRAIN)}
     for part, files in (("", beside), *((part, _below(part, everything)) for part in (TEST, TRAIN))):
         folder = storage.join(images_uri, part) if part else images_uri
@@ -96,11 +96,9 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
 def _ignored(paths: Iterable[str], image_names: ImageNames) -> dict[str, str]:
     naming = f"file_pattern={image_names.pattern}" + (f" with filters={image_names.filters}" if image_names.filters else "")
     ignored = {}
-    for path in paths:
-        if path.startswith(".") or "/." in path or image_names.parse(path):
+    for image in paths:
+        if image.startswith(".") or "/." in image or image_names.parse(image):
             continue
-        image, in_zarr, _ = path.partition(f"{_ZARR}/")
-        image += in_zarr.removesuffix("/")
         if image.lower().endswith(_OTHER_SUFFIXES):
             ignored[image] = "is of a format that is not read: convert it to PNG or TIFF"
         elif image.lower().endswith(SUFFIXES):

@@ -48,7 +48,7 @@ class Pages:
             if len(self._figures) == PER_PAGE:
                 self._write_page(is_last=False)
             heat = None if maps is None else maps[row]
-            self._figures.append(self._figure(sample_id, batch.pixels[row], predictions, row, heat))
+            self._figures.append(self._figure(sample_id, batch.pixels[row], batch.widths_um[row], predictions, row, heat))
 
     def write_bad(self, name: str, reason: str) -> None:
         """Adds a sample or a file that cannot be used."""
@@ -64,6 +64,7 @@ class Pages:
         self,
         sample_id: str,
         pixels: np.ndarray,
+        width_um: float | None,
         predictions: Predictions,
         row: int,
         maps: np.ndarray | None,
@@ -90,7 +91,7 @@ class Pages:
             '<h3 style="margin:0;font-size:.9rem">{}</h3>{}{}'
             '<ol style="margin:.2rem 0;padding-left:1.2rem;color:var(--faint)">{}</ol></figcaption></figure>'
         ).format(
-            image(encode_jpeg(draw(composite(pixels, self._colours), heat)), "jpeg", alt),
+            image(encode_jpeg(draw(composite(pixels, self._colours), heat, width_um)), "jpeg", alt),
             sample_id,
             "; ".join(names[k] for k in np.flatnonzero(decided)) or "no class above its threshold",
             Markup("<br>Unlike the training images") if is_unlike else "",

@@ -13,6 +13,7 @@ from typing import Any
 import joblib  # type: ignore[import-untyped]
 
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.images.image_files import OME_ZARR
 from components.images.pixel_size import describe_other_sizes
 from components.runtime.scratch import scratch_folder
 from components.runtime.wording import count_of
@@ -69,10 +70,15 @@ def watch(task: Watch) -> None:
     Raises:
         FileNotFoundError: If there is no model or no folder.
         ValueError: If another watch writes the same files, their classes are not the model's, or an option does not fit the
-            model.
+            model; or for OME-Zarr.
     """
     if not Path(task.folder).is_dir():
         raise FileNotFoundError(f"{task.folder}: expected a folder to watch, but there is none")
+    if task.image_names.pattern.lower().endswith(OME_ZARR):
+        raise ValueError(
+            "OME-Zarr cannot be watched, because nothing in such a folder shows that it is complete: run predict once all are "
+            f"written. Received: file_pattern={task.image_names.pattern}"
+        )
     trained = read_manifest(find_version(task.model_uri))
     task.action.when.check(trained.class_names)
     task = replace(task, image_names=with_stains(task.image_names, trained.channels))

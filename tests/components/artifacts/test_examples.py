@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from components import storage
-from components.artifacts.examples import ExampleReader, open_splits, read_column
+from components.artifacts.examples import ExampleReader, open_splits, read_column, read_widths_um
 from components.artifacts.manifest import SAMPLES, Examples
 from tests.components.tf_examples import parse_example
 
@@ -54,6 +54,20 @@ def test_a_reader_returns_the_same_as_tensorflow(examples: Examples) -> None:
     batches = list(reader.batches(3))
     assert [len(batch) for batch in batches] == [3, 3, 2]
     assert np.array_equal(np.concatenate(batches), np.stack([record["pixels"] for record in parsed]))
+
+
+def test_the_width_of_an_image_is_known_as_far_as_the_table_gives_it(examples: Examples) -> None:
+    assert read_widths_um(examples) == {}
+    first, second, *_ = read_column(examples, "split")
+    widths = {first: "7.5", second: ""}
+    _edit_table(
+        examples,
+        lambda text: "\n".join(
+            line + ("," + widths.get(line.partition(",")[0], "") if number else ",width_um")
+            for number, line in enumerate(text.splitlines())
+        ),
+    )
+    assert read_widths_um(examples) == {first: 7.5}
 
 
 def test_images_are_views_of_the_file(examples: Examples) -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from components.artifacts.examples import open_splits
+from components.artifacts.examples import open_splits, read_widths_um
 from components.artifacts.image_names import ImageNames
 from components.artifacts.manifest import Examples
 from components.artifacts.parameters import parse_intensity_range
@@ -41,6 +41,7 @@ def _convert(folder: Path, data_root: Path, settings: ConvertSettings, filters: 
 def test_channels_of_one_file_are_found_projected_scaled_and_resized(folder: Path, tmp_path: Path) -> None:
     examples = _convert(folder, tmp_path, replace(_SETTINGS, intensity_range="0:4095", projection="max"))
     assert (examples.intensity_range, examples.projection, examples.pixel_size_um) == ("0:4095", "max", 0.08)
+    assert read_widths_um(examples) == {f"s{number:02d}": pytest.approx(96 * 0.08) for number in range(_NUM_SAMPLES)}
     num_found = 0
     with open_splits(examples, list(examples.shards)) as splits:
         for split in splits.values():

@@ -36,13 +36,18 @@ def test_the_chosen_images_are_drawn_with_the_models_maps(
     model = ExportedModel(make_model(tmp_path / "model", with_maps=with_maps))
     with open_splits(examples, ["test"]) as splits:
         judged = model.score(splits["test"])
-        found = draw_pictures(model, splits["test"], judged, np.full(6, 0.5, np.float32))
+        thresholds = np.full(6, 0.5, np.float32)
+        found, with_bars = (
+            draw_pictures(model, splits["test"], judged, thresholds, dict.fromkeys(splits["test"].ids, width_um))
+            for width_um in (0, 16.0)
+        )
     assert found.map_size == ("8 x 8" if with_maps else "")
     assert [(p.label, p.kind, p.position) for p in found.pictures] == [
         (c.label, c.kind, c.position) for c in choose_pictures(judged.y_true, judged.y_score, judged.y_score >= 0.5)
     ]
-    for picture in found.pictures:
+    for picture, with_bar in zip(found.pictures, with_bars.pictures, strict=True):
         assert tf.io.decode_jpeg(picture.jpeg).shape == (200, 400 if with_maps else 200, 3)
+        assert tf.io.decode_jpeg(with_bar.jpeg).numpy()[194, 140:190].min() > 200
     if with_maps:
         best = next(picture for picture in found.pictures if picture.kind == FOUND)
         right = tf.io.decode_jpeg(best.jpeg).numpy()[:, 200:].astype(int)

@@ -36,6 +36,7 @@ def test_empty_file_is_refused() -> None:
         (b"ZISRAWFILE", "bioio-czi", "GPL-3.0"),
         (b"\x70\0\0\0\x10\0\0\0*", "bioio-lif", "BSD-3-Clause"),
         (b"\xda\xce\xbe\x0a", "bioio-nd2", "MIT"),
+        (b"PK\x03\x04", "bioio-ome-zarr", "BSD-3-Clause"),
     ],
 )
 def test_vendor_format_names_its_reader_and_the_alternative(data: bytes, reader: str, licence: str) -> None:

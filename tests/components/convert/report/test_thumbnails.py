@@ -124,3 +124,10 @@ class TestThumbnail:
         data = thumbnail(dict(zip(("red", "green", "blue"), map(make_png, noise), strict=True)))
         assert data
         assert len(data) <= 45_000
+
+    def test_has_a_scale_bar_of_the_whole_width_if_the_file_gives_the_size_of_a_pixel(self) -> None:
+        size = {"axes": "YX", "PhysicalSizeX": 80, "PhysicalSizeXUnit": "nm"}
+        file = make_tiff(np.full((100, 200), 50, np.uint8), ome=True, metadata=size)  # 16 µm wide, so a bar of 5 µm
+        row = _shown(thumbnail({"red": file}))[THUMBNAIL_PX - 6, :, 2]
+        start = int(np.flatnonzero(row > 200)[0])
+        assert THUMBNAIL_PX - 6 - start == pytest.approx(THUMBNAIL_PX * 5 / 16, abs=2)

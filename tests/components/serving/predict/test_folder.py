@@ -91,7 +91,7 @@ def test_image_files_without_a_sample_are_reported_with_advice(tmp_path: Path) -
         ("S02.TIF", other_name),
         ("S03-red.png", other_name),
         ("S05_red.bmp", other_format),
-        ("a.zarr", other_format),
+        ("a.zarr", other_name),
         ("deep/S04_pink.png", other_name),
     ]
     tubulin = ImageNames("{id}-{filter}.png", "red=red,green=green,blue=dapi")

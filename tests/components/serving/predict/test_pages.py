@@ -17,7 +17,7 @@ from tests.components.serving.predict.conftest import CLASS_NAMES, FILTERS, SIDE
 from tests.conftest import OBJECT_STORES
 
 
-def _write(version: Path, out_uri: str, ids: list[str], reasons: list[str]) -> None:
+def _write(version: Path, out_uri: str, ids: list[str], reasons: list[str], width_um: float | None = None) -> None:
     """Writes pages of random images."""
     model = load_model(str(version), read_manifest(str(version)), 32, Path())
     pixels = np.random.default_rng(0).integers(0, 256, (len(ids), SIDE_PX, SIDE_PX, len(FILTERS)), np.uint8)
@@ -25,14 +25,27 @@ def _write(version: Path, out_uri: str, ids: list[str], reasons: list[str]) -> N
         pages = Pages(out_uri, model, files)
         for start in range(0, len(ids), 32):
             part = slice(start, start + 32)
-            pages.write(Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part])), model.classify(pixels[part]))
+            widths_um = [width_um] * len(ids[part])
+            batch = Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part]), widths_um)
+            pages.write(batch, model.classify(pixels[part]))
         pages.finish()
         assert not storage.exists(page_uri(out_uri))
 
 
-def _sizes(page: str) -> list[tuple[int, int]]:
+def _pictures(page: str) -> list[Image.Image]:
     found = re.findall(r'<img alt="[^"]*" src="data:image/jpeg;base64,([^"]*)">', page)
-    return [Image.open(io.BytesIO(base64.b64decode(data))).size for data in found]
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def _sizes(page: str) -> list[tuple[int, int]]:
+    return [picture.size for picture in _pictures(page)]
+
+
+def test_pictures_have_a_scale_bar_where_the_width_is_known(version_dir: Path, tmp_path: Path) -> None:
+    for name, width_um, has_bar in (("a", 16.0, True), ("b", None, False)):
+        _write(version_dir, str(tmp_path / f"{name}.csv"), ["s"], [""], width_um)
+        (picture,) = _pictures((tmp_path / f"{name}.html").read_text())
+        assert (np.asarray(picture)[194, 140:190].min() > 200) == has_bar
 
 
 def test_each_sample_is_shown_with_its_id_decisions_and_top_classes(

@@ -117,3 +117,10 @@ def test_the_stains_are_those_of_the_model(version_dir: Path, folder: Path, tmp_
     names = ImageNames(filters="DNA=DAPI,protein=GFP")
     with pytest.raises(ValueError, match="filters"):
         watch(Watch(str(folder), str(version_dir), tmp_path / "p.csv", names, idle_s=0))
+
+
+def test_ome_zarr_is_refused_because_no_folder_of_it_shows_that_it_is_complete(
+    version_dir: Path, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"run predict once all are written\. Received: file_pattern=\{id\}\.ome\.zarr"):
+        watch(Watch(str(folder), str(version_dir), tmp_path / "p.csv", ImageNames("{id}.ome.zarr"), idle_s=0))
