@@ -64,7 +64,7 @@ servers: $(READY) # The object stores that the tests start; without them these t
 
 .PHONY: test-long
 test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; run it again to resume
-	$(PYTEST) -n 2 -m long -p tests.reliability
+	@$(START_ENGINE) $(PYTEST) -n 2 -m long -p tests.reliability
 
 .PHONY: check
 check: $(READY) ## Check style, types, import directions and pipeline.yaml
@@ -163,11 +163,11 @@ $(STEPS:%=push-%): push-%:
 # A script that starts a Docker engine, where none is running: it is sourced, and exports DOCKER_HOST.
 CONTAINER_ENGINE ?=
 export CONTAINER_ENGINE
+START_ENGINE = if [ -n "$$CONTAINER_ENGINE" ]; then source "$$CONTAINER_ENGINE" || exit 1; fi;
 
 .PHONY: test-containers
 test-containers: $(READY) ## Build the images, and run the whole pipeline and each step in them (needs Docker)
-	@if [ -n "$$CONTAINER_ENGINE" ]; then source "$$CONTAINER_ENGINE" || exit 1; fi; \
-	$(BIN)/python -m pytest -m containers
+	@$(START_ENGINE) $(BIN)/python -m pytest -m "containers and not long"
 
 .PHONY: test-kubernetes
 test-kubernetes: $(READY) ## Run preflight and apply deploy/ against a real API server (needs KUBEBUILDER_ASSETS, see setup-envtest)

@@ -9,10 +9,11 @@ import pytest
 from pipeline.compiled import ROOT
 from tests.containers.engine import user_of
 
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.long]
 
 
 def test_a_run_leaves_its_model_and_reports_on_the_host(client: docker.DockerClient, tmp_path: Path) -> None:
+    """`make run-in-docker` leaves the pushed model and the reports on the host, owned by the user."""
     demo = "source=synthetic:40 image_size_px=75 weights=none epochs=1 blessing_min_gain=-1"
     outputs = tmp_path / "outputs"
     outputs.mkdir()
