@@ -68,7 +68,7 @@ def test_the_summary_lists_classes_by_grade() -> None:
         "Recognised reliably": "2 of 4 classes: Cytosol, Nucleoplasm",
         "Often missed": "Nuclear bodies",
         "Often a false alarm": "Nuclear bodies",
-        "Mixed up": "Nuclear bodies taken for Cytosol (6 images)",
+        "Mixed up": "Nuclear bodies mistaken for Cytosol (6 images)",
         "Too few images to judge": "Endosomes (0)",
         "Whole images": "all classes right on 19 of 100 (95 % interval: 13 to 25); predicting nothing: 0 of 100",
     }

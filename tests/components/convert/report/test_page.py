@@ -210,6 +210,6 @@ def test_images_of_another_pixel_size_are_named() -> None:
     page = data_report(replace(data, examples=examples, pixel_sizes_um=sizes))
     glance = _section(page, "At a glance")
     assert (
-        "Pixel size: 0.08 µm, the median of 3 files that give it. In 1 image it is more than 10 % larger or smaller: s002."
+        "Pixel size: 0.08 µm, the median of 3 files with a pixel size. In 1 image it is more than 10 % larger or smaller: s002."
         in glance
     )
