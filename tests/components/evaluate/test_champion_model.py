@@ -37,12 +37,12 @@ def test_the_obstacle_of_other_examples_names_the_differences(
     assert read(make_champion(tmp_path / "same")).obstacle(examples) == ""
     other = read(make_champion(tmp_path / "other", class_names=["Nucleus", "Cytosol"], image_size_px=75, thresholds=(0.5, 0.5)))
     assert other.obstacle(examples) == (
-        "its classes are Nucleus, Cytosol, and those of the examples Nucleus, Cytosol, Vesicles, Rods & rings, Aggresome, "
-        "Mitochondria; its pixels a side are 75, and those of the examples 8"
+        "its classes are Nucleus, Cytosol, but those of the examples are Nucleus, Cytosol, Vesicles, Rods & rings, Aggresome, "
+        "Mitochondria; its pixels per side are 75, but those of the examples are 8"
     )
     grey = examples.model_copy(update={"channels": ["green"]})
     words = read(make_champion(tmp_path / "grey")).obstacle(grey)
-    assert "its channels are red, green, blue, and those of the examples green" in words
+    assert "its channels are red, green, blue, but those of the examples are green" in words
 
 
 def _spoil(path: Path) -> None:
