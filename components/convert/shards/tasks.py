@@ -1,7 +1,8 @@
 """The unit of work of a Beam job: a shard, what goes into it, and how it describes itself when it is finished."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,13 @@ from components.artifacts.damage import parse_json
 from components.artifacts.index import ImageFile, Sample, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.parameters import Levels
+from components.convert.settings import UNSPLIT
 from components.convert.split.sides import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
 
 # A shard holds at most so much: large enough to be read fast, small enough that little is lost with a kill.
 SHARD_BYTES = 64 << 20
 MAX_SHARD_SAMPLES = 256
-# The split of samples whose side is not decided yet. Their shards lie in a folder of this name.
-UNSPLIT = "unsplit"
 # The split of samples that are only measured, for `intensity_range=auto`.
 MEASURED = "measured"
 # Of the histograms that are kept of each sample: fine enough to be drawn, for there are as many as samples.
@@ -136,6 +136,16 @@ def pack_histograms(counts: np.ndarray) -> bytes:
 def part_uri(examples_uri: str, shard_name: str) -> str:
     """The file in which a finished shard describes itself."""
     return storage.join(examples_uri, "parts", f"{shard_name}.json")
+
+
+@contextlib.contextmanager
+def unless_finished(part_uri: str) -> Iterator[None]:
+    """Ignores that a file is missing if the shard has described itself: an identical run has finished and tidied up."""
+    try:
+        yield
+    except FileNotFoundError:
+        if not storage.exists(part_uri):
+            raise
 
 
 def read_part(uri: str) -> ShardPart:
