@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from components import storage
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
@@ -112,6 +114,24 @@ def test_weights_that_another_attempt_removed_are_written_again(tmp_path: Path) 
     found = Checkpoints(str(tmp_path)).newest()
     assert found
     assert found.num_steps == 70
+
+
+def test_a_save_whose_files_another_attempt_removes_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints, file_crc32c = Checkpoints(str(tmp_path / "checkpoints")), storage.file_crc32c
+
+    def remove_first(path: Path) -> str:
+        shutil.rmtree(tmp_path / "checkpoints")
+        return file_crc32c(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "file_crc32c", remove_first)
+        checkpoints.save(_checkpoint(1))
+    assert "no checkpoint was saved: another run of the same training has removed" in caplog.text
+    assert checkpoints.newest() is None
+    checkpoints.save(_checkpoint(2))
+    assert _equal(checkpoints.newest(), _checkpoint(2))
 
 
 def test_a_checkpoint_of_an_earlier_version_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
