@@ -146,11 +146,15 @@ def _append(file: BinaryIO, rows: Iterable[Sequence[str]]) -> None:
 
 
 def _write(file: BinaryIO, content: bytes) -> None:
-    """Writes past the buffer: closing the file must not try again to write what the disk had no room for."""
-    left = memoryview(content)
+    """Appends all of the content, or nothing if the disk is full, so that a repeated start does not fill it with copies.
+
+    It writes past the buffer: closing the file must not try again to write what the disk had no room for.
+    """
+    num_bytes, left = os.fstat(file.fileno()).st_size, memoryview(content)
     try:
         while left:
             left = left[os.write(file.fileno(), left) :]
         os.fsync(file.fileno())
     except OSError as error:
+        os.ftruncate(file.fileno(), num_bytes)
         raise OSError(error.errno, error.strerror, str(file.name)) from None
