@@ -29,7 +29,7 @@ def test_a_watch_on_a_full_disk_names_it_and_continues_once_there_is_room(
     disk.mkdir()
     command = [sys.executable, "-m", "pipeline", "watch", folder, "--model", version_dir, "--out", disk / "p.csv"]
     with small_disk(disk, "4k") as grow:
-        for size_kb in itertools.count(8, step=4):
+        for size_kb in range(8, 128, 4):
             grow(f"{size_kb}k")
             ended = subprocess.run(
                 [*command, "--settle", "0.1", "--once"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -38,6 +38,7 @@ def test_a_watch_on_a_full_disk_names_it_and_continues_once_there_is_room(
                 break
             messages.append(ended.stderr.strip().splitlines()[-1])
             assert "Traceback" not in ended.stderr
+        assert ended.returncode == 0, ended.stderr
         assert sorted(read_ids(disk / "p.csv")) == _IDS
         assert {answer["id"] for answer in read_answers(disk / "p.csv")} == set(_IDS)
         assert read_ids(disk / "p.bad.csv") == read_ids(disk / "p.failed.csv") == []
