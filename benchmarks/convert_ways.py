@@ -15,8 +15,9 @@ from components.artifacts.index import read_index
 from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import AUTO_RANGE
 from components.convert.conversion import measure_samples, split_unsplit, write_sides, write_unsplit
+from components.convert.settings import UNSPLIT
 from components.convert.shards.runner import Engine
-from components.convert.shards.tasks import MEASURED, UNSPLIT, ShardTask, plan_shards
+from components.convert.shards.tasks import MEASURED, ShardTask, plan_shards
 from components.convert.split.near_duplicates import link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
 from components.images.auto_range import common_range

@@ -135,6 +135,7 @@ class Faults(ThreadingHTTPServer):
         self.planned: list[Fault] = []
         self.requests: list[str] = []
         self.delay_s = 0.0
+        self.ended = threading.Event()
         self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -142,19 +143,32 @@ class Faults(ThreadingHTTPServer):
         with self._lock:
             return self.planned.pop(0) if self.planned else None
 
-    def lose_each_answer(self, act: Callable[[int], None], methods: Sequence[str] = _METHODS) -> None:
-        """Calls `act` with 0, 1 and so on, and loses the answer to the request of that number, until there is none.
+    def each_request(
+        self, fault: Fault, methods: Sequence[str] = _METHODS
+    ) -> Iterator[tuple[int, contextlib.AbstractContextManager[None]]]:
+        """Gives numbers from 0, each with a context whose request of that number is disturbed, until one makes fewer requests.
 
         Only requests of these methods are counted.
         """
         for number in range(1000):
-            self.planned = [only(methods, fault) for fault in (*[lambda _: False] * number, reset_after_it_is_done)]
-            act(number)
-            if self.planned:
-                self.planned = []
+            unused: list[Fault] = []
+            yield number, self._disturbed([only(methods, step) for step in (*[lambda _: False] * number, fault)], unused)
+            if unused:
                 assert number > 0
                 return
         raise AssertionError("it never ends")
+
+    @contextlib.contextmanager
+    def _disturbed(self, planned: list[Fault], unused: list[Fault]) -> Iterator[None]:
+        self.planned = planned
+        yield
+        unused += self.planned
+        self.planned = []
+
+    def shutdown(self) -> None:
+        """Also ends what is `silent`."""
+        self.ended.set()
+        super().shutdown()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hung up is what these tests are about."""
@@ -289,6 +303,12 @@ def ignore_conditions(name: str, methods: Sequence[str]) -> Fault:
 def stall(proxy: _Proxy) -> bool:
     """Says nothing for longer than anybody waits."""
     time.sleep(_STALL_S)
+    return reset(proxy)
+
+
+def silent(proxy: _Proxy) -> bool:
+    """Says nothing until the proxy ends."""
+    proxy.server.ended.wait()
     return reset(proxy)
 
 

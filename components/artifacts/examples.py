@@ -65,7 +65,9 @@ def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str,
     rows = list(_read_table(examples, *_COLUMNS))
     shards = [shard for split in splits for shard in examples.shards[split]]
     files = {shard.name: storage.StoredFile(shard.num_bytes, shard.crc32c) for shard in shards}
-    with local_copy(examples.uri, files) as folder:
+    with contextlib.ExitStack() as opened:
+        with examples.naming_deleted():
+            folder = opened.enter_context(local_copy(examples.uri, files))
         yield {split: ExampleReader(examples, split, Path(folder), rows) for split in splits}
 
 

@@ -1,7 +1,9 @@
 """Manifests: small descriptions of bulk data under `data_root`, which are also its done-marks and the artifacts' content."""
 
+import contextlib
 import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -47,7 +49,11 @@ class Manifest(BaseModel):
             ValueError: If the file exists but is not a manifest of this kind.
         """
         path = storage.join(uri, name)
-        return cls.parse(storage.read_bytes(path), path).model_copy(update={"uri": uri}) if storage.exists(path) else None
+        try:
+            content = storage.read_bytes(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return cls.parse(content, path).model_copy(update={"uri": uri})
 
     @classmethod
     def read(cls, path: str) -> Self:
@@ -78,14 +84,28 @@ class Manifest(BaseModel):
             files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
             checksums = {name: storage.file_crc32c(path) for name, path in files.items()}
             published = published.model_copy(update={"attempt": secrets.token_hex(4), "files": checksums})
-            storage.create_tree(folder, published.file_uri())
         try:
+            if folder:
+                storage.create_tree(folder, published.file_uri())
             storage.write_bytes(storage.join(uri, name), published.model_copy(update={"uri": ""}).to_json())
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # FileNotFoundError: see `remove_rest`
             if folder:
                 storage.remove_tree(published.file_uri())
-            return self.find(uri, name) or published
+            if not (found := self.find(uri, name)):
+                raise
+            return found
         return published
+
+    def remove_rest(self, *names: str) -> None:
+        """Removes what killed and slower runs have left beside the published files.
+
+        Args:
+            names: Files and folders to remove, besides the folders of other attempts.
+        """
+        others = (name for name in storage.list_names(self.uri) if name.startswith("attempt-"))
+        for name in (*names, *others):
+            if name != f"attempt-{self.attempt}":
+                storage.remove_tree(storage.join(self.uri, name))
 
     def file_uri(self, *parts: str) -> str:
         """The URI of a file that was published with the manifest."""
@@ -96,8 +116,10 @@ class Manifest(BaseModel):
 
         Raises:
             DamagedFileError: If it is damaged.
+            FileNotFoundError: If it was deleted.
         """
-        content = storage.read_bytes(self.file_uri(name))
+        with self.naming_deleted():
+            content = storage.read_bytes(self.file_uri(name))
         self._verify(name, storage.crc32c(content))
         return content
 
@@ -106,8 +128,10 @@ class Manifest(BaseModel):
 
         Raises:
             DamagedFileError: If it is damaged.
+            FileNotFoundError: If it was deleted.
         """
-        storage.fetch(self.file_uri(name), path)
+        with self.naming_deleted():
+            storage.fetch(self.file_uri(name), path)
         self._verify(name, storage.file_crc32c(path))
 
     def fetch_folder(self, name: str, folder: Path) -> None:
@@ -115,12 +139,23 @@ class Manifest(BaseModel):
 
         Raises:
             DamagedFileError: If a file in it is damaged.
+            FileNotFoundError: If a file in it was deleted.
         """
-        storage.fetch_tree(self.file_uri(name), folder)
-        for file in self.files:
-            if file.startswith(f"{name}/"):
-                path = folder / file.removeprefix(f"{name}/")
-                self._verify(file, storage.file_crc32c(path) if path.is_file() else "no file")
+        with self.naming_deleted():
+            storage.fetch_tree(self.file_uri(name), folder)
+            for file in self.files:
+                if file.startswith(f"{name}/"):
+                    self._verify(file, storage.file_crc32c(folder / file.removeprefix(f"{name}/")))
+
+    @contextlib.contextmanager
+    def naming_deleted(self) -> Iterator[None]:
+        """Adds advice to the error about a missing file: `prune` may have deleted it meanwhile."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{self.uri} is incomplete, as after `prune`. Delete its manifest if there is one, and run again. {error}"
+            ) from None
 
     def _verify(self, name: str, crc32c: str) -> None:
         expected = self.files.get(name, crc32c)

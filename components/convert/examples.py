@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from components import storage
 from components.artifacts.index import COLUMN, Sample, column_names, read_index
 from components.artifacts.labels import format_target
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
@@ -20,12 +19,13 @@ from components.convert.settings import (
     DATA_REPORT,
     QUARANTINE,
     TRANSFORM_GRAPH,
+    UNSPLIT,
     ConvertSettings,
     check_bad_share,
     commonest_reasons,
 )
 from components.convert.shards.runner import Engine
-from components.convert.shards.tasks import MEASURED, UNSPLIT, ConvertedSample, ShardTask, plan_shards
+from components.convert.shards.tasks import MEASURED, ConvertedSample, ShardTask, plan_shards
 from components.convert.split.near_duplicates import Link, group_samples, link_groups, link_near_duplicates
 from components.convert.split.sides import split_fractions, split_samples
 from components.images.auto_range import common_range
@@ -47,7 +47,6 @@ def convert_images(
     engine = Engine.named(beam_runner, beam_options)
     engine.check_data_root(data_root)
     uri = settings.uri(raw, data_root)
-    abandoned = [storage.join(uri, name) for name in storage.list_names(uri) if name.startswith("attempt-")]
     index = [sample for sample in read_index(raw.index_uri) if sample.is_usable or sample.reason]
     quarantine = Quarantine(len(index), max_bad_fraction)
     quarantine.add(index)
@@ -85,11 +84,7 @@ def convert_images(
         (folder / SAMPLES).write_bytes(_samples_csv(good, settings.filters, near_duplicates + of_groups, index))
         (folder / QUARANTINE).write_bytes(_csv(["id", "reason"], sorted(quarantine.reasons.items())))
         (folder / DATA_REPORT).write_text(data_report(page), encoding="utf-8")
-        published = manifest.publish(uri, folder)
-    for attempt_uri in abandoned:  # of runs that were killed while they published
-        if attempt_uri != published.file_uri():
-            storage.remove_tree(attempt_uri)
-    return published
+        return manifest.publish(uri, folder)
 
 
 class Quarantine:

@@ -22,6 +22,9 @@ TRANSFORM_GRAPH = "transform_graph"
 DATA_REPORT = "data_report.html"
 QUARANTINE = "quarantine.csv"
 
+# The split of samples whose side is not decided yet. Their shards lie in a folder of this name.
+UNSPLIT = "unsplit"
+
 
 @dataclass(frozen=True)
 class ConvertSettings:

@@ -71,6 +71,7 @@ def convert(
             from components.convert.examples import convert_images
 
             done = convert_images(raw, data_root, wanted, max_bad_fraction, beam_runner, beam_options)
+        done.remove_rest(settings.UNSPLIT)
         done.save(examples)
         done.fetch_folder(settings.TRANSFORM_GRAPH, Path(transform_graph.path))
         done.fetch_file(settings.DATA_REPORT, Path(data_report.path))

@@ -83,6 +83,7 @@ def evaluate(
             from components.evaluate.evaluation import evaluate_model
 
             done = evaluate_model(Path(model.path), trained, records, champion, data_root, wanted)
+        done.remove_rest()
         if champion:  # the evaluation may be old: push checks whether the pointer has changed from now on
             now = {"champion_version": champion.version, "champion_generation": champion.generation}
             done = done.model_copy(update=now)

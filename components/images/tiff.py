@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree
 
+import imagecodecs
 import numpy as np
 import tifffile
 
 from components.images.image import BadImageError, Image, colour_names
 from components.images.large_tiff import reduced_page, reduction_of
+from components.images.lzw import check_lzw
 from components.images.png import check_sides
 
 MAX_SIDE_PX = 20_000
@@ -159,12 +161,15 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reducti
         _check_bytes(page.chunks if reduction > 1 else page.shape, page.dtype)
         if not all(page.databytecounts) or _ends_early(page):  # tifffile would fill in zeros or grey
             raise BadImageError("a damaged TIFF: a part of its pixels is missing")
+        _check_codes(page)
         if reduction > 1:
             reduced = reduced_page(page, reduction, grey_levels)
             return reduced[..., 0] if reduced.shape[2] == 1 else reduced
         pixels, axes = page.asarray(), page.axes
     else:  # ImageJ describes a large stack by its first page
         _check_bytes(series.shape, series.dtype)
+        for page in series.pages:
+            _check_codes(page)
         pixels = series.asarray().reshape(num_pages, *keyframe.shape)[number]
         axes = keyframe.axes
     if "S" in axes:
@@ -176,6 +181,17 @@ def _ends_early(page: Any) -> bool:
     """Whether compressed pixels extend beyond the end of the file. tifffile checks uncompressed ones."""
     ends = map(operator.add, page.dataoffsets, page.databytecounts)
     return page.compression != tifffile.COMPRESSION.NONE and max(ends) > page.parent.filehandle.size
+
+
+def _check_codes(page: Any) -> None:
+    """Checks the strips or tiles of a page compressed by LZW."""
+    if page.compression != tifffile.COMPRESSION.LZW:
+        return
+    file, is_reversed = page.parent.filehandle, page.keyframe.fillorder == tifffile.FILLORDER.LSB2MSB
+    for offset, num_bytes in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        data = file.read(num_bytes)
+        check_lzw(imagecodecs.bitorder_decode(data) if is_reversed else data)
 
 
 def _check_bytes(shape: tuple[int, ...], dtype: Any) -> None:

@@ -4,6 +4,7 @@ The newest ones and the lineage of every champion are kept. Raw images are never
 outputs are left alone: a run may be writing them.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def find_outputs(data_root: str) -> list[Output]:
         for name in storage.list_names(storage.join(data_root, kind)):
             uri = storage.join(data_root, kind, name)
             manifest_uri = storage.join(uri, MANIFEST_NAME)
-            if storage.exists(manifest_uri):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # it is incomplete, or no output
                 outputs.append(Output(kind, name, uri, storage.modified_s(manifest_uri), _read_inputs(manifest_uri, kind)))
     return sorted(outputs, key=lambda output: output.published_s, reverse=True)
 

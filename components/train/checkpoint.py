@@ -68,9 +68,18 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint, and removes this attempt's older ones.
 
+        Another attempt that is ahead, or has published, may remove this one's files meanwhile: then nothing is saved.
+
         Raises:
             OSError: If the disk is full, for example. Earlier checkpoints are kept.
         """
+        try:
+            self._save(checkpoint)
+        except FileNotFoundError as error:
+            self._written.clear()
+            _log.warning("no checkpoint was saved: another run of the same training has removed %s", error.filename)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
         # The number of steps is the same before and after an epoch's validation.
         name = f"{checkpoint.num_steps:09d}-{checkpoint.history.num_epochs:05d}"
         before = self._written[-1] if self._written else _Written("")
@@ -140,10 +149,6 @@ class Checkpoints:
                 if storage.exists(storage.join(uri, _MARK)):
                     found.append((name, uri))
         return [uri for _, uri in sorted(found, reverse=True)]
-
-    def clear(self) -> None:
-        """Removes all checkpoints after the result is published."""
-        storage.remove_tree(self._uri)
 
 
 def _names(attempt_uri: str) -> list[str]:

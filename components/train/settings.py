@@ -14,6 +14,8 @@ FORMAT = 7
 MODEL = "model"
 TRAINING_REPORT = "training_report.html"
 HISTORY = "history.json"
+# The folder of the checkpoints beside them, which is removed at the end.
+CHECKPOINTS = "checkpoints"
 
 # The values of `weights` besides a file.
 IMAGENET, NONE = "imagenet", "none"

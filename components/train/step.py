@@ -56,7 +56,6 @@ def train(
     import logging
     from pathlib import Path
 
-    from components import storage
     from components.artifacts.damage import naming
     from components.artifacts.manifest import Examples
     from components.artifacts.parameters import check_parameters
@@ -90,12 +89,12 @@ def train(
             if (mlflow_run := MlflowRun()).is_named:
                 with naming(done.file_uri(settings.HISTORY), "curves in JSON", f"delete {done.uri} and run again"):
                     mlflow_run.log_curves(json.loads(done.read_file(settings.HISTORY))["curves"])
-            storage.remove_tree(storage.join(done.uri, "checkpoints"))  # left by a process killed after publishing
         else:
             from components.train.training import train_model
 
             champion = find_champion(serving_root, model_name) if warm_start else None
             done = train_model(records, Path(transform_graph.path), data_root, wanted, champion)
+        done.remove_rest(settings.CHECKPOINTS)
         done.fetch_folder(settings.MODEL, Path(model.path))
         done.fetch_file(settings.TRAINING_REPORT, Path(training_report.path))
         Path(training_metrics.path).write_text(done.model_dump_json(include={"metrics"}), encoding="utf-8")

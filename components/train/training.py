@@ -29,7 +29,7 @@ from components.train.precision import computing_in, resolve_precision
 from components.train.recipes import Recipe
 from components.train.reference import measure_reference, usual_distances
 from components.train.report import augmented_pairs, training_report
-from components.train.settings import HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
+from components.train.settings import CHECKPOINTS, HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _train(
     start: Start,
 ) -> TrainedModel:
     devices = open_devices()
-    checkpoints = Checkpoints(storage.join(uri, "checkpoints"))
+    checkpoints = Checkpoints(storage.join(uri, CHECKPOINTS))
     logs, mlflow_run = TensorBoardLogs(storage.join(uri, "logs")), MlflowRun()
     keras.utils.set_random_seed(settings.seed)
     # The warm-up of the head is only for pretrained backbones with a new head.
@@ -133,9 +133,7 @@ def _train(
     with computing_in("bfloat16"):
         rounded = build(NONE)
     rounded.set_weights(exact.get_weights())
-    published = _publish(exact, rounded, examples, splits, ids, uri, settings, start, history, precision)
-    checkpoints.clear()
-    return published
+    return _publish(exact, rounded, examples, splits, ids, uri, settings, start, history, precision)
 
 
 def _wait_for_chief(uri: str) -> TrainedModel:

@@ -62,6 +62,7 @@ def watch(
     """
     with reported("Stopped at once. The same command continues."):
         check_parameters(file_pattern=file_pattern, projection=projection)
+        from components.runtime.full_disk import full_disk_explained
         from components.runtime.progress import log_lines
         from components.serving.watch.action import Action
         from components.serving.watch.watching import Watch, watch
@@ -80,7 +81,7 @@ def watch(
             action=Action.parse(when, run, post),
             precision=precision or "",
         )
-        with log_lines("watch | %(message)s", level=20):
+        with log_lines("watch | %(message)s", level=20), full_disk_explained():
             try:
                 watch(task)
             except BrokenProcessPool:

@@ -13,7 +13,15 @@ from components import storage
 from components.artifacts.damage import to_json
 from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, is_whole_record
-from components.convert.shards.tasks import MAX_SHARD_SAMPLES, SHARD_BYTES, ConvertedSample, ShardPart, part_uri, shard_names
+from components.convert.shards.tasks import (
+    MAX_SHARD_SAMPLES,
+    SHARD_BYTES,
+    ConvertedSample,
+    ShardPart,
+    part_uri,
+    shard_names,
+    unless_finished,
+)
 from components.convert.split.sides import SPLITS
 from components.storage.read_ahead import read_ahead
 
@@ -123,18 +131,14 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
         FileExistsError: If a shard of this name exists with other content.
         OSError: If an unsplit shard is damaged.
     """
-    try:
+    with unless_finished(task.part_uri):
         with storage.create(task.uri) as path, RecordWriter(path) as writer:
             for _, records in read_ahead(readers, task.runs, lambda run: _read(task, run), lambda run: run.num_bytes):
                 for record in records:
                     writer.write(record)
-    except FileNotFoundError:  # another run has finished the same shards and removed the unsplit ones
-        if not storage.exists(task.part_uri):
-            raise
-        return
-    shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
-    part = ShardPart(shard=shard, split=task.split)
-    storage.write_bytes(task.part_uri, to_json(part, indent=None))
+        shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
+        part = ShardPart(shard=shard, split=task.split)
+        storage.write_bytes(task.part_uri, to_json(part, indent=None))
 
 
 def _read(task: CopyTask, run: RecordRun) -> list[bytes]:

@@ -1,7 +1,8 @@
 """The unit of work of a Beam job: a shard, its input, and its description when it is finished."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,13 @@ from components.artifacts.damage import parse_json
 from components.artifacts.index import ImageFile, Sample, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.parameters import Levels
+from components.convert.settings import UNSPLIT
 from components.convert.split.sides import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
 
 # The limits of a shard: large enough for fast reading, small enough to lose little to a kill.
 SHARD_BYTES = 64 << 20
 MAX_SHARD_SAMPLES = 256
-# The split of samples that are not split yet. Their shards are in a folder of this name.
-UNSPLIT = "unsplit"
 # The split of samples that are only measured, for `intensity_range=auto`.
 MEASURED = "measured"
 # For the stored histograms of each sample: fine enough for a plot, and small, because each sample has some.
@@ -138,6 +138,16 @@ def pack_histograms(counts: np.ndarray) -> bytes:
 def part_uri(examples_uri: str, shard_name: str) -> str:
     """The file that describes a finished shard."""
     return storage.join(examples_uri, "parts", f"{shard_name}.json")
+
+
+@contextlib.contextmanager
+def unless_finished(part_uri: str) -> Iterator[None]:
+    """Ignores that a file is missing if the shard has described itself: an identical run has finished and tidied up."""
+    try:
+        yield
+    except FileNotFoundError:
+        if not storage.exists(part_uri):
+            raise
 
 
 def read_part(uri: str) -> ShardPart:

@@ -9,7 +9,7 @@ from components.artifacts.damage import to_json
 from components.artifacts.index import ImageFile, Sample, read_each_once, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
-from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms
+from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, pack_histograms, unless_finished
 from components.convert.split.perceptual_hash import perceptual_hash
 from components.images.decode import decode_sample, measure_sample, stack_filters
 from components.images.image import BadImageError
@@ -30,12 +30,13 @@ def write_shard(task: ShardTask, readers: Executor) -> None:
         OSError: If an image has changed since it was ingested.
     """
     converted = []
-    with storage.create(task.uri) as path, RecordWriter(path) as writer:
-        for sample, files in _read_samples(task, readers):
-            result, record = convert_sample(task, sample, files)
-            converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
-    shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
-    _describe(task, shard, converted)
+    with unless_finished(task.part_uri):
+        with storage.create(task.uri) as path, RecordWriter(path) as writer:
+            for sample, files in _read_samples(task, readers):
+                result, record = convert_sample(task, sample, files)
+                converted.append(replace(result, start=writer.write(record), num_bytes=len(record)) if record else result)
+        shard = Shard(name=task.name, num_records=writer.num_records, num_bytes=writer.num_bytes, crc32c=writer.crc32c)
+        _describe(task, shard, converted)
 
 
 def measure_shard(task: ShardTask, readers: Executor) -> None:

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _POLL_S = 2.0
 # A version that cannot be loaded is retried with exponential backoff, up to this.
 _MAX_POLL_S = 300.0
+# How long stopping waits for a check of the champion, whose store may not answer for minutes.
+_STOP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,9 @@ class ModelRunner:
         self._stopped.set()
         with self._changed:
             self._changed.notify()
-        for thread in self._threads:
-            thread.join()
+        self._threads[0].join()
+        for thread in self._threads[1:]:
+            thread.join(_STOP_S)
         self._close_newest()  # here, because a signal may end the process before it cleans up
 
     def _load(self, uri: str) -> LoadedVersion:

@@ -72,8 +72,7 @@ class Record:
 
     def write_lines(self, answers: Sequence[dict[str, Any]]) -> None:
         """Appends lines of JSON."""
-        self._lines.write("".join(f"{json.dumps(answer)}\n" for answer in answers).encode())
-        _sync(self._lines)
+        _write(self._lines, "".join(f"{json.dumps(answer)}\n" for answer in answers).encode())
 
     def write_rows(self, rows: Sequence[Sequence[str]]) -> None:
         """Appends the rows of predicted fields, which marks them as done."""
@@ -143,10 +142,19 @@ def _continue(file: BinaryIO, path: Path, header: list[str]) -> set[str]:
 def _append(file: BinaryIO, rows: Iterable[Sequence[str]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    file.write(text.getvalue().encode("utf-8", "backslashreplace"))
-    _sync(file)
+    _write(file, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _write(file: BinaryIO, content: bytes) -> None:
+    """Appends all of the content, or nothing if the disk is full, so that a repeated start does not fill it with copies.
+
+    It writes past the buffer: closing the file must not try again to write what the disk had no room for.
+    """
+    num_bytes, left = os.fstat(file.fileno()).st_size, memoryview(content)
+    try:
+        while left:
+            left = left[os.write(file.fileno(), left) :]
+        os.fsync(file.fileno())
+    except OSError as error:
+        os.ftruncate(file.fileno(), num_bytes)
+        raise OSError(error.errno, error.strerror, str(file.name)) from None

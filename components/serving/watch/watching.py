@@ -5,7 +5,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ class _Watching:
     def __init__(self, task: Watch, record: Record, stop: threading.Event) -> None:
         self._task, self._record, self._stop = task, record, stop
         self._model: ServedModel | None = None
+        self._look: Future[str] | None = None
         self._next_look_s = 0.0
         self._has_warned = False
         self._num_predicted = self._num_unlike = 0
@@ -199,11 +201,16 @@ class _Watching:
 
     def _follow(self, resources: contextlib.ExitStack) -> bool:
         """Loads the champion if it has changed. Returns whether it did."""
-        if time.monotonic() < self._next_look_s:
-            return False
+        if not self._look:
+            if time.monotonic() < self._next_look_s:
+                return False
+            self._look = _in_a_thread(lambda: find_version(self._task.model_uri))
+        if self._model and not self._look.done():
+            return False  # a store may not answer for minutes
+        look, self._look = self._look, None
         self._next_look_s = time.monotonic() + _LOOK_S
         try:
-            uri = find_version(self._task.model_uri)
+            uri = look.result()
             if self._model and uri == self._model.uri:
                 return False
             self._load(uri, resources)
@@ -234,6 +241,20 @@ class _Watching:
         resources.push(opened)
         self._model, self._decoders = model, decoders
         _log.info("the model is %s, %s", uri, model.describe_precision())
+
+
+def _in_a_thread(act: Callable[[], str]) -> Future[str]:
+    """Calls a function in a thread that does not keep the process from ending."""
+    future: Future[str] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(act())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: int, seconds: float) -> dict[str, Any]:

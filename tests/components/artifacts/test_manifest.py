@@ -71,6 +71,25 @@ def test_a_second_publisher_gets_the_first_ones_output(tmp_path: Path) -> None:
     assert storage.read_bytes(second.file_uri("file.txt")) == b"first"
 
 
+def test_a_publisher_whose_files_are_removed_gets_the_first_ones_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(tmp_path / "out")
+    create_tree = storage.create_tree
+
+    def publish_meanwhile(folder: Path, attempt_uri: str) -> None:
+        monkeypatch.setattr(storage, "create_tree", create_tree)
+        storage.write_bytes(f"{attempt_uri}/begun.txt", b"")
+        _manifest(source="first").publish(uri, _folder_with(tmp_path / "1", "first")).remove_rest()
+        assert not Path(attempt_uri).exists()
+        raise FileNotFoundError(attempt_uri)
+
+    monkeypatch.setattr(storage, "create_tree", publish_meanwhile)
+    second = _manifest(source="second").publish(uri, _folder_with(tmp_path / "2", "second"))
+    assert (second, second.source) == (Manifest.find(uri), "first")
+    assert sorted(storage.list_names(uri)) == [f"attempt-{second.attempt}", "manifest.json"]
+
+
 def test_files_of_a_killed_attempt_are_not_mixed_with_the_next(tmp_path: Path) -> None:
     killed = _manifest().model_copy(update={"uri": str(tmp_path / "out"), "attempt": "dead"})
     storage.create_tree(_folder_with(tmp_path / "1", "of the killed"), killed.file_uri())

@@ -8,10 +8,11 @@ from components.artifacts.index import Sample
 from components.artifacts.tfrecord import is_whole_record
 from components.convert import conversion as conversion_module
 from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
+from components.convert.settings import UNSPLIT
 from components.convert.shards import resplit, runner
 from components.convert.shards import tasks as tasks_module
 from components.convert.shards.runner import Engine
-from components.convert.shards.tasks import UNSPLIT, ShardTask
+from components.convert.shards.tasks import ShardTask
 
 MakeSamples = Callable[..., list[Sample]]
 PlanTasks = Callable[..., list[ShardTask]]

@@ -262,15 +262,6 @@ def test_near_duplicates_are_in_one_split_unless_it_is_random(tmp_path: Path, ma
     assert together["grouped"] == 12 > together["random"]
 
 
-def test_remains_of_killed_runs_are_removed_at_the_end(tmp_path: Path, make_folder: MakeFolder) -> None:
-    cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)})
-    raw = _ingest(cells, tmp_path / "data")
-    uri = _SETTINGS.uri(raw, str(tmp_path / "data"))
-    storage.write_bytes(f"{uri}/attempt-0123abcd/data_report.html", b"half a page")
-    examples = convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.0, "local", "")
-    assert [name for name in storage.list_names(uri) if name.startswith("attempt-")] == [f"attempt-{examples.attempt}"]
-
-
 def test_an_unknown_runner_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     counts = dict.fromkeys(("num_samples", "num_bad", "num_incomplete", "num_without_files", "num_bytes"), 0)
     names = {"fingerprint": "f", "inputs": {}, "parameters": {}, "source": "dir:x", "licence": "", "class_names": ["a"]}

@@ -12,10 +12,11 @@ import pytest
 from components import storage
 from components.artifacts.index import Sample
 from components.convert.conversion import split_unsplit, write_sides, write_unsplit
+from components.convert.settings import UNSPLIT
 from components.convert.shards import resplit
 from components.convert.shards import tasks as tasks_module
 from components.convert.shards.runner import Engine
-from components.convert.shards.tasks import UNSPLIT, ShardTask
+from components.convert.shards.tasks import ShardTask
 
 MakeSamples = Callable[..., list[Sample]]
 PlanTasks = Callable[..., list[ShardTask]]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from components import storage
 from components.artifacts.labels import CLASS_NAMES
 from components.artifacts.manifest import Examples
 from components.convert.step import convert
@@ -31,8 +32,13 @@ def test_a_repeated_step_converts_nothing_and_gives_the_same_artifacts(
     assert "exist already" not in capsys.readouterr().out
     for path in Path(raw.images_uri).glob("*.png"):
         path.unlink()
+    (published,) = (tmp_path / "data" / "examples").iterdir()
+    names = sorted(path.name for path in published.iterdir())
+    for left in ("attempt-0123abcd/data_report.html", "unsplit/unsplit-00000-of-00001.tfrecord"):  # by a killed run
+        storage.write_bytes(f"{published}/{left}", b"")
     convert(raw_images, str(tmp_path / "data"), **second, **parameters)
     assert "these examples exist already" in capsys.readouterr().out
+    assert sorted(path.name for path in published.iterdir()) == names
 
     contents = [
         {

@@ -99,7 +99,7 @@ TIFFS: Mapping[str, bytes] = _TIFFS | {
 FILES = PNGS | JPEGS | TIFFS
 
 
-def _pixel_bytes(data: bytes) -> np.ndarray:
+def pixel_bytes(data: bytes) -> np.ndarray:
     """The positions of a file that hold pixels, where nothing tells decoders what they are: of a TIFF, its strips or tiles."""
     if not data.startswith(b"II"):
         return np.arange(8, len(data))
@@ -124,7 +124,7 @@ class Damage:
 
     def of(self, data: bytes) -> bytes:
         """The damaged file."""
-        damaged, places = bytearray(data), _pixel_bytes(data)
+        damaged, places = bytearray(data), pixel_bytes(data)
         for place, bits in self.changes:
             damaged[places[place % len(places)]] ^= bits
         cut = bytes(damaged[: round(self.kept * len(data))])

@@ -14,9 +14,10 @@ from components.serving.inspection import verify_models
 from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError, push_model, rollback
 from components.serving.versions import RECORD, check_version, find_versions
 from components.storage import SwappedMeanwhileError
+from tests import object_stores
 from tests.components.conftest import MakeModel, blessing
 from tests.components.damaged_files import changed_json, check_damaged
-from tests.object_stores import Faults
+from tests.object_stores import Fault, Faults
 
 
 def _generation(serving: str) -> str:
@@ -59,6 +60,15 @@ def _names(serving: str) -> list[str]:
 def _begin(serving: str, number: int) -> None:
     """A version that was begun but not finished."""
     storage.write_bytes(f"{serving}/hpa/{number}/assets/classes.csv", b"")
+
+
+_LOST = {"request": object_stores.reset, "answer": object_stores.reset_after_it_is_done}
+
+
+@pytest.fixture
+def two_kept_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the champion and one more version."""
+    monkeypatch.setattr(promotion, "KEPT_VERSIONS", 2)
 
 
 @pytest.fixture
@@ -395,18 +405,57 @@ class TestObjectStores:
             assert len(find_versions(f"{remote_root}/hpa")) == number
 
     @pytest.mark.long
+    @pytest.mark.parametrize("lost", _LOST.values(), ids=_LOST)
     @pytest.mark.usefixtures("impatient_stores")
     @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
-    def test_no_number_is_skipped_if_a_response_is_lost(self, make_model: MakeModel, remote_root: str, faults: Faults) -> None:
+    def test_a_first_push_survives_the_loss_of_any_request(
+        self, make_model: MakeModel, remote_root: str, faults: Faults, lost: Fault
+    ) -> None:
+        """A model's first push makes version 1 and nothing else, whichever of its requests or their answers is lost."""
         model = make_model("f1")
-
-        def push(number: int) -> None:
+        for number, disturbed in faults.each_request(lost):
             serving = f"{remote_root}/{number}"
-            assert _push(model, serving) == Pushed(1, f"{serving}/hpa/1", is_new=True)
+            with disturbed:
+                assert _push(model, serving) == Pushed(1, f"{serving}/hpa/1", is_new=True)
             _assert_served(serving, 1, model)
             assert storage.list_names(f"{serving}/hpa") == ["1", "champion.json"]
 
-        faults.lose_each_answer(push, methods=("POST", "PUT", "DELETE"))
+    @pytest.mark.long
+    @pytest.mark.parametrize("lost", _LOST.values(), ids=_LOST)
+    @pytest.mark.usefixtures("impatient_stores", "two_kept_versions")
+    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+    def test_a_push_survives_the_loss_of_any_request(
+        self, make_model: MakeModel, remote_root: str, faults: Faults, lost: Fault
+    ) -> None:
+        """A push replaces the champion and removes the oldest version, whichever of its requests or their answers is lost."""
+        for version in (1, 2):
+            _push(make_model(f"f{version}"), remote_root)
+        for number, disturbed in faults.each_request(lost):
+            version = number + 3
+            with disturbed:
+                pushed = _push(make_model(f"f{version}"), remote_root)
+            assert pushed == Pushed(version, f"{remote_root}/hpa/{version}", is_new=True)
+            _assert_served(remote_root, version, make_model(f"f{version}"))
+            assert set(storage.list_names(f"{remote_root}/hpa")) == {str(version - 1), str(version), "champion.json"}
+
+    @pytest.mark.long
+    @pytest.mark.parametrize("lost", _LOST.values(), ids=_LOST)
+    @pytest.mark.usefixtures("impatient_stores", "two_kept_versions")
+    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+    def test_a_rollback_survives_the_loss_of_any_request(
+        self, make_model: MakeModel, remote_root: str, faults: Faults, lost: Fault
+    ) -> None:
+        """A rollback makes the old version the champion again, whichever of its requests or their answers is lost."""
+        models = make_model("f2"), make_model("f1")  # of even and of odd versions
+        for version in (1, 2):
+            _push(models[version % 2], remote_root)
+        for number, disturbed in faults.each_request(lost):
+            version = number + 3
+            with disturbed:
+                restored = rollback(version - 2, remote_root, "hpa")
+            assert restored == Pushed(version, f"{remote_root}/hpa/{version}", is_new=True)
+            _assert_served(remote_root, version, models[version % 2])
+            assert set(storage.list_names(f"{remote_root}/hpa")) == {str(version - 1), str(version), "champion.json"}
 
     def test_damage_is_found_and_repaired(self, make_model: MakeModel, remote_root: str) -> None:
         for name in ("f1", "f2"):

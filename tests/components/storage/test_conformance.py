@@ -12,7 +12,7 @@ from components import storage
 from components.storage import SwappedMeanwhileError
 from components.storage.local_copy import local_copy
 from tests.conftest import OBJECT_STORES
-from tests.object_stores import Faults
+from tests.object_stores import Faults, reset_after_it_is_done
 
 _DATA = bytes(range(256)) * 400
 _LARGE_BYTES = 9 << 20  # too large for a single request to an object store
@@ -430,7 +430,9 @@ class TestLostAnswers:
     @staticmethod
     def _lose_each(lossy: tuple[str, Faults], act: Callable[[str], None]) -> None:
         root, faults = lossy
-        faults.lose_each_answer(lambda number: act(storage.join(root, str(number))))
+        for number, disturbed in faults.each_request(reset_after_it_is_done):
+            with disturbed:
+                act(storage.join(root, str(number)))
 
     @pytest.mark.parametrize("write", _WRITES)
     @pytest.mark.parametrize("size", [100, _LARGE_BYTES])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count, islice
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from components.artifacts.examples import ExampleReader, open_splits
 from components.artifacts.manifest import Examples
+from components.convert.transform import ImageMoments, write_transform_graph
 
 SIDE_PX = 16
 CLASS_NAMES = ["bright", "striped", "spotted"]
@@ -42,6 +44,19 @@ def splits(examples: Examples) -> Iterator[dict[str, ExampleReader]]:
     """All splits, open."""
     with open_splits(examples, ["train", "validation", "test"]) as readers:
         yield readers
+
+
+@pytest.fixture(scope="session")
+def transform_graph(examples: Examples, splits: dict[str, ExampleReader], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What convert writes beside the examples: the statistics of the training split."""
+    folder = tmp_path_factory.mktemp("transform") / "graph"
+    moments = []
+    for number, labels in enumerate(splits["train"].labels):
+        image = splits["train"].pixels(number).astype(float)
+        mean, mean_square = image.mean(axis=(0, 1)), np.square(image).mean(axis=(0, 1))
+        moments.append(ImageMoments(tuple(mean), tuple(mean_square), tuple(np.flatnonzero(labels).tolist())))
+    write_transform_graph(moments, len(examples.class_names), folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

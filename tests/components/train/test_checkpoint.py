@@ -1,13 +1,15 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from components import storage
 from components.train.checkpoint import Checkpoint, Checkpoints
 from components.train.checkpoint_writer import CheckpointWriter
 from components.train.history import History
 from tests.components.damaged_files import damages
-from tests.object_stores import Faults
+from tests.object_stores import Faults, reset_after_it_is_done
 
 
 def _checkpoint(num_steps: int, num_epochs: int = 0) -> Checkpoint:
@@ -39,11 +41,10 @@ def test_a_saved_checkpoint_is_restored(place: str, request: pytest.FixtureReque
 @pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 def test_checkpoint_is_saved_despite_a_lost_response(remote_root: str, faults: Faults) -> None:
-    def save(number: int) -> None:
-        Checkpoints(f"{remote_root}/{number}").save(_checkpoint(7, num_epochs=2))
-        assert _equal(Checkpoints(f"{remote_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
-
-    faults.lose_each_answer(save)
+    for number, disturbed in faults.each_request(reset_after_it_is_done):
+        with disturbed:
+            Checkpoints(f"{remote_root}/{number}").save(_checkpoint(7, num_epochs=2))
+            assert _equal(Checkpoints(f"{remote_root}/{number}").newest(), _checkpoint(7, num_epochs=2))
 
 
 def test_the_validated_epoch_comes_after_its_last_step(tmp_path: Path) -> None:
@@ -115,6 +116,24 @@ def test_weights_that_another_attempt_removed_are_written_again(tmp_path: Path) 
     assert found.num_steps == 70
 
 
+def test_a_save_whose_files_another_attempt_removes_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints, file_crc32c = Checkpoints(str(tmp_path / "checkpoints")), storage.file_crc32c
+
+    def remove_first(path: Path) -> str:
+        shutil.rmtree(tmp_path / "checkpoints")
+        return file_crc32c(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "file_crc32c", remove_first)
+        checkpoints.save(_checkpoint(1))
+    assert "no checkpoint was saved: another run of the same training has removed" in caplog.text
+    assert checkpoints.newest() is None
+    checkpoints.save(_checkpoint(2))
+    assert _equal(checkpoints.newest(), _checkpoint(2))
+
+
 def test_a_checkpoint_of_an_earlier_version_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "0a1b2c3d" / "000000002-00000"
     folder.mkdir(parents=True)
@@ -134,8 +153,6 @@ def test_each_attempt_starts_from_the_newest_checkpoint_and_keeps_its_last_two(t
     second.save(_checkpoint(4))
     second.save(_checkpoint(5))
     assert len(list(tmp_path.iterdir())) == 1  # older attempts are removed
-    first.clear()
-    assert Checkpoints(str(tmp_path)).newest() is None
 
 
 def test_a_writer_saves_one_checkpoint_at_a_time(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from mlflow import MlflowClient
 
 from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_TRAINING_IDS, SIGNATURES, Examples, TrainedModel
-from components.convert.transform import ImageMoments, write_transform_graph
 from components.images.decode import sample_pixels
 from components.serving.champion import Champion
 from components.synthetic.samples import render_sample
@@ -36,18 +35,6 @@ def _small(include_top: bool, weights: str | None, input_shape: tuple[int | None
     assert (include_top, weights) == (False, None)
     pixels = keras.Input(input_shape)
     return keras.Model(pixels, keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels))
-
-
-@pytest.fixture(scope="module")
-def transform_graph(examples: Examples, splits: dict[str, ExampleReader], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("transform") / "graph"
-    moments = []
-    for number, labels in enumerate(splits["train"].labels):
-        image = splits["train"].pixels(number).astype(float)
-        mean, mean_square = image.mean(axis=(0, 1)), np.square(image).mean(axis=(0, 1))
-        moments.append(ImageMoments(tuple(mean), tuple(mean_square), tuple(np.flatnonzero(labels).tolist())))
-    write_transform_graph(moments, len(examples.class_names), folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +72,6 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(trained: Train
     model_files = [path for path in Path(trained.file_uri(MODEL)).rglob("*") if path.is_file()]
     assert [path for path in model_files if root in path.read_bytes()] == []
     assert "<svg" not in Path(trained.file_uri("training_report.html")).read_text()  # pictures are embedded as files
-    assert not Path(trained.uri, "checkpoints").exists()
 
 
 def test_the_model_returns_distances_from_its_training_images(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:

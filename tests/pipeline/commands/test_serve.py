@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 import re
 import signal
 import socket
@@ -10,8 +12,12 @@ from pathlib import Path
 import pytest
 import requests
 
+from components import storage
 from tests.components.conftest import make_folder, make_pixels, make_png
 from tests.components.serving.predict.conftest import cells_dir, version_dir
+from tests.components.serving.server.conftest import promote_version
+from tests.components.serving.watch.conftest import wait_for
+from tests.object_stores import Faults, answer, reset, reset_after_it_is_done, silent, truncate
 from tests.pipeline.commands.conftest import invoke
 
 __all__ = ["cells_dir", "make_folder", "make_pixels", "make_png", "version_dir"]
@@ -19,12 +25,10 @@ __all__ = ["cells_dir", "make_folder", "make_pixels", "make_png", "version_dir"]
 _TIMEOUT_S = 60
 
 
-@pytest.fixture
-def started(version_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, and the address that it prints. Temporary files go below `tmp_path`."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    command = [sys.executable, "-m", "pipeline", "serve", "--model", str(version_dir), "--port", "0"]
+@contextlib.contextmanager
+def _started(model: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command, and the address that it prints."""
+    command = [sys.executable, "-m", "pipeline", "serve", "--model", model, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         try:
@@ -32,6 +36,13 @@ def started(version_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             yield process, re.findall(r"http://[\d.:]+", line)[0]
         finally:
             process.kill()
+
+
+@pytest.fixture
+def started(version_dir: Path, temporary: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server of `version_dir`."""
+    with _started(str(version_dir)) as server:
+        yield server
 
 
 def _children(pid: int) -> list[str]:
@@ -47,7 +58,7 @@ def _check_nothing_is_left(children: list[str], temporary: Path) -> None:
 
 
 def test_sigterm_lets_requests_finish_and_leaves_nothing(
-    started: tuple[subprocess.Popen[str], str], cells_dir: Path, tmp_path: Path
+    started: tuple[subprocess.Popen[str], str], cells_dir: Path, temporary: Path
 ) -> None:
     process, url = started
     files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s?0_*.png"))]
@@ -64,13 +75,13 @@ def test_sigterm_lets_requests_finish_and_leaves_nothing(
 
     headers = {"Content-Type": request.headers["Content-Type"]}
     children = _children(process.pid)
-    answer = requests.post(f"{url}/predict", slowly(), headers=headers, timeout=_TIMEOUT_S)
-    assert len(answer.json()["samples"]) == 7
+    response = requests.post(f"{url}/predict", slowly(), headers=headers, timeout=_TIMEOUT_S)
+    assert len(response.json()["samples"]) == 7
     assert process.wait(_TIMEOUT_S) == -signal.SIGTERM
-    _check_nothing_is_left(children, tmp_path / "temporary")
+    _check_nothing_is_left(children, temporary)
 
 
-def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_dir: Path, tmp_path: Path) -> None:
+def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_dir: Path, temporary: Path) -> None:
     process, url = started
     files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s00_*.png"))]
     assert requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S).ok
@@ -78,7 +89,51 @@ def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_d
     assert children
     process.kill()
     process.wait(_TIMEOUT_S)
-    _check_nothing_is_left(children, tmp_path / "temporary")
+    _check_nothing_is_left(children, temporary)
+
+
+def _version(url: str, cells_dir: Path) -> str:
+    """Has a sample predicted, and says by which version."""
+    files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s00_*.png"))]
+    response = requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S)
+    assert response.status_code == 200
+    assert len(response.json()["samples"][0]["probabilities"]) == 3
+    return str(response.json()["version"])
+
+
+@pytest.mark.long
+@pytest.mark.object_store
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
+def test_a_server_survives_faults_of_its_store_and_kills(
+    remote_root: str, faults: Faults, version_dir: Path, cells_dir: Path, temporary: Path
+) -> None:
+    """`serve` starts while its store loses answers, answers while the store is silent, and starts again after a kill."""
+    for version in (1, 2):
+        storage.create_tree(version_dir, f"{remote_root}/hpa/{version}")
+    promote_version(remote_root, 1)
+    lost = [reset_after_it_is_done, reset, truncate, answer(503), lambda _: False]
+    faults.planned = list(itertools.islice(itertools.cycle(lost), 100))
+    with _started(f"{remote_root}/hpa") as (process, url):
+        assert len(faults.planned) < 90
+        faults.planned = []
+        assert _version(url, cells_dir) == "1"
+        promote_version(remote_root, 2)
+        faults.planned = [silent] * 1000
+        until_s = time.monotonic() + 10
+        while time.monotonic() < until_s:
+            assert _version(url, cells_dir) == "1"
+        faults.planned = []
+        # Requests that were sent to a silent store are given up after a minute.
+        wait_for(lambda: _version(url, cells_dir) == "2", timeout_s=150)
+        process.kill()
+        process.wait()
+    with _started(f"{remote_root}/hpa") as (process, url):
+        assert _version(url, cells_dir) == "2"
+        faults.planned = [silent] * 1000
+        time.sleep(5)
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_failed_start_is_reported(version_dir: Path) -> None:

@@ -10,9 +10,9 @@ from components import storage
 from components.artifacts.index import Sample
 from components.artifacts.labels import FILTERS
 from components.artifacts.manifest import Shard
+from components.convert.settings import UNSPLIT
 from components.convert.shards.tasks import (
     SHARD_BYTES,
-    UNSPLIT,
     ConvertedSample,
     ShardPart,
     ShardTask,

@@ -3,21 +3,19 @@ import pytest
 from components import storage
 from components.serving.predict.outputs import open_outputs, output_uris
 from tests.conftest import OBJECT_STORES
-from tests.object_stores import Faults
+from tests.object_stores import Faults, reset_after_it_is_done
 
 
 @pytest.mark.object_store
 @pytest.mark.usefixtures("impatient_stores")
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 def test_outputs_are_published_despite_a_lost_response(remote_root: str, faults: Faults) -> None:
-    def predict(number: int) -> None:
+    for number, disturbed in faults.each_request(reset_after_it_is_done):
         uri = f"{remote_root}/{number}/predictions.csv"
-        with open_outputs(uri, ["Nucleoplasm"]):
+        with disturbed, open_outputs(uri, ["Nucleoplasm"]):
             pass
         contents = [storage.read_bytes(output) for output in output_uris(uri)]
         assert contents == [b"Id,Decisions,Nucleoplasm\n", b"Id,Predicted\n", b"Id,Reason\n", b"Id,Distance,Unlike\n"]
-
-    faults.lose_each_answer(predict)
 
 
 @pytest.mark.parametrize("root", ["local_root", *OBJECT_STORES])

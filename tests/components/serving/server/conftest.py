@@ -37,10 +37,10 @@ def _serving(model_uri: Path, options: ReadingOptions | None = None, limits: Lim
             thread.join()
 
 
-def promote_version(serving_root: Path, version: int) -> None:
+def promote_version(serving_root: Path | str, version: int) -> None:
     """Makes a version of the model hpa the champion."""
     generation = find_pointer(str(serving_root), "hpa").generation
-    champion = Champion(version, str(serving_root / "hpa" / str(version)), "m", "e", generation)
+    champion = Champion(version, f"{serving_root}/hpa/{version}", "m", "e", generation)
     promote(champion, str(serving_root), "hpa")
 
 

@@ -93,7 +93,7 @@ def test_from_now_on_it_follows_the_champion_and_ends_after_sigterm(
     first = find_champion(str(champion_dir.parent), "hpa")
     assert first
     promote(Champion(2, "", "f", "e", generation=first.generation), str(champion_dir.parent), "hpa")
-    time.sleep(1.5)  # longer than between two checks for a new champion
+    time.sleep(2)  # longer than between two checks for a new champion
     copy_cells(cells_dir, folder, "s02")
     wait_for(lambda: len(read_ids(out)) == 2)
     os.kill(running.pid, signal.SIGTERM)
