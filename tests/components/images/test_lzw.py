@@ -60,7 +60,7 @@ def test_what_an_encoder_writes_is_accepted(num_bytes: int, num_levels: int) -> 
 @pytest.mark.parametrize("before", [[_CLEAR], [_CLEAR, _CLEAR], [_CLEAR, 65, 66, 258, _CLEAR]])
 def test_a_code_without_an_entry_after_a_clear_code_is_refused(before: list[int], is_msb_first: bool) -> None:
     check_lzw(_pack([*before, 65, 65, 258, _END], is_msb_first))
-    with pytest.raises(BadImageError, match="its LZW codes refer to nothing"):
+    with pytest.raises(BadImageError, match="its LZW codes refer to entries that do not exist"):
         check_lzw(_pack([*before, 300, 65, 65, _END], is_msb_first))
 
 
@@ -69,7 +69,7 @@ def test_what_follows_the_end_is_not_read() -> None:
 
 
 def test_a_stream_of_clear_codes_is_refused_soon() -> None:
-    with pytest.raises(BadImageError, match="cleared all the time"):
+    with pytest.raises(BadImageError, match="cleared too often"):
         check_lzw(_pack([_CLEAR, 65] * 4000))
 
 
