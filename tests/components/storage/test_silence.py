@@ -70,7 +70,7 @@ def test_an_operation_on_a_silent_store_ends_in_an_error(start_all: Callable[[],
     assert {name: error for name, error in errors.items() if advice not in error or "The same command again" not in error} == {}
 
 
-def test_an_operation_carries_on_when_a_store_answers_again(
+def test_an_operation_resumes_when_a_store_answers_again(
     start_all: Callable[[], dict[str, Future[float]]],
     faults: Faults,
     remote_root: str,
