@@ -67,7 +67,7 @@ def test_an_operation_on_a_silent_store_ends_in_an_error(start_all: Callable[[],
     running = start_all()
     errors = {name: str(done.exception(420 - (time.monotonic() - began_s))) for name, done in running.items()}
     advice = "could not be used"
-    assert {name: error for name, error in errors.items() if advice not in error or "The same command again" not in error} == {}
+    assert {name: error for name, error in errors.items() if advice not in error or "Run the same command again" not in error} == {}
 
 
 def test_an_operation_resumes_when_a_store_answers_again(
