@@ -54,7 +54,7 @@ def run(
         with _StepView(console) as view:
             finished = run_pipeline(located, pipeline_root, view.show)
         model_name = located.get("model_name", parameters["model_name"].default)
-        _summarise(finished, f"{located['serving_root']}/{model_name}", console, "blessing_min_gain" not in given)
+        summarise(finished, f"{located['serving_root']}/{model_name}", console, "blessing_min_gain" not in given)
 
 
 def _check_installed() -> None:
@@ -94,7 +94,15 @@ class _StepView:
             self._console.print(f"  {escape(text)}", soft_wrap=True)
 
 
-def _summarise(finished: LocalRun, model_uri: str, console: Console, may_push_anyway: bool) -> None:
+def summarise(finished: LocalRun, model_uri: str, console: Console, may_push_anyway: bool) -> None:
+    """Prints the scores, the outcome and what to do next.
+
+    Args:
+        finished: The run.
+        model_uri: `<serving_root>/<model_name>`.
+        console: Where to print.
+        may_push_anyway: Whether `blessing_min_gain=-1` is left to try.
+    """
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
     table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # fits in 80 columns
