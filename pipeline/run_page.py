@@ -61,7 +61,7 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
         parts.append(Markup('<p class="no">{}{}</p>').format(record.status.capitalize(), f" in {at}" if at else ""))
         if record.error:
             parts.append(Markup("<pre>{}</pre>").format(record.error))
-        parts.append(Markup("<p>Run the same command again to resume: finished work is reused.</p>"))
+        parts.append(Markup("<p>After correcting the cause, run the command again: finished work is reused.</p>"))
     links = Markup(" · ").join(
         Markup('<a href="{}">{}</a>').format(*link) for link in [*_copy_reports(folder, steps), ("run.log", "whole output")]
     )
