@@ -1,6 +1,7 @@
 """Advice on commands that are given a parameter as an option, or an option as a parameter."""
 
 import shlex
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
@@ -18,7 +19,7 @@ def advise(app: typer.Typer) -> None:
 
 
 class _AdvisingCommand(TyperCommand):
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         options = {option for parameter in self.params for option in parameter.opts}
         takes_parameters = any(parameter.name == "arguments" for parameter in self.params)
         for arg in args:
