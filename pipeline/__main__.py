@@ -20,6 +20,7 @@ try:
     from pipeline.commands.prune import prune
     from pipeline.commands.run import run
     from pipeline.commands.serve import serve
+    from pipeline.commands.spelling import advise
     from pipeline.commands.submit import submit
     from pipeline.commands.watch import watch
 except ModuleNotFoundError as error:
@@ -55,6 +56,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(runs.app, name="runs")
 join_paragraphs(app)
+advise(app)
 
 if __name__ == "__main__":
     app()

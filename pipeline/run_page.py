@@ -61,7 +61,8 @@ def _result(folder: Path, steps: list[Step], record: RunRecord) -> Markup:
         parts.append(Markup('<p class="no">{}{}</p>').format(record.status.capitalize(), f" in {at}" if at else ""))
         if record.error:
             parts.append(Markup("<pre>{}</pre>").format(record.error))
-        parts.append(Markup("<p>Run the same command again to resume: finished work is reused.</p>"))
+        how = "After correcting the cause, run" if record.error else "Run"
+        parts.append(Markup("<p>{} the same command again: finished work is reused.</p>").format(how))
     links = Markup(" · ").join(
         Markup('<a href="{}">{}</a>').format(*link) for link in [*_copy_reports(folder, steps), ("run.log", "whole output")]
     )

@@ -55,7 +55,8 @@ def _source(value: str) -> str:
     if kind == "synthetic":
         return _readable(parse_synthetic)(rest)
     expected = "expected kaggle:<competition>, dir:<folder with a table of labels> or synthetic:<number of samples>[@<series>]"
-    return f"{expected}; for a folder, dir:{value}" if "/" in value and kind not in ("dir", "kaggle") else expected
+    is_path = "/" in value or ":" not in value
+    return f"{expected}; for a folder, dir:{value}" if is_path and kind not in ("dir", "kaggle", "synthetic", "") else expected
 
 
 def _place(value: str) -> str:

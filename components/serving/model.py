@@ -153,7 +153,8 @@ def find_version(model_uri: str) -> str:
     champion = find_champion(serving_root, model_name)
     if not champion:
         raise FileNotFoundError(
-            f"{model_uri}: expected a version, with {DONE_MARK}, or <serving_root>/<model_name>, with champion.json"
+            f"{model_uri}: expected a version, with {DONE_MARK}, or <serving_root>/<model_name>, with champion.json. "
+            "The last lines of a run say whether it pushed a model, and where"
         )
     return champion.uri
 

@@ -54,7 +54,7 @@ def run(
         with _StepView(console) as view:
             finished = run_pipeline(located, pipeline_root, view.show)
         model_name = located.get("model_name", parameters["model_name"].default)
-        _summarise(finished, f"{located['serving_root']}/{model_name}", console)
+        summarise(finished, f"{located['serving_root']}/{model_name}", console, "blessing_min_gain" not in given)
 
 
 def _check_installed() -> None:
@@ -94,7 +94,15 @@ class _StepView:
             self._console.print(f"  {escape(text)}", soft_wrap=True)
 
 
-def _summarise(finished: LocalRun, model_uri: str, console: Console) -> None:
+def summarise(finished: LocalRun, model_uri: str, console: Console, may_push_anyway: bool) -> None:
+    """Prints the scores, the outcome and what to do next.
+
+    Args:
+        finished: The run.
+        model_uri: `<serving_root>/<model_name>`.
+        console: Where to print.
+        may_push_anyway: Whether `blessing_min_gain=-1` is left to try.
+    """
     verdict = finished.read_json("evaluate", "blessing")
     judged_on = count_of(verdict["num_samples"], f"{verdict['judged_on']} sample")
     table = Table("Metric", judged_on, "baseline", "scored by", box=None)  # fits in 80 columns
@@ -112,4 +120,6 @@ def _summarise(finished: LocalRun, model_uri: str, console: Console) -> None:
     console.print(f"Predicted images, right and wrong, and all reports: {finished.folder / RUN_PAGE}", soft_wrap=True)
     if finished.has_champion:
         console.print(f"Try the model in a browser: python -m pipeline serve --model {shlex.quote(model_uri)}", soft_wrap=True)
+    elif may_push_anyway:
+        console.print("To try this model all the same: add blessing_min_gain=-1 to the same command", soft_wrap=True)
     console.print("Train on your own images: docs/tutorials/own-images.md", soft_wrap=True)

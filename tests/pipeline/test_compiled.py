@@ -65,6 +65,7 @@ def test_arguments_are_read_as_the_parameters_types() -> None:
         ("epochs", "expected NAME=VALUE. Received: epochs"),
         ("synthetic:100", "Received: synthetic:100. Did you mean source=synthetic:100?"),
         ("source=/data/cells", "; for a folder, dir:/data/cells. Received: source=/data/cells"),
+        ("source=cells", "; for a folder, dir:cells. Received: source=cells"),
         ("epochs=three", "epochs: expected a whole number. Received: epochs=three"),
         ("epochs=1.5", "epochs: expected a whole number"),
         ("learning_rate=nan", "learning_rate: expected a number"),

@@ -66,11 +66,11 @@ def split_samples(
     for side, fraction in fractions.items():
         if fraction > 0 and side not in sides.values():
             num_groups = len(set(group_samples(ids, links).values()))
-            of_groups = f" in {count_of(num_groups, 'group')} that stay together" if num_groups < len(ids) else ""
-            raise ValueError(
-                f"{count_of(len(ids), 'sample')}{of_groups}: too few for a share of {fraction:.2f} in {side}. "
-                "Give more samples, or change the share"
-            )
+            samples, advice = count_of(len(ids), "sample"), "Give more samples, or change the share"
+            if num_groups < len(ids):
+                samples += f" in {count_of(num_groups, 'group')} that stay together"
+                advice += ". Near-duplicates, and samples with the same value in group_column, are in one group"
+            raise ValueError(f"{samples}: too few for a share of {fraction:.2f} in {side}. {advice}")
     return sides
 
 
