@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def configure() -> None:
-    """A Kubeflow pipeline that classifies protein locations in four-filter confocal images of cells.
+    """A Kubeflow pipeline that classifies protein localisation in multi-channel fluorescence images of cells.
 
     `run` runs it on this machine. `compile` writes the pipeline.yaml for a cluster, and `submit` runs it there.
     """

@@ -56,10 +56,9 @@ def compile_pipeline(
         path = folder / PIPELINE_YAML.name
         compiler.Compiler().compile(hpa_pipeline, str(path))
         text = path.read_text(encoding="utf-8")
-    if release == Release.OLDEST and with_gpu and not (s3_endpoint or s3_region or push_has_keys):
-        return text
     comment = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
     spec, platform = yaml.safe_load_all(text)
+    _describe_parameters(spec)
     if release == Release.NEWEST:
         add_newest_settings(platform)
     if s3_endpoint or s3_region or push_has_keys:
@@ -67,6 +66,14 @@ def compile_pipeline(
     if not with_gpu:
         remove_gpu(spec, platform)
     return comment + yaml.safe_dump_all([spec, platform])
+
+
+def _describe_parameters(spec: dict[str, Any]) -> None:
+    """Gives the pipeline's parameters the descriptions of the first step that takes them, unless they have their own."""
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    for component in spec["components"].values():
+        for name, definition in component.get("inputDefinitions", {}).get("parameters", {}).items():
+            parameters[name].setdefault("description", definition["description"])
 
 
 def step_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,21 +155,18 @@ def load_steps(path: Path = PIPELINE_YAML) -> tuple[str, ...]:
 
 
 def load_parameters(path: Path = PIPELINE_YAML) -> dict[str, Parameter]:
-    """Reads the parameters of a compiled pipeline, with descriptions from the pipeline or else from the steps."""
+    """Reads the parameters of a compiled pipeline."""
     spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     order = load_steps(path)
-    takers: dict[str, dict[str, str]] = {}
-    for component, content in spec["components"].items():
-        for name, definition in content.get("inputDefinitions", {}).get("parameters", {}).items():
-            takers.setdefault(name, {})[component.removeprefix("comp-")] = definition.get("description", "")
+    takers = {step: spec["components"][f"comp-{step}"].get("inputDefinitions", {}).get("parameters", {}) for step in order}
     return {
         name: Parameter(
             name=name,
             kind=definition["parameterType"],
             default=definition.get("defaultValue"),
             is_required=not definition.get("isOptional", False),
-            description=definition.get("description") or next(filter(None, takers.get(name, {}).values()), ""),
-            steps=tuple(step for step in order if step in takers.get(name, {})),
+            description=definition.get("description", ""),
+            steps=tuple(step for step in order if name in takers[step]),
         )
         for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()
     }

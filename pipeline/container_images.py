@@ -41,9 +41,12 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
                 )
             return f"{key}{name}{pin or ''}"
         if name not in digests:
+            cpu = " CPU=1" if name.endswith("-cpu") else ""
+            other = name.removesuffix("-cpu") if cpu else f"{name}-cpu"
+            advice = f"Compile {'without' if cpu else 'with'} --cpu, or run" if other in digests else "Run"
             raise ValueError(
-                f"digests: expected one of {name}. Received: those of {', '.join(digests) or 'no image'}. Run make push-images "
-                f"REGISTRY={registry or its_registry} again"
+                f"digests: expected one of {name}. Received: those of {', '.join(digests) or 'no image'}. {advice} "
+                f"make push-images{cpu} REGISTRY={registry or its_registry} again"
             )
         return f"{key}{name}@{digests[name]}"
 

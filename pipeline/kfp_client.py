@@ -57,7 +57,8 @@ def open_client(host: str, namespace: str) -> tuple[Any, dict[str, Any]]:
     Raises:
         ClusterError: If there is no answer, or not that of Kubeflow Pipelines 2.
     """
-    from kfp.client import Client  # noqa: PLC0415 (takes seconds, which --help should not)
+    _knock(host)
+    from kfp.client import Client  # noqa: PLC0415 (takes seconds, which --help and a wrong address should not)
 
     class ImpatientClient(Client):  # type: ignore[misc]
         """Asks for the server's health once; kfp asks five times and logs each traceback."""
@@ -65,7 +66,6 @@ def open_client(host: str, namespace: str) -> tuple[Any, dict[str, Any]]:
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
             return self.healthzs.healthz_service_get_healthz()
 
-    _knock(host)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings before each of three attempts
     options = {"namespace": namespace} if namespace else {}
     health: dict[str, Any] = {}

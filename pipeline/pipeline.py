@@ -16,7 +16,7 @@ PIPELINE_NAME = "hpa-pipeline"
 @dsl.pipeline(
     name=PIPELINE_NAME,
     display_name="Human Protein Atlas image classification",
-    description="Learns which of 28 protein locations a four-filter confocal image of cells shows.",
+    description="Multi-label classification of protein localisation in multi-channel fluorescence images of cells.",
 )
 def hpa_pipeline(  # noqa: D417 (the steps describe the other parameters)
     source: str,

@@ -125,8 +125,8 @@ def open_cluster(context: str) -> Cluster:
     except config.ConfigException:
         what = f"no context {context}" if context else "nothing to be read"
         raise CouldNotLookError(
-            f"there is {what} in the kubeconfig. "
-            "`gcloud container clusters get-credentials <cluster> --location <location>` writes it"
+            f"there is {what} in the kubeconfig. Set KUBECONFIG to another one, or on GKE let "
+            "`gcloud container clusters get-credentials <cluster> --location <location>` write it"
         ) from None
     chosen = next((known for known in contexts if known["name"] == context), current)
     return Cluster(chosen["context"]["cluster"], client.CoreV1Api(client.ApiClient(configuration)))

@@ -34,6 +34,7 @@ def test_a_parameter_has_one_default_in_the_step_and_in_the_pipeline(step: str) 
         assert in_pipeline.get("defaultValue") == definition.get("defaultValue"), name
         assert in_pipeline["parameterType"] == definition["parameterType"], name
         assert definition["description"], name
+        assert in_pipeline["description"], name
 
 
 def test_seed_reaches_neither_the_data_nor_the_split() -> None:

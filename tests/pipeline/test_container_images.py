@@ -53,6 +53,20 @@ def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
         with_images(COMMITTED, REGISTRY, "1.2", digests)
 
 
+@pytest.mark.parametrize(
+    ("pushed", "compiled", "advice"),
+    [
+        ("1.2-cpu", "1.2", f"Compile with --cpu, or run make push-images REGISTRY={REGISTRY} again"),
+        ("1.2", "1.2-cpu", f"Compile without --cpu, or run make push-images CPU=1 REGISTRY={REGISTRY} again"),
+        ("1.1-cpu", "1.2-cpu", f"Run make push-images CPU=1 REGISTRY={REGISTRY} again"),
+    ],
+)
+def test_digests_of_images_with_or_without_cuda_are_told_apart(tmp_path: Path, pushed: str, compiled: str, advice: str) -> None:
+    digests = read_digests(_digests(tmp_path, tag=pushed))
+    with pytest.raises(ValueError, match=re.escape(advice)):
+        with_images(COMMITTED, REGISTRY, compiled, digests)
+
+
 def test_digests_of_a_failed_push_are_refused(tmp_path: Path) -> None:
     path = _digests(tmp_path)
     path.write_text(path.read_text().replace(f"{REGISTRY}/push:1.2@{DIGEST}\n", ""))

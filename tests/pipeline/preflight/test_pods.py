@@ -138,7 +138,7 @@ def test_an_invalid_kubeconfig_is_reported(kubeconfig: Path) -> None:
     with pytest.raises(CouldNotLookError, match="there is no context other in the kubeconfig"):
         open_cluster("other")
     kubeconfig.write_text(yaml.safe_dump({"clusters": []}))
-    with pytest.raises(CouldNotLookError, match=r"nothing to be read in the kubeconfig\. `gcloud container clusters get-c"):
+    with pytest.raises(CouldNotLookError, match=r"nothing to be read in the kubeconfig\. Set KUBECONFIG to another"):
         open_cluster("")
     kubeconfig.unlink()
     with pytest.raises(CouldNotLookError, match="there is nothing to be read in the kubeconfig"):
