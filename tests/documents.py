@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.compiled import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`((?:python -m|make|kfp) [^`\n]+)`(?!`)")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*$")
 
