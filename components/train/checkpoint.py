@@ -130,7 +130,7 @@ class Checkpoints:
             except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # other errors may be transient
                 _log.warning("the checkpoint %s cannot be read (%s): trying the one before", uri, error)
                 continue
-            _log.info("carrying on after step %d, from the checkpoint %s", found.num_steps, uri)
+            _log.info("resuming after step %d, from the checkpoint %s", found.num_steps, uri)
             return found
         return None
 

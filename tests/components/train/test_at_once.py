@@ -169,7 +169,7 @@ def test_inception_resnet_v2_killed_ten_times_ends_with_the_same_weights(
         training.communicate()
         assert training.returncode == -signal.SIGKILL
         killed_at.append(str(_num_steps(data_root)))
-    assert "carrying on after step 12" in finish(start(data_root))
+    assert "resuming after step 12" in finish(start(data_root))
     _remove_unfinished(data_root)
     assert _published(data_root) == _published(str(tmp_path / "whole"))
     record_property("figure", f"killed after the steps {', '.join(killed_at)} of {num_steps}")

@@ -39,7 +39,7 @@ def test_a_training_killed_with_sigkill_resumes_bit_for_bit(examples: Examples, 
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "killed" / "weights.npz").exists()
-    assert "carrying on after step" in _finish(_start(examples, tmp_path / "killed"))
+    assert "resuming after step" in _finish(_start(examples, tmp_path / "killed"))
     with np.load(tmp_path / "whole" / "weights.npz") as whole, np.load(tmp_path / "killed" / "weights.npz") as killed:
         assert all(np.array_equal(whole[name], killed[name]) for name in whole.files)
     assert (tmp_path / "whole" / "weights.json").read_text() == (tmp_path / "killed" / "weights.json").read_text()
