@@ -80,14 +80,16 @@ def progress_bar(total: int, unit: str) -> "tqdm[None]":
         total: The total count.
         unit: The unit of the count. `B` counts bytes, shown as kB, MB and GB.
     """
+    is_bytes = unit == "B"
+    done = "{n_fmt}B" if is_bytes else "{n_fmt}"
     return tqdm(
         total=total,
-        unit=unit if unit == "B" else f" {unit}",
-        unit_scale=unit == "B",
+        unit=unit if is_bytes else f" {unit}",
+        unit_scale=is_bytes,
         file=_LogLines(),
         mininterval=_SECONDS_BETWEEN_LINES,
         ascii=True,
-        bar_format="{n_fmt}/{total_fmt}{unit}, {percentage:.0f} %, {rate_noinv_fmt}, ETA {remaining}",
+        bar_format=done + "/{total_fmt}{unit}, {percentage:.0f} %, {rate_noinv_fmt}, ETA {remaining}",
     )
 
 
