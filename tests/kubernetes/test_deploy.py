@@ -74,7 +74,7 @@ class TestRestrictedRunPods:
             command = ("-n", namespace, "create", "--dry-run=server", "--output=json", "--filename=-")
             return json.loads(plane.run(*command, stdin=yaml.safe_dump(manifest)))["spec"]
 
-        # A policy takes effect shortly after it is applied. Until then, none does, or that of a test before, for another registry.
+        # A policy takes effect shortly after it is applied; until then, that of an earlier test may, for another registry.
         for _ in range(100):
             if any("runAsNonRoot" in container.get("securityContext", {}) for container in admit()["containers"]):
                 break
