@@ -1,23 +1,28 @@
-"""Runs a step in a process of its own: a program for tests, and what starts it.
+"""Runs a step in a separate process: a program for tests, and functions that start it.
 
 python -m tests.components.run_step <step> <folder of its outputs> <its inputs and parameters as JSON>
 
-It prints `ready` once everything is imported, and begins when it gets a line of input.
+It prints `ready` when everything is imported, and begins when it receives a line of input.
 """
 
 import importlib
 import inspect
 import json
+import random
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 from kfp.dsl import Input
 
+from components import storage
+from components.runtime.scratch import remove_abandoned
 from pipeline.compiled import ROOT
 
-# What each step imports when it runs, and takes seconds.
+# The modules that each step imports when it runs, which takes seconds.
 _IMPORTED = {"convert": ["components.convert.examples", "components.convert.transform"], "train": ["components.train.training"]}
 
 
@@ -48,10 +53,56 @@ def let_go(*steps: subprocess.Popen[str]) -> None:
 
 
 def finish(step: subprocess.Popen[str]) -> str:
-    """Waits for a step that succeeds, and gives its log."""
+    """Waits for a step, which must succeed, and returns its log."""
     log, _ = step.communicate(timeout=600)
     assert step.returncode == 0, log[-3000:]
     return log
+
+
+def check_twins(
+    start: Callable[[str], subprocess.Popen[str]], published: Callable[[str], object], place: str, num_rounds: int, reused: str
+) -> None:
+    """Runs two identical steps at the same time, several times, and kills one of them every other time.
+
+    Args:
+        start: Starts the step with a `data_root`.
+        published: What the step published below a `data_root`. It must be the same as for a single run, and nothing else may be
+            left.
+        place: The folder of all `data_root`.
+        num_rounds: How often.
+        reused: What the log of a third run contains after a kill.
+    """
+    alone = start(f"{place}/alone")
+    let_go(alone)
+    began_s = time.monotonic()
+    finish(alone)
+    seconds = time.monotonic() - began_s
+    expected = published(f"{place}/alone")
+    chance = random.Random(0)
+    for number in range(num_rounds):
+        for is_killed in (True, False):
+            data_root = f"{place}/{number}{is_killed}"
+            twins = [start(data_root) for _ in range(2)]
+            let_go(*twins)
+            if is_killed:
+                time.sleep(seconds * (number + chance.random()) / num_rounds)
+                killed = twins.pop(0)
+                killed.kill()
+                killed.communicate()
+            for twin in twins:
+                finish(twin)
+            if is_killed:
+                third = start(data_root)
+                let_go(third)
+                assert reused in finish(third)
+                remove_unfinished(data_root)
+            assert published(data_root) == expected
+
+
+def remove_unfinished(data_root: str) -> None:
+    """Removes what killed processes left, as `prune` does."""
+    for left in storage.find_unfinished(data_root):
+        remove_abandoned(left)
 
 
 def main() -> None:

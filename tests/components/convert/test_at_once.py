@@ -1,8 +1,6 @@
 """Identical conversions at the same time."""
 
-import random
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,7 @@ from components.artifacts.labels import CLASS_NAMES
 from components.artifacts.manifest import Examples, RawImages
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
-from components.runtime.scratch import remove_abandoned
-from tests.components.run_step import finish, let_go, start_step
+from tests.components.run_step import check_twins, start_step
 from tests.conftest import OBJECT_STORES
 
 _ROUNDS = 4
@@ -80,34 +77,7 @@ def _published(data_root: str) -> tuple[dict[str, bytes], dict[str, Any]]:
 @pytest.mark.long
 @pytest.mark.parametrize("root", ["local_root", *OBJECT_STORES])
 def test_identical_conversions_at_once_give_the_examples_of_one(
-    conversions: _Conversions, root: str, request: pytest.FixtureRequest, temporary: Path
+    conversions: _Conversions, root: str, request: pytest.FixtureRequest
 ) -> None:
     """Identical conversions at the same time succeed, give what one gives, and leave nothing else, also if one is killed."""
-    place = request.getfixturevalue(root)
-    alone = conversions.start(f"{place}/alone")
-    let_go(alone)
-    began_s = time.monotonic()
-    finish(alone)
-    seconds = time.monotonic() - began_s
-    expected = _published(f"{place}/alone")
-    chance = random.Random(0)
-    for number in range(_ROUNDS):
-        for is_killed in (True, False):
-            data_root = f"{place}/{number}{is_killed}"
-            twins = [conversions.start(data_root) for _ in range(2)]
-            let_go(*twins)
-            if is_killed:
-                time.sleep(seconds * (number + chance.random()) / _ROUNDS)
-                twins[0].kill()
-                twins[0].communicate()
-                finish(twins[1])
-                third = conversions.start(data_root)
-                let_go(third)
-                assert "these examples exist already" in finish(third)
-                for left in storage.find_unfinished(data_root):
-                    remove_abandoned(left)  # as `prune` does
-            else:
-                for twin in twins:
-                    finish(twin)
-            assert _published(data_root) == expected
-    assert not list(temporary.rglob("files/*"))
+    check_twins(conversions.start, _published, request.getfixturevalue(root), _ROUNDS, "these examples exist already")

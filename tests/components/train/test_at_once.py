@@ -15,9 +15,8 @@ import pytest
 from components import storage
 from components.artifacts.manifest import Examples, TrainedModel
 from components.convert.transform import ImageMoments, write_transform_graph
-from components.runtime.scratch import remove_abandoned
 from components.train.settings import HISTORY, MODEL
-from tests.components.run_step import finish, let_go, start_step
+from tests.components.run_step import check_twins, finish, let_go, remove_unfinished, start_step
 from tests.conftest import OBJECT_STORES
 
 _ROUNDS = 3
@@ -70,44 +69,19 @@ def _published(data_root: str) -> tuple[dict[str, Any], bytes]:
     return curves, trained.read_file(f"{MODEL}/variables/variables.data-00000-of-00001")
 
 
-def _remove_unfinished(data_root: str) -> None:
-    """Removes what killed processes left, as `prune` does."""
-    for left in storage.find_unfinished(data_root):
-        remove_abandoned(left)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("root", ["local_root", *OBJECT_STORES])
 def test_identical_trainings_at_once_give_the_model_of_one(
     trainings: _Trainings, root: str, request: pytest.FixtureRequest, temporary: Path
 ) -> None:
     """Identical trainings at the same time succeed, give the model of one, and leave nothing else, also if one is killed."""
-    place = request.getfixturevalue(root)
-    alone = trainings.start(f"{place}/alone", _SMALL, epochs=3, batch_size=16)
-    let_go(alone)
-    began_s = time.monotonic()
-    finish(alone)
-    seconds = time.monotonic() - began_s
-    expected = _published(f"{place}/alone")
-    chance = random.Random(0)
-    for number in range(_ROUNDS):
-        for is_killed in (True, False):
-            data_root = f"{place}/{number}{is_killed}"
-            twins = [trainings.start(data_root, _SMALL, epochs=3, batch_size=16) for _ in range(2)]
-            let_go(*twins)
-            if is_killed:
-                time.sleep(seconds * (number + chance.random()) / _ROUNDS)
-                twins[0].kill()
-                twins[0].communicate()
-                finish(twins[1])
-                third = trainings.start(data_root, _SMALL, epochs=3, batch_size=16)
-                let_go(third)
-                assert "this model is trained already" in finish(third)
-                _remove_unfinished(data_root)
-            else:
-                for twin in twins:
-                    finish(twin)
-            assert _published(data_root) == expected
+    check_twins(
+        lambda data_root: trainings.start(data_root, _SMALL, epochs=3, batch_size=16),
+        _published,
+        request.getfixturevalue(root),
+        _ROUNDS,
+        "this model is trained already",
+    )
     assert not list(temporary.rglob("files/*"))
 
 
@@ -170,6 +144,6 @@ def test_inception_resnet_v2_killed_ten_times_ends_with_the_same_weights(
         assert training.returncode == -signal.SIGKILL
         killed_at.append(str(_num_steps(data_root)))
     assert "resuming after step 12" in finish(start(data_root))
-    _remove_unfinished(data_root)
+    remove_unfinished(data_root)
     assert _published(data_root) == _published(str(tmp_path / "whole"))
     record_property("figure", f"killed after the steps {', '.join(killed_at)} of {num_steps}")
