@@ -131,7 +131,7 @@ def _named(words: Iterable[str], class_names: Sequence[str]) -> list[int]:
 
 
 def _hint(class_names: Sequence[str]) -> str:
-    return " For your own classes, give classes.csv: see docs/image-files.md" if tuple(class_names) == CLASS_NAMES else ""
+    return " For classes of your own, give the parameter classes" if tuple(class_names) == CLASS_NAMES else ""
 
 
 def _numbered(words: Iterable[str], class_names: Sequence[str], first_class: int) -> list[int]:

@@ -107,7 +107,7 @@ def test_the_quarantine_lists_each_sample_with_its_reason(converted: Converted) 
         {
             "id": "s05",
             "reason": "Target names an unknown class: expected indices from 0 to 27. Received: '99'. "
-            "For your own classes, give classes.csv: see docs/image-files.md (train.csv, line 7)",
+            "For classes of your own, give the parameter classes (train.csv, line 7)",
         },
         {"id": "s07", "reason": "the blue filter is missing"},
     ]

@@ -208,7 +208,7 @@ class TestOwnNames:
     def test_missing_classes_parameter_is_an_error(self, tmp_path: Path) -> None:
         folder = self._make(tmp_path / "cells")
         with pytest.raises(
-            ValueError, match=r"no row .* The first problem: plate1/A01: .* 'nucleus'.* give classes\.csv: .* \(train"
+            ValueError, match=r"no row .* The first problem: plate1/A01: .* 'nucleus'.* give the parameter classes \(train"
         ):
             Folder(str(folder), CLASS_NAMES, image_names=self.NAMES)
 

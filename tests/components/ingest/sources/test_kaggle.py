@@ -180,7 +180,7 @@ class TestLabels:
         version, samples = _ingest(open_competition(folder_files(folder)), tmp_path / "data")
         assert {name: sample.reason for name, sample in samples.items()} == {
             "class": "Target names an unknown class: expected indices from 0 to 27. Received: '28'. "
-            "For your own classes, give classes.csv: see docs/image-files.md (train.csv, line 2)",
+            "For classes of your own, give the parameter classes (train.csv, line 2)",
             "empty": "Target is empty: expected class indices separated by spaces, such as '16 0', or names separated by ';'. "
             "Images that show none of the classes need a class of their own (train.csv, line 3)",
             "gif": "the green filter is a GIF file: expected PNG, TIFF, OME-TIFF or JPEG",
