@@ -137,22 +137,22 @@ def fit_spread(train: np.ndarray, validation: np.ndarray) -> Spread:
     return replace(spread, whitening=spread.whitening / (usual or 1))
 
 
-def measure_reference(network: keras.Model, train: ExampleReader, validation: ExampleReader) -> Reference:
-    """Fits a reference to a network's training images, at most 1,000 of them.
+def measure_reference(
+    networks: Mapping[str, keras.Model], train: ExampleReader, validation: ExampleReader
+) -> tuple[Reference, dict[str, float]]:
+    """Fits a reference to the training images as the first network sees them, at most 1,000 of them.
 
     Distances are scaled by the validation images if there are at least 300, or else by the training images.
+
+    Returns:
+        The reference, and the 99th percentile of the validation images' distances by network name; empty with fewer than 300.
     """
-    numbers = _appearances(network, train)
-    is_enough = len(validation) >= _MIN_VALIDATION_IMAGES
-    return fit_reference(numbers, _appearances(network, validation) if is_enough else numbers)
-
-
-def usual_distances(networks: Mapping[str, keras.Model], reference: Reference, validation: ExampleReader) -> dict[str, float]:
-    """The 99th percentile of the validation images' distances, by network name; empty with fewer than 300 images."""
+    numbers = _appearances(next(iter(networks.values())), train)
     if len(validation) < _MIN_VALIDATION_IMAGES:
-        return {}
-    distances = {name: reference.distances(_appearances(each, validation)) for name, each in networks.items()}
-    return {name: float(np.quantile(of_network, _USUAL_SHARE)) for name, of_network in distances.items()}
+        return fit_reference(numbers, numbers), {}
+    of_networks = {name: _appearances(network, validation) for name, network in networks.items()}
+    reference = fit_reference(numbers, next(iter(of_networks.values())))
+    return reference, {name: float(np.quantile(reference.distances(of), _USUAL_SHARE)) for name, of in of_networks.items()}
 
 
 def _appearances(network: keras.Model, examples: ExampleReader) -> Appearance:

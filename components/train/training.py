@@ -27,7 +27,7 @@ from components.train.logs import TensorBoardLogs
 from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.precision import computing_in, resolve_precision
 from components.train.recipes import Recipe
-from components.train.reference import measure_reference, usual_distances
+from components.train.reference import measure_reference
 from components.train.report import augmented_pairs, training_report
 from components.train.settings import CHECKPOINTS, HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
@@ -176,7 +176,8 @@ def _publish(
     """
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
     _log.info("measuring how the training images look to the network")
-    reference = measure_reference(network, splits["train"], splits["validation"])
+    networks = {"float32": network, "bfloat16": rounded}
+    reference, usual_distances = measure_reference(networks, splits["train"], splits["validation"])
     manifest = TrainedModel(
         fingerprint=settings.fingerprint(examples),
         inputs={"examples": examples.fingerprint} | began,
@@ -190,7 +191,7 @@ def _publish(
         intensity_range=examples.intensity_range,
         pixel_size_um=examples.pixel_size_um,
         projection=examples.projection,
-        usual_distances=usual_distances({"float32": network, "bfloat16": rounded}, reference, splits["validation"]),
+        usual_distances=usual_distances,
         started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,

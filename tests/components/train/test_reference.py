@@ -9,7 +9,7 @@ import tensorflow as tf
 from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
 from components.train.model import build_model
-from components.train.reference import fit_reference, fit_spread, measure_reference, texture, usual_distances
+from components.train.reference import fit_reference, fit_spread, measure_reference, texture
 
 _NUM_NUMBERS = 40
 
@@ -99,7 +99,6 @@ def test_the_usual_distance_needs_300_validation_images(
     backbone = keras.Model(pixels, keras.layers.Conv2D(4, 3)(pixels))
     network = build_model(backbone, np.full(3, 100.0), np.full(3, 60.0), 1, dropout=0.0)
     with open_splits(examples, ["train", "validation"]) as splits:
-        reference = measure_reference(network, splits["train"], splits["validation"])
-        usual = usual_distances({"float32": network}, reference, splits["validation"])
+        _, usual = measure_reference({"float32": network}, splits["train"], splits["validation"])
     assert list(usual) == (["float32"] if is_known else [])
     assert all(1 <= distance < 1.5 for distance in usual.values())
