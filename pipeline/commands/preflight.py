@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from components.runtime.background import begin
 from pipeline.commands.options import HOST_VARIABLES, Digests, File, Registry, Tag
 from pipeline.commands.output import reported
 from pipeline.compiled import PIPELINE_YAML
 from pipeline.container_images import read_digests
 from pipeline.preflight import data, objects, pods, registry, retries, server
-from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, begin, run_checks
+from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, run_checks
 from pipeline.preflight.kubernetes_api import open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 

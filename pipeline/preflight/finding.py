@@ -1,13 +1,11 @@
 """Runs checks concurrently and independently, each with a time limit, and collects their findings."""
 
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
-_Result = TypeVar("_Result")
+from components.runtime.background import begin
 
 
 class Verdict(StrEnum):
@@ -37,20 +35,6 @@ class Finding:
 
 # A check returns a description if all is well, and otherwise raises one of the two errors.
 Check = Callable[[], str]
-
-
-def begin(act: Callable[[], _Result]) -> Future[_Result]:
-    """Starts a function in a daemon thread."""
-    future: Future[_Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(act())
-        except Exception as error:  # raised where the result is used
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def run_checks(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:

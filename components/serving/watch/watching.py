@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import joblib  # type: ignore[import-untyped]
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
 from components.images.image_files import OME_ZARR
 from components.images.pixel_size import describe_other_sizes
+from components.runtime.background import begin
 from components.runtime.scratch import scratch_folder
 from components.runtime.wording import count_of
 from components.serving.model import Predictions, ServedModel, find_version, load_model, read_manifest
@@ -204,7 +205,7 @@ class _Watching:
         if not self._look:
             if time.monotonic() < self._next_look_s:
                 return False
-            self._look = _in_a_thread(lambda: find_version(self._task.model_uri))
+            self._look = begin(lambda: find_version(self._task.model_uri))
         if self._model and not self._look.done():
             return False  # a store may not answer for minutes
         look, self._look = self._look, None
@@ -241,20 +242,6 @@ class _Watching:
         resources.push(opened)
         self._model, self._decoders = model, decoders
         _log.info("the model is %s, %s", uri, model.describe_precision())
-
-
-def _in_a_thread(act: Callable[[], str]) -> Future[str]:
-    """Calls a function in a thread that does not keep the process from ending."""
-    future: Future[str] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(act())
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def _answer(sample_id: str, model: ServedModel, predictions: Predictions, row: int, seconds: float) -> dict[str, Any]:

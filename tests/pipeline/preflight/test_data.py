@@ -8,6 +8,7 @@ import pytest
 
 from components import storage
 from components.ingest.archive import retry
+from components.runtime.background import begin
 from components.storage import s3_requests, s3_writes
 from pipeline.preflight.data import (
     SourceSize,
@@ -19,7 +20,7 @@ from pipeline.preflight.data import (
     survey_source,
     write_probes,
 )
-from pipeline.preflight.finding import CouldNotLookError, FailedError, begin
+from pipeline.preflight.finding import CouldNotLookError, FailedError
 from pipeline.preflight.kubernetes_api import Cluster, Node
 from tests.components.ingest.competition import signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, Answer, KaggleServer
