@@ -39,7 +39,7 @@ class SourceImage:
     Attributes:
         sample_id: The sample.
         filter: The filter, or ALL_CHANNELS.
-        content: Size and checksums, as far as the source knows them; None if it knows nothing.
+        content: The size and the checksums that the source gives; None if it gives none.
         suffix: The suffix of the file name.
     """
 

@@ -48,6 +48,13 @@ def _assert_served(serving: str, number: int, model: Path, thresholds: str = "0.
         assert storage.read_bytes(f"{champion.uri}/{name}") == expected, name
 
 
+def _assert_replaced(serving: str, pushed: Pushed, number: int, model: Path) -> None:
+    """Whether a new version is served, and nothing else is left than the one before it."""
+    assert pushed == Pushed(number, f"{serving}/hpa/{number}", is_new=True)
+    _assert_served(serving, number, model)
+    assert set(storage.list_names(f"{serving}/hpa")) == {str(number - 1), str(number), "champion.json"}
+
+
 def _whole_folders(model_uri: str) -> dict[str, bool]:
     """Every folder that TensorFlow Serving would look at, and whether its model is complete."""
     return {version.uri: version.is_complete for version in find_versions(model_uri)}
@@ -434,9 +441,7 @@ class TestObjectStores:
             version = number + 3
             with disturbed:
                 pushed = _push(make_model(f"f{version}"), remote_root)
-            assert pushed == Pushed(version, f"{remote_root}/hpa/{version}", is_new=True)
-            _assert_served(remote_root, version, make_model(f"f{version}"))
-            assert set(storage.list_names(f"{remote_root}/hpa")) == {str(version - 1), str(version), "champion.json"}
+            _assert_replaced(remote_root, pushed, version, make_model(f"f{version}"))
 
     @pytest.mark.long
     @pytest.mark.parametrize("lost", _LOST.values(), ids=_LOST)
@@ -453,9 +458,7 @@ class TestObjectStores:
             version = number + 3
             with disturbed:
                 restored = rollback(version - 2, remote_root, "hpa")
-            assert restored == Pushed(version, f"{remote_root}/hpa/{version}", is_new=True)
-            _assert_served(remote_root, version, models[version % 2])
-            assert set(storage.list_names(f"{remote_root}/hpa")) == {str(version - 1), str(version), "champion.json"}
+            _assert_replaced(remote_root, restored, version, models[version % 2])
 
     def test_damage_is_found_and_repaired(self, make_model: MakeModel, remote_root: str) -> None:
         for name in ("f1", "f2"):
