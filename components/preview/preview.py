@@ -10,6 +10,7 @@ from PIL import Image
 from components.artifacts.image_names import ALL_CHANNELS
 from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import AUTO_RANGE, Levels
+from components.convert.settings import commonest_reasons
 from components.images.auto_range import common_range
 from components.images.decode import Reading, measure_sample
 from components.images.exposure import exposure_warnings
@@ -125,9 +126,10 @@ def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str])
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:
     looked = f"all rows, and the images of {count_of(num_looked, 'sample')}, were checked"
     lines = [f"A run would leave out {len(bad)} of {count_of(num_samples, 'sample')} ({looked})" + (":" if bad else ".")]
-    lines += [f"  {sample_id}: {reason}" for sample_id, reason in list(bad.items())[:_MAX_REASONS]]
     if len(bad) > _MAX_REASONS:
-        lines.append(f"  and {len(bad) - _MAX_REASONS} more")
+        lines += [f"  {reason}" for reason in commonest_reasons(bad, _MAX_REASONS)]
+    else:
+        lines += [f"  {sample_id}: {reason}" for sample_id, reason in bad.items()]
     if bad:
         lines.append("A run stops if it leaves out a larger fraction of the samples than max_bad_fraction.")
     if num_without_files:
