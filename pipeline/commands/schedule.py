@@ -165,7 +165,7 @@ def _read_every(every: str) -> int:
 def _frequency(trigger: Any) -> str:
     """How often a schedule starts runs: a cron expression in the format of --cron, without seconds if they are 0."""
     if trigger.cron_schedule:
-        return f"at {re.sub(r'^0 (?=(?:[^ ]+ ){4}[^ ]+$)', '', trigger.cron_schedule.cron)}"
+        return f"at {re.sub(r'^0 (?=(?:[^ ]+ ){4}[^ ]+$)', '', trigger.cron_schedule.cron)} UTC"
     seconds = int(trigger.periodic_schedule.interval_second)
     for unit, unit_s in reversed(_UNITS_S.items()):
         if seconds % unit_s == 0:

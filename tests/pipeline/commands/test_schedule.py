@@ -10,8 +10,8 @@ from tests.pipeline.kfp_server import KfpServer
 @pytest.mark.parametrize(
     ("when", "trigger", "said"),
     [
-        (("--cron", "0 3 * * 0"), {"cron_schedule": {"cron": "0 0 3 * * 0"}}, "at 0 3 * * 0"),
-        (("--cron", "5 0 3 * * 0"), {"cron_schedule": {"cron": "5 0 3 * * 0"}}, "at 5 0 3 * * 0"),
+        (("--cron", "0 3 * * 0"), {"cron_schedule": {"cron": "0 0 3 * * 0"}}, "at 0 3 * * 0 UTC"),
+        (("--cron", "5 0 3 * * 0"), {"cron_schedule": {"cron": "5 0 3 * * 0"}}, "at 5 0 3 * * 0 UTC"),
         (("--every", "7d"), {"periodic_schedule": {"interval_second": 604800}}, "every 7 d"),
         (("--every", "90m"), {"periodic_schedule": {"interval_second": 5400}}, "every 90 m"),
     ],
