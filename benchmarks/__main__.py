@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 # The sources of the figures in the README and docs/, in the order of running.
 BENCHMARKS = {
+    "demo": "",
     "evaluate": "--samples 31072 --splits 500",
     "thresholds": "--seeds 20",
     "blessing": "--rounds 40 --seeds 20",

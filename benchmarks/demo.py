@@ -1,0 +1,54 @@
+"""How long `make run` takes, and how good its model is, over several seeds: `python -m benchmarks.demo`.
+
+Each run has its own folder and nothing to reuse. A seed determines the initial weights, the order of the images, the
+augmentation and the split; the synthetic images are the same. Macro F1 is that of the blessing: over the classes in at least 5
+groups of the test split, compared with the best baseline.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.machine import describe_machine
+from pipeline.local_run import LocalRun
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = parser.parse_args().seeds
+    demo = re.search(r"^DEMO := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert demo
+    print(f"`python -m pipeline run {demo[1]}` on {describe_machine()}:\n")
+    print(
+        "| seed | minutes | test samples | macro F1 | baseline | ratio | gain, 95 % interval |\n|---|---|---|---|---|---|---|"
+    )
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"| {seed} | {' | '.join(run_demo(demo[1].split(), seed, Path(folder)))} |", flush=True)
+
+
+def run_demo(arguments: list[str], seed: int, folder: Path) -> list[str]:
+    """Runs the demo in an empty folder, and returns the cells of its row."""
+    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments, f"seed={seed}"]
+    started_s = time.monotonic()
+    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=True)
+    minutes = (time.monotonic() - started_s) / 60
+    (run,) = (folder / "runs").iterdir()
+    blessing = LocalRun(run).read_json("evaluate", "blessing")
+    value = blessing["metrics"]["f1_macro_common"]
+    baseline = max(scores["f1_macro_common"] for scores in blessing["baselines"].values())
+    gain = re.search(r"the gain is (\S+ to \S+)", " ".join(blessing["reasons"]))
+    figures = f"{value:.3f}", f"{baseline:.3f}", f"{value / baseline:.1f}"
+    return [f"{minutes:.1f}", str(blessing["num_samples"]), *figures, gain[1] if gain else "not measured"]
+
+
+if __name__ == "__main__":
+    main()
