@@ -315,6 +315,7 @@ class TrainedModel(Manifest):
         usual_distances: The 99th percentile of the validation images' distances from the training images (see
             `components.train.reference`), for each precision; empty with fewer than 300 of them, and in models of earlier
             versions.
+        class_frequencies: For each class, the share of the training images that have it; empty in models of earlier versions.
         started_from: The weights that training began with, in words.
         epochs_trained: The number of epochs.
         best_epoch: The epoch that the weights are from, counted from 1.
@@ -328,6 +329,7 @@ class TrainedModel(Manifest):
     projection: str = ""
     pixel_size_um: float | None = None
     usual_distances: dict[str, float] = {}
+    class_frequencies: dict[str, float] = {}
     started_from: str = ""
     epochs_trained: int
     best_epoch: int

@@ -141,6 +141,7 @@ def _with_features(network: keras.Model, weights_of: keras.Model) -> Callable[[t
     """
     model = keras.Model(network.input, [network.output, network.get_layer("pooling").output])
 
+    @tf.function  # so that all views of an image share one graph of the network
     def call(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         lent = [(own, variable.value) for own, variable in zip(network.variables, weights_of.variables, strict=True)]
         with keras.StatelessScope(lent if network is not weights_of else []):

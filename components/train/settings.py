@@ -8,7 +8,7 @@ from components.artifacts.manifest import Examples, TrainedModel
 from components.train.recipes import Recipe
 
 # Incremented when the same examples and parameters give another model.
-FORMAT = 7
+FORMAT = 8
 
 # The files that are published with the manifest.
 MODEL = "model"

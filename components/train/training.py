@@ -178,6 +178,7 @@ def _publish(
     _log.info("measuring how the training images look to the network")
     networks = {"float32": network, "bfloat16": rounded}
     reference, usual_distances = measure_reference(networks, splits["train"], splits["validation"])
+    frequencies = splits["train"].labels.mean(axis=0).tolist()
     manifest = TrainedModel(
         fingerprint=settings.fingerprint(examples),
         inputs={"examples": examples.fingerprint} | began,
@@ -192,6 +193,7 @@ def _publish(
         pixel_size_um=examples.pixel_size_um,
         projection=examples.projection,
         usual_distances=usual_distances,
+        class_frequencies=dict(zip(examples.class_names, frequencies, strict=True)),
         started_from=start.words,
         epochs_trained=history.num_epochs,
         best_epoch=history.best_epoch + 1,

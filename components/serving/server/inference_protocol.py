@@ -1,5 +1,6 @@
 """The Open Inference Protocol's messages (v2, JSON): https://github.com/kserve/open-inference-protocol."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ class _Request(BaseModel):
 
 def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
     """The model's input and output tensors."""
-    form, num_classes = version.form, len(version.model.trained.class_names)
+    form, trained = version.form, version.model.trained
+    num_classes = len(trained.class_names)
     shape = [-1, form.image_size_px, form.image_size_px, len(form.filters)]
     return {
         "name": name,
@@ -37,6 +39,7 @@ def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
         "outputs": [
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, num_classes]},
             {"name": "decisions", "datatype": "BOOL", "shape": [-1, num_classes]},
+            *([{"name": "distances", "datatype": "FP32", "shape": [-1]}] if trained.usual_distances else []),
         ],
     }
 
@@ -81,6 +84,8 @@ def to_response(name: str, version: LoadedVersion, request_id: str | None, predi
     shape = [len(predictions), len(version.model.trained.class_names)]
     probabilities = np.stack([prediction.probabilities for prediction in predictions])
     decisions = np.stack([prediction.decisions for prediction in predictions])
+    measured = [prediction.distance for prediction in predictions if prediction.distance is not None]
+    distances = [distance if math.isfinite(distance) else None for distance in measured]  # JSON has no infinity
     return {
         "model_name": name,
         "model_version": version.name,
@@ -88,5 +93,6 @@ def to_response(name: str, version: LoadedVersion, request_id: str | None, predi
         "outputs": [
             {"name": "probabilities", "datatype": "FP32", "shape": shape, "data": probabilities.ravel().tolist()},
             {"name": "decisions", "datatype": "BOOL", "shape": shape, "data": decisions.ravel().tolist()},
+            *([{"name": "distances", "datatype": "FP32", "shape": [len(distances)], "data": distances}] if distances else []),
         ],
     }

@@ -20,9 +20,15 @@ def model_card(model_name: str, version: LoadedVersion) -> str:
         ["Macro F1", _macro_f1(judged) if judged else "see the evaluation report"],
         ["Precision", version.model.describe_precision()],
     ]
-    thresholds = [[name, float(value)] for name, value in zip(trained.class_names, version.model.thresholds, strict=True)]
+    thresholds = dict(zip(trained.class_names, map(float, version.model.thresholds), strict=True))
+    shares = {name: f"{share:.2%}" for name, share in trained.class_frequencies.items()}
+    classes = [[name, threshold, shares.get(name, "unknown")] for name, threshold in thresholds.items()]
     sections = [
         Section("Model card", table(["About", "Value"], [*card_rows(trained), *own])),
-        Section("Classes", table(["Class", "Threshold"], thresholds), "A class is predicted at or above its threshold."),
+        Section(
+            "Classes",
+            table(["Class", "Threshold", "Training images"], classes),
+            "A class is predicted at or above its threshold.",
+        ),
     ]
     return render_page(f"{model_name}, version {version.name}", "The model in use.", sections)

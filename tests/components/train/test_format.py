@@ -19,7 +19,7 @@ from components.train.model import build_model
 from components.train.recipes import RECIPES
 from components.train.settings import FORMAT
 
-GOLDEN_FORMAT = 7
+GOLDEN_FORMAT = 8
 # The beginning of the SHA-256 of the second epoch's image numbers, symmetries and draws, and of the corners if there are crops.
 GOLDEN_PLANS = {
     "paper": "1a759f6982c85dad",

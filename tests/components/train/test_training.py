@@ -58,7 +58,11 @@ def test_the_constants_of_the_transform_graph_are_those_of_the_training_images(
     assert np.array_equal(constants["class_counts"], splits["train"].labels.sum(axis=0))
 
 
-def test_a_finished_training_is_published_with_its_curves_and_ids(trained: TrainedModel) -> None:
+def test_a_finished_training_is_published_with_its_curves_and_ids(
+    trained: TrainedModel, splits: dict[str, ExampleReader]
+) -> None:
+    shares = splits["train"].labels.mean(axis=0)
+    assert list(trained.class_frequencies.values()) == pytest.approx(shares.tolist())
     assert trained.epochs_trained == 2
     expected = {"loss", "accuracy", "val_loss", "val_accuracy", "val_f1_macro", "val_accuracy_all_negative", "learning_rate"}
     assert trained.metrics.keys() == expected

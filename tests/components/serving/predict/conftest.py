@@ -71,6 +71,7 @@ def _make_version(
         epochs_trained=1,
         best_epoch=1,
         usual_distances={"float32": 2.0} if is_with_reference else {},
+        class_frequencies=dict(zip(CLASS_NAMES, (0.5, 0.25, 0.0125), strict=True)),
         metrics={},
     )
     (folder / MODEL_MANIFEST).write_bytes(manifest.to_json())

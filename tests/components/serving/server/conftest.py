@@ -23,7 +23,7 @@ Serving = Callable[..., contextlib.AbstractContextManager[str]]
 
 
 @contextlib.contextmanager
-def _serving(model_uri: Path, options: ReadingOptions | None = None, limits: Limits | None = None) -> Iterator[str]:
+def _serving(model_uri: Path | str, options: ReadingOptions | None = None, limits: Limits | None = None) -> Iterator[str]:
     server = make_server(str(model_uri), options or ReadingOptions(), limits or Limits(), "127.0.0.1", 0)
     with open_listener("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))

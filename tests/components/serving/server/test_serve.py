@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import requests
 
+from components import storage
 from components.artifacts.image_names import ImageNames
 from components.images.decode import sample_pixels
 from components.serving.predict.prediction import predict
@@ -60,6 +61,11 @@ def test_answers_equal_those_of_predict(url: str, version_dir: Path, cells_dir: 
 def test_images_unlike_the_training_images_are_reported(serving: Serving, version_with_maps_dir: Path, cells_dir: Path) -> None:
     with serving(version_with_maps_dir) as address:
         answer = _post(address, _files(cells_dir, "s00", "s01")).json()
+        described = requests.get(f"{address}/v2/models/hpa", timeout=_TIMEOUT_S).json()
+        (probabilities, _, distances) = _infer(address, cells_dir, "s00", "s01")["outputs"]
+    assert [output["name"] for output in described["outputs"]] == ["probabilities", "decisions", "distances"]
+    assert (distances["shape"], probabilities["shape"][0]) == ([2], 2)
+    assert distances["data"] == pytest.approx([sample["distance"] for sample in answer["samples"]], rel=1e-3)
     assert [sample["is_unlike_training"] for sample in answer["samples"]] == [True, True]  # it was trained on noise
     assert min(sample["distance"] for sample in answer["samples"]) > 2
     (warning,) = (warning for warning in answer["warnings"] if warning["problem"] == "unlike the training images")
@@ -115,18 +121,19 @@ def test_badly_exposed_samples_carry_warnings(url: str) -> None:
     assert [(warning["channel"], warning["problem"]) for warning in warnings] == [(name, "nearly black") for name in FILTERS]
 
 
+def _infer(url: str, cells_dir: Path, *ids: str) -> Any:
+    samples = [{name: (cells_dir / "train" / f"{one}_{name}.png").read_bytes() for name in FILTERS} for one in ids]
+    pixels = np.stack([sample_pixels(files, FILTERS, SIDE_PX) for files in samples])
+    inputs = [{"name": "pixels", "datatype": "UINT8", "shape": list(pixels.shape), "data": pixels.ravel().tolist()}]
+    return requests.post(f"{url}/v2/models/hpa/infer", json={"id": "7", "inputs": inputs}, timeout=_TIMEOUT_S).json()
+
+
 def test_open_inference_protocol(url: str, cells_dir: Path) -> None:
     assert requests.get(f"{url}/v2/health/live", timeout=_TIMEOUT_S).json() == {"live": True}
     assert requests.get(f"{url}/v2/health/ready", timeout=_TIMEOUT_S).json() == {"ready": True}
     (tensor,) = requests.get(f"{url}/v2/models/hpa", timeout=_TIMEOUT_S).json()["inputs"]
     assert tensor == {"name": "pixels", "datatype": "UINT8", "shape": [-1, SIDE_PX, SIDE_PX, 3]}
-    samples = [
-        {name: (cells_dir / "train" / f"{sample_id}_{name}.png").read_bytes() for name in FILTERS}
-        for sample_id in ("s00", "s01")
-    ]
-    pixels = np.stack([sample_pixels(files, FILTERS, SIDE_PX) for files in samples])
-    inputs = [{"name": "pixels", "datatype": "UINT8", "shape": list(pixels.shape), "data": pixels.ravel().tolist()}]
-    answer = requests.post(f"{url}/v2/models/hpa/infer", json={"id": "7", "inputs": inputs}, timeout=_TIMEOUT_S).json()
+    answer = _infer(url, cells_dir, "s00", "s01")
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("7", "hpa", "1")
     outputs = {output["name"]: output for output in answer["outputs"]}
     assert outputs["probabilities"]["shape"] == [2, 3]
@@ -156,6 +163,7 @@ def test_model_card_and_examples(url: str) -> None:
     card = requests.get(f"{url}/model-card", timeout=_TIMEOUT_S)
     assert "hpa, version 1" in card.text
     assert all(name.replace("&", "&amp;") in card.text for name in CLASS_NAMES)
+    assert "1.25%" in card.text  # the rarest class's share of the training images
     assert "script-src" not in card.headers["content-security-policy"]
     examples = requests.post(f"{url}/predict", params={"examples": "true"}, timeout=_TIMEOUT_S).json()["samples"]
     assert [len(sample["probabilities"]) for sample in examples] == [3, 3, 3]
@@ -265,6 +273,38 @@ def test_slow_upload_is_refused(serving: Serving, version_dir: Path) -> None:
 
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
         assert requests.post(f"{url}/predict", slowly(), headers=headers, timeout=_TIMEOUT_S).status_code == 408
+
+
+def test_each_of_64_clients_gets_the_answer_to_its_own_images(
+    url: str, version_dir: Path, cells_dir: Path, tmp_path: Path
+) -> None:
+    predict(str(version_dir), str(cells_dir), str(tmp_path / "p.csv"))
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with concurrent.futures.ThreadPoolExecutor(64) as clients:
+        answers = list(clients.map(lambda number: _post(url, _files(cells_dir, rows[number % len(rows)]["Id"])), range(256)))
+    for number, answer in enumerate(answers):
+        assert answer.ok, answer.text
+        (sample,) = answer.json()["samples"]
+        row = rows[number % len(rows)]
+        assert sample["id"] == row["Id"]
+        expected = [float(row[name]) for name in CLASS_NAMES]
+        assert [sample["probabilities"][name] for name in CLASS_NAMES] == pytest.approx(expected, abs=_ROUNDING)
+
+
+@pytest.mark.object_store
+def test_a_model_in_a_bucket_is_served_and_followed(
+    serving: Serving, version_dir: Path, cells_dir: Path, remote_root: str
+) -> None:
+    for version in (1, 2):
+        storage.create_tree(version_dir, f"{remote_root}/serving/hpa/{version}")
+    promote_version(f"{remote_root}/serving", 1)
+    with serving(f"{remote_root}/serving/hpa") as url:
+        assert _post(url, _files(cells_dir, "s00")).json()["version"] == "1"
+        promote_version(f"{remote_root}/serving", 2)
+        end_s = time.monotonic() + _TIMEOUT_S
+        while _post(url, _files(cells_dir, "s00")).json()["version"] != "2":
+            assert time.monotonic() < end_s
 
 
 def test_champion_is_followed_without_losing_a_request(
