@@ -65,7 +65,7 @@ _refusal = _Refusal()
 
 
 def _guarded(read: Callable[..., Any], *arguments: object) -> Any:
-    """Calls a function that uses tifffile. Its errors are the file's fault, and so are the errors in its log."""
+    """Calls a function that uses tifffile. Errors that tifffile raises or logs count as damage to the file."""
     log = logging.getLogger("tifffile")
     log.setLevel(logging.ERROR)
     log.handlers, log.propagate = [_refusal], False
