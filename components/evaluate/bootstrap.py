@@ -1,4 +1,4 @@
-"""Confidence intervals of metrics other than F1 of classes and macro F1: the bootstrap over groups of related samples.
+"""Confidence intervals of all metrics but F1 per class and macro F1: the bootstrap over groups of related samples.
 
 A resample draws as many groups as there are, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993;
 whole groups, because related samples are not independent evidence: Field and Welsh, JRSS B 2007).
@@ -22,7 +22,7 @@ NUM_RESAMPLES = 1000
 
 
 def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
-    """The group of each sample id as a number from 0 on without gaps: int, shape (samples,).
+    """The group of each sample id as a number from 0 without gaps: int, shape (samples,).
 
     Raises:
         ValueError: If a sample has no group.
@@ -44,7 +44,7 @@ class Resamples:
         """Draws the resamples.
 
         Args:
-            groups: The group of each sample, as numbers from 0 on without gaps.
+            groups: The group of each sample, as numbers from 0 without gaps.
             seed: Another seed gives other resamples.
             num_resamples: The number of resamples.
         """

@@ -128,7 +128,7 @@ class Checkpoints:
             try:
                 found = _read(uri)
             except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # other errors may be transient
-                _log.warning("the checkpoint %s cannot be read (%s): trying the one before", uri, error)
+                _log.warning("the checkpoint %s cannot be read (%s): trying the previous one", uri, error)
                 continue
             _log.info("resuming after step %d, from the checkpoint %s", found.num_steps, uri)
             return found
