@@ -1,7 +1,7 @@
 """Decision thresholds, fitted on the validation split.
 
-There is one threshold for all classes, or one per class. The threshold of a rare class overfits its few positives, which lowered
-scores in the competition. Each is therefore shrunk towards the common one, the more so the fewer positives it was fitted on (as
+There is one threshold for all classes, or one per class. The threshold of a rare class overfits its few positives, which made
+competitors' results worse. Each is therefore shrunk towards the common one, the more the fewer positives it was fitted on (as
 by empirical Bayes estimators: Efron and Morris, JASA 1975): see benchmarks/thresholds.py.
 """
 
