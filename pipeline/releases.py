@@ -80,7 +80,7 @@ class Needs:
                 f"{problem}. Run `python -m pipeline compile --output cluster.yaml` (without --kfp {Release.NEWEST}, but with "
                 "the --registry, --digests and --s3-endpoint that it had), and give --file cluster.yaml"
             )
-        raise ValueError(f"{problem}. Take it out of pipeline/placement.py and compile, or ask for an upgrade of the server")
+        raise ValueError(f"{problem}. Remove it from pipeline/placement.py and compile, or ask for an upgrade of the server")
 
 
 def read_needs(pipeline_yaml: str) -> Needs:
