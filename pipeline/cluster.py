@@ -50,7 +50,7 @@ def version_tags() -> dict[str, str]:
 
 @dataclass
 class Cluster:
-    """A connection to a Kubeflow Pipelines server.
+    """A connection to a Kubeflow Pipelines server. Its methods raise ClusterError if a request fails or finds nothing.
 
     Attributes:
         host: Its address; empty for kfp's default: KF_PIPELINES_ENDPOINT, the service of the cluster that this runs in, or that

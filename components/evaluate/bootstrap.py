@@ -67,7 +67,7 @@ def interval(figure: float, resampled: np.ndarray, confidence: float = CONFIDENC
 
     Args:
         figure: Its value on the original samples.
-        resampled: Its values in resamples. NaN is ignored.
+        resampled: Its values in resamples, shape (resamples,). NaN is ignored.
         confidence: The share of them within the interval.
     """
     tail = (1 - confidence) / 2

@@ -89,7 +89,7 @@ class DecodedSample:
 
 
 def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> list[np.ndarray]:
-    """The planes of `decode_sample`."""
+    """The planes of `decode_sample`: uint8, shape (height, width), one for each filter."""
     return decode_sample(files, filters, reading).planes
 
 
@@ -177,7 +177,7 @@ def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
         reading: How files become 8-bit channels.
 
     Returns:
-        uint8, height x width.
+        uint8, shape (height, width).
 
     Raises:
         BadImageError: If it cannot be decoded.

@@ -85,6 +85,7 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
         model_name: The folder above the versions.
 
     Raises:
+        FileNotFoundError: If `model_dir` holds no SavedModel.
         ValueError: If there is not one threshold for each class.
         SwappedMeanwhileError: If the champion is not the one that the model was judged against.
         SupersededError: If the model was served before and has been replaced.

@@ -243,7 +243,14 @@ def export_model(
 
 
 def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, recipe: Recipe) -> float:
-    """Loads an exported model and returns the largest difference of its probabilities from the network's."""
+    """Loads an exported model and returns the largest difference of its probabilities from the network's.
+
+    Args:
+        folder: The SavedModel.
+        network: The network that was exported.
+        pixels: uint8, shape (images, height, width, channels).
+        recipe: How probabilities are computed: see `views.probabilities`.
+    """
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
     expected = probabilities(partial(network, training=False), tf.constant(pixels, tf.float32), recipe)
     return float(np.abs(served - expected).max())
