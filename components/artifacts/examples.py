@@ -60,7 +60,7 @@ def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str,
     """
     if missing := examples.missing_shards():
         raise FileNotFoundError(
-            f"{examples.uri}: {len(missing)} shards are missing or truncated, such as {missing[0]}. Run again"
+            f"{examples.uri}: {len(missing)} shards are missing or truncated, for example {missing[0]}. Run again"
         )
     rows = list(_read_table(examples, *_COLUMNS))
     shards = [shard for split in splits for shard in examples.shards[split]]

@@ -149,7 +149,7 @@ class Manifest(BaseModel):
 
     @contextlib.contextmanager
     def naming_deleted(self) -> Iterator[None]:
-        """Adds advice to the error about a missing file: `prune` may have deleted it meanwhile."""
+        """Adds advice to the error about a missing file: `prune` may have deleted it in the meantime."""
         try:
             yield
         except FileNotFoundError as error:

@@ -28,7 +28,7 @@ def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
         ValueError: If a sample has no group.
     """
     if missing := [sample_id for sample_id in ids if sample_id not in groups]:
-        raise ValueError(f"{len(missing)} samples are in no group, such as {missing[0]}: expected all of them")
+        raise ValueError(f"{len(missing)} samples are in no group, for example {missing[0]}: every sample needs one")
     return np.unique([groups[sample_id] for sample_id in ids], return_inverse=True)[1]
 
 

@@ -31,7 +31,7 @@ class FittedThresholds:
         f1_global: Macro F1 over the common classes of validation with one threshold, each fold decided with the one fitted on
             the others. None if validation has too few groups, or no common class.
         f1_per_class: The same with a threshold for each class.
-        gain: The interval of the difference: per class minus global. None likewise.
+        gain: The interval of the difference: per class minus global. None in the same cases.
         ways: The macro F1 of each way of fitting, including the one that is used.
     """
 
@@ -91,7 +91,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
 def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
     """The threshold for all classes with the best macro F1.
 
-    Of several that are equally good, it is the middle one.
+    If several are equally good, it is the middle one.
 
     Args:
         y_true: bool, shape (samples, classes).

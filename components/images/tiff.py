@@ -21,7 +21,7 @@ from components.images.lzw import check_lzw
 from components.images.png import check_sides
 
 MAX_SIDE_PX = 20_000
-# Of a channel, through depth and time.
+# The most channels, and the most planes of each, through depth and time.
 _MAX_PLANES = 4096
 _MAX_SAMPLES = 64
 # The most that is decoded at once: the largest page of one 32-bit sample.

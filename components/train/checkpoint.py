@@ -68,7 +68,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint, and removes this attempt's older ones.
 
-        Another attempt that is ahead, or has published, may remove this one's files meanwhile: then nothing is saved.
+        Another attempt that is ahead, or has published, may remove this one's files in the meantime: then nothing is saved.
 
         Raises:
             OSError: If the disk is full, for example. Earlier checkpoints are kept.

@@ -116,7 +116,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """Decodes the PNG files of one sample to float32 pixels of the network's size, area-averaged as in training."""
         colours = [_decode(files[position], levels) for position, levels in enumerate(self._levels)]
-        # Decoded greyscale files have three equal channels. Of a stain saved in colour, the maximum is used, as in training.
+        # Decoded greyscale files have three equal channels. For a stain saved in colour, the maximum is used, as in training.
         channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
         resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
