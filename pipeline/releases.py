@@ -73,7 +73,7 @@ class Needs:
             raise ValueError(f"{problem}: ask for an upgrade of the server")
         problem += (
             f" for {', '.join(self.settings)}: this server would drop that, or all settings of pods (GPU, node pool, secrets), "
-            "and run the steps without"
+            "and run the steps without them"
         )
         if found >= Release.OLDEST.version and all(setting.startswith("pipelineConfig.") for setting in self.settings):
             raise ValueError(

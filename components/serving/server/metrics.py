@@ -14,7 +14,7 @@ class Metrics:
         self._batch_size = Histogram(
             "hpa_batch_size", "Images in a batch", buckets=[1, 2, 4, 8, 16, 32], registry=self._registry
         )
-        self._batch_seconds = Histogram("hpa_batch_seconds", "Seconds a batch", registry=self._registry)
+        self._batch_seconds = Histogram("hpa_batch_seconds", "Seconds per batch", registry=self._registry)
         self.waiting = Gauge("hpa_samples_waiting", "Samples waiting or being decoded", registry=self._registry)
         self.version = Gauge("hpa_model_version", "The version that new requests use", registry=self._registry)
 
