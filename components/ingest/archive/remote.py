@@ -164,7 +164,9 @@ class RemoteFile:
             pause = f" and asks to wait {wait_s:.0f} s" if wait_s else ""
             raise TransientError(f"The archive's server responds with status {status}{pause}", wait_s)
         else:
-            raise OSError(f"The archive's server did not send the requested part: expected status 206. Received: status {status}")
+            raise OSError(
+                f"The archive's server did not send the requested part: expected status 206. Received: status {status}"
+            )
 
     def _check_range(self, response: requests.Response, start: int, end: int) -> None:
         content_range = response.headers.get("Content-Range", "")
