@@ -187,7 +187,7 @@ class Cluster:
         """Creates a schedule: never two runs at once, and no catching up on missed ones."""
         with self._asking():
             if [schedule for schedule in self._schedules() if schedule.display_name == name]:
-                raise ClusterError(f"There is a schedule {name} already: delete it, or choose another --name.")
+                raise ClusterError(f"There is already a schedule {name}: delete it, or choose another --name.")
             return self._client.create_recurring_run(
                 self._experiment_id(experiment),
                 name,

@@ -143,7 +143,7 @@ def _refuse_superseded(record: Record, versions: Iterable[Version], champion: Ch
         same = version.record and version.record.serves_the_same_as(record)
         if same and version.is_complete and version.number < champion.version and champion.has_been(version.number):
             raise SupersededError(
-                f"this model with these thresholds is version {version.number} already, and version {champion.version} has "
+                f"this model with these thresholds is already version {version.number}, and version {champion.version} has "
                 f"taken its place. To serve it again: python -m pipeline models rollback {version.number}"
             )
 
