@@ -45,7 +45,7 @@ class Source:
     form: str = ""
 
     def tasks(self, method: str) -> list[ShardTask]:
-        """The shards of a random split; or unsplit ones, or such as are only measured."""
+        """The shards of a random split, unsplit ones, or ones that are only measured."""
         samples = read_index(storage.join(self.folder, "index.csv.gz"))[: self.num_samples]
         labels = {sample.sample_id: sample.labels for sample in samples}
         sides = split_samples(labels, "random", _FRACTIONS, 0) if method == "random" else dict.fromkeys(labels, method)
@@ -59,7 +59,7 @@ def convert_random(tasks: Sequence[ShardTask]) -> None:
 
 
 def convert_grouped(tasks: Sequence[ShardTask]) -> None:
-    """The step's jobs with split=grouped, and what decides the sides between them."""
+    """The step's jobs with split=grouped, and the split that is computed between them."""
     engine = Engine.named("local", "")
     samples = write_unsplit(tasks, engine)
     batches = dict.fromkeys((sample.sample_id for sample in samples), 0)

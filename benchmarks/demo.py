@@ -1,8 +1,8 @@
 """How long `make run` takes, and how good its model is, over several seeds: `python -m benchmarks.demo`.
 
-Each run has its own folder and nothing to reuse. A seed determines the initial weights, the order of the images, the
-augmentation and the split; the synthetic images are the same. Macro F1 is that of the blessing: over the classes in at least 5
-groups of the test split, compared with the best baseline.
+Each run has its own folder and nothing to reuse. The images and the split are the same in all runs; a seed determines the
+initial weights, the order of the images, the augmentation and the dropout. Macro F1 is that of the blessing: over the classes
+in at least 5 groups of the test split, compared with the best baseline.
 """
 
 import argparse

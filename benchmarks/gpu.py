@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu | tee gpu.md
     python -m benchmarks.gpu --rows "train inception_resnet_v2" --time-limit-s 120
-    python -m benchmarks.gpu --image-size-px 75 --batch-size 2 --steps 2      (a try on a CPU)
+    python -m benchmarks.gpu --image-size-px 75 --batch-size 2 --steps 2      (a trial on a CPU)
 
 It runs on a bare machine with Python and any of TensorFlow, JAX (with Keras) and PyTorch (with timm). Rows with missing
 packages say so. Each row has its own process and time limit, and is printed when it ends.

@@ -46,7 +46,7 @@ _DISTINCT = 100
 # The convolutions of InceptionResNetV2 in Keras take 13.2e9 multiply-adds for an image of 299 px; training takes three times
 # that.
 _FLOP_PER_IMAGE = 3 * 2 * 13.2e9
-# Floating-point operations per second of the tensor cores, from NVIDIA's data sheets, and a guess of their utilisation.
+# Floating-point operations per second of the tensor cores, from NVIDIA's data sheets, and an assumed utilisation.
 _GPUS = {"T4 (float16)": 65e12, "A100 (bfloat16)": 312e12}
 _UTILISATION = 0.15
 

@@ -41,7 +41,7 @@ def make_images(folder: Path, num_samples: int, num_distinct: int) -> list[Synth
 
 
 def image_path(folder: Path, number: int, filter_name: str) -> Path:
-    """The path of an image by `make_images`."""
+    """The path of an image from `make_images`."""
     return folder / f"{number:06d}_{filter_name}.png"
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.near_duplicates --samples 400 --seeds 4 --real-dir <folder of the competition's PNG files>
 
-In a synthetic series, the near-duplicates are known: three in ten samples have one in another exposure, most of them also
+In a synthetic series, the near-duplicates are known: three in ten samples have one, in another exposure and usually also
 shifted. Real samples are assumed to be unrelated, and changed in known ways. Flipped and transposed images count as further
 unrelated samples, so that there are enough pairs to see the smallest distances.
 """
@@ -63,7 +63,7 @@ def cosine_hash(pictures: Pictures) -> bytes:
 
 
 def mirror(pictures: Pictures) -> list[Pictures]:
-    """The image, first unchanged. No two differ by a turn of 180 degrees, which would have the same hash."""
+    """The image unchanged, flipped and transposed. No two differ by a turn of 180 degrees, which would have the same hash."""
     ways: list[Callable[[np.ndarray], np.ndarray]] = [
         lambda image: image,
         np.flipud,

@@ -84,7 +84,7 @@ def small_backbone(include_top: bool, weights: str | None, input_shape: tuple[in
 
 
 def balanced_numbers(series: int, per_class: int) -> list[int]:
-    """The first images of a series, as far as each shows a class that fewer than `per_class` earlier ones show."""
+    """The first images of a series, without those whose classes all have `per_class` images already."""
     counts, chosen, number = np.zeros(len(CLASS_NAMES), int), [], 0
     while counts.min() < per_class:
         labels = list(sample_labels(series, number))

@@ -50,7 +50,7 @@ def version_tags() -> dict[str, str]:
 
 @dataclass
 class Cluster:
-    """A connection to a Kubeflow Pipelines server.
+    """A connection to a Kubeflow Pipelines server. Its methods raise ClusterError if a request fails or finds nothing.
 
     Attributes:
         host: Its address; empty for kfp's default: KF_PIPELINES_ENDPOINT, the service of the cluster that this runs in, or that
@@ -187,7 +187,7 @@ class Cluster:
         """Creates a schedule: never two runs at once, and no catching up on missed ones."""
         with self._asking():
             if [schedule for schedule in self._schedules() if schedule.display_name == name]:
-                raise ClusterError(f"There is a schedule {name} already: delete it, or choose another --name.")
+                raise ClusterError(f"There is already a schedule {name}: delete it, or choose another --name.")
             return self._client.create_recurring_run(
                 self._experiment_id(experiment),
                 name,

@@ -36,7 +36,7 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
         if digests is None:
             if pin and name != its_name:
                 raise ValueError(
-                    f"digests: expected one of {name}, as the compiled pipeline pins {its_name}. Give --digests with the "
+                    f"digests: expected one for {name}, as the compiled pipeline pins {its_name}. Give --digests with the "
                     "output of make push-images, or a file that was compiled without digests"
                 )
             return f"{key}{name}{pin or ''}"
@@ -45,7 +45,7 @@ def with_images(pipeline_yaml: str, registry: str = "", tag: str = "", digests: 
             other = name.removesuffix("-cpu") if cpu else f"{name}-cpu"
             advice = f"Compile {'without' if cpu else 'with'} --cpu, or run" if other in digests else "Run"
             raise ValueError(
-                f"digests: expected one of {name}. Received: those of {', '.join(digests) or 'no image'}. {advice} "
+                f"digests: expected one for {name}. Received: those of {', '.join(digests) or 'no image'}. {advice} "
                 f"make push-images{cpu} REGISTRY={registry or its_registry} again"
             )
         return f"{key}{name}@{digests[name]}"

@@ -60,7 +60,7 @@ def _ranks(steps: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:
     while waiting := [step for step in before if step not in ranks]:
         ready = [step for step in waiting if before[step] <= ranks.keys()]
         if not ready:
-            raise ValueError(f"Expected a graph without a circle. Received: {', '.join(waiting)}")
+            raise ValueError(f"Expected a graph without a cycle. Received: {', '.join(waiting)}")
         ranks |= {step: 1 + max((ranks[name] for name in before[step]), default=-1) for step in ready}
     return ranks
 

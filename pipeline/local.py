@@ -48,7 +48,11 @@ class StepFailedError(RuntimeError):
 
 
 def default_locations(arguments: dict[str, Any], pipeline_root: Path) -> dict[str, Any]:
-    """Fills in the locations of data and models, and makes local paths absolute, as steps run in another folder."""
+    """Fills in the locations of data and models, and makes local paths absolute, as steps run in another folder.
+
+    Raises:
+        ValueError: If there is no file or folder at a given local path.
+    """
     located = {"data_root": str(pipeline_root / "data"), "serving_root": str(pipeline_root / "serving")} | arguments
     for name in ("data_root", "serving_root"):
         located[name] = absolute(located[name])

@@ -1,4 +1,4 @@
-"""Where each task runs on the cluster, with how much, for how long, and how often it is tried."""
+"""Where each task runs on the cluster, with which resources and time limit, and how often it is retried."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ GPU_RESOURCE = "nvidia.com/gpu"
 GKE_T4_NODES = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
 
 _HOUR_S = 3600
-# The longest that a run takes, waits for nodes included: it would keep scheduled runs from starting.
+# The longest that a run may take, including waits for nodes: while it lasts, no scheduled run starts.
 RUN_DEADLINE_S = 7 * 24 * _HOUR_S
-# How long the pods of a finished run stay, and their logs with them. All three: what the server sets by default for runs that
-# succeed or fail wins over what a file says for both.
+# How long the pods of a finished run stay, and their logs with them. All three are set, because the server's defaults for
+# successful and failed runs override a file's single value for both.
 _KEPT = dict.fromkeys(("resourceTtlOnCompletion", "resourceTtlOnSuccess", "resourceTtlOnFailure"), 7 * 24 * _HOUR_S)
 
 
@@ -28,12 +28,12 @@ class Resources:
     """What a task's pod gets.
 
     Attributes:
-        cpu: The cores that are kept for it; it may use twice as many where they are idle.
-        memory: Kept for it, and its limit.
-        temporary: What it may write to /tmp, the one place that it can write to: shards on their way, an archive that cannot
-            be read in place, a model.
-        hours: How long one attempt may take, from the time that its pod has a node: Kubernetes does not count the wait for one.
-        num_retries: How often it is tried again.
+        cpu: The cores that are reserved for it; it may use twice as many if they are idle.
+        memory: The memory that is reserved for it, and its limit.
+        temporary: How much it may write to /tmp, the only folder that it can write to: shards in transit, an archive that
+            cannot be read in place, a model.
+        hours: How long one attempt may take once its pod has a node: Kubernetes does not count the wait for one.
+        num_retries: How often it is retried.
     """
 
     cpu: int
@@ -46,7 +46,7 @@ class Resources:
 RESOURCES = {
     "ingest": Resources(cpu=2, memory="2G", temporary="30Gi", hours=12, num_retries=2),
     "convert": Resources(cpu=4, memory="8G", temporary="30Gi", hours=12, num_retries=2),
-    # GPU nodes are often preemptible ones: training resumes from its checkpoint.
+    # GPU nodes are often preemptible: training resumes from its checkpoint.
     "train": Resources(cpu=4, memory="16G", temporary="30Gi", hours=72, num_retries=8),
     "evaluate": Resources(cpu=4, memory="8G", temporary="30Gi", hours=6, num_retries=2),
     "push": Resources(cpu=1, memory="1G", temporary="4Gi", hours=2, num_retries=2),
@@ -56,7 +56,7 @@ RESOURCES = {
 def place(gpu_node_selector: Any, **tasks: PipelineTask) -> None:
     """Gives each task its resources and what the namespace has for S3, training its GPU, and ingest Kaggle's credentials.
 
-    Only settings that every release since the oldest knows; `add_newest_settings` adds the others.
+    Uses only settings that every supported release knows; `add_newest_settings` adds the others.
 
     Args:
         gpu_node_selector: The pipeline's parameter: labels of the GPU nodes.
@@ -64,7 +64,7 @@ def place(gpu_node_selector: Any, **tasks: PipelineTask) -> None:
     """
     for name, task in tasks.items():
         _limit(task, RESOURCES[name])
-        # KFP's cache goes by artifact ids and would return stale verdicts; steps find their own outputs by content.
+        # KFP's cache is keyed by artifact ids and would return stale verdicts; steps find their own outputs by content.
         task.set_caching_options(enable_caching=False)
         task.set_display_name(name)
         _mount(task, S3_SETTINGS)
@@ -73,13 +73,13 @@ def place(gpu_node_selector: Any, **tasks: PipelineTask) -> None:
     train.set_accelerator_type(GPU_RESOURCE).set_accelerator_limit(NUM_GPUS)
     kubernetes.add_node_selector_json(train, gpu_node_selector)
     kubernetes.add_toleration(train, key=GPU_RESOURCE, operator="Exists", effect="NoSchedule")
-    # What libraries of several GPUs exchange data through: a container has 64 MB of it by default.
+    # Multi-GPU libraries exchange data through it, and a container has only 64 MB by default.
     kubernetes.empty_dir_mount(train, "shared-memory", "/dev/shm", medium="Memory", size_limit="2Gi")
     _mount(tasks["ingest"], KAGGLE)
 
 
 def add_newest_settings(platform: dict[str, Any]) -> None:
-    """Adds what the newest release alone knows to the second document of a compiled pipeline.
+    """Adds the settings that only the newest release knows to the second document of a compiled pipeline.
 
     The run gets a deadline, finished runs stay for longer than the server's default, and Kubernetes refuses to start a step as
     root. (The images name a user that is not root anyway. None is named here: some clusters give each namespace its own.)
@@ -118,7 +118,7 @@ def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region
 
 
 def _mount(task: PipelineTask, wanted: ClusterObject) -> None:
-    """Mounts a Secret or a ConfigMap, without which the task starts too."""
+    """Mounts a Secret or a ConfigMap. The task also starts without it."""
     mount = {"Secret": kubernetes.use_secret_as_volume, "ConfigMap": kubernetes.use_config_map_as_volume}[wanted.kind]
     mount(task, wanted.name, wanted.mount_path, optional=True)
 
@@ -128,8 +128,8 @@ def _limit(task: PipelineTask, wanted: Resources) -> None:
     task.set_memory_request(wanted.memory).set_memory_limit(wanted.memory)
     kubernetes.empty_dir_mount(task, "temporary", "/tmp", size_limit=wanted.temporary)
     kubernetes.set_timeout(task, int(wanted.hours * _HOUR_S))
-    # The backend counts backoff_max_duration from the start of the first attempt and, once it is over, neither tries again nor
-    # lets an attempt go on. It is no limit of a single wait.
+    # The backend counts backoff_max_duration from the start of the first attempt and, once it is over, neither retries nor lets
+    # an attempt continue. It does not limit a single wait.
     task.set_retry(
         num_retries=wanted.num_retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration=f"{RUN_DEADLINE_S}s"
     )

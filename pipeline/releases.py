@@ -73,14 +73,14 @@ class Needs:
             raise ValueError(f"{problem}: ask for an upgrade of the server")
         problem += (
             f" for {', '.join(self.settings)}: this server would drop that, or all settings of pods (GPU, node pool, secrets), "
-            "and run the steps without"
+            "and run the steps without them"
         )
         if found >= Release.OLDEST.version and all(setting.startswith("pipelineConfig.") for setting in self.settings):
             raise ValueError(
                 f"{problem}. Run `python -m pipeline compile --output cluster.yaml` (without --kfp {Release.NEWEST}, but with "
                 "the --registry, --digests and --s3-endpoint that it had), and give --file cluster.yaml"
             )
-        raise ValueError(f"{problem}. Take it out of pipeline/placement.py and compile, or ask for an upgrade of the server")
+        raise ValueError(f"{problem}. Remove it from pipeline/placement.py and compile, or ask for an upgrade of the server")
 
 
 def read_needs(pipeline_yaml: str) -> Needs:

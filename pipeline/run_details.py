@@ -31,9 +31,9 @@ _WORDS = {
     "num_validation": "validation examples",
     "num_without_files": "rows without any image",
     "reused": "",
-    "unlike_share": "share of test images unlike the training",
+    "unlike_share": "share of test images unlike the training images",
     "uri": "folder",
-    "usual_distances": "distance from the training images that is usual",
+    "usual_distances": "usual distance from the training images",
     "validation_metrics": "",
 }
 

@@ -100,7 +100,7 @@ def _kind(step: Step) -> str:
 
 
 def _figure(step: Step) -> str:
-    """What a person asks first of a step's output."""
+    """The most important figure of a step's output."""
     said = {name: value for artifact in step.artifacts for name, value in artifact.metadata.items()}
     if "num_bytes" in said:
         return count_of(said["num_samples"], "sample")

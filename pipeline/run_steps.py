@@ -21,7 +21,7 @@ class Artifact:
 
     @property
     def is_report(self) -> bool:
-        """Whether it is a page for people."""
+        """Whether it is an HTML page."""
         return self.kind == "system.HTML"
 
     @property
@@ -31,7 +31,7 @@ class Artifact:
 
     @property
     def words(self) -> str:
-        """Its name for people."""
+        """Its name in words."""
         return self.name.replace("_", " ")
 
 
@@ -85,6 +85,6 @@ def _read_artifacts(folder: Path, kinds: Mapping[str, str], executed: Path) -> l
 
 
 def duration(seconds: float) -> str:
-    """A duration for people: `2 min 5 s`."""
+    """A duration in words: `2 min 5 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -30,7 +30,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
     """
     if not step.node_id:
         raise CouldNotLookError(
-            f"{step.name} had no pod: its driver failed, whose log is on the run's page, at {step.name}-driver."
+            f"{step.name} had no pod: its driver failed. The driver's log is on the run's page, at {step.name}-driver."
         )
     workflow, _, number = step.node_id.rpartition("-")
     root = (run.runtime_config and run.runtime_config.pipeline_root) or ""
@@ -53,7 +53,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
     raise CouldNotLookError(
         f"The log of {step.name} cannot be read from here: {reason}. While its pod exists, this shows it:\n"
         f"  {pods} | grep -e '-{number}$' | xargs kubectl -n {namespace} logs -c main --tail={_NUM_LINES}\n"
-        f"Later, the run's page does: the artifact {_ARTIFACT} of {step.name}."
+        f"Later, it is on the run's page: the artifact {_ARTIFACT} of {step.name}."
     ) from None
 
 

@@ -19,7 +19,7 @@ from components.storage import crc32
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _CHECKSUM = re.compile(rb',\s*"crc32": "([0-9a-f]{8})"\s*}\s*\Z')
-# The errors of readers for unexpected content. gzip's is the only OSError, because the others may be temporary.
+# What readers raise for unexpected content. Of the OSErrors, only gzip's is here, because the others may be transient.
 _CAUSES: tuple[type[Exception], ...] = (
     ValueError,
     LookupError,
@@ -46,7 +46,7 @@ def naming(
         uri: The file.
         expected: What it should hold, in words.
         advice: What to do.
-        more: What else its reader raises because of its content.
+        more: Further exceptions that its reader raises for bad content.
 
     Raises:
         DamagedFileError: If it is damaged.
@@ -98,5 +98,5 @@ def without_checksum(data: bytes) -> bytes:
         return data
     content = data[: found.start()]
     if crc32(content).encode() != found[1]:
-        raise ValueError("content that does not have its checksum")
+        raise ValueError("content that does not match its checksum")
     return content + b"}"

@@ -37,7 +37,7 @@ def read_column(examples: Examples, column: str) -> dict[str, str]:
 
 
 def read_widths_um(examples: Examples) -> dict[str, float]:
-    """The width of the images in micrometres by sample id, as far as it is known: older versions did not store it."""
+    """The width of each image in micrometres, by sample id, where it is known: older versions did not store it."""
     with _open_table(examples) as rows:
         header = next(rows, [])
         if "width_um" not in header:
@@ -56,11 +56,11 @@ def open_splits(examples: Examples, splits: Sequence[str]) -> Iterator[dict[str,
     Raises:
         FileNotFoundError: If shards are missing or truncated.
         OSError: If a shard is damaged, or the disk is full.
-        ValueError: If the table of samples does not fit the shards.
+        ValueError: If the table of samples does not match the shards.
     """
     if missing := examples.missing_shards():
         raise FileNotFoundError(
-            f"{examples.uri}: {len(missing)} shards are missing or truncated, such as {missing[0]}. Run again"
+            f"{examples.uri}: {len(missing)} shards are missing or truncated, for example {missing[0]}. Run again"
         )
     rows = list(_read_table(examples, *_COLUMNS))
     shards = [shard for split in splits for shard in examples.shards[split]]
@@ -91,7 +91,7 @@ class ExampleReader:
             rows: The table of samples: id, split, shard, offset and labels of each.
 
         Raises:
-            ValueError: If the table does not fit the shards.
+            ValueError: If the table does not match the shards.
         """
         self.channels = tuple(examples.channels)
         self.shape = (examples.image_size_px, examples.image_size_px, len(examples.channels))
@@ -110,7 +110,7 @@ class ExampleReader:
                 self._places += [(file, start) for start in _pixel_starts(file, records, self.shape)]
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(
-                    f"{storage.join(examples.uri, name)} does not fit the table in {examples.file_uri(SAMPLES)}: {error}. "
+                    f"{storage.join(examples.uri, name)} does not match the table in {examples.file_uri(SAMPLES)}: {error}. "
                     f"Delete {examples.uri} and run again"
                 ) from None
             self.ids += [sample_id for _, sample_id, _ in records]
@@ -160,7 +160,7 @@ def _open_table(examples: Examples) -> Iterator[Iterator[list[str]]]:
 def _map(path: Path) -> np.ndarray:
     if not path.stat().st_size:  # empty files cannot be mapped
         return np.zeros(0, np.uint8)
-    # As a plain array, of which a view takes a tenth of the time of a view of a memmap.
+    # As a plain array: a view of it takes a tenth of the time of a view of a memmap.
     return np.asarray(np.memmap(path, np.uint8, "r"))
 
 

@@ -37,7 +37,7 @@ class ImageNames:
 
     pattern: str = DEFAULT_PATTERN
     filters: str = ""
-    # Not in the representation, by which sources of the four colours are recognised across versions.
+    # Not in the repr, which identifies sources of the four colours across versions.
     stains: tuple[str, ...] = field(default=FILTERS, repr=False)
 
     def parse(self, path: str) -> tuple[str, str] | None:
@@ -105,7 +105,7 @@ def check_pattern(pattern: str) -> None:
     """Refuses a pattern that does not identify the sample and the filter of a file.
 
     Raises:
-        ValueError: If it does not fit, with what was expected.
+        ValueError: If it is invalid. The message says what was expected.
     """
     if pattern.count(_ID) != 1 or pattern.count(_FILTER) > 1:
         raise ValueError(
@@ -128,7 +128,7 @@ def parse_filters(text: str, stains: Sequence[str] = FILTERS) -> dict[str, str]:
         stains: The stains of the source, in the order of the result.
 
     Raises:
-        ValueError: If it does not fit, with what was expected.
+        ValueError: If it is invalid. The message says what was expected.
     """
     if not text:
         return {name: name for name in stains}
@@ -136,7 +136,7 @@ def parse_filters(text: str, stains: Sequence[str] = FILTERS) -> dict[str, str]:
     for word in next(csv.reader([text], skipinitialspace=True)):
         name, _, own = (part.strip() for part in word.partition("="))
         if name not in stains or not own or name in given:
-            raise ValueError(f"expected what your files call each stain, {_example(stains)}. {word.strip()!r} is not one")
+            raise ValueError(f"expected the name of each stain in your files, {_example(stains)}. {word.strip()!r} is not one")
         given[name] = own
     missing = [name for name in required_stains(stains) if name not in given]
     if missing or len({own.casefold() for own in given.values()}) < len(given):

@@ -135,7 +135,7 @@ def read_index(uri: str) -> list[Sample]:
     # Streamed, because the text of a large index takes more memory than its samples.
     content = storage.read_bytes(uri)
     with (
-        naming(uri, "an index of samples", "delete it and run again: ingest lists the source anew"),
+        naming(uri, "an index of samples", "delete it and run again: ingest lists the source again"),
         gzip.open(io.BytesIO(content), "rt", encoding="utf-8", newline="") as text,
     ):
         rows = csv.reader(text)

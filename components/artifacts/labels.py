@@ -61,7 +61,7 @@ def parse_channels(channels: str) -> tuple[str, ...]:
         The stains in the order in which they become channels.
 
     Raises:
-        ValueError: With what was expected.
+        ValueError: If it is invalid. The message says what was expected.
     """
     if channels in _COLOURS:
         return _COLOURS[channels]

@@ -1,4 +1,4 @@
-"""Manifests: small descriptions of bulk data under `data_root`, which are also its done-marks and the artifacts' content."""
+"""Manifests: small descriptions of bulk data under `data_root`. They mark it as complete, and are the artifacts' content."""
 
 import contextlib
 import re
@@ -43,7 +43,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def find(cls, uri: str, name: str = MANIFEST_NAME) -> Self | None:
-        """Reads the done-mark of the output at `uri`; None if there is no complete output.
+        """Reads the manifest of the output at `uri`; None if there is no complete output.
 
         Raises:
             ValueError: If the file exists but is not a manifest of this kind.
@@ -66,7 +66,7 @@ class Manifest(BaseModel):
         return parse_json(cls, data, path, f"a manifest of kind {cls.__name__}")
 
     def publish(self, uri: str, folder: Path | None = None, name: str = MANIFEST_NAME) -> Self:
-        """Publishes a folder of files and then, as the done-mark of the complete output, the manifest.
+        """Publishes a folder of files and then the manifest, which marks the output as complete.
 
         The files get their own folder with a random name, so that they never mix with files of a killed attempt. If another run
         has published the same output in the meantime, its output is used.
@@ -149,7 +149,7 @@ class Manifest(BaseModel):
 
     @contextlib.contextmanager
     def naming_deleted(self) -> Iterator[None]:
-        """Adds advice to the error about a missing file: `prune` may have deleted it meanwhile."""
+        """Adds advice to the error about a missing file: `prune` may have deleted it in the meantime."""
         try:
             yield
         except FileNotFoundError as error:
@@ -200,7 +200,7 @@ class RawImages(Manifest):
 
     index_name: str
     class_names: list[str]
-    # Counts the versions of this source in this data_root, from 0. It shows which is the latest, and is not content.
+    # Counts the versions of this source in this data_root, from 0. It shows which is the latest; the fingerprint ignores it.
     version: int
     num_samples: int
     num_bad: int

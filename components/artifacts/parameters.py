@@ -9,7 +9,7 @@ from components import storage
 from components.artifacts.image_names import DEFAULT_PATTERN, check_pattern, parse_filters
 from components.artifacts.labels import FILTERS, parse_channels, stains_of_source
 
-# A rule returns what was expected if a value does not fit, and an empty string if it does.
+# A rule returns what was expected if a value is invalid, and an empty string if it is valid.
 Rule = Callable[[Any], str]
 
 
@@ -37,7 +37,7 @@ def parse_synthetic(written: str) -> tuple[int, int]:
     """Parses the part after `synthetic:`, such as `450` or `450@3`, to the number of samples and the series (default 0).
 
     Raises:
-        ValueError: If it does not fit, with what was expected.
+        ValueError: If it is invalid. The message says what was expected.
     """
     parts = re.fullmatch("([0-9]+)(?:@([0-9]+))?", written)
     num_samples, series = (int(part or 0) for part in parts.groups()) if parts else (0, 0)
@@ -72,7 +72,7 @@ def _plain_name(value: str) -> str:
 
 
 def _readable(read: Callable[[str], object]) -> Rule:
-    """A rule by a parser: a value does not fit if the parser raises, and the parser's message says what was expected."""
+    """A rule from a parser: a value is invalid if the parser raises, and the parser's message says what was expected."""
 
     def rule(value: str) -> str:
         try:
@@ -100,7 +100,7 @@ def parse_intensity_range(written: str) -> tuple[Levels, ...]:
         written: One range for all stains, or one for each in order, separated by commas; or empty.
 
     Raises:
-        ValueError: If it does not fit, with what was expected.
+        ValueError: If it is invalid. The message says what was expected.
     """
     return tuple(_parse_levels(levels) for levels in written.split(",")) if written else ()
 
@@ -117,7 +117,7 @@ def _parse_levels(written: str) -> Levels:
 
 
 LOCAL_RUNNER = "local"
-# Beam's names, which a test compares. Importing Beam takes seconds, and it is not installed where runs are submitted.
+# A copy of Beam's own list, as a test verifies: importing Beam takes seconds, and machines that submit runs lack it.
 BEAM_RUNNERS = (
     "DataflowRunner",
     "BundleBasedDirectRunner",
@@ -139,7 +139,7 @@ def parse_runner(written: str) -> str:
     """Parses a runner to `local` or Beam's name for it. As in Beam, case does not matter and `Runner` may be omitted.
 
     Raises:
-        ValueError: If it does not fit, with what was expected.
+        ValueError: If it is invalid. The message says what was expected.
     """
     known = {name.lower(): name for name in BEAM_RUNNERS}
     runner = written if written == LOCAL_RUNNER else known.get(written.lower()) or known.get(f"{written.lower()}runner")
@@ -189,7 +189,7 @@ def check_parameters(**values: Any) -> None:
     """Refuses invalid values.
 
     Raises:
-        ValueError: If values do not fit. The message names each, what was expected and what was received.
+        ValueError: If any value is invalid. The message names each, what was expected and what was received.
     """
     problems = []
     for name, value in values.items():

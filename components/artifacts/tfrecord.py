@@ -122,9 +122,9 @@ def _content(value: bytes | range) -> list[Any]:
 
 
 def _field(number: int, content: list[Any]) -> list[Any]:
-    """A field of a protocol buffer whose content has a length: bytes, a message or packed numbers.
+    """A length-delimited field of a protocol buffer: bytes, a message or packed numbers.
 
-    The content is in pieces, of which only the length matters here: bytes, and a range for the pixels.
+    Only the lengths of the content's pieces matter here, so a range can stand for the pixels.
     """
     return [bytes([number << 3 | 2]), _varint(sum(map(len, content))), *content]
 

@@ -97,7 +97,7 @@ def split_unsplit(
 
 def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine, write: _Write = write_shard) -> dict[str, ShardPart]:
     if len(missing) < num_tasks:
-        _log.info("%d of %d shards exist already", num_tasks - len(missing), num_tasks)
+        _log.info("%d of %d shards already exist", num_tasks - len(missing), num_tasks)
     if missing:
         run_job(write, missing, engine.decoding_options(sum(task.num_bytes for task in missing)))
     return _written(missing)

@@ -22,7 +22,7 @@ TRANSFORM_GRAPH = "transform_graph"
 DATA_REPORT = "data_report.html"
 QUARANTINE = "quarantine.csv"
 
-# The split of samples whose side is not decided yet. Their shards lie in a folder of this name.
+# The pseudo-split of samples whose split is not decided yet. Their shards are in a folder of this name.
 UNSPLIT = "unsplit"
 
 

@@ -65,7 +65,7 @@ def convert(
         raw = RawImages.read(raw_images.path)
         found = done = wanted.find(raw, data_root)
         if done:
-            logging.getLogger("components.convert").info("these examples exist already: %s", done.uri)
+            logging.getLogger("components.convert").info("these examples already exist: %s", done.uri)
             settings.check_bad_share(settings.quarantine_reasons(done), raw.num_samples, max_bad_fraction)
         else:
             from components.convert.examples import convert_images

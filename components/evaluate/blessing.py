@@ -41,7 +41,7 @@ class BaselineGain:
     Attributes:
         title: The title of the baseline.
         baseline: Its macro F1. None if no class is common.
-        gain: The interval of the difference on the same samples. None likewise, or if there are too few groups.
+        gain: The interval of the difference on the same samples. None in that case too, or if there are too few groups.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Confidence intervals of metrics other than F1 of classes and macro F1: the bootstrap over groups of related samples.
+"""Confidence intervals of all metrics but F1 per class and macro F1: the bootstrap over groups of related samples.
 
 A resample draws as many groups as there are, with replacement (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993;
 whole groups, because related samples are not independent evidence: Field and Welsh, JRSS B 2007).
@@ -22,13 +22,13 @@ NUM_RESAMPLES = 1000
 
 
 def number_groups(ids: Sequence[str], groups: Mapping[str, str]) -> np.ndarray:
-    """The group of each sample id as a number from 0 on without gaps: int, shape (samples,).
+    """The group of each sample id as a number from 0 without gaps: int, shape (samples,).
 
     Raises:
         ValueError: If a sample has no group.
     """
     if missing := [sample_id for sample_id in ids if sample_id not in groups]:
-        raise ValueError(f"{len(missing)} samples are in no group, such as {missing[0]}: expected all of them")
+        raise ValueError(f"{len(missing)} samples are in no group, for example {missing[0]}: every sample needs one")
     return np.unique([groups[sample_id] for sample_id in ids], return_inverse=True)[1]
 
 
@@ -44,7 +44,7 @@ class Resamples:
         """Draws the resamples.
 
         Args:
-            groups: The group of each sample, as numbers from 0 on without gaps.
+            groups: The group of each sample, as numbers from 0 without gaps.
             seed: Another seed gives other resamples.
             num_resamples: The number of resamples.
         """
@@ -67,7 +67,7 @@ def interval(figure: float, resampled: np.ndarray, confidence: float = CONFIDENC
 
     Args:
         figure: Its value on the original samples.
-        resampled: Its values in resamples. NaN is ignored.
+        resampled: Its values in resamples, shape (resamples,). NaN is ignored.
         confidence: The share of them within the interval.
     """
     tail = (1 - confidence) / 2

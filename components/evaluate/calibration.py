@@ -14,7 +14,7 @@ class Reliability:
     Attributes:
         counts: The number of predictions in each bin: shape (bins,).
         mean_score: Their mean probability; 0 for an empty bin.
-        positive_share: The share of positives among them; 0 likewise.
+        positive_share: The share of positives among them; 0 for an empty bin.
     """
 
     counts: np.ndarray

@@ -185,7 +185,14 @@ def beside_baselines(found: dict[str, float], baselines: dict[str, dict[str, flo
 
 
 def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray, names: list[str]) -> list[ClassScore]:
-    """The figures of each class."""
+    """The figures of each class.
+
+    Args:
+        y_true: bool, shape (samples, classes).
+        y_score: Probabilities, the same shape.
+        thresholds: Shape (classes,).
+        names: The names of the classes.
+    """
     y_pred = y_score >= thresholds
     precision, recall, f1, support = metrics.precision_recall_fscore_support(y_true, y_pred, average=None, zero_division=0)
     baseline = metrics.f1_score(y_true, np.ones_like(y_true), average=None, zero_division=0)
@@ -210,6 +217,11 @@ def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray
 def micro_roc(y_true: np.ndarray, y_score: np.ndarray, num_points: int = 100) -> dict[str, list[float]]:
     """The ROC curve over all pairs of sample and class, thinned to about `num_points`.
 
+    Args:
+        y_true: bool, shape (samples, classes).
+        y_score: Probabilities, the same shape.
+        num_points: The largest number of points.
+
     Returns:
         `fpr`, `tpr` and `threshold`: lists of equal length. Empty if all pairs are positive, or none.
     """
@@ -222,7 +234,12 @@ def micro_roc(y_true: np.ndarray, y_score: np.ndarray, num_points: int = 100) ->
 
 
 def confusion(y_true: np.ndarray, y_pred: np.ndarray) -> list[list[int]]:
-    """Counts over all pairs of sample and class: rows are absent and present in truth, columns as predicted."""
+    """Counts over all pairs of sample and class: rows are absent and present in truth, columns as predicted.
+
+    Args:
+        y_true: bool, shape (samples, classes).
+        y_pred: bool, the same shape.
+    """
     return metrics.confusion_matrix(y_true.ravel(), y_pred.ravel(), labels=[False, True]).tolist()
 
 

@@ -49,7 +49,7 @@ def measure_performance(scores: Scores, thresholds: np.ndarray, groups: np.ndarr
     Args:
         scores: The model's probabilities for some samples.
         thresholds: float32, shape (classes,).
-        groups: The group of each sample, as numbers from 0 on without gaps.
+        groups: The group of each sample, as numbers from 0 without gaps.
         names: The class names.
         seed: Seeds the resamples.
     """

@@ -78,7 +78,7 @@ def evaluate(
         )
         found = done = wanted.find(records, data_root, champion)
         if done:
-            logging.getLogger("components.evaluate").info("this model is evaluated already: %s", done.uri)
+            logging.getLogger("components.evaluate").info("this model is already evaluated: %s", done.uri)
         else:
             from components.evaluate.evaluation import evaluate_model
 

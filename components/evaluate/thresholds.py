@@ -1,8 +1,8 @@
 """Decision thresholds, fitted on the validation split.
 
 There is one threshold for all classes, or one per class. The threshold of a rare class overfits its few positives, which made
-the results of competitors worse. Each is therefore shrunk towards the common one, the more the fewer positives it was fitted on
-(as by empirical Bayes estimators: Efron and Morris, JASA 1975): see benchmarks/thresholds.py.
+competitors' results worse. Each is therefore shrunk towards the common one, the more the fewer positives it was fitted on (as
+by empirical Bayes estimators: Efron and Morris, JASA 1975): see benchmarks/thresholds.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ class FittedThresholds:
         f1_global: Macro F1 over the common classes of validation with one threshold, each fold decided with the one fitted on
             the others. None if validation has too few groups, or no common class.
         f1_per_class: The same with a threshold for each class.
-        gain: The interval of the difference: per class minus global. None likewise.
+        gain: The interval of the difference: per class minus global. None in the same cases.
         ways: The macro F1 of each way of fitting, including the one that is used.
     """
 
@@ -64,7 +64,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
-        groups: The group of each sample, as numbers from 0 on without gaps.
+        groups: The group of each sample, as numbers from 0 without gaps.
         seed: The seed of the folds.
     """
     one = np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)
@@ -91,7 +91,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
 def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
     """The threshold for all classes with the best macro F1.
 
-    Of several that are equally good, it is the middle one.
+    If several are equally good, it is the middle one.
 
     Args:
         y_true: bool, shape (samples, classes).
@@ -126,7 +126,7 @@ def fit_class_thresholds(y_true: np.ndarray, y_score: np.ndarray, shrinkage: flo
     own = np.array([fit_global_threshold(*c) if shown else common for c, shown in zip(columns, num_positive, strict=True)])
     kept = num_positive / np.maximum(num_positive + shrinkage, 1)
     mixed = kept * _log_odds(own) + (1 - kept) * _log_odds(np.array(common))
-    # Without shrinkage, the conversion to log odds and back would only round.
+    # Without shrinkage, the conversion to log odds and back would only add rounding errors.
     return np.where(kept == 1, own, 1 / (1 + np.exp(-mixed))).astype(np.float32)
 
 

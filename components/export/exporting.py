@@ -42,7 +42,7 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
         licence: The SPDX id of the model's licence: likewise.
 
     Raises:
-        FileExistsError: If the file exists already.
+        FileExistsError: If the file already exists.
         FileNotFoundError: If there is no such model.
         ModuleNotFoundError: If a package for the format is not installed.
         ValueError: If the arguments do not fit the format, the network is unknown, or the file's probabilities differ.

@@ -88,7 +88,7 @@ def project(image: Image, channel: int, projection: str) -> np.ndarray:
     Args:
         image: The file.
         channel: The channel, counted from 0.
-        projection: `max`, `mean` (rounded half up to the file's type), `sum` (in 32 bits or more) or `middle`, the middle
+        projection: `max`, `mean` (integers are rounded half up), `sum` (in 32 bits or more) or `middle`, the middle
             plane; of an even number, the upper of the two. Ignored for files with one plane.
 
     Returns:

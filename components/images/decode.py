@@ -14,7 +14,7 @@ from components.images.image import BadImageError, Image
 from components.images.plausibility import check_distinct, check_exposure
 from components.images.reader import read_image
 
-# Beyond this, too much of the image is outside of the central square.
+# Beyond this, too much of the image is outside the central square.
 _MAX_ASPECT = 1.5
 
 
@@ -89,7 +89,7 @@ class DecodedSample:
 
 
 def decode_filters(files: Mapping[str, bytes], filters: Sequence[str], reading: Reading = DEFAULT_READING) -> list[np.ndarray]:
-    """The planes of `decode_sample`."""
+    """The planes of `decode_sample`: uint8, shape (height, width), one for each filter."""
     return decode_sample(files, filters, reading).planes
 
 
@@ -177,7 +177,7 @@ def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
         reading: How files become 8-bit channels.
 
     Returns:
-        uint8, height x width.
+        uint8, shape (height, width).
 
     Raises:
         BadImageError: If it cannot be decoded.
@@ -198,7 +198,7 @@ def _stored_plane(image: Image, name: str, reading: Reading) -> np.ndarray:
 def stack_filters(images: Sequence[np.ndarray], image_size_px: int) -> np.ndarray:
     """Resizes a sample's filters and stacks them as the channels of one image.
 
-    Of filters that are not quite square, the central square is used, so that cells keep their shape. Resizing averages areas
+    Filters that are not quite square are cropped to the central square, so that cells keep their shape. Resizing averages areas
     (OpenCV's INTER_AREA) to avoid aliasing.
 
     Args:

@@ -64,8 +64,8 @@ def exposure_warnings(histograms: Mapping[str, np.ndarray], channels: Sequence[s
         channels: The names of the channels.
 
     Returns:
-        One warning for each channel and problem found. Of several problems of an image in a channel, the first in the order of
-        `_ADVICE` is reported.
+        One warning for each channel and problem found. If an image has several problems in a channel, only the first in the
+        order of `_ADVICE` is reported.
     """
     if not histograms:
         return []

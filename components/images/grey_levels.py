@@ -25,7 +25,7 @@ def to_8_bits(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
         uint8, shape (height, width).
 
     Raises:
-        BadImageError: If it has more than 8 bits and no range is given, or contains NaN.
+        BadImageError: If it has more than 8 bits and no range is given, has 8 bits and HIGH is above 255, or contains NaN.
     """
     if not levels:
         if plane.dtype == np.uint8:
@@ -42,7 +42,7 @@ def to_8_bits(plane: np.ndarray, levels: Levels | None) -> np.ndarray:
 
 
 def check_numbers(plane: np.ndarray) -> None:
-    """Refuses a float image that contains NaN.
+    """Refuses a float image of any shape that contains NaN.
 
     Raises:
         BadImageError: If it contains NaN.

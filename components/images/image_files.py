@@ -22,8 +22,8 @@ _OF_BIOFORMATS2RAW = "OME/METADATA.ome.xml"
 def list_images(uri: str) -> dict[str, StoredFile]:
     """The files anywhere below a folder by relative path, sorted, with each OME-Zarr folder in place of the files in it.
 
-    Of an OME-Zarr folder, the size is the sum of its files, and the version changes with any of their names, sizes, checksums
-    and modification times.
+    An OME-Zarr folder's size is the sum of its files, and its version changes with any of their names, sizes, checksums and
+    modification times.
     """
     images: dict[str, StoredFile] = {}
     parts: dict[str, dict[str, StoredFile]] = defaultdict(dict)

@@ -21,12 +21,12 @@ class _Layout:
     Attributes:
         ends: Where each ends, in bits.
         masks: The bits of each.
-        places: For each number of bits in the first byte that are not theirs: the byte in which each code begins, and by how
+        places: For each bit offset of the first code in its byte, 0 to 7: the byte in which each code begins, and by how
             much the 32 bits from there are shifted.
     """
 
     def __init__(self, is_msb_first: bool) -> None:
-        # The table has 258 entries before the second code, and one more before each next.
+        # The table has 258 entries before the second code, and one more before each further one.
         sizes = 257 + np.arange(_MAX_CODES).clip(1)
         limits = (511, 1023, 2047) if is_msb_first else (512, 1024, 2048)
         widths = 9 + np.sum([sizes >= limit for limit in limits], axis=0)

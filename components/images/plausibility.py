@@ -40,7 +40,7 @@ def check_distinct(images: Mapping[str, np.ndarray]) -> None:
     """Refuses a sample in which two filters show the same image.
 
     Args:
-        images: The pixels of each filter.
+        images: The pixels of each filter, of any dtype and shape.
 
     Raises:
         BadImageError: If two filters have the same pixels.

@@ -76,7 +76,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The kind and content of each chunk.
 
     Raises:
-        BadImageError: If a chunk does not have its checksum, is of a kind that a decoder must know, or the last one is missing.
+        BadImageError: If a chunk does not match its checksum or is of an unknown critical kind, or the last one is missing.
     """
     position, kind = _SIGNATURE_BYTES, b""
     while kind != b"IEND":

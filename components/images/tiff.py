@@ -21,7 +21,7 @@ from components.images.lzw import check_lzw
 from components.images.png import check_sides
 
 MAX_SIDE_PX = 20_000
-# Of a channel, through depth and time.
+# The most channels, and the most planes of each, through depth and time.
 _MAX_PLANES = 4096
 _MAX_SAMPLES = 64
 # The most that is decoded at once: the largest page of one 32-bit sample.
@@ -65,7 +65,7 @@ _refusal = _Refusal()
 
 
 def _guarded(read: Callable[..., Any], *arguments: object) -> Any:
-    """Calls a function that uses tifffile. Its errors are the file's fault, and so are the errors in its log."""
+    """Calls a function that uses tifffile. Errors that tifffile raises or logs count as damage to the file."""
     log = logging.getLogger("tifffile")
     log.setLevel(logging.ERROR)
     log.handlers, log.propagate = [_refusal], False

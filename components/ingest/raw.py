@@ -130,7 +130,7 @@ def _publish(
     known = RawImages.find(raw_uri, _manifest_name(content))
     if not known or not storage.exists(index_uri):  # it may have been deleted
         storage.write_bytes(index_uri, dump_index(samples))
-    if known:  # the source looks different, as with other file times, but its content is a known version
+    if known:  # e.g. with other file times: the source looks different, but its content is a known version
         return known
     expected = {*required_stains(source.stains)}.union(*(sample.files for sample in samples))  # many samples have no yellow
     manifest = RawImages(

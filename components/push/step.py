@@ -53,7 +53,7 @@ def push(
             else:
                 result |= {"pushed": version.is_new, "version": version.number, "version_uri": version.uri}
                 if not version.is_new:
-                    result["reasons"] = [f"this model is the champion already, as version {version.number}"]
+                    result["reasons"] = [f"this model is already the champion, as version {version.number}"]
                 log.info("version %d %s: %s", version.number, "pushed" if version.is_new else "already exists", version.uri)
         else:
             log.warning("not pushed, because the model is not blessed: %s", "; ".join(verdict.reasons))

@@ -100,7 +100,7 @@ def make_place(places: Path) -> Place:
     """Creates a place in a folder, and removes those of killed processes.
 
     Raises:
-        FileNotFoundError: If another process removes the folder meanwhile.
+        FileNotFoundError: If another process removes the folder in the meantime.
     """
     sweep(places)
     while True:

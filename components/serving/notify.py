@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--state", required=True, help="the file that remembers what was sent: a path, gs:// or s3://")
     parser.add_argument("--serving-root", required=True, help="the parameter serving_root of the pipeline")
     parser.add_argument("--model-name", default="hpa", help="the parameter model_name of the pipeline")
-    parser.add_argument("--tell-after-hours", type=float, default=2, help="report a run whose pod has waited so long")
+    parser.add_argument("--tell-after-hours", type=float, default=2, help="report a run whose pod has waited this many hours")
     parser.add_argument(
         "--end-after-hours", type=float, default=24, help="terminate a run whose pod has waited this many hours"
     )

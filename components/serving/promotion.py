@@ -85,6 +85,7 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
         model_name: The folder above the versions.
 
     Raises:
+        FileNotFoundError: If `model_dir` holds no SavedModel.
         ValueError: If there is not one threshold for each class.
         SwappedMeanwhileError: If the champion is not the one that the model was judged against.
         SupersededError: If the model was served before and has been replaced.
@@ -101,7 +102,7 @@ def push_model(model_dir: Path, evaluation: Evaluation, serving_root: str, model
         if DONE_MARK not in files:
             raise FileNotFoundError(f"{model_dir}: expected a SavedModel, but {DONE_MARK} is missing")
         files[MODEL_THRESHOLDS] = fitted
-        # Without where and against which champion it ran: the same evaluation gives the same file.
+        # Where it ran and against which champion is left out, so that the same evaluation gives the same file.
         unplaced: dict[str, object] = {"uri": "", "attempt": "", "files": {}}
         unplaced |= {"champion_version": None, "champion_generation": ""}
         files[MODEL_EVALUATION] = folder / "evaluation.json"
@@ -142,7 +143,7 @@ def _refuse_superseded(record: Record, versions: Iterable[Version], champion: Ch
         same = version.record and version.record.serves_the_same_as(record)
         if same and version.is_complete and version.number < champion.version and champion.has_been(version.number):
             raise SupersededError(
-                f"this model with these thresholds is version {version.number} already, and version {champion.version} has "
+                f"this model with these thresholds is already version {version.number}, and version {champion.version} has "
                 f"taken its place. To serve it again: python -m pipeline models rollback {version.number}"
             )
 
@@ -216,7 +217,7 @@ def _find_begun(files: Mapping[str, Path], record: Record, place: _Place) -> int
 
 
 def _publish(files: Mapping[str, Path], record: Record, place: _Place) -> int:
-    """Copies files to a folder that no server looks at, verifies them, and renames it to the next free number."""
+    """Copies files to a folder that servers ignore, verifies them, and renames it to the next free number."""
     _wanted_pointer(record, place)
     with storage.incoming_folder(place.uri) as incoming:
         try:
@@ -248,7 +249,7 @@ def _promote(number: int, record: Record, pointer: Pointer, place: _Place) -> No
 
 
 def _give_up(record: Record, place: _Place) -> Pushed:
-    """Cleans up after a push that another champion forestalled.
+    """Cleans up after a push that lost to another one.
 
     Returns:
         The champion, if the same push made it at the same time.
@@ -263,8 +264,8 @@ def _give_up(record: Record, place: _Place) -> Pushed:
         return Pushed(current.number, current.uri, is_new=False)
     now = f"version {champion.version} is the champion" if champion else "there is no champion"
     raise SwappedMeanwhileError(
-        f"{place.uri}: nothing was pushed: the champion has changed since this model was judged against it: now {now}. "
-        "Run the same again: the model is then judged against the current one"
+        f"{place.uri}: nothing was pushed, because the champion has changed since this model was judged against it: now {now}. "
+        "Run again: the model is then judged against the current one"
     )
 
 

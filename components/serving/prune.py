@@ -70,7 +70,7 @@ def choose(outputs: list[Output], served: set[str], keep: int) -> list[Output]:
     Args:
         outputs: All outputs, the newest first.
         served: The models whose lineage is kept.
-        keep: How many of the newest examples and trainings to keep besides.
+        keep: How many of the newest examples and trainings to keep as well.
     """
     trainings = [output for output in outputs if output.kind == _TRAINING]
     kept = {output.fingerprint for output in trainings[:keep]} | served

@@ -97,7 +97,11 @@ def _client(process: int) -> Any:  # a forked process must not use its parent's 
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """The bucket and the key."""
+    """The bucket and the key; the key may be empty.
+
+    Raises:
+        ValueError: If there is no bucket.
+    """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not bucket:
         raise ValueError(f"Expected s3://<bucket>/<name>. Received: {uri}")
@@ -112,7 +116,9 @@ def call(uri: str, operation: str, **arguments: Any) -> dict[str, Any]:
         FileExistsError: If the condition of the request does not hold.
         EOFError: If the range begins beyond the end of the object.
         PermissionError: If access is denied, or there are no credentials.
+        UploadGoneError: If a multipart upload must be restarted.
         OSError: If the store could not be used.
+        ValueError: If the URI has no bucket, or no key where one is needed.
     """
     bucket, key = split_uri(uri)
     if operation != "list_objects_v2":

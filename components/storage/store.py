@@ -49,7 +49,7 @@ class StoredFile:
     Attributes:
         num_bytes: Its size.
         crc32c: The checksum that object stores keep; empty if it takes `stat` or reading the file to know it.
-        crc32: The checksum that ZIP archives keep of their members; empty likewise.
+        crc32: The checksum that ZIP archives keep of their members; empty in the same case.
         version: A time or an ETag that changes with the content, if the store has one. Ignored in comparisons.
     """
 

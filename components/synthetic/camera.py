@@ -69,7 +69,7 @@ def expose(light: NDArray[np.uint8], exposure: Exposure, chance: NDArray[np.uint
 
 
 def exact_noise_quantiles() -> NDArray[np.float64]:
-    """The unrounded `_noise_quantiles`: 256 quantiles of mean 0 and variance 1, skewed like photon counts.
+    """The unrounded `_noise_quantiles`: 256 quantiles of mean 0 and variance 1, skewed like photon counts, times 256.
 
     Cornish and Fisher's expansion (1938) of a normal distribution's quantiles, to the term of the skewness.
     """

@@ -50,7 +50,7 @@ def total(one: Light, other: Light) -> Light:
 
 
 def without(light: Light, shade: Light) -> Light:
-    """A light behind a shade, of which 255 is opaque."""
+    """A light behind a shade, which is opaque at 255."""
     return product(light, ~shade)
 
 

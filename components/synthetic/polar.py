@@ -46,7 +46,7 @@ def sine(turns: Ints) -> Ints:
 
 
 def offsets() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The vertical and horizontal offset of each pixel from the centre of a square that reaches `REACH_PX` to each side."""
+    """The vertical and horizontal offset of each pixel from the centre of a square of 2 * `REACH_PX` + 1 pixels per side."""
     steps = np.arange(-REACH_PX, REACH_PX + 1, dtype=np.float64)
     return np.broadcast_to(steps[:, None], (len(steps),) * 2), np.broadcast_to(steps, (len(steps),) * 2)
 

@@ -36,7 +36,11 @@ class Place(NamedTuple):
 
 
 def check_number(seed: int, k: int) -> None:
-    """Refuses negative seeds and numbers, with a better message than NumPy's."""
+    """Refuses negative seeds and numbers, with a better message than NumPy's.
+
+    Raises:
+        ValueError: If either is negative.
+    """
     if seed < 0:
         raise ValueError(f"Synthetic samples are generated from a seed: expected a whole number >= 0. Received: seed={seed}")
     if k < 0:

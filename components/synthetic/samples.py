@@ -67,7 +67,7 @@ def render_sample(seed: int, k: int) -> SyntheticSample:
 def pattern_sample(seed: int, label: int) -> SyntheticSample:
     """Renders a field with a single class, for pages that show what each class looks like.
 
-    It is not one of the seed's numbered samples, in which rare classes are few and often have other labels besides.
+    It is not one of the seed's numbered samples, in which rare classes are few and usually occur with other labels.
 
     Raises:
         ValueError: If the class index is unknown.

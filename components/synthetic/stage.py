@@ -37,7 +37,7 @@ class Stage:
         in_cell, in_nucleus, in_cytoplasm: Soft masks.
         nucleoli: Their positions; `nucleolar` shows them.
         chromosomes: Condensed chromosomes, of mitotic cells only.
-        mesh, spindle, bridge: Microtubules of resting cells, of mitotic ones, and between daughter cells.
+        mesh, spindle, bridge: Microtubules of interphase cells, of mitotic ones, and between daughter cells.
     """
 
     def __init__(self, cells: Cells, regions: Regions, shapes: Draws, draws: Draws) -> None:

@@ -66,7 +66,7 @@ def wander(
 
 
 def mesh(draws: Draws, cells: Cells, density: int) -> Light:
-    """Microtubules of resting cells: long fibres, some radial, some along the cell, some wound around the nucleus.
+    """Microtubules of interphase cells: long fibres, some radial, some along the cell, some wound around the nucleus.
 
     Args:
         draws: The random draws.

@@ -68,7 +68,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint, and removes this attempt's older ones.
 
-        Another attempt that is ahead, or has published, may remove this one's files meanwhile: then nothing is saved.
+        Another attempt that is ahead, or has published, may remove this one's files in the meantime: then nothing is saved.
 
         Raises:
             OSError: If the disk is full, for example. Earlier checkpoints are kept.
@@ -128,7 +128,7 @@ class Checkpoints:
             try:
                 found = _read(uri)
             except (FileNotFoundError, ValueError, KeyError, TypeError) as error:  # other errors may be transient
-                _log.warning("the checkpoint %s cannot be read (%s): trying the one before", uri, error)
+                _log.warning("the checkpoint %s cannot be read (%s): trying the previous one", uri, error)
                 continue
             _log.info("resuming after step %d, from the checkpoint %s", found.num_steps, uri)
             return found

@@ -116,7 +116,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]
     def _read_sample(self, files: tf.Tensor) -> tf.Tensor:
         """Decodes the PNG files of one sample to float32 pixels of the network's size, area-averaged as in training."""
         colours = [_decode(files[position], levels) for position, levels in enumerate(self._levels)]
-        # Decoded greyscale files have three equal channels. Of a stain saved in colour, the maximum is used, as in training.
+        # Decoded greyscale files have three equal channels. For a stain saved in colour, the maximum is used, as in training.
         channels = [tf.reduce_max(colour, axis=-1, keepdims=True) for colour in colours]
         resized = [tf.image.resize(_middle_square(channel), self._size, method="area") for channel in channels]
         return tf.round(tf.concat(resized, axis=-1))
@@ -244,7 +244,14 @@ def export_model(
 
 
 def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, recipe: Recipe) -> float:
-    """Loads an exported model and returns the largest difference of its probabilities from the network's."""
+    """Loads an exported model and returns the largest difference of its probabilities from the network's.
+
+    Args:
+        folder: The SavedModel.
+        network: The network that was exported.
+        pixels: uint8, shape (images, height, width, channels).
+        recipe: How probabilities are computed: see `views.probabilities`.
+    """
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
     expected = probabilities(partial(network, training=False), tf.constant(pixels, tf.float32), recipe)
     return float(np.abs(served - expected).max())

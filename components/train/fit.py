@@ -89,13 +89,13 @@ def train(
             _log.info("%s", history.describe_last(recipe.epochs))
             on_epoch(history)
     if history.num_epochs < recipe.epochs:
-        _log.info("stopped early: no better validation loss for %d epochs", recipe.patience)
+        _log.info("stopped early: the validation loss has not improved for %d epochs", recipe.patience)
     network.set_weights(training.best_weights)
     return history
 
 
 class _Training:
-    """A learner with its history. It is not `_is_whole` while its network has other weights than its own."""
+    """A learner with its history. `_is_whole` is False while its network temporarily has other weights."""
 
     def __init__(self, learner: Learner, recipe: Recipe, checkpoints: Checkpoints, devices: Devices) -> None:
         """Resumes from the newest checkpoint, if there is one."""
@@ -156,7 +156,7 @@ class _Training:
             self._writer.close()
 
     def _is_due(self, seconds: float) -> bool:
-        """Whether so many seconds have passed since the last checkpoint. Only the chief writes them."""
+        """Whether this many seconds have passed since the last checkpoint. Only the chief writes them."""
         return self._devices.is_chief and time.monotonic() - self._saved_s >= seconds
 
     def _save(self) -> None:

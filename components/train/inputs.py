@@ -140,7 +140,18 @@ def training_batches(
 def read_batch(
     examples: "ExampleReader", numbers: np.ndarray, symmetries: np.ndarray, corners: np.ndarray, crop_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images of these numbers, cropped, turned and mirrored, and their labels, as in `training_batches`."""
+    """The images of these numbers, cropped, turned and mirrored, and their labels, as in `training_batches`.
+
+    Args:
+        examples: The examples to read.
+        numbers: int64, shape (images,); this and the next two are a row of the same attribute of `Epoch`.
+        symmetries: int64, shape (images,).
+        corners: int64, shape (images, 2).
+        crop_px: The side of the crops.
+
+    Returns:
+        Pixels: uint8, shape (images, crop_px, crop_px, channels). Labels: float32, shape (images, classes).
+    """
     pixels = np.empty((len(numbers), crop_px, crop_px, examples.shape[2]), np.uint8)
     for place, number, symmetry, (row, column) in zip(pixels, numbers, symmetries, corners, strict=True):
         _copy_turned(examples.pixels(number)[row : row + crop_px, column : column + crop_px], symmetry, place)

@@ -174,7 +174,7 @@ class Learner:
                 variable.assign(tf.zeros_like(variable))
 
     def _share_statistics(self) -> None:
-        """Averages the moving averages of batch normalisation, which each device updates by its own images, over the devices.
+        """Averages batch normalisation's moving statistics over the devices, each of which updates its own.
 
         A checkpoint, which holds those of one device, is then the state of all.
         """

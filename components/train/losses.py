@@ -27,7 +27,8 @@ def focal(labels: Any, logits: Any) -> Any:
 def binary_cross_entropy_and_soft_f1(labels: Any, logits: Any) -> Any:
     """Cross-entropy plus 1 minus the batch's macro F1, with probabilities in place of decisions.
 
-    Only classes present in the batch count in the F1: that of the others cannot be improved. The batch is that of one GPU.
+    The F1 is over the classes that the batch shows, because that of the others cannot be improved. With several GPUs, each
+    computes it on its own part of the batch.
     """
     probabilities = ops.sigmoid(logits)
     hits = ops.sum(labels * probabilities, axis=0)

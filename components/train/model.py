@@ -50,8 +50,8 @@ _IMAGENET_MEAN, _IMAGENET_STD = 0.449, 0.226
 
 # The parameter `backbone`, or a recipe, names the one to train. docs/recipes.md compares them.
 BACKBONES = {
-    # Szegedy et al., AAAI 2017; the paper's network. Its ImageNet inputs had a deviation of 0.45, for which the batch
-    # normalisation after its first convolution makes up: docs/recipes.md, "The warm-up".
+    # Szegedy et al., AAAI 2017; the paper's network. Its ImageNet inputs had a deviation of 0.45; the batch normalisation
+    # after its first convolution compensates for the difference: docs/recipes.md, "The warm-up".
     "inception_resnet_v2": Backbone(keras.applications.InceptionResNetV2, min_side_px=75),
     # Huang et al., CVPR 2017.
     "densenet121": Backbone(keras.applications.DenseNet121),

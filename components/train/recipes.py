@@ -111,7 +111,7 @@ _STRONG = replace(
     patience=20,
 )
 
-# For large data sets, and trainings of an open number of epochs, which a cosine schedule must know. Like `strong`, but
+# For large data sets, and when the number of epochs is open, which a cosine schedule has to know. Like `strong`, but
 # - images of rare classes are shown more often, by the square root of their rarity (Mahajan et al., ECCV 2018);
 # - the learning rate falls when the validation loss stops falling (as for ResNet: He et al., CVPR 2016);
 # - labels are smoothed (Szegedy et al., CVPR 2016), as annotators disagree about weak stains.

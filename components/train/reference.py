@@ -2,8 +2,8 @@
 
 Two sets of numbers are compared: the network's pooled features, and each channel's exposure and texture, to which a network may
 learn to be indifferent. The distance in each set is Mahalanobis's (Lee et al., NeurIPS 2018); the covariance is shrunk towards
-a diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features. The larger distance counts, as the
-few other numbers would be lost among the many features.
+a diagonal one (Ledoit and Wolf, 2004), because there are often fewer images than features. The larger distance counts:
+in a single set, the few numbers of exposure and texture would be lost among the many features.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _MIN_VALIDATION_IMAGES = 300
 _USUAL_SHARE = 0.99
 # Deviations are raised to at least this share of the median one, for numbers that hardly vary in training.
 _MIN_RELATIVE_STD = 0.1
-# Added to the variances, which are about 1, as few images leave directions without any variance.
+# Added to the variances, which are about 1: with few images, some directions have no variance.
 _MIN_VARIANCE = 1e-3
 # Images are halved to measure their texture as long as their side has at least this length.
 _MIN_SIDE_PX = 16

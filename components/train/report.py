@@ -34,7 +34,7 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
     rows = [
         ["Loss", metrics["loss"], metrics["val_loss"], "-"],
         ["Accuracy, element-wise", metrics["accuracy"], metrics["val_accuracy"], metrics["val_accuracy_all_negative"]],
-        ["Macro F1 at the threshold that suits validation best", "-", metrics["val_f1_macro"], 0.0],
+        ["Macro F1 at the best threshold on validation", "-", metrics["val_f1_macro"], 0.0],
     ]
     return render_page(
         "Training report",

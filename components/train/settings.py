@@ -17,7 +17,7 @@ HISTORY = "history.json"
 # The folder of the checkpoints beside them, which is removed at the end.
 CHECKPOINTS = "checkpoints"
 
-# The values of `weights` besides a file.
+# The values of `weights` that are not a file.
 IMAGENET, NONE = "imagenet", "none"
 
 
@@ -37,7 +37,7 @@ class TrainSettings:
     warm_start: bool = False
 
     def parameters(self) -> dict[str, object]:
-        """Everything besides the examples that changes the model. A weights file counts by its content."""
+        """Everything that changes the model, except the examples. A weights file counts by its content."""
         is_file = self.weights not in (IMAGENET, NONE) and storage.exists(self.weights)
         weights = f"crc32c:{storage.stored_crc32c(self.weights)}" if is_file else self.weights
         own = {"recipe": self.recipe_name, "weights": weights, "seed": self.seed, "precision": self.precision}

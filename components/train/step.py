@@ -85,7 +85,7 @@ def train(
         records = Examples.read(examples.path)
         found = done = wanted.find(records, data_root)
         if done:
-            logging.getLogger("components.train").info("this model is trained already: %s", done.uri)
+            logging.getLogger("components.train").info("this model is already trained: %s", done.uri)
             if (mlflow_run := MlflowRun()).is_named:
                 with naming(done.file_uri(settings.HISTORY), "curves in JSON", f"delete {done.uri} and run again"):
                     mlflow_run.log_curves(json.loads(done.read_file(settings.HISTORY))["curves"])

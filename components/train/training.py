@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _EXPORT_TOLERANCE = 1e-5
 # How often a worker checks whether the chief has published.
 _SECONDS_BETWEEN_LOOKS = 2.0
-# The chief exports in a minute or two. After this long it must have died, which the others cannot see otherwise.
+# The chief exports in a minute or two. After this long it must have died: the other workers have no other way to tell.
 _SECONDS_TO_PUBLISH = 900.0
 
 
@@ -223,7 +223,7 @@ def read_constants(transform_graph: Path) -> dict[str, np.ndarray]:
         `channel_mean` and `channel_std`, float32 of shape (channels,); `class_counts`, float32 of shape (classes,).
     """
     folder = str(transform_graph / "transform_fn")
-    with naming(folder, "what convert writes", more=(tf.errors.OpError, OSError)):
+    with naming(folder, "the transform graph that convert writes", more=(tf.errors.OpError, OSError)):
         signature = tf.saved_model.load(folder).signatures["serving_default"]
     _, specs = signature.structured_input_signature
     # One image without labels: dense inputs have one row, and the sparse labels are empty, of shape 1 x 1.

@@ -33,7 +33,7 @@ def probabilities(logits_of: Callable[[Any], Any], pixels: Any, recipe: Recipe) 
 
 
 def cropped(pixels: Any, recipe: Recipe) -> list[Any]:
-    """The recipe's crops of images, on a grid from edge to edge: four are the corners. One is the whole image."""
+    """The recipe's crops of images, on a grid from edge to edge: four are the corners, a single one is the whole image."""
     if recipe.crops == 1:
         return [pixels]
     crop_px = recipe.crop_px(pixels.shape[1])

@@ -83,7 +83,7 @@ class Start(BaseModel):
     @classmethod
     def read(cls, uri: str) -> Self:
         """Reads the decision made at the start of the training."""
-        return parse_json(cls, storage.read_bytes(uri), uri, "what a training starts from")
+        return parse_json(cls, storage.read_bytes(uri), uri, "the record of a training's initial weights")
 
     def is_there(self) -> bool:
         """Whether its weights can be read: old versions are removed."""

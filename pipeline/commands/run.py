@@ -18,7 +18,7 @@ from pipeline.compiled import load_parameters, load_steps, parse_arguments
 from pipeline.local import default_locations, default_weights, run_pipeline
 from pipeline.local_run import RUN_PAGE, LocalRun
 
-# Packages of each step, in the order of the steps. Checked first, as a missing one of the last step would fail after hours.
+# Packages of each step, in the order of the steps. Checked first: one missing in the last step would fail only after hours.
 _NEEDED = ("numpy", "PIL", "google_crc32c", "tqdm", "cv2", "apache_beam", "tensorflow_transform", "tensorflow", "sklearn")
 
 
@@ -121,5 +121,5 @@ def summarise(finished: LocalRun, model_uri: str, console: Console, may_push_any
     if finished.has_champion:
         console.print(f"Try the model in a browser: python -m pipeline serve --model {shlex.quote(model_uri)}", soft_wrap=True)
     elif may_push_anyway:
-        console.print("To try this model all the same: add blessing_min_gain=-1 to the same command", soft_wrap=True)
+        console.print("To try this model anyway: add blessing_min_gain=-1 to the same command", soft_wrap=True)
     console.print("Train on your own images: docs/tutorials/own-images.md", soft_wrap=True)

@@ -65,7 +65,7 @@ def read_given(arguments: list[str], file: Path, registry: str, tag: str, digest
     given = read_arguments(arguments, file)
     if f"image: {REGISTRY}/" in text:
         console.print(
-            f"The images are {REGISTRY}/...: the nodes must have them already. Otherwise give --registry.", style="yellow"
+            f"The images are {REGISTRY}/...: the nodes must already have them. Otherwise give --registry.", style="yellow"
         )
     return given, text
 

@@ -60,7 +60,7 @@ def watch(
 
     Example: python -m pipeline watch my_images --model outputs/serving/hpa --when "Mitotic spindle > 0.8" --run ./revisit.py
     """
-    with reported("Stopped at once. The same command continues."):
+    with reported("Stopped at once. Run the same command to continue."):
         check_parameters(file_pattern=file_pattern, projection=projection)
         from components.runtime.full_disk import full_disk_explained
         from components.runtime.progress import log_lines
@@ -85,4 +85,4 @@ def watch(
             try:
                 watch(task)
             except BrokenProcessPool:
-                fail("A decoding process was killed, most likely because memory ran out. The same command continues.")
+                fail("A decoding process was killed, most likely because memory ran out. Run the same command to continue.")

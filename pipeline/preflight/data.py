@@ -95,7 +95,7 @@ def _ask(function: Callable[[], _Result], s3_endpoint: str, timeout_s: float, wh
     If the compiled pipeline names an S3 endpoint, that one is used.
 
     Raises:
-        FailedError: If the function raises it, with `whose` credentials were used added.
+        FailedError: If the function raises it. The message then ends with `whose`: which credentials were used.
         CouldNotLookError: Likewise, and if there is no answer in time, or a package is missing.
     """
     said: deque[str] = deque(maxlen=1)
@@ -118,8 +118,8 @@ def _call_at(s3_endpoint: str, function: Callable[[], _Result]) -> _Result:
 
 def _whose(source: str) -> str:
     if source.startswith("kaggle:"):
-        return "asked with this machine's credentials; what counts for the run is the secret on the cluster"
-    return "asked with this machine's credentials; what counts for the run is the cluster's service account"
+        return "checked with this machine's credentials; the run uses the secret on the cluster"
+    return "checked with this machine's credentials; the run uses the cluster's service account"
 
 
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
@@ -142,9 +142,9 @@ def check_places(submission: Submission, timeout_s: float) -> str:
     buckets = sorted({place for name, place in given.items() if not pod_path(name, place)})
     if not buckets:
         raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
-    whose = "with this machine's credentials; what counts for the run is the cluster's service account"
+    whose = "with this machine's credentials; the run uses the cluster's service account"
     _ask(partial(write_probes, buckets), submission.s3_endpoint, timeout_s, f"(tried {whose})")
-    return f"{', '.join(buckets)}: written to and cleared again, {whose}"
+    return f"{', '.join(buckets)}: a test object was written and removed {whose}"
 
 
 def write_probes(places: list[str]) -> None:
@@ -194,7 +194,7 @@ def _check_mounted(submission: Submission, name: str, path: str) -> None:
     """Refuses a path that pods would look for on their own disks."""
     if without := [step for step in submission.steps_without(path) if step == _FILES.get(name, step)]:
         raise FailedError(
-            f"{name}={path} is a path, and the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
+            f"{name}={path} is a path, but the compiled pipeline mounts no shared volume there in {', '.join(without)}: "
             "each pod would look for it on its own empty disk. Give a gs:// or s3:// address"
         )
 

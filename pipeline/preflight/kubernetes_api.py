@@ -123,10 +123,10 @@ def open_cluster(context: str) -> Cluster:
         contexts, current = config.list_kube_config_contexts()
         config.load_kube_config(context=context or None, client_configuration=configuration, persist_config=False)
     except config.ConfigException:
-        what = f"no context {context}" if context else "nothing to be read"
+        what = f"no context {context}" if context else "nothing usable"
         raise CouldNotLookError(
-            f"there is {what} in the kubeconfig. Set KUBECONFIG to another one, or on GKE let "
-            "`gcloud container clusters get-credentials <cluster> --location <location>` write it"
+            f"there is {what} in the kubeconfig. Set KUBECONFIG to another one, or on GKE write it by "
+            "`gcloud container clusters get-credentials <cluster> --location <location>`"
         ) from None
     chosen = next((known for known in contexts if known["name"] == context), current)
     return Cluster(chosen["context"]["cluster"], client.CoreV1Api(client.ApiClient(configuration)))
@@ -150,7 +150,7 @@ def _explained(cluster: str, wanted: str) -> Iterator[None]:
         if error.status == 401:
             raise CouldNotLookError(f"{cluster} does not accept the kubeconfig's credentials: sign in again") from None
         if error.status == 403:
-            raise CouldNotLookError(f"you may not {wanted} on {cluster}. Somebody who may can run this") from None
+            raise CouldNotLookError(f"you may not {wanted} on {cluster}. Ask somebody who may to run this") from None
         raise CouldNotLookError(f"{cluster} answers with status {error.status}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         reason = getattr(error, "reason", None) or error

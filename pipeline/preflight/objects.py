@@ -5,7 +5,7 @@ from pipeline.preflight.finding import FailedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.submission import ObjectUse, Submission
 
-# Without these a run fails, although its pods start. Without the other optional ones, this happens.
+# Without these, a run fails, although its pods start. `_WITHOUT` says what happens without other optional ones.
 _NEEDED = (KAGGLE.name, KFP_S3_KEYS.name, S3_PUSH_KEYS.name)
 _WITHOUT = {
     S3_KEYS.name: "pods use web identity or the credentials of their node for s3://",
@@ -18,7 +18,7 @@ def check_objects(submission: Submission, cluster: Cluster, namespace: str) -> s
 
     Raises:
         FailedError: If one that is needed is missing, or a ConfigMap has too few keys.
-        CouldNotLookError: If the cluster does not tell.
+        CouldNotLookError: If the cluster cannot be asked.
     """
     values = [str(value) for value in submission.values.values()]
     is_kaggle, is_s3 = (any(value.startswith(scheme) for value in values) for scheme in ("kaggle:", ("s3://", "dir:s3://")))
@@ -27,7 +27,7 @@ def check_objects(submission: Submission, cluster: Cluster, namespace: str) -> s
     )
     uses = {use for step in submission.steps for use in step.objects if is_read.get(use.name, True)}
     if is_kaggle and KAGGLE.name not in {use.name for use in uses}:
-        raise FailedError("no step gets Kaggle's secret, and the source is Kaggle: compile the pipeline anew")
+        raise FailedError("no step gets Kaggle's secret, and the source is Kaggle: compile the pipeline again")
     seen, absent = [], []
     for use in sorted(uses, key=lambda use: (use.kind, use.name)):
         settings = cluster.config_map(use.name, namespace) if use.kind == "ConfigMap" else None
@@ -38,7 +38,7 @@ def check_objects(submission: Submission, cluster: Cluster, namespace: str) -> s
         elif not use.is_optional or use.name in _NEEDED:
             raise FailedError(_missing(use, namespace))
         elif use.name != S3_SETTINGS.name or not submission.s3_endpoint:
-            absent.append(f"{use.name} is not there: {_WITHOUT.get(use.name, 'it is optional')}")
+            absent.append(f"{use.name} does not exist: {_WITHOUT.get(use.name, 'it is optional')}")
     found = [f"{', '.join(seen)} in {namespace}"] if seen else []
     return "; ".join(found + absent) or "this run needs none"
 

@@ -20,15 +20,15 @@ def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
         return f"{_count(_check_usable(step, there), 'node')} for {step.name}{_check_kept_free(step, there)}"
     labels = _labels(step)
     absent = f"no node of {cluster} has {f'the labels {labels}' if labels else 'a GPU'} at present"
-    advice = "make the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
+    advice = "create the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
     try:
         growing = _with_gpus(step, find_growing_pools(cluster))
     except CouldNotLookError as error:
-        raise CouldNotLookError(f"{absent}, and {error}. Right if its pool grows from none; else {advice}") from None
+        raise CouldNotLookError(f"{absent}, and {error}. Right if its pool scales from zero; else {advice}") from None
     if not growing:
-        raise FailedError(f"{absent}, and no pool may grow by one that has: {advice}")
+        raise FailedError(f"{absent}, and no pool can add one: {advice}")
     usable = _check_usable(step, growing)
-    return f"none at present, but {usable[0].name} grows by one for {step.name}{_check_kept_free(step, growing)}"
+    return f"none at present, but {usable[0].name} can add one for {step.name}{_check_kept_free(step, growing)}"
 
 
 def _with_gpus(step: Step, nodes: list[Node]) -> list[Node]:
@@ -44,13 +44,13 @@ def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
     if not able:
         raise FailedError(
             f"{step.name} asks for {count} {resource}, and {nodes[0].name} offers {max(node.has(resource) for node in nodes)}. "
-            "If it is 0, its driver is not installed: make the pool with gpu-driver-version=default"
+            "If it is 0, its driver is not installed: create the pool with gpu-driver-version=default"
         )
     usable = [node for node in able if not node.repelling(step)]
     if not usable:
         raise FailedError(
             f"{able[0].name} has the taint {', '.join(able[0].repelling(step))}, which {step.name} does not tolerate. "
-            f"Give the pool the taint {_tolerated(step) or 'of no kind'} alone"
+            f"Give the pool {f'only the taint {_tolerated(step)}' if step.tolerations else 'no taint'}"
         )
     return usable
 
@@ -58,7 +58,7 @@ def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
 def _check_kept_free(step: Step, nodes: list[Node]) -> str:
     if any(node.taints for node in nodes):
         return ""
-    return f"; without a taint: pods that need no GPU may take its place ({_tolerated(step)} keeps them away)"
+    return f"; without a taint: pods that need no GPU may occupy it ({_tolerated(step)} keeps them away)"
 
 
 def _count(things: Sequence[object], name: str) -> str:

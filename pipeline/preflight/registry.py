@@ -71,7 +71,7 @@ def check_images(submission: Submission) -> str:
     if odd := sorted(
         {f"status {answer}" if isinstance(answer, int) else answer for answer in answers.values()} - {"status 200"}
     ):
-        raise CouldNotLookError(f"unexpected answer of the registry: {';  '.join(odd)}")
+        raise CouldNotLookError(f"unexpected answer from the registry: {'; '.join(odd)}")
     return f"all {len(names)} are in the registry"
 
 
@@ -96,7 +96,7 @@ def _ask(name: str) -> int | str:
     except requests.RequestException as error:
         return f"no answer from {host} ({type(error).__name__})"
     except docker.errors.DockerException:
-        return f"this machine's Docker has no credentials for {host}, as its helper for them does not work"
+        return f"this machine's Docker has no credentials for {host}, because its credential helper does not work"
 
 
 def _authorize(image: Image, challenge: str) -> Any:

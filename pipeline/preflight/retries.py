@@ -41,7 +41,9 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
         if data is not None:
             break
     else:
-        raise CouldNotLookError(f"there is no ConfigMap {_CONFIG_MAP} in {_KFP_NAMESPACE}: ask who runs Argo (docs/cluster.md)")
+        raise CouldNotLookError(
+            f"there is no ConfigMap {_CONFIG_MAP} in {_KFP_NAMESPACE}: ask who installed Argo (docs/cluster.md)"
+        )
     try:
         settings = _read(data)
         defaults = _template_defaults(settings)

@@ -90,7 +90,7 @@ def test_pinned_images_get_new_digests(tmp_path: Path) -> None:
 def test_pinned_images_are_not_renamed_without_new_digests(tmp_path: Path) -> None:
     pinned = with_images(COMMITTED, REGISTRY, "1.2", read_digests(_digests(tmp_path)))
     for registry, tag, name in (("", "1.3", f"{REGISTRY}/convert:1.3"), ("example.org/x", "", "example.org/x/convert:1.2")):
-        with pytest.raises(ValueError, match=re.escape(f"digests: expected one of {name}, as the compiled pipeline pins")):
+        with pytest.raises(ValueError, match=re.escape(f"digests: expected one for {name}, as the compiled pipeline pins")):
             with_images(pinned, registry, tag)
 
 

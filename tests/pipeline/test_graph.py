@@ -41,5 +41,5 @@ def test_steps_beside_each_other_do_not_overlap() -> None:
 
 
 def test_a_cycle_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"without a circle\. Received: a, b"):
+    with pytest.raises(ValueError, match=r"without a cycle\. Received: a, b"):
         _ = Graph(("a", "b"), (Edge("a", "b", ("x",)), Edge("b", "a", ("y",)))).ranks

@@ -152,7 +152,7 @@ def test_settings_added_by_hand_count(pod: dict[str, Any], version: tuple[int, i
     needs = read_needs(yaml.safe_dump_all([{}, platform]))
     assert needs.version == version
     if needs.settings:
-        with pytest.raises(ValueError, match=rf"for {needs.settings[0]}: .* Take it out of pipeline/placement\.py"):
+        with pytest.raises(ValueError, match=rf"for {needs.settings[0]}: .* Remove it from pipeline/placement\.py"):
             needs.check("2.14.0", "https://kfp")
 
 

@@ -185,7 +185,7 @@ class TestDrawn:
             f"serving_root={folder}/serving",
         )
         assert process.returncode == 0, process.stdout + process.stderr
-        for said in ("these examples exist already", "is trained already", "is evaluated already", "already exists"):
+        for said in ("these examples already exist", "is already trained", "is already evaluated", "already exists"):
             assert said in process.stdout
         assert "Unchanged: version 1 stays the champion. Nothing was pushed." in process.stdout
         assert f"Reused, as their inputs have not changed: {', '.join(load_steps())}" in process.stdout
@@ -204,7 +204,7 @@ class TestDrawn:
         assert "weights: expected imagenet, none or a file" in _run(folder, source, "weights=/nowhere.h5").stderr
         process = _run(folder, source, "image_size_px=75", "epochs=1", f"weights={_no_weights(folder)}")
         assert process.returncode == 1
-        assert "these examples exist already" in process.stdout
+        assert "these examples already exist" in process.stdout
         last_lines = process.stderr.strip().splitlines()
         assert last_lines[0].startswith("train failed: ValueError: ")
         assert "no-weights.h5 does not fit inception_resnet_v2: it is not a Keras weights file" in last_lines[0]

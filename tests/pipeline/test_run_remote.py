@@ -55,7 +55,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_found_again(
 
     again = _run(tmp_path, *arguments, *places)
     assert again.returncode == 0, again.stdout + again.stderr
-    for said in ("these examples exist already", "is trained already", "is evaluated already", "already exists"):
+    for said in ("these examples already exist", "is already trained", "is already evaluated", "already exists"):
         assert said in again.stdout
     assert storage.list_names(f"{remote_root}/serving/hpa") == ["1", "champion.json"]
     assert not (tmp_path / "data").exists()

@@ -28,9 +28,9 @@ _MAX_CLASS_TILES = 96
 _MAX_GROUPS = 6
 _MAX_PER_GROUP = 3
 _MAX_QUARANTINED = 18
-# So that a page of 132 pictures stays below 10 MB.
+# So that a page of 132 thumbnails stays below 10 MB.
 _MAX_BYTES = 45_000
-# For a file that cannot be used: without the fourth channel, alpha.
+# Of a file that cannot be used: a fourth channel would be alpha.
 _MAX_CHANNELS = 3
 
 

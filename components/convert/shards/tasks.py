@@ -18,7 +18,7 @@ from components.convert.settings import UNSPLIT
 from components.convert.split.sides import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
 
-# The limits of a shard: large enough for fast reading, small enough to lose little to a kill.
+# The limit of a shard: large enough for fast reading, small enough that a kill loses little work.
 SHARD_BYTES = 64 << 20
 MAX_SHARD_SAMPLES = 256
 # The split of samples that are only measured, for `intensity_range=auto`.
@@ -142,7 +142,7 @@ def part_uri(examples_uri: str, shard_name: str) -> str:
 
 @contextlib.contextmanager
 def unless_finished(part_uri: str) -> Iterator[None]:
-    """Ignores that a file is missing if the shard has described itself: an identical run has finished and tidied up."""
+    """Ignores a missing file if the shard's description exists: an identical run has then finished and cleaned up."""
     try:
         yield
     except FileNotFoundError:

@@ -14,8 +14,8 @@ _NOWHERE = -1
 # It may be impossible to put every class into every split, as with seven classes of which any two share one of seven groups.
 # Solutions are found within some tens of moves; 200 take at most a second.
 _MOST_MOVES = 200
-# A moved group rests for one up to this many moves, in turn: without a rest, or with a constant one, the search may go round in
-# circles. Of 2800 random puzzles (9 to 60 groups, 6 to 28 classes), it failed on one that an exhaustive search solved.
+# A moved group stays in place for 1 to this many moves, in turn (a tabu tenure): with none, or a constant one, the search may
+# cycle. Of 2800 random puzzles (9 to 60 groups, 6 to 28 classes), it failed on one that an exhaustive search solved.
 _LONGEST_REST = 5
 
 
@@ -79,7 +79,7 @@ class _Allotment:
         """Moves groups until every class is in every split, or as close to that as possible.
 
         A min-conflicts search (Minton et al., "Minimizing Conflicts", Artificial Intelligence 58, 1992): each move is the one
-        after which the fewest classes are missing from a split; ties go to the group that has rested longest.
+        after which the fewest classes are missing from a split; ties go to the group that was moved least recently.
         """
         moved = np.full(len(self.members), -_LONGEST_REST - 1)
         fewest, best = int(self._lacking().sum()), self.sides.copy()

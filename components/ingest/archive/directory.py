@@ -100,7 +100,7 @@ class _ArchiveFile(RetryingFile):
         super().__init__(source)
         self.last_read = b""
         self._tail_start = max(0, source.num_bytes - _TAIL_BYTES)
-        # Not in `read`, because zipfile takes an OSError during its search for a missing directory.
+        # Not in `read`: an OSError while zipfile searches for the directory would look to it like a missing directory.
         self._tail = read_range(source, self._tail_start, source.num_bytes)
 
     def read(self, size: int = -1) -> bytes:

@@ -52,7 +52,7 @@ def read_member(file: RangeFile, part: Part, member: Member) -> bytes:
         OSError: If it cannot be read.
     """
     file.seek(member.offset)
-    # Header and content in one read, which is faster than two: with the longest possible header.
+    # One read is faster than two, so it covers the content after the longest possible header.
     data = file.read(min(member.end - member.offset, MAX_HEADER_BYTES + member.compressed_bytes))
     start = _header_bytes(part, member, data)
     content = data[start : start + member.compressed_bytes]

@@ -164,7 +164,9 @@ class RemoteFile:
             pause = f" and asks to wait {wait_s:.0f} s" if wait_s else ""
             raise TransientError(f"The archive's server responds with status {status}{pause}", wait_s)
         else:
-            raise OSError(f"The archive's server does not send a part of it: expected status 206. Received: status {status}")
+            raise OSError(
+                f"The archive's server did not send the requested part: expected status 206. Received: status {status}"
+            )
 
     def _check_range(self, response: requests.Response, start: int, end: int) -> None:
         content_range = response.headers.get("Content-Range", "")
@@ -172,7 +174,7 @@ class RemoteFile:
         self._check_same(response.headers.get("ETag", ""), int(found[3]) if found and found[3] != "*" else None)
         if not found or (int(found[1]), int(found[2])) != (start, end - 1):
             raise TransientError(
-                f"The archive's server sent another part of it: expected bytes {start}-{end - 1}. "
+                f"The archive's server sent another part than requested: expected bytes {start}-{end - 1}. "
                 f"Received: {content_range or 'no Content-Range'}"
             )
 

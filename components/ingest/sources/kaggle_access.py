@@ -177,7 +177,7 @@ def _open_client(credentials: _Credentials) -> Iterator[KaggleClient]:
         password=credentials.key,
         user_agent=f"hpa-pipeline/{__version__}",
     ) as client:
-        # The SDK has no option for either: it waits for ever, and allows compression, which changes length and ETag.
+        # The SDK has no option for either: it waits forever, and allows compression, which changes length and ETag.
         session = client.http_client()._session
         session.send = functools.partial(session.send, timeout=TIMEOUT_S)
         session.headers["Accept-Encoding"] = "identity"

@@ -49,7 +49,7 @@ def read_table(data: bytes, name: str) -> Table:
     """Reads a table.
 
     Text is UTF-8, UTF-16 or, if it is neither, Windows-1252, with any line endings. It is separated by commas, semicolons or
-    tabs, whichever gives the most columns. Of a workbook, the first sheet is read.
+    tabs, whichever gives the most columns. Only the first sheet of a workbook is read.
 
     Args:
         data: The file's content.

@@ -182,7 +182,7 @@ def _from_examples(fingerprint: str, data_root: str) -> Iterator[Link]:
             "images": f"{found.image_size_px} px, {', '.join(found.channels)}",
         } | _common(found)
         if missing := found.missing_shards():
-            link.problem = f"{len(missing)} shards are missing or truncated, such as {missing[0]}"
+            link.problem = f"{len(missing)} shards are missing or truncated, for example {missing[0]}"
     yield link
     if found:
         yield from _from_raw_images(found.inputs.get("raw_images", ""), data_root)

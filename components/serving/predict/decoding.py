@@ -110,8 +110,8 @@ class Batch:
 
     Attributes:
         ids: The samples.
-        pixels: uint8, shape (samples, height, width, channels); zeros for unusable samples, so that all batches have one
-            shape, for which a GPU plans once.
+        pixels: uint8, shape (samples, height, width, channels); zeros for unusable samples, so that all batches have the
+            same shape: on a GPU, each new shape has to be prepared for.
         reasons: Why each sample cannot be used; empty for those that can.
         pixel_sizes_um: The width of a pixel in each sample's files in micrometres; None if they do not give it.
         widths_um: The width of each image in micrometres; None if it is unknown.

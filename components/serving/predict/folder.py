@@ -100,7 +100,7 @@ def _ignored(paths: Iterable[str], image_names: ImageNames) -> dict[str, str]:
         if image.startswith(".") or "/." in image or image_names.parse(image):
             continue
         if image.lower().endswith(_OTHER_SUFFIXES):
-            ignored[image] = "is of a format that is not read: convert it to PNG or TIFF"
+            ignored[image] = "has an unsupported format: convert it to PNG or TIFF"
         elif image.lower().endswith(SUFFIXES):
             ignored[image] = f"does not match {naming}: rename it, or run predict again with the --file-pattern of such files"
     return dict(sorted(ignored.items()))
@@ -122,4 +122,4 @@ def _problem(sample_id: str, wanted: dict[str, str], files: dict[str, StoredFile
     if problem := unusable_id(sample_id):
         return problem
     no_files = [name for name, file in wanted.items() if file not in files]
-    return f"the {no_files[0]} filter is no file, but a folder, or a link that leads to none" if no_files else ""
+    return f"the {no_files[0]} filter is not a file, but a folder or a broken link" if no_files else ""

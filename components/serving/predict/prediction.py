@@ -62,7 +62,7 @@ def predict(
 
     Raises:
         FileNotFoundError: If there is no model, or there are no images.
-        FileExistsError: If the predictions exist already.
+        FileExistsError: If the predictions already exist.
         ValueError: If `image_names.filters` does not name the model's stains, or `intensity_range` does not fit them.
     """
     version_uri = find_version(model_uri)

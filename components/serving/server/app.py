@@ -120,9 +120,9 @@ class Server:
     def _page_settings(self) -> dict[str, Any]:
         version, limits = self._runner.current, self._limits
         names = version.accepted_names[0]
-        advice = f"Name files such as {names.example()}"
+        advice = f"Name files like {names.example()}"
         if len(version.accepted_names) > 1:
-            advice += f", of any format, or one file with channels named {', '.join(version.form.filters)}"
+            advice += f", in any format, or give one file with channels named {', '.join(version.form.filters)}"
         return {
             "model": self._model_name,
             "version": version.name,

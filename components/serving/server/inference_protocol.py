@@ -45,7 +45,7 @@ def model_metadata(name: str, version: LoadedVersion) -> dict[str, Any]:
 
 
 def max_request_bytes(version: LoadedVersion, max_images: int) -> int:
-    """The largest size of a request of so many images: a number in JSON is up to three digits, a comma and a space."""
+    """The largest size of a request with this many images: a number in JSON is up to three digits, a comma and a space."""
     return _ENVELOPE_BYTES + 5 * max_images * version.form.image_size_px**2 * len(version.form.filters)
 
 

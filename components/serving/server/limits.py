@@ -21,7 +21,7 @@ class Limits:
 
     @classmethod
     def of_upload(cls, max_upload_mib: int, max_waiting: int, timeout_s: float) -> "Limits":
-        """The limits for requests of up to so many MiB, of which four are accepted at once."""
+        """The limits for requests of up to this many MiB, of which four are accepted at once."""
         max_upload_bytes = max_upload_mib << 20
         return cls(max_upload_bytes, 4 * max_upload_bytes, max_waiting, timeout_s)
 

@@ -20,14 +20,14 @@ def describe_api(model_name: str) -> dict[str, Any]:
             "probabilities": numbers,
             "distance": {
                 "type": ["number", "null"],
-                "description": "From the training images: about 1 for one of them",
+                "description": "Distance from the training images: at most about 1 for similar ones",
             },
             "is_unlike_training": {
                 "type": ["boolean", "null"],
                 "description": "Whether 99 of 100 validation images are nearer; null if there were fewer than 300",
             },
-            "stains": {**pictures, "description": "With pictures=true: a PNG of each channel as the model sees it"},
-            "maps": {**pictures, "description": "With pictures=true: a PNG of the activation map of the likely classes"},
+            "stains": {**pictures, "description": "With pictures=true: the channels as the model sees them, as PNGs"},
+            "maps": {**pictures, "description": "With pictures=true: activation maps of the likely classes, as PNGs"},
             "error": {"type": "string", "description": "Why the sample cannot be used; then there are no predictions"},
         },
     }
@@ -43,7 +43,7 @@ def describe_api(model_name: str) -> dict[str, Any]:
             },
             "classes": texts,
             "channels": texts,
-            "colours": {"type": "object", "description": "With pictures=true: red, green and blue of each channel"},
+            "colours": {"type": "object", "description": "With pictures=true: the RGB colour of each channel"},
             "thresholds": numbers,
             "samples": {"type": "array", "items": sample},
             "warnings": {
@@ -57,7 +57,7 @@ def describe_api(model_name: str) -> dict[str, Any]:
     refusals = {
         status: {"description": text}
         for status, text in {
-            "400": "The request is damaged",
+            "400": "The request is malformed",
             "408": "The request took too long to arrive",
             "413": "The request is too large",
             "415": "The request is not a form",

@@ -119,7 +119,7 @@ class _Watching:
                     return
                 self._predict_ready(resources)
                 self._stop.wait(self._poll_s)
-            _log.info("stopped: the same command continues")
+            _log.info("stopped: run the same command to continue")
 
     def _list(self) -> bool:
         try:

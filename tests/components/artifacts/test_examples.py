@@ -134,7 +134,7 @@ def test_a_table_that_does_not_fit_the_shards_is_refused(examples: Examples, old
         return text.replace(old, new)
 
     _edit_table(examples, edit)
-    with pytest.raises(ValueError, match=f"does not fit the table in .*{expected}.*Delete {examples.uri} and run again"):
+    with pytest.raises(ValueError, match=f"does not match the table in .*{expected}.*Delete {examples.uri} and run again"):
         _open(examples, "train")
 
 

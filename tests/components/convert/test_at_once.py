@@ -80,4 +80,4 @@ def test_identical_conversions_at_once_give_the_examples_of_one(
     conversions: _Conversions, root: str, request: pytest.FixtureRequest
 ) -> None:
     """Identical conversions at the same time succeed, give what one gives, and leave nothing else, also if one is killed."""
-    check_twins(conversions.start, _published, request.getfixturevalue(root), _ROUNDS, "these examples exist already")
+    check_twins(conversions.start, _published, request.getfixturevalue(root), _ROUNDS, "these examples already exist")

@@ -29,7 +29,7 @@ def test_a_repeated_step_converts_nothing_and_gives_the_same_artifacts(
     first, second = _artifacts(tmp_path / "1"), _artifacts(tmp_path / "2")
     parameters = {"image_size_px": 75, "validation_fraction": 0.2, "test_fraction": 0.2}
     convert(raw_images, str(tmp_path / "data"), **first, **parameters)
-    assert "exist already" not in capsys.readouterr().out
+    assert "already exist" not in capsys.readouterr().out
     for path in Path(raw.images_uri).glob("*.png"):
         path.unlink()
     (published,) = (tmp_path / "data" / "examples").iterdir()
@@ -37,7 +37,7 @@ def test_a_repeated_step_converts_nothing_and_gives_the_same_artifacts(
     for left in ("attempt-0123abcd/data_report.html", "unsplit/unsplit-00000-of-00001.tfrecord"):  # by a killed run
         storage.write_bytes(f"{published}/{left}", b"")
     convert(raw_images, str(tmp_path / "data"), **second, **parameters)
-    assert "these examples exist already" in capsys.readouterr().out
+    assert "these examples already exist" in capsys.readouterr().out
     assert sorted(path.name for path in published.iterdir()) == names
 
     contents = [

@@ -87,5 +87,5 @@ def test_groups_are_numbered_without_gaps() -> None:
 
 
 def test_a_sample_without_a_group_is_named() -> None:
-    with pytest.raises(ValueError, match=r"1 samples are in no group, such as b: expected all of them"):
+    with pytest.raises(ValueError, match=r"1 samples are in no group, for example b: every sample needs one"):
         number_groups(["a", "b"], {"a": "a"})

@@ -55,7 +55,7 @@ def test_every_output_is_written_and_a_repeated_step_reuses_the_evaluation(
     first = _run(inputs, tmp_path, "1")
     assert "blessed: " in capsys.readouterr().out
     second = _run(inputs, tmp_path, "2")
-    assert "this model is evaluated already" in capsys.readouterr().out
+    assert "this model is already evaluated" in capsys.readouterr().out
     for name in _OUTPUTS:
         assert Path(first[name].path).read_bytes() == Path(second[name].path).read_bytes()
         assert first[name].metadata | {"reused": True} == second[name].metadata

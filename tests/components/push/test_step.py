@@ -45,7 +45,7 @@ def test_a_blessed_model_is_pushed_once_with_its_thresholds(
     assert (kept.fingerprint, kept.thresholds, kept.uri) == ("e-f1", [0.25, 0.75], "")
     assert "version 1 pushed" in capsys.readouterr().out
     again = _push(model, tmp_path, champion_generation="")
-    assert again == first | {"pushed": False, "reasons": ["this model is the champion already, as version 1"]}
+    assert again == first | {"pushed": False, "reasons": ["this model is already the champion, as version 1"]}
     assert "version 1 already exists" in capsys.readouterr().out
 
 

@@ -201,12 +201,12 @@ def test_a_replaced_model_comes_back_only_by_rollback(make_model: MakeModel, ser
     first, second = make_model("f1"), make_model("f2")
     _push(first, serving)
     _push(second, serving)
-    with pytest.raises(SupersededError, match=r"is version 1 already, and version 2 has taken its place.*models rollback 1"):
+    with pytest.raises(SupersededError, match=r"is already version 1, and version 2 has taken its place.*models rollback 1"):
         _push(first, serving)
     assert rollback(1, serving, "hpa") == Pushed(3, f"{serving}/hpa/3", is_new=True)
     _assert_served(serving, 3, first)
     assert _push(first, serving) == Pushed(3, f"{serving}/hpa/3", is_new=False)
-    with pytest.raises(SupersededError, match="is version 2 already"):  # a rolled back model does not return
+    with pytest.raises(SupersededError, match="is already version 2"):  # a rolled back model does not return
         _push(second, serving)
 
 

@@ -80,7 +80,7 @@ def test_identical_trainings_at_once_give_the_model_of_one(
         _published,
         request.getfixturevalue(root),
         _ROUNDS,
-        "this model is trained already",
+        "this model is already trained",
     )
     assert not list(temporary.rglob("files/*"))
 

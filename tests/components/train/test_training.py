@@ -294,5 +294,5 @@ def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_version
 
 def test_examples_with_missing_shards_are_refused_before_building_the_network(examples: Examples, tmp_path: Path) -> None:
     moved = examples.model_copy(update={"uri": str(tmp_path)})
-    with pytest.raises(FileNotFoundError, match="5 shards are missing or truncated, such as train-00000-of-00003"):
+    with pytest.raises(FileNotFoundError, match="5 shards are missing or truncated, for example train-00000-of-00003"):
         training.train_model(moved, tmp_path, str(tmp_path), TrainSettings("paper", RECIPE, "none", 0))

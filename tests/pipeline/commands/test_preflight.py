@@ -86,7 +86,7 @@ def test_each_check_reports_its_verdict_and_one_failure_fails(tmp_path: Path, ku
     assert lines["parameters"] == "FAILED: serving_root, source: required, and not given. Give them as NAME=VALUE"
     assert lines["API server"].startswith("FAILED: http://127.0.0.1:9 cannot be reached")
     assert lines["images"].startswith("FAILED: hpa-pipeline/")
-    assert lines["GPU nodes"].startswith("could not look: there is nothing to be read in the kubeconfig")
+    assert lines["GPU nodes"].startswith("could not look: there is nothing usable in the kubeconfig")
     assert lines["source"] == "could not look: source is not given"
     assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
     assert "4 FAILED, 7 could not look" in done.stdout

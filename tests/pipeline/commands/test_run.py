@@ -41,5 +41,5 @@ def test_a_run_without_a_model_says_how_to_push_one(may_push_anyway: bool, tmp_p
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert "No model pushed: too few samples" in lines
-    advice = "To try this model all the same: add blessing_min_gain=-1 to the same command"
+    advice = "To try this model anyway: add blessing_min_gain=-1 to the same command"
     assert (advice in lines) == may_push_anyway

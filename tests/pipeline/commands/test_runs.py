@@ -142,16 +142,16 @@ def test_a_step_without_a_pod_has_its_drivers_log_on_the_page(server: KfpServer,
     ask("submit", *PLACES)
     tasks = only(server.runs)["run_details"]["task_details"]
     next(task for task in tasks if task["display_name"] == "ingest-driver")["state"] = "FAILED"
-    assert "ingest had no pod: its driver failed, whose log is on the run's page" in ask("runs", "show").output
+    assert "ingest had no pod: its driver failed. The driver's log is on the run's page" in ask("runs", "show").output
 
 
 def test_without_a_kubeconfig_the_command_is_printed(server: KfpServer, ask: Ask) -> None:
     server.run_state = "FAILED"
     ask("submit", *PLACES)
     shown = ask("runs", "show", "--namespace", "me").output
-    assert "there is nothing to be read in the kubeconfig" in shown
+    assert "there is nothing usable in the kubeconfig" in shown
     assert COMMAND.replace("-n kubeflow", "-n me") in shown
-    assert shown.endswith("Later, the run's page does: the artifact executor-logs of train.\n")
+    assert shown.endswith("Later, it is on the run's page: the artifact executor-logs of train.\n")
 
 
 def test_the_token_comes_from_the_environment_and_is_never_shown(

@@ -54,7 +54,7 @@ def test_a_duplicate_or_missing_schedule_is_named(server: KfpServer, ask: Ask) -
     ask("schedule", "create", "--every", "7d", *PLACES)
     again = ask("schedule", "create", "--every", "1d", *PLACES)
     assert again.exit_code == 1
-    assert "There is a schedule retraining already" in again.stderr
+    assert "There is already a schedule retraining" in again.stderr
     for command in ("pause", "resume", "delete", "run-now"):
         missing = ask("schedule", command, "nightly")
         assert missing.exit_code == 1

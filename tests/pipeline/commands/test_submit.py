@@ -25,7 +25,7 @@ def test_a_run_gets_its_version_and_its_parameters(server: KfpServer, ask: Ask) 
     assert version["display_name"] == version_name(PIPELINE_YAML.read_text(encoding="utf-8"))
     assert only(server.pipelines)["display_name"] == "hpa-pipeline"
     assert f"Its page: {server.address}/#/runs/details/{run['run_id']}" in done.output
-    assert "the nodes must have them already" in done.output
+    assert "the nodes must already have them" in done.output
 
 
 def test_each_version_is_uploaded_once(server: KfpServer, ask: Ask) -> None:
@@ -90,7 +90,7 @@ def test_file_names_another_compiled_pipeline(server: KfpServer, ask: Ask, tmp_p
     path.write_text(PIPELINE_YAML.read_text(encoding="utf-8").replace("hpa-pipeline/", "registry.example.com/hpa/"))
     done = ask("submit", *PLACES, "--file", str(path))
     assert done.exit_code == 0, done.output
-    assert "the nodes must have them already" not in done.output
+    assert "the nodes must already have them" not in done.output
     assert "registry.example.com/hpa/train" in json.dumps(only(server.versions))
 
 

@@ -50,8 +50,8 @@ def _size(num_samples: int | None) -> "Future[SourceSize]":
 def test_a_bucket_is_written_to_and_cleared_again(make_submission: MakeSubmission, bucket_root: str) -> None:
     submission = make_submission(f"data_root={bucket_root}/data", f"serving_root={bucket_root}/models")
     said = check_places(submission, LONG_S)
-    assert said.startswith(f"{bucket_root}/data, {bucket_root}/models: written to and cleared again, with this machine's")
-    assert "what counts for the run is the cluster's service account" in said
+    assert said.startswith(f"{bucket_root}/data, {bucket_root}/models: a test object was written and removed with this")
+    assert "the run uses the cluster's service account" in said
     assert storage.list_tree(bucket_root) == []
 
 
@@ -120,8 +120,8 @@ def test_missing_parameters_are_not_checked(make_submission: MakeSubmission) -> 
 def test_a_competition_is_reported_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
     submission = make_submission(f"source=kaggle:{COMPETITION}")
     said = check_source(submission, begin(lambda: survey_source(submission, LONG_S)))
-    assert said.startswith(f"kaggle:{COMPETITION}: 1 sample, 0.0 GB (asked with this machine's credentials")
-    assert "what counts for the run is the secret on the cluster" in said
+    assert said.startswith(f"kaggle:{COMPETITION}: 1 sample, 0.0 GB (checked with this machine's credentials")
+    assert "the run uses the secret on the cluster" in said
 
     kaggle.rules_accepted = False
     with pytest.raises(FailedError, match=r"accept the competition's rules at .*the secret on the cluster") as failed:

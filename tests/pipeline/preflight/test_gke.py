@@ -57,7 +57,7 @@ def _answer(loopback: Loopback, *pools: dict[str, Any], **settings: Any) -> None
 
 def test_a_pool_that_grows_from_none_is_found(make_submission: MakeSubmission, gke: Cluster, loopback: Loopback) -> None:
     _answer(loopback, _pool())
-    assert check_gpu_nodes(make_submission(), gke) == "none at present, but the pool gpu grows by one for train"
+    assert check_gpu_nodes(make_submission(), gke) == "none at present, but the pool gpu can add one for train"
     assert loopback.requests[-1].authorization == "Bearer open-sesame"
     assert check_gpu_nodes(make_submission("gpu_node_selector={}"), gke).startswith("none at present, but the pool gpu")
     named = make_submission('gpu_node_selector={"cloud.google.com/gke-nodepool": "gpu"}')
@@ -69,7 +69,7 @@ def test_a_missing_pool_fails(
     make_submission: MakeSubmission, gke: Cluster, loopback: Loopback, pools: tuple[dict[str, Any], ...]
 ) -> None:
     _answer(loopback, *pools)
-    with pytest.raises(FailedError, match="and no pool may grow by one that has: make the pool, or give gpu_node_selector"):
+    with pytest.raises(FailedError, match="and no pool can add one: create the pool, or give gpu_node_selector"):
         check_gpu_nodes(make_submission(), gke)
 
 

@@ -71,8 +71,8 @@ def test_without_keys_it_says_which_credentials_count(
     make_submission: MakeSubmission, cluster: Cluster, values: dict[str, str]
 ) -> None:
     said = check_objects(_with(make_submission(), values), cluster, "kubeflow")
-    assert "hpa-pipeline-s3-keys is not there: pods use web identity or the credentials of their node for s3://" in said
-    assert "hpa-pipeline-s3 is not there: s3:// is Amazon's, in the region of the pods" in said
+    assert "hpa-pipeline-s3-keys does not exist: pods use web identity or the credentials of their node for s3://" in said
+    assert "hpa-pipeline-s3 does not exist: s3:// is Amazon's, in the region of the pods" in said
     said = check_objects(_with(make_submission(s3_endpoint="https://s3.example.com"), values), cluster, "kubeflow")
     assert "hpa-pipeline-s3-keys is not there" in said
     assert "Amazon's" not in said

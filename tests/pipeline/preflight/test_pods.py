@@ -138,8 +138,8 @@ def test_an_invalid_kubeconfig_is_reported(kubeconfig: Path) -> None:
     with pytest.raises(CouldNotLookError, match="there is no context other in the kubeconfig"):
         open_cluster("other")
     kubeconfig.write_text(yaml.safe_dump({"clusters": []}))
-    with pytest.raises(CouldNotLookError, match=r"nothing to be read in the kubeconfig\. Set KUBECONFIG to another"):
+    with pytest.raises(CouldNotLookError, match=r"nothing usable in the kubeconfig\. Set KUBECONFIG to another"):
         open_cluster("")
     kubeconfig.unlink()
-    with pytest.raises(CouldNotLookError, match="there is nothing to be read in the kubeconfig"):
+    with pytest.raises(CouldNotLookError, match="there is nothing usable in the kubeconfig"):
         open_cluster("")

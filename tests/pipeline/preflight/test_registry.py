@@ -118,7 +118,7 @@ def test_dockers_credential_helper_is_used(
 def test_a_broken_helper_is_reported(make_submission: MakeSubmission, loopback: Loopback, docker_config: Path) -> None:
     docker_config.write_text(json.dumps({"credHelpers": {loopback.netloc: "none-of-this-name"}}))
     _ask_for_token(loopback, "Bearer", "Bearer mine")
-    with pytest.raises(CouldNotLookError, match="its helper for them does not work"):
+    with pytest.raises(CouldNotLookError, match="its credential helper does not work"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
@@ -131,10 +131,10 @@ def test_forbidden_images_are_reported_with_the_sign_in_command(make_submission:
 
 def test_a_failing_registry_is_reported(make_submission: MakeSubmission, loopback: Loopback) -> None:
     loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in load_steps()}
-    with pytest.raises(CouldNotLookError, match="unexpected answer of the registry: status 503"):
+    with pytest.raises(CouldNotLookError, match="unexpected answer from the registry: status 503"):
         check_images(make_submission(registry=_registry(loopback)))
     loopback.server_close()
     with pytest.raises(
-        CouldNotLookError, match=rf"unexpected answer of the registry: no answer from {loopback.netloc} \(ConnectionError\)$"
+        CouldNotLookError, match=rf"unexpected answer from the registry: no answer from {loopback.netloc} \(ConnectionError\)$"
     ):
         check_images(make_submission(registry=_registry(loopback)))

@@ -107,7 +107,7 @@ def test_argo_in_the_namespace_of_the_pods_is_found(cluster: Cluster, loopback: 
     ("answer", "words"),
     [
         (Answer(403), "you may not read the ConfigMap workflow-controller-configmap in the namespace kubeflow"),
-        (Answer(404), r"no ConfigMap workflow-controller-configmap in kubeflow: ask who runs Argo \(docs/cluster\.md\)"),
+        (Answer(404), r"no ConfigMap workflow-controller-configmap in kubeflow: ask who installed Argo \(docs/cluster\.md\)"),
         (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not in Argo's format"),
         (config_map(workflowDefaults="spec"), "is not in Argo's format"),
         (config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")), "Argo decides by an expression: last"),

@@ -160,7 +160,7 @@ def _rename(name: str) -> Callable[[Path], None]:
         (_remove("data/training/t1/manifest.json"), 2, "from the served model", 6),
         (_damage("data/training/t1/manifest.json"), 2, "from the served model", 6),
         (_rename("serving/hpa/1/assets.extra/model.json"), 2, "names another training, other", 6),
-        (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or truncated, such as train-0", 6),
+        (_remove("data/examples/x1/train-0"), 3, "1 shards are missing or truncated, for example train-0", 6),
         (_remove("data/examples/x1/manifest.json"), 3, "there is no ", 4),
         (_damage("data/raw/dir-cells/index/r1.json"), 4, "expected a manifest of kind RawImages", 5),
         (_remove("data/raw/dir-cells/index/r1.json"), 4, "there is no ", 5),

@@ -85,7 +85,7 @@ def test_image_files_without_a_sample_are_reported_with_advice(tmp_path: Path) -
     other_name = (
         "does not match file_pattern={id}_{filter}.png: rename it, or run predict again with the --file-pattern of such files"
     )
-    other_format = "is of a format that is not read: convert it to PNG or TIFF"
+    other_format = "has an unsupported format: convert it to PNG or TIFF"
     assert list(found.ignored.items()) == [
         ("S01_red.jpg", other_name),
         ("S02.TIF", other_name),

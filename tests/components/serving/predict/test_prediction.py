@@ -152,9 +152,9 @@ def test_bad_images_are_listed_with_the_reason_and_skipped(version_dir: Path, ce
         "s05": "4096 MB of images: expected at most 3051 MB a sample",
         "s40": "the red and green filters show the same image",
         "s70": "the red filter is missing",
-        "s97": "the blue filter is no file, but a folder, or a link that leads to none",
-        "s98": "the blue filter is no file, but a folder, or a link that leads to none",
-        "s99": "the blue filter is no file, but a folder, or a link that leads to none",
+        "s97": "the blue filter is not a file, but a folder or a broken link",
+        "s98": "the blue filter is not a file, but a folder or a broken link",
+        "s99": "the blue filter is not a file, but a folder or a broken link",
         "caf\\udce9": "its id is not in UTF-8: rename the file",
     }
     assert (predicted.num_good, predicted.num_bad) == (65, 11)

@@ -59,7 +59,7 @@ def test_dropped_files_of_several_formats_and_a_bad_one(tab: Tab, page_url: str,
     (tmp_path / "notes.txt").write_text("hello")
     tab.open(page_url)
     tab.drop("#drop", [*_png_files(cells_dir, "s01"), *tmp_path.iterdir()])
-    tab.wait_for(_status("4 samples answered by hpa, version 1"))
+    tab.wait_for(_status("4 samples processed by hpa, version 1"))
     assert tab.value("[...document.querySelectorAll('h2')].map((title) => title.textContent)") == [
         "bad",
         "s01",
@@ -78,7 +78,7 @@ def test_dropped_files_of_several_formats_and_a_bad_one(tab: Tab, page_url: str,
 def test_dropped_folder(tab: Tab, page_url: str, cells_dir: Path) -> None:
     tab.open(page_url)
     tab.drop("#drop", [cells_dir / "train"])
-    tab.wait_for(_status("70 samples answered by hpa, version 1"))
+    tab.wait_for(_status("70 samples processed by hpa, version 1"))
     assert tab.value("document.querySelectorAll('article canvas').length") == 70
 
 
@@ -125,10 +125,10 @@ def test_page_fits_and_is_readable(tab: Tab, page_url: str, width_px: int, theme
     tab.open(page_url, width_px, theme)
     tab.wait_for("document.getElementById('model').textContent === 'Model hpa, version 1'")
     tab.value("document.getElementById('examples').click()")
-    tab.wait_for(_status("3 samples answered by hpa, version 1"))
+    tab.wait_for(_status("3 samples processed by hpa, version 1"))
     assert tab.value("document.documentElement.scrollWidth <= innerWidth")
     tab.choose("#files", [*tmp_path.iterdir()])
-    tab.wait_for(_status("2 samples answered by hpa, version 1"))
+    tab.wait_for(_status("2 samples processed by hpa, version 1"))
     assert tab.value("document.documentElement.scrollWidth <= innerWidth")
     levels = "getComputedStyle(document.body).{}.match(/\\d+/g).slice(0, 3).map(Number)"
     ink, paper = (np.mean(tab.value(levels.format(name))) for name in ("color", "backgroundColor"))
@@ -156,11 +156,11 @@ def test_new_champion_takes_over_during_a_session(
     with serving(tmp_path / "hpa") as url:
         tab.open(url)
         tab.choose("#files", _png_files(cells_dir, "s00"))
-        tab.wait_for(_status("1 sample answered by hpa, version 1"))
+        tab.wait_for(_status("1 sample processed by hpa, version 1"))
         promote_version(tmp_path, 2)
         tab.wait_for("fetch('page.json').then((answer) => answer.json()).then(({ version }) => version === '2')")
         tab.choose("#files", _png_files(cells_dir, "s00"))
-        tab.wait_for(_status("1 sample answered by hpa, version 2"))
+        tab.wait_for(_status("1 sample processed by hpa, version 2"))
         assert tab.value("document.getElementById('model').textContent") == "Model hpa, version 2"
         tab.open(f"{url}/model-card")
         assert "hpa, version 2" in tab.value("document.body.innerText")
