@@ -68,8 +68,8 @@ def check_twins(
         start: Starts the step with a `data_root`.
         published: What the step published below a `data_root`. It must be the same as for a single run, and nothing else may be
             left.
-        place: The folder of all `data_root`.
-        num_rounds: How often.
+        place: The folder for the `data_root` of each round.
+        num_rounds: The number of rounds.
         reused: What the log of a third run contains after a kill.
     """
     alone = start(f"{place}/alone")
