@@ -18,7 +18,7 @@ from components.artifacts.labels import FILTERS
 from components.artifacts.manifest import MODEL_MANIFEST, SAMPLES, Evaluation, Examples, Shard, TrainedModel
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 
-# How long an example takes depends on the machine, and says nothing about the code. The examples are the same on every run.
+# No deadline, because the duration of an example depends on the machine. The examples are the same in every run.
 hypothesis.settings.register_profile("no deadline", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("no deadline")
 

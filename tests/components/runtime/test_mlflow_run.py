@@ -1,4 +1,4 @@
-"""What a task logs to the MLflow run that its environment names, in MLflow's own file store and on a real tracking server."""
+"""Logging to the MLflow run that the environment names, in MLflow's file store and on a real tracking server."""
 
 import logging
 import os
