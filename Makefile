@@ -1,13 +1,13 @@
-# `make` alone lists what there is.
+# `make` without a target lists the targets.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
-# The first Docker client that knows BuildKit's mounts: a newer one without buildx does not.
+# The first Docker client that supports BuildKit's mounts. A recent one without buildx does not.
 DOCKER ?= $(or $(shell for client in docker /usr/bin/docker; do \
 	if DOCKER_BUILDKIT=1 $$client build --help 2>&1 | grep -q -e --secret; then echo $$client; break; fi; done),docker)
-# Compiled modules are kept beside their source even where the environment forbids it: TensorFlow imports in half the time.
+# Write bytecode even if the environment forbids it: TensorFlow then imports in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -53,17 +53,17 @@ test-slow: $(READY) servers ## Run whole pipelines with the real network, object
 	$(PYTEST) -n 2 -m "(slow or object_store or flink or workers) and not (containers or long)"
 
 .PHONY: servers
-servers: $(READY) # The object stores that the tests start; without them these tests are skipped.
+servers: $(READY) # Installs the object stores that tests start. Without them, those tests are skipped.
 	@for server in github.com/fsouza/fake-gcs-server@v1.56.1 github.com/versity/versitygw/cmd/versitygw@v1.8.0; do \
 		name=$$(basename "$${server%@*}"); \
 		if ! [ -x "$(BIN)/$$name" ] && ! command -v "$$name" >/dev/null && command -v go >/dev/null; then \
-			echo "Installing $$name to $(BIN): it takes minutes, once."; \
+			echo "Installing $$name to $(BIN): a few minutes, the first time."; \
 			GOBIN="$(CURDIR)/$(BIN)" go install "$$server" || true; \
 		fi; \
 	done
 
 .PHONY: test-long
-test-long: $(READY) servers ## Run every case of what the other tests sample, and write docs/reliability.md; run it again to resume
+test-long: $(READY) servers ## Run all cases, where the other targets run a few, and write docs/reliability.md; run it again to resume
 	@$(START_ENGINE) $(PYTEST) -n 2 -m long -p tests.reliability
 
 .PHONY: check
@@ -76,12 +76,12 @@ check: $(READY) ## Check style, types, import directions and pipeline.yaml
 	$(BIN)/python -m pipeline.reference --check
 
 .PHONY: docs
-docs: $(READY) ## Write pipeline.yaml, and the pages of docs/ that the code itself says
+docs: $(READY) ## Write pipeline.yaml, and the generated pages of docs/
 	$(BIN)/python -m pipeline compile
 	$(BIN)/python -m pipeline.reference
 
 .PHONY: pictures
-pictures: $(READY) ## Take the pictures of docs/ anew, from the newest run in outputs/ (needs Chromium)
+pictures: $(READY) ## Retake the pictures in docs/, from the newest run in outputs/ (needs Chromium)
 	$(BIN)/python -m pipeline preview synthetic:28 --by-class --out docs/synthetic.png
 	$(BIN)/python docs/screenshot.py outputs docs/evaluation.png
 
@@ -93,23 +93,23 @@ site: .venv/.site ## Build the documentation site into outputs/site/html
 bench: .venv/.bench ## Run the benchmarks, and write docs/benchmarks.md (hours; ONLY="predict evaluate" for some)
 	$(BIN)/python -m benchmarks $(ONLY)
 
-# What the requirements of one target add to the environment.
+# Adds the requirements of one target to the environment.
 .venv/.%: requirements/%.txt $(READY)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $<
 	@touch $@
 
 STEPS := $(sort $(shell sed -n 's|^ *image: .*/\([a-z-]*\):.*|\1|p' pipeline.yaml))
-# CPU=1 builds train and serve without the CUDA libraries. All tags then end in -cpu: no such image is taken for one with them.
+# CPU=1 builds train and serve without the CUDA libraries. All tags then end in -cpu, so that the two kinds are not confused.
 CPU ?=
-# Labels of the images: where the code is from, without the credentials that an address may hold, and its commit.
+# Labels of the images: the address of the repository, without credentials, and the commit.
 SOURCE ?= $(or $(shell git config --get remote.origin.url | sed 's|//[^/@]*@|//|'),unknown)
 REVISION ?= $(or $(shell git describe --always --dirty --exclude '*' --abbrev=40 2>/dev/null),unknown)
-# What the images are built from: see containers/release.json.
+# The base image: see containers/release.json.
 BASE ?= $(shell DOCKER='$(DOCKER)' containers/base.sh)
 # The name of an image: pipeline.yaml gives the registry and the tag.
 image = $(shell sed -n 's|^ *image: \(.*/\)push\(:.*\)|\1$(1)\2|p' pipeline.yaml | head -n 1)$(if $(CPU),-cpu)
 tag = $(lastword $(subst :, ,$(call image,$(1))))
-# PIP_CONF=<file> is for a package index that asks for credentials: the file is seen by pip alone, and stays in no image.
+# PIP_CONF=<file> is for a package index that needs credentials: only pip sees the file, and no image keeps it.
 build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg BASE='$(BASE)' --build-arg VERSION=$(call tag,$(1)) \
 	--build-arg SOURCE='$(SOURCE)' --build-arg REVISION='$(REVISION)' \
 	--build-arg TENSORFLOW=$(if $(CPU),cpu,gpu) $(if $(PIP_CONF),--secret id=pip$(,)src=$(PIP_CONF)) \
@@ -133,20 +133,20 @@ worker-image: ## Build the image of Beam's workers on Dataflow and Flink
 serve-image: ## Build the image of the web server (needs Docker; CPU=1: without CUDA)
 	$(call build,serve,$(call image,serve)) .
 
-# Where a run in Docker makes outputs/, at the same path in the container, and the user that it belongs to.
+# The folder in which a run in Docker makes outputs/, with the same path in the container, and the user who owns outputs/.
 RUN_IN ?= $(CURDIR)
 RUN_AS ?= $(shell id -u):$(shell id -g)
 
 .PHONY: run-in-docker
-run-in-docker: ## Run the whole pipeline on synthetic images in a container (needs Docker alone)
-	@echo "Building an image with everything: some minutes, the first time." >&2
+run-in-docker: ## Run the whole pipeline on synthetic images in a container (needs only Docker)
+	@echo "Building an image with everything: a few minutes, the first time." >&2
 	@$(call build,run,$(call image,run)) --platform linux/amd64 . >&2
 	@mkdir -p '$(RUN_IN)/outputs'
 	$(DOCKER) run --rm --platform linux/amd64 --user $(RUN_AS) -v '$(RUN_IN)/outputs:$(RUN_IN)/outputs' -w '$(RUN_IN)' \
 		$(call image,run) run $(DEMO)
 
 .PHONY: base
-base: ## Pin the image that the others are built from to what its tag is in the registry now
+base: ## Pin the base image to the current digest of its tag
 	DOCKER='$(DOCKER)' containers/base.sh --renew
 
 .PHONY: push-images
@@ -160,7 +160,7 @@ $(STEPS:%=push-%): push-%:
 	@$(DOCKER) push --quiet $(pushed) >&2
 	@$(DOCKER) image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $(pushed) | sed -n 's|^$(REGISTRY)/$*@|$(pushed)@|p'
 
-# A script that starts a Docker engine, where none is running: it is sourced, and exports DOCKER_HOST.
+# A script that is sourced to start a Docker engine if none is running, and exports DOCKER_HOST.
 CONTAINER_ENGINE ?=
 export CONTAINER_ENGINE
 START_ENGINE = if [ -n "$$CONTAINER_ENGINE" ]; then source "$$CONTAINER_ENGINE" || exit 1; fi;
@@ -174,16 +174,16 @@ test-kubernetes: $(READY) ## Run preflight and apply deploy/ against a real API 
 	$(BIN)/python -m pytest -m kubernetes
 
 .PHONY: lock
-lock: $(READY) ## Resolve all requirements anew, to requirements/*.txt
+lock: $(READY) ## Resolve all requirements again, into requirements/*.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
 
-# Together, what any environment or image installs.
+# Together, these list every package that an environment or image installs.
 AUDITED := $(patsubst %,requirements/%.txt,all bench pip-audit train-cpu train-gpu)
 
 .PHONY: audit
-audit: .venv/.audit ## Look the locked requirements up for known vulnerabilities (asks PyPI; fails without an answer for each)
+audit: .venv/.audit ## Check the locked requirements for known vulnerabilities (asks PyPI; fails without an answer for each)
 	@set -o pipefail; $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner=off $(addprefix -r ,$(AUDITED)) 2>&1 \
-		| sed '/^Traceback/,$${/^requests\.exceptions\./!d; s/^/Not audited: /}' # of a traceback, what says that there is no network
+		| sed '/^Traceback/,$${/^requests\.exceptions\./!d; s/^/Not audited: /}' # without a network, replaces the traceback by its last line
 
 .venv/.audit: requirements/pip-audit.txt $(READY)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/pip-audit.txt

@@ -1,4 +1,4 @@
-"""Chromium, driven by its DevTools protocol."""
+"""Drives Chromium over the DevTools protocol."""
 
 import contextlib
 import json
@@ -20,11 +20,11 @@ _TIMEOUT_S = 60.0
 
 
 class Tab:
-    """A tab that notes what goes wrong and what is loaded.
+    """A browser tab that records errors and requested URLs.
 
     Attributes:
-        errors: Exceptions of scripts, and what the browser logs as errors.
-        urls: The addresses that were asked for.
+        errors: Uncaught exceptions of scripts, and what the browser logs as errors.
+        urls: The URLs requested.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -51,7 +51,7 @@ class Tab:
                 return message["result"]
 
     def open(self, url: str, width_px: int = 1400, theme: str = "light") -> None:
-        """Opens a page, and forgets what happened before."""
+        """Opens a page and clears both records."""
         self.call("Emulation.setDeviceMetricsOverride", width=width_px, height=900, deviceScaleFactor=1, mobile=width_px < 600)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
         self.call("Page.navigate", url="about:blank")
@@ -73,7 +73,7 @@ class Tab:
             time.sleep(0.05)
 
     def choose(self, selector: str, files: Sequence[Path]) -> None:
-        """Chooses the files of an input element."""
+        """Selects files in an input element."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])

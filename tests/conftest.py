@@ -15,12 +15,12 @@ from components.storage import s3_requests
 from components.storage.probe import probe
 from tests.object_stores import BUCKET, Faults, fake_gcs_server, find_server, gcs_emulator, s3_environment, versitygw
 
-# The fixtures that give an empty place in an object store that honours conditions.
+# The fixtures of object stores that honour conditional writes.
 OBJECT_STORES = [pytest.param(name, marks=pytest.mark.object_store) for name in ("gcs_root", "s3_root")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the longest tests: at the end, no process should wait for another."""
+    """Runs the longest tests first, so that no worker process idles at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
@@ -72,12 +72,12 @@ def _require_server(name: str) -> None:
 
 def _use(monkeypatch: pytest.MonkeyPatch, address: str) -> str:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-    gcs_storage.close()  # a client of another store is of no use
+    gcs_storage.close()  # a cached client may be of another store
     return f"gs://{BUCKET}/{uuid.uuid4().hex}"
 
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, address: str, keys: bool = True) -> str:
-    """Makes this machine know an S3 store and its keys, and no other one."""
+    """Points the environment to an S3 store and its keys, and to no other."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in s3_environment(address).items():
@@ -91,13 +91,13 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, address: str, keys: bool = True) -> 
 
 
 def _is_connected(address: str) -> bool:
-    """Whether this process has a client, of this S3 store: making one takes a while."""
+    """Whether the cached client is of this S3 store. Making one takes a while."""
     return s3_requests._client.cache_info().currsize > 0 and s3_requests.client().meta.endpoint_url == address
 
 
 @pytest.fixture
 def local_root(tmp_path: Path) -> str:
-    """A folder of this machine that does not exist yet."""
+    """A local folder that does not exist yet."""
     return str(tmp_path / "root")
 
 
@@ -127,30 +127,30 @@ def remote_root(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["emulated_root", pytest.param("s3_root", marks=pytest.mark.object_store)])
 def bucket_root(request: pytest.FixtureRequest) -> str:
-    """An empty place in a bucket of each kind, for tests without conditional writes: the quick ones need no server."""
+    """An empty place in a bucket of each kind, for tests without conditional writes: the quick case needs no server program."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Faults]:
-    """Stands between the client and the store of `gcs_root`, `s3_root` or `remote_root`, whichever the test uses."""
+    """A proxy between the client and the store of `gcs_root`, `s3_root` or `remote_root`, whichever the test uses."""
     names = {"gcs_root", "s3_root", "remote_root"}.intersection(request.fixturenames)
     is_s3 = any(request.getfixturevalue(name).startswith("s3:") for name in names)
     with Faults(request.getfixturevalue("_s3_server" if is_s3 else "_fake_server")) as proxy:
         place = (use_s3 if is_s3 else _use)(monkeypatch, proxy.address)
         if is_s3:
-            probe(place)  # the store is asked now what it holds, and not in the middle of a test
+            probe(place)  # now, so that its requests do not occur during the test
         yield proxy
         proxy.shutdown()
     (s3_requests if is_s3 else gcs_storage).close()
-    with warnings.catch_warnings():  # the client leaves connections that failed to the garbage collector
+    with warnings.catch_warnings():  # the client leaves failed connections to the garbage collector
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
 
 @pytest.fixture
 def impatient_stores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries within moments what `faults` disturbs."""
+    """Shortens timeouts and waits, so that requests disturbed by `faults` are retried at once."""
     monkeypatch.setattr(gcs_storage, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(gcs_storage, "_patient", lambda: gcs_storage.DEFAULT_RETRY.with_delay(0.01, 0.1).with_timeout(10))
     monkeypatch.setattr(s3_requests, "TIMEOUT_S", 1.0)

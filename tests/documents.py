@@ -1,4 +1,4 @@
-"""What the README, CONTRIBUTING.md and docs/ tell people to type."""
+"""The commands in the README, CONTRIBUTING.md and docs/."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*$")
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a document, in words. `where` names the document."""
+    """A command of a document, split into words. `where` names the document."""
 
     where: str = field(compare=False)
     words: tuple[str, ...]
@@ -25,17 +25,17 @@ class Command:
         return f"{self.where}: {shlex.join(self.words)}"
 
     def starts_with(self, *words: str) -> bool:
-        """Whether these are its first words."""
+        """Whether these are the command's first words."""
         return self.words[: len(words)] == words
 
 
 def blocks(path: Path) -> Iterator[tuple[str, str]]:
-    """The fenced blocks of a document: language and text."""
+    """The fenced blocks of a document, each as language and text."""
     yield from _BLOCK.findall(path.read_text(encoding="utf-8"))
 
 
 def commands() -> list[Command]:
-    """All that documents give to be typed, each once: what stands in fenced blocks without a language, and in the text."""
+    """The distinct commands in the documents' shell blocks, blocks without a language, and inline code."""
     found: dict[Command, None] = {}
     for path in DOCUMENTS:
         lines = [line for language, text in blocks(path) if language in ("", "bash", "sh", "console") for line in _lines(text)]
@@ -50,10 +50,10 @@ def _lines(text: str) -> list[str]:
 
 
 def _words(line: str) -> tuple[str, ...]:
-    """A command without its prompt, its comment, its redirections, and what it sets in the environment; or nothing."""
+    """The words of a command without prompt, comment, redirections and variable assignments; empty for any other line."""
     try:
         words = shlex.split(line.removeprefix("$ "), comments=True)
-    except ValueError:  # a quotation mark in the middle of some output
+    except ValueError:  # output with an unpaired quotation mark
         return ()
     while words and _ASSIGNMENT.match(words[0]):
         words = words[1:]

@@ -1,4 +1,4 @@
-"""Object stores on loopback that speak Cloud Storage's HTTP API or S3's, and a proxy that disturbs what passes through it."""
+"""Object stores on loopback that speak Cloud Storage's HTTP API or S3's, and a proxy that disturbs requests."""
 
 import contextlib
 import http.client
@@ -25,18 +25,18 @@ S3_ACCESS_KEY, S3_SECRET_KEY = "tester", "a-secret-of-these-tests"
 _BIN = Path(sys.executable).parent
 _STALL_S = 30.0
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
-# Google's client also asks for the bucket, in a thread of its own and whenever it likes: not what is being tested.
+# Google's client also requests the bucket's metadata, from a background thread at unpredictable times.
 _NOT_TESTED = re.compile(r"/storage/v1/b/[^/]+(\?|$)")
 
 
 def find_server(name: str) -> str | None:
-    """Where a program is: beside Python, where `make servers` puts it, or on the path."""
+    """The path of a program: beside Python, where `make servers` installs it, or on PATH."""
     return shutil.which(name, path=os.pathsep.join([str(_BIN), os.environ.get("PATH", "")]))
 
 
 @contextlib.contextmanager
 def fake_gcs_server() -> Iterator[str]:
-    """fake-gcs-server, which honours preconditions, ranges and checksums. Gives its address."""
+    """Runs fake-gcs-server, which honours preconditions, ranges and checksums, and yields its address."""
     program = find_server("fake-gcs-server")
     assert program
     port = _free_port()
@@ -48,7 +48,7 @@ def fake_gcs_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def versitygw() -> Iterator[str]:
-    """versitygw, an S3 server that honours conditions also when they race. Gives its address."""
+    """Runs versitygw, an S3 server that honours conditions even in races, and yields its address."""
     program = find_server("versitygw")
     assert program
     port = _free_port()
@@ -62,7 +62,7 @@ def versitygw() -> Iterator[str]:
 
 
 def s3_environment(address: str) -> dict[str, str]:
-    """What Amazon's tools need to know to use an S3 server of these tests."""
+    """The environment variables with which Amazon's tools use an S3 server of these tests."""
     return {
         "AWS_ENDPOINT_URL_S3": address,
         "AWS_ACCESS_KEY_ID": S3_ACCESS_KEY,
@@ -75,7 +75,7 @@ def s3_environment(address: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def gcs_emulator() -> Iterator[str]:
-    """gcp-storage-emulator, which is pure Python and ignores preconditions and ranges. Gives its address."""
+    """Runs gcp-storage-emulator, which is pure Python and ignores preconditions and ranges, and yields its address."""
     port = _free_port()
     command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
     with _serving(command, port) as address:
@@ -119,12 +119,12 @@ def _request(port: int, method: str, path: str, body: bytes) -> None:
     connection.close()
 
 
-# What a proxy does with a request: called with it, before it is passed on. It says whether it has dealt with it.
+# Called with a request before the proxy forwards it. Returns whether it has answered the request.
 Fault = Callable[["_Proxy"], bool]
 
 
 class Faults(ThreadingHTTPServer):
-    """A proxy to an object store that does the next of `planned` to each object request, as long as there is one."""
+    """A proxy to an object store that applies the next fault of `planned`, if any, to each object request."""
 
     daemon_threads = True
 
@@ -146,7 +146,7 @@ class Faults(ThreadingHTTPServer):
     def each_request(
         self, fault: Fault, methods: Sequence[str] = _METHODS
     ) -> Iterator[tuple[int, contextlib.AbstractContextManager[None]]]:
-        """Gives numbers from 0, each with a context whose request of that number is disturbed, until one makes fewer requests.
+        """Yields each number n from 0, with a context in which the n-th request is disturbed, until there are fewer requests.
 
         Only requests of these methods are counted.
         """
@@ -166,12 +166,12 @@ class Faults(ThreadingHTTPServer):
         self.planned = []
 
     def shutdown(self) -> None:
-        """Also ends what is `silent`."""
+        """Also ends `silent` requests."""
         self.ended.set()
         super().shutdown()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up is what these tests are about."""
+        """Ignores clients that hang up, as these tests make them do."""
 
 
 class _Proxy(BaseHTTPRequestHandler):
@@ -201,12 +201,12 @@ class _Proxy(BaseHTTPRequestHandler):
         connection.close()
         hidden = _HOP_BY_HOP if self.command == "HEAD" else (*_HOP_BY_HOP, "content-length")
         kept = [(name, value) for name, value in response.getheaders() if name.lower() not in hidden]
-        # Resumable uploads are told where to go on: through this proxy, too.
+        # Resumable uploads continue at an address from a response: make it go through this proxy too.
         own = self.server.address.removeprefix("http://")
         return response.status, [(name, value.replace(self.server.upstream, own)) for name, value in kept], content
 
     def send(self, status: int, headers: list[tuple[str, str]], body: bytes, num_bytes: int | None = None) -> None:
-        """Answers, with `num_bytes` of the body only if that is given."""
+        """Sends a response, with only the first `num_bytes` of the body if given."""
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -216,7 +216,7 @@ class _Proxy(BaseHTTPRequestHandler):
         self.wfile.write(body[:num_bytes])
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server gives it)
-        """Tests have nothing to read here."""
+        """Logs nothing."""
 
 
 _HOP_BY_HOP = ("connection", "transfer-encoding", "keep-alive")
@@ -231,13 +231,13 @@ def reset(proxy: _Proxy) -> bool:
 
 
 def reset_after_it_is_done(proxy: _Proxy) -> bool:
-    """Passes the request on, and hangs up instead of giving the answer back."""
+    """Forwards the request, and hangs up instead of returning the response."""
     proxy.upstream_answer()
     return reset(proxy)
 
 
 def only(methods: Sequence[str], fault: Fault) -> Fault:
-    """Waits for a request of one of these methods."""
+    """Delays a fault until a request of one of these methods."""
 
     def wait(proxy: _Proxy) -> bool:
         if proxy.command in methods:
@@ -249,7 +249,7 @@ def only(methods: Sequence[str], fault: Fault) -> Fault:
 
 
 def truncate(proxy: _Proxy) -> bool:
-    """Gives back half of the answer's body."""
+    """Returns half of the response's body."""
     status, headers, body = proxy.upstream_answer()
     proxy.send(status, headers, body, len(body) // 2)
     proxy.close_connection = True
@@ -270,7 +270,7 @@ def answer(status: int, **headers: str) -> Fault:
 
 
 def s3_error(status: int, code: str) -> Fault:
-    """Answers as an S3 server does that refuses a request."""
+    """Answers like an S3 server that refuses a request."""
 
     def fault(proxy: _Proxy) -> bool:
         body = b"" if proxy.command == "HEAD" else f"<Error><Code>{code}</Code><Message>not now</Message></Error>".encode()
@@ -281,7 +281,7 @@ def s3_error(status: int, code: str) -> Fault:
 
 
 def ignore_conditions(name: str, methods: Sequence[str]) -> Fault:
-    """Leaves a header out of requests of these methods and signs them again: plays an S3 store that does not know it."""
+    """Removes a header from requests of these methods and signs them again, to simulate an S3 store that ignores it."""
 
     def fault(proxy: _Proxy) -> bool:
         if proxy.command in methods and name in proxy.headers:
@@ -301,19 +301,19 @@ def ignore_conditions(name: str, methods: Sequence[str]) -> Fault:
 
 
 def stall(proxy: _Proxy) -> bool:
-    """Says nothing for longer than anybody waits."""
+    """Sends nothing for longer than any client waits."""
     time.sleep(_STALL_S)
     return reset(proxy)
 
 
 def silent(proxy: _Proxy) -> bool:
-    """Says nothing until the proxy ends."""
+    """Sends nothing until the proxy shuts down."""
     proxy.server.ended.wait()
     return reset(proxy)
 
 
 def corrupt_request(proxy: _Proxy) -> bool:
-    """Changes the last bytes of what is uploaded, before the end of its last part."""
+    """Changes the last byte of an upload, before the end of its last part."""
     marker = proxy.body.rfind(b"\r\n--")
     position = (marker if marker > 0 else len(proxy.body)) - 1
     proxy.body = proxy.body[:position] + bytes([proxy.body[position] ^ 1]) + proxy.body[position + 1 :]
@@ -321,7 +321,7 @@ def corrupt_request(proxy: _Proxy) -> bool:
 
 
 def change_answer(change: Callable[[bytes], bytes]) -> Fault:
-    """Changes the body of the first answer that has one."""
+    """Changes the body of the first response that has one."""
 
     def fault(proxy: _Proxy) -> bool:
         status, headers, body = proxy.upstream_answer()
@@ -334,7 +334,7 @@ def change_answer(change: Callable[[bytes], bytes]) -> Fault:
 
 
 def corrupt_at(share: float) -> Callable[[bytes], bytes]:
-    """Changes a byte that is a share of the way to the end."""
+    """Changes the byte at a relative position: 0 is the first, 1 the last."""
 
     def change(body: bytes) -> bytes:
         position = int(share * (len(body) - 1))
@@ -344,5 +344,5 @@ def corrupt_at(share: float) -> Callable[[bytes], bytes]:
 
 
 corrupt_answer = change_answer(corrupt_at(1))
-# Half of it is missing, and the answer's length says nothing of that.
+# Half of the body is missing, and Content-Length fits what is left.
 shorten_answer = change_answer(lambda body: body[: len(body) // 2])

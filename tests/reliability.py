@@ -1,7 +1,7 @@
 """A pytest plugin for `make test-long`: skips what has passed on this commit, and writes docs/reliability.md.
 
-A test that measures something reports it by `record_property("figure", "100 of 100 kills")`. Its docstring, or else its name,
-says what is promised.
+The first paragraph of a test's docstring, or else its name, states the promise. A test that measures something reports it with
+`record_property("figure", "100 of 100 kills")`.
 """
 
 import datetime
@@ -21,7 +21,7 @@ _PASSED = "reliability/passed"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the tests that have passed on this commit already."""
+    """Deselects the tests that have already passed on this commit."""
     for item in items:
         name = item.name.removeprefix("test_").partition("[")[0].replace("_", " ")
         promise = (inspect.getdoc(getattr(item, "function", None)) or name).partition("\n\n")[0]
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _Recorder:
-    """Keeps each result as soon as it is there; runs in the controlling process alone."""
+    """Saves each result as soon as it arrives; runs only in the controlling process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._cache = config.cache
@@ -65,7 +65,7 @@ def _exists(name: str) -> bool:
 
 
 def as_table(passed: dict[str, dict[str, Any]]) -> str:
-    """Markdown: a row a test function, with the number of its cases that have passed."""
+    """A Markdown table with a row per test function and the number of its cases that have passed."""
     cases: dict[str, list[dict[str, Any]]] = {}
     for name, result in passed.items():
         cases.setdefault(name.partition("[")[0], []).append(result)
@@ -81,6 +81,6 @@ def as_table(passed: dict[str, dict[str, Any]]) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Records results where this is not one of xdist's workers."""
+    """Records results, except in xdist's workers."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Recorder(config), "reliability-recorder")

@@ -1,4 +1,4 @@
-"""What `make bench` writes into its page, and the rows of `benchmarks.gpu`."""
+"""The sections that `make bench` writes, and the rows of `benchmarks.gpu`."""
 
 import argparse
 import re
@@ -36,20 +36,20 @@ By hand.
 """
 
 
-def test_only_what_is_between_the_marks_is_replaced() -> None:
+def test_only_the_text_between_the_marks_is_replaced() -> None:
     page = bench.with_section(PAGE, "one", "new\\1")
     assert page == PAGE.replace("old", "new\\1")
     assert bench.section(page, "one") == "new\\1"
 
 
-def test_a_benchmark_that_the_page_does_not_know_comes_to_its_end() -> None:
+def test_a_new_benchmark_is_appended_to_the_page() -> None:
     page = bench.with_section(PAGE, "two", "figures")
     assert page.startswith(PAGE)
     assert bench.section(page, "two") == "figures"
     assert bench.section(PAGE, "two") == ""
 
 
-def test_figures_are_written_with_their_command_commit_and_machine_and_not_had_again(
+def test_figures_are_written_with_their_provenance_and_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.md"
@@ -63,14 +63,14 @@ def test_figures_are_written_with_their_command_commit_and_machine_and_not_had_a
     assert section.startswith("`python -m benchmarks.evaluate --samples 60`, ")
     assert ", commit 0123456789, " in section
     assert "| What | seconds |\n|---|---:|\n" in section
-    assert section.splitlines()[-1] in capsys.readouterr().out  # it is seen as it comes
+    assert section.splitlines()[-1] in capsys.readouterr().out  # it is also printed
 
     assert bench.run_all([], page) == []
     assert capsys.readouterr().out == ""
     assert page.read_text(encoding="utf-8") == written
 
 
-def test_older_figures_stay_where_a_benchmark_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failed_benchmark_keeps_its_earlier_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(bench, "BENCHMARKS", {"one": "--no-such-option", "synthetic_realism": str(tmp_path)})
@@ -78,7 +78,7 @@ def test_older_figures_stay_where_a_benchmark_fails(monkeypatch: pytest.MonkeyPa
     assert page.read_text(encoding="utf-8") == PAGE
 
 
-def test_gpu_rows_are_written_as_they_end_and_say_what_is_missing_or_takes_too_long(
+def test_gpu_rows_are_printed_at_once_and_name_missing_packages_and_timeouts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written = []
@@ -100,7 +100,7 @@ def test_gpu_rows_are_written_as_they_end_and_say_what_is_missing_or_takes_too_l
     assert "| takes longer than 4 s |" in capsys.readouterr().out
 
 
-# What is done to an image: each is noticed by a checksum, of a chunk or of the pixels.
+# Damage to an image, each kind detected by a checksum of a chunk or of the pixels.
 _DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "a byte": lambda png: png[:3000] + bytes([png[3000] ^ 1]) + png[3001:],
     "a byte, and its chunk's checksum fits": lambda png: with_right_checksums(png[:3000] + bytes([png[3000] ^ 1]) + png[3001:]),
@@ -110,7 +110,7 @@ _DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("way", ["write_shard_with_same_codec", "write_shard_with_pillow", "inflate_with_zlib"])
-def test_the_pools_that_convert_is_compared_with_refuse_damaged_images_as_it_does(tmp_path: Path, way: str) -> None:
+def test_the_pools_compared_with_convert_also_refuse_damaged_images(tmp_path: Path, way: str) -> None:
     work: Callable[[ShardTask], int] = getattr(convert_pool, way)
     (tmp_path / "examples").mkdir()
     (tmp_path / "images").mkdir()

@@ -1,4 +1,4 @@
-"""The step of CONTRIBUTING.md and the network of its tutorial, put into a copy of the project."""
+"""The example step of CONTRIBUTING.md and the network of the tutorial, added to a copy of the project."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Run = Callable[..., str]
 
 
 def _apply(text: str, root: Path) -> None:
-    """Writes the files that an example gives whole, and changes those of which it gives the lines that change."""
+    """Writes the files of an example, and applies its diffs."""
     for kind, name, content in _BLOCK.findall(text):
         path = root / name
         if kind == "python":
@@ -35,10 +35,10 @@ def _apply(text: str, root: Path) -> None:
 
 
 def _changed(text: str, lines: list[str], name: str) -> str:
-    """Text with lines taken out (-) and put in (+) beside lines that stay; three dots stand for the rest of a line."""
+    """Applies a diff of removed (-), added (+) and context lines to a text; three dots match the rest of a line."""
     there = [re.escape(line[1:]).replace(re.escape("..."), ".*") for line in lines if not line.startswith("+")]
     matches = list(re.finditer("^" + "".join(f"({line})\n" for line in there), text, re.MULTILINE))
-    assert len(matches) == 1, f"{name} has {len(matches)} times what CONTRIBUTING.md changes there:\n" + "\n".join(lines)
+    assert len(matches) == 1, f"{name}: expected one match of this diff, found {len(matches)}:\n" + "\n".join(lines)
     (found,) = matches
     stays, result = iter(found.groups()), []
     for line in lines:
@@ -53,7 +53,7 @@ def _changed(text: str, lines: list[str], name: str) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project, without what is made by running it."""
+    """A copy of the project without its outputs."""
     for name in _COPIED:
         source, target = ROOT / name, tmp_path / name
         if source.is_dir():
@@ -65,7 +65,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(project: Path) -> Run:
-    """Runs a command in the copy: it must end well."""
+    """Runs a command in the copy, which must succeed."""
 
     def command(*words: str) -> str:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -79,7 +79,7 @@ def run(project: Path) -> Run:
 
 @pytest.fixture
 def with_step(project: Path, run: Run) -> Path:
-    """The copy with the step of the example, and what `make lock docs` makes of it."""
+    """The copy with the example step, after `make lock docs`."""
     _apply(STEP, project)
     (project / "components/announce/__init__.py").touch()
     (dockerfile,) = re.findall(r"`(mkdir [^`]+)`", STEP)
@@ -92,7 +92,7 @@ def with_step(project: Path, run: Run) -> Path:
 
 
 def _container_command(project: Path, step: str, executor_input: dict[str, object]) -> list[str]:
-    """The command that the compiled pipeline gives a step, for this machine."""
+    """A step's command in the compiled pipeline, adapted to this machine."""
     spec = next(yaml.safe_load_all((project / "pipeline.yaml").read_text(encoding="utf-8")))
     words = spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["command"]
     return [sys.executable if word == "python3" else json.dumps(executor_input) if word == "{{$}}" else word for word in words]
@@ -103,7 +103,7 @@ def _artifact(path: Path, kind: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_the_step_is_all_that_a_step_needs(with_step: Path, run: Run, tmp_path: Path) -> None:
+def test_the_example_step_passes_the_checks_and_runs(with_step: Path, run: Run, tmp_path: Path) -> None:
     assert "announce" in (with_step / "docs/pipeline.svg").read_text(encoding="utf-8")
     assert "| `greeting` | `Dear all` |" in (with_step / "docs/parameters.md").read_text(encoding="utf-8")
     assert "image-announce" in run("make", "-n", "images")

@@ -1,4 +1,4 @@
-"""The manifests in deploy/ are what Kubernetes's schemas ask for, and hold no secret."""
+"""The manifests in deploy/ fit Kubernetes's schemas and hold no secrets."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.compiled import ROOT
 
 FILES = sorted((ROOT / "deploy").glob("*.yaml"))
 
-# An InferenceService as KServe's API reference (0.21) has it, as far as ours goes. The rest of a predictor is the pod's.
+# The fields of KServe's InferenceService (API reference 0.21) that deploy/ uses. The other fields of a predictor are a pod's.
 _PREDICTOR = {
     "minReplicas": {"type": "integer"},
     "maxReplicas": {"type": "integer"},
@@ -39,7 +39,7 @@ _INFERENCE_SERVICE = {
 
 
 def read_manifests(path: Path) -> list[dict[str, Any]]:
-    """The manifests of a file as Kubernetes itself knows them: in place of an InferenceService, its pod."""
+    """The manifests of a file, with each InferenceService replaced by its pod, which Kubernetes' own schemas cover."""
     return [_pod_of(one) if one["kind"] == "InferenceService" else one for one in _read(path)]
 
 
@@ -68,27 +68,27 @@ def test_there_are_manifests() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_they_fit_the_schemas(path: Path) -> None:
+def test_manifests_fit_the_schemas(path: Path) -> None:
     for manifest in read_manifests(path):
         is_new = manifest["kind"].startswith("MutatingAdmissionPolicy")
         kubernetes_validate.validate(manifest, "1.36" if is_new else "1.32", strict=True)
 
 
-def test_the_schemas_would_refuse_a_misspelt_field() -> None:
+def test_the_schemas_refuse_a_misspelt_field() -> None:
     (manifest,) = _read(ROOT / "deploy" / "service-account.yaml")
     manifest["metdata"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(manifest, "1.32", strict=True)
 
 
-def test_the_schemas_would_refuse_a_misspelt_field_of_a_predictor() -> None:
+def test_the_schemas_refuse_a_misspelt_field_of_a_predictor() -> None:
     (service,) = _read(ROOT / "deploy" / "inference-service.yaml")
     service["spec"]["predictor"]["maxReplica"] = 4
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(_pod_of(service), "1.32", strict=True)
 
 
-def test_kserve_starts_the_server_as_the_deployment_does() -> None:
+def test_kserve_and_the_deployment_start_the_server_alike() -> None:
     container = _container("inference-service.yaml", "InferenceService")
     assert container["name"] == "kserve-container"  # which KServe asks for
     (port,) = (port["containerPort"] for port in SERVER["ports"])
@@ -101,7 +101,7 @@ def test_kserve_starts_the_server_as_the_deployment_does() -> None:
     assert container["image"] == f"REGISTRY/serve:{__version__}-cpu"
 
 
-def test_secrets_are_without_values() -> None:
+def test_secrets_have_no_values() -> None:
     secrets = [manifest for path in FILES for manifest in _read(path) if manifest["kind"] == "Secret"]
     assert secrets
     assert not [

@@ -1,4 +1,4 @@
-"""Every command of the README and docs/ is one that the code has, and what is made from the code is current."""
+"""Every command in the README and docs/ exists, and generated pages are current."""
 
 import os
 import re
@@ -23,9 +23,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 COMMANDS = commands()
 PIPELINE = [command for command in COMMANDS if command.starts_with("python", "-m", "pipeline")]
-# What takes no more than seconds and needs no cloud is run as it stands. The rest is run by the tests of what it calls.
+# Commands that take seconds and need no cloud are run unchanged. The tests of the code that they call cover the others.
 QUICK = ("parameters", "compile", "preview synthetic:", "prune", "models list", "models verify")
-RUN_AS_THEY_STAND = [
+RUN_UNCHANGED = [
     command
     for command in PIPELINE
     if " ".join(command.words[3:]).startswith(QUICK) and not re.search(r"\$|gs://|s3://", str(command))
@@ -33,17 +33,15 @@ RUN_AS_THEY_STAND = [
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_what_is_made_from_the_code_is_current(name: str) -> None:
+def test_generated_pages_are_current(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == PAGES[name](), f"{name}: run make docs"
 
 
 @pytest.mark.parametrize("command", PIPELINE, ids=str)
-def test_a_command_of_the_pipeline_is_one_that_it_takes(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is parsed as the command line parses it, with each option, and each NAME=VALUE is read as a run reads it."""
+def test_pipeline_commands_are_valid(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsed as by the command line, with every option; each NAME=VALUE is read as by a run."""
     monkeypatch.chdir(tmp_path)
-    for name in re.findall(r"[\w-]+\.(?:txt|yaml)\b", str(command)):  # what the commands before it have written
+    for name in re.findall(r"[\w-]+\.(?:txt|yaml)\b", str(command)):  # files that earlier commands write
         (tmp_path / name).touch()
     words, taken = list(command.words[3:]), typer.main.get_command(app)
     context: Any = None
@@ -59,19 +57,19 @@ def test_a_command_of_the_pipeline_is_one_that_it_takes(
                 parse_arguments(list(context.params[parameter.name] or ()), load_parameters())
 
 
-def test_the_commands_of_the_documents_are_found() -> None:
+def test_commands_are_found_in_the_documents() -> None:
     assert {"run", "preview", "predict", "compile", "models"} <= {command.words[3] for command in PIPELINE if command.words[3:]}
     assert {command.where for command in PIPELINE} >= {"README.md", "docs/commands.md"}
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.starts_with("kfp")], ids=str)
-def test_what_kfp_is_given_are_parameters_of_the_pipeline(command: Command) -> None:
+def test_kfp_commands_have_parameters_of_the_pipeline(command: Command) -> None:
     given = [word for word in command.words if re.match(r"[a-z_]+=", word)]
     parse_arguments(given, load_parameters())
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.starts_with("make")], ids=str)
-def test_a_make_target_exists_and_so_do_its_variables(command: Command) -> None:
+def test_make_targets_and_variables_exist(command: Command) -> None:
     for word in command.words[1:]:
         name, equals, _ = word.partition("=")
         assert re.search(rf"\$\({name}\)" if equals else rf"^{name}:", MAKEFILE, re.MULTILINE), word
@@ -80,14 +78,14 @@ def test_a_make_target_exists_and_so_do_its_variables(command: Command) -> None:
 @pytest.mark.parametrize(
     "command", [one for one in COMMANDS if one.words[2:3] and one.words[2].startswith("benchmarks.")], ids=str
 )
-def test_a_benchmark_has_the_options_that_it_is_given(command: Command) -> None:
+def test_options_of_benchmarks_exist(command: Command) -> None:
     source = (ROOT / f"{command.words[2].replace('.', '/')}.py").read_text(encoding="utf-8")
     for word in command.words[3:]:
         assert not word.startswith("--") or f'add_argument("{word.partition("=")[0]}"' in source, word
 
 
-@pytest.mark.parametrize("command", RUN_AS_THEY_STAND, ids=str)
-def test_a_quick_command_runs_as_it_stands(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", RUN_UNCHANGED, ids=str)
+def test_quick_commands_run_unchanged(command: Command, tmp_path: Path) -> None:
     digest = f"@sha256:{'0' * 64}\n"
     registry = next((word for word in command.words if "/" in word and "." in word), "")
     (tmp_path / "digests.txt").write_text("".join(f"{registry}/{one}:{__version__}{digest}" for one in _image_names()))
@@ -106,7 +104,7 @@ def _image_names() -> set[str]:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(path: Path) -> None:
+def test_every_link_has_a_target(path: Path) -> None:
     for link in links(path):
         name, _, anchor = link.partition("#")
         target = path.parent / name if name else path
@@ -116,7 +114,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
             assert anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], link
 
 
-def test_the_readme_leads_to_every_document() -> None:
+def test_the_readme_links_to_every_document() -> None:
     assert [str(path.relative_to(ROOT)) for path in DOCUMENTS if f"({path.relative_to(ROOT)})" not in README] == ["README.md"]
 
 
@@ -132,10 +130,10 @@ def test_every_benchmark_is_run_by_make_bench() -> None:
         for path in (ROOT / "benchmarks").glob("*.py")
         if f"python -m benchmarks.{path.stem}" in path.read_text(encoding="utf-8")
     }
-    assert runnable == {*BENCHMARKS, "gpu"}  # which is for a machine with a GPU
+    assert runnable == {*BENCHMARKS, "gpu"}  # gpu needs a machine with a GPU
 
 
-def test_every_figure_of_the_summary_is_in_what_its_command_printed() -> None:
+def test_every_figure_of_the_summary_is_in_the_output_of_its_command() -> None:
     page = PAGE.read_text(encoding="utf-8")
     rows = re.findall(r"^\| .+ \| (.+) \| `python -m benchmarks\.(\w+)` \|$", page, re.MULTILINE)
     assert len(rows) >= 5
@@ -146,6 +144,6 @@ def test_every_figure_of_the_summary_is_in_what_its_command_printed() -> None:
         assert [number for number in stated if number not in printed] == [], f"{name}: {figure}"
 
 
-def test_the_citation_is_of_this_version_and_its_licence() -> None:
+def test_the_citation_has_the_current_version_and_licence() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (citation["version"], citation["license"]) == (__version__, "Apache-2.0")

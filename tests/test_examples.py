@@ -1,4 +1,4 @@
-"""The examples, each in an environment of its own, which uv makes from the versions that the example names."""
+"""The examples, each in an environment that uv creates from the versions pinned in the example."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_pymmcore_plus_returns_to_the_fields_for_which_the_condition_holds(
 
 
 class _Cam(socketserver.ThreadingTCPServer):
-    """The CAM server of LAS X, as far as camacq needs it: it welcomes, and confirms each command by repeating it."""
+    """A minimal CAM server of LAS X for camacq: it sends a welcome message and echoes each command as confirmation."""
 
     daemon_threads = True
 

@@ -1,4 +1,4 @@
-"""Which computers have builds of all that `make setup` installs: docs/platforms.md says it."""
+"""The platforms with builds of everything that `make setup` installs, as in docs/platforms.md."""
 
 import os
 import re
@@ -12,19 +12,19 @@ from pipeline.compiled import ROOT
 
 pytestmark = pytest.mark.slow
 
-# They are published as source alone, without anything to compile.
+# Published only as source, with nothing to compile.
 _SOURCES = ("google-apitools", "kfp-server-api")
 _PYTHONS = ("3.11", "3.12", "3.13")
-# onnxruntime has no builds for older ones.
+# onnxruntime has no builds for earlier versions.
 _MACOS = "14.0"
 
 
 def _missing(folder: Path, platform: str, python: str, *without: str) -> str:
-    """What uv says of locked packages without a build for a platform; empty if each has one.
+    """uv's message about locked packages without a build for a platform; empty if each has one.
 
     Args:
-        folder: For the requirements.
-        platform: In uv's words.
+        folder: A folder for the requirements.
+        platform: The platform's name in uv.
         python: The version of Python.
         *without: Packages to leave out.
     """
@@ -53,6 +53,6 @@ def test_linux_and_macs_with_apple_silicon_have_builds_of_all_packages(tmp_path:
 
 @pytest.mark.parametrize("python", _PYTHONS)
 @pytest.mark.parametrize("platform", ["aarch64-unknown-linux-gnu", "x86_64-pc-windows-msvc"])
-def test_linux_on_arm_and_windows_lack_tfx_bsl_alone(tmp_path: Path, platform: str, python: str) -> None:
+def test_linux_on_arm_and_windows_lack_only_tfx_bsl(tmp_path: Path, platform: str, python: str) -> None:
     assert "tfx-bsl==" in _missing(tmp_path, platform, python)
     assert not _missing(tmp_path, platform, python, "tfx-bsl")

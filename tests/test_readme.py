@@ -1,4 +1,4 @@
-"""What the README says of the pipeline is what pipeline.yaml says."""
+"""The README agrees with pipeline.yaml."""
 
 import re
 
@@ -18,9 +18,9 @@ def test_the_table_names_each_steps_outputs(step: str) -> None:
     assert set(re.findall(r"`(\w+)`", row[1])) == set(SPEC["components"][f"comp-{step}"]["outputDefinitions"]["artifacts"])
 
 
-def test_the_two_commands_stand_alone_on_a_line_as_the_checks_take_them() -> None:
+def test_each_of_the_two_commands_has_a_line_of_its_own() -> None:
     assert [line for line in README.splitlines() if line in ("make run", "make test")] == ["make run", "make test"]
 
 
-def test_it_is_short() -> None:
+def test_the_readme_is_short() -> None:
     assert len(README.split()) <= 900

@@ -23,7 +23,7 @@ def test_survives(case, record_property):
 '''
 
 
-def test_only_what_has_not_passed_runs_again_and_the_page_shows_all(
+def test_only_tests_that_have_not_passed_run_again_and_the_page_shows_all(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = pytester.mkdir("docs") / "reliability.md"

@@ -8,14 +8,14 @@ from components.artifacts.labels import CLASS_NAMES
 from components.synthetic.samples import sample_group, sample_labels
 
 
-def test_every_class_is_shown_as_often_as_asked_for() -> None:
+def test_every_class_has_the_requested_number_of_samples() -> None:
     counts = np.zeros(len(CLASS_NAMES), int)
     for number in transfer.balanced_numbers(series=3, per_class=2):
         counts[list(sample_labels(3, number))] += 1
     assert counts.min() >= 2
 
 
-def test_near_duplicates_are_on_one_side() -> None:
+def test_near_duplicates_are_in_one_split() -> None:
     split = transfer.natural_split(3, {"train": 120, "validation": 40, "test": 40})
     assert {name: len(numbers) for name, numbers in split.items()} == pytest.approx(
         {"train": 120, "validation": 40, "test": 40}, abs=4

@@ -1,4 +1,4 @@
-"""docs/tutorials/own-images.md, done as it says: the whole pipeline on a folder with other classes, stains and file names."""
+"""Follows docs/tutorials/own-images.md: the whole pipeline on a folder with other classes, stains and file names."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("own data")
 class TestPage:
-    """What there is when the page has been followed."""
+    """The results of following the page."""
 
     def test_the_folder_is_as_the_page_shows_it(self, done: Path) -> None:
         shown = re.findall(r"^  (\S+\.(?:csv|png))$", _PAGE, re.MULTILINE)
@@ -51,7 +51,7 @@ class TestPage:
         assert [name for name in shown if not (done / "my_images" / name).is_file()] == []
         assert (done / "my_images" / "classes.csv").read_text() in _PAGE
 
-    def test_there_are_a_preview_and_the_reports_and_they_name_the_classes(self, done: Path) -> None:
+    def test_the_preview_and_the_reports_are_of_these_classes(self, done: Path) -> None:
         assert (done / "preview.png").stat().st_size > 0
         (run,) = (done / "outputs" / "runs").iterdir()
         for report in ("data_report", "training_report", "evaluation_report"):
@@ -73,7 +73,7 @@ class TestPage:
         assert {word for row in submitted for word in row["Predicted"].split()} <= {"0", "1", "2"}
 
 
-def test_every_parameter_that_the_page_names_exists() -> None:
+def test_every_parameter_on_the_page_exists() -> None:
     (run,) = (commands for commands in _COMMANDS if "pipeline run" in commands)
     named = set(re.findall(r"[ \"]([a-z_]+)=", run))
     assert {"source", "file_pattern", "filters"} <= named

@@ -18,7 +18,7 @@ from components.artifacts.labels import FILTERS
 from components.artifacts.manifest import MODEL_MANIFEST, SAMPLES, Evaluation, Examples, Shard, TrainedModel
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
 
-# How long an example takes depends on the machine, and says nothing about the code. The examples are the same on every run.
+# No deadline, because the duration of an example depends on the machine. The examples are the same in every run.
 hypothesis.settings.register_profile("no deadline", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("no deadline")
 
@@ -32,9 +32,9 @@ def blessing(fingerprint: str = "e", generation: str = "", thresholds: Sequence[
     """An evaluation that blesses a model.
 
     Args:
-        fingerprint: Its own.
-        generation: Of the champion's pointer when the model was judged.
-        thresholds: One a class.
+        fingerprint: The evaluation's own fingerprint.
+        generation: The generation of the champion's pointer when the model was judged.
+        thresholds: One per class.
     """
     return Evaluation(
         fingerprint=fingerprint,
@@ -61,7 +61,7 @@ def blessing(fingerprint: str = "e", generation: str = "", thresholds: Sequence[
 
 @pytest.fixture
 def mlflow_run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of an MLflow run in a folder, which the environment names."""
+    """The id of a run in an MLflow file store, to which the environment variables point."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/mlruns")
     from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds, which other tests should not)
@@ -121,7 +121,7 @@ def publish_examples() -> Callable[..., Examples]:
 
 @pytest.fixture(scope="session")
 def make_pixels() -> MakePixels:
-    """Makes uint8 noise, height x width: other noise for every seed."""
+    """Makes uint8 noise of shape (height, width), different for each seed."""
 
     def make(seed: int = 0, height_px: int = 128, width_px: int | None = None) -> np.ndarray:
         return np.random.default_rng(seed).integers(0, 256, (height_px, width_px or height_px), dtype=np.uint8)
@@ -143,7 +143,7 @@ def make_png() -> MakePng:
 
 @pytest.fixture(scope="session")
 def make_stored_png() -> MakePng:
-    """Encodes small greyscale pixels without compressing: the same bytes whatever library and version is installed."""
+    """Encodes small greyscale images without compression, so that the bytes do not depend on the installed libraries."""
 
     def make(pixels: np.ndarray) -> bytes:
         height, width = pixels.shape
@@ -184,7 +184,7 @@ def make_folder(make_pixels: MakePixels, make_png: MakePng) -> MakeFolder:
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> MakeModel:
-    """Writes a model of two classes, whose files differ from those of any other fingerprint."""
+    """Writes a model of two classes, whose files differ between fingerprints."""
 
     def make(fingerprint: str) -> Path:
         folder = tmp_path / "models" / fingerprint

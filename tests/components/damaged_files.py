@@ -1,4 +1,4 @@
-"""Damages a stored file in many ways, and looks what its reader makes of it. Or changes one without damage."""
+"""Damages a stored file in many ways and checks how its reader responds, or makes a valid change."""
 
 import json
 import random
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from components.artifacts.damage import with_checksum, without_checksum
 
-# What a person can do about it.
+# The advice that each error must give.
 _ADVICE = re.compile(r"[Rr]un again|[Dd]elete|[Rr]emove|models (verify|rollback)|[Pp]ush the model again|[Gg]ive another --out")
-# What libraries say, which names no file.
+# Messages of libraries, which name no file.
 _RAW = re.compile(r"errors\.pydantic\.dev|DataLoss|Traceback|Error -\d while .*\n")
 
 
 def damages(data: bytes, num_cases: int) -> Iterator[bytes]:
-    """What may become of a file: nothing is left of it, its end is missing, bytes have changed, or it is something else."""
+    """Damaged versions of a file: empty, truncated, with changed bytes, or replaced by something else."""
     draws = random.Random(0)
     yield from (b"", b"\0", b"garbage", b"{}", b"[]", b"null", b"\xff\xfe" * 20, data[: len(data) // 2], data[:-1], data[1:])
     yield bytes(len(data))
@@ -33,10 +33,10 @@ def check_damaged(
     """Asserts that a damaged file reads as it was written, or ends in one error that names it and says what to do.
 
     Args:
-        path: The file. It is put right at the end.
-        read: Reads it, by whatever the project reads it with.
-        num_cases: How often bytes are changed.
-        errors: What the reader may raise.
+        path: The file, which is restored at the end.
+        read: Reads it as the project does.
+        num_cases: The number of versions with changed bytes.
+        errors: The exceptions that the reader may raise.
     """
     data, expected = path.read_bytes(), read()
     num_refused = 0
@@ -62,5 +62,5 @@ def check_damaged(
 
 
 def changed_json(data: bytes, **changed: object) -> bytes:
-    """A file of JSON with other values, and their checksum."""
+    """A JSON file with changed values and a matching checksum."""
     return with_checksum(json.dumps(json.loads(without_checksum(data)) | changed))

@@ -66,11 +66,11 @@ def check_twins(
 
     Args:
         start: Starts the step with a `data_root`.
-        published: What the step published below a `data_root`. It must be the same as for a single run, and nothing else may be
-            left.
-        place: The folder of all `data_root`.
-        num_rounds: How often.
-        reused: What the log of a third run contains after a kill.
+        published: Reads what the step published below a `data_root`, and fails if anything else is left there. The result must
+            equal that of a single run.
+        place: The folder for the `data_root` of each round.
+        num_rounds: The number of rounds.
+        reused: A text in the log of a run that reuses the output, checked in a third run after each kill.
     """
     alone = start(f"{place}/alone")
     let_go(alone)

@@ -1,4 +1,4 @@
-"""The images of the code as it is, and one run of the whole pipeline in them."""
+"""The images, built from the current code, and one run of the whole pipeline in them."""
 
 import contextlib
 import gc
@@ -19,7 +19,7 @@ from tests.containers.engine import PipelineRun, run_pipeline
 def client() -> Iterator[docker.DockerClient]:
     """A client of the Docker engine."""
     if problem := _ask_engine():
-        with warnings.catch_warnings():  # the client leaves connections that failed to the garbage collector
+        with warnings.catch_warnings():  # the client leaves failed connections to the garbage collector
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
         give_up = pytest.fail if os.environ.get("CONTAINER_ENGINE") else pytest.skip
@@ -29,7 +29,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 
 def _ask_engine() -> str:
-    """Why there is no engine, or nothing."""
+    """The reason why no engine answers; empty if one does."""
     try:
         with contextlib.closing(docker.from_env()) as connected:
             connected.ping()
@@ -40,7 +40,7 @@ def _ask_engine() -> str:
 
 @pytest.fixture(scope="session")
 def images(client: docker.DockerClient) -> docker.DockerClient:
-    """The client, once every step's image and the web server's is built."""
+    """The client, once the images of all steps and the web server are built."""
     command = ["make", "-j2", "images", "serve-image", "CPU=1"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
@@ -49,8 +49,8 @@ def images(client: docker.DockerClient) -> docker.DockerClient:
 
 @pytest.fixture(scope="session")
 def pipeline_run(images: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> PipelineRun:
-    """The committed pipeline, run on drawn images to a pushed model."""
-    # The rule is relaxed so that the model of one epoch is pushed: what is tested is the way there.
+    """A run of the committed pipeline on synthetic images, up to a pushed model."""
+    # The rule is relaxed so that a model trained for one epoch is pushed: its quality is not tested here.
     return run_pipeline(
         tmp_path_factory.mktemp("pipeline"),
         source="synthetic:40",

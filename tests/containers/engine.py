@@ -1,4 +1,4 @@
-"""Runs the steps' images as a cluster would, and KFP's whole pipeline in them."""
+"""Runs the steps' images as a cluster would, and the whole pipeline with KFP's DockerRunner."""
 
 import contextlib
 import io
@@ -31,21 +31,21 @@ def image(name: str) -> str:
 
 
 def user_of(folder: Path) -> str:
-    """A user that is not root and can write to a folder of this one."""
+    """A non-root user, who gets write access to a folder of the current user."""
     folder.chmod(0o777)
     return f"{os.getuid() or 10001}:{os.getgid() or 10001}"
 
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """A pipeline that ran in containers: its folder, what it said, and what KFP's executor was given for each step."""
+    """A pipeline that ran in containers: its folder, its output, and the input of KFP's executor for each step."""
 
     folder: Path
     said: str
     executor_inputs: dict[str, Any]
 
     def output(self, step: str, name: str) -> Path:
-        """Where an output of a step is."""
+        """The path of a step's output."""
         (path,) = self.folder.glob(f"*/{step}/{name}")
         return path
 
@@ -58,18 +58,18 @@ def run_pipeline(folder: Path, **arguments: Any) -> PipelineRun:
     arguments = {"data_root": f"{folder}/data", "serving_root": f"{folder}/serving"} | arguments
     said = io.StringIO()
     with contextlib.redirect_stdout(said), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # KFP's, of what has no effect in a local run
+        warnings.simplefilter("ignore")  # KFP's, about settings without effect in a local run
         local.init(
             runner=local.DockerRunner(network_mode="none", user=user_of(folder)),
             pipeline_root=str(folder),
-            raise_on_error=False,  # a test that looks at outputs says more
+            raise_on_error=False,  # the tests of the outputs report more
         )
         components.load_component_from_text(pipeline_yaml)(**arguments)
     return PipelineRun(folder, said.getvalue(), _executor_inputs(said.getvalue()))
 
 
 def _executor_inputs(said: str) -> dict[str, Any]:
-    """What KFP's executor says of itself at the start of each step."""
+    """The input that KFP's executor logs at the start of each step."""
     inputs = {}
     for part in said.split("Got executor_input:")[1:]:
         content, _ = json.JSONDecoder().raw_decode(part.lstrip())
@@ -78,13 +78,13 @@ def _executor_inputs(said: str) -> dict[str, Any]:
 
 
 def afresh(run: PipelineRun, step: str, folder: Path, **parameters: Any) -> dict[str, Any]:
-    """What KFP's executor would be given to do a step of a run again, with nothing of it done yet.
+    """The input of KFP's executor for repeating a step of a run from scratch.
 
     Args:
-        run: Has the inputs.
-        step: Which step.
+        run: The run with the step's inputs.
+        step: The name of the step.
         folder: An empty folder for outputs, data and served models.
-        **parameters: Other values than in that run.
+        **parameters: Parameters that differ from that run's.
     """
     content = run.executor_inputs[step]
     values = content["inputs"]["parameterValues"]
@@ -100,12 +100,12 @@ def started(
     """Starts a step in a `confined` container, in the memory that pipeline.yaml asks for.
 
     Args:
-        client: Of the Docker engine.
-        step: Which step.
-        executor_input: From `afresh`.
-        run: The run that the step's inputs are of.
-        folder: What the step may write to.
-        **options: Of the container, other than these.
+        client: A client of the Docker engine.
+        step: The name of the step.
+        executor_input: The result of `afresh`.
+        run: The run with the step's inputs.
+        folder: The folder that the step may write to.
+        **options: Other options of the container.
     """
     command = SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["command"]
     words = [json.dumps(executor_input) if word == "{{$}}" else word for word in command]
@@ -124,15 +124,15 @@ def confined(
 ) -> Iterator[Container]:
     """Starts an image as a strict cluster would, and removes the container at the end.
 
-    The root is read-only but for /tmp, nothing is privileged, and there is no network.
+    The root file system is read-only except for /tmp, all privileges are dropped, and there is no network.
 
     Args:
-        client: Of the Docker engine.
-        name: The step, or `serve`.
-        command: What to run, or the entry point's arguments.
-        memory_bytes: The limit.
-        volumes: As Docker's client takes them.
-        **options: Of the container, other than these.
+        client: A client of the Docker engine.
+        name: The name of the step, or `serve`.
+        command: The command, or the arguments of the entry point.
+        memory_bytes: The memory limit.
+        volumes: The volumes, in the format of Docker's client.
+        **options: Other options of the container.
     """
     container: Container = client.containers.run(
         image(name),
@@ -154,12 +154,12 @@ def confined(
 
 
 def wait_until_it_says(container: Container, sign: str) -> None:
-    """Waits for a line in a container's log.
+    """Waits until a container's log contains a text.
 
     Raises:
-        AssertionError: If the container ends before.
+        AssertionError: If the container ends first.
     """
-    # Asked again and again: the client would leave the connection open that a log is followed on.
+    # Polled, because the client does not close the connection on which it follows a log.
     while sign not in (said := container.logs().decode()):
         container.reload()
         assert container.status == "running", said
@@ -167,13 +167,13 @@ def wait_until_it_says(container: Container, sign: str) -> None:
 
 
 def missing_outputs(step: str, find: Callable[[str], Path]) -> list[str]:
-    """The declared outputs of a step that are not there, are empty, or say nothing of themselves.
+    """The declared outputs of a step that are missing, are empty, or have no metadata.
 
-    KFP counts a step that wrote none of its outputs as a success, and may count one that failed as a success, too.
+    KFP counts a step that wrote none of its outputs as a success, and sometimes even one that failed.
 
     Args:
-        step: Which step.
-        find: Gives the path of an output by its name.
+        step: The name of the step.
+        find: Returns the path of an output by its name.
     """
     missing = []
     executed = json.loads(find("executor_output.json").read_text(encoding="utf-8"))["artifacts"]

@@ -1,4 +1,4 @@
-"""Building again, and pushing."""
+"""Rebuilding images and pushing them."""
 
 import hashlib
 import http.server
@@ -22,7 +22,7 @@ from tests.containers.engine import TAG, image
 pytestmark = pytest.mark.containers
 
 
-def test_a_change_of_the_code_builds_the_last_layer_alone(images: docker.DockerClient, tmp_path: Path) -> None:
+def test_a_code_change_rebuilds_only_the_last_layer(images: docker.DockerClient, tmp_path: Path) -> None:
     for name in ("components", "containers", "requirements"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in (".dockerignore", "LICENSE", "Makefile", "README.md", "pyproject.toml"):
@@ -39,12 +39,12 @@ def test_a_change_of_the_code_builds_the_last_layer_alone(images: docker.DockerC
 
 
 class _Registry(http.server.BaseHTTPRequestHandler):
-    """As much of a container registry as takes a push, and gives small images back."""
+    """A minimal container registry that accepts pushes and serves small images."""
 
     protocol_version = "HTTP/1.1"
-    num_bytes: dict[str, int]  # of an upload or a blob, by its path
-    manifests: dict[str, str]  # digests
-    contents: dict[str, tuple[bytes, str]]  # what is small, with its type, by its path
+    num_bytes: dict[str, int]  # sizes of uploads and blobs by path
+    manifests: dict[str, str]  # digests by name and tag
+    contents: dict[str, tuple[bytes, str]]  # small contents and their types by path
 
     def do_GET(self) -> None:
         self._give(with_content=True)
@@ -94,7 +94,7 @@ class _Registry(http.server.BaseHTTPRequestHandler):
         self._answer(201, **{"Docker-Content-Digest": digest})
 
     def log_message(self, *_args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -115,7 +115,7 @@ class _Registry(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def registry() -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a registry, and the digests of the manifests that it gets."""
+    """The address of a registry, and the digests of the manifests that it receives."""
     handler = type("Handler", (_Registry,), {"num_bytes": {}, "manifests": {}, "contents": {}})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -123,7 +123,7 @@ def registry() -> Iterator[tuple[str, dict[str, str]]]:
         server.shutdown()
 
 
-def test_pushed_images_are_printed_with_their_digests_which_a_pipeline_can_pin(
+def test_pushing_prints_digests_that_a_pipeline_can_pin(
     images: docker.DockerClient, registry: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:
     address, manifests = registry
@@ -147,7 +147,7 @@ def test_pushing_needs_a_registry() -> None:
 
 
 class TestBase:
-    """The image that the others are built from, where a registry has it and where none does."""
+    """The base image, with and without a registry that has it."""
 
     @pytest.fixture
     def tag(self, client: docker.DockerClient, registry: tuple[str, dict[str, str]], tmp_path: Path) -> Iterator[str]:
@@ -162,25 +162,27 @@ class TestBase:
             client.images.remove(found.id, force=True)
 
     def _base(self, folder: Path, tag: str, digest: str, *options: str) -> tuple[str, str]:
-        """What the script prints, and what it says on standard error."""
+        """The standard output and standard error of the script."""
         script = shutil.copy(ROOT / "containers" / "base.sh", folder)
         (folder / "release.json").write_text(json.dumps({"base": tag, "digest": digest}, indent=2))
         done = subprocess.run([script, *options], capture_output=True, text=True, check=True)
         return done.stdout.strip(), done.stderr.strip()
 
-    def test_is_pinned_where_the_registry_has_the_digest(
+    def test_is_pinned_if_the_registry_has_the_digest(
         self, tag: str, registry: tuple[str, dict[str, str]], tmp_path: Path
     ) -> None:
         digest = registry[1]["base:1"]
         for _ in ("pulled", "there already"):
             assert self._base(tmp_path, tag, digest) == (f"{tag}@{digest}", "")
 
-    def test_is_the_tag_where_none_has_it_and_that_is_said_in_a_line(self, tag: str, tmp_path: Path) -> None:
+    def test_is_the_tag_with_one_line_of_warning_if_no_registry_has_it(self, tag: str, tmp_path: Path) -> None:
         digest = f"sha256:{'0' * 64}"
         expected = f"No registry has {tag}@{digest}: building from this machine's {tag}."
         assert self._base(tmp_path, tag, digest) == (tag, expected)
 
-    def test_is_renewed_to_what_the_tag_is_now(self, tag: str, registry: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    def test_is_renewed_to_the_current_digest_of_the_tag(
+        self, tag: str, registry: tuple[str, dict[str, str]], tmp_path: Path
+    ) -> None:
         digest = registry[1]["base:1"]
         printed, _ = self._base(tmp_path, tag, f"sha256:{'0' * 64}", "--renew")
         assert printed == f"{tag}@{digest}"

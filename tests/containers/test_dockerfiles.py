@@ -20,7 +20,7 @@ def _pins(name: str) -> dict[str, str]:
 
 
 def _lines(step: str) -> list[str]:
-    """A Dockerfile's lines without what differs by design: the code that the step imports, and its name."""
+    """A Dockerfile's lines without the intended differences: the code that the step imports, and its name."""
     text = re.sub(r"COPY components/\w+ .*\n", "", _dockerfile(step))
     text = text.replace("train-${TENSORFLOW}", "train").replace("FROM ${BASE} AS step", "FROM ${BASE}")
     text = text.replace("TF_CPP_MIN_LOG_LEVEL=2 ", "")
@@ -28,9 +28,9 @@ def _lines(step: str) -> list[str]:
 
 
 @pytest.mark.parametrize("step", load_steps())
-def test_the_dockerfiles_are_alike_but_for_what_a_step_adds(step: str) -> None:
+def test_the_dockerfiles_are_alike_except_for_what_a_step_adds(step: str) -> None:
     lines: Iterator[str] = iter(_lines(step))
-    missing = [line for line in _lines("push") if line not in lines]  # takes from the iterator: the order counts, too
+    missing = [line for line in _lines("push") if line not in lines]  # consumes the iterator, so the order counts too
     assert not missing
 
 
@@ -47,7 +47,7 @@ def test_an_image_holds_the_packages_that_its_code_imports(image: str) -> None:
 
 
 @pytest.mark.parametrize("image", [*IMAGES, "run"])
-def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(image: str) -> None:
+def test_the_base_image_is_a_build_argument_and_no_syntax_image_is_pulled(image: str) -> None:
     text = _dockerfile(image)
     release = json.loads((ROOT / "containers" / "release.json").read_text(encoding="utf-8"))
     assert f"\nARG BASE={release['base']}\n" in text
@@ -57,12 +57,12 @@ def test_an_image_starts_from_a_base_that_can_be_chosen_and_pulls_no_syntax(imag
 
 @pytest.mark.parametrize("step", load_steps())
 def test_only_beams_worker_has_an_entrypoint(step: str) -> None:
-    """KFP's local runner would leave it in front of the step's command, and Kubernetes would replace it."""
+    """KFP's local runner would put it before the step's command, whereas Kubernetes would replace it."""
     instructions = [line for line in _dockerfile(step).splitlines() if line.startswith(("ENTRYPOINT", "CMD"))]
     assert instructions == (['ENTRYPOINT ["/opt/apache/beam/boot"]'] if step == "convert" else [])
 
 
-def test_the_boot_program_of_beams_worker_is_of_the_beam_that_is_installed() -> None:
+def test_the_boot_program_of_the_worker_has_the_installed_version_of_beam() -> None:
     assert f"ARG BEAM_SDK=apache/beam_python3.11_sdk:{_pins('convert')['apache-beam']}\n" in _dockerfile("convert")
 
 
@@ -78,18 +78,16 @@ def test_the_boot_program_of_beams_worker_is_of_the_beam_that_is_installed() -> 
         ("serve-gpu", ["tensorflow", "nvidia-cudnn-cu12"], ["tensorflow-cpu", "apache-beam", "kfp", "typer"]),
     ],
 )
-def test_an_image_is_asked_to_install_what_its_step_needs_and_no_more(
-    name: str, wanted: list[str], unwanted: list[str]
-) -> None:
+def test_the_requirements_of_an_image_are_only_what_its_step_needs(name: str, wanted: list[str], unwanted: list[str]) -> None:
     packages = _pins(name).keys()
     assert packages >= set(wanted)
     assert not packages & set(unwanted)
 
 
 @pytest.mark.parametrize("image", ["train", "serve"])
-def test_the_two_builds_of_an_image_differ_by_tensorflow_and_cuda_alone(image: str) -> None:
+def test_the_two_builds_of_an_image_differ_only_in_tensorflow_and_cuda(image: str) -> None:
     cpu, gpu = _pins(f"{image}-cpu"), _pins(f"{image}-gpu")
     assert cpu.pop("tensorflow-cpu") == gpu["tensorflow"]
-    cpu.pop("tensorflow")  # for a machine that has no build without code for GPUs
+    cpu.pop("tensorflow")  # for platforms without a tensorflow-cpu build
     assert {name for name in gpu if not name.startswith("nvidia-")} - {"tensorflow"} == cpu.keys()
     assert all(gpu[name] == version for name, version in cpu.items())

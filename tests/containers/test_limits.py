@@ -1,4 +1,4 @@
-"""Each step in its container under the limits of a strict cluster, as a user that its image does not know."""
+"""Each step in its container under the limits of a strict cluster, as a user unknown to the image."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.containers
 
 
 @pytest.mark.parametrize("step", load_steps())
-def test_a_step_works_without_rights_network_or_a_writable_root_in_the_memory_that_it_asks_for(
+def test_a_step_needs_no_privileges_network_writable_root_or_more_memory_than_it_requests(
     images: docker.DockerClient, pipeline_run: PipelineRun, tmp_path: Path, step: str
 ) -> None:
     executor_input = afresh(pipeline_run, step, tmp_path)

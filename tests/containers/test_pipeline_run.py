@@ -1,4 +1,4 @@
-"""The committed pipeline under KFP's DockerRunner: the artifacts are asked, not KFP's word for them."""
+"""The committed pipeline under KFP's DockerRunner, judged by its artifacts rather than by KFP's status."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_each_step_runs_in_its_image_and_writes_every_declared_output(pipeline_r
     assert not missing_outputs(step, lambda name: pipeline_run.output(step, name))
 
 
-def test_the_model_is_pushed_to_where_it_is_served_from(pipeline_run: PipelineRun) -> None:
+def test_the_model_is_pushed_to_the_serving_root(pipeline_run: PipelineRun) -> None:
     pushed = json.loads(pipeline_run.output("push", "pushed_model").read_text(encoding="utf-8"))
     assert pushed["pushed"], pushed["reasons"]
     assert (pipeline_run.folder / "serving" / "hpa" / "1" / "saved_model.pb").stat().st_size > 0

@@ -1,4 +1,4 @@
-"""The bill of materials of an image: valid CycloneDX, and what the locked requirements install here."""
+"""The bill of materials of an image is valid CycloneDX and lists what the locked requirements install on this system."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def _bill(image: str) -> str:
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_it_fits_the_schema_and_names_each_package_for_this_system_once(image: str) -> None:
+def test_a_bill_fits_the_schema_and_lists_each_package_for_this_system_once(image: str) -> None:
     bill = _bill(image)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
     content = json.loads(bill)
@@ -40,7 +40,7 @@ def test_it_fits_the_schema_and_names_each_package_for_this_system_once(image: s
     assert len(found) == len(set(found))
 
 
-def test_what_another_system_would_install_is_left_out() -> None:
+def test_packages_for_other_systems_are_left_out() -> None:
     text = (ROOT / "requirements" / "push.txt").read_text()
     assert re.search(r"^colorama==\S+ ; sys_platform == 'win32'", text, re.MULTILINE)
     assert "colorama" not in [one["name"] for one in json.loads(_bill("push"))["components"]]

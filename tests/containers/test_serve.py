@@ -1,4 +1,4 @@
-"""The web server's image, started as deploy/serve.yaml starts it, on the models of an earlier release."""
+"""The web server's image, started as in deploy/serve.yaml, with the models of an earlier release."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.containers
 
 _RELEASE = ROOT / "tests" / "upgrades" / "0.1.0"
 _STORE_SETTINGS = ("AWS_", "STORAGE_EMULATOR_HOST")
-# Runs in the container: there is no way in from elsewhere.
+# Runs in the container, which cannot be reached from outside.
 _ASK = """
 import pathlib, requests, sys
 url, folder, *paths = sys.argv[1:]
@@ -32,7 +32,7 @@ print(requests.post(url + "/predict", files=files, timeout=60).text)
 
 
 @pytest.mark.parametrize("place", ["local_root", "gcs_root", "s3_root"])
-def test_it_predicts_follows_a_promotion_and_ends_when_told(
+def test_the_server_predicts_follows_a_promotion_and_ends_after_sigterm(
     images: docker.DockerClient, place: str, request: pytest.FixtureRequest
 ) -> None:
     root: str = request.getfixturevalue(place)
@@ -44,7 +44,7 @@ def test_it_predicts_follows_a_promotion_and_ends_when_told(
         [*(argument.replace("gs://BUCKET/models", root) for argument in SERVER["args"]), "--port=0"],
         int(SERVER["resources"]["limits"]["memory"].removesuffix("Gi")) << 30,
         {folder: {"bind": folder, "mode": "ro"} for folder in folders},
-        # The object stores of these tests are on the machine's own loopback.
+        # The object stores of these tests are on the host's loopback.
         network_mode="none" if storage.is_local(root) else "host",
         environment={name: value for name, value in os.environ.items() if name.startswith(_STORE_SETTINGS)},
     )
@@ -61,7 +61,7 @@ def test_it_predicts_follows_a_promotion_and_ends_when_told(
 
 
 def _assert_predicts_as(container: Container, version: int) -> None:
-    """The manifest's probes find the server well, and a version answers as the release itself predicted with it."""
+    """Asserts that the manifest's probes succeed, and that a version's predictions equal those of its release."""
     (port,) = re.findall(r"open http://0\.0\.0\.0:(\d+)", container.logs().decode())
     paths = [SERVER[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
     command = ["python3", "-c", _ASK, f"http://127.0.0.1:{port}", str(_RELEASE / "images"), *paths, "/", "/model-card"]

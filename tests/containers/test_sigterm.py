@@ -1,4 +1,4 @@
-"""A step that is process 1 of its container, and is told to stop in the middle of its work."""
+"""A step that is process 1 of its container, and gets SIGTERM while it works."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.containers.engine import PipelineRun, afresh, started, wait_until_it_
 
 pytestmark = pytest.mark.containers
 
-# More than a step can do before it is stopped, and what it says when it is in the middle of that.
+# Parameters that give each step more work than it can finish, and a log message that it prints while working.
 _WORK: dict[str, tuple[dict[str, Any], str]] = {
     "ingest": ({"source": "synthetic:5000"}, "/5000 samples"),
     "convert": ({}, "convert | started"),
@@ -23,23 +23,23 @@ _WORK: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("step", load_steps())
-def test_a_step_that_is_told_to_stop_does_so_before_it_is_killed(
+def test_a_step_ends_after_sigterm_before_it_is_killed(
     images: docker.DockerClient, pipeline_run: PipelineRun, tmp_path: Path, step: str
 ) -> None:
     parameters, sign = _WORK[step]
     executor_input = afresh(pipeline_run, step, tmp_path, **parameters)
     if step == "push":
-        _never_give(executor_input["inputs"]["artifacts"]["thresholds"]["artifacts"][0], tmp_path)
+        _block_reading(executor_input["inputs"]["artifacts"]["thresholds"]["artifacts"][0], tmp_path)
     with started(images, step, executor_input, pipeline_run, tmp_path) as container:
         wait_until_it_says(container, sign)
-        container.stop(timeout=10)  # SIGTERM; and SIGKILL, which would make the exit code 137, if it is not over by then
+        container.stop(timeout=10)  # SIGTERM, then SIGKILL if still running, with exit code 137
         exit_code = container.wait()["StatusCode"]
         assert exit_code == 143, container.logs().decode()
     assert not list(tmp_path.glob(f"outputs/*/{step}/executor_output.json"))
 
 
-def _never_give(artifact: dict[str, Any], folder: Path) -> None:
-    """Puts a pipe that nobody writes to in the place of an artifact: reading it never ends."""
+def _block_reading(artifact: dict[str, Any], folder: Path) -> None:
+    """Replaces an artifact by a pipe without a writer, so that reading it never ends."""
     pipe = folder / "pipe"
     os.mkfifo(pipe)
     pipe.chmod(0o644)

@@ -21,7 +21,7 @@ _BOOT = "github.com/apache/beam/sdks/v2/python/container"
 
 @pytest.fixture(scope="module")
 def worker_image(images: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The worker image, with Beam's own boot program, or where that cannot be pulled with one compiled from its source."""
+    """The worker image, with Beam's published boot program or, if that cannot be pulled, one compiled from source."""
     built = _build("CPU=1")
     if built.returncode:
         beam_sdk = _compiled_boot(images, tmp_path_factory.mktemp("boot"))
@@ -49,7 +49,7 @@ def _compiled_boot(client: docker.DockerClient, folder: Path) -> str:
 
 @pytest.fixture
 def pool(images: docker.DockerClient, worker_image: str, pipeline_run: PipelineRun, tmp_path: Path) -> Iterator[Container]:
-    """A pool of workers that is as confined as a step, and sees the same folders."""
+    """A pool of workers with the same restrictions and folders as a step."""
     container = images.containers.run(
         worker_image,
         ["--worker_pool"],
@@ -58,7 +58,7 @@ def pool(images: docker.DockerClient, worker_image: str, pipeline_run: PipelineR
         tmpfs={"/tmp": ""},
         cap_drop=["ALL"],
         network_mode="none",
-        hostname="localhost",  # where workers find the job: it shares this container's network
+        hostname="localhost",  # workers find the job here, as it shares this network
         user=user_of(tmp_path),
         volumes={
             str(pipeline_run.folder): {"bind": str(pipeline_run.folder), "mode": "ro"},
@@ -72,14 +72,14 @@ def pool(images: docker.DockerClient, worker_image: str, pipeline_run: PipelineR
         container.remove(force=True)
 
 
-def test_workers_convert_the_images_to_what_the_step_makes_alone(
+def test_workers_write_the_same_records_as_the_step_alone(
     images: docker.DockerClient, pool: Container, pipeline_run: PipelineRun, tmp_path: Path
 ) -> None:
     options = "--job_endpoint=embed --environment_type=EXTERNAL --environment_config=localhost:50000"
     executor_input = afresh(pipeline_run, "convert", tmp_path, beam_runner="PortableRunner", beam_options=options)
     network = f"container:{pool.id}"
     with started(images, "convert", executor_input, pipeline_run, tmp_path, network_mode=network) as container:
-        exit_code = container.wait(timeout=600)["StatusCode"]  # a job whose workers all fail goes on waiting for them
+        exit_code = container.wait(timeout=600)["StatusCode"]  # a job waits forever if all workers fail
         assert exit_code == 0, container.logs().decode() + pool.logs().decode()
         assert "Beam runs on PortableRunner" in container.logs().decode()
     (outputs,) = tmp_path.glob("outputs/*/convert")

@@ -1,4 +1,4 @@
-"""A control plane for all tests of this folder."""
+"""A control plane for all tests in this folder."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,7 +22,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def open_as(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Cluster]:
-    """Opens the cluster as a user."""
+    """Connects to the cluster as a user."""
 
     def open_it(user: str) -> Cluster:
         use_kubeconfig(monkeypatch, plane.kubeconfig(user))

@@ -1,6 +1,6 @@
-"""A Kubernetes control plane on loopback: etcd and kube-apiserver, found by KUBEBUILDER_ASSETS as envtest finds them.
+"""A Kubernetes control plane on loopback: etcd and kube-apiserver from KUBEBUILDER_ASSETS, as in envtest.
 
-It has no nodes that run anything: objects are stored, validated and authorised as on a cluster, and pods stay pending.
+No node runs anything: objects are stored, validated and authorised as on a cluster, and pods stay pending.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _START_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """A running API server, which tells its users apart by their tokens."""
+    """A running API server, which authenticates users by their tokens."""
 
     url: str
     kubectl: Path
@@ -34,7 +34,7 @@ class ControlPlane:
     tokens: dict[str, str]
 
     def kubeconfig(self, user: str) -> Path:
-        """The file with which a user signs in."""
+        """The kubeconfig of a user."""
         path = self.folder / f"{user}.kubeconfig"
         content = {
             "apiVersion": "v1",
@@ -53,7 +53,7 @@ class ControlPlane:
         return path
 
     def run(self, *arguments: str, stdin: str = "") -> str:
-        """Runs kubectl as the administrator, and gives what it prints."""
+        """Runs kubectl as the administrator, and returns its output."""
         done = subprocess.run(
             [self.kubectl, "--kubeconfig", self.kubeconfig(ADMIN), *arguments],
             input=stdin,
@@ -79,14 +79,14 @@ class ControlPlane:
 
 
 def find_assets() -> Path | None:
-    """The folder with the programs, if KUBEBUILDER_ASSETS names one."""
+    """The folder with the programs, if KUBEBUILDER_ASSETS is set."""
     named = os.environ.get("KUBEBUILDER_ASSETS")
     return Path(named) if named else None
 
 
 @contextlib.contextmanager
 def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
-    """Starts a control plane, whose state is in `folder`, and ends it."""
+    """Runs a control plane, whose state is in `folder`, within the context."""
     tokens = {user: secrets.token_hex(8) for user in (ADMIN, READER)}
     groups = {ADMIN: "system:masters", READER: ""}
     key, users = folder / "service-account.key", folder / "tokens.csv"
@@ -110,7 +110,7 @@ def control_plane(assets: Path, folder: Path) -> Iterator[ControlPlane]:
         *("--service-account-key-file", key, "--service-account-signing-key-file", key),
         *("--service-account-issuer", "https://kubernetes.default.svc", "--service-cluster-ip-range", "10.96.0.0/16"),
         *("--authorization-mode", "RBAC", "--token-auth-file", users),
-        # No controller makes accounts for pods here; and etcd 3.4 lacks what watch lists need.
+        # No controller creates service accounts for pods here, and etcd 3.4 does not support watch lists.
         *("--disable-admission-plugins", "ServiceAccount", "--feature-gates", "WatchList=false,MutatingAdmissionPolicy=true"),
         *("--runtime-config", "admissionregistration.k8s.io/v1beta1=true"),
     ]
@@ -135,7 +135,7 @@ def _free_ports(number: int) -> list[int]:
 
 
 def _certificate(folder: Path) -> Path:
-    """The certificate that the API server signs itself when it starts."""
+    """The self-signed certificate that the API server writes when it starts."""
     return folder / "certificates" / "apiserver.crt"
 
 

@@ -1,4 +1,4 @@
-"""A real API server takes the manifests of deploy/."""
+"""A real API server accepts the manifests in deploy/."""
 
 import json
 import time
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kubernetes
 
 Admit = Callable[..., dict[str, Any]]
 
-# A pod of a step, as Argo makes it.
+# A step's pod, as created by Argo.
 POD: dict[str, Any] = {
     "initContainers": [
         {"name": "kfp-launcher", "image": "ghcr.io/kubeflow/kfp-launcher", "securityContext": {"runAsUser": 1000}},
@@ -36,7 +36,7 @@ POD: dict[str, Any] = {
 
 
 def _manifests(path: Path) -> str:
-    """The manifests of a file, as 1.34 has them."""
+    """The manifests of a file, with the API versions of Kubernetes 1.34."""
     manifests = read_manifests(path)
     for manifest in manifests:
         if manifest["kind"].startswith("MutatingAdmissionPolicy"):
@@ -48,7 +48,7 @@ def _manifests(path: Path) -> str:
 def test_manifest_is_accepted(plane: ControlPlane, path: Path) -> None:
     manifests = _manifests(path)
     plane.run("apply", "--validate=strict", "--filename=-", stdin=manifests)
-    plane.run("diff", "--filename=-", stdin=manifests)  # which fails where the server holds anything else
+    plane.run("diff", "--filename=-", stdin=manifests)  # fails if the server has stored anything else
 
 
 def test_misspelt_field_is_refused(plane: ControlPlane) -> None:
@@ -66,7 +66,7 @@ class TestRestrictedRunPods:
 
     @pytest.fixture
     def admit(self, plane: ControlPlane) -> Admit:
-        """Gives a pod as the API server would store it."""
+        """Returns a pod as the API server would store it."""
 
         def admit(namespace: str = "kubeflow", of_a_run: bool = True, **pod: Any) -> dict[str, Any]:
             labels = {"pipelines.kubeflow.org/v2_component": "true"} if of_a_run else {}
@@ -74,7 +74,7 @@ class TestRestrictedRunPods:
             command = ("-n", namespace, "create", "--dry-run=server", "--output=json", "--filename=-")
             return json.loads(plane.run(*command, stdin=yaml.safe_dump(manifest)))["spec"]
 
-        # A policy takes effect shortly after it is applied; until then, that of an earlier test may, for another registry.
+        # A policy takes effect shortly after it is applied. Until then, that of an earlier test may apply.
         for _ in range(100):
             if any("runAsNonRoot" in container.get("securityContext", {}) for container in admit()["containers"]):
                 break
@@ -93,14 +93,14 @@ class TestRestrictedRunPods:
             "istio-init": {**restricted, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}},
         }
 
-    def test_the_rest_of_a_pod_stays(self, admit: Admit) -> None:
+    def test_the_rest_of_a_pod_is_unchanged(self, admit: Admit) -> None:
         spec = admit()
         containers = {one["name"]: one for one in spec["containers"] + spec["initContainers"]}
         for wanted in POD["containers"] + POD["initContainers"]:
             given = {key: value for key, value in wanted.items() if key != "securityContext"}
             assert given.items() <= containers[wanted["name"]].items()
 
-    def test_a_pod_without_init_containers_is_taken(self, admit: Admit) -> None:
+    def test_a_pod_without_init_containers_is_accepted(self, admit: Admit) -> None:
         assert "initContainers" not in admit(initContainers=[])
 
     def test_a_privileged_container_is_refused(self, admit: Admit) -> None:
@@ -108,7 +108,7 @@ class TestRestrictedRunPods:
         with pytest.raises(AssertionError, match="cannot set `allowPrivilegeEscalation` to false and `privileged` to true"):
             admit(containers=[container])
 
-    def test_other_pods_are_left_alone(self, admit: Admit) -> None:
+    def test_other_pods_are_unchanged(self, admit: Admit) -> None:
         for spec in (admit(of_a_run=False), admit("default")):
             assert spec["securityContext"] == {}
             assert "securityContext" not in spec["containers"][0]

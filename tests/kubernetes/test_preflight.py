@@ -35,7 +35,7 @@ def add_nodes(plane: ControlPlane) -> Iterator[AddNodes]:
             kind: dict[str, Any] = {"apiVersion": "v1", "kind": "Node"}
             plane.apply({**kind, "metadata": each["metadata"], "spec": each["spec"]})
             plane.apply({**kind, "metadata": {"name": name}, "status": each["status"]}, subresource="status")
-            # Kubernetes taints each node that registers, and on a cluster removes that when its kubelet reports it as ready.
+            # Kubernetes taints each new node until its kubelet reports that it is ready. Here there is no kubelet.
             plane.run("taint", "node", name, "node.kubernetes.io/not-ready-")
 
     yield add
@@ -44,7 +44,7 @@ def add_nodes(plane: ControlPlane) -> Iterator[AddNodes]:
 
 @pytest.fixture
 def reader_rights(plane: ControlPlane) -> Iterator[None]:
-    """Gives the reader what deploy/preflight-reader.yaml allows."""
+    """Grants the reader the rights in deploy/preflight-reader.yaml."""
     path = ROOT / "deploy" / "preflight-reader.yaml"
     plane.run("apply", "--filename", str(path))
     bindings = []
@@ -107,7 +107,7 @@ def test_kaggle_secret_is_looked_for(plane: ControlPlane, open_as: OpenAs) -> No
     assert check_objects(submission, cluster, "kubeflow") == "kaggle in kubeflow"
 
 
-def test_user_without_rights_is_told_which_are_missing(open_as: OpenAs) -> None:
+def test_missing_rights_of_a_user_are_named(open_as: OpenAs) -> None:
     cluster = open_as(READER)
     with pytest.raises(CouldNotLookError, match="you may not list nodes on test-cluster"):
         check_gpu_nodes(_submission("source=synthetic:40"), cluster)
@@ -122,7 +122,7 @@ ARGO = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "workflow-
 ARGO_DEFAULTS = {"spec": {"templateDefaults": {"retryStrategy": {"limit": "2", "retryPolicy": "OnError"}}}}
 
 
-def test_retries_patch_is_accepted_and_mends_argo(plane: ControlPlane, open_as: OpenAs) -> None:
+def test_retries_patch_is_accepted_and_fixes_argo(plane: ControlPlane, open_as: OpenAs) -> None:
     cluster = open_as(ADMIN)
     plane.apply({**ARGO, "data": {"workflowDefaults": yaml.safe_dump(ARGO_DEFAULTS)}})
     with pytest.raises(FailedError, match="Argo retries by OnError") as refused:
@@ -145,7 +145,7 @@ def test_preflight_reader_role_is_enough(plane: ControlPlane, add_nodes: AddNode
 
 
 @pytest.mark.usefixtures("reader_rights")
-def test_preflight_reader_can_neither_read_nor_make_secrets(plane: ControlPlane) -> None:
+def test_preflight_reader_can_neither_read_nor_create_secrets(plane: ControlPlane) -> None:
     plane.apply({**KAGGLE_SECRET, "stringData": {"KAGGLE_API_TOKEN": "sesame"}})
     as_reader = ("-n", "kubeflow", "--as", READER)
     make = (*as_reader, "create", "secret", "generic", "mine", "--from-literal=a=b")
@@ -158,5 +158,5 @@ def test_preflight_reader_can_neither_read_nor_make_secrets(plane: ControlPlane)
     ):
         with pytest.raises(AssertionError, match=words):
             plane.run(*command)
-    plane.run("-n", "kubeflow", "create", "secret", "generic", "mine", "--from-literal=a=b")  # the administrator
+    plane.run("-n", "kubeflow", "create", "secret", "generic", "mine", "--from-literal=a=b")  # as the administrator
     plane.run("-n", "kubeflow", "delete", "secret", "mine")

@@ -30,7 +30,7 @@ MakeSubmission = Callable[..., Submission]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
-    """A Kubeflow Pipelines server, which KFP_HOST names."""
+    """A Kubeflow Pipelines server, to which KFP_HOST points."""
     for variable in (
         "KF_PIPELINES_ENDPOINT",
         "KF_PIPELINES_UI_ENDPOINT",
@@ -60,9 +60,9 @@ def _compiled() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def make_file(tmp_path: Path, _compiled: list[dict[str, Any]]) -> MakeFile:
-    """Compiles a pipeline whose images are in a registry, and whose pods are set up as is said.
+    """Compiles a pipeline with images in the given registry and the given settings of pods.
 
-    `pods` are Kubernetes settings of the compiled pipeline by step, which stand in place of those that are there.
+    `pods` maps steps to Kubernetes settings, which replace those of the compiled pipeline.
     """
 
     def make(registry: str = "", pods: dict[str, dict[str, Any]] | None = None, s3_endpoint: str = "") -> Path:
@@ -75,7 +75,7 @@ def make_file(tmp_path: Path, _compiled: list[dict[str, Any]]) -> MakeFile:
         if s3_endpoint:
             set_s3(spec, platform, s3_endpoint, "")
         path = tmp_path / "cluster.yaml"
-        path.write_text("\n---\n".join(map(json.dumps, (spec, platform))))  # which is YAML too, and quick to write
+        path.write_text("\n---\n".join(map(json.dumps, (spec, platform))))  # JSON is valid YAML and quick to write
         return path
 
     return make
@@ -83,7 +83,7 @@ def make_file(tmp_path: Path, _compiled: list[dict[str, Any]]) -> MakeFile:
 
 @pytest.fixture
 def make_submission(make_file: MakeFile) -> MakeSubmission:
-    """What `make_file` makes, with arguments."""
+    """Reads a pipeline from `make_file` for submission with the given arguments."""
 
     def make(*arguments: str, **settings: Any) -> Submission:
         return read_submission(make_file(**settings), list(arguments))
@@ -92,12 +92,12 @@ def make_submission(make_file: MakeFile) -> MakeSubmission:
 
 
 def config_map(**data: str) -> Answer:
-    """The answer to a question for a ConfigMap."""
+    """The response to a request for a ConfigMap."""
     return Answer(body={"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "asked-for"}, "data": data})
 
 
 def secrets(*names: str) -> Callable[[Request], Answer]:
-    """Answers a dry run of creating a Secret where there are these."""
+    """Answers a dry run of creating a Secret in a namespace with these Secrets."""
 
     def answer(request: Request) -> Answer:
         assert request.query == "dryRun=All"
@@ -115,7 +115,7 @@ def node(
     is_cordoned: bool = False,
     **allocatable: str,
 ) -> dict[str, Any]:
-    """A node as Kubernetes tells of it."""
+    """A node as described by Kubernetes."""
     room = {"cpu": "7910m", "memory": "27Gi", "ephemeral-storage": "47093746742"} | {
         key.replace("_", "-"): value for key, value in allocatable.items()
     }
@@ -137,7 +137,7 @@ def gpu_node(
 
 
 def nodes(*listed: dict[str, Any]) -> Answer:
-    """The answer to a question for nodes."""
+    """The response to a request for nodes."""
     return Answer(body={"kind": "NodeList", "apiVersion": "v1", "items": list(listed)})
 
 
@@ -145,7 +145,7 @@ def use_kubeconfig(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Makes a file the current kubeconfig."""
     monkeypatch.setenv("KUBECONFIG", str(path))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))  # read from KUBECONFIG when it is imported
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))  # the module reads KUBECONFIG only on import
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """A server on loopback that speaks the REST API of Kubeflow Pipelines, v2beta1, as far as the command line needs it.
 
-Paths and models are those of KFP's published definition, as `kfp_server_api` has them: a request with a field that the
-definition does not know, or with a value of another type, is refused. So is what the real server refuses beyond that: a
-pipeline that is none, and parameters that are missing, unknown, or not of the pipeline's types. What it says of a run's steps
-was recorded from a real server: see kfp_runs.json.
+Paths and models are those of KFP's published API definition, from `kfp_server_api`: a request with an unknown field or a value
+of the wrong type is refused. Like the real server, it also refuses invalid pipelines, and parameters that are missing, unknown
+or of the wrong type. Its descriptions of a run's steps were recorded from a real server: see kfp_runs.json.
 """
 
 import copy
@@ -32,7 +31,7 @@ _RECORDED = {
     run["state"]: run for run in json.loads(Path(__file__).with_name("kfp_runs.json").read_text(encoding="utf-8"))["runs"]
 }
 _NO_TIME = "1970-01-01T00:00:00Z"  # the real server's end time of running tasks
-# Whole numbers of 64 bits, which the definition calls strings, as JSON does not have them; the server takes both.
+# The definition declares 64-bit integers as strings, as JSON cannot represent them all; the server accepts both.
 _INT64_FIELDS = ("max_concurrency", "interval_second")
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "STRING": lambda value: isinstance(value, str),
@@ -45,7 +44,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 
 
 class Refused(Exception):  # noqa: N818 (an answer)
-    """An answer with an error status."""
+    """A response with an error status."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -85,9 +84,9 @@ def _of(kind: type, value: Any, where: str) -> Any:
 
 
 def _is_cron(text: str) -> bool:
-    """Whether the server takes a cron expression: seconds first, Sunday is 0 and never 7.
+    """Whether the server accepts a cron expression: seconds first, Sunday is 0 and never 7.
 
-    The real one takes five fields too, as seconds to month: never what somebody means who writes five.
+    The real server also accepts five fields, but reads them as seconds to month, which is never what the user means.
     """
     if text.startswith("@"):
         return croniter.is_valid(text)
@@ -96,7 +95,7 @@ def _is_cron(text: str) -> bool:
 
 
 def recorded_run(state: str) -> dict[str, Any]:
-    """How the real server describes a run that has succeeded or failed; one that is running waits for train's node."""
+    """The real server's description of a succeeded or failed run; in a running one, train waits for a node."""
     recorded = copy.deepcopy(_RECORDED["SUCCEEDED" if state == "RUNNING" else "FAILED" if state == "CANCELED" else state])
     told = {"state": state, **{name: recorded[name] for name in ("created_at", "finished_at", "run_details")}}
     if state == "RUNNING":
@@ -114,14 +113,14 @@ def recorded_run(state: str) -> dict[str, Any]:
 
 @dataclass
 class KfpServer:
-    """What the server knows. `token` is asked for if there is one; `forbids` refuses whoever has it; `release` may be empty."""
+    """The server's state. A `token` is required if set; `forbids` refuses even its owner; `release` may be empty."""
 
     address: str = ""
     token: str = ""
     forbids: bool = False
     release: str = "2.17.0"
     page_size: int = 2
-    # How each new run ends: SUCCEEDED, FAILED or CANCELED; or RUNNING, until a test says otherwise.
+    # The state of each new run: SUCCEEDED, FAILED or CANCELED, or RUNNING until a test changes it.
     run_state: str = "SUCCEEDED"
     experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
     pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -180,7 +179,7 @@ class KfpServer:
             found = found[::-1]
         start = int(query.get("page_token") or 0)
         end = start + min(self.page_size, int(query.get("page_size") or self.page_size))
-        # As the real server does: no field for what is empty.
+        # Like the real server, leave out empty fields.
         page: dict[str, Any] = {what: found[start:end]} if found[start:end] else {}
         return page | ({"next_page_token": str(end)} if end < len(found) else {})
 
@@ -215,7 +214,7 @@ class KfpServer:
         return self._page("pipeline_versions", its, query)
 
     def _parameters_of(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The parameters of a pipeline; an invalid one is refused."""
+        """The parameters of a pipeline. Refuses an invalid pipeline."""
         try:
             json_format.ParseDict(content["pipeline_spec"], PipelineSpec())
             json_format.ParseDict(content["platform_spec"], PlatformSpec())
@@ -267,7 +266,7 @@ class KfpServer:
 
 @contextmanager
 def running_kfp_server() -> Iterator[KfpServer]:
-    """Runs a server until the end."""
+    """Runs a server within the context."""
     state = KfpServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -293,7 +292,7 @@ def running_kfp_server() -> Iterator[KfpServer]:
         do_GET = do_POST = do_DELETE = _do  # noqa: N815
 
         def log_message(self, *_: Any) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         state.address = f"http://127.0.0.1:{server.server_port}"

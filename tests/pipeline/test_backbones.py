@@ -1,4 +1,4 @@
-"""Each network end to end at 75 px: from pretrained weights through a kill to predictions, and a warm start."""
+"""Each network end to end at 75 px: training from weights in a file, a kill, predictions, and a warm start."""
 
 import csv
 import gc
@@ -24,10 +24,10 @@ from components.train.step import train
 from components.train.warm_start import _read_variables
 from tests.upgrades.make_fixture import Artifacts, evaluate_model
 
-# Keras says that its networks are for one channel or three. Four are widened to.
+# Keras warns that its networks usually expect one or three channels. The first layer is widened to four.
 pytestmark = pytest.mark.filterwarnings("ignore:This model usually expects")
 
-# The quickest on a CPU; `make test-long` has the others. InceptionResNetV2 is trained in test_run.py.
+# The quickest on a CPU; `make test-long` tests the others. test_run.py trains InceptionResNetV2.
 _QUICK = "convnext_tiny"
 _NETWORKS = [name for name in BACKBONES if name != "inception_resnet_v2"]
 
@@ -69,7 +69,7 @@ def backbone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def train_it(folder: Path, made: dict[str, dsl.Artifact], backbone: str) -> Train:
-    """Runs the train step of a network, from a file as Keras publishes them, and returns the model's folder."""
+    """Runs the train step of a network with a weights file like those that Keras publishes, and returns the model's folder."""
     weights = folder / f"{backbone}.weights.h5"
     keras.utils.set_random_seed(1)
     BACKBONES[backbone].make(include_top=False, weights=None, input_shape=(75, 75, 3)).save_weights(weights)
@@ -87,7 +87,7 @@ def train_it(folder: Path, made: dict[str, dsl.Artifact], backbone: str) -> Trai
 
 @pytest.fixture(scope="module")
 def resumed(train_it: Train) -> Path:
-    """A model whose training was killed after its first step, and started again."""
+    """A model whose training was killed at its first checkpoint and then resumed."""
     really_save = fit._Training._save
 
     def save_and_die(training: fit._Training) -> None:
@@ -105,7 +105,7 @@ def resumed(train_it: Train) -> Path:
 
 @pytest.fixture(scope="module")
 def served(folder: Path, made: dict[str, dsl.Artifact], backbone: str, resumed: Path) -> Path:
-    """The models' folder, after it was evaluated and pushed."""
+    """The folder of served models, after the model was evaluated and pushed."""
     artifacts = Artifacts(folder / backbone / "pushed")
     model = dsl.Model(name="model", uri=str(resumed), metadata={})
     serving_root = str(folder / backbone / "serving")

@@ -1,4 +1,4 @@
-"""Runs on a cluster by the real KFP client, against a server that knows KFP's published definition."""
+"""Runs on a cluster, with the real KFP client and a server with KFP's published API definition."""
 
 from pathlib import Path
 

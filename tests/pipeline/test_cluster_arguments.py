@@ -1,4 +1,4 @@
-"""The parameters of a run on a cluster: folders, where the compiled pipeline mounts a volume."""
+"""The parameters of a run on a cluster: folders must be on a volume that the compiled pipeline mounts."""
 
 import json
 import re
@@ -14,7 +14,7 @@ MOUNTED = ["source=dir:/mnt/data/images", "data_root=/mnt/data/hpa", "serving_ro
 
 
 def _with_volume(folder: Path, *without: str) -> Path:
-    """Compiles a pipeline whose pods, but some, mount a volume at /mnt/data."""
+    """Compiles a pipeline whose pods, except those of the steps `without`, mount a volume at /mnt/data."""
     spec, platform = yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8"))
     pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for name in spec["deploymentSpec"]["executors"]:

@@ -19,7 +19,7 @@ NAMESPACE = {
     "hpa-pipeline-s3-push-keys": {"AWS_ACCESS_KEY_ID": "push", "AWS_SECRET_ACCESS_KEY": "open"},
     "kaggle": {"KAGGLE_API_TOKEN": "token"},
 }
-# What Amazon's webhook sets in the pods of a service account with a role.
+# The variables that Amazon's webhook sets in the pods of a service account with a role.
 WEB_IDENTITY = {
     "AWS_REGION": "us-east-1",
     "AWS_ROLE_ARN": "arn:aws:iam::1:role/cells",
@@ -31,7 +31,7 @@ KFP_KEYS = {"AWS_ACCESS_KEY_ID": "minio", "AWS_SECRET_ACCESS_KEY": "minio123"}
 
 
 def _environment(step: str, documents: list[Any], present: set[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The AWS and Kaggle variables of a step whose pod Kubernetes sets up as the compiled pipeline says."""
+    """The AWS and Kaggle variables of a step in a pod with the compiled pipeline's settings."""
     spec, platform = documents
     container = spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
     pod = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{step}"]
@@ -123,4 +123,4 @@ def test_preflights_reader_may_read_the_config_maps_and_no_secret() -> None:
     allowed = {(rule["resources"][0], name) for rule in rules for name in rule.get("resourceNames", ())}
     assert allowed == {("configmaps", S3_SETTINGS.name), ("configmaps", "workflow-controller-configmap")}
     (secrets,) = (rule for rule in rules if "secrets" in rule["resources"])
-    assert secrets["verbs"] == ["create", "preflight"]  # as a dry run alone: tests/kubernetes
+    assert secrets["verbs"] == ["create", "preflight"]  # only as a dry run: see tests/kubernetes

@@ -1,4 +1,4 @@
-"""The steps of runs as a real Kubeflow Pipelines 2.17.0 described them."""
+"""The steps of runs as described by a real Kubeflow Pipelines 2.17.0."""
 
 import datetime
 import json
@@ -44,7 +44,7 @@ def test_attempts_are_counted_for_their_own_step(succeeded: dict[str, Any]) -> N
     assert train.started
     assert train.ended
     assert (train.ended - train.started).total_seconds() == 222
-    assert train.waited(NOW).total_seconds() == 24  # 12 s each until its containers were seen running
+    assert train.waited(NOW).total_seconds() == 24  # 12 s for each attempt until its containers were seen running
     assert not steps["ingest"].waited(NOW)  # it was never seen running
     assert failed_step(steps.values()) is None
 
@@ -71,7 +71,7 @@ def test_a_step_whose_driver_failed_has_failed_without_a_pod() -> None:
 
 
 def test_attempts_are_found_if_only_retried_tasks_have_them(succeeded: dict[str, Any]) -> None:
-    """As with Argo's own defaults, under which no other template is tried again."""
+    """As with Argo's own defaults, under which no other template is retried."""
     tasks = succeeded["run_details"]["task_details"]
     names = {f"{name}{suffix}" for name in load_steps() for suffix in ("(0)", "-driver(0)")} | {"root(0)", "root-driver(0)"}
     tasks[:] = [task for task in tasks if task["display_name"] not in names]

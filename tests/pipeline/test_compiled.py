@@ -46,7 +46,7 @@ def test_seed_reaches_neither_the_data_nor_the_split() -> None:
     assert takes("split_seed") == {"convert"}
 
 
-def test_arguments_are_read_as_the_parameters_types() -> None:
+def test_arguments_are_parsed_by_the_types_of_the_parameters() -> None:
     words = ["epochs=3", "learning_rate=1e-4", "source=dir:/a=b", 'gpu_node_selector={"pool": "gpu"}']
     expected: dict[str, Any] = {
         "epochs": 3,

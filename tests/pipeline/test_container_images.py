@@ -61,7 +61,9 @@ def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
         ("1.1-cpu", "1.2-cpu", f"Run make push-images CPU=1 REGISTRY={REGISTRY} again"),
     ],
 )
-def test_digests_of_images_with_or_without_cuda_are_told_apart(tmp_path: Path, pushed: str, compiled: str, advice: str) -> None:
+def test_digests_of_images_with_and_without_cuda_are_distinguished(
+    tmp_path: Path, pushed: str, compiled: str, advice: str
+) -> None:
     digests = read_digests(_digests(tmp_path, tag=pushed))
     with pytest.raises(ValueError, match=re.escape(advice)):
         with_images(COMMITTED, REGISTRY, compiled, digests)

@@ -1,4 +1,4 @@
-"""The whole pipeline on a disk that is full again and again."""
+"""The whole pipeline on a disk that repeatedly fills up."""
 
 import re
 import subprocess

@@ -9,7 +9,7 @@ from pipeline.graph import Edge, Graph, Look, draw
 SPEC = next(yaml.safe_load_all(PIPELINE_YAML.read_text(encoding="utf-8")))
 
 
-def test_the_graph_is_that_of_the_committed_pipeline() -> None:
+def test_the_graph_has_the_steps_and_edges_of_the_committed_pipeline() -> None:
     graph = Graph.read(SPEC)
     assert graph.steps == load_steps()
     assert Edge("convert", "train", ("examples", "transform_graph")) in graph.edges
@@ -30,11 +30,11 @@ def test_the_picture_shows_every_step_and_every_edge_inside_its_frame() -> None:
     assert sorted(text for text in texts if text in ("model", "examples")) == ["examples", "examples", "model", "model"]
     boxes = [(int(box.attrib["x"]), int(box.attrib["y"])) for box in picture.iter("rect")]
     assert all(0 <= x < width and 0 <= y < height for x, y in boxes)
-    assert len(set(boxes)) == len(load_steps())  # none lies on another
+    assert len(set(boxes)) == len(load_steps())  # no box covers another
     assert len([path for path in picture.iter("path") if path.attrib.get("class") == "edge"]) == len(graph.edges)
 
 
-def test_steps_beside_each_other_do_not_overlap() -> None:
+def test_steps_in_the_same_rank_do_not_overlap() -> None:
     graph = Graph(("a", "b", "c"), (Edge("a", "b", ("x",)), Edge("a", "c", ("y",))))
     boxes = {(int(box.attrib["x"]), int(box.attrib["y"])) for box in _draw(graph).iter("rect")}
     assert len(boxes) == 3

@@ -1,4 +1,4 @@
-"""The command line on a machine that has kfp, typer and rich (with pydantic, which typer needs), and nothing of the steps."""
+"""The command line on a machine with kfp, typer and rich, but without the packages of the steps."""
 
 import json
 import os
@@ -30,7 +30,7 @@ ABSENT = (
     "tqdm",
 )
 PLACES = ("source=synthetic:450", "data_root=gs://bucket/hpa", "serving_root=gs://bucket/models")
-# Python imports this of itself as it starts.
+# Python imports this module on startup.
 _SITE = f"""
 import sys
 
@@ -51,7 +51,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def _run(environment: dict[str, str], *commands: Sequence[str], folder: Path = ROOT) -> list[tuple[int, str, str]]:
-    """Runs commands one after the other, and gives each one's status, output and errors."""
+    """Runs commands one after the other, and returns the status, output and errors of each."""
     program = (
         "import json, sys\n"
         "from typer.testing import CliRunner\n"
@@ -99,7 +99,7 @@ def test_the_pipeline_is_compiled_submitted_scheduled_and_listed(environment: di
     assert (len(server.runs), len(server.recurring_runs)) == (1, 1)
 
 
-def test_a_command_that_needs_more_names_what_installs_it(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_command_with_missing_packages_says_how_to_install_them(environment: dict[str, str], tmp_path: Path) -> None:
     commands = [
         ["run", "source=synthetic:40", "weights=none"],
         ["preview", "synthetic:28"],
@@ -116,7 +116,7 @@ def test_a_command_that_needs_more_names_what_installs_it(environment: dict[str,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_preflight_names_the_checks_that_need_more(environment: dict[str, str], tmp_path: Path) -> None:
+def test_preflight_names_the_checks_with_missing_packages(environment: dict[str, str], tmp_path: Path) -> None:
     alone = environment | {"KUBECONFIG": str(tmp_path / "none"), "DOCKER_CONFIG": str(tmp_path)}
     ((_, shown, _),) = _run(alone, ["preflight", *PLACES, "--host", "http://127.0.0.1:9"])
     lines = [line for line in shown.splitlines() if line.startswith("could not look: ")]

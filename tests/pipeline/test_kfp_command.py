@@ -1,4 +1,4 @@
-"""The plain `kfp` command lines that the documentation gives, by the real command, on pipeline.yaml as it is."""
+"""The plain `kfp` command lines in the documentation, run by the real command on the committed pipeline.yaml."""
 
 import shlex
 import warnings
@@ -37,12 +37,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpServer]:
 
 def _kfp(line: str) -> Result:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # KFP's, of servers before version 2
+        warnings.simplefilter("ignore")  # KFP's, about servers before version 2
         return CliRunner().invoke(cli.cli, shlex.split(line)[1:], obj={}, auto_envvar_prefix="KFP")
 
 
 @pytest.mark.parametrize("line", [RUN, SCHEDULE, *DOCUMENTED])
-def test_the_server_accepts_a_documented_line(server: KfpServer, line: str) -> None:
+def test_the_server_accepts_the_documented_commands(server: KfpServer, line: str) -> None:
     done = _kfp(line.replace("cluster.yaml", "pipeline.yaml"))
     assert done.exit_code == 0, done.output + str(done.exception)
     assert len(server.runs) + len(server.recurring_runs) == 1
@@ -65,7 +65,7 @@ def test_a_run_takes_numbers_and_a_schedule_only_text(server: KfpServer) -> None
 
 
 def test_kfp_creates_a_disabled_schedule_by_default(server: KfpServer) -> None:
-    """Why the line says --enabled."""
+    """The reason for --enabled in the documented line."""
     assert _kfp(SCHEDULE.replace(" --enabled", "")).exit_code == 0
     (made,) = server.recurring_runs.values()
     assert made["mode"] == "DISABLE"

@@ -18,7 +18,7 @@ def test_a_local_run_uses_the_committed_file_without_retries() -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing is downloaded, and nothing was before."""
+    """No network access, and an empty Keras cache."""
     monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens on the discard port
@@ -26,7 +26,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", BACKBONES)
-def test_imagenet_weights_are_checked_at_kerass_address(name: str) -> None:
+def test_imagenet_weights_have_the_address_that_keras_uses(name: str) -> None:
     with pytest.raises(Exception, match=re.escape(_IMAGENET_URL + _IMAGENET_FILES[name])):
         BACKBONES[name].make(include_top=False, weights="imagenet", input_shape=(75, 75, 3))
 

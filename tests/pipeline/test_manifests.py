@@ -1,4 +1,4 @@
-"""Validates by Kubernetes' own schemas: pods with everything that `compile` may add, and the manifests of the documents."""
+"""Validates pods with everything that `compile` may add, and manifests in the documents, with Kubernetes' own schemas."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from pipeline.releases import Release
 KUBERNETES = "1.34"
 SPEC, PLATFORM = yaml.safe_load_all(compile_pipeline(Release.NEWEST, "https://s3.example.com", "eu-west-1"))
 PODS: dict[str, Any] = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-# A quantity as the Kubernetes API reads it: the schema knows only that it is text.
+# A quantity in the Kubernetes API, which the schema only declares as a string.
 QUANTITY = re.compile(r"\d+(\.\d+)?([EPTGMk]|[EPTGM]i|Ki|m)?")
 
 
@@ -83,7 +83,7 @@ def test_an_unknown_kubernetes_field_is_found() -> None:
 
 
 def test_kubernetes_accepts_every_manifest_of_the_documents() -> None:
-    """Those of deploy/ are tested in tests/test_deploy.py."""
+    """tests/test_deploy.py tests those in deploy/."""
     for path in ROOT.glob("docs/*.md"):
         blocks = re.findall(r"^```ya?ml\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
         for manifest in (document for block in blocks for document in yaml.safe_load_all(block)):

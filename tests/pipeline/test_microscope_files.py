@@ -1,4 +1,4 @@
-"""From a microscope's files of 16 bits with two stains to predictions, by the command line."""
+"""From a microscope's 16-bit files of two stains to predictions, on the command line."""
 
 import csv
 import os
@@ -20,7 +20,7 @@ _FILES = {"file_pattern": "{id}.ome.tif", "filters": "DNA=DAPI,protein=GFP"}
 
 
 def _make_scans(folder: Path) -> None:
-    """Two stains of unlike brightness on a camera's offset, and a table with a column of groups."""
+    """Images of two stains of different brightness with a camera offset, and a table with a group column."""
     folder.mkdir()
     rows = []
     for number in range(_NUM_SAMPLES):

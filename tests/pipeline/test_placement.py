@@ -1,4 +1,4 @@
-"""Where each task runs, as pipeline.yaml says it to the cluster."""
+"""The placement of each task in pipeline.yaml: resources, limits, retries and mounts."""
 
 from typing import Any
 
@@ -26,12 +26,12 @@ def _resources(task: str) -> dict[str, Any]:
     return resources
 
 
-def test_every_task_is_placed() -> None:
+def test_every_task_has_a_placement() -> None:
     assert set(TASKS) == set(load_steps()) == {name.removeprefix("exec-") for name in PODS}
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_has_a_share_and_a_limit_of_the_node_and_of_time(task: str) -> None:
+def test_a_task_has_resource_requests_limits_and_a_deadline(task: str) -> None:
     resources = _resources(task)
     assert int(resources["resourceCpuLimit"]) == 2 * int(resources["resourceCpuRequest"]) > 0
     assert resources["resourceMemoryLimit"] == resources["resourceMemoryRequest"]
@@ -39,11 +39,11 @@ def test_a_task_has_a_share_and_a_limit_of_the_node_and_of_time(task: str) -> No
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_has_a_limited_place_for_temporary_files(task: str) -> None:
+def test_a_task_has_limited_space_for_temporary_files(task: str) -> None:
     pod = PODS[f"exec-{task}"]
     (temporary,) = (mount for mount in pod["emptyDirMounts"] if mount["mountPath"] == "/tmp")
     assert temporary["sizeLimit"].endswith("Gi")
-    assert "medium" not in temporary  # on the node's disk
+    assert "medium" not in temporary  # on the node's disk, not in memory
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -52,28 +52,28 @@ def test_nothing_is_cached_by_kubeflow(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_is_tried_again_with_growing_waits_for_a_week(task: str) -> None:
+def test_a_task_is_retried_with_exponential_backoff(task: str) -> None:
     policy = TASKS[task]["retryPolicy"]
     assert policy["maxRetryCount"] == (8 if task == "train" else 2)
     assert policy["backoffFactor"] == 2
-    # The backend stops trying, and stops what runs, when this time is over since the start of the first attempt.
+    # The backend stops retrying, and stops a running attempt, this long after the start of the first attempt.
     assert policy["backoffMaxDuration"] == f"{RUN_DEADLINE_S}s"
     first_wait_s = int(policy["backoffDuration"].removesuffix("s"))
     assert first_wait_s * 2 ** (policy["maxRetryCount"] - 1) <= 2 * HOUR_S
 
 
-def test_the_newest_release_ends_runs_keeps_them_a_week_and_starts_no_root() -> None:
+def test_the_newest_release_limits_and_deletes_runs_and_forbids_root() -> None:
     spec, platform = yaml.safe_load_all(compile_pipeline(Release.NEWEST))
     config = platform["platforms"]["kubernetes"].pop("pipelineConfig")
     longest_s = sum(int(pod["activeDeadlineSeconds"]) for pod in PODS.values())
     assert longest_s < config.pop("activeDeadlineSeconds") <= 7 * 24 * HOUR_S
-    # The server's defaults for runs that succeed and that fail win over what is said for both.
+    # The server's defaults for succeeded and for failed runs take precedence over a setting for both.
     assert config == dict.fromkeys(("resourceTtlOnCompletion", "resourceTtlOnSuccess", "resourceTtlOnFailure"), 7 * 24 * HOUR_S)
     assert [pod.pop("securityContext") for pod in _pods(platform).values()] == [{"runAsNonRoot": True}] * len(PODS)
     assert [spec, platform] == [SPEC, PLATFORM]  # and nothing else
 
 
-def test_training_gets_one_gpu_on_the_nodes_that_the_parameter_selects() -> None:
+def test_train_gets_one_gpu_on_the_nodes_that_the_parameter_selects() -> None:
     accelerator = _resources("train")["accelerator"]
     assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
     assert not [task for task in TASKS if task != "train" and "accelerator" in _resources(task)]
@@ -85,23 +85,23 @@ def test_training_gets_one_gpu_on_the_nodes_that_the_parameter_selects() -> None
 
 
 def _mounted(pod: dict[str, Any], kind: str = "secret") -> dict[str, str]:
-    """Where the optional Secrets or ConfigMaps of a pod are mounted, by name."""
+    """The mount paths of a pod's optional Secrets or ConfigMaps by name."""
     volumes = pod[f"{kind}AsVolume"]
     assert all(volume["optional"] for volume in volumes)
     assert all(volume[f"{kind}NameParameter"]["runtimeValue"]["constant"] == volume[f"{kind}Name"] for volume in volumes)
     return {volume[f"{kind}Name"]: volume["mountPath"] for volume in volumes}
 
 
-def test_ingest_alone_gets_kaggles_credentials_from_a_secret_that_need_not_exist() -> None:
+def test_only_ingest_gets_kaggles_credentials_from_an_optional_secret() -> None:
     assert [name for name, pod in PODS.items() if "kaggle" in _mounted(pod)] == ["exec-ingest"]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_task_gets_s3_settings_and_keys_from_objects_that_need_not_exist(task: str) -> None:
+def test_a_task_gets_s3_settings_and_keys_from_optional_objects(task: str) -> None:
     pod = PODS[f"exec-{task}"]
     assert _mounted(pod, "configMap") == {"hpa-pipeline-s3": "/etc/hpa-pipeline/hpa-pipeline-s3"}
     assert _mounted(pod).get("hpa-pipeline-s3-keys") == "/etc/hpa-pipeline/hpa-pipeline-s3-keys"
-    # In the pod's environment they would be those of Kubeflow's launcher too, and outrank its web identity.
+    # In the pod's environment, they would also apply to Kubeflow's launcher and override its web identity.
     assert not {"secretAsEnv", "configMapAsEnv"} & set(pod)
     assert "env" not in SPEC["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
 

@@ -1,4 +1,4 @@
-"""Which releases of Kubeflow Pipelines understand a compiled pipeline, by the definitions that each release has published."""
+"""Checks which releases of Kubeflow Pipelines understand a compiled pipeline, using each release's published definitions."""
 
 import functools
 import importlib.metadata
@@ -15,10 +15,10 @@ import yaml
 from pipeline.compiled import PIPELINE_YAML, compile_pipeline
 from pipeline.releases import _FIRST_KNOWN_IN, Release, read_needs
 
-# The first and the last of each: what was published by the time this was written.
+# The first and last patch release of each minor release, at the time of writing.
 PUBLISHED = ("2.14.0", "2.14.6", "2.15.0", "2.15.2", "2.16.0", "2.16.1", "2.17.0", "2.17.3")
-# Reads the documents as the server and its driver do, in an environment with a release's definitions and nothing else. A field
-# that a definition does not know is an error here; the driver would drop it.
+# Parses the documents like the server and its driver, in an environment with only a release's definitions. An unknown field is
+# an error here, whereas the driver drops it.
 PROGRAM = """
 import importlib.util, json, sys
 folder = sys.argv[1]
@@ -51,7 +51,7 @@ print(json.dumps({"kept": kept, "problem": problem, "fields": sorted(set(fields(
 
 
 class Definitions:
-    """The published definitions of each release, installed when they are first asked for."""
+    """The published definitions of each release, installed on first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -66,7 +66,7 @@ class Definitions:
         return folder
 
     def read(self, release: str, pipeline_yaml: str) -> dict[str, Any]:
-        """What a release understands of a compiled pipeline: `kept`, or else the `problem`; and the `fields` that it knows."""
+        """How a release parses a compiled pipeline: the result `kept` or the `problem`, and the `fields` that it knows."""
         documents = list(yaml.safe_load_all(pipeline_yaml))
         program = [sys.executable, "-I", "-S", "-c", PROGRAM, self.install(release)]
         done = subprocess.run(program, input=json.dumps(documents), capture_output=True, text=True, check=True)
@@ -115,7 +115,7 @@ def test_the_table_of_new_settings_matches_the_published_definitions(definitions
         major, minor, _ = map(int, release.split("."))
         for field in known[release] - known[before]:
             message, _, name = field.partition(".")
-            if message in messages:  # of a new message all is new
+            if message in messages:  # all fields of a new message are new
                 parent = "" if message == "KubernetesExecutorConfig" else f"{message[0].lower()}{message[1:]}."
                 new[f"{parent}{name}"] = (major, minor)
     assert new == _FIRST_KNOWN_IN

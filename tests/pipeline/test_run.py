@@ -1,4 +1,4 @@
-"""The committed pipeline.yaml, run on this machine with the real network: every step, every declared output."""
+"""Local runs of the committed pipeline.yaml with the real network: every step, every declared output."""
 
 import json
 import re
@@ -17,8 +17,8 @@ from components.synthetic.samples import render_sample
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 from pipeline.local_run import BASELINE_TITLES
 
-# The folder of a run's images below the test's folder, and their initial number.
-IMAGES, NUM_DRAWN = "cells", 24
+# The name of the folder of images, and the initial number of samples in it.
+IMAGES, NUM_SAMPLES = "cells", 24
 SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
 
 
@@ -41,7 +41,7 @@ def _draw(folder: Path, first: int, last: int) -> None:
 
 
 def _no_weights(folder: Path) -> Path:
-    """A file that train will refuse."""
+    """A file that train refuses as weights."""
     path = folder / "no-weights.h5"
     path.write_bytes(b"nothing")
     return path
@@ -66,27 +66,27 @@ def _assert_every_declared_output_is_there(run: Path) -> None:
             assert files, f"{step}: {name} has no file"
             assert sum(file.stat().st_size for file in files) > 0, f"{step}: {name} is empty"
             metadata = executed[name]["artifacts"][0]["metadata"]
-            assert metadata, f"{step}: {name} says nothing of itself"
+            assert metadata, f"{step}: {name} has no metadata"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("run")
-    _draw(folder / IMAGES, 0, NUM_DRAWN)
+    _draw(folder / IMAGES, 0, NUM_SAMPLES)
     return folder, _run(folder, *_scheduled(folder))
 
 
 def _scheduled(folder: Path) -> list[str]:
-    """The arguments of a run that is repeated.
+    """The arguments of a repeated run.
 
-    The rule is relaxed so that the model of one epoch is pushed: what is tested is the way there.
+    The rule is relaxed so that a model trained for one epoch is pushed: its quality is not tested here.
     """
     return [f"source=dir:{folder / IMAGES}", "blessing_min_gain=-1", "warm_start=true", *SMALL]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("drawn")
-class TestDrawn:
+@pytest.mark.xdist_group("repeated runs")
+class TestRepeatedRuns:
     """Repeated runs on synthetic images, as by a schedule. The last test adds images."""
 
     def test_all_steps_succeed_and_write_every_declared_output(
@@ -96,14 +96,14 @@ class TestDrawn:
         assert process.returncode == 0, process.stdout + process.stderr
         _assert_every_declared_output_is_there(_runs(folder)[0])
 
-    def test_it_shows_each_step_its_progress_and_the_metrics_with_baselines(
+    def test_the_output_shows_steps_progress_and_metrics_with_baselines(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         folder, process = finished
         shown = process.stdout
         for number, step in enumerate(load_steps(), start=1):
             assert f"step {number}/5: {step}" in shown
-        assert re.search(rf"{NUM_DRAWN}/{NUM_DRAWN} samples, 100 %, .* ETA 00:00", shown)
+        assert re.search(rf"{NUM_SAMPLES}/{NUM_SAMPLES} samples, 100 %, .* ETA 00:00", shown)
         for title in ("F1, macro average", "Accuracy at 0.5"):
             assert re.search(rf"{title} +0\.\d{{3}} +0\.\d{{3}} +({'|'.join(BASELINE_TITLES.values())})", shown)
         assert "<h1>Evaluation report</h1>" in (_runs(folder)[0] / "evaluation_report.html").read_text()
@@ -122,7 +122,7 @@ class TestDrawn:
         assert answer["probabilities"].shape == (1, 28)
         assert (answer["decisions"].numpy() == (answer["probabilities"].numpy() >= tf.constant(thresholds).numpy())).all()
 
-    def test_its_page_shows_the_graph_the_artifacts_and_links_to_the_reports(
+    def test_the_page_shows_the_graph_and_artifacts_and_links_to_the_reports(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         run = _runs(finished[0])[0]
@@ -162,7 +162,7 @@ class TestDrawn:
         assert metadata["class_metrics"]["confidenceMetrics"]
         assert 0 <= metadata["metrics"]["f1_macro"] <= 1
 
-    def test_the_walk_from_the_run_and_from_the_pushed_model_ends_at_the_source(
+    def test_lineage_leads_from_the_run_and_the_pushed_model_to_the_source(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
         folder, _ = finished
@@ -193,9 +193,7 @@ class TestDrawn:
         assert (_runs(tmp_path)[0] / "run.html").read_text().count('<g class="step reused">') == len(load_steps())
         _assert_every_declared_output_is_there(_runs(tmp_path)[0])
 
-    def test_a_changed_model_parameter_leaves_the_data_alone(
-        self, finished: tuple[Path, subprocess.CompletedProcess[str]]
-    ) -> None:
+    def test_a_changed_model_parameter_reuses_the_data(self, finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         folder, _ = finished
         source = f"source=dir:{folder / IMAGES}"
         process = _run(folder, source, *SMALL, "weights=/nowhere.h5")
@@ -221,10 +219,10 @@ class TestDrawn:
     ) -> None:
         folder, _ = finished
         stored = {path: path.stat().st_mtime_ns for path in (folder / "data" / "raw").glob("*/images/*.png")}
-        _draw(folder / IMAGES, NUM_DRAWN, NUM_DRAWN + 6)
+        _draw(folder / IMAGES, NUM_SAMPLES, NUM_SAMPLES + 6)
         process = _run(folder, *_scheduled(folder))
         assert process.returncode == 0, process.stdout + process.stderr
-        assert len(list((folder / "data" / "raw").glob("*/images/*.png"))) == 4 * (NUM_DRAWN + 6)
+        assert len(list((folder / "data" / "raw").glob("*/images/*.png"))) == 4 * (NUM_SAMPLES + 6)
         assert all(path.stat().st_mtime_ns == written for path, written in stored.items())
         assert "training starts from version 1 of the served model" in process.stdout
         assert "compared with the champion (version 1)" in process.stdout
@@ -266,7 +264,7 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes(tmp_path: Path, monkeypa
 
 
 def _commands_with(text: str) -> list[str]:
-    """The command lines of the processes that mention a text, where the system shows them."""
+    """The command lines of processes that contain a text; empty on systems without /proc."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -1,4 +1,4 @@
-"""The page of a local run, from what KFP's runner leaves behind."""
+"""The page of a local run, from the files that KFP's runner writes."""
 
 import json
 import re
@@ -46,7 +46,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 
 def make_run(folder: Path, steps: tuple[str, ...], reused: tuple[str, ...] = (), **pushed: Any) -> RunRecord:
-    """Lays out a run of which some steps have finished."""
+    """Writes the files of a run in which these steps have finished."""
     record = RunRecord({"source": "dir:<cells>", "data_root": "/data", "serving_root": "/serving", "epochs": 12})
     for step in steps:
         record.record_line(step)
@@ -68,7 +68,7 @@ def _write(folder: Path, record: RunRecord) -> str:
     links = re.findall(r'href="([^"]+)"', page)
     assert [link for link in links if not link.startswith("#") and not (folder / link).exists()] == []
     assert {link[1:] for link in links if link.startswith("#") and f'id="{link[1:]}"' in page} <= set(load_steps())
-    assert not re.search(r'(src|href)="https?:', page)  # it needs no other file and no network
+    assert not re.search(r'(src|href)="https?:', page)  # it loads nothing over the network
     return page
 
 
@@ -76,7 +76,7 @@ def _looks(page: str) -> list[str]:
     return re.findall(r'<g class="step (\w+)">', page)
 
 
-def test_each_metric_stands_beside_its_highest_baseline(tmp_path: Path) -> None:
+def test_each_metric_is_shown_beside_its_highest_baseline(tmp_path: Path) -> None:
     record = make_run(tmp_path, load_steps())
     record.end("done")
     assert LocalRun(tmp_path).figures() == [
@@ -90,7 +90,7 @@ def test_each_metric_stands_beside_its_highest_baseline(tmp_path: Path) -> None:
     assert "3 commonest" not in page
 
 
-def test_the_baselines_have_the_titles_of_the_verdict() -> None:
+def test_the_baselines_have_the_same_titles_as_in_evaluate() -> None:
     assert evaluate.BASELINE_TITLES == BASELINE_TITLES
 
 
@@ -111,14 +111,14 @@ def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
     assert LocalRun(tmp_path).reused_steps() == ["ingest", "convert"]
 
 
-def test_details_are_in_words_and_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
+def test_details_have_readable_names_and_empty_ones_are_left_out(tmp_path: Path) -> None:
     page = _write(tmp_path, make_run(tmp_path, load_steps()))
     details = dict(re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td></tr>", page))
     assert details["samples without some of the stains"] == "7"
     assert details["size"] == "5 MB"
     assert details["training examples"] == "24,858"
     assert not {"", "rows without any image", "reused"} & details.keys()
-    assert details["version"] == "2"  # of the model: the first version of the source is 0
+    assert details["version"] == "2"  # the model's version: that of the source is 0
     assert not [name for name in details if "num " in name or ("_" in name and name not in PARAMETERS)]
 
 
@@ -146,7 +146,7 @@ def test_an_unchanged_run(tmp_path: Path) -> None:
     assert "Unchanged: version 2 stays the champion. Nothing was pushed." in page
 
 
-def test_one_sample_is_no_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_sample_is_singular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OWN, "raw_images", {"num_samples": 1, "num_bytes": 5})
     page = _write(tmp_path, make_run(tmp_path, load_steps()))
     assert "1 sample" in page
@@ -162,7 +162,7 @@ def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "title"), [("failed", "Failed in train"), ("stopped", "Stopped in train")])
-def test_a_run_that_did_not_come_to_its_end(tmp_path: Path, status: str, title: str) -> None:
+def test_a_run_that_ended_early(tmp_path: Path, status: str, title: str) -> None:
     record = make_run(tmp_path, ("ingest", "convert"))
     record.record_line("train")
     record.end(status, "MemoryError: <none> left", "train")
@@ -181,7 +181,7 @@ def test_a_run_that_failed_before_its_first_step(tmp_path: Path) -> None:
     assert "no room" in page
 
 
-def test_the_time_that_steps_took_is_that_between_their_first_and_last_word(tmp_path: Path) -> None:
+def test_the_duration_of_a_step_is_shown(tmp_path: Path) -> None:
     record = make_run(tmp_path, ("ingest",))
     began_s = time.time()
     record.started_s, record.steps["ingest"].started_s, record.steps["ingest"].ended_s = began_s, began_s, began_s + 125

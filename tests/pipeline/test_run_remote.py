@@ -1,4 +1,4 @@
-"""The committed pipeline.yaml with data and models in object stores, on real images where HPA_SAMPLES names some."""
+"""The committed pipeline.yaml with data and models in object stores, on real images if HPA_SAMPLES is set."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def source(request: pytest.FixtureRequest) -> str:
-    """The competition's samples, or else as many synthetic ones."""
+    """The competition's samples if available, otherwise as many synthetic ones."""
     return f"dir:{request.getfixturevalue('hpa_dir')}" if os.environ.get("HPA_SAMPLES") else "synthetic:64"
 
 
-# A run takes minutes. The store of each kind is tested step by step elsewhere.
+# A run takes minutes. The tests of the steps cover each kind of store, too.
 @pytest.mark.parametrize(
     "root",
     [
@@ -34,7 +34,7 @@ def source(request: pytest.FixtureRequest) -> str:
     ],
 )
 @pytest.mark.xdist_group("run_remote")
-def test_a_run_on_an_object_store_succeeds_and_is_found_again(
+def test_a_run_on_an_object_store_succeeds_and_is_reused(
     source: str, root: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     remote_root = request.getfixturevalue(root)
@@ -63,7 +63,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_found_again(
         assert f": {step}" in again.stdout
 
 
-def test_a_source_may_be_in_an_object_store(remote_root: str, tmp_path: Path) -> None:
+def test_a_missing_table_of_a_source_in_an_object_store_is_named(remote_root: str, tmp_path: Path) -> None:
     source = f"dir:{remote_root}/nothing"
     process = _run(tmp_path, f"source={source}", f"data_root={remote_root}/data")
     assert process.returncode == 1

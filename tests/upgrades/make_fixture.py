@@ -37,7 +37,7 @@ def small_backbone(include_top: bool, weights: str | None, input_shape: tuple[in
 
 
 class Artifacts:
-    """The artifacts of one run, as KFP gives them to the steps."""
+    """The artifacts of one run, as KFP passes them to the steps."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -116,7 +116,7 @@ def _draw_images(folder: Path) -> None:
 
 
 def collect(folder: Path, fixture: Path) -> None:
-    """Copies what the tests read."""
+    """Copies the files that the tests read."""
     for path in (path for pattern in KEPT for path in folder.glob(pattern) if path.is_file() and path.stat().st_size):
         kept = fixture / path.relative_to(folder)
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What an earlier version pushed still predicts, serves, rolls back and is compared with (see make_fixture.py)."""
+"""A model pushed by an earlier version can still be served, rolled back and compared with (see make_fixture.py)."""
 
 import csv
 import shutil
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parametrize("release", RELEASES, ids=lambda release: re
 
 @pytest.fixture
 def serving_root(release: Path, tmp_path: Path) -> Path:
-    """A copy that a test may change."""
+    """A copy of the served models, which a test may change."""
     return Path(shutil.copytree(release / "serving", tmp_path / "serving"))
 
 
@@ -35,7 +35,7 @@ def _read(path: Path) -> tuple[list[list[str]], np.ndarray]:
     return [row[:2] for row in rows], np.array([row[2:] for row in rows], float)
 
 
-def test_predictions_are_those_of_the_version_that_pushed_it(release: Path, serving_root: Path, tmp_path: Path) -> None:
+def test_predictions_equal_those_of_the_version_that_pushed_it(release: Path, serving_root: Path, tmp_path: Path) -> None:
     predict(str(serving_root / "hpa"), str(release / "images"), str(tmp_path / "predictions.csv"))
     decisions, probabilities = _read(tmp_path / "predictions.csv")
     expected_decisions, expected = _read(release / "predictions_2.csv")
@@ -52,7 +52,7 @@ def test_tensorflow_serves_it_from_png_files(release: Path, serving_root: Path) 
     assert np.allclose(served(**files)["probabilities"], _read(release / "predictions_2.csv")[1], atol=0.02)
 
 
-def test_its_versions_are_listed_and_whole(release: Path, serving_root: Path) -> None:
+def test_its_versions_are_listed_and_intact(release: Path, serving_root: Path) -> None:
     assert [line.text.split()[0] for line in list_models(str(serving_root), "hpa")] == ["2", "1"]
     assert all(finding.is_well for finding in verify_models(str(serving_root), "hpa"))
 
@@ -69,13 +69,13 @@ def test_a_rollback_restores_the_older_version(release: Path, serving_root: Path
 def test_lineage_leads_to_its_images(release: Path, serving_root: Path) -> None:
     links = walk(str(serving_root / "hpa"), str(release / "data"))
     problems = [link.problem for link in links]
-    assert "3 shards are missing" in problems.pop(3)  # the fixture leaves the pixels out
+    assert "3 shards are missing" in problems.pop(3)  # the fixture has no shards
     assert problems == [""] * 5
     assert links[-1].title == "source synthetic:160"
 
 
 def test_a_new_model_is_compared_with_it(release: Path, serving_root: Path, tmp_path: Path) -> None:
-    """Version 1 is the challenger: as good as any, and cheap."""
+    """Version 1 serves as the challenger, so that no training is needed."""
     artifacts = Artifacts(tmp_path / "artifacts")
     data_root = str(tmp_path / "data")
     made = make_examples("synthetic:40", data_root, artifacts)

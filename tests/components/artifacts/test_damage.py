@@ -29,7 +29,7 @@ _CELLS = _Cells(names=["a", "b"], number=3)
 
 
 class TestJson:
-    def test_comes_back_and_ends_with_a_checksum(self) -> None:
+    def test_round_trips_and_ends_with_a_checksum(self) -> None:
         data = to_json(_CELLS)
         assert parse_json(_Cells, data, "cells.json", "cells") == _CELLS
         assert list(json.loads(data)) == ["names", "number", "crc32"]
@@ -37,11 +37,11 @@ class TestJson:
     def test_of_earlier_versions_has_no_checksum(self) -> None:
         assert parse_json(_Cells, _CELLS.model_dump_json().encode(), "cells.json", "cells") == _CELLS
 
-    def test_of_white_space_and_nested_objects_comes_back(self) -> None:
+    def test_with_white_space_and_nested_objects_round_trips(self) -> None:
         for content in ({"a": {"b": {}}}, {"a": " }\n"}, {"crc32": "00000000"}):
             assert json.loads(without_checksum(with_checksum(json.dumps(content)))) == content
 
-    def test_that_is_changed_is_refused_in_one_line(self) -> None:
+    def test_with_changed_content_is_refused_in_one_line(self) -> None:
         with pytest.raises(
             DamagedFileError, match=r"^cells\.json: expected cells\. Received: content that .*\. If it is damaged, delete it"
         ):
@@ -52,7 +52,7 @@ class TestJson:
             parse_json(_Cells, b'{"names": []}', "cells.json", "cells")
 
 
-def test_errors_that_may_pass_are_no_damage() -> None:
+def test_transient_errors_are_not_reported_as_damage() -> None:
     for error in (FileNotFoundError("gone"), PermissionError("denied"), MemoryError()):
         with pytest.raises(type(error)), naming("cells.json", "cells"):
             raise error
@@ -94,7 +94,7 @@ def test_a_damaged_shard_is_named(examples: Examples) -> None:
     check_damaged(Path(examples.shard_uris("train")[0]), lambda: _read_examples(examples), num_cases=60)
 
 
-def test_what_was_published_with_a_manifest_is_verified(tmp_path: Path) -> None:
+def test_files_published_with_a_manifest_are_verified(tmp_path: Path) -> None:
     (tmp_path / "folder" / "model").mkdir(parents=True)
     (tmp_path / "folder" / "model" / "weights").write_bytes(bytes(range(100)))
     (tmp_path / "folder" / "page.html").write_text("cells")

@@ -1,4 +1,4 @@
-"""Identical conversions at the same time."""
+"""Concurrent identical conversions."""
 
 import subprocess
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class _Conversions:
     """Conversions of the same images, each in a process of its own.
 
     Attributes:
-        folder: A folder for what they need on this machine.
+        folder: A local folder for their inputs and outputs.
         raw: The images.
         split: How to split them.
     """

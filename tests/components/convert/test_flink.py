@@ -1,7 +1,7 @@
 """Conversion on Flink, compared with the local engine.
 
-Flink runs inside Beam's job server, a Java process. Beam downloads its jar and keeps it in `~/.apache_beam`. If it cannot be
-downloaded, Maven gets the libraries that it consists of.
+Flink runs inside Beam's job server, a Java process. Beam downloads its jar and keeps it in `~/.apache_beam`. If the download
+fails, Maven fetches the jar's libraries instead.
 """
 
 import shutil

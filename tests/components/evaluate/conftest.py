@@ -1,4 +1,4 @@
-"""Examples whose classes a hand-made model reads from the pixels, and such models: good, bad and incomplete ones."""
+"""Examples that encode their classes in the pixels, and hand-made models that decode them well, badly or in part."""
 
 import json
 import tempfile

@@ -176,7 +176,7 @@ def test_a_champion_that_cannot_be_evaluated_is_not_enough_evidence() -> None:
     assert bless(evidence, replace(_RULES, min_gain=-1.0)).blessed
 
 
-def test_no_outweighs_missing_evidence_and_comes_first() -> None:
+def test_a_failed_rule_outweighs_missing_evidence_and_comes_first() -> None:
     verdict = bless(replace(_against(-0.1, 0.05), num_invalid=3), _RULES)
     assert verdict.outcome == "no"
     assert verdict.reasons[0].startswith("3 of its outputs")

@@ -30,7 +30,7 @@ def test_the_champions_thresholds_and_training_ids_are_read(make_champion: MakeC
     assert (served.folder / "saved_model.pb").is_file()
 
 
-def test_the_obstacle_of_other_examples_names_the_differences(
+def test_examples_that_do_not_fit_are_an_obstacle_that_names_the_differences(
     make_champion: MakeChampion, make_examples: MakeExamples, tmp_path: Path, read: Read
 ) -> None:
     examples = make_examples(tmp_path, {"train": 1, "validation": 1, "test": 1})

@@ -19,7 +19,7 @@ _OUTPUTS = ("metrics", "class_metrics", "thresholds", "blessing", "evaluation_re
 
 
 class _Metrics(SimpleNamespace):
-    """Metrics and ClassificationMetrics that keep what is logged."""
+    """Records what is logged to Metrics and ClassificationMetrics."""
 
     def log_metric(self, name: str, value: float) -> None:
         self.metadata[name] = value
@@ -174,7 +174,7 @@ def test_wrong_parameters_are_refused_before_anything_is_read(tmp_path: Path) ->
         )
 
 
-def test_a_full_disk_is_named_and_gets_no_evaluation_until_there_is_space(
+def test_a_full_disk_is_named_and_nothing_is_published_until_there_is_space(
     inputs: dict[str, SimpleNamespace], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()

@@ -51,7 +51,7 @@ def test_a_class_in_few_groups_is_not_graded_however_good_it_is() -> None:
 
 
 def test_precision_must_exceed_the_baselines() -> None:
-    """Predicting a class that three in four images show for every image has a precision of three in four."""
+    """If three in four images show a class, predicting it for every image has a precision of 0.75."""
     assert grade(_score(support=750), 1000) == (UNCLEAR,)
 
 

@@ -1,4 +1,4 @@
-"""Small image files of each kind that is read, and what damage makes of them."""
+"""Small image files of every supported kind, and random damage to them."""
 
 import io
 import struct
@@ -100,7 +100,7 @@ FILES = PNGS | JPEGS | TIFFS
 
 
 def pixel_bytes(data: bytes) -> np.ndarray:
-    """The positions of a file that hold pixels, where nothing tells decoders what they are: of a TIFF, its strips or tiles."""
+    """The positions of the bytes that may change: in a TIFF, those of strips or tiles; otherwise, all after the first 8."""
     if not data.startswith(b"II"):
         return np.arange(8, len(data))
     pages = tifffile.TiffFile(io.BytesIO(data)).pages
@@ -110,12 +110,12 @@ def pixel_bytes(data: bytes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Damage:
-    """What happens to a file.
+    """Damage to a file.
 
     Attributes:
-        changes: Which byte changes, modulo the number of those that may, and which of its bits.
+        changes: For each change, the number of the byte, modulo the number of bytes that may change, and the bits to flip.
         kept: The share of the file that is left.
-        is_mended: Whether the checksums of a PNG's chunks are made to fit.
+        is_mended: Whether the checksums of a PNG's chunks are corrected.
     """
 
     changes: tuple[tuple[int, int], ...]
@@ -144,8 +144,8 @@ def check_accepted(
     Args:
         original: The file.
         num_examples: The number of versions.
-        read: Reads a file, or refuses it by a BadImageError.
-        check: Gets the file and what was read of it.
+        read: Reads a file, or refuses it with a BadImageError.
+        check: Called with the file and what was read from it.
     """
     num_accepted = 0
 

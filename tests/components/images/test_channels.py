@@ -118,12 +118,12 @@ class TestProject:
         for channel in range(2):
             np.testing.assert_array_equal(project(image, channel, projection), expected[channel], strict=True)
 
-    def test_keeps_floats_floats(self) -> None:
+    def test_keeps_floats(self) -> None:
         stack = _STACK[0].astype(np.float32) / 4096
         image = read_image(make_tiff(stack, ome=True, metadata={"axes": "ZYX"}))
         np.testing.assert_allclose(project(image, 0, "mean"), stack.mean(axis=0), rtol=1e-6)
 
-    def test_refuses_a_stack_without_one(self) -> None:
+    def test_refuses_a_stack_without_a_projection(self) -> None:
         image = read_image(make_tiff(_STACK, ome=True, metadata={"axes": "CZYX"}))
         with pytest.raises(BadImageError, match=r"^a stack of 6 planes: give projection=max\|mean\|sum\|middle$"):
             project(image, 0, "")

@@ -1,7 +1,7 @@
-"""Whatever file is accepted has the pixels that Pillow reads; what the served model reads is in tests/components/train.
+"""Every accepted file has the pixels that Pillow reads. The served model is compared in tests/components/train.
 
 JPEG, LZW and plain TIFF have no checksums: there, damage may change pixels, for both decoders alike. The headers of TIFF files
-are left alone, as decoders differ in what they make of contradictions in them.
+are left alone, because decoders resolve contradictions in them differently.
 """
 
 import io
@@ -45,7 +45,7 @@ def test_an_accepted_file_has_the_pixels_that_pillow_reads(name: str) -> None:
     check_accepted(FILES[name], 15, _read, _check)
 
 
-# imagecodecs 2026.3.6 crashes on some damaged LZW data, once in some thousand files.
+# imagecodecs 2026.3.6 crashes on damaged LZW data, about once in a few thousand files.
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in FILES if "LZW" not in name and name != "RGB TIFF"])
 def test_an_accepted_file_has_the_pixels_that_pillow_reads_whatever_the_damage(name: str) -> None:

@@ -204,7 +204,7 @@ def executor_command(folder: Path, data_root: str, prelude: str = "") -> list[st
 
 
 def run_executor(command: list[str], environment: dict[str, str], watch: Callable[[int], None]) -> tuple[int, str]:
-    """Runs the command in the same place as KFP's local runner.
+    """Runs the command in the same working directory as KFP's local runner.
 
     Args:
         command: See `executor_command`.

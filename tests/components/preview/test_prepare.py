@@ -38,7 +38,7 @@ def _grey_levels(path: Path) -> np.ndarray:
     return np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED))
 
 
-def test_a_run_takes_what_was_prepared_with_default_parameters(tmp_path: Path) -> None:
+def test_a_run_accepts_a_prepared_folder_with_default_parameters(tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "scans", {"plate 1 ä": "0 16", "c": "16"})
     out = tmp_path / "images"
     assert _prepare_ome_tiffs(folder, out) == Prepared(num_samples=2, bad={}, num_blank=0)

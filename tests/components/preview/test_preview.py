@@ -49,7 +49,7 @@ MakePng = Callable[[np.ndarray], bytes]
 
 @pytest.fixture
 def damaged(tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels, make_png: MakePng) -> Path:
-    """A folder with a good sample, and one for each thing that can be wrong."""
+    """A folder with a good sample, and one with each kind of defect."""
     folder = make_folder(tmp_path / "cells", dict.fromkeys("abcdefghij", "0"))
     images = folder / "train"
     (images / "b_blue.png").write_bytes((images / "b_blue.png").read_bytes()[:2000])
@@ -65,7 +65,7 @@ def damaged(tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels, ma
     return folder
 
 
-def test_what_a_run_would_leave_out_is_said_as_the_run_says_it(damaged: Path, tmp_path: Path) -> None:
+def test_samples_that_a_run_would_leave_out_have_its_reasons(damaged: Path, tmp_path: Path) -> None:
     source = Folder(str(damaged), CLASS_NAMES)
     found = preview(source, CLASS_NAMES, by_class=False)
     assert _num_tiles(found.page) == (1, 1)
@@ -130,7 +130,7 @@ def test_preview_ingest_and_predict_take_the_same_ids(tmp_path: Path, make_folde
     assert [(sample.sample_id, sample.problem) for sample in predicted] == [(one, "") for one in sorted(ids)]
 
 
-def test_a_long_list_is_one_of_reasons_with_a_count_of_each(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_long_list_is_grouped_by_reason_with_counts(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0"} | {f"bad{k:02d}": "99" for k in range(13)})
     findings = preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False).findings
     assert findings[0].startswith("A run would leave out 13 of 14 samples")
@@ -138,7 +138,7 @@ def test_a_long_list_is_one_of_reasons_with_a_count_of_each(tmp_path: Path, make
     assert findings[2].startswith("A run stops if")
 
 
-def test_where_no_image_can_be_used_the_files_are_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_if_no_image_can_be_used_the_files_are_named(tmp_path: Path, make_folder: MakeFolder) -> None:
     folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
     for path in (folder / "train").glob("*_green.png"):
         path.write_bytes(b"")
@@ -147,7 +147,7 @@ def test_where_no_image_can_be_used_the_files_are_named(tmp_path: Path, make_fol
 
 
 class TestFormats:
-    def test_channels_of_one_file_are_shown_with_what_the_command_line_names(self, tmp_path: Path) -> None:
+    def test_channels_of_one_file_are_shown_once_the_required_parameters_are_given(self, tmp_path: Path) -> None:
         folder = make_ome_tiffs(tmp_path / "cells", {"a": "0", "b": "1"}, num_planes=2)
         names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
         source = Folder(str(folder), CLASS_NAMES, image_names=names)
@@ -161,7 +161,7 @@ class TestFormats:
         assert _num_tiles(found.page) == (2, 1)
         assert found.findings[0].startswith("A run would leave out 0 of 2 samples")
 
-    def test_an_automatic_range_is_the_one_that_the_files_have(self, tmp_path: Path) -> None:
+    def test_an_automatic_range_equals_the_proposed_one(self, tmp_path: Path) -> None:
         folder = make_ome_tiffs(tmp_path / "cells", {"a": "0", "b": "1"})
         (folder / "c.ome.tif").write_bytes(b"no image")
         with (folder / "train.csv").open("a") as table:
@@ -173,7 +173,7 @@ class TestFormats:
         assert preview(source, CLASS_NAMES, by_class=False, intensity_range=proposed).page == found.page
 
     @pytest.mark.parametrize(("level", "reason"), [(0, "all black"), (255, "saturated")])
-    def test_samples_without_any_content_are_called_so(
+    def test_black_and_saturated_samples_are_reported(
         self, tmp_path: Path, make_folder: MakeFolder, make_png: MakePng, level: int, reason: str
     ) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0", "b": "1"})
@@ -198,7 +198,7 @@ class TestFormats:
                 (folder / "train" / f"{sample_id}_{name}.png").write_bytes(data)
         assert _num_tiles(preview(Folder(str(folder), CLASS_NAMES), CLASS_NAMES, by_class=False).page) == (4, 1)
 
-    def test_data_that_fills_a_corner_of_the_range_is_stretched_by_a_range(
+    def test_images_that_use_few_grey_levels_need_a_range(
         self, tmp_path: Path, make_folder: MakeFolder, make_pixels: MakePixels, make_png: MakePng
     ) -> None:
         folder = make_folder(tmp_path / "cells", {"a": "0"})

@@ -69,7 +69,7 @@ def test_a_model_that_was_judged_against_another_champion_fails_the_step(make_mo
         _push(make_model("f2"), tmp_path, champion_generation="")
 
 
-def test_a_full_disk_is_named_and_holds_no_version_until_there_is_room(make_model: MakeModel, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_no_version_is_made_until_there_is_space(make_model: MakeModel, tmp_path: Path) -> None:
     model, serving = make_model("f1"), tmp_path / "serving"
     (model / "variables" / "large").write_bytes(bytes(300_000))
     serving.mkdir()

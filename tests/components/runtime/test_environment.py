@@ -1,4 +1,4 @@
-"""What a step's environment holds, by the folders that Kubernetes mounts for Secrets and ConfigMaps."""
+"""The environment of a step, from the folders in which Kubernetes mounts Secrets and ConfigMaps."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Load = Callable[..., dict[str, str]]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Gives the environment of a step in a pod with the variables `pod`, whose objects are mounted as `mounted` says."""
+    """Returns the environment of a step whose pod has the variables `pod` and the mounted objects `mounted`."""
 
     def make(mounted: dict[str, dict[str, str | bytes]], **pod: str) -> dict[str, str]:
         for name, data in mounted.items():

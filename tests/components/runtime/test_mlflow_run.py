@@ -1,4 +1,4 @@
-"""What a task logs to the MLflow run that its environment names, in MLflow's own file store and on a real tracking server."""
+"""Logging to the MLflow run that the environment names, in MLflow's file store and on a real tracking server."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from components.runtime.mlflow_run import MlflowRun
 from pipeline.compiled import ROOT
 
 CURVES = {"loss": [0.7, 0.5], "val_loss": [0.8, 0.6]}
-# The release of mlflow-skinny that is locked.
+# The locked release of mlflow-skinny.
 MLFLOW = next(
     line.split(" ")[0] for line in (ROOT / "requirements" / "all.txt").read_text().splitlines() if "mlflow-skinny" in line
 )
@@ -99,7 +99,7 @@ def test_without_a_run_mlflow_is_not_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "MLFLOW_RUN_ID": ""}, cwd=ROOT)
 
 
-def test_unreachable_server_is_warned_of_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_server_causes_one_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://user:sesame@127.0.0.1:{closed.getsockname()[1]}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

@@ -13,7 +13,7 @@ from components.runtime.progress import progress_bar, step_log
 _ROOT = Path(__file__).parents[3]
 
 
-def test_lines_name_the_step_and_the_last_one_the_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_line_names_the_step_and_the_last_one_its_duration(capsys: pytest.CaptureFixture[str]) -> None:
     with step_log("ingest"):
         logging.getLogger("components.ingest.raw").info("%d samples", 3)
         logging.getLogger("components.ingest.raw").debug("not shown")
@@ -24,7 +24,7 @@ def test_lines_name_the_step_and_the_last_one_the_time(capsys: pytest.CaptureFix
     assert "not shown" not in "".join(lines)
 
 
-def test_a_step_has_the_variables_that_the_cluster_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_has_the_variables_set_by_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("HPA_AWS_REGION", "eu-west-1")
     with step_log("ingest"):
@@ -45,7 +45,7 @@ def test_a_step_that_fails_does_not_say_that_it_is_done(capsys: pytest.CaptureFi
         (RuntimeError("ResourceExhausted: /data/model; No space left on device\n at ..."), "ResourceExhausted: /data/model;.*"),
     ],
 )
-def test_a_full_disk_is_told_with_what_to_do(error: Exception, where: str) -> None:
+def test_a_full_disk_is_reported_with_advice(error: Exception, where: str) -> None:
     told = f"No space left on device: free some space there and run the same command again, which resumes: '{where}'"
     with pytest.raises(OSError, match=told) as raised, step_log("train"):
         raise error
@@ -56,7 +56,7 @@ def test_progress_is_plain_lines_with_count_and_time_left(capsys: pytest.Capture
     with step_log("convert"), progress_bar(4, "samples") as bar:
         bar.update(4)
     lines = capsys.readouterr().out.splitlines()
-    assert not any("| 0/4" in line for line in lines)  # before the first there is no rate to tell the time left by
+    assert not any("| 0/4" in line for line in lines)  # there is no estimate of the time left yet
     assert re.match(r"convert \| 4/4 samples, 100 %, .*ETA 00:00", lines[-2])
     assert not any("\r" in line or "\x1b" in line for line in lines)
 
@@ -75,7 +75,7 @@ def test_a_step_ends_when_the_process_that_started_it_was_killed() -> None:
         while (line := process.stdout.readline()) and line != "working\n":
             pass
         process.kill()
-        # The step has an end of the pipe, too: there is an end to reading only when both are gone.
+        # The step also holds the pipe's write end, so reading ends only once both processes have ended.
         process.communicate(timeout=30)
 
 

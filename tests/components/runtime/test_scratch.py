@@ -51,7 +51,7 @@ def test_folder_is_empty_and_private_and_leaves_nothing(temporary: Path) -> None
     assert list(temporary.iterdir()) == []
 
 
-def test_folder_of_a_killed_process_goes_with_the_next_one(temporary: Path) -> None:
+def test_folder_of_a_killed_process_is_removed_by_the_next_one(temporary: Path) -> None:
     killed = _start_and_kill()
     with scratch_folder() as folder:
         assert not killed.exists()
@@ -59,7 +59,7 @@ def test_folder_of_a_killed_process_goes_with_the_next_one(temporary: Path) -> N
     assert list(temporary.iterdir()) == []
 
 
-def test_folder_of_a_killed_process_goes_when_a_step_starts(temporary: Path) -> None:
+def test_folder_of_a_killed_process_is_removed_when_a_step_starts(temporary: Path) -> None:
     _start_and_kill()
     with command_log("test"):
         assert list(temporary.iterdir()) == []
@@ -73,7 +73,7 @@ def test_folder_of_a_killed_process_is_found(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_libraries_write_to_a_folder_that_goes(temporary: Path) -> None:
+def test_temporary_files_of_libraries_are_removed(temporary: Path) -> None:
     with scratch_for_libraries():
         made = [tempfile.mkdtemp(), subprocess.check_output(["mktemp", "-d"], text=True).strip()]
         assert all(len(Path(path).relative_to(temporary).parts) == 4 for path in made)
@@ -82,7 +82,7 @@ def test_libraries_write_to_a_folder_that_goes(temporary: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [[], ["file"]], ids=["before it had a lock", "while it removed the folder"])
-def test_folder_without_a_lock_goes(temporary: Path, left: list[str]) -> None:
+def test_folder_without_a_lock_is_removed(temporary: Path, left: list[str]) -> None:
     place = temporary / f"hpa-pipeline-scratch-{os.getuid()}" / "1-00000000"
     place.mkdir(parents=True)
     place.parent.chmod(0o700)
@@ -92,7 +92,7 @@ def test_folder_without_a_lock_goes(temporary: Path, left: list[str]) -> None:
         assert not place.exists()
 
 
-def test_folder_of_a_live_process_stays(temporary: Path) -> None:
+def test_folder_of_a_live_process_is_kept(temporary: Path) -> None:
     with _start(_HALF_WRITTEN) as live:
         assert live.stdout
         folder = Path(live.stdout.readline().strip())

@@ -15,7 +15,7 @@ _STEP = """if True:
         finally:
             print("cleaned up")
 """
-# Its main thread is in native code, and hears of no signal.
+# Its main thread is in native code, where Python runs no signal handlers.
 _BUSY_STEP = """if True:
     import hashlib
     from components.runtime.termination import ended_by_sigterm
@@ -23,7 +23,7 @@ _BUSY_STEP = """if True:
         print("working", flush=True)
         hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
 """
-# What it does at the signal takes too long.
+# Its cleanup takes too long.
 _SLOW_STEP = """if True:
     import time
     from components.runtime.termination import ended_by_sigterm
@@ -58,15 +58,15 @@ def test_a_step_that_gets_sigterm_cleans_up_says_so_and_ends() -> None:
     ]
 
 
-def test_it_ends_also_while_its_main_thread_is_in_native_code() -> None:
+def test_it_also_ends_while_its_main_thread_is_in_native_code() -> None:
     assert _terminate(_BUSY_STEP)[0] == 143
 
 
-def test_it_ends_also_when_cleaning_up_takes_long() -> None:
+def test_it_also_ends_when_cleanup_takes_too_long() -> None:
     assert _terminate(_SLOW_STEP)[0] == 143
 
 
-def test_another_exit_is_not_taken_for_sigterm_and_signals_are_as_before_afterwards() -> None:
+def test_another_exit_is_not_taken_for_sigterm_and_the_handler_is_restored() -> None:
     program = """if True:
         import signal, sys
         from components.runtime.progress import step_log

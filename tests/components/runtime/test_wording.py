@@ -1,12 +1,12 @@
 from components.runtime.wording import count_of, shorten, size_of
 
 
-def test_one_is_singular_and_thousands_are_set_apart() -> None:
+def test_one_is_singular_and_thousands_are_separated() -> None:
     assert [count_of(number, "image") for number in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
     assert [count_of(number, "class", "classes") for number in (1, 2)] == ["1 class", "2 classes"]
 
 
-def test_sizes_have_a_unit_that_suits_them() -> None:
+def test_sizes_have_a_suitable_unit() -> None:
     sizes = [size_of(number) for number in (1, 999, 1500, 2_000_000, 17_000_000_000)]
     assert sizes == ["1 byte", "999 bytes", "1.5 kB", "2.0 MB", "17.0 GB"]
 

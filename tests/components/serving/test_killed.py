@@ -42,10 +42,10 @@ def _assert_whole_champion(serving: str) -> int:
 
 
 def kill_at_every_change(act: Callable[[], None], folder: Path, expected: int) -> int:
-    """Kills an action in forked processes of this one, which has no threads, and lets another one complete it each time.
+    """Kills an action at each of its changes in turn, in forks of this single-threaded process; another fork completes it.
 
     Returns:
-        How many changes the action makes.
+        The number of changes that the action makes.
     """
     before, serving = folder / "before", folder / "serving"
     for number in range(1, 1000):
@@ -90,10 +90,10 @@ def _die_at_change(number: int) -> None:
 
 
 def kill_at_some_writes(model: Path, serving: str, expected: int) -> int:
-    """Kills a push to an object store before every third of its uploads, copies and removals; then the same push wins.
+    """Kills pushes to an object store before every third upload, copy or removal, until one completes.
 
     Returns:
-        How many times it was killed.
+        The number of kills.
     """
     for number in range(1, 1000, 3):
         status = _in_a_child(lambda number=number: (_die_at_write(number, serving), _push(model, serving)))

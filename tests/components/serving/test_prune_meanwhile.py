@@ -17,13 +17,13 @@ from tests.object_stores import Faults
 
 _OUTPUTS = ("examples", "transform_graph", "data_report", "quarantine")
 
-# What a reader has read, by name.
+# The contents that a reader has read, by name.
 _Content = dict[str, bytes]
 
 
 @pytest.fixture
 def convert_again(remote_root: str, tmp_path: Path, make_folder: Callable[..., Path]) -> Callable[[], Path]:
-    """Converts some images to an object store, or finds the examples there. Gives the folder of the artifacts."""
+    """Converts some images to an object store, or finds the examples there. Returns the folder of the artifacts."""
     cells = make_folder(tmp_path / "cells", {f"s{k}": str(k % 2) for k in range(10)}, side_px=80)
     raw = ingest_images(Folder(str(cells), CLASS_NAMES), "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
     raw_images = SimpleNamespace(path=str(tmp_path / "raw_images"), metadata={})

@@ -1,4 +1,4 @@
-"""Object stores that take requests and do not answer, with the real time limits."""
+"""Object stores that accept requests and never answer, with the real time limits."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from components.storage import gcs, s3_requests
 from tests.object_stores import Faults, silent
 
 _DATA = b"cells"
-_LARGE = os.urandom(9 << 20)  # sent in another way than smaller ones
+_LARGE = os.urandom(9 << 20)  # uploaded differently from smaller files
 # Each operation on a folder with the file `there` and the pointer `pointer` of a generation, and a local folder.
 _OPERATIONS: dict[str, Callable[[str, str, Path], object]] = {
     "stat": lambda root, *_: storage.stat(f"{root}/there"),
@@ -42,7 +42,7 @@ pytestmark = [
 
 @pytest.fixture
 def start_all(remote_root: str, faults: Faults, tmp_path: Path) -> Callable[[], dict[str, Future[float]]]:
-    """Silences the store and starts each operation. Each gives the seconds that it took."""
+    """Makes the store silent and starts every operation, each of which returns its duration in seconds."""
 
     def start() -> dict[str, Future[float]]:
         for name in ("there", "here", "pointer"):

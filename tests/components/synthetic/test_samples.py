@@ -34,8 +34,8 @@ from components.synthetic.samples import (
     sample_labels,
 )
 
-# Bytes of all files of samples 0 to 3 of seed 0, and of one sample of each class alone. When these change, raise FORMAT in
-# components/ingest/synthetic/samples.py and put the new ones here: data that was rendered before is then not taken for the new.
+# The bytes of all files of samples 0 to 3 of seed 0, and of one sample of each class alone. If they change, increment FORMAT in
+# components/synthetic/samples.py and update the values here: then earlier data is not mistaken for the new.
 GOLDEN = {"format": 1, "digest": "05732430188354db970e2001fb949b05c4f22c79e1b2fd4b5d1b9cc2471b027a"}
 ROOT = Path(__file__).resolve().parents[3]
 

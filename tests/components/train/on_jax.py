@@ -32,7 +32,7 @@ def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Writes the logits, and the gradient of the loss; and asks InceptionResNetV2 once."""
+    """Writes the logits, and the gradient of the loss; and runs InceptionResNetV2 once."""
     weights_path, answers_path = sys.argv[1:]
     assert keras.backend.backend() == "jax"
     network = small_network()

@@ -1,4 +1,4 @@
-"""Identical trainings at the same time, and trainings that are killed again and again."""
+"""Concurrent identical trainings, and trainings that are killed repeatedly."""
 
 import json
 import random
@@ -55,7 +55,7 @@ def trainings(tmp_path: Path, examples: Examples, transform_graph: Path, tempora
 
 
 def _published(data_root: str) -> tuple[dict[str, Any], bytes]:
-    """The curves and the weights' file of the only training below `data_root`, of which nothing else is left."""
+    """The curves and the weights file of the only training below `data_root`. Fails if any other file is left."""
     (name,) = storage.list_names(f"{data_root}/training")
     uri = f"{data_root}/training/{name}"
     trained = TrainedModel.find(uri)

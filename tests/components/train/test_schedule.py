@@ -34,7 +34,7 @@ def test_a_cosine_rises_and_falls() -> None:
         ([0.5, 0.6, 0.6, 0.4, 0.3], 0.3),
     ],
 )
-def test_a_plateau_makes_the_learning_rate_smaller(losses: list[float], factor: float) -> None:
+def test_a_plateau_reduces_the_learning_rate(losses: list[float], factor: float) -> None:
     assert learning_rate(replace(RECIPE, schedule="plateau"), 5.0, losses) == pytest.approx(0.1 * factor)
 
 

@@ -283,8 +283,8 @@ def test_another_seed_recipe_or_weights_file_is_another_model(examples: Examples
     assert len(set(fingerprints)) == 5
 
 
-def test_a_training_by_default_parameters_has_the_fingerprint_of_earlier_versions(examples: Examples) -> None:
-    """If this fails because FORMAT was incremented on purpose: update it here."""
+def test_a_training_with_default_parameters_has_the_fingerprint_of_earlier_versions(examples: Examples) -> None:
+    """If this fails because FORMAT was incremented on purpose: update the fingerprint here."""
     default = RECIPES["paper"].overridden()
     assert TrainSettings("paper", default, "imagenet", 0).fingerprint(examples) == "47382ac50b9868ea"
     assert RECIPES["paper"].overridden(backbone="inception_resnet_v2") == default

@@ -1,4 +1,4 @@
-"""Helpers for the tests of commands."""
+"""Runs commands in this process."""
 
 from collections.abc import Callable
 from typing import Any

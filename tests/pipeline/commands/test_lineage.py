@@ -12,7 +12,7 @@ LINKS = [
 ]
 
 
-def test_other_programs_get_indented_lines() -> None:
+def test_a_pipe_gets_indented_lines() -> None:
     assert as_lines(LINKS) == [
         "pushed model: version 1 of hpa",
         "    where: /serving/hpa/1",
@@ -22,7 +22,7 @@ def test_other_programs_get_indented_lines() -> None:
     ]
 
 
-def test_people_get_a_tree() -> None:
+def test_a_terminal_gets_a_tree() -> None:
     console = Console(width=80)
     with console.capture() as capture:
         console.print(as_tree(LINKS))

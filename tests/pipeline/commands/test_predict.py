@@ -109,7 +109,7 @@ def test_stopping_or_killing_it_leaves_no_predictions_and_no_process(
 
 
 def _spawned(parent: int) -> list[int]:
-    """The processes below one that Python has spawned to work, from the top down."""
+    """The worker processes that Python has spawned below a process, from the top down."""
     children = [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     working = [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
     return [*working, *(below for child in working for below in _spawned(child))]

@@ -46,7 +46,7 @@ _KILLED = """if True:
 """
 
 
-def test_what_a_killed_run_left_goes(root: Path, temporary: Path) -> None:
+def test_remains_of_a_killed_run_are_removed(root: Path, temporary: Path) -> None:
     command = [sys.executable, "-c", _KILLED, str(root / "data" / "training" / "t" / "model")]
     killed = subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, check=False)
     assert killed.returncode == -signal.SIGKILL

@@ -11,7 +11,7 @@ from tests.pipeline.conftest import config_map
 from tests.pipeline.kfp_server import KfpServer
 from tests.pipeline.preflight.loopback import Answer, Loopback
 
-# The pods of the recorded run that failed.
+# The pods of the recorded failed run.
 PODS = "/api/v1/namespaces/kubeflow/pods"
 POD = "hpa-pipeline-lxvgb-retry-system-container-impl-4143035133"
 OTHER_POD = "hpa-pipeline-lxvgb-retry-system-container-impl-183767312"

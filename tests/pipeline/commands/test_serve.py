@@ -27,7 +27,7 @@ _TIMEOUT_S = 60
 
 @contextlib.contextmanager
 def _started(model: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command, and the address that it prints."""
+    """Starts the command, and returns it with the address that it prints."""
     command = [sys.executable, "-m", "pipeline", "serve", "--model", model, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
@@ -93,7 +93,7 @@ def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_d
 
 
 def _version(url: str, cells_dir: Path) -> str:
-    """Has a sample predicted, and says by which version."""
+    """Requests a prediction and returns the version that made it."""
     files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s00_*.png"))]
     response = requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S)
     assert response.status_code == 200

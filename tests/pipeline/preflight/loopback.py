@@ -1,4 +1,4 @@
-"""A server on loopback that answers what a test says: as Kubeflow Pipelines, Kubernetes or a registry would."""
+"""A server on loopback that gives a test's answers in place of Kubeflow Pipelines, Kubernetes or a registry."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for."""
+    """A request of a client."""
 
     path: str
     query: str
@@ -31,9 +31,9 @@ class Request:
 
 
 class Loopback(ThreadingHTTPServer):
-    """Gives `answers[path]` to a request for a path, whatever the method; 404 where there is none.
+    """Answers a request for a path with `answers[path]`, whatever the method, or with 404.
 
-    A function instead of an answer is called with the request.
+    If that is a function, it is called with the request.
     """
 
     daemon_threads = True
@@ -76,12 +76,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_any  # noqa: N815 (the names that http.server asks for)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server gives it)
-        """Tests look at `requests`."""
+        """Logs nothing: tests read `requests`."""
 
 
 @contextmanager
 def serving() -> Iterator[Loopback]:
-    """Serves until the end of the block."""
+    """Serves within the context."""
     with Loopback() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -1,4 +1,4 @@
-"""The checks of where data is."""
+"""The checks of data locations."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future

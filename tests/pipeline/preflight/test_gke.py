@@ -1,4 +1,4 @@
-"""Pools without nodes, asked of a server that answers as Google Kubernetes Engine does, with Google's own sign-in."""
+"""The check of pools without nodes, against a server that answers like Google Kubernetes Engine, with Google's sign-in."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ GKE_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE
 
 @pytest.fixture
 def gke(cluster: Cluster, loopback: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
-    """A cluster of Google's without a GPU node, and an account that may look at it."""
+    """A GKE cluster without a GPU node, and an account that may read it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

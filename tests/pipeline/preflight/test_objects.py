@@ -1,4 +1,4 @@
-"""The check of Secrets and ConfigMaps, by Kubernetes's own client against a server that answers as its API does."""
+"""The check of Secrets and ConfigMaps, with the Kubernetes client and a server that answers like its API."""
 
 from dataclasses import replace
 
@@ -40,12 +40,12 @@ def test_kaggle_needs_the_secret_and_other_sources_do_not(make_submission: MakeS
     assert check_objects(make_submission("source=synthetic:40"), cluster, "kubeflow") == "this run needs none"
 
 
-def test_a_file_without_kaggles_secret_is_told(make_submission: MakeSubmission, cluster: Cluster) -> None:
+def test_a_pipeline_without_kaggles_secret_is_reported(make_submission: MakeSubmission, cluster: Cluster) -> None:
     with pytest.raises(FailedError, match="no step gets Kaggle's secret"):
         check_objects(make_submission("source=kaggle:cells", pods={"ingest": {"secretAsVolume": []}}), cluster, "kubeflow")
 
 
-def test_an_object_that_is_not_optional_must_be_there(
+def test_an_object_that_is_not_optional_must_exist(
     make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
 ) -> None:
     variable = {"configMapName": "names", "keyToEnv": [{"configMapKey": "one", "envVar": "ONE"}]}
@@ -59,7 +59,7 @@ def test_an_object_that_is_not_optional_must_be_there(
         check_objects(submission, cluster, "kubeflow")
 
 
-def test_s3_keys_and_settings_are_seen(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_s3_keys_and_settings_are_found(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[SECRETS_PATH] = secrets("hpa-pipeline-s3-keys")
     loopback.answers[SETTINGS_PATH] = config_map(AWS_ENDPOINT_URL_S3="https://s3.example.com")
     said = check_objects(_with(make_submission(), S3), cluster, "kubeflow")
@@ -67,7 +67,7 @@ def test_s3_keys_and_settings_are_seen(make_submission: MakeSubmission, cluster:
 
 
 @pytest.mark.parametrize("values", [S3, {"source": "dir:s3://cells/images"}, {"weights": "s3://cells/my.h5"}])
-def test_without_keys_it_says_which_credentials_count(
+def test_without_keys_the_credentials_in_use_are_named(
     make_submission: MakeSubmission, cluster: Cluster, values: dict[str, str]
 ) -> None:
     said = check_objects(_with(make_submission(), values), cluster, "kubeflow")
@@ -86,7 +86,7 @@ def test_kubeflows_own_store_needs_its_keys(make_submission: MakeSubmission, clu
     assert check_objects(submission, cluster, "kubeflow") == "mlpipeline-minio-artifact in kubeflow"
 
 
-def test_keys_of_its_own_must_be_there_for_push(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_the_own_keys_of_push_must_exist(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     (volume,) = (one for one in PUSH_POD["secretAsVolume"] if one["secretName"] == "hpa-pipeline-s3-push-keys")
     submission = _with(make_submission(pods={"push": {"secretAsVolume": [volume]}}), S3)
     loopback.answers[SECRETS_PATH] = secrets("hpa-pipeline-s3-keys")
@@ -96,7 +96,7 @@ def test_keys_of_its_own_must_be_there_for_push(make_submission: MakeSubmission,
     assert "hpa-pipeline-s3-keys, hpa-pipeline-s3-push-keys in kubeflow" in check_objects(submission, cluster, "kubeflow")
 
 
-def test_who_may_not_read_them_is_told(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_missing_rights_are_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[SECRETS_PATH] = Answer(403)
     with pytest.raises(
         CouldNotLookError, match="you may not create Secrets in the namespace kubeflow, even as a dry run, on cells-cluster"

@@ -1,4 +1,4 @@
-"""The checks of nodes, by Kubernetes's own client against a server that answers as its API does."""
+"""The checks of nodes, with the Kubernetes client and a server that answers like its API."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 @pytest.fixture(autouse=True)
 def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Docker's own file, with no credentials in it."""
+    """A Docker configuration file without credentials."""
     path = tmp_path / "docker" / "config.json"
     path.parent.mkdir()
     path.write_text("{}")
@@ -70,7 +70,7 @@ def test_a_missing_image_is_named(make_submission: MakeSubmission, loopback: Loo
 
 
 def _ask_for_token(server: Loopback, scheme: str, authorization: str) -> None:
-    """Makes each image known to who sends this authorization."""
+    """Makes each image visible only with this authorization."""
     challenge = f'Bearer realm="{server.url}/token",service="cells"' if scheme == "Bearer" else 'Basic realm="cells"'
 
     def manifest(request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""The check of Argo's retries, by the configurations that Kubeflow Pipelines installs and by the one that it advises."""
+"""The check of Argo's retries, with the configurations that Kubeflow Pipelines installs and the one that the check advises."""
 
 import json
 import shlex

@@ -85,7 +85,7 @@ def test_shards_are_limited_by_bytes_too(
     assert num_train == -(-sum(sample.num_bytes for sample in placed if sample.split == "train") // 1000)
 
 
-def test_neighbours_are_read_in_one_piece(tmp_path: Path, unsplit: list[ConvertedSample]) -> None:
+def test_adjacent_records_are_read_together(tmp_path: Path, unsplit: list[ConvertedSample]) -> None:
     sizes = {sample.sample_id: sample.num_bytes for sample in unsplit}
     starts = {sample.sample_id: sample.start for sample in unsplit}
     (train, validation) = _plan(tmp_path, unsplit)[0]

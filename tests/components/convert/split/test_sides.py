@@ -102,7 +102,7 @@ def test_earlier_samples_keep_their_split_when_data_grows(
 
 
 @given(series=_series(), fractions=_fractions, seed=_seeds)
-def test_a_new_sample_joins_its_near_duplicates_or_train_if_these_are_apart(
+def test_a_new_sample_joins_its_near_duplicates_or_train_if_they_are_in_two_splits(
     series: Series, fractions: dict[str, float], seed: int
 ) -> None:
     sides = series.split("grouped", fractions, seed)

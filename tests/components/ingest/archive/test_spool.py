@@ -167,7 +167,7 @@ def _fail(server: FaultServer, source: str, error: BaseException) -> None:
         raise error
 
 
-class TestEnd:
+class TestCleanup:
     def test_removes_the_copies(self, server: FaultServer, spool_dir: Path) -> None:
         with Spool("source") as spool:
             copy = spool.download(RemoteFile(server.find_address))

@@ -62,7 +62,7 @@ def test_a_watch_survives_faults_of_its_store_and_kills(
     ids = iter(_IDS)
 
     def predict_next(num_fields: int, timeout_s: float = 120) -> str:
-        """Adds fields, waits until they are predicted, and gives the version that predicted the last one."""
+        """Adds fields, waits until they are predicted, and returns the version that predicted the last one."""
         added = list(itertools.islice(ids, num_fields))
         copy_cells(cells_dir, folder, *added)
         wait_for(lambda: set(added) <= set(read_ids(out)), timeout_s)

@@ -69,7 +69,7 @@ def champion_dir(version_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def running(champion_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A watch from now on, of a folder with the field s00."""
+    """A watch with `--from now` on a folder that already has the field s00."""
     copy_cells(cells_dir, folder, "s00")
     process = start_watch(folder, champion_dir, tmp_path / "p.csv", "--from", "now")
     wait_for((tmp_path / "p.before.csv").exists)
@@ -78,7 +78,7 @@ def running(champion_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path) -
     process.wait()
 
 
-def test_from_now_on_it_follows_the_champion_and_ends_after_sigterm(
+def test_a_watch_from_now_skips_earlier_fields_follows_the_champion_and_ends_after_sigterm(
     running: subprocess.Popen[bytes],
     champion_dir: Path,
     cells_dir: Path,
@@ -113,13 +113,13 @@ def test_a_failed_action_is_listed_and_the_watch_continues(
     assert read_ids(tmp_path / "p.csv") == [answer["id"] for answer in server.received] == ["s00", "s01"]
 
 
-def test_the_stains_are_those_of_the_model(version_dir: Path, folder: Path, tmp_path: Path) -> None:
+def test_stains_other_than_the_models_are_refused(version_dir: Path, folder: Path, tmp_path: Path) -> None:
     names = ImageNames(filters="DNA=DAPI,protein=GFP")
     with pytest.raises(ValueError, match="filters"):
         watch(Watch(str(folder), str(version_dir), tmp_path / "p.csv", names, idle_s=0))
 
 
-def test_ome_zarr_is_refused_because_no_folder_of_it_shows_that_it_is_complete(
+def test_ome_zarr_is_refused_as_its_folders_do_not_show_when_they_are_complete(
     version_dir: Path, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"run predict once all are written\. Received: file_pattern=\{id\}\.ome\.zarr"):
