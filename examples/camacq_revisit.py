@@ -8,7 +8,7 @@ r"""Runs camacq, which controls Leica microscopes, and has it return to each fie
     python -m pipeline watch experiment --model outputs/serving/hpa --file-pattern "{id}--Z00--C{filter}.ome.tif" \
         --filters red=00,green=01,blue=02 --when "Mitotic spindle > 0.8" --post http://127.0.0.1:8765
 
-Each field becomes a `revisit_event`. What to do about it is an automation in the configuration.
+Each field becomes a `revisit_event`. An automation in the configuration says what to do about it.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class RevisitEvent(Event):
 def make_server(port: int, center: Center) -> ThreadingHTTPServer:
     """Makes a server that turns the first answer of each field into an event.
 
-    Later ones are repetitions, or are about images of the revisit, which must not cause another one.
+    Later ones are repetitions, or are for images of the revisit, which must not cause another revisit.
     """
     seen = set()
 
@@ -66,7 +66,7 @@ async def run(config: Path, port: int) -> None:
 
 
 def main() -> None:
-    """Reads the arguments."""
+    """Reads the arguments and runs camacq."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--port", type=int, default=8765)

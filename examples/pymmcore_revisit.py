@@ -84,7 +84,7 @@ def make_server(port: int, revisits: "queue.Queue[str]") -> ThreadingHTTPServer:
 
 
 def main() -> None:
-    """Acquires until no more answers come."""
+    """Acquires until no more answers arrive."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overview", type=Path)
     parser.add_argument("stacks", type=Path)

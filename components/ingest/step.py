@@ -26,7 +26,8 @@ def ingest(
     Args:
         source: kaggle:<competition>, dir:<folder, gs://... or s3://...> with a table of labels and images (<Id>_<filter>.png or
             file_pattern), or synthetic:<number of samples>[@<series>]; the series is 0 by default, and other series have other
-            samples. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or kaggle.json.
+            samples. Kaggle's credentials come from KAGGLE_API_TOKEN, KAGGLE_USERNAME and KAGGLE_KEY, or Kaggle's
+            files.
         data_root: Where bulk data lives: a folder, gs://<bucket>/<prefix> or s3://<bucket>/<prefix>.
         raw_images: Refers to the index and the images, with counts, licence and fingerprint.
         include_test: Also ingest the samples of the source's test set, which have no labels.
@@ -38,7 +39,7 @@ def ingest(
         channels: The stains in order: rgb or rgby for red, green, blue and yellow; or one to eight names, such as DNA,protein.
         filters: The names of the stains in your files, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow is
             optional). Empty: the names in channels.
-        labels: The table of labels, CSV or Excel: its name in the source's folder, or a full path or gs://... Empty: train.csv.
+        labels: The table of labels, CSV or Excel: its name in the source's folder, or a path, gs://... or s3://... Empty: train.csv.
         id_column: The table's column of ids. Empty: the one with a usual name, such as id, image, file or sample.
         label_column: The table's column of labels. Empty: the one with a usual name, such as target, label or class, or else a
             column of 0 and 1 for each class.

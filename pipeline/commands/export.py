@@ -35,8 +35,8 @@ def export(
 ) -> None:
     """Writes a served model as a file for other programs, and checks that its probabilities are the same.
 
-    The file takes float32 grey levels from 0 to 255 and returns the probability of each class, averaged over views as in the
-    served model. The written file is checked: probabilities that differ by more than 1e-4 are an error.
+    The file takes float32 grey levels from 0 to 255 and returns the probability of each class, with the served model's
+    test-time augmentation. The written file is checked: probabilities that differ by more than 1e-4 are an error.
 
     Example: python -m pipeline export --model outputs/serving/hpa --format onnx --out hpa.onnx
     """

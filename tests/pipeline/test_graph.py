@@ -1,3 +1,4 @@
+from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
@@ -21,6 +22,15 @@ def _draw(graph: Graph) -> ElementTree.Element:
     return ElementTree.fromstring(draw(graph, {step: Look("new", (f"<{step}>",)) for step in graph.steps}))
 
 
+def _boxes(picture: ElementTree.Element) -> list[tuple[int, ...]]:
+    """The x, y, width and height of each step's box."""
+    return [tuple(int(box.attrib[name]) for name in ("x", "y", "width", "height")) for box in picture.iter("rect")]
+
+
+def _overlap(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return all(one[axis] < other[axis] + other[axis + 2] and other[axis] < one[axis] + one[axis + 2] for axis in (0, 1))
+
+
 def test_the_picture_shows_every_step_and_every_edge_inside_its_frame() -> None:
     graph = Graph.read(SPEC)
     picture = _draw(graph)
@@ -28,16 +38,18 @@ def test_the_picture_shows_every_step_and_every_edge_inside_its_frame() -> None:
     texts = [text.text or "" for text in picture.iter("text")]
     assert {*load_steps(), *(f"<{step}>" for step in load_steps())} <= set(texts)
     assert sorted(text for text in texts if text in ("model", "examples")) == ["examples", "examples", "model", "model"]
-    boxes = [(int(box.attrib["x"]), int(box.attrib["y"])) for box in picture.iter("rect")]
-    assert all(0 <= x < width and 0 <= y < height for x, y in boxes)
-    assert len(set(boxes)) == len(load_steps())  # no box covers another
+    boxes = _boxes(picture)
+    assert len(boxes) == len(load_steps())
+    assert all(0 <= x and x + across <= width and 0 <= y and y + down <= height for x, y, across, down in boxes)
+    assert not any(_overlap(one, other) for one, other in combinations(boxes, 2))
     assert len([path for path in picture.iter("path") if path.attrib.get("class") == "edge"]) == len(graph.edges)
 
 
 def test_steps_in_the_same_rank_do_not_overlap() -> None:
     graph = Graph(("a", "b", "c"), (Edge("a", "b", ("x",)), Edge("a", "c", ("y",))))
-    boxes = {(int(box.attrib["x"]), int(box.attrib["y"])) for box in _draw(graph).iter("rect")}
+    boxes = _boxes(_draw(graph))
     assert len(boxes) == 3
+    assert not any(_overlap(one, other) for one, other in combinations(boxes, 2))
 
 
 def test_a_cycle_is_refused() -> None:

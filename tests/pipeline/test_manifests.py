@@ -1,4 +1,4 @@
-"""Validates pods with everything that `compile` may add, and manifests in the documents, with Kubernetes' own schemas."""
+"""Validates pods with everything that `compile` may add by Kubernetes' own schemas."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.compiled import ROOT, compile_pipeline
+from pipeline.compiled import compile_pipeline
 from pipeline.releases import Release
 
 KUBERNETES = "1.34"
@@ -80,12 +80,3 @@ def test_an_unknown_kubernetes_field_is_found() -> None:
     pod["spec"]["containers"][0]["securityContext"]["runAsNoRoot"] = True
     with pytest.raises(kubernetes_validate.ValidationError, match="runAsNoRoot"):
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
-
-
-def test_kubernetes_accepts_every_manifest_of_the_documents() -> None:
-    """tests/test_deploy.py tests those in deploy/."""
-    for path in ROOT.glob("docs/*.md"):
-        blocks = re.findall(r"^```ya?ml\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        for manifest in (document for block in blocks for document in yaml.safe_load_all(block)):
-            if isinstance(manifest, dict) and "apiVersion" in manifest and "kind" in manifest:
-                kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
