@@ -63,7 +63,7 @@ servers: $(READY) # Installs the object stores that tests start. Without them, t
 	done
 
 .PHONY: test-long
-test-long: $(READY) servers ## Run all cases, where the other targets run a few, and write docs/reliability.md; run it again to resume
+test-long: $(READY) servers ## Run the cases that take too long for the other targets, and write docs/reliability.md; run it again to resume
 	@$(START_ENGINE) $(PYTEST) -n 2 -m long -p tests.reliability
 
 .PHONY: check

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.cluster_steps import Step
 from pipeline.isolated import call_isolated
-from pipeline.preflight.finding import CouldNotLookError
+from pipeline.preflight.finding import NotCheckedError
 from pipeline.preflight.kubernetes_api import open_cluster
 
 _NUM_LINES = 40
@@ -26,10 +26,10 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         The last lines.
 
     Raises:
-        CouldNotLookError: If neither can be reached. The message gives the command that shows the log.
+        NotCheckedError: If neither can be reached. The message gives the command that shows the log.
     """
     if not step.node_id:
-        raise CouldNotLookError(
+        raise NotCheckedError(
             f"{step.name} had no pod: its driver failed. The driver's log is on the run's page, at {step.name}-driver."
         )
     workflow, _, number = step.node_id.rpartition("-")
@@ -40,7 +40,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
             return log
         reason = f"{cluster.name} has no pod of it in the namespace {namespace}"
         root = root or (cluster.config_map("kfp-launcher", namespace) or {}).get("defaultPipelineRoot", "")
-    except CouldNotLookError as error:
+    except NotCheckedError as error:
         reason = str(error)
     if root.startswith(("gs://", "s3://")):  # KFP's own store, minio://, is seldom reachable from outside
         try:
@@ -50,7 +50,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         except Exception as error:  # any error of the store's client: a missing log must not hide the run's error
             reason = f"{reason}, and {root}: {error}"
     pods = f"kubectl -n {namespace} get pods -o name -l workflows.argoproj.io/workflow={workflow}"
-    raise CouldNotLookError(
+    raise NotCheckedError(
         f"The log of {step.name} cannot be read from here: {reason}. While its pod exists, this shows it:\n"
         f"  {pods} | grep -e '-{number}$' | xargs kubectl -n {namespace} logs -c main --tail={_NUM_LINES}\n"
         f"Later, it is on the run's page: the artifact {_ARTIFACT} of {step.name}."

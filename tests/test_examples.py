@@ -45,6 +45,7 @@ def port() -> int:
 def test_pymmcore_plus_returns_to_the_fields_for_which_the_condition_holds(
     version_dir: Path, tmp_path: Path, port: int
 ) -> None:
+    """The example for pymmcore-plus, with its simulated microscope, returns to the fields for which the condition holds."""
     overview, stacks, out = tmp_path / "overview", tmp_path / "stacks", tmp_path / "p.csv"
     overview.mkdir()
     acquisition = _start("pymmcore_revisit.py", sys.executable, overview, stacks, "--port", port, "--idle-s", 30)
@@ -107,6 +108,7 @@ def _post(port: int, sample_id: str) -> int:
 
 
 def test_camacq_sends_the_commands_that_return_to_a_field_once(cam: _Cam, tmp_path: Path, port: int) -> None:
+    """The example for camacq sends a microscope's server the commands that return to a field, once for each field."""
     config = tmp_path / "config.yml"
     shutil.copyfile(ROOT / "examples" / "camacq_revisit.yml", config)
     config.write_text(config.read_text().replace("8895", str(cam.server_address[1])))

@@ -39,7 +39,8 @@ def ingest(
         channels: The stains in order: rgb or rgby for red, green, blue and yellow; or one to eight names, such as DNA,protein.
         filters: The names of the stains in your files, such as red=tubulin,green=antibody,blue=DAPI,yellow=ER (yellow is
             optional). Empty: the names in channels.
-        labels: The table of labels, CSV or Excel: its name in the source's folder, or a path, gs://... or s3://... Empty: train.csv.
+        labels: The table of labels, CSV or Excel: its name in the source's folder, or a path, gs://... or s3://... Empty:
+            train.csv.
         id_column: The table's column of ids. Empty: the one with a usual name, such as id, image, file or sample.
         label_column: The table's column of labels. Empty: the one with a usual name, such as target, label or class, or else a
             column of 0 and 1 for each class.

@@ -13,7 +13,7 @@ from pipeline.cluster_steps import Step, failed_step, read_steps
 from pipeline.commands.output import console
 from pipeline.compiled import load_steps
 from pipeline.kfp_client import ClusterError
-from pipeline.preflight.finding import CouldNotLookError
+from pipeline.preflight.finding import NotCheckedError
 from pipeline.step_log import read_log_end
 
 STOPPED = "Stopped here. Runs on the cluster continue."
@@ -109,7 +109,7 @@ def say_failure(cluster: Cluster, run: Any) -> Step | None:
             log = read_log_end(run, step, cluster.pod_namespace)
             console.print(f"The end of the log of {step.name}, attempt {len(step.attempts)}:")
             console.print(log.rstrip(), markup=False)
-        except CouldNotLookError as error:
+        except NotCheckedError as error:
             console.print(str(error), markup=False)
     return step
 

@@ -22,7 +22,7 @@ from pipeline.preflight.finding import Check, FailedError, Finding, Verdict, run
 from pipeline.preflight.kubernetes_api import open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 
-_STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.COULD_NOT_LOOK: "yellow"}
+_STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.NOT_CHECKED: "yellow"}
 _EXPLAINED_IN = "docs/cluster.md"
 
 
@@ -39,8 +39,8 @@ def preflight(
 ) -> None:
     """Checks for problems that would make a run on the cluster fail an hour after submitting. Nothing is started.
 
-    Each check reports ok, FAILED with what to do, or that it could not look. The exit status is 1 if one failed. If the server
-    requires a token, it is taken from the variable KFP_EXISTING_TOKEN.
+    Each check reports ok, FAILED with what to do, or not checked with the reason. The exit status is 1 if one failed. If the
+    server requires a token, it is taken from the variable KFP_EXISTING_TOKEN.
 
     Example: python -m pipeline preflight source=synthetic:450 data_root=gs://my-bucket/hpa
     serving_root=gs://my-bucket/models --host http://localhost:8080

@@ -13,7 +13,7 @@ from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.labels import parse_channels, stains_of_source
 from components.artifacts.parameters import FOLDER_LAYOUT, TABLE_LAYOUT, check_parameters
 from pipeline.isolated import call_isolated
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Node, quantity
 from pipeline.preflight.submission import Step, Submission, is_below, pod_path
 
@@ -44,14 +44,14 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
 
     Raises:
         FailedError: If ingest could not read it.
-        CouldNotLookError: If that cannot be known here.
+        NotCheckedError: If that cannot be known here.
     """
     source = submission.values.get("source")
     if not source:
-        raise CouldNotLookError("source is not given")
+        raise NotCheckedError("source is not given")
     if folder := pod_path("source", source):
         _check_mounted(submission, "source", folder)
-        raise CouldNotLookError(f"{source} is a folder of the cluster, which cannot be seen from here")
+        raise NotCheckedError(f"{source} is a folder of the cluster, which cannot be seen from here")
     layout = {name: submission.values[name] for name in _LAYOUT if name in submission.values}
     ask = partial(measure_source, source, bool(submission.values.get("include_test")), **layout)
     return _ask(ask, submission.s3_endpoint, timeout_s, f"({_whose(source)})")
@@ -67,7 +67,7 @@ def measure_source(source: str, include_test: bool = False, **layout: Any) -> So
 
     Raises:
         FailedError: If ingest could not read it.
-        CouldNotLookError: If that cannot be known here.
+        NotCheckedError: If that cannot be known here.
     """
     from components.ingest.archive.retry import TransientError  # noqa: PLC0415
     from components.ingest.sources.label_table import LabelTable  # noqa: PLC0415
@@ -81,11 +81,11 @@ def measure_source(source: str, include_test: bool = False, **layout: Any) -> So
         table = LabelTable(layout.get("labels", ""), **{name: layout[name] for name in TABLE_LAYOUT if name in layout})
         found = survey(source, include_test, layout.get("classes", ""), names, table)
     except (TransientError, NoCredentialsError) as error:
-        raise CouldNotLookError(str(error)) from None
+        raise NotCheckedError(str(error)) from None
     except (ValueError, FileNotFoundError, PermissionError) as error:
         raise FailedError(str(error)) from None
     except OSError as error:  # such as a store that only the cluster can reach
-        raise CouldNotLookError(str(error)) from None
+        raise NotCheckedError(str(error)) from None
     return SourceSize(found.num_samples, found.num_bytes)
 
 
@@ -96,18 +96,18 @@ def _ask(function: Callable[[], _Result], s3_endpoint: str, timeout_s: float, wh
 
     Raises:
         FailedError: If the function raises it. The message then ends with `whose`: which credentials were used.
-        CouldNotLookError: Likewise, and if there is no answer in time, or a package is missing.
+        NotCheckedError: Likewise, and if there is no answer in time, or a package is missing.
     """
     said: deque[str] = deque(maxlen=1)
     try:
         return call_isolated(partial(_call_at, s3_endpoint, function), timeout_s, said.append)
-    except (FailedError, CouldNotLookError) as error:
+    except (FailedError, NotCheckedError) as error:
         raise type(error)(f"{error} {whose}") from None
     except ModuleNotFoundError as error:
-        raise CouldNotLookError(f"{error}, which `make setup` installs") from None
+        raise NotCheckedError(f"{error}, which `make setup` installs") from None
     except (TimeoutError, BrokenProcessPool) as error:
         last = f": {said[0].strip()}" if said else ""
-        raise CouldNotLookError(f"{error}{last} {whose}") from None
+        raise NotCheckedError(f"{error}{last} {whose}") from None
 
 
 def _call_at(s3_endpoint: str, function: Callable[[], _Result]) -> _Result:
@@ -138,10 +138,10 @@ def check_places(submission: Submission, timeout_s: float) -> str:
             _check_mounted(submission, name, path)
     given = {name: submission.values[name] for name in _PLACES if submission.values.get(name)}
     if not given:
-        raise CouldNotLookError(f"{' and '.join(_PLACES)} are not given")
+        raise NotCheckedError(f"{' and '.join(_PLACES)} are not given")
     buckets = sorted({place for name, place in given.items() if not pod_path(name, place)})
     if not buckets:
-        raise CouldNotLookError("these are folders of the cluster, which cannot be seen from here")
+        raise NotCheckedError("these are folders of the cluster, which cannot be seen from here")
     whose = "with this machine's credentials; the run uses the cluster's service account"
     _ask(partial(write_probes, buckets), submission.s3_endpoint, timeout_s, f"(tried {whose})")
     return f"{', '.join(buckets)}: a test object was written and removed {whose}"
@@ -152,7 +152,7 @@ def write_probes(places: list[str]) -> None:
 
     Raises:
         FailedError: If a place cannot be written to.
-        CouldNotLookError: If that cannot be known here.
+        NotCheckedError: If that cannot be known here.
     """
     from components.storage import NoCredentialsError  # noqa: PLC0415
     from components.storage.probe import probe  # noqa: PLC0415
@@ -171,19 +171,19 @@ def write_probes(places: list[str]) -> None:
     if wrong:
         raise FailedError("\n".join([*wrong, *unknown]))
     if unknown:
-        raise CouldNotLookError("\n".join(unknown))
+        raise NotCheckedError("\n".join(unknown))
 
 
 def check_weights(submission: Submission) -> str:
     """Reports the initial weights of the training, and whether its pod downloads them.
 
     Raises:
-        CouldNotLookError: If the pod downloads ImageNet's weights.
+        NotCheckedError: If the pod downloads ImageNet's weights.
     """
     weights = submission.values.get("weights", "none")
     if weights != "imagenet":
         return f"weights={weights}: nothing is downloaded for it"
-    raise CouldNotLookError(
+    raise NotCheckedError(
         "weights=imagenet is downloaded in train's pod, from storage.googleapis.com. Whether that has access to the internet "
         "cannot be seen from here. Without access: copy the file that Keras keeps in ~/.keras/models (its name contains notop) "
         "into a bucket, and give weights=gs://<bucket>/<file> or s3://<bucket>/<file>"
@@ -203,23 +203,23 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
     """Compares the estimated size of the examples with the disks that pods copy them to."""
     try:
         found = size.result()
-    except (FailedError, CouldNotLookError):
-        raise CouldNotLookError("the size of the source is not known: see above") from None
+    except (FailedError, NotCheckedError):
+        raise NotCheckedError("the size of the source is not known: see above") from None
     if not found.num_samples:
-        raise CouldNotLookError("the number of samples is not known before ingest has read the source")
+        raise NotCheckedError("the number of samples is not known before ingest has read the source")
     side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
     estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {_gigabytes(num_bytes)} of examples"
     if not (data_root := submission.values.get("data_root")):
-        raise CouldNotLookError(f"{estimate}; data_root is not given")
+        raise NotCheckedError(f"{estimate}; data_root is not given")
     if pod_path("data_root", data_root):
         return f"{estimate}, read where they are"
     steps = [step for step in submission.steps if step.name in _STAGING]
     limits = [_check_folder(step, num_bytes, estimate) for step in steps]
     try:
         nodes = list_nodes()
-    except CouldNotLookError as error:
-        raise CouldNotLookError(f"{estimate}; but {error}") from None
+    except NotCheckedError as error:
+        raise NotCheckedError(f"{estimate}; but {error}") from None
     for step in steps:
         _check_disk(step, nodes, num_bytes, estimate)
     return f"{estimate}: they fit on the disks of {' and '.join(step.name for step in steps)}{''.join(limits)}"
@@ -229,7 +229,7 @@ def _check_disk(step: Step, nodes: list[Node], num_bytes: int, estimate: str) ->
     """Refuses data larger than the disk of any node that a step may use."""
     usable = [node for node in nodes if node.has_labels(step.node_selector) and not node.repelling(step)]
     if not usable:
-        raise CouldNotLookError(f"{estimate}. There is currently no node whose disk {step.name} would use")
+        raise NotCheckedError(f"{estimate}. There is currently no node whose disk {step.name} would use")
     largest_bytes = int(max(node.has("ephemeral-storage") for node in usable))
     if largest_bytes < num_bytes:
         raise FailedError(

@@ -13,14 +13,14 @@ class Verdict(StrEnum):
 
     OK = "ok"
     FAILED = "FAILED"
-    COULD_NOT_LOOK = "could not look"
+    NOT_CHECKED = "not checked"
 
 
 class FailedError(Exception):
     """A check found a problem that would make the run fail. The message says what to do."""
 
 
-class CouldNotLookError(Exception):
+class NotCheckedError(Exception):
     """A check could not be made. The message says why."""
 
 
@@ -42,14 +42,13 @@ def run_checks(checks: Mapping[str, Check], timeout_s: float) -> list[Finding]:
 
     Args:
         checks: The checks by name.
-        timeout_s: The time limit, after which a check counts as could not look.
+        timeout_s: The time limit, after which a check counts as not made.
     """
     begun = {name: begin(check) for name, check in checks.items()}
     wait(begun.values(), timeout=timeout_s)
     late = f"no answer within {timeout_s:g} s"
     return [
-        _finding(name, future) if future.done() else Finding(name, Verdict.COULD_NOT_LOOK, late)
-        for name, future in begun.items()
+        _finding(name, future) if future.done() else Finding(name, Verdict.NOT_CHECKED, late) for name, future in begun.items()
     ]
 
 
@@ -58,7 +57,7 @@ def _finding(name: str, ended: Future[str]) -> Finding:
         return Finding(name, Verdict.OK, ended.result())
     except FailedError as error:
         return Finding(name, Verdict.FAILED, str(error))
-    except CouldNotLookError as error:
-        return Finding(name, Verdict.COULD_NOT_LOOK, str(error))
+    except NotCheckedError as error:
+        return Finding(name, Verdict.NOT_CHECKED, str(error))
     except Exception as error:  # one check must not end the others; its message may contain secrets
-        return Finding(name, Verdict.COULD_NOT_LOOK, f"the check itself failed with a {type(error).__name__}")
+        return Finding(name, Verdict.NOT_CHECKED, f"the check itself failed with a {type(error).__name__}")

@@ -5,7 +5,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from pipeline.preflight.finding import CouldNotLookError
+from pipeline.preflight.finding import NotCheckedError
 from pipeline.preflight.kubernetes_api import Node
 
 _TIMEOUT_S = 15.0
@@ -22,14 +22,14 @@ def find_growing_pools(cluster: str) -> list[Node]:
     """A node for each pool that may grow, with its GPUs but without CPUs and memory, which are not known.
 
     Raises:
-        CouldNotLookError: If this is not a cluster of Google's, its API cannot be used, or it creates pools on demand.
+        NotCheckedError: If this is not a cluster of Google's, its API cannot be used, or it creates pools on demand.
     """
     name = _NAME.fullmatch(cluster)
     if not name:
-        raise CouldNotLookError("only Google Kubernetes Engine lists pools without nodes")
+        raise NotCheckedError("only Google Kubernetes Engine lists pools without nodes")
     found = _ask("/v1/projects/{}/locations/{}/clusters/{}".format(*name.groups()))
     if found.get("autopilot", {}).get("enabled") or found.get("autoscaling", {}).get("enableNodeAutoprovisioning"):
-        raise CouldNotLookError("this cluster creates pools on demand")
+        raise NotCheckedError("this cluster creates pools on demand")
     return [_read_pool(pool) for pool in found.get("nodePools", []) if _may_grow(pool)]
 
 
@@ -44,11 +44,11 @@ def _ask(path: str) -> dict[str, Any]:
         with google.auth.transport.requests.AuthorizedSession(credentials) as session:
             response = session.get(endpoint.rstrip("/") + path, timeout=_TIMEOUT_S)
             if response.status_code != 200:
-                raise CouldNotLookError(f"Google Kubernetes Engine does not list its pools ({response.status_code})")
+                raise NotCheckedError(f"Google Kubernetes Engine does not list its pools ({response.status_code})")
             answer: dict[str, Any] = response.json()
             return answer
     except (google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:
-        raise CouldNotLookError(f"Google Kubernetes Engine cannot be asked for its pools ({type(error).__name__})") from None
+        raise NotCheckedError(f"Google Kubernetes Engine cannot be asked for its pools ({type(error).__name__})") from None
 
 
 def _may_grow(pool: dict[str, Any]) -> bool:

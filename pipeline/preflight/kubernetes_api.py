@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.preflight.finding import CouldNotLookError
+from pipeline.preflight.finding import NotCheckedError
 from pipeline.preflight.submission import Step
 
 _TIMEOUT_S = 15.0
@@ -110,7 +110,7 @@ def open_cluster(context: str) -> Cluster:
     """Opens the cluster of a context in the kubeconfig; the current one if it is empty.
 
     Raises:
-        CouldNotLookError: If there is no kubeconfig, or no such context in it.
+        NotCheckedError: If there is no kubeconfig, or no such context in it.
     """
     from kubernetes import client, config  # noqa: PLC0415 (takes a second, which --help should not)
 
@@ -124,7 +124,7 @@ def open_cluster(context: str) -> Cluster:
         config.load_kube_config(context=context or None, client_configuration=configuration, persist_config=False)
     except config.ConfigException:
         what = f"no context {context}" if context else "nothing usable"
-        raise CouldNotLookError(
+        raise NotCheckedError(
             f"there is {what} in the kubeconfig. Set KUBECONFIG to another one, or on GKE write it by "
             "`gcloud container clusters get-credentials <cluster> --location <location>`"
         ) from None
@@ -148,13 +148,13 @@ def _explained(cluster: str, wanted: str) -> Iterator[None]:
         yield
     except ApiException as error:
         if error.status == 401:
-            raise CouldNotLookError(f"{cluster} does not accept the kubeconfig's credentials: sign in again") from None
+            raise NotCheckedError(f"{cluster} does not accept the kubeconfig's credentials: sign in again") from None
         if error.status == 403:
-            raise CouldNotLookError(f"you may not {wanted} on {cluster}. Ask somebody who may to run this") from None
-        raise CouldNotLookError(f"{cluster} answers with status {error.status}") from None
+            raise NotCheckedError(f"you may not {wanted} on {cluster}. Ask somebody who may to run this") from None
+        raise NotCheckedError(f"{cluster} answers with status {error.status}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         reason = getattr(error, "reason", None) or error
-        raise CouldNotLookError(f"{cluster} cannot be reached ({type(reason).__name__})") from None
+        raise NotCheckedError(f"{cluster} cannot be reached ({type(reason).__name__})") from None
 
 
 def _is_open(node: Any) -> bool:

@@ -18,7 +18,7 @@ def check_objects(submission: Submission, cluster: Cluster, namespace: str) -> s
 
     Raises:
         FailedError: If one that is needed is missing, or a ConfigMap has too few keys.
-        CouldNotLookError: If the cluster cannot be asked.
+        NotCheckedError: If the cluster cannot be asked.
     """
     values = [str(value) for value in submission.values.values()]
     is_kaggle, is_s3 = (any(value.startswith(scheme) for value in values) for scheme in ("kaggle:", ("s3://", "dir:s3://")))

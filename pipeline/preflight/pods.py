@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.gke import find_growing_pools
 from pipeline.preflight.kubernetes_api import Cluster, Node, quantity
 from pipeline.preflight.submission import Step, Submission
@@ -23,8 +23,8 @@ def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
     advice = "create the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
     try:
         growing = _with_gpus(step, find_growing_pools(cluster))
-    except CouldNotLookError as error:
-        raise CouldNotLookError(f"{absent}, and {error}. Right if its pool scales from zero; else {advice}") from None
+    except NotCheckedError as error:
+        raise NotCheckedError(f"{absent}, and {error}. Right if its pool scales from zero; else {advice}") from None
     if not growing:
         raise FailedError(f"{absent}, and no pool can add one: {advice}")
     usable = _check_usable(step, growing)
@@ -93,7 +93,7 @@ def check_room(submission: Submission, cluster: Cluster) -> str:
     if problems:
         raise FailedError("\n".join([*problems, "Give the pool larger machines"]))
     if unknown:
-        raise CouldNotLookError(f"there is no node at present that {', '.join(unknown)} may use; the other steps fit")
+        raise NotCheckedError(f"there is no node at present that {', '.join(unknown)} may use; the other steps fit")
     return f"each step fits on one of {len(nodes)} nodes, if it is free"
 
 

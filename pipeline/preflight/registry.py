@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.submission import Submission
 
 _TIMEOUT_S = 15.0
@@ -64,14 +64,14 @@ def check_images(submission: Submission) -> str:
         )
     if refused := [name for name, answer in answers.items() if answer in (401, 403)]:
         hosts = sorted({parse_image(name).registry for name in refused})
-        raise CouldNotLookError(
+        raise NotCheckedError(
             f"{', '.join(hosts)} does not show its images to this machine's Docker credentials: `docker login {hosts[0]}`. "
             "The cluster needs its own credentials"
         )
     if odd := sorted(
         {f"status {answer}" if isinstance(answer, int) else answer for answer in answers.values()} - {"status 200"}
     ):
-        raise CouldNotLookError(f"unexpected answer from the registry: {'; '.join(odd)}")
+        raise NotCheckedError(f"unexpected answer from the registry: {'; '.join(odd)}")
     return f"all {len(names)} are in the registry"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Cluster
 
 _CONFIG_MAP = "workflow-controller-configmap"
@@ -34,14 +34,14 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
     Raises:
         FailedError: If a fault would end the run, or a step could be retried more often than the compiled pipeline says. The
             message has the command that changes only this.
-        CouldNotLookError: If the configuration is missing or cannot be read.
+        NotCheckedError: If the configuration is missing or cannot be read.
     """
     for installed_in in dict.fromkeys((_KFP_NAMESPACE, namespace)):
         data = cluster.config_map(_CONFIG_MAP, installed_in)
         if data is not None:
             break
     else:
-        raise CouldNotLookError(
+        raise NotCheckedError(
             f"there is no ConfigMap {_CONFIG_MAP} in {_KFP_NAMESPACE}: ask who installed Argo (docs/cluster.md)"
         )
     try:
@@ -49,9 +49,9 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
         defaults = _template_defaults(settings)
         strategy = dict(defaults.get("retryStrategy") or {})
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):
-        raise CouldNotLookError(f"{_CONFIG_MAP} in {installed_in} is not in Argo's format") from None
+        raise NotCheckedError(f"{_CONFIG_MAP} in {installed_in} is not in Argo's format") from None
     if "expression" in strategy:
-        raise CouldNotLookError(f"Argo decides by an expression: {strategy['expression']}")
+        raise NotCheckedError(f"Argo decides by an expression: {strategy['expression']}")
     policy = strategy.get("retryPolicy", "OnFailure")
     retried = _RETRIED.get(policy, ())
     problems = [f"{fault} would end the run" for fault in (_DELETED, _FAILED) if fault not in retried]

@@ -1,7 +1,7 @@
 """Checks that the Kubeflow Pipelines server is reachable and can run the pipeline."""
 
 from pipeline.kfp_client import ClusterError, address_of, ask_for_release, explained, open_client
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.submission import Submission
 
 _TIMEOUT_S = 15.0
@@ -10,7 +10,7 @@ _TIMEOUT_S = 15.0
 def check_server(submission: Submission, host: str, namespace: str) -> str:
     """Asks the Kubeflow Pipelines API for its health and release, and for something that needs authentication."""
     if not host:
-        raise CouldNotLookError(
+        raise NotCheckedError(
             "no address is given. Give --host, such as --host http://localhost:8080 with "
             f"`kubectl port-forward -n {namespace} svc/ml-pipeline-ui 8080:80` running"
         )
@@ -29,5 +29,5 @@ def check_server(submission: Submission, host: str, namespace: str) -> str:
     except (ClusterError, ValueError) as error:
         raise FailedError(str(error)) from None
     if warning:
-        raise CouldNotLookError(warning)
+        raise NotCheckedError(warning)
     return f"{host} answers: Kubeflow Pipelines {release}"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.compiled import PIPELINE_YAML, ROOT
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.objects import check_objects
 from pipeline.preflight.pods import check_gpu_nodes, check_room
@@ -86,7 +86,7 @@ def test_node_that_train_cannot_use_fails(add_nodes: AddNodes, open_as: OpenAs, 
 def test_cordoned_node_does_not_count(plane: ControlPlane, add_nodes: AddNodes, open_as: OpenAs) -> None:
     add_nodes(node("cpu-1"), gpu_node())
     plane.run("cordon", "gpu-1")
-    with pytest.raises(CouldNotLookError, match="no node of test-cluster has the labels"):
+    with pytest.raises(NotCheckedError, match="no node of test-cluster has the labels"):
         check_gpu_nodes(_submission("source=synthetic:40"), open_as(ADMIN))
 
 
@@ -109,11 +109,11 @@ def test_kaggle_secret_is_looked_for(plane: ControlPlane, open_as: OpenAs) -> No
 
 def test_missing_rights_of_a_user_are_named(open_as: OpenAs) -> None:
     cluster = open_as(READER)
-    with pytest.raises(CouldNotLookError, match="you may not list nodes on test-cluster"):
+    with pytest.raises(NotCheckedError, match="you may not list nodes on test-cluster"):
         check_gpu_nodes(_submission("source=synthetic:40"), cluster)
-    with pytest.raises(CouldNotLookError, match="you may not create Secrets in the namespace kubeflow, even as a dry run"):
+    with pytest.raises(NotCheckedError, match="you may not create Secrets in the namespace kubeflow, even as a dry run"):
         check_objects(_submission("source=kaggle:cells"), cluster, "kubeflow")
-    with pytest.raises(CouldNotLookError, match="you may not read the ConfigMap workflow-controller-configmap"):
+    with pytest.raises(NotCheckedError, match="you may not read the ConfigMap workflow-controller-configmap"):
         check_retries(cluster, "kubeflow")
 
 

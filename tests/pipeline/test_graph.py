@@ -40,7 +40,7 @@ def test_the_picture_shows_every_step_and_every_edge_inside_its_frame() -> None:
     assert sorted(text for text in texts if text in ("model", "examples")) == ["examples", "examples", "model", "model"]
     boxes = _boxes(picture)
     assert len(boxes) == len(load_steps())
-    assert all(0 <= x and x + across <= width and 0 <= y and y + down <= height for x, y, across, down in boxes)
+    assert all(0 <= x <= width - across and 0 <= y <= height - down for x, y, across, down in boxes)
     assert not any(_overlap(one, other) for one, other in combinations(boxes, 2))
     assert len([path for path in picture.iter("path") if path.attrib.get("class") == "edge"]) == len(graph.edges)
 

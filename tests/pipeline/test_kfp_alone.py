@@ -119,5 +119,5 @@ def test_a_command_with_missing_packages_says_how_to_install_them(environment: d
 def test_preflight_names_the_checks_with_missing_packages(environment: dict[str, str], tmp_path: Path) -> None:
     alone = environment | {"KUBECONFIG": str(tmp_path / "none"), "DOCKER_CONFIG": str(tmp_path)}
     ((_, shown, _),) = _run(alone, ["preflight", *PLACES, "--host", "http://127.0.0.1:9"])
-    lines = [line for line in shown.splitlines() if line.startswith("could not look: ")]
+    lines = [line for line in shown.splitlines() if line.startswith("not checked: ")]
     assert [line.split(": ")[1] for line in lines if "which `make setup` installs" in line] == ["source", "data and models"]

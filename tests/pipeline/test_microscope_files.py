@@ -50,6 +50,7 @@ def _run(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.long
 def test_two_16_bit_stains_run_end_to_end(tmp_path: Path) -> None:
+    """Scans of two stains in 16 bits go the whole way, from a table of wells to predictions."""
     _make_scans(tmp_path / "scans")
     given = [f"{name}={value}" for name, value in _FILES.items()]
     settings = ["channels=DNA,protein", "intensity_range=auto", "group_column=Well", "image_size_px=75"]

@@ -9,7 +9,7 @@ from typer.testing import Result
 
 from pipeline.commands.preflight import _show
 from pipeline.compiled import ROOT, load_steps
-from pipeline.preflight.finding import CouldNotLookError, FailedError, Finding, Verdict, run_checks
+from pipeline.preflight.finding import FailedError, Finding, NotCheckedError, Verdict, run_checks
 from tests.pipeline.commands.conftest import invoke
 from tests.pipeline.conftest import ARGO_PATH, NODES_PATH, SECRETS_PATH, MakeFile, config_map, gpu_node, node, nodes, secrets
 from tests.pipeline.preflight.loopback import Answer, Loopback
@@ -86,10 +86,10 @@ def test_each_check_reports_its_verdict_and_one_failure_fails(tmp_path: Path, ku
     assert lines["parameters"] == "FAILED: serving_root, source: required, and not given. Give them as NAME=VALUE"
     assert lines["API server"].startswith("FAILED: http://127.0.0.1:9 cannot be reached")
     assert lines["images"].startswith("FAILED: hpa-pipeline/")
-    assert lines["GPU nodes"].startswith("could not look: there is nothing usable in the kubeconfig")
-    assert lines["source"] == "could not look: source is not given"
+    assert lines["GPU nodes"].startswith("not checked: there is nothing usable in the kubeconfig")
+    assert lines["source"] == "not checked: source is not given"
     assert lines["data and models"].startswith("FAILED: data_root=/data is a path")
-    assert "4 FAILED, 7 could not look" in done.stdout
+    assert "4 FAILED, 7 not checked" in done.stdout
     assert done.exit_code == 1
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -109,7 +109,7 @@ def test_a_hanging_or_broken_check_does_not_affect_the_others(loopback: Loopback
         raise FailedError("no room")
 
     def look_away() -> str:
-        raise CouldNotLookError("it is dark")
+        raise NotCheckedError("it is dark")
 
     def break_down() -> str:
         raise KeyError("sesame")
@@ -123,11 +123,11 @@ def test_a_hanging_or_broken_check_does_not_affect_the_others(loopback: Loopback
         findings = run_checks(checks, timeout_s=1)
         os.close(write_end)
     assert findings == [
-        Finding("slow", Verdict.COULD_NOT_LOOK, "no answer within 1 s"),
+        Finding("slow", Verdict.NOT_CHECKED, "no answer within 1 s"),
         Finding("good", Verdict.OK, "seen"),
         Finding("bad", Verdict.FAILED, "no room"),
-        Finding("dark", Verdict.COULD_NOT_LOOK, "it is dark"),
-        Finding("broken", Verdict.COULD_NOT_LOOK, "the check itself failed with a KeyError"),
+        Finding("dark", Verdict.NOT_CHECKED, "it is dark"),
+        Finding("broken", Verdict.NOT_CHECKED, "the check itself failed with a KeyError"),
     ]
 
 

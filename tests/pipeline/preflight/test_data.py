@@ -20,7 +20,7 @@ from pipeline.preflight.data import (
     survey_source,
     write_probes,
 )
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Cluster, Node
 from tests.components.ingest.competition import signed_in
 from tests.components.ingest.kaggle_server import COMPETITION, Answer, KaggleServer
@@ -75,14 +75,14 @@ def test_a_folder_on_a_volume_cannot_be_seen_from_here(make_submission: MakeSubm
     steps = [step.name for step in make_submission().steps]
     pods = {step: {"pvcMount": [{"constant": "cells", "mountPath": "/data"}]} for step in steps}
     submission = make_submission("source=dir:/data/in", "data_root=/data/hpa", "serving_root=/data/models", pods=pods)
-    with pytest.raises(CouldNotLookError, match="cannot be seen from here"):
+    with pytest.raises(NotCheckedError, match="cannot be seen from here"):
         check_places(submission, LONG_S)
-    with pytest.raises(CouldNotLookError, match="dir:/data/in is a folder of the cluster, which cannot be seen from here"):
+    with pytest.raises(NotCheckedError, match="dir:/data/in is a folder of the cluster, which cannot be seen from here"):
         survey_source(submission, LONG_S)
 
 
 def test_weights_that_the_pod_downloads_cannot_be_seen_from_here(make_submission: MakeSubmission) -> None:
-    with pytest.raises(CouldNotLookError, match=r"downloaded in train's pod, .* give weights=gs://"):
+    with pytest.raises(NotCheckedError, match=r"downloaded in train's pod, .* give weights=gs://"):
         check_weights(make_submission())
     for weights in ("none", "gs://cells/start.h5"):
         assert check_weights(make_submission(f"weights={weights}")) == f"weights={weights}: nothing is downloaded for it"
@@ -97,7 +97,7 @@ def test_a_file_that_the_step_would_not_see_fails(make_submission: MakeSubmissio
     with pytest.raises(FailedError, match=f"{file} is a path, .* mounts no shared volume there in {step}: each pod"):
         check_places(make_submission(*places, file), LONG_S)
     pods = {step: {"pvcMount": [{"constant": "cells", "mountPath": "/data"}]}}
-    with pytest.raises(CouldNotLookError, match="are not given"):
+    with pytest.raises(NotCheckedError, match="are not given"):
         check_places(make_submission(file, "weights=imagenet" if step == "ingest" else "classes=", pods=pods), LONG_S)
 
 
@@ -111,9 +111,9 @@ def test_a_folder_is_measured_as_its_table_is_laid_out(tmp_path: Path) -> None:
 
 
 def test_missing_parameters_are_not_checked(make_submission: MakeSubmission) -> None:
-    with pytest.raises(CouldNotLookError, match="data_root and serving_root are not given"):
+    with pytest.raises(NotCheckedError, match="data_root and serving_root are not given"):
         check_places(make_submission(), LONG_S)
-    with pytest.raises(CouldNotLookError, match="source is not given"):
+    with pytest.raises(NotCheckedError, match="source is not given"):
         survey_source(make_submission(), LONG_S)
 
 
@@ -136,10 +136,10 @@ def test_a_source_without_credentials_or_answer_could_not_be_checked(
     monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.001)
     monkeypatch.setattr(retry, "LONGEST_WAIT_S", 0.01)
     kaggle.api_answers.extend([Answer(503)] * retry.TRIES)
-    with pytest.raises(CouldNotLookError, match="Kaggle cannot provide the files"):
+    with pytest.raises(NotCheckedError, match="Kaggle cannot provide the files"):
         measure_source(f"kaggle:{COMPETITION}")
     monkeypatch.delenv("KAGGLE_API_TOKEN")
-    with pytest.raises(CouldNotLookError, match="There are no credentials for Kaggle"):
+    with pytest.raises(NotCheckedError, match="There are no credentials for Kaggle"):
         measure_source(f"kaggle:{COMPETITION}")
 
 
@@ -163,7 +163,7 @@ def test_without_google_credentials_a_bucket_could_not_be_checked(
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     for name, value in {"HOME": str(tmp_path), "CLOUDSDK_CONFIG": str(tmp_path), "NO_GCE_CHECK": "true"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(CouldNotLookError, match=r"^gs://cells/x/preflight-.* there are no Google Cloud credentials"):
+    with pytest.raises(NotCheckedError, match=r"^gs://cells/x/preflight-.* there are no Google Cloud credentials"):
         check_places(make_submission("data_root=gs://cells/x"), LONG_S)
 
 
@@ -171,14 +171,14 @@ def test_without_s3_credentials_a_bucket_could_not_be_checked(
     make_submission: MakeSubmission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_s3(monkeypatch, "http://127.0.0.1:9", keys=False)
-    with pytest.raises(CouldNotLookError, match=r"^s3://cells/x/preflight-.* there are no S3 credentials"):
+    with pytest.raises(NotCheckedError, match=r"^s3://cells/x/preflight-.* there are no S3 credentials"):
         check_places(make_submission("data_root=s3://cells/x"), LONG_S)
 
 
 def test_an_endpoint_without_an_answer_could_not_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(monkeypatch, "http://127.0.0.1:9")
     monkeypatch.setattr(s3_requests, "FIRST_ANSWER_S", 0.5)
-    with pytest.raises(CouldNotLookError, match=r"Could not connect to the endpoint URL: .*Check AWS_ENDPOINT_URL_S3"):
+    with pytest.raises(NotCheckedError, match=r"Could not connect to the endpoint URL: .*Check AWS_ENDPOINT_URL_S3"):
         write_probes(["s3://cells/x"])
 
 
@@ -191,7 +191,7 @@ def test_a_store_that_ignores_conditions_fails(s3_root: str, faults: Faults, mon
 
 
 def test_a_source_that_times_out_could_not_be_checked(make_submission: MakeSubmission) -> None:
-    with pytest.raises(CouldNotLookError, match=r"^no answer within 0\.01 s"):
+    with pytest.raises(NotCheckedError, match=r"^no answer within 0\.01 s"):
         survey_source(make_submission("source=synthetic:40"), 0.01)
 
 
@@ -221,20 +221,20 @@ def test_a_nodes_disk_that_is_too_small_fails(make_submission: MakeSubmission, c
 
 def test_an_unknown_size_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     submission = make_submission(*CLUSTER)
-    with pytest.raises(CouldNotLookError, match="not known before ingest has read the source"):
+    with pytest.raises(NotCheckedError, match="not known before ingest has read the source"):
         check_data_fits(submission, _size(None), cluster.nodes)
     failed: Future[SourceSize] = Future()
     failed.set_exception(FailedError("there is no such competition"))
-    with pytest.raises(CouldNotLookError, match="the size of the source is not known: see above"):
+    with pytest.raises(NotCheckedError, match="the size of the source is not known: see above"):
         check_data_fits(submission, failed, cluster.nodes)
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
-    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples\. There is currently no node whose disk train"):
+    with pytest.raises(NotCheckedError, match=r"are 8\.3 GB of examples\. There is currently no node whose disk train"):
         check_data_fits(submission, _size(31072), cluster.nodes)
 
 
 def test_the_estimate_is_reported_without_a_cluster(make_submission: MakeSubmission) -> None:
     def look_away() -> list[Node]:
-        raise CouldNotLookError("it is dark")
+        raise NotCheckedError("it is dark")
 
-    with pytest.raises(CouldNotLookError, match=r"are 8\.3 GB of examples; but it is dark"):
+    with pytest.raises(NotCheckedError, match=r"are 8\.3 GB of examples; but it is dark"):
         check_data_fits(make_submission(*CLUSTER), _size(31072), look_away)

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.gke import find_growing_pools
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.pods import check_gpu_nodes
@@ -87,16 +87,16 @@ def test_a_cluster_with_node_auto_provisioning_could_not_be_checked(
     make_submission: MakeSubmission, gke: Cluster, loopback: Loopback, settings: dict[str, Any]
 ) -> None:
     _answer(loopback, **settings)
-    with pytest.raises(CouldNotLookError, match="at present, and this cluster creates pools on demand"):
+    with pytest.raises(NotCheckedError, match="at present, and this cluster creates pools on demand"):
         check_gpu_nodes(make_submission(), gke)
 
 
 def test_an_unreachable_api_could_not_be_checked(gke: Cluster, loopback: Loopback) -> None:
     loopback.answers[CLUSTER_PATH] = Answer(403)
-    with pytest.raises(CouldNotLookError, match=r"does not list its pools \(403\)"):
+    with pytest.raises(NotCheckedError, match=r"does not list its pools \(403\)"):
         find_growing_pools(gke.name)
     loopback.answers["/token"] = Answer(400, {"error": "invalid_grant", "error_description": "sesame"})
-    with pytest.raises(CouldNotLookError, match=r"cannot be asked for its pools \(RefreshError\)"):
+    with pytest.raises(NotCheckedError, match=r"cannot be asked for its pools \(RefreshError\)"):
         find_growing_pools(gke.name)
-    with pytest.raises(CouldNotLookError, match="only Google Kubernetes Engine lists"):
+    with pytest.raises(NotCheckedError, match="only Google Kubernetes Engine lists"):
         find_growing_pools("minikube")

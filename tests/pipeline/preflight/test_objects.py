@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.compiled import compile_pipeline
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.objects import check_objects
 from pipeline.preflight.submission import Submission
@@ -99,6 +99,6 @@ def test_the_own_keys_of_push_must_exist(make_submission: MakeSubmission, cluste
 def test_missing_rights_are_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[SECRETS_PATH] = Answer(403)
     with pytest.raises(
-        CouldNotLookError, match="you may not create Secrets in the namespace kubeflow, even as a dry run, on cells-cluster"
+        NotCheckedError, match="you may not create Secrets in the namespace kubeflow, even as a dry run, on cells-cluster"
     ):
         check_objects(make_submission("source=kaggle:cells"), cluster, "kubeflow")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Cluster, open_cluster
 from pipeline.preflight.pods import check_gpu_nodes, check_room
 from tests.pipeline.conftest import (
@@ -34,16 +34,16 @@ def test_unschedulable_nodes_do_not_count(make_submission: MakeSubmission, clust
     broken["status"]["conditions"][0]["status"] = "Unknown"
     cordoned["spec"]["unschedulable"] = True
     loopback.answers[NODES_PATH] = nodes(broken, cordoned)
-    with pytest.raises(CouldNotLookError):
+    with pytest.raises(NotCheckedError):
         check_gpu_nodes(make_submission(), cluster)
 
 
 def test_a_missing_node_is_reported_with_advice(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
     words = "no node of cells-cluster has the labels cloud.google.com/gke-accelerator=nvidia-tesla-t4 at present"
-    with pytest.raises(CouldNotLookError, match=words):
+    with pytest.raises(NotCheckedError, match=words):
         check_gpu_nodes(make_submission(), cluster)
-    with pytest.raises(CouldNotLookError, match="has a GPU at present"):
+    with pytest.raises(NotCheckedError, match="has a GPU at present"):
         check_gpu_nodes(make_submission("gpu_node_selector={}"), cluster)
 
 
@@ -109,7 +109,7 @@ def test_a_pool_that_grows_from_none_leaves_room_unknown(
     make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback
 ) -> None:
     loopback.answers[NODES_PATH] = nodes(node("cpu-1"))
-    with pytest.raises(CouldNotLookError, match="no node at present that train may use; the other steps fit"):
+    with pytest.raises(NotCheckedError, match="no node at present that train may use; the other steps fit"):
         check_room(make_submission(), cluster)
     loopback.answers[NODES_PATH] = nodes()
     with pytest.raises(FailedError, match="cells-cluster has no node that is ready"):
@@ -124,22 +124,22 @@ def test_a_cluster_that_refuses_could_not_be_checked(
     make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback, status: int, words: str
 ) -> None:
     loopback.answers[NODES_PATH] = Answer(status)
-    with pytest.raises(CouldNotLookError, match=words):
+    with pytest.raises(NotCheckedError, match=words):
         check_gpu_nodes(make_submission(), cluster)
 
 
 def test_an_unreachable_cluster_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     loopback.server_close()
-    with pytest.raises(CouldNotLookError, match=r"cells-cluster cannot be reached \(\w+\)"):
+    with pytest.raises(NotCheckedError, match=r"cells-cluster cannot be reached \(\w+\)"):
         check_gpu_nodes(make_submission(), cluster)
 
 
 def test_an_invalid_kubeconfig_is_reported(kubeconfig: Path) -> None:
-    with pytest.raises(CouldNotLookError, match="there is no context other in the kubeconfig"):
+    with pytest.raises(NotCheckedError, match="there is no context other in the kubeconfig"):
         open_cluster("other")
     kubeconfig.write_text(yaml.safe_dump({"clusters": []}))
-    with pytest.raises(CouldNotLookError, match=r"nothing usable in the kubeconfig\. Set KUBECONFIG to another"):
+    with pytest.raises(NotCheckedError, match=r"nothing usable in the kubeconfig\. Set KUBECONFIG to another"):
         open_cluster("")
     kubeconfig.unlink()
-    with pytest.raises(CouldNotLookError, match="there is nothing usable in the kubeconfig"):
+    with pytest.raises(NotCheckedError, match="there is nothing usable in the kubeconfig"):
         open_cluster("")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.compiled import load_steps
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.registry import Image, check_images, parse_image
 from tests.pipeline.conftest import MakeSubmission
 from tests.pipeline.preflight.loopback import Answer, Loopback, Request
@@ -118,23 +118,23 @@ def test_dockers_credential_helper_is_used(
 def test_a_broken_helper_is_reported(make_submission: MakeSubmission, loopback: Loopback, docker_config: Path) -> None:
     docker_config.write_text(json.dumps({"credHelpers": {loopback.netloc: "none-of-this-name"}}))
     _ask_for_token(loopback, "Bearer", "Bearer mine")
-    with pytest.raises(CouldNotLookError, match="its credential helper does not work"):
+    with pytest.raises(NotCheckedError, match="its credential helper does not work"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
 def test_forbidden_images_are_reported_with_the_sign_in_command(make_submission: MakeSubmission, loopback: Loopback) -> None:
     _ask_for_token(loopback, "Bearer", "Bearer of somebody else")
     loopback.answers["/token"] = Answer(401)
-    with pytest.raises(CouldNotLookError, match=rf"`docker login {loopback.netloc}`. The cluster needs its own credentials"):
+    with pytest.raises(NotCheckedError, match=rf"`docker login {loopback.netloc}`. The cluster needs its own credentials"):
         check_images(make_submission(registry=_registry(loopback)))
 
 
 def test_a_failing_registry_is_reported(make_submission: MakeSubmission, loopback: Loopback) -> None:
     loopback.answers = {f"/v2/hpa/{step}/manifests/1": Answer(503) for step in load_steps()}
-    with pytest.raises(CouldNotLookError, match="unexpected answer from the registry: status 503"):
+    with pytest.raises(NotCheckedError, match="unexpected answer from the registry: status 503"):
         check_images(make_submission(registry=_registry(loopback)))
     loopback.server_close()
     with pytest.raises(
-        CouldNotLookError, match=rf"unexpected answer from the registry: no answer from {loopback.netloc} \(ConnectionError\)$"
+        NotCheckedError, match=rf"unexpected answer from the registry: no answer from {loopback.netloc} \(ConnectionError\)$"
     ):
         check_images(make_submission(registry=_registry(loopback)))

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.compiled import ROOT
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Cluster
 from pipeline.preflight.retries import check_retries
 from tests.pipeline.conftest import ARGO_PATH, config_map
@@ -117,5 +117,5 @@ def test_an_unreadable_configuration_could_not_be_checked(
     cluster: Cluster, loopback: Loopback, answer: Answer, words: str
 ) -> None:
     loopback.answers[ARGO_PATH] = answer
-    with pytest.raises(CouldNotLookError, match=words):
+    with pytest.raises(NotCheckedError, match=words):
         check_retries(cluster, "team")

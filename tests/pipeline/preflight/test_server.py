@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.compiled import PIPELINE_YAML
-from pipeline.preflight.finding import CouldNotLookError, FailedError
+from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.server import check_server
 from pipeline.preflight.submission import read_submission
 from tests.pipeline.preflight.loopback import Answer, Loopback
@@ -32,7 +32,7 @@ def test_the_web_page_reports_the_version(loopback: Loopback) -> None:
 @pytest.mark.parametrize("told", [{}, {"tag_name": "unknown"}])
 def test_a_server_may_not_report_its_version(loopback: Loopback, told: dict[str, str]) -> None:
     _answer(loopback, Answer(body={"multi_user": False}), Answer(body=told))
-    with pytest.raises(CouldNotLookError, match=r"does not report its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
+    with pytest.raises(NotCheckedError, match=r"does not report its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
@@ -97,5 +97,5 @@ def test_an_invalid_address_is_reported() -> None:
 
 
 def test_a_missing_address_is_reported_with_advice() -> None:
-    with pytest.raises(CouldNotLookError, match="Give --host, such as --host http://localhost:8080"):
+    with pytest.raises(NotCheckedError, match="Give --host, such as --host http://localhost:8080"):
         check_server(SUBMISSION, "", "kubeflow")

@@ -345,6 +345,7 @@ def test_incomplete_forms_are_refused(url: str, cells_dir: Path) -> None:
 
 @pytest.mark.parametrize("num_uploads", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_damaged_uploads_never_cause_a_server_error(url: str, cells_dir: Path, num_uploads: int) -> None:
+    """An upload, however damaged, is answered or refused with a reason, and never causes a server error."""
     random_of = random.Random(num_uploads)
     request = requests.Request("POST", f"{url}/predict", files=_files(cells_dir, "s00")).prepare()
     assert isinstance(request.body, bytes)
