@@ -11,7 +11,7 @@ DOCKER ?= $(or $(shell for client in docker /usr/bin/docker; do \
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-# The demo: what a network learns from random weights in a few minutes on two cores. InceptionResNetV2 would take twice as long.
+# The demo: what a network learns from random weights in minutes on two cores. InceptionResNetV2, the default, is much slower.
 DEMO := source=synthetic:640 test_fraction=0.33 image_size_px=75 weights=none backbone=densenet121 batch_size=32 epochs=6
 
 .PHONY: help
@@ -29,7 +29,7 @@ $(READY): requirements/all.txt requirements/uv.txt
 		fi; \
 	done; \
 	if [ -z "$$python" ]; then echo "Python 3.11, 3.12 or 3.13 is needed; name it with make PYTHON=<path>." >&2; exit 1; fi; \
-	echo "Setting up .venv with $$($$python --version): a minute or two, the first time."; \
+	echo "Setting up .venv with $$($$python --version): a few minutes, the first time."; \
 	$$python -m venv .venv || { echo "This Python cannot make virtual environments: on Debian, apt install python3-venv." >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
