@@ -1,7 +1,8 @@
 """The signature of the exported model for PNG files, compared with convert's records of the same files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import keras
@@ -76,8 +77,10 @@ def test_the_served_model_reads_what_training_accepts_whatever_the_damage(name: 
     check_accepted(PNGS[name], 5000, read_image, _check_served)
 
 
-@pytest.mark.parametrize(("recipe", "num_passes"), [("paper", 1), ("strong", 8), ("high_resolution", 5)])
-def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_passes: int) -> None:
+@pytest.mark.parametrize(("recipe", "num_passes", "num_graphs"), [("paper", 1, 1), ("strong", 8, 1), ("high_resolution", 5, 2)])
+def test_the_network_runs_once_on_each_view_in_one_graph_per_size(
+    tmp_path: Path, recipe: str, num_passes: int, num_graphs: int
+) -> None:
     """With crops, it also runs on the whole image, whose features give the distance from the training images."""
     inputs = keras.Input((None, None, 3))
     backbone = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
@@ -87,8 +90,14 @@ def test_the_network_runs_once_on_each_view(tmp_path: Path, recipe: str, num_pas
     reference = fit_reference(images, images)
     served = ServedModel(network, _FILTERS, tmp_path, ["x"], RECIPES[recipe], reference=reference, image_size_px=16)
     graph = served.entry_points["pixels"].get_concrete_function().graph.as_graph_def()
-    nodes = [node.op for function in graph.library.function for node in function.node_def]
-    assert nodes.count("Conv2D") == num_passes
+    functions = {function.signature.name: function.node_def for function in graph.library.function}
+
+    def passes(nodes: Sequence[Any]) -> int:
+        called = sum(passes(functions[node.attr["f"].func.name]) for node in nodes if "f" in node.attr)
+        return called + sum(node.op == "Conv2D" for node in nodes)
+
+    assert passes(graph.node) == num_passes
+    assert sum(node.op == "Conv2D" for nodes in functions.values() for node in nodes) == num_graphs
 
 
 def test_inputs_have_the_stains_names_if_possible() -> None:
