@@ -24,7 +24,8 @@ def _draw(graph: Graph) -> ElementTree.Element:
 
 def _boxes(picture: ElementTree.Element) -> list[tuple[int, ...]]:
     """The x, y, width and height of each step's box."""
-    return [tuple(int(box.attrib[name]) for name in ("x", "y", "width", "height")) for box in picture.iter("rect")]
+    boxes = (box for box in picture.iter("rect") if box.attrib.get("class") != "bar")
+    return [tuple(int(box.attrib[name]) for name in ("x", "y", "width", "height")) for box in boxes]
 
 
 def _overlap(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
