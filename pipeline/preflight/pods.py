@@ -56,7 +56,7 @@ def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
 
 
 def _check_kept_free(step: Step, nodes: list[Node]) -> str:
-    if any(node.taints for node in nodes):
+    if not step.tolerations or any(node.taints for node in nodes):
         return ""
     return f"; without a taint: pods that need no GPU may occupy it ({_tolerated(step)} keeps them away)"
 

@@ -1,5 +1,6 @@
 """The checks of nodes, with the Kubernetes client and a server that answers like its API."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def test_other_labels_may_be_chosen(make_submission: MakeSubmission, cluster: Cl
     for selector in ("{}", '{"gpu": "yes"}'):
         said = check_gpu_nodes(make_submission(f"gpu_node_selector={selector}"), cluster)
         assert said.startswith("1 node for train; without a taint: pods that need no GPU may")
+    submission = make_submission("gpu_node_selector={}")
+    intolerant = tuple(replace(step, tolerations=()) for step in submission.steps)
+    assert check_gpu_nodes(replace(submission, steps=intolerant), cluster) == "1 node for train"
 
 
 def test_a_node_without_its_driver_is_reported(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
