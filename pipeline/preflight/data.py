@@ -54,7 +54,7 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
         raise NotCheckedError(f"{source} is a folder of the cluster, which cannot be seen from here")
     layout = {name: submission.values[name] for name in _LAYOUT if name in submission.values}
     ask = partial(measure_source, source, bool(submission.values.get("include_test")), **layout)
-    return _ask(ask, submission.s3_endpoint, timeout_s, f"({_whose(source)})")
+    return _ask(ask, submission.s3_endpoint, timeout_s, _whose(source))
 
 
 def measure_source(source: str, include_test: bool = False, **layout: Any) -> SourceSize:
@@ -102,12 +102,12 @@ def _ask(function: Callable[[], _Result], s3_endpoint: str, timeout_s: float, wh
     try:
         return call_isolated(partial(_call_at, s3_endpoint, function), timeout_s, said.append)
     except (FailedError, NotCheckedError) as error:
-        raise type(error)(f"{error} {whose}") from None
+        raise type(error)(f"{error} {whose}".rstrip()) from None
     except ModuleNotFoundError as error:
         raise NotCheckedError(f"{error}, which `make setup` installs") from None
     except (TimeoutError, BrokenProcessPool) as error:
         last = f": {said[0].strip()}" if said else ""
-        raise NotCheckedError(f"{error}{last} {whose}") from None
+        raise NotCheckedError(f"{error}{last} {whose}".rstrip()) from None
 
 
 def _call_at(s3_endpoint: str, function: Callable[[], _Result]) -> _Result:
@@ -117,9 +117,10 @@ def _call_at(s3_endpoint: str, function: Callable[[], _Result]) -> _Result:
 
 
 def _whose(source: str) -> str:
-    if source.startswith("kaggle:"):
-        return "checked with this machine's credentials; the run uses the secret on the cluster"
-    return "checked with this machine's credentials; the run uses the cluster's service account"
+    if source.startswith("synthetic:"):
+        return ""
+    account = "secret on the cluster" if source.startswith("kaggle:") else "cluster's service account"
+    return f"(checked with this machine's credentials; the run uses the {account})"
 
 
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
@@ -127,8 +128,7 @@ def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
     found, source = size.result(), submission.values["source"]
     parts = [f"{found.num_samples} sample{'s' if found.num_samples > 1 else ''}"] if found.num_samples else []
     parts += [_gigabytes(found.num_bytes)] if found.num_bytes else []
-    text = f"{source}: {', '.join(parts)}"
-    return text if source.startswith("synthetic:") else f"{text} ({_whose(source)})"
+    return f"{source}: {', '.join(parts)} {_whose(source)}".rstrip()
 
 
 def check_places(submission: Submission, timeout_s: float) -> str:
