@@ -14,12 +14,12 @@ from components import storage
 from components.artifacts.index import read_index
 from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import AUTO_RANGE
-from components.convert.conversion import measure_samples, split_unsplit, write_sides, write_unsplit
+from components.convert.conversion import measure_samples, split_unsplit, write_splits, write_unsplit
 from components.convert.settings import UNSPLIT
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import MEASURED, ShardTask, plan_shards
+from components.convert.split.assignment import split_fractions, split_samples
 from components.convert.split.near_duplicates import link_near_duplicates
-from components.convert.split.sides import split_fractions, split_samples
 from components.images.auto_range import common_range
 from components.images.decode import DEFAULT_READING, Reading
 
@@ -48,14 +48,14 @@ class Source:
         """The shards of a random split, unsplit ones, or ones that are only measured."""
         samples = read_index(storage.join(self.folder, "index.csv.gz"))[: self.num_samples]
         labels = {sample.sample_id: sample.labels for sample in samples}
-        sides = split_samples(labels, "random", _FRACTIONS, 0) if method == "random" else dict.fromkeys(labels, method)
+        split_of = split_samples(labels, "random", _FRACTIONS, 0) if method == "random" else dict.fromkeys(labels, method)
         folders = storage.join(self.folder, "images"), storage.join(self.folder, "examples")
-        return plan_shards(samples, sides, self.filters, self.image_size_px, *folders, 0, READINGS[self.form])
+        return plan_shards(samples, split_of, self.filters, self.image_size_px, *folders, 0, READINGS[self.form])
 
 
 def convert_random(tasks: Sequence[ShardTask]) -> None:
     """The step's job with split=random."""
-    write_sides(tasks, Engine.named("local", ""))
+    write_splits(tasks, Engine.named("local", ""))
 
 
 def convert_grouped(tasks: Sequence[ShardTask]) -> None:
@@ -73,12 +73,12 @@ def convert_auto(tasks: Sequence[ShardTask]) -> None:
     engine = Engine.named("local", "")
     measured = measure_samples(tasks, engine)
     samples = [sample for task in tasks for sample in task.samples]
-    sides = split_samples({sample.sample_id: sample.labels for sample in samples}, "random", _FRACTIONS, 0)
-    spans = [sample.levels for sample in measured if sides[sample.sample_id] == "train"]
+    split_of = split_samples({sample.sample_id: sample.labels for sample in samples}, "random", _FRACTIONS, 0)
+    spans = [sample.levels for sample in measured if split_of[sample.sample_id] == "train"]
     first = tasks[0]
     reading = replace(first.reading, intensity_range=common_range(spans))
     folders = first.images_uri, first.examples_uri
-    write_sides(plan_shards(samples, sides, first.filters, first.image_size_px, *folders, 0, reading), engine)
+    write_splits(plan_shards(samples, split_of, first.filters, first.image_size_px, *folders, 0, reading), engine)
 
 
 def _pool(work: Callable[[ShardTask], int]) -> Callable[[Sequence[ShardTask]], object]:

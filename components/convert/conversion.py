@@ -18,7 +18,7 @@ from components.convert.shards.resplit import CopyTask, copy_shard, plan_copies
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import ConvertedSample, ShardPart, ShardTask, read_part
 from components.convert.shards.writer import measure_shard, write_shard
-from components.convert.split.sides import SPLITS
+from components.convert.split.assignment import SPLITS
 from components.storage.read_ahead import read_ahead, start_readers
 
 _Task = TypeVar("_Task", ShardTask, CopyTask)
@@ -36,7 +36,7 @@ class Conversion:
     shards: dict[str, list[Shard]]
 
 
-def write_sides(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
+def write_splits(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
     """Writes the missing shards of the splits.
 
     Args:
@@ -69,17 +69,17 @@ def _describe_all(tasks: Sequence[ShardTask], engine: Engine, write: _Write) -> 
 
 
 def split_unsplit(
-    tasks: Sequence[ShardTask], samples: Sequence[ConvertedSample], sides: Mapping[str, str], engine: Engine
+    tasks: Sequence[ShardTask], samples: Sequence[ConvertedSample], split_of: Mapping[str, str], engine: Engine
 ) -> Conversion:
     """Copies the records of unsplit shards into the shards of their splits, and removes the unsplit ones.
 
     Args:
         tasks: All unsplit shards.
         samples: The result of `write_unsplit`.
-        sides: The split of each good sample.
+        split_of: The split of each good sample.
         engine: The engine that copies them.
     """
-    copies, placed = plan_copies(samples, sides, tasks[0].folder_uri, tasks[0].examples_uri)
+    copies, placed = plan_copies(samples, split_of, tasks[0].folder_uri, tasks[0].examples_uri)
     parts = _finished(copies)
     missing = [copy for copy in copies if copy.name not in parts]
     if missing:

@@ -12,7 +12,7 @@ from components.artifacts.index import COLUMN, Sample, column_names, read_index
 from components.artifacts.labels import format_target
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
 from components.artifacts.parameters import AUTO_RANGE
-from components.convert.conversion import Conversion, measure_samples, split_unsplit, write_sides, write_unsplit
+from components.convert.conversion import Conversion, measure_samples, split_unsplit, write_splits, write_unsplit
 from components.convert.report.gather import gather_report_data
 from components.convert.report.page import data_report
 from components.convert.settings import (
@@ -26,8 +26,8 @@ from components.convert.settings import (
 )
 from components.convert.shards.runner import Engine
 from components.convert.shards.tasks import MEASURED, ConvertedSample, ShardTask, plan_shards
+from components.convert.split.assignment import split_fractions, split_samples
 from components.convert.split.near_duplicates import Link, group_samples, link_groups, link_near_duplicates
-from components.convert.split.sides import split_fractions, split_samples
 from components.images.auto_range import common_range
 from components.images.decode import Reading
 from components.runtime.scratch import scratch_folder
@@ -135,17 +135,17 @@ def _convert(
     if is_random and any(sample.group for sample in samples.values()):
         raise ValueError("split=random does not keep groups together: give split=grouped, or leave group_column out")
 
-    def plan(sides: Mapping[str, str], reading: Reading = reading) -> list[ShardTask]:
-        planned = [samples[sample_id] for sample_id in sides]
+    def plan(split_of: Mapping[str, str], reading: Reading = reading) -> list[ShardTask]:
+        planned = [samples[sample_id] for sample_id in split_of]
         size, seed = settings.image_size_px, settings.split_seed
-        return plan_shards(planned, sides, settings.filters, size, images_uri, uri, seed, reading)
+        return plan_shards(planned, split_of, settings.filters, size, images_uri, uri, seed, reading)
 
     def split(ids: Iterable[str], links: Sequence[Link] = ()) -> dict[str, str]:
         labels = {sample_id: samples[sample_id].labels for sample_id in ids}
         return split_samples(labels, settings.split, fractions, settings.split_seed, batches, links)
 
-    def write(sides: Mapping[str, str], reading: Reading = reading) -> Conversion:
-        conversion = write_sides(plan(sides, reading), engine)
+    def write(split_of: Mapping[str, str], reading: Reading = reading) -> Conversion:
+        conversion = write_splits(plan(split_of, reading), engine)
         quarantine.add(conversion.samples)
         _check_sides(conversion, fractions)
         return conversion
@@ -160,14 +160,14 @@ def _convert(
     near_duplicates = _link_near_duplicates(hashed, batches)
     good = [sample.sample_id for sample in hashed if not sample.reason]
     of_groups = link_groups({sample_id: samples[sample_id].group for sample_id in good}, batches)
-    sides = split(good, [] if is_random else near_duplicates + of_groups)
+    split_of = split(good, [] if is_random else near_duplicates + of_groups)
     if is_auto:
-        spans = [sample.levels for sample in hashed if sides.get(sample.sample_id) == "train"]
+        spans = [sample.levels for sample in hashed if split_of.get(sample.sample_id) == "train"]
         reading = replace(reading, intensity_range=common_range(spans))
         _log.info("intensity_range=auto gives %s for %s", reading.intensity_range, ", ".join(settings.filters))
-        conversion = write(sides, reading)
+        conversion = write(split_of, reading)
     else:
-        conversion = split_unsplit(tasks, hashed, sides, engine)
+        conversion = split_unsplit(tasks, hashed, split_of, engine)
     return conversion, near_duplicates, of_groups, reading
 
 
@@ -176,9 +176,9 @@ def _link_near_duplicates(samples: Iterable[ConvertedSample], batches: Mapping[s
 
 
 def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None:
-    for side, fraction in fractions.items():
-        if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[side]):
-            raise ValueError(f"No sample of the {side} split can be used: give more samples, or another split_seed")
+    for split, fraction in fractions.items():
+        if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[split]):
+            raise ValueError(f"No sample of the {split} split can be used: give more samples, or another split_seed")
 
 
 def _samples_csv(

@@ -64,7 +64,7 @@ class ReportData:
         """The near-duplicate groups of at least two samples, the largest first."""
         return near_duplicate_groups(self.samples)
 
-    def on_side(self, split: str) -> list[ReportSample]:
+    def in_split(self, split: str) -> list[ReportSample]:
         """The samples of a split."""
         return [sample for sample in self.samples if sample.split == split]
 

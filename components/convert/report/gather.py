@@ -12,8 +12,8 @@ from components.artifacts.manifest import Examples
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.thumbnails import plan_thumbnails, thumbnail
 from components.convert.shards.tasks import ConvertedSample
+from components.convert.split.assignment import SPLITS, split_fractions, split_samples
 from components.convert.split.near_duplicates import Link, group_samples, torn_groups
-from components.convert.split.sides import SPLITS, split_fractions, split_samples
 from components.images.decode import Reading
 from components.images.exposure import exposure_warnings
 from components.storage.read_ahead import read_ahead, start_readers

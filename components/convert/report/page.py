@@ -38,9 +38,9 @@ def data_report(data: ReportData) -> str:
 
 
 def _subtitle(examples: Examples, counts: ClassCounts) -> str:
-    sides = ", ".join(f"{number:,} {split}" for split, number in counts.num_samples.items())
+    sizes = ", ".join(f"{number:,} {split}" for split, number in counts.num_samples.items())
     split = examples.parameters.get("split", "")
     return (
-        f"{count_of(sum(counts.num_samples.values()), 'sample')} from {examples.source} ({sides}; split: {split}); "
+        f"{count_of(sum(counts.num_samples.values()), 'sample')} from {examples.source} ({sizes}; split: {split}); "
         f"{examples.image_size_px} px; channels {', '.join(examples.channels)}."
     )

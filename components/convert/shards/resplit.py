@@ -22,7 +22,7 @@ from components.convert.shards.tasks import (
     shard_names,
     unless_finished,
 )
-from components.convert.split.sides import SPLITS
+from components.convert.split.assignment import SPLITS
 from components.storage.read_ahead import read_ahead
 
 
@@ -77,13 +77,13 @@ class CopyTask:
 
 
 def plan_copies(
-    samples: Iterable[ConvertedSample], sides: Mapping[str, str], unsplit_uri: str, examples_uri: str
+    samples: Iterable[ConvertedSample], split_of: Mapping[str, str], unsplit_uri: str, examples_uri: str
 ) -> tuple[list[CopyTask], list[ConvertedSample]]:
     """Distributes the records of each split over shards of at most 64 MB, in their order, which is already random.
 
     Args:
         samples: The samples of the unsplit shards.
-        sides: The split of each good sample.
+        split_of: The split of each good sample.
         unsplit_uri: The folder of the unsplit shards.
         examples_uri: The folder of the examples.
 
@@ -94,7 +94,7 @@ def plan_copies(
     tasks: list[CopyTask] = []
     placed: list[ConvertedSample] = []
     for split in SPLITS:
-        members = [sample for sample in ordered if sides[sample.sample_id] == split]
+        members = [sample for sample in ordered if split_of[sample.sample_id] == split]
         num_bytes = sum(sample.num_bytes for sample in members)
         num_shards = max(-(-num_bytes // SHARD_BYTES), -(-len(members) // MAX_SHARD_SAMPLES))
         for number, name in enumerate(shard_names(split, num_shards)):

@@ -15,7 +15,7 @@ from components.artifacts.index import ImageFile, Sample, size_bytes
 from components.artifacts.manifest import Shard
 from components.artifacts.parameters import Levels
 from components.convert.settings import UNSPLIT
-from components.convert.split.sides import SPLITS
+from components.convert.split.assignment import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
 
 # The limit of a shard: large enough for fast reading, small enough that a kill loses little work.
@@ -166,7 +166,7 @@ def shard_names(split: str, num_shards: int) -> list[str]:
 
 def plan_shards(
     samples: Sequence[Sample],
-    sides: Mapping[str, str],
+    split_of: Mapping[str, str],
     filters: Sequence[str],
     image_size_px: int,
     images_uri: str,
@@ -178,7 +178,7 @@ def plan_shards(
 
     Args:
         samples: The samples to convert.
-        sides: The split of each sample id; UNSPLIT if it is not decided yet, MEASURED to only measure.
+        split_of: The split of each sample id; UNSPLIT if it is not decided yet, MEASURED to only measure.
         filters: The filters that become channels, in order.
         image_size_px: The side of the square images.
         images_uri: The folder of the images.
@@ -190,7 +190,7 @@ def plan_shards(
     shuffled = sorted(samples, key=lambda s: hashlib.sha256(f"shard:{seed}:{s.sample_id}".encode()).digest())
     tasks = []
     for split in (*SPLITS, UNSPLIT, MEASURED):
-        members = [sample for sample in shuffled if sides[sample.sample_id] == split]
+        members = [sample for sample in shuffled if split_of[sample.sample_id] == split]
         names = shard_names(split, -(-len(members) // per_shard))
         for number, name in enumerate(names):
             dealt = tuple(members[number :: len(names)])

@@ -114,9 +114,9 @@ def group_samples(ids: Collection[str], links: Iterable[Link]) -> dict[str, str]
     return {sample_id: first(sample_id) for sample_id in ids}
 
 
-def torn_groups(groups: Mapping[str, str], sides: Mapping[str, str]) -> list[str]:
+def torn_groups(groups: Mapping[str, str], split_of: Mapping[str, str]) -> list[str]:
     """The groups with samples in more than one split, which cause leakage."""
-    sides_of: dict[str, set[str]] = {}
+    splits_of: dict[str, set[str]] = {}
     for sample_id, group in groups.items():
-        sides_of.setdefault(group, set()).add(sides[sample_id])
-    return sorted(group for group, found in sides_of.items() if len(found) > 1)
+        splits_of.setdefault(group, set()).add(split_of[sample_id])
+    return sorted(group for group, found in splits_of.items() if len(found) > 1)

@@ -42,7 +42,7 @@ def stratify(
     allotment.fill()
     allotment.cover()
     allotment.level()
-    return allotment.sides
+    return allotment.split_of
 
 
 class _Allotment:
@@ -51,25 +51,25 @@ class _Allotment:
     def __init__(self, members: Counts, fractions: NDArray[np.float64], placed_samples: Counts, placed_groups: Counts) -> None:
         self.members = members
         self.bears = members > 0
-        self.sides = np.full(len(members), _NOWHERE)
+        self.split_of = np.full(len(members), _NOWHERE)
         self.totals = members.sum(axis=0) + placed_samples.sum(axis=0)
         self.wanted = np.outer(fractions, self.totals) - placed_samples
         self.num_groups = placed_groups.copy()
         self.spread = self.bears.sum(axis=0) + placed_groups.sum(axis=0) >= MIN_GROUPS_FOR_ALL_SIDES
 
-    def put(self, group: int, side: int) -> None:
+    def put(self, group: int, split: int) -> None:
         """Assigns a group to a split, for the first time or from another split."""
-        before = self.sides[group]
+        before = self.split_of[group]
         if before != _NOWHERE:
             self.wanted[before] += self.members[group]
             self.num_groups[before] -= self.bears[group]
-        self.sides[group] = side
-        self.wanted[side] -= self.members[group]
-        self.num_groups[side] += self.bears[group]
+        self.split_of[group] = split
+        self.wanted[split] -= self.members[group]
+        self.num_groups[split] += self.bears[group]
 
     def fill(self) -> None:
         """Iterative stratification: the rarest class first, each of its groups to the split that needs it most."""
-        while (waiting := self.sides == _NOWHERE).any():
+        while (waiting := self.split_of == _NOWHERE).any():
             left = self.members[waiting].sum(axis=0)
             rarest = min(np.flatnonzero(left), key=left.__getitem__)
             for group in np.flatnonzero(waiting & self.bears[:, rarest]).tolist():
@@ -82,17 +82,17 @@ class _Allotment:
         after which the fewest classes are missing from a split; ties go to the group that was moved least recently.
         """
         moved = np.full(len(self.members), -_LONGEST_REST - 1)
-        fewest, best = int(self._lacking().sum()), self.sides.copy()
+        fewest, best = int(self._lacking().sum()), self.split_of.copy()
         for step in range(_MOST_MOVES):
             if not fewest:
                 break
             if moves := self._covering_moves(moved, step):
-                *_, group, side = min(moves)
-                self.put(group, side)
+                *_, group, split = min(moves)
+                self.put(group, split)
                 moved[group] = step
             if (found := int(self._lacking().sum())) < fewest:
-                fewest, best = found, self.sides.copy()
-        for group in np.flatnonzero(self.sides != best).tolist():
+                fewest, best = found, self.split_of.copy()
+        for group in np.flatnonzero(self.split_of != best).tolist():
             self.put(group, best[group])
 
     def _lacking(self) -> NDArray[np.bool_]:
@@ -108,12 +108,12 @@ class _Allotment:
         last = self.spread & (self.num_groups == 1)
         rested = step - moved > 1 + step % _LONGEST_REST
         moves = []
-        for side, column in np.argwhere(lacking).tolist():
+        for split, column in np.argwhere(lacking).tolist():
             groups = np.flatnonzero(self.bears[:, column] & rested)
-            lost = (self.bears[groups] & last[self.sides[groups]]).sum(axis=1)
-            gained = (self.bears[groups] & lacking[side]).sum(axis=1)
+            lost = (self.bears[groups] & last[self.split_of[groups]]).sum(axis=1)
+            gained = (self.bears[groups] & lacking[split]).sum(axis=1)
             keys = np.stack([lost - gained, moved[groups], self.members[groups, -1], groups], axis=1)
-            moves += [(*key, side) for key in keys.tolist()]
+            moves += [(*key, split) for key in keys.tolist()]
         return moves
 
     def level(self) -> None:
@@ -125,7 +125,7 @@ class _Allotment:
         room = self.wanted[:, -1].round(6)  # so that a move and its reverse never both seem better
         for source, goal in sorted(permutations(range(len(room)), 2), key=lambda pair: room[pair[0]] - room[pair[1]]):
             last = self.spread & (self.num_groups[source] == 1)
-            fits = (self.sides == source) & (self.members[:, -1] < room[goal] - room[source])
+            fits = (self.split_of == source) & (self.members[:, -1] < room[goal] - room[source])
             groups = np.flatnonzero(fits & ~self.bears[:, last].any(axis=1))
             if len(groups):
                 members = self.members[groups]

@@ -47,7 +47,7 @@ def plan_tasks(tmp_path: Path) -> PlanTasks:
         root: str = str(tmp_path),
     ) -> list[ShardTask]:
         in_turns = ("train", "train", "validation", "test")
-        sides = {sample.sample_id: split or in_turns[k % 4] for k, sample in enumerate(samples)}
-        return plan_shards(samples, sides, filters, image_size_px, f"{root}/images", f"{root}/examples", seed=0)
+        split_of = {sample.sample_id: split or in_turns[k % 4] for k, sample in enumerate(samples)}
+        return plan_shards(samples, split_of, filters, image_size_px, f"{root}/images", f"{root}/examples", seed=0)
 
     return plan

@@ -7,7 +7,7 @@ from components import storage
 from components.artifacts.index import Sample
 from components.artifacts.tfrecord import is_whole_record
 from components.convert import conversion as conversion_module
-from components.convert.conversion import Conversion, split_unsplit, write_sides, write_unsplit
+from components.convert.conversion import Conversion, split_unsplit, write_splits, write_unsplit
 from components.convert.settings import UNSPLIT
 from components.convert.shards import resplit, runner
 from components.convert.shards import tasks as tasks_module
@@ -39,8 +39,8 @@ def _content(folder: str | Path) -> dict[str, bytes]:
 def _split(tasks: list[ShardTask]) -> Conversion:
     """Writes unsplit shards, splits the samples, and copies the records."""
     converted = write_unsplit(tasks, _LOCAL)
-    sides = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
-    return split_unsplit(tasks, converted, sides, _LOCAL)
+    split_of = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
+    return split_unsplit(tasks, converted, split_of, _LOCAL)
 
 
 def _records(conversion: Conversion, examples_uri: str) -> dict[str, bytes]:
@@ -55,20 +55,20 @@ def _records(conversion: Conversion, examples_uri: str) -> dict[str, bytes]:
 
 def test_shards_of_known_splits_are_written_once(make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     tasks = plan_tasks(make_samples(40))
-    conversion = write_sides(tasks, _LOCAL)
+    conversion = write_splits(tasks, _LOCAL)
     uri = tasks[0].examples_uri
     before = _files(uri)
     assert [shard.name for side in ("train", "validation", "test") for shard in conversion.shards[side]] == [
         task.name for task in tasks
     ]
     assert set(before) == {name for task in tasks for name in (task.name, f"parts/{task.name}.json")}
-    assert write_sides(tasks, _LOCAL) == conversion
+    assert write_splits(tasks, _LOCAL) == conversion
     assert _files(uri) == before
 
 
 def test_a_later_split_gives_the_same_records(tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks) -> None:
     samples = make_samples(40)
-    at_once = write_sides(plan_tasks(samples), _LOCAL)
+    at_once = write_splits(plan_tasks(samples), _LOCAL)
     expected = _records(at_once, f"{tmp_path}/examples")
     storage.remove_tree(f"{tmp_path}/examples")
     afterwards = _split(plan_tasks(samples, UNSPLIT))
@@ -125,10 +125,10 @@ def test_finished_shards_do_not_need_the_images(tmp_path: Path, make_samples: Ma
     known, unsplit = plan_tasks(samples), plan_tasks(samples, UNSPLIT, root=f"{tmp_path}/2")
     for path in (tmp_path / "images").glob("*.png"):
         storage.write_bytes(f"{tmp_path}/2/images/{path.name}", path.read_bytes())
-    expected = write_sides(known, _LOCAL), _split(unsplit)
+    expected = write_splits(known, _LOCAL), _split(unsplit)
     storage.remove_tree(f"{tmp_path}/images")
     storage.remove_tree(f"{tmp_path}/2/images")
-    assert (write_sides(known, _LOCAL), _split(unsplit)) == expected
+    assert (write_splits(known, _LOCAL), _split(unsplit)) == expected
 
 
 def test_a_job_that_returns_before_its_end_is_an_error(

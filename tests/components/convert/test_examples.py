@@ -20,7 +20,7 @@ from components.artifacts.labels import CLASS_NAMES, FILTERS
 from components.artifacts.manifest import SAMPLES, Examples, RawImages
 from components.convert.examples import convert_images
 from components.convert.settings import DATA_REPORT, QUARANTINE, TRANSFORM_GRAPH, ConvertSettings
-from components.convert.split.sides import SPLITS, split_fractions, split_samples
+from components.convert.split.assignment import SPLITS, split_fractions, split_samples
 from components.ingest.raw import ingest_images
 from components.ingest.sources.folder import Folder
 from components.ingest.sources.label_table import LabelTable
@@ -171,14 +171,14 @@ def test_groups_of_the_table_and_near_duplicates_stay_in_one_split(tmp_path: Pat
     source = Folder(str(cells), CLASS_NAMES, table=LabelTable(group_column="Plate"))
     raw = ingest_images(source, "dir:cells", str(tmp_path / "data"), list(CLASS_NAMES))
     examples = convert_images(raw, str(tmp_path / "data"), _SETTINGS, 0.1, "local", "")
-    sides, groups = read_column(examples, "split"), read_column(examples, "group")
+    split_of, groups = read_column(examples, "split"), read_column(examples, "group")
     for plate in set(plates.values()) - {""}:
-        members = [name for name in sides if plates[name] == plate]
-        assert len({sides[name] for name in members}) == len({groups[name] for name in members}) == 1
-    assert (groups["s24"], sides["s24"]) == (groups["s08"], sides["s08"])
+        members = [name for name in split_of if plates[name] == plate]
+        assert len({split_of[name] for name in members}) == len({groups[name] for name in members}) == 1
+    assert (groups["s24"], split_of["s24"]) == (groups["s08"], split_of["s08"])
     assert groups["s25"] == "s25"
     assert len(set(groups.values())) == 7
-    assert read_column(examples, "column:Note") == {name: f"note {name}" for name in sides}
+    assert read_column(examples, "column:Note") == {name: f"note {name}" for name in split_of}
     page = storage.read_bytes(examples.file_uri(DATA_REPORT)).decode()
     assert "23 images are in 6 groups of the table (group_column), each within one split." in page
     with pytest.raises(ValueError, match="split=random does not keep groups together: give split=grouped"):
@@ -227,8 +227,8 @@ def test_a_split_with_only_bad_images_is_refused(tmp_path: Path, make_folder: Ma
     raw = _ingest(cells, tmp_path / "data")
     settings = replace(_SETTINGS, split="random")
     fractions = split_fractions(settings.validation_fraction, settings.test_fraction)
-    sides = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.split_seed)
-    for sample_id, side in sides.items():
+    split_of = split_samples(dict.fromkeys((f"s{k}" for k in range(6)), (0,)), "random", fractions, settings.split_seed)
+    for sample_id, side in split_of.items():
         if side == "test":
             (cells / "train" / f"{sample_id}_blue.png").unlink()
     raw = _ingest(cells, tmp_path / "data")
@@ -246,11 +246,11 @@ def test_near_duplicates_are_in_one_split_unless_it_is_random(tmp_path: Path, ma
     together = {}
     for split in ("grouped", "random"):
         examples = convert_images(raw, str(tmp_path / "data"), replace(_SETTINGS, split=split), 0.0, "local", "")
-        sides = {row["id"]: row["split"] for row in _rows(gzip.decompress(storage.read_bytes(examples.file_uri(SAMPLES))))}
-        together[split] = sum(sides[f"s{k:02d}"] == sides[f"s{k + 1:02d}"] for k in range(0, 24, 2))
-        assert len(sides) == 24
+        split_of = {row["id"]: row["split"] for row in _rows(gzip.decompress(storage.read_bytes(examples.file_uri(SAMPLES))))}
+        together[split] = sum(split_of[f"s{k:02d}"] == split_of[f"s{k + 1:02d}"] for k in range(0, 24, 2))
+        assert len(split_of) == 24
         with open_splits(examples, SPLITS) as readers:
-            assert {sample_id: side for side, reader in readers.items() for sample_id in reader.ids} == sides
+            assert {sample_id: side for side, reader in readers.items() for sample_id in reader.ids} == split_of
         groups = read_column(examples, "group")
         assert groups == {f"s{k:02d}": f"s{k - k % 2:02d}" for k in range(24)}
         assert set(storage.list_names(examples.uri)) == {

@@ -11,7 +11,7 @@ import pytest
 
 from components import storage
 from components.artifacts.index import Sample
-from components.convert.conversion import split_unsplit, write_sides, write_unsplit
+from components.convert.conversion import split_unsplit, write_splits, write_unsplit
 from components.convert.settings import UNSPLIT
 from components.convert.shards import resplit
 from components.convert.shards import tasks as tasks_module
@@ -30,12 +30,12 @@ _PROCESSES.set_forkserver_preload(["components.convert.conversion"])
 def _convert(tasks: list[ShardTask]) -> None:
     engine = Engine.named("local", "")
     if tasks[0].split != UNSPLIT:
-        write_sides(tasks, engine)
+        write_splits(tasks, engine)
         return
     resplit.MAX_SHARD_SAMPLES = tasks_module.MAX_SHARD_SAMPLES = 10
     converted = write_unsplit(tasks, engine)
-    sides = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
-    split_unsplit(tasks, converted, sides, engine)
+    split_of = {s.sample_id: ("train", "train", "validation", "test")[int(s.sample_id[1:]) % 4] for s in converted}
+    split_unsplit(tasks, converted, split_of, engine)
 
 
 def _start(tasks: list[ShardTask]) -> BaseProcess:

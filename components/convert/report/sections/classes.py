@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import SPLIT_COLOURS, share
-from components.convert.split.sides import SPLITS
+from components.convert.split.assignment import SPLITS
 from components.reports.page import Section, number_cells, table
 from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
 from components.runtime.wording import shorten
@@ -52,10 +52,10 @@ class ClassCounts:
 def count_classes(data: ReportData) -> ClassCounts:
     """Counts the images of each class."""
     names = data.examples.class_names
-    num_samples = {split: len(side) for split in SPLITS if (side := data.on_side(split))}
+    num_samples = {split: len(members) for split in SPLITS if (members := data.in_split(split))}
     by_split = {}
     for split in num_samples:
-        counts = Counter(label for sample in data.on_side(split) for label in sample.labels)
+        counts = Counter(label for sample in data.in_split(split) for label in sample.labels)
         by_split[split] = [counts[label] for label in range(len(names))]
     return ClassCounts(names, by_split, num_samples)
 
@@ -118,7 +118,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
 
 def labels_section(data: ReportData, counts: ClassCounts) -> Section:
     """The number of classes that an image shows."""
-    by_split = {split: Counter(len(sample.labels) for sample in data.on_side(split)) for split in counts.splits}
+    by_split = {split: Counter(len(sample.labels) for sample in data.in_split(split)) for split in counts.splits}
     numbers = sorted(set().union(*by_split.values()))
     header = ["Classes in one image", *counts.splits]
     if counts.are_published:

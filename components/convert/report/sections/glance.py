@@ -68,8 +68,8 @@ def _duplicates(data: ReportData) -> str:
 def _table_groups(data: ReportData) -> str:
     if not data.table_groups:
         return ""
-    sides = {sample.sample_id: sample.split for sample in data.samples}
-    num_torn = len(torn_groups(data.table_groups, sides))
+    split_of = {sample.sample_id: sample.split for sample in data.samples}
+    num_torn = len(torn_groups(data.table_groups, split_of))
     torn = f"of which {num_torn:,} span several splits: a later batch linked them" if num_torn else "each within one split"
     num_groups = len(set(data.table_groups.values()))
     return f"{len(data.table_groups):,} images are in {count_of(num_groups, 'group')} of the table (group_column), {torn}."

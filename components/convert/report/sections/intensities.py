@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import SPLIT_COLOURS
-from components.convert.split.sides import SPLITS
+from components.convert.split.assignment import SPLITS
 from components.reports.page import Section, number_cells, table
 from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
 from components.reports.stains import stain_title
@@ -68,7 +68,7 @@ def _table(data: ReportData, splits: Sequence[str]) -> Markup:
     for position, name in enumerate(data.examples.channels):
         for split in splits:
             histogram = data.histograms[split][position]
-            mean, std = _mean_and_std(data.on_side(split), position)
+            mean, std = _mean_and_std(data.in_split(split), position)
             ends = [f"{100 * histogram[end] / histogram.sum():.2f} %" for end in (0, -1)]
             rows.append([stain_title(name), split, *number_cells(f"{mean:.1f}", f"{std:.1f}", *ends)])
     dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {_NUM_LEVELS - levels})"

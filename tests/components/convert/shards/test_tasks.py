@@ -56,10 +56,10 @@ class TestPlan:
 
     def test_shuffles_samples_independently_of_their_order(self, tmp_path: Path, make_samples: MakeSamples) -> None:
         samples = make_samples(40)
-        sides = {sample.sample_id: "train" for sample in samples}
+        split_of = {sample.sample_id: "train" for sample in samples}
 
         def plan(order: list[Sample], seed: int) -> list[ShardTask]:
-            return plan_shards(order, sides, FILTERS[:3], 75, "images", str(tmp_path), seed)
+            return plan_shards(order, split_of, FILTERS[:3], 75, "images", str(tmp_path), seed)
 
         assert plan(samples, 0) == plan(samples[::-1], 0)
         assert plan(samples, 0) != plan(samples, 1)

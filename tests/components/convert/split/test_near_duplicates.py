@@ -114,5 +114,5 @@ def test_a_group_is_named_by_its_first_id_and_unknown_ids_are_ignored() -> None:
 
 def test_torn_groups_are_those_in_more_than_one_split() -> None:
     groups = {"a": "a", "b": "a", "c": "c", "d": "c", "e": "e"}
-    sides = {"a": "train", "b": "test", "c": "train", "d": "train", "e": "validation"}
-    assert torn_groups(groups, sides) == ["a"]
+    split_of = {"a": "train", "b": "test", "c": "train", "d": "train", "e": "validation"}
+    assert torn_groups(groups, split_of) == ["a"]

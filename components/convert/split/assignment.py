@@ -55,61 +55,61 @@ def split_samples(
             f"validation_fraction and test_fraction leave nothing to train on: reduce them. Received: {dict(fractions)}"
         )
     ids = sorted(labels, key=lambda sample_id: hashlib.sha256(f"{seed}:{sample_id}".encode()).digest())
-    sides: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     batch_of = dict.fromkeys(ids, 0) if batches is None else {sample_id: batches[sample_id] for sample_id in ids}
     for batch in sorted(set(batch_of.values())):
         so_far = [sample_id for sample_id in ids if batch_of[sample_id] <= batch]
         if method == "random":
-            sides |= _split_random(so_far, sides, fractions)
+            split_of |= _split_random(so_far, split_of, fractions)
         else:
-            sides |= _split_grouped(so_far, sides, labels, fractions, links)
-    for side, fraction in fractions.items():
-        if fraction > 0 and side not in sides.values():
+            split_of |= _split_grouped(so_far, split_of, labels, fractions, links)
+    for split, fraction in fractions.items():
+        if fraction > 0 and split not in split_of.values():
             num_groups = len(set(group_samples(ids, links).values()))
             samples, advice = count_of(len(ids), "sample"), "Give more samples, or change the share"
             if num_groups < len(ids):
                 samples += f" in {count_of(num_groups, 'group')} that stay together"
                 advice += ". Near-duplicates, and samples with the same value in group_column, are in one group"
-            raise ValueError(f"{samples}: too few for a share of {fraction:.2f} in {side}. {advice}")
-    return sides
+            raise ValueError(f"{samples}: too few for a share of {fraction:.2f} in {split}. {advice}")
+    return split_of
 
 
-def _split_random(ids: Sequence[str], sides: Mapping[str, str], fractions: Mapping[str, float]) -> dict[str, str]:
+def _split_random(ids: Sequence[str], split_of: Mapping[str, str], fractions: Mapping[str, float]) -> dict[str, str]:
     """Cuts the ids without a split, which are in random order, into consecutive parts."""
-    new = [sample_id for sample_id in ids if sample_id not in sides]
+    new = [sample_id for sample_id in ids if sample_id not in split_of]
     parts: list[str] = []
-    for side in ("validation", "test"):
-        parts += [side] * (round(fractions[side] * len(ids)) - list(sides.values()).count(side))
+    for split in ("validation", "test"):
+        parts += [split] * (round(fractions[split] * len(ids)) - list(split_of.values()).count(split))
     return dict(zip(new, parts + ["train"] * (len(new) - len(parts)), strict=False))
 
 
 def _split_grouped(
-    ids: Sequence[str], sides: Mapping[str, str], labels: Labels, fractions: Mapping[str, float], links: Iterable[Link]
+    ids: Sequence[str], split_of: Mapping[str, str], labels: Labels, fractions: Mapping[str, float], links: Iterable[Link]
 ) -> dict[str, str]:
     """Assigns ids without a split to that of their near-duplicates, and stratifies the rest by group."""
     groups: dict[str, list[str]] = {}
     for sample_id, group in group_samples(ids, links).items():
         groups.setdefault(group, []).append(sample_id)
-    placed = dict(sides)
+    placed = dict(split_of)
     new_groups = []
     for members in groups.values():
-        known = {sides[sample_id] for sample_id in members if sample_id in sides}
+        known = {split_of[sample_id] for sample_id in members if sample_id in split_of}
         if known:
-            side = known.pop() if len(known) == 1 else "train"
-            placed |= {sample_id: side for sample_id in members if sample_id not in sides}
+            split = known.pop() if len(known) == 1 else "train"
+            placed |= {sample_id: split for sample_id in members if sample_id not in split_of}
         else:
             new_groups.append(members)
-    names = [side for side in SPLITS if fractions[side] > 0]
+    names = [split for split in SPLITS if fractions[split] > 0]
     num_columns = max((label for sample_id in ids for label in labels[sample_id]), default=-1) + 2
-    on_side = [
+    per_split = [
         _count([[m for m in members if placed.get(m) == name] for members in groups.values()], labels, num_columns)
         for name in names
     ]
     positions = stratify(
         _count(new_groups, labels, num_columns),
         np.array([fractions[name] for name in names]),
-        np.stack([counts.sum(axis=0) for counts in on_side]),
-        np.stack([(counts > 0).sum(axis=0) for counts in on_side]),
+        np.stack([counts.sum(axis=0) for counts in per_split]),
+        np.stack([(counts > 0).sum(axis=0) for counts in per_split]),
     )
     for members, position in zip(new_groups, positions, strict=True):
         placed |= dict.fromkeys(members, names[position])

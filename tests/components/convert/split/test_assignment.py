@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.artifacts.labels import CLASS_NAMES, parse_target
+from components.convert.split.assignment import SPLITS, split_fractions, split_samples
 from components.convert.split.near_duplicates import Link, group_samples, torn_groups
-from components.convert.split.sides import SPLITS, split_fractions, split_samples
 
 Labels = Mapping[str, tuple[int, ...]]
 
@@ -56,22 +56,22 @@ def _series(draw: st.DrawFn, label_sets: st.SearchStrategy[tuple[int, ...]] = _l
     return Series(labels, batches, links)
 
 
-def _counts(sides: Mapping[str, str]) -> dict[str, int]:
-    counted = Counter(sides.values())
-    return {side: counted[side] for side in SPLITS}
+def _counts(split_of: Mapping[str, str]) -> dict[str, int]:
+    counted = Counter(split_of.values())
+    return {split: counted[split] for split in SPLITS}
 
 
-def _class_counts(sides: Mapping[str, str], labels: Labels) -> Counter[tuple[int, str]]:
-    return Counter((label, side) for sample_id, side in sides.items() for label in labels[sample_id])
+def _class_counts(split_of: Mapping[str, str], labels: Labels) -> Counter[tuple[int, str]]:
+    return Counter((label, split) for sample_id, split in split_of.items() for label in labels[sample_id])
 
 
 @given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds)
 def test_every_sample_is_in_one_split_and_splits_without_a_share_are_empty(
     series: Series, method: str, fractions: dict[str, float], seed: int
 ) -> None:
-    sides = series.split(method, fractions, seed)
-    assert sides.keys() == series.labels.keys()
-    assert set(sides.values()) == {side for side in SPLITS if fractions[side] > 0}
+    split_of = series.split(method, fractions, seed)
+    assert split_of.keys() == series.labels.keys()
+    assert set(split_of.values()) == {split for split in SPLITS if fractions[split] > 0}
 
 
 @given(series=_series(), method=_methods, fractions=_fractions, seed=_seeds, order=st.randoms(use_true_random=False))
@@ -105,13 +105,13 @@ def test_earlier_samples_keep_their_split_when_data_grows(
 def test_a_new_sample_joins_its_near_duplicates_or_train_if_they_are_in_two_splits(
     series: Series, fractions: dict[str, float], seed: int
 ) -> None:
-    sides = series.split("grouped", fractions, seed)
+    split_of = series.split("grouped", fractions, seed)
     for batch in (1, 2):
         groups = series.up_to(batch).groups()
         for group in set(groups.values()):
             members = [name for name in groups if groups[name] == group]
-            earlier = {sides[name] for name in members if series.batches[name] < batch}
-            new = {sides[name] for name in members if series.batches[name] == batch}
+            earlier = {split_of[name] for name in members if series.batches[name] < batch}
+            new = {split_of[name] for name in members if series.batches[name] == batch}
             if earlier and new:
                 assert new == (earlier if len(earlier) == 1 else {"train"})
             assert len(new) <= 1
@@ -121,13 +121,13 @@ def test_a_new_sample_joins_its_near_duplicates_or_train_if_they_are_in_two_spli
 def test_only_a_new_sample_that_links_two_splits_divides_a_group(
     series: Series, fractions: dict[str, float], seed: int
 ) -> None:
-    sides = series.split("grouped", fractions, seed)
+    split_of = series.split("grouped", fractions, seed)
     groups = series.groups()
     before = series.up_to(1).groups()
-    for group in torn_groups(groups, sides):
+    for group in torn_groups(groups, split_of):
         members = [name for name in groups if groups[name] == group]
         parts = {before[name] for name in members if name in before}
-        assert len(parts) > 1 or set(torn_groups(before, {name: sides[name] for name in before})) & parts
+        assert len(parts) > 1 or set(torn_groups(before, {name: split_of[name] for name in before})) & parts
 
 
 @given(series=_series(), fractions=_fractions, seed=_seeds)
@@ -145,8 +145,8 @@ def test_without_classes_splits_have_their_shares_to_within_one_group(
     first = series.up_to(0)
     counts = _counts(first.split("grouped", fractions, seed))
     largest = max(Counter(first.groups().values()).values())
-    for side in SPLITS:
-        assert abs(counts[side] - fractions[side] * len(first.labels)) <= largest
+    for split in SPLITS:
+        assert abs(counts[split] - fractions[split] * len(first.labels)) <= largest
 
 
 @given(series=_series(_single_labels, last_batch=0), fractions=_fractions, seed=_seeds)
@@ -154,11 +154,11 @@ def test_a_class_of_at_least_three_groups_is_in_every_split(series: Series, frac
     """This is always possible with one class per group."""
     groups = series.groups()
     labels = {name: series.labels[groups[name]] for name in series.labels}
-    sides = split_samples(labels, "grouped", fractions, seed, links=series.links)
-    on_sides = _class_counts(sides, labels)
+    split_of = split_samples(labels, "grouped", fractions, seed, links=series.links)
+    per_split = _class_counts(split_of, labels)
     for label, num_groups in Counter(labels[group][0] for group in set(groups.values())).items():
         if num_groups >= 3:
-            missing = [side for side in SPLITS if fractions[side] > 0 and not on_sides[label, side]]
+            missing = [split for split in SPLITS if fractions[split] > 0 and not per_split[label, split]]
             assert not missing, f"class {label} of {num_groups} groups is not in {missing}"
 
 
@@ -166,8 +166,8 @@ def test_classes_that_share_their_only_groups_are_in_every_split() -> None:
     """Nine samples in a square with a class for each row, column and falling diagonal: a solution is a Latin square."""
     labels = {f"{y}{x}": (y, 3 + x, 6 + (x - y) % 3) for y, x in itertools.product(range(3), repeat=2)}
     for seed in range(20):
-        on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
-        assert all(on_sides[label, side] == 1 for label in range(9) for side in SPLITS)
+        per_split = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
+        assert all(per_split[label, split] == 1 for label in range(9) for split in SPLITS)
 
 
 def test_classes_are_in_every_split_if_a_hidden_solution_exists() -> None:
@@ -177,16 +177,16 @@ def test_classes_are_in_every_split_if_a_hidden_solution_exists() -> None:
         bearers = [[f"{part}{draws.randrange(4)}" for part in "abc"] for _ in range(9)]
         ids = [f"{part}{number}" for part in "abc" for number in range(4)]
         labels = {name: tuple(label for label in range(9) if name in bearers[label]) for name in ids}
-        on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
-        assert all(on_sides[label, side] == 1 for label in range(9) for side in SPLITS)
+        per_split = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed), labels)
+        assert all(per_split[label, split] == 1 for label in range(9) for split in SPLITS)
 
 
 def test_classes_that_cannot_all_be_in_every_split_are_in_most() -> None:
     """Seven classes, any two of which share one of seven samples (the Fano plane): no two splits can both contain all."""
     lines = [{k, (k + 1) % 7, (k + 3) % 7} for k in range(7)]
     labels = {f"s{k}": tuple(line for line in range(7) if k in lines[line]) for k in range(7)}
-    on_sides = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0), labels)
-    assert 14 <= sum(on_sides[label, side] > 0 for label in range(7) for side in SPLITS) < 21
+    per_split = _class_counts(split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0), labels)
+    assert 14 <= sum(per_split[label, split] > 0 for label in range(7) for split in SPLITS) < 21
 
 
 def test_a_class_that_grows_to_three_groups_reaches_the_splits_that_lack_it() -> None:
@@ -194,16 +194,16 @@ def test_a_class_that_grows_to_three_groups_reaches_the_splits_that_lack_it() ->
     labels = common | {"r0": (1,)} | {"r1": (1,), "r2": (1,)}
     batches = dict.fromkeys(labels, 0) | {"r1": 1, "r2": 1}
     for seed in range(10):
-        sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed, batches)
-        assert {sides["r0"], sides["r1"], sides["r2"]} == set(SPLITS)
+        split_of = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed, batches)
+        assert {split_of["r0"], split_of["r1"], split_of["r2"]} == set(SPLITS)
 
 
 def test_many_small_batches_reach_the_same_shares_as_one() -> None:
     labels = {f"s{k:03d}": (k % 3,) for k in range(200)}
     batches = {name: 0 if k < 20 else 1 + (k - 20) // 2 for k, name in enumerate(labels)}
     for method in ("grouped", "random"):
-        sides = split_samples(labels, method, split_fractions(0.1, 0.1), 0, batches)
-        assert _counts(sides) == {"train": 160, "validation": 20, "test": 20}
+        split_of = split_samples(labels, method, split_fractions(0.1, 0.1), 0, batches)
+        assert _counts(split_of) == {"train": 160, "validation": 20, "test": 20}
 
 
 @given(more=st.lists(_single_labels, max_size=60), seed=_seeds)
@@ -211,9 +211,9 @@ def test_every_split_has_its_share_of_every_class_to_within_two_samples(more: li
     """With one label per sample and at least five samples per class. Of 1,500 random cases, one exceeded one sample."""
     fractions = split_fractions(0.2, 0.2)
     labels = {f"{number:02x}": labels for number, labels in enumerate([(label,) for label in range(9)] * 5 + more)}
-    on_sides = _class_counts(split_samples(labels, "grouped", fractions, seed), labels)
+    per_split = _class_counts(split_samples(labels, "grouped", fractions, seed), labels)
     for (label,), num_samples in Counter(labels.values()).items():
-        assert all(abs(on_sides[label, side] - fractions[side] * num_samples) < 2 for side in SPLITS)
+        assert all(abs(per_split[label, split] - fractions[split] * num_samples) < 2 for split in SPLITS)
 
 
 def test_another_seed_gives_another_split() -> None:
@@ -260,15 +260,15 @@ def test_the_competitions_labels_are_split_with_every_class_in_every_split(hpa_d
     labels = _competition_labels(hpa_dir)
     ids, draws = list(labels), random.Random(0)
     links = [pair for pair in itertools.pairwise(ids) if draws.random() < share_linked]
-    sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
-    assert _counts(sides) == {"train": 24858, "validation": 3107, "test": 3107}
-    on_sides = _class_counts(sides, labels)
+    split_of = split_samples(labels, "grouped", split_fractions(0.1, 0.1), 0, links=links)
+    assert _counts(split_of) == {"train": 24858, "validation": 3107, "test": 3107}
+    per_split = _class_counts(split_of, labels)
     for label in range(len(CLASS_NAMES)):
-        total = sum(on_sides[label, side] for side in SPLITS)
-        for side in ("validation", "test"):
-            assert abs(on_sides[label, side] - 0.1 * total) <= max(1.0, 0.02 * total)
-            assert on_sides[label, side]
-    assert torn_groups(group_samples(labels, links), sides) == []
+        total = sum(per_split[label, split] for split in SPLITS)
+        for split in ("validation", "test"):
+            assert abs(per_split[label, split] - 0.1 * total) <= max(1.0, 0.02 * total)
+            assert per_split[label, split]
+    assert torn_groups(group_samples(labels, links), split_of) == []
 
 
 def test_a_random_split_divides_groups(hpa_dir: Path) -> None:
@@ -283,6 +283,6 @@ def test_a_random_split_divides_groups(hpa_dir: Path) -> None:
 @pytest.mark.parametrize("num_classes", [1, 5, 28])
 def test_classes_of_two_samples_leave_no_split_empty(num_classes: int) -> None:
     labels = {f"s{k}": (k // 2 % num_classes,) for k in range(max(10, 2 * num_classes))}
-    sides = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed=0)
-    assert set(sides.values()) == set(SPLITS)
-    assert list(sides.values()).count("train") >= 0.7 * len(labels)
+    split_of = split_samples(labels, "grouped", split_fractions(0.1, 0.1), seed=0)
+    assert set(split_of.values()) == set(SPLITS)
+    assert list(split_of.values()).count("train") >= 0.7 * len(labels)
