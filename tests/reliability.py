@@ -6,18 +6,22 @@ The first paragraph of a test's docstring, or else its name, states the promise.
 
 import datetime
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import describe_commit, with_section
+from benchmarks.__main__ import describe_commit, section, with_section
 from benchmarks.machine import describe_machine
 from components.runtime.wording import count_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 # Where pytest's cache keeps the tests that have passed, by their ids.
 _PASSED = "reliability/passed"
+_HEADER = ("| promise | tested by | passed | date, commit and machine |", "|---|---|---|---|")
+# The name of a test function in its row.
+_TEST = re.compile(r"\| `([^`]+::[^`]+)` \|")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,32 +59,35 @@ class _Recorder:
         self._cache.set(_PASSED, passed)
 
     def pytest_sessionfinish(self) -> None:
-        passed = {name: result for name, result in self._cache.get(_PASSED, {}).items() if _exists(name)}
+        """Writes the page. Rows of tests that have not passed here stay: they are from other machines."""
         page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(with_section(page, "results", as_table(passed), "make test-long"), encoding="utf-8")
+        rows = {found[1]: row for row in section(page, "results").splitlines() if (found := _TEST.search(row))}
+        rows |= as_rows(self._cache.get(_PASSED, {}))
+        table = [*_HEADER, *(row for name, row in sorted(rows.items()) if _exists(name))]
+        PAGE.write_text(with_section(page, "results", "\n".join(table), "make test-long"), encoding="utf-8")
 
 
 def _exists(name: str) -> bool:
-    """Whether there still is a test of this id."""
-    file, _, test = name.partition("[")[0].partition("::")
+    """Whether there still is a test function of this name."""
+    file, _, test = name.partition("::")
     path = PAGE.parent.parent / file
     return path.is_file() and f"def {test.rpartition('::')[2]}(" in path.read_text(encoding="utf-8")
 
 
-def as_table(passed: dict[str, dict[str, Any]]) -> str:
-    """A Markdown table with a row per test function and the number of its cases that have passed."""
+def as_rows(passed: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """For each test function, a row of a Markdown table with the number of its cases that have passed."""
     cases: dict[str, list[dict[str, Any]]] = {}
     for name, result in passed.items():
         cases.setdefault(name.partition("[")[0], []).append(result)
-    rows = ["| promise | tested by | passed | date, commit and machine |", "|---|---|---|---|"]
-    for name, results in sorted(cases.items()):
+    rows = {}
+    for name, results in cases.items():
         figures = "; ".join(dict.fromkeys(result["figure"] for result in results if "figure" in result))
         minutes = sum(result["seconds"] for result in results) / 60
         newest = max(results, key=lambda result: result["date"])
         case_words = f"{count_of(len(results), 'case')} in {minutes:.1f} min" + (f": {figures}" if figures else "")
         provenance = f"{newest['date']}, {newest['commit']}, {newest['machine']}"
-        rows.append(f"| {newest['promise']} | `{name}` | {case_words} | {provenance} |")
-    return "\n".join(rows)
+        rows[name] = f"| {newest['promise']} | `{name}` | {case_words} | {provenance} |"
+    return rows
 
 
 def pytest_configure(config: pytest.Config) -> None:
