@@ -50,6 +50,8 @@ def predict(
 ) -> Predicted:
     """Predicts every sample of a folder, and writes the files that `components.serving.predict.outputs` describes.
 
+    If no sample can be used, only the table of bad samples is written.
+
     Args:
         model_uri: A version, or the folder above the versions for the champion.
         images_uri: The folder of the images.
@@ -99,11 +101,16 @@ def predict(
                 pages.write_bad(path, reason)
             pages.finish()
     *_, bad_uri, distances_uri = output_uris(out_uri)
-    _log.info("%d samples predicted, at %.1f a second: %s", outputs.num_good, num_samples / seconds, out_uri)
-    if pages:
-        _log.info("the images with their predictions: %s", page_uri(out_uri))
+    if outputs.num_good:
+        words = count_of(outputs.num_good, "sample")
+        _log.info("%s predicted, at %.1f a second: %s", words, num_samples / seconds, out_uri)
+        if pages:
+            _log.info("the images with their predictions: %s", page_uri(out_uri))
+    else:
+        _remove_empty(out_uri, with_pages)
     if outputs.num_bad:
-        _log.warning("%d samples cannot be used: the reasons are in %s", outputs.num_bad, bad_uri)
+        words = count_of(outputs.num_bad, "sample")
+        _log.warning("%s cannot be used, such as %s. The reasons are in %s", words, outputs.first_bad, bad_uri)
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
     if other_sizes_um:
@@ -112,3 +119,10 @@ def predict(
         words = describe_unlike(outputs.unlike, len(outputs.unlike), outputs.num_good)
         _log.warning("%s. All distances are in %s", words, distances_uri)
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
+
+
+def _remove_empty(out_uri: str, with_pages: bool) -> None:
+    """Removes the files without a prediction, because the corrected command would be refused if they existed."""
+    predictions, submission, _, distances = output_uris(out_uri)
+    for uri in (predictions, submission, distances, *([page_uri(out_uri)] if with_pages else [])):
+        storage.remove(uri)
