@@ -3,10 +3,15 @@
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.manifest import TrainedModel
+from components.images.exposure import exposure_warnings
 from components.images.pixel_size import describe_other_sizes
 from components.runtime.progress import progress_bar
 from components.runtime.scratch import scratch_folder
@@ -74,6 +79,7 @@ def predict(
     found = find_images(images_uri, trained.channels, image_names)
     num_samples = len(found.samples)
     other_sizes_um: dict[str, float] = {}
+    histograms: dict[str, np.ndarray] = {}
     if with_pages and storage.exists(page_uri(out_uri)):
         raise FileExistsError(f"{page_uri(out_uri)} already exists: delete it, or give another --out")
     with (
@@ -93,6 +99,7 @@ def predict(
                 if pages:
                     pages.write(batch, predictions)
                 other_sizes_um |= batch.other_sizes_um(trained.pixel_size_um)
+                histograms |= batch.histograms()
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)
@@ -113,12 +120,20 @@ def predict(
         _log.warning("%s cannot be used, such as %s. The reasons are in %s", words, outputs.first_bad, bad_uri)
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
-    if other_sizes_um:
-        _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
+    _warn_of_odd_images(histograms, other_sizes_um, trained)
     if outputs.unlike:
         words = describe_unlike(outputs.unlike, len(outputs.unlike), outputs.num_good)
         _log.warning("%s. All distances are in %s", words, distances_uri)
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
+
+
+def _warn_of_odd_images(
+    histograms: Mapping[str, np.ndarray], other_sizes_um: Mapping[str, float], trained: TrainedModel
+) -> None:
+    for warning in exposure_warnings(histograms, trained.channels):
+        _log.warning("%s", warning)
+    if other_sizes_um:
+        _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
 
 
 def _remove_empty(out_uri: str, with_pages: bool) -> None:

@@ -102,6 +102,16 @@ def test_images_of_another_pixel_size_are_reported(version_dir: Path, tmp_path: 
     assert "large (0.16 µm)" in caplog.text
 
 
+def test_badly_exposed_images_are_reported(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scans = make_ome_tiffs(tmp_path / "scans", {"usual": "0"}, side_px=40)
+    names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
+    assert predict(str(version_dir), str(scans), str(tmp_path / "p.csv"), names, "0:4095").num_good == 1
+    assert "nearly black" not in caplog.text
+    assert predict(str(version_dir), str(scans), str(tmp_path / "q.csv"), names, "0:65535").num_good == 1
+    assert "blue: 1 of 1 images look nearly black (usual): 99.9 % of the pixels are below" in caplog.text
+    assert "Set intensity_range to the grey levels that your files use" in caplog.text
+
+
 def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
     """Checks that predictions equal those of 8-bit PNG files of the same pixels."""
     pngs = tmp_path / "pngs"
