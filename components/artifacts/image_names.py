@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from components.artifacts.labels import FILTERS, required_stains
@@ -75,6 +76,22 @@ class ImageNames:
     def example(self, sample_id: str = "<Id>") -> str:
         """An example of a file name."""
         return self.pattern.replace(_ID, sample_id).replace(_FILTER, self._own_names[self.stains[:2][-1]])
+
+    def options_for(self, names: Sequence[str], option: str) -> str:
+        """The patterns for files of another format, as options; empty if some have the suffix of this pattern.
+
+        Args:
+            names: Files that do not match.
+            option: The option, with `{}` for the pattern.
+        """
+        own = PurePosixPath(self.pattern).suffix
+        present = [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in names)]
+        if not present or own.lower() in present:
+            return ""
+        suffix = f".ome{present[0]}" if any(name.lower().endswith(f".ome{present[0]}") for name in names) else present[0]
+        patterns = dict.fromkeys([self.pattern.removesuffix(own) + suffix, f"{_ID}{suffix}"])
+        condition = " if each file holds all stains" if len(patterns) > 1 else ""
+        return ", or ".join(option.format(pattern) for pattern in patterns) + condition
 
     @cached_property
     def _own_names(self) -> dict[str, str]:

@@ -63,7 +63,6 @@ def export(model_uri: str, file_format: str, out_uri: str, authors: Sequence[str
     version_uri = find_version(model_uri)
     trained = read_manifest(version_uri)
     with scratch_folder() as folder:
-        _log.info("reading %s", version_uri)
         model = ExportedModel.read(load_model(version_uri, trained, 1, folder / "version", "float32"), authors, licence)
         path = folder / f"model{file.SUFFIX}"
         _log.info("writing %s", file_format)

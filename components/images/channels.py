@@ -29,9 +29,10 @@ def read_channel(image: Image, wanted: str, projection: str) -> np.ndarray:
         found = [number for number in range(len(names)) if number == int(wanted)]
     if len(found) != 1:
         problem = "several channels are" if found else "no channel is"
-        raise BadImageError(
-            f"not clear: {problem} called {wanted}. The file has {_listed(image)}: name one of these in filters"
-        )
+        advice = f"The file has {_listed(image)}: name one of these in filters"
+        if len(names) == 1:
+            advice = "The file has one channel: if each stain has its own file, give a file_pattern with {filter}"
+        raise BadImageError(f"not clear: {problem} called {wanted}. {advice}")
     return project(image, found[0], projection)
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 NUM_LEVELS = 256
-# Histograms are only plotted: every eighth row gives the same plot in an eighth of the time.
+# Every eighth row gives the same plot in an eighth of the time.
 _ROW_STEP = 8
 
 
@@ -26,7 +26,7 @@ def channel_moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def channel_histograms(pixels: np.ndarray) -> np.ndarray:
-    """Counts the grey levels of each channel on every eighth row, for the data report.
+    """Counts the grey levels of each channel on every eighth row, for plots and for warnings.
 
     Args:
         pixels: uint8, shape (height, width, channels).

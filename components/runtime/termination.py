@@ -38,7 +38,7 @@ def ended_by_sigterm(grace_s: float = _GRACE_S) -> Iterator[None]:
     try:
         yield
     except _TerminatedError:
-        _log.warning("stopped by SIGTERM: the next run resumes from the finished work")
+        _log.warning("stopped by SIGTERM")
         os._exit(_EXIT_CODE)  # with TensorFlow, a regular exit may take longer than the grace period
     finally:
         signal.signal(signal.SIGTERM, previous_handler)

@@ -203,6 +203,7 @@ def load_model(version_uri: str, trained: TrainedModel, batch_size: int, folder:
     Raises:
         OSError: If it cannot be loaded.
     """
+    _log.info("loading the model")
     import tensorflow as tf  # noqa: PLC0415 (takes seconds, in which decoding starts or an error is found)
 
     if storage.is_local(version_uri):

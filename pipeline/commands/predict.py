@@ -38,7 +38,7 @@ def predict(
 
     Files are read as in the model's training, unless --intensity-range or --projection is given. Images that cannot be used,
     and image files whose names do not match, are skipped and listed with the reason in predictions.bad.csv. If no image can be
-    used, the exit status is 1.
+    used, only that file is written, and the exit status is 1.
 
     Example: python -m pipeline predict --model outputs/serving/hpa --images my_images
     """

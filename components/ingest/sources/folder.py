@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from components import storage
-from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, parse_filters
+from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, ImageNames, parse_filters
 from components.artifacts.labels import FILTERS
 from components.images.image_files import list_images, read_image_file, stored_suffix
 from components.ingest.sources.classes_csv import CLASSES
@@ -94,21 +94,12 @@ class Folder:
             how = "If your files have other names, give file_pattern and filters"
         else:
             how = f"file_pattern is {self.image_names.pattern}, and filters is {self.image_names.filters or 'not given'}"
+        needed = self.image_names.options_for(others, "file_pattern={}")
+        advice = f". Such files need {needed}" if needed else ""
         return (
             f"{self.uri}: no image here has an expected name, such as {self.image_names.example()}. "
-            f"Received: {found}. {how}{self._suffix_advice(others)}: see docs/image-files.md"
+            f"Received: {found}. {how}{advice}: see docs/image-files.md"
         )
-
-    def _suffix_advice(self, others: Sequence[str]) -> str:
-        """The file_pattern for files of another format, if there are any and none of the present one."""
-        own = PurePosixPath(self.image_names.pattern).suffix
-        present = [suffix for suffix in SUFFIXES if any(name.lower().endswith(suffix) for name in others)]
-        if not present or own.lower() in present:
-            return ""
-        suffix = f".ome{present[0]}" if any(name.lower().endswith(f".ome{present[0]}") for name in others) else present[0]
-        patterns = dict.fromkeys([self.image_names.pattern.removesuffix(own) + suffix, f"{{id}}{suffix}"])
-        condition = " if each file holds all stains" if len(patterns) > 1 else ""
-        return f". Such files need file_pattern={', or file_pattern='.join(patterns)}{condition}"
 
     @property
     def stains(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, SUFFIXES, TEST, TRAIN, ImageNames, by_filter
@@ -74,22 +75,25 @@ def find_images(images_uri: str, filters: list[str], image_names: ImageNames = C
         image_names: How the files are named.
 
     Raises:
-        FileNotFoundError: If there are no such images.
+        FileNotFoundError: If there is no such folder, or it has no such images.
     """
+    if storage.is_local(images_uri) and not Path(images_uri).is_dir():
+        raise FileNotFoundError(f"{images_uri}: expected a folder of images. There is no such folder")
     everything = list_images(images_uri)
     beside = {path: file for path, file in everything.items() if path.partition("/")[0] not in (TEST, TRAIN)}
     for part, files in (("", beside), *((part, _below(part, everything)) for part in (TEST, TRAIN))):
         folder = storage.join(images_uri, part) if part else images_uri
         # Includes entries with an image's name that are not files: folders, and broken or circular links.
         if samples := image_names.by_sample(dict.fromkeys([*files, *storage.list_names(folder)])):
-            _log.info("%d samples in %s", len(samples), folder)
+            _log.info("%s in %s", count_of(len(samples), "sample"), folder)
             return FoundImages(
                 [_sample(sample_id, samples[sample_id], filters, folder, files) for sample_id in sorted(samples)],
                 _ignored(files, image_names),
             )
     problem = f"{images_uri}: expected images such as {image_names.example()}. There are none, nor in {TEST} or {TRAIN}"
     if others := list(_ignored(everything, image_names)):
-        problem += f". {count_of(len(others), 'image file')} with other names, such as {others[0]}: give --file-pattern"
+        options = image_names.options_for(others, '--file-pattern "{}"') or "--file-pattern"
+        problem += f". {count_of(len(others), 'image file')} with other names, such as {others[0]}: give {options}"
     raise FileNotFoundError(problem)
 
 

@@ -43,6 +43,7 @@ class Outputs:
     Attributes:
         num_good: How many samples were predicted so far.
         num_bad: How many cannot be used.
+        first_bad: The first of those, with the reason.
         unlike: The ids of those that look unlike the training images.
     """
 
@@ -50,6 +51,7 @@ class Outputs:
         self._predictions, self._submission, self._bad, self._distances = predictions, submission, bad, distances
         self._class_names = class_names
         self.num_good = self.num_bad = 0
+        self.first_bad = ""
         self.unlike: list[str] = []
         predictions.writerow(predictions_header(class_names))
         submission.writerow(["Id", "Predicted"])
@@ -64,6 +66,7 @@ class Outputs:
                 self._bad.writerow([sample_id, reason])
                 self._submission.writerow([sample_id, ""])
                 self.num_bad += 1
+                self.first_bad = self.first_bad or f"{sample_id}: {reason}"
             else:
                 names = [self._class_names[number] for number in decided]
                 self._predictions.writerow(predictions_row(sample_id, names, predictions.probabilities[row]))

@@ -3,10 +3,15 @@
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from components import storage
 from components.artifacts.image_names import COMPETITION_NAMES, ImageNames
+from components.artifacts.manifest import TrainedModel
+from components.images.exposure import exposure_warnings
 from components.images.pixel_size import describe_other_sizes
 from components.runtime.progress import progress_bar
 from components.runtime.scratch import scratch_folder
@@ -50,6 +55,8 @@ def predict(
 ) -> Predicted:
     """Predicts every sample of a folder, and writes the files that `components.serving.predict.outputs` describes.
 
+    If no sample can be used, only the table of bad samples is written.
+
     Args:
         model_uri: A version, or the folder above the versions for the champion.
         images_uri: The folder of the images.
@@ -72,6 +79,7 @@ def predict(
     found = find_images(images_uri, trained.channels, image_names)
     num_samples = len(found.samples)
     other_sizes_um: dict[str, float] = {}
+    histograms: dict[str, np.ndarray] = {}
     if with_pages and storage.exists(page_uri(out_uri)):
         raise FileExistsError(f"{page_uri(out_uri)} already exists: delete it, or give another --out")
     with (
@@ -91,6 +99,7 @@ def predict(
                 if pages:
                     pages.write(batch, predictions)
                 other_sizes_um |= batch.other_sizes_um(trained.pixel_size_um)
+                histograms |= batch.histograms()
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)
@@ -99,16 +108,36 @@ def predict(
                 pages.write_bad(path, reason)
             pages.finish()
     *_, bad_uri, distances_uri = output_uris(out_uri)
-    _log.info("%d samples predicted, at %.1f a second: %s", outputs.num_good, num_samples / seconds, out_uri)
-    if pages:
-        _log.info("the images with their predictions: %s", page_uri(out_uri))
+    if outputs.num_good:
+        words = count_of(outputs.num_good, "sample")
+        _log.info("%s predicted, at %.1f a second: %s", words, num_samples / seconds, out_uri)
+        if pages:
+            _log.info("the images with their predictions: %s", page_uri(out_uri))
+    else:
+        _remove_empty(out_uri, with_pages)
     if outputs.num_bad:
-        _log.warning("%d samples cannot be used: the reasons are in %s", outputs.num_bad, bad_uri)
+        words = count_of(outputs.num_bad, "sample")
+        _log.warning("%s cannot be used, such as %s. The reasons are in %s", words, outputs.first_bad, bad_uri)
     if found.ignored:
         _log.warning("%s ignored: the reasons are in %s", count_of(len(found.ignored), "image file"), bad_uri)
-    if other_sizes_um:
-        _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
+    _warn_of_odd_images(histograms, other_sizes_um, trained)
     if outputs.unlike:
         words = describe_unlike(outputs.unlike, len(outputs.unlike), outputs.num_good)
         _log.warning("%s. All distances are in %s", words, distances_uri)
     return Predicted(outputs.num_good, outputs.num_bad, len(found.ignored), seconds)
+
+
+def _warn_of_odd_images(
+    histograms: Mapping[str, np.ndarray], other_sizes_um: Mapping[str, float], trained: TrainedModel
+) -> None:
+    for warning in exposure_warnings(histograms, trained.channels):
+        _log.warning("%s", warning)
+    if other_sizes_um:
+        _log.warning("%s", describe_other_sizes(other_sizes_um, trained.pixel_size_um))
+
+
+def _remove_empty(out_uri: str, with_pages: bool) -> None:
+    """Removes the files without a prediction, because the corrected command would be refused if they existed."""
+    predictions, submission, _, distances = output_uris(out_uri)
+    for uri in (predictions, submission, distances, *([page_uri(out_uri)] if with_pages else [])):
+        storage.remove(uri)

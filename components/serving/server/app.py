@@ -129,7 +129,7 @@ class Server:
             "has_examples": has_examples(version),
             # The stains in file names; empty if a file holds all channels.
             "stains": [] if names.channels else [own.lower() for own in parse_filters(names.filters, names.stains).values()],
-            "advice": f"{advice}.",
+            "advice": f"{advice}. For other names, serve has --file-pattern and --filters.",
             "max_bytes": limits.max_upload_bytes,
             "max_samples": limits.max_waiting,
         }

@@ -40,10 +40,11 @@ class TestReadChannel:
             (["DAPI", "Tub"], "2", "no channel is called 2. The file has 0 DAPI, 1 Tub: "),
             (["x", "X"], "x", "several channels are called x. The file has 0 x, 1 X: "),
             (["", ""], "DAPI", "no channel is called DAPI. The file has 0, 1: "),
+            (["Tub"], "DAPI", "no channel is called DAPI. The file has one channel: if each stain has its own file, "),
         ],
     )
     def test_lists_the_channels_if_none_or_several_match(self, names: list[str], wanted: str, problem: str) -> None:
-        image = read_image(_ome(_STACK[:, 0], "CYX", names))
+        image = read_image(_ome(_STACK[: len(names), 0], "CYX", names))
         with pytest.raises(BadImageError) as raised:
             read_channel(image, wanted, "")
         assert str(raised.value).startswith(f"not clear: {problem}")

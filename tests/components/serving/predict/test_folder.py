@@ -48,11 +48,19 @@ def test_ids_are_shown_unchanged_and_invalid_ones_have_a_problem(tmp_path: Path)
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(FileNotFoundError, match=rf"{folder}: expected images such as <Id>_green.png. There are none"):
-            find_images(str(folder), ["red"])
-    (tmp_path / "a-red.tif").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"\. 1 image file with other names, such as a-red\.tif: give --file-pattern$"):
+    with pytest.raises(FileNotFoundError, match=r"/nowhere: expected a folder of images\. There is no such folder$"):
+        find_images(str(tmp_path / "nowhere"), ["red"])
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path}: expected images such as <Id>_green.png. There are none"):
+        find_images(str(tmp_path), ["red"])
+    (tmp_path / "a.ome.tif").write_bytes(b"")
+    with pytest.raises(
+        FileNotFoundError, match=r"\. 1 image file with other names, such as a\.ome\.tif: give --file-pattern "
+    ) as found:
+        find_images(str(tmp_path), ["red"])
+    options = '"{id}_{filter}.ome.tif", or --file-pattern "{id}.ome.tif" if each file holds all stains'
+    assert str(found.value).endswith(options)
+    (tmp_path / "a-red.png").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"such as a-red\.png: give --file-pattern$"):
         find_images(str(tmp_path), ["red"])
 
 

@@ -102,6 +102,16 @@ def test_images_of_another_pixel_size_are_reported(version_dir: Path, tmp_path: 
     assert "large (0.16 µm)" in caplog.text
 
 
+def test_badly_exposed_images_are_reported(version_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scans = make_ome_tiffs(tmp_path / "scans", {"usual": "0"}, side_px=40)
+    names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
+    assert predict(str(version_dir), str(scans), str(tmp_path / "p.csv"), names, "0:4095").num_good == 1
+    assert "nearly black" not in caplog.text
+    assert predict(str(version_dir), str(scans), str(tmp_path / "q.csv"), names, "0:65535").num_good == 1
+    assert "blue: 1 of 1 images look nearly black (usual): 99.9 % of the pixels are below" in caplog.text
+    assert "Set intensity_range to the grey levels that your files use" in caplog.text
+
+
 def _assert_alike(model: Path, stacks: Path, names: ImageNames, tmp_path: Path, **read: str) -> None:
     """Checks that predictions equal those of 8-bit PNG files of the same pixels."""
     pngs = tmp_path / "pngs"
@@ -166,11 +176,16 @@ def test_bad_images_are_listed_with_the_reason_and_skipped(version_dir: Path, ce
     assert {submitted[sample_id] for sample_id in submitted.keys() - good} == {""}
 
 
-def test_all_samples_are_listed_if_none_can_be_used(version_dir: Path, tmp_path: Path) -> None:
+def test_only_bad_samples_are_listed_if_none_can_be_used(
+    version_dir: Path, cells_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "a_green.png").write_bytes(b"")
-    assert predict(str(version_dir), str(tmp_path), str(tmp_path / "p.csv")).num_bad == 1
-    assert _rows(tmp_path / "p.csv") == []
+    out = str(tmp_path / "p.csv")
+    assert predict(str(version_dir), str(tmp_path), out, with_pages=True).num_bad == 1
+    assert [path.name for path in tmp_path.glob("p*")] == ["p.bad.csv"]
     assert _rows(tmp_path / "p.bad.csv") == [{"Id": "a", "Reason": "the red filter is missing"}]
+    assert "1 sample cannot be used, such as a: the red filter is missing. The reasons are in" in caplog.text
+    assert predict(str(version_dir), str(cells_dir), out, with_pages=True).num_good == 70  # nothing is in its way
 
 
 def test_predictions_are_never_overwritten_except_remains_of_a_kill(version_dir: Path, tmp_path: Path, cells_dir: Path) -> None:
