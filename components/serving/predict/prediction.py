@@ -25,6 +25,9 @@ from components.serving.unlike import describe_unlike
 
 _log = logging.getLogger(__name__)
 
+# Only the first samples are checked for bad exposure: a million histograms would take a gigabyte.
+_MAX_HISTOGRAMS = 20_000
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -99,7 +102,8 @@ def predict(
                 if pages:
                     pages.write(batch, predictions)
                 other_sizes_um |= batch.other_sizes_um(trained.pixel_size_um)
-                histograms |= batch.histograms()
+                if len(histograms) < _MAX_HISTOGRAMS:
+                    histograms |= batch.histograms()
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)
