@@ -10,7 +10,7 @@ from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
 from components.convert.report.data import ReportData
 from components.convert.report.sections.look import SPLIT_COLOURS, share
 from components.convert.split.assignment import SPLITS
-from components.reports.page import Section, number_cells, table
+from components.reports.page import Section, number_cells, table, wide
 from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
 from components.runtime.wording import shorten
 
@@ -85,7 +85,7 @@ def _count_table(counts: ClassCounts) -> Markup:
         if counts.are_published:
             row += [PUBLISHED_COUNTS[name], *number_cells(share(PUBLISHED_COUNTS[name], NUM_PUBLISHED_SAMPLES))]
         rows.append(row)
-    return table(header, rows)
+    return wide(table(header, rows))
 
 
 def _share_plot(counts: ClassCounts) -> Figure:

@@ -11,7 +11,7 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import EARLIER_COLOUR, NEWEST_COLOUR, share
-from components.reports.page import Section, number_cells, paragraphs, table
+from components.reports.page import Section, number_cells, paragraphs, table, wide
 from components.reports.plots import MAX_NAME, figure, make_figure
 from components.reports.stains import stain_title
 from components.runtime.wording import count_of, shorten
@@ -154,7 +154,7 @@ def _class_table(drift: Drift) -> Markup:
         points = 100 * (change.num_newest / drift.num_newest - change.num_earlier / drift.num_earlier)
         shares = [share(change.num_earlier, drift.num_earlier), share(change.num_newest, drift.num_newest)]
         rows.append([change.name, *number_cells(*shares, f"{points:+.2f} points"), _mark(drift, change)])
-    return table(["Class (the most significant changes first)", "earlier", "newest", "change", ""], rows)
+    return wide(table(["Class (the most significant changes first)", "earlier", "newest", "change", ""], rows))
 
 
 def _moment_table(drift: Drift) -> Markup:
@@ -168,7 +168,7 @@ def _moment_table(drift: Drift) -> Markup:
         for m in drift.moments
     ]
     header = ["Per image, in grey levels", "earlier median", "newest median", "distance (0: the same, 1: disjoint)", ""]
-    return table(header, rows)
+    return wide(table(header, rows))
 
 
 def _brightness_plot(data: ReportData, drift: Drift) -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import SPLIT_COLOURS
 from components.convert.split.assignment import SPLITS
-from components.reports.page import Section, number_cells, table
+from components.reports.page import Section, number_cells, table, wide
 from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
 from components.reports.stains import stain_title
 from components.runtime.wording import count_of, shorten
@@ -72,7 +72,7 @@ def _table(data: ReportData, splits: Sequence[str]) -> Markup:
             ends = [f"{100 * histogram[end] / histogram.sum():.2f} %" for end in (0, -1)]
             rows.append([stain_title(name), split, *number_cells(f"{mean:.1f}", f"{std:.1f}", *ends)])
     dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {_NUM_LEVELS - levels})"
-    return table(["Filter", "split", "mean", "standard deviation", dark, bright], rows)
+    return wide(table(["Filter", "split", "mean", "standard deviation", dark, bright], rows))
 
 
 def _levels_per_bin(histograms: np.ndarray) -> int:
