@@ -29,3 +29,8 @@ def shorten(value: object, length: int = 80) -> str:
     """
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= length else f"{text[: length // 2]}…{text[-((length - 1) // 2) :]}"
+
+
+def printable(name: str) -> str:
+    """A file name, or an id from one, with escapes for what is not valid UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()

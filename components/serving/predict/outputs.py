@@ -10,6 +10,7 @@ import numpy as np
 
 from components import storage
 from components.artifacts.labels import format_target
+from components.runtime.wording import printable
 from components.serving.model import Predictions, ServedModel
 from components.serving.predict.decoding import Batch
 
@@ -66,7 +67,7 @@ class Outputs:
                 self._bad.writerow([sample_id, reason])
                 self._submission.writerow([sample_id, ""])
                 self.num_bad += 1
-                self.first_bad = self.first_bad or f"{sample_id}: {reason}"
+                self.first_bad = self.first_bad or printable(f"{sample_id}: {reason}")
             else:
                 names = [self._class_names[number] for number in decided]
                 self._predictions.writerow(predictions_row(sample_id, names, predictions.probabilities[row]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from components import storage
 from components.artifacts.image_names import SUFFIXES, ImageNames, by_filter
 from components.artifacts.sample_ids import unusable_id
+from components.runtime.wording import printable
 from components.serving.predict.folder import ImageFiles
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Fields:
             if not parsed and path.lower().endswith(SUFFIXES) and not self._has_warned:
                 _log.warning("images that do not match --file-pattern or --filters are ignored, such as %s", path)
                 self._has_warned = True
-            if not parsed or written_id(parsed[0]) in done:
+            if not parsed or printable(parsed[0]) in done:
                 continue
             try:
                 stat = entry.stat()
@@ -122,11 +123,6 @@ class Fields:
         uris = {name: storage.join(self._folder, path) for name, (path, _, _) in wanted.items()}
         num_bytes = sum(size for _, size, _ in set(wanted.values()))
         return ImageFiles(sample_id, uris, num_bytes, unusable_id(sample_id) or one.problem)
-
-
-def written_id(sample_id: str) -> str:
-    """An id as written to files: escaped if it is not valid UTF-8."""
-    return sample_id.encode("utf-8", "backslashreplace").decode()
 
 
 def _walk(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from components.artifacts.damage import naming
+from components.runtime.wording import printable
 from components.serving.predict.outputs import predictions_header
-from components.serving.watch.fields import written_id
 
 _ADVICE = "give another --out"
 
@@ -57,7 +57,7 @@ class Record:
         before = self._beside("before.csv")
         temporary = before.with_name(f"{before.name}.tmp")
         with temporary.open("wb") as file:
-            _append(file, [["Id"], *([written_id(sample_id)] for sample_id in complete)])
+            _append(file, [["Id"], *([printable(sample_id)] for sample_id in complete)])
         temporary.replace(before)
         self.remember_left_out()
 
@@ -88,7 +88,7 @@ class Record:
 
     def _write(self, file: BinaryIO, rows: Sequence[Sequence[str]]) -> None:
         if rows:
-            rows = [[written_id(sample_id), *(" ".join(text.split()) for text in texts)] for sample_id, *texts in rows]
+            rows = [[printable(sample_id), *(" ".join(text.split()) for text in texts)] for sample_id, *texts in rows]
             _append(file, rows)
             self.done.update(row[0] for row in rows)
 

@@ -18,14 +18,14 @@ from components.images.image_files import OME_ZARR
 from components.images.pixel_size import describe_other_sizes
 from components.runtime.background import begin
 from components.runtime.scratch import scratch_folder
-from components.runtime.wording import count_of
+from components.runtime.wording import count_of, printable
 from components.serving.model import Predictions, ServedModel, find_version, load_model, read_manifest
 from components.serving.predict.decoding import Batch, Decoders, ImageForm
 from components.serving.predict.folder import with_stains
 from components.serving.predict.outputs import predictions_row
 from components.serving.unlike import describe_unlike
 from components.serving.watch.action import Action
-from components.serving.watch.fields import Fields, written_id
+from components.serving.watch.fields import Fields
 from components.serving.watch.record import Record, open_record
 
 _log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class _Watching:
         self._record.write_rows(rows)
         self._record.write_bad(bad)
         for sample_id in batch.ids:
-            if written_id(sample_id) in self._record.done:
+            if printable(sample_id) in self._record.done:
                 self._fields.pending.pop(sample_id, None)
         if rows:
             _log.info("%s predicted, the last after %.1f s", count_of(len(rows), "field"), answers[-1]["seconds"])
