@@ -93,7 +93,7 @@ def test_splits_in_an_object_store_are_downloaded_and_removed(examples: Examples
 def test_a_missing_or_truncated_shard_is_named(examples: Examples) -> None:
     path = Path(examples.shard_uris("test")[0])
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(FileNotFoundError, match=f"{examples.uri}: 1 shards are missing .* such as {path.name}"):
+    with pytest.raises(FileNotFoundError, match=f"{examples.uri}: 1 shards are missing .* for example {path.name}"):
         _open(examples, "train")
 
 
@@ -139,7 +139,7 @@ def test_a_table_that_does_not_fit_the_shards_is_refused(examples: Examples, old
 
 
 def test_images_of_another_size_are_refused(examples: Examples) -> None:
-    with pytest.raises(ValueError, match=r"train-00000-of-00003\.tfrecord does not fit .* 7 x 7 x 3 pixels"):
+    with pytest.raises(ValueError, match=r"train-00000-of-00003\.tfrecord does not match .* 7 x 7 x 3 pixels"):
         _open(examples.model_copy(update={"image_size_px": 7}), "train")
 
 
