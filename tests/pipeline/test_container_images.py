@@ -48,7 +48,7 @@ def test_digests_pin_every_image(tmp_path: Path) -> None:
 
 def test_digests_of_other_images_are_refused(tmp_path: Path) -> None:
     digests = read_digests(_digests(tmp_path, tag="1.1"))
-    found = f"expected one of {REGISTRY}/convert:1.2. Received: those of {REGISTRY}/"
+    found = f"expected one for {REGISTRY}/convert:1.2. Received: those of {REGISTRY}/"
     with pytest.raises(ValueError, match=rf"{re.escape(found)}.* Run make push-images REGISTRY={re.escape(REGISTRY)} again"):
         with_images(COMMITTED, REGISTRY, "1.2", digests)
 
@@ -72,7 +72,7 @@ def test_digests_of_images_with_and_without_cuda_are_distinguished(
 def test_digests_of_a_failed_push_are_refused(tmp_path: Path) -> None:
     path = _digests(tmp_path)
     path.write_text(path.read_text().replace(f"{REGISTRY}/push:1.2@{DIGEST}\n", ""))
-    with pytest.raises(ValueError, match=re.escape(f"expected one of {REGISTRY}/push:1.2. Received: those of ")):
+    with pytest.raises(ValueError, match=re.escape(f"expected one for {REGISTRY}/push:1.2. Received: those of ")):
         with_images(COMMITTED, REGISTRY, "1.2", read_digests(path))
     path.write_text("")
     with pytest.raises(ValueError, match=r"digests.txt: .* It is empty: run make push-images REGISTRY=\.\.\. > .* again"):

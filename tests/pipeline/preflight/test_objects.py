@@ -74,7 +74,7 @@ def test_without_keys_the_credentials_in_use_are_named(
     assert "hpa-pipeline-s3-keys does not exist: pods use web identity or the credentials of their node for s3://" in said
     assert "hpa-pipeline-s3 does not exist: s3:// is Amazon's, in the region of the pods" in said
     said = check_objects(_with(make_submission(s3_endpoint="https://s3.example.com"), values), cluster, "kubeflow")
-    assert "hpa-pipeline-s3-keys is not there" in said
+    assert "hpa-pipeline-s3-keys does not exist" in said
     assert "Amazon's" not in said
 
 
