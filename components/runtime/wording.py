@@ -32,5 +32,5 @@ def shorten(value: object, length: int = 80) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name, or an id from one, with escapes for what is not valid UTF-8."""
+    """Escapes invalid UTF-8 in a file name, or in an id taken from one."""
     return name.encode("utf-8", "backslashreplace").decode()
