@@ -17,14 +17,14 @@ from components.artifacts.parameters import Levels
 from components.convert.settings import UNSPLIT
 from components.convert.split.assignment import SPLITS
 from components.images.decode import DEFAULT_READING, Reading
+from components.images.intensity import NUM_BINS, bin_histograms
 
 # The limit of a shard: large enough for fast reading, small enough that a kill loses little work.
 SHARD_BYTES = 64 << 20
 MAX_SHARD_SAMPLES = 256
 # The split of samples that are only measured, for `intensity_range=auto`.
 MEASURED = "measured"
-# For the stored histograms of each sample: fine enough for a plot, and small, because each sample has some.
-_NUM_BINS = 64
+# Of the stored histograms of each sample.
 _COUNT = np.dtype("<u4")
 
 _AS_TEXT = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
@@ -117,7 +117,7 @@ class ConvertedSample:
 
     def channel_histograms(self) -> np.ndarray:
         """The counts of grey levels, in bins of four levels: uint32, shape (channels, 64)."""
-        return np.frombuffer(self.histogram, _COUNT).reshape(-1, _NUM_BINS)
+        return np.frombuffer(self.histogram, _COUNT).reshape(-1, NUM_BINS)
 
 
 class ShardPart(BaseModel, frozen=True):
@@ -132,7 +132,7 @@ class ShardPart(BaseModel, frozen=True):
 
 def pack_histograms(counts: np.ndarray) -> bytes:
     """Packs a sample's histograms for its description. `counts` has the shape (channels, 256)."""
-    return counts.reshape(len(counts), _NUM_BINS, -1).sum(axis=2).astype(_COUNT).tobytes()
+    return bin_histograms(counts).astype(_COUNT).tobytes()
 
 
 def part_uri(examples_uri: str, shard_name: str) -> str:

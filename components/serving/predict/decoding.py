@@ -23,7 +23,7 @@ from components.artifacts.parameters import AUTO_RANGE, check_parameters
 from components.images.decode import DEFAULT_READING, Reading, decode_sample, stack_filters
 from components.images.image import BadImageError
 from components.images.image_files import read_image_file
-from components.images.intensity import channel_histograms
+from components.images.intensity import bin_histograms, channel_histograms
 from components.images.pixel_size import other_sizes
 from components.images.tiff import MAX_SIDE_PX
 from components.runtime.progress import exit_with_parent
@@ -131,8 +131,7 @@ class Batch:
     def histograms(self) -> dict[str, np.ndarray]:
         """The counts of grey levels of each usable sample, in bins of four levels: uint32, shape (channels, 64)."""
         usable = [row for row, reason in enumerate(self.reasons) if not reason]
-        counts = {self.ids[row]: channel_histograms(self.pixels[row]) for row in usable}
-        return {sample_id: its.reshape(len(its), 64, -1).sum(axis=2, dtype=np.uint32) for sample_id, its in counts.items()}
+        return {self.ids[row]: bin_histograms(channel_histograms(self.pixels[row])) for row in usable}
 
 
 class Decoders:
