@@ -56,12 +56,13 @@ def test_cancelled_work_ends_at_once(slow_files: dict[str, bytes], good_files: d
         assert asyncio.run(decode(decoders)) < 10  # 20 slow ones take minutes
 
 
-@pytest.mark.parametrize("num_busy", [0, 2])
+# No more than one is busy: the first sample only shows that one process has started.
+@pytest.mark.parametrize("num_busy", [0, 1])
 def test_killed_processes_are_replaced(slow_files: dict[str, bytes], good_files: dict[str, bytes], num_busy: int) -> None:
     async def decode(decoders: Decoders) -> Sequence[object]:
         await decoders.decode(good_files, _FORM)
         slow = [asyncio.ensure_future(decoders.decode(slow_files, _FORM)) for _ in range(num_busy)]
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)  # time for a process to take it, and less than decoding takes
         for process in multiprocessing.active_children():
             process.kill()
         found = await asyncio.gather(*slow, return_exceptions=True)
