@@ -75,8 +75,8 @@ def main() -> None:
         results = [run_seed(seed, options.rounds, trend) for seed in range(options.seeds)]
         for name in RULES:
             pushes, gained, optimism = (statistics.mean(result[name][part] for result in results) for part in range(3))
-            told = "-" if trend else f"{optimism:+.3f}"
-            print(f"| {title} | {name} | {pushes:.1f} | {gained:+.3f} | {told} |")
+            bias = "-" if trend else f"{optimism:+.3f}"
+            print(f"| {title} | {name} | {pushes:.1f} | {gained:+.3f} | {bias} |")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def open_client(host: str, namespace: str) -> tuple[Any, dict[str, Any]]:
     Raises:
         ClusterError: If there is no answer, or not that of Kubeflow Pipelines 2.
     """
-    _knock(host)
+    _check_reachable(host)
     from kfp.client import Client  # noqa: PLC0415 (takes seconds, which --help and a wrong address should not)
 
     class ImpatientClient(Client):  # type: ignore[misc]
@@ -114,11 +114,11 @@ def ask_for_release(client: Any, host: str, health: dict[str, Any]) -> str:
     except ClusterError as error:
         if error.status != 404:
             raise
-    told = next((str(health[name]) for name in _RELEASE_NAMES if health.get(name)), "")
-    return "" if told == "unknown" else told
+    release = next((str(health[name]) for name in _RELEASE_NAMES if health.get(name)), "")
+    return "" if release == "unknown" else release
 
 
-def _knock(host: str) -> None:
+def _check_reachable(host: str) -> None:
     """Fails early for a server that does not answer, for which kfp would wait for minutes."""
     try:
         address = urlsplit(host)

@@ -41,11 +41,11 @@ class Tab:
         self._connection.send(json.dumps({"id": self._last_id, "method": method, "params": parameters}))
         while True:
             message = json.loads(self._connection.recv())
-            told = message.get("params", {})
-            if message.get("method") == "Runtime.exceptionThrown" or told.get("entry", {}).get("level") == "error":
-                self.errors.append(json.dumps(told))
+            event = message.get("params", {})
+            if message.get("method") == "Runtime.exceptionThrown" or event.get("entry", {}).get("level") == "error":
+                self.errors.append(json.dumps(event))
             if message.get("method") == "Network.requestWillBeSent":
-                self.urls.append(told["request"]["url"])
+                self.urls.append(event["request"]["url"])
             if message.get("id") == self._last_id:
                 assert "error" not in message, message
                 return message["result"]

@@ -194,17 +194,17 @@ def _champion(comparison: Comparison, rules: Rules) -> Iterable[Finding]:
 
 def _judge_gain(found: float, gain: Interval, rules: Rules) -> tuple[RuleOutcome, str]:
     asked = rules.min_gain
-    told = f"the gain is {found:+.3f}, with {_span(gain)}"
+    evidence = f"the gain is {found:+.3f}, with {_span(gain)}"
     if asked <= _ANY_GAIN:
-        return _without_gain(told, rules)
-    told += f"; blessing_min_gain requires more than {asked:+.3f}"
+        return _without_gain(evidence, rules)
+    evidence += f"; blessing_min_gain requires more than {asked:+.3f}"
     if found > asked:
-        return "yes", told
+        return "yes", evidence
     if gain.high < asked:
-        return "no", f"{told}, and the whole interval is below"
+        return "no", f"{evidence}, and the whole interval is below"
     if gain.low == gain.high == 0:
-        return "not enough evidence", f"{told}: both make the same decisions, so nothing would change"
-    return "not enough evidence", f"{told}: the shortfall is within the noise, but there is no reason for a change"
+        return "not enough evidence", f"{evidence}: both make the same decisions, so nothing would change"
+    return "not enough evidence", f"{evidence}: the shortfall is within the noise, but there is no reason for a change"
 
 
 def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
@@ -213,13 +213,13 @@ def _class_drops(comparison: Comparison, rules: Rules) -> Finding:
         return Finding(rule, "switched off", f"blessing_max_class_drop={rules.max_class_drop:g} switches this rule off")
     judged = [(change, change.band) for change in comparison.classes if change.band]
     dropped = [change for change, band in judged if band.high < -rules.max_class_drop]
-    told = f"of {len(judged)} classes in at least {MIN_CLASS_GROUPS} groups"
+    classes = f"of {len(judged)} classes in at least {MIN_CLASS_GROUPS} groups"
     allowed = f"blessing_max_class_drop allows {rules.max_class_drop:.3f}"
     if dropped:
         named = ", ".join(f"{c.name} ({c.champion_f1:.3f} to {c.challenger_f1:.3f})" for c in dropped)
-        reason = f"{told}, these have a lower F1 than the champion beyond their noise band: {named}; {allowed}"
+        reason = f"{classes}, these have a lower F1 than the champion beyond their noise band: {named}; {allowed}"
         return Finding(rule, "no", reason)
-    reason = f"{told}, none has a lower F1 than the champion beyond its noise band; {allowed}"
+    reason = f"{classes}, none has a lower F1 than the champion beyond its noise band; {allowed}"
     return Finding(rule, "yes", reason)
 
 

@@ -32,7 +32,7 @@ class FittedThresholds:
             the others. None if validation has too few groups, or no common class.
         f1_per_class: The same with a threshold for each class.
         gain: The interval of the difference: per class minus global. None in the same cases.
-        ways: The macro F1 of each way of fitting, including the one that is used.
+        methods: The macro F1 of each method of fitting, including the one that is used.
     """
 
     method: str
@@ -40,22 +40,22 @@ class FittedThresholds:
     f1_global: float | None = None
     f1_per_class: float | None = None
     gain: Interval | None = None
-    ways: Sequence["Way"] = ()
+    methods: Sequence["Method"] = ()
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way of fitting thresholds.
+class Method:
+    """A method of fitting thresholds.
 
     Attributes:
         title: Its name.
-        promised: Macro F1 on the samples of the fit.
-        kept: Macro F1 on folds, each decided with thresholds fitted on the others.
+        f1_fit: Macro F1 on the samples of the fit.
+        f1_held_out: Macro F1 on folds, each decided with thresholds fitted on the others.
     """
 
     title: str
-    promised: float
-    kept: float
+    f1_fit: float
+    f1_held_out: float
 
 
 def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, seed: int) -> FittedThresholds:
@@ -72,20 +72,20 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
     if num_groups < MIN_GROUPS:
         return FittedThresholds(GLOBAL, one)
     folds = (np.random.default_rng(seed).permutation(num_groups) % _NUM_FOLDS)[groups]
-    decided = np.zeros((len(_WAYS), *y_true.shape), bool)
+    decided = np.zeros((len(_METHODS), *y_true.shape), bool)
     for fold in range(_NUM_FOLDS):
         held, rest = folds == fold, folds != fold
-        for way, fit in enumerate(_WAYS.values()):
-            decided[way, held] = y_score[held] >= fit(y_true[rest], y_score[rest])
-    fitted = [fit(y_true, y_score) for fit in _WAYS.values()]
-    ways = [
-        Way(title, f1_macro(y_true, y_score >= thresholds), f1_macro(y_true, y_pred))
-        for title, thresholds, y_pred in zip(_WAYS, fitted, decided, strict=True)
+        for number, fit in enumerate(_METHODS.values()):
+            decided[number, held] = y_score[held] >= fit(y_true[rest], y_score[rest])
+    fitted = [fit(y_true, y_score) for fit in _METHODS.values()]
+    methods = [
+        Method(title, f1_macro(y_true, y_score >= thresholds), f1_macro(y_true, y_pred))
+        for title, thresholds, y_pred in zip(_METHODS, fitted, decided, strict=True)
     ]
     common, per_class = (class_f1(y_true, y_pred, groups) for y_pred in decided[:2])
     gain = (per_class - common).macro_interval()
     method, thresholds = (PER_CLASS, fitted[1]) if gain and gain.low > 0 else (GLOBAL, one)
-    return FittedThresholds(method, thresholds, common.macro(), per_class.macro(), gain, ways)
+    return FittedThresholds(method, thresholds, common.macro(), per_class.macro(), gain, methods)
 
 
 def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
@@ -131,7 +131,7 @@ def fit_class_thresholds(y_true: np.ndarray, y_score: np.ndarray, shrinkage: flo
 
 
 # The first two may be used. The last shows the benefit of shrinkage.
-_WAYS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+_METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     GLOBAL: lambda y_true, y_score: np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32),
     PER_CLASS: fit_class_thresholds,
     "one threshold per class, however few its positives are (never used)": lambda y_true, y_score: fit_class_thresholds(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from components import storage
 from components.serving.champion import Champion, Pointer, find_pointer
 from components.serving.promotion import rollback
-from components.serving.versions import DONE_MARK, Version, describe, find_damage, find_strangers, find_versions
+from components.serving.versions import DONE_MARK, Version, describe, find_damage, find_unrecorded, find_versions
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _verify(version: Version) -> Finding:
         return Finding(f"{name}: unfinished, not served")
     if not version.record:
         return Finding(f"{name}: its record of checksums is damaged or missing", is_well=False)
-    damage = find_damage(version.uri, version.record, version.record.files) | find_strangers(version.uri, version.record)
+    damage = find_damage(version.uri, version.record, version.record.files) | find_unrecorded(version.uri, version.record)
     if damage:
         return Finding(f"{name}: damaged: {describe(damage)}", is_well=False)
     return Finding(f"{name}: {len(version.record.files)} files, unchanged since the push")

@@ -156,7 +156,7 @@ def check_version(uri: str) -> None:
             )
 
 
-def find_strangers(uri: str, record: Record) -> dict[str, str]:
+def find_unrecorded(uri: str, record: Record) -> dict[str, str]:
     """The files of a version that are not in its record, with the problem as in `find_damage`."""
     return {name: "is not one of its files" for name in storage.list_tree(uri) if name not in record.files and name != RECORD}
 

@@ -15,14 +15,14 @@ from components.synthetic.draws import Draws
 BLOCK = 40
 GROUP_SIZES = (3, 3, 2, 2, 2) + (1,) * 28
 # 7 blocks of 4 classes: each of the 28 classes is guaranteed within the first 280 samples.
-PROMISED_PER_BLOCK = 4
-PROMISED_BLOCKS = len(CLASS_NAMES) // PROMISED_PER_BLOCK
+GUARANTEED_PER_BLOCK = 4
+GUARANTEED_BLOCKS = len(CLASS_NAMES) // GUARANTEED_PER_BLOCK
 
 # Published shares of samples with 1, 2, ... labels, in hundredths of a percent: 48.68, 40.18, 10.17, 0.96, 0.01.
 NUM_LABELS_SHARES = (4868, 4018, 1017, 96, 1)
 
 # The first numbers of the keys, so that no two streams of draws are the same.
-_BLOCK_STREAM, _PROMISE_STREAM, _LABEL_STREAM = 1, 2, 3
+_BLOCK_STREAM, _GUARANTEE_STREAM, _LABEL_STREAM = 1, 2, 3
 
 _COUNTS = tuple(PUBLISHED_COUNTS.values())
 _TOTAL_LABELS = sum(_COUNTS)
@@ -32,7 +32,7 @@ class Place(NamedTuple):
     """A sample's place in its block: the first member of its group, and the class that it must have (-1: none)."""
 
     group: int
-    promised: int
+    guaranteed: int
 
 
 def check_number(seed: int, k: int) -> None:
@@ -75,8 +75,8 @@ def sample_labels(seed: int, k: int) -> tuple[int, ...]:
     while share > sum(NUM_LABELS_SHARES[:num_labels]):
         num_labels += 1
     labels = _comb(draws, num_labels)
-    if place.promised >= 0 and place.promised not in labels:
-        labels[0] = place.promised
+    if place.guaranteed >= 0 and place.guaranteed not in labels:
+        labels[0] = place.guaranteed
     return tuple(sorted(set(labels)))
 
 
@@ -99,15 +99,15 @@ def _comb(draws: Draws, num_labels: int) -> list[int]:
 def _places(seed: int, block: int) -> tuple[Place, ...]:
     draws = Draws(_BLOCK_STREAM, seed, block)
     numbers = draws.shuffled(BLOCK)
-    promised = [-1] * len(GROUP_SIZES)
-    if block < PROMISED_BLOCKS:
-        classes = Draws(_PROMISE_STREAM, seed).shuffled(len(CLASS_NAMES))
+    guaranteed = [-1] * len(GROUP_SIZES)
+    if block < GUARANTEED_BLOCKS:
+        classes = Draws(_GUARANTEE_STREAM, seed).shuffled(len(CLASS_NAMES))
         # Groups of one come last: guaranteed classes there change the counts of a small set least.
-        for slot in range(PROMISED_PER_BLOCK):
-            promised[-1 - slot] = classes[block * PROMISED_PER_BLOCK + slot]
+        for slot in range(GUARANTEED_PER_BLOCK):
+            guaranteed[-1 - slot] = classes[block * GUARANTEED_PER_BLOCK + slot]
     places: list[Place] = [Place(0, -1)] * BLOCK
     taken = 0
-    for size, label in zip(GROUP_SIZES, promised, strict=True):
+    for size, label in zip(GROUP_SIZES, guaranteed, strict=True):
         members = numbers[taken : taken + size]
         taken += size
         for member in members:

@@ -24,7 +24,7 @@ CLASSES = "classes.csv"
 DEFAULT_THRESHOLD = 0.5
 
 
-class ServedModel(tf.Module):  # type: ignore[misc]
+class ServingModule(tf.Module):  # type: ignore[misc]
     """The signatures of a network.
 
     It holds the network's variables themselves, so that the weights are stored once.
@@ -236,7 +236,7 @@ def export_model(
     """
     with scratch_folder() as asset_dir:
         options = recipe, intensity_range, reference, rounded, image_size_px
-        served = ServedModel(network, filters, asset_dir, class_names, *options)
+        served = ServingModule(network, filters, asset_dir, class_names, *options)
         tf.saved_model.save(served, str(folder), signatures=dict(served.entry_points))
     ids_path = folder / MODEL_TRAINING_IDS
     ids_path.parent.mkdir()

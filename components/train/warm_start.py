@@ -144,7 +144,7 @@ def _training_ids(champion_uri: str) -> set[str]:
 
 
 def _read_variables(prefix: str) -> list[np.ndarray]:
-    """The variables that `export.ServedModel` stores, in the network's order, without loading its graphs."""
+    """The variables that `export.ServingModule` stores, in the network's order, without loading its graphs."""
     reader = tf.train.load_checkpoint(prefix)
     names = {}
     for name in reader.get_variable_to_shape_map():

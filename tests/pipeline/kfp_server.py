@@ -97,10 +97,10 @@ def _is_cron(text: str) -> bool:
 def recorded_run(state: str) -> dict[str, Any]:
     """The real server's description of a succeeded or failed run; in a running one, train waits for a node."""
     recorded = copy.deepcopy(_RECORDED["SUCCEEDED" if state == "RUNNING" else "FAILED" if state == "CANCELED" else state])
-    told = {"state": state, **{name: recorded[name] for name in ("created_at", "finished_at", "run_details")}}
+    run = {"state": state, **{name: recorded[name] for name in ("created_at", "finished_at", "run_details")}}
     if state == "RUNNING":
-        told["finished_at"] = _NO_TIME
-        tasks = told["run_details"]["task_details"]
+        run["finished_at"] = _NO_TIME
+        tasks = run["run_details"]["task_details"]
         since = next(task["start_time"] for task in tasks if task["display_name"] == "train")
         tasks[:] = [task for task in tasks if task["start_time"] <= since]
         for task in tasks:
@@ -108,7 +108,7 @@ def recorded_run(state: str) -> dict[str, Any]:
                 is_pod = task["display_name"] == "executor(0)"
                 task |= {"state": "PENDING" if is_pod else "RUNNING", "end_time": _NO_TIME}
                 task["state_history"] = task["state_history"][:1]
-    return told
+    return run
 
 
 @dataclass

@@ -156,9 +156,9 @@ def test_settings_added_by_hand_count(pod: dict[str, Any], version: tuple[int, i
             needs.check("2.14.0", "https://kfp")
 
 
-@pytest.mark.parametrize("told", ["", "unknown", "dummy"])
-def test_a_server_without_a_release_is_a_warning(told: str) -> None:
+@pytest.mark.parametrize("release", ["", "unknown", "dummy"])
+def test_a_server_without_a_release_is_a_warning(release: str) -> None:
     needs = read_needs(PIPELINE_YAML.read_text(encoding="utf-8"))
-    assert needs.check(told, "https://kfp") == (
+    assert needs.check(release, "https://kfp") == (
         "https://kfp does not report its release: the pipeline needs Kubeflow Pipelines 2.14 or newer."
     )

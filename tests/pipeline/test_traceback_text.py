@@ -20,7 +20,7 @@ def _printed(error: Exception) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (NoCredentialsError("sign in. Then: a.b.C"), "NoCredentialsError: sign in. Then: a.b.C"),
         (ValueError("components.x.Y: is none"), "ValueError: components.x.Y: is none"),
@@ -28,8 +28,8 @@ def _printed(error: Exception) -> list[str]:
         (NoCredentialsError(), "NoCredentialsError"),
     ],
 )
-def test_the_class_and_the_message_are_returned_without_the_module(error: Exception, told: str) -> None:
-    assert last_exception(_printed(error)) == told
+def test_the_class_and_the_message_are_returned_without_the_module(error: Exception, message: str) -> None:
+    assert last_exception(_printed(error)) == message
 
 
 def test_without_a_traceback_the_result_is_empty() -> None:

@@ -52,8 +52,8 @@ def _conventions(data: ReportData) -> str:
 
 
 def _ways(data: ReportData) -> Markup:
-    """The macro F1 of each way of fitting thresholds, on the samples of the fit and on held-out ones."""
-    rows = [[way.title.capitalize(), *figures(way.promised, way.kept)] for way in data.thresholds.ways]
+    """The macro F1 of each method of fitting thresholds, on the samples of the fit and on held-out ones."""
+    rows = [[method.title.capitalize(), *figures(method.f1_fit, method.f1_held_out)] for method in data.thresholds.methods]
     header = ["Thresholds", "macro F1 on the samples of the fit", "on held-out folds"]
     return wide(table(header, rows)) if rows else Markup("")
 

@@ -130,16 +130,16 @@ def _check_end(archive: str, num_members: int, start: int, num_bytes: int, end: 
     zipfile ignores the number of members, the numbers of disks, the offset of the ZIP64 end, and bytes before the first member
     or after the end. Any mismatch reveals a damaged or incomplete archive.
     """
-    position, located, told = 0, start + num_bytes, struct.unpack_from("<4x4H2L", end)
+    position, located, recorded = 0, start + num_bytes, struct.unpack_from("<4x4H2L", end)
     if end.startswith(b"PK\6\6"):
-        position, told = _END64_BYTES + _END64_LOCATOR_BYTES, struct.unpack_from("<16x2L4Q", end)
+        position, recorded = _END64_BYTES + _END64_LOCATOR_BYTES, struct.unpack_from("<16x2L4Q", end)
         (located,) = struct.unpack_from("<8xQ", end, _END64_BYTES)
     (comment_bytes,) = struct.unpack_from("<20xH", end, position)
-    told += (located, position + _END_BYTES + comment_bytes)
+    recorded += (located, position + _END_BYTES + comment_bytes)
     found = (0, 0, num_members, num_members, num_bytes, start, start + num_bytes, len(end))
-    if told != found:
+    if recorded != found:
         raise ValueError(
-            f"{archive} is damaged or incomplete: expected, by its end record, {_END_FIELDS.format(*told)}. "
+            f"{archive} is damaged or incomplete: expected, by its end record, {_END_FIELDS.format(*recorded)}. "
             f"Received: {_END_FIELDS.format(*found)}"
         )
 

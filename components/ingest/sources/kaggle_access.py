@@ -198,29 +198,29 @@ def _address(competition: str, response: requests.Response) -> Address:
 
 def _refusal(competition: str, credentials: _Credentials, response: requests.Response) -> OSError:
     """The error for a refusal, with advice."""
-    status, told = _read_refusal(credentials, response)
+    status, reason = _read_refusal(credentials, response)
     wait_s = retry_after_s(response)
     if response.history:  # the archive's host rejects this address, but may accept another
         return TransientError(f"Kaggle's download address for the files of {competition} does not work ({status})", wait_s)
     if status in (408, 429) or status >= 500:
         advice = "; run the same command after that" if (wait_s or 0.0) > LONGEST_RETRY_AFTER_S else ""
         pause = f", and asks to wait {wait_s:.0f} s{advice}" if wait_s else ""
-        return TransientError(f"Kaggle cannot provide the files of {competition} now ({told}){pause}", wait_s)
+        return TransientError(f"Kaggle cannot provide the files of {competition} now ({reason}){pause}", wait_s)
     if status == 401:
         return PermissionError(
-            f"Kaggle does not accept the credentials in {credentials.place} ({told}). "
+            f"Kaggle does not accept the credentials in {credentials.place} ({reason}). "
             f"Create a new token at {_SETTINGS_URL} and set the environment variable KAGGLE_API_TOKEN to it"
         )
     if status == 403:
         return PermissionError(
-            f"Kaggle denies the owner of the credentials in {credentials.place} the files of {competition} ({told}). "
+            f"Kaggle denies the owner of the credentials in {credentials.place} the files of {competition} ({reason}). "
             f"Sign in as that user, accept the competition's rules at {rules_url(competition)} and run again"
         )
     if status == 404:
         return FileNotFoundError(
-            f"Kaggle has no competition {competition} ({told}). Expected a name as in the address {_competition_url(_HPA)}"
+            f"Kaggle has no competition {competition} ({reason}). Expected a name as in the address {_competition_url(_HPA)}"
         )
-    return OSError(f"Kaggle does not provide the files of {competition}: expected a redirect. Received: {told}")
+    return OSError(f"Kaggle does not provide the files of {competition}: expected a redirect. Received: {reason}")
 
 
 def _read_refusal(credentials: _Credentials, response: requests.Response) -> tuple[int, str]:

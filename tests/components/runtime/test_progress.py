@@ -46,8 +46,8 @@ def test_a_step_that_fails_does_not_say_that_it_is_done(capsys: pytest.CaptureFi
     ],
 )
 def test_a_full_disk_is_reported_with_advice(error: Exception, where: str) -> None:
-    told = f"No space left on device: free some space there and run the same command again, which resumes: '{where}'"
-    with pytest.raises(OSError, match=told) as raised, step_log("train"):
+    message = f"No space left on device: free some space there and run the same command again, which resumes: '{where}'"
+    with pytest.raises(OSError, match=message) as raised, step_log("train"):
         raise error
     assert raised.value.errno == errno.ENOSPC
 

@@ -87,9 +87,9 @@ def test_a_lost_or_damaged_pointer_is_reported_and_rewritten(
     else:
         pointer.write_bytes(content)
     for findings in (list_models(serving, "hpa"), verify_models(serving, "hpa")):
-        told = "\n".join(finding.text for finding in findings if not finding.is_well)
-        assert f"{pointer} is damaged" in told or f"there is no {pointer}" in told
-        assert "still serves the highest version, 2. To make it the champion again" in told
+        message = "\n".join(finding.text for finding in findings if not finding.is_well)
+        assert f"{pointer} is damaged" in message or f"there is no {pointer}" in message
+        assert "still serves the highest version, 2. To make it the champion again" in message
     with pytest.raises(ValueError, match="expected one of the versions 1, 2"):
         roll_back(3, serving, "hpa")
     assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json was rewritten)")

@@ -67,8 +67,8 @@ def test_an_operation_on_a_silent_store_ends_in_an_error(start_all: Callable[[],
     began_s = time.monotonic()
     running = start_all()
     errors = {name: str(done.exception(420 - (time.monotonic() - began_s))) for name, done in running.items()}
-    told = re.compile("could not be used.*Run the same command again")
-    assert {name: error for name, error in errors.items() if not told.search(error)} == {}
+    message = re.compile("could not be used.*Run the same command again")
+    assert {name: error for name, error in errors.items() if not message.search(error)} == {}
 
 
 def test_an_operation_resumes_when_a_store_answers_again(

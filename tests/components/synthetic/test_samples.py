@@ -118,8 +118,8 @@ def test_bytes_do_not_depend_on_vector_instructions() -> None:
     if not found:
         pytest.skip("NumPy uses no vector instructions on this processor beyond those it was built for")
     code = "from tests.components.synthetic.test_samples import digest; print(digest())"
-    told = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(found), "PYTHONHASHSEED": "7"}
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=told, capture_output=True, text=True, check=True)
+    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(found), "PYTHONHASHSEED": "7"}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == GOLDEN["digest"]
 
 

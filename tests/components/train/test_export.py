@@ -14,7 +14,7 @@ from components.images.decode import Reading, sample_pixels
 from components.images.grey_levels import to_8_bits
 from components.images.image import Image
 from components.images.reader import read_image
-from components.train.export import ServedModel, _decode, input_names
+from components.train.export import ServingModule, _decode, input_names
 from components.train.model import build_model
 from components.train.recipes import RECIPES
 from components.train.reference import appearance, fit_reference
@@ -46,7 +46,7 @@ def test_png_files_are_read_within_one_grey_level_of_training(
     tmp_path: Path, make_pixels: MakePixels, side_px: int, intensity_range: str, factor: int, dtype: type[np.generic]
 ) -> None:
     network = _mean_grey_levels(num_channels=3, divided_by=1)
-    served = ServedModel(network, _FILTERS, tmp_path, ["x", "y", "z"], intensity_range=intensity_range)
+    served = ServingModule(network, _FILTERS, tmp_path, ["x", "y", "z"], intensity_range=intensity_range)
     files = {
         name: imagecodecs.png_encode(make_pixels(seed, side_px).astype(dtype) * dtype(factor))
         for seed, name in enumerate(_FILTERS)
@@ -88,7 +88,7 @@ def test_the_network_runs_once_on_each_view_in_one_graph_per_size(
     pixels = np.random.default_rng(0).uniform(0, 255, (20, 16, 16, 3)).astype(np.float32)
     images = tuple(map(np.asarray, appearance(pixels, pixels[:, 0, :4, 0])))
     reference = fit_reference(images, images)
-    served = ServedModel(network, _FILTERS, tmp_path, ["x"], RECIPES[recipe], reference=reference, image_size_px=16)
+    served = ServingModule(network, _FILTERS, tmp_path, ["x"], RECIPES[recipe], reference=reference, image_size_px=16)
     graph = served.entry_points["pixels"].get_concrete_function().graph.as_graph_def()
     functions = {function.signature.name: function.node_def for function in graph.library.function}
 
@@ -110,7 +110,7 @@ def test_a_model_of_other_stains_takes_a_file_for_each(
     tmp_path: Path, make_pixels: MakePixels, stains: tuple[str, ...]
 ) -> None:
     network = _mean_grey_levels(len(stains), divided_by=255)
-    served = ServedModel(network, stains, tmp_path, list(stains))
+    served = ServingModule(network, stains, tmp_path, list(stains))
     answer = served.entry_points["serving_default"].get_concrete_function()
     files = [imagecodecs.png_encode(make_pixels(seed, _SIDE_PX)) for seed in range(len(stains))]
     inputs_by_name = {name: tf.constant([file]) for name, file in zip(input_names(stains), files, strict=True)}

@@ -29,9 +29,9 @@ def test_the_web_page_reports_the_version(loopback: Loopback) -> None:
     assert "Kubeflow Pipelines 2.17.0" in check_server(SUBMISSION, loopback.url, "kubeflow")
 
 
-@pytest.mark.parametrize("told", [{}, {"tag_name": "unknown"}])
-def test_a_server_may_not_report_its_version(loopback: Loopback, told: dict[str, str]) -> None:
-    _answer(loopback, Answer(body={"multi_user": False}), Answer(body=told))
+@pytest.mark.parametrize("health", [{}, {"tag_name": "unknown"}])
+def test_a_server_may_not_report_its_version(loopback: Loopback, health: dict[str, str]) -> None:
+    _answer(loopback, Answer(body={"multi_user": False}), Answer(body=health))
     with pytest.raises(NotCheckedError, match=r"does not report its release: the pipeline needs Kubeflow Pipelines 2\.14 or"):
         check_server(SUBMISSION, loopback.url, "kubeflow")
 

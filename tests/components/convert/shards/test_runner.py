@@ -80,9 +80,9 @@ class TestOther:
 
     def test_decodes_one_shard_at_a_time_per_process_by_default(self) -> None:
         default = Engine.named("DataflowRunner", "").decoding_options(10)
-        told = Engine.named("DataflowRunner", "--number_of_worker_harness_threads=4").decoding_options(10)
+        chosen = Engine.named("DataflowRunner", "--number_of_worker_harness_threads=4").decoding_options(10)
         assert default.view_as(DebugOptions).number_of_worker_harness_threads == 1
-        assert told.view_as(DebugOptions).number_of_worker_harness_threads == 4
+        assert chosen.view_as(DebugOptions).number_of_worker_harness_threads == 4
 
     def test_accepts_every_runner_of_beam(self) -> None:
         assert list(BEAM_RUNNERS) == StandardOptions.KNOWN_RUNNER_NAMES

@@ -143,7 +143,7 @@ class TestDamage:
 
 class TestOverlap:
     @pytest.mark.parametrize(
-        ("data", "told"),
+        ("data", "message"),
         [
             (with_entry(_SMALL, 1, offset=0), r"'a\.png' overlaps 'b\.png': it ends at byte 40, beyond that one's start at 0"),
             (with_entry(_SMALL, 1, offset=39), r"'a\.png' overlaps 'b\.png': .* at byte 40, beyond that one's start at 39"),
@@ -154,8 +154,8 @@ class TestOverlap:
             (with_entry(_SMALL, 1, offset=0xFFFFFFFE), r"'b\.png' overlaps the archive's directory"),
         ],
     )
-    def test_overlap_is_refused(self, open_zip: OpenZip, data: bytes, told: str) -> None:
-        with pytest.raises(ValueError, match=rf"^The archive is refused: its member {told}"):
+    def test_overlap_is_refused(self, open_zip: OpenZip, data: bytes, message: str) -> None:
+        with pytest.raises(ValueError, match=rf"^The archive is refused: its member {message}"):
             open_zip(data)
 
     def test_gap_is_accepted(self, open_zip: OpenZip) -> None:

@@ -71,7 +71,7 @@ def test_connection_is_dropped_if_much_is_left_unread(server: FaultServer) -> No
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         (Fault(cut_after=1000), "Connection reset by peer"),
         (Fault(cut_after=1000, ending="close"), r"expected 199900 more bytes\. Received: \d+"),
@@ -85,10 +85,10 @@ def test_connection_is_dropped_if_much_is_left_unread(server: FaultServer) -> No
         (Fault(headers={"Content-Length": "1000"}), r"expected 199900 more bytes\. Received: 1000"),
     ],
 )
-def test_read_after_a_transient_failure_succeeds(server: FaultServer, fault: Fault, told: str) -> None:
+def test_read_after_a_transient_failure_succeeds(server: FaultServer, fault: Fault, message: str) -> None:
     file = RemoteFile(server.find_address)
     server.faults.append(fault)
-    with pytest.raises(TransientError, match=told):
+    with pytest.raises(TransientError, match=message):
         _read(file)
     assert _read(file) == _CONTENT[100:200_000]
 
@@ -295,10 +295,10 @@ class TestSecretAddress:
         self._check_secret(["0123456789"], caught.value, file, caplog.text)
 
     def _check_secret(self, secrets: list[str], error: BaseException, file: RemoteFile, log: str) -> None:
-        told = [log, repr(file), *traceback.format_exception(error)]
+        texts = [log, repr(file), *traceback.format_exception(error)]
         for cause in _causes(error):
-            told += [str(cause), repr(cause), repr(vars(cause))]
-        assert not re.search("|".join(secrets), "\n".join(told))
+            texts += [str(cause), repr(cause), repr(vars(cause))]
+        assert not re.search("|".join(secrets), "\n".join(texts))
 
     def test_is_not_in_the_repr_of_an_address(self) -> None:
         address = Address("https://host/?signature=0123456789", '"etag"', 10)

@@ -78,7 +78,7 @@ def test_duplicate_names_are_refused(open_zip: OpenZip) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (_STORED.replace(b"a.png", b"\x82.png"), "has a name in an unknown encoding: expected UTF-8"),
         (
@@ -96,8 +96,8 @@ def test_duplicate_names_are_refused(open_zip: OpenZip) -> None:
         (make_zip([("folder/", b"content")]), "is a folder of 7 bytes: expected none"),
     ],
 )
-def test_unsupported_members_are_refused(open_zip: OpenZip, data: bytes, told: str) -> None:
-    with pytest.raises(ValueError, match=rf"^The archive is refused: its member .*{told}"):
+def test_unsupported_members_are_refused(open_zip: OpenZip, data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^The archive is refused: its member .*{message}"):
         open_zip(data)
 
 

@@ -189,8 +189,8 @@ class TestFaults:
         server.always = Fault(flip=member.offset + 1000)
         reading = archive.read(archive.members)
         assert [next(reading)[0], next(reading)[0]] == archive.members[:2]
-        told = rf"^The archive: the member 'train/02_red\.png' is damaged: expected CRC-32 {member.crc32:08x}\. Received: "
-        with pytest.raises(DamagedMemberError, match=told):
+        message = rf"^The archive: the member 'train/02_red\.png' is damaged: expected CRC-32 {member.crc32:08x}\. Received: "
+        with pytest.raises(DamagedMemberError, match=message):
             next(reading)
 
     def test_damaged_copy_names_its_file(self, serve: Serve, spool: Spool, spool_dir: Path) -> None:
@@ -225,7 +225,7 @@ class TestFaults:
 
 class TestMismatch:
     @pytest.mark.parametrize(
-        ("data", "told"),
+        ("data", "message"),
         [
             (with_header(_ARCHIVE, 0, signature=0), "its header differs from the directory"),
             (with_header(_ARCHIVE, 0, method=8), "its header differs from the directory"),
@@ -242,9 +242,9 @@ class TestMismatch:
             (with_entry(_ARCHIVE, 1, compressed=10_000), "its content does not have 20000 bytes"),
         ],
     )
-    def test_mismatch_with_the_directory_names_the_member(self, open_zip: OpenZip, data: bytes, told: str) -> None:
+    def test_mismatch_with_the_directory_names_the_member(self, open_zip: OpenZip, data: bytes, message: str) -> None:
         archive = open_zip(data)
-        with pytest.raises(ValueError, match=rf"^The archive: the member 'train/0[01]_red\.png' is damaged: {told}"):
+        with pytest.raises(ValueError, match=rf"^The archive: the member 'train/0[01]_red\.png' is damaged: {message}"):
             _contents(archive)
 
     @pytest.mark.parametrize("more_bytes", [-1, 4])

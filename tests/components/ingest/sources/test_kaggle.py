@@ -145,7 +145,7 @@ class TestLabels:
         assert open_competition(folder_files(cells)).listed() == [Listed("a", (0, 16)), Listed("b", (1,))]
 
     @pytest.mark.parametrize(
-        ("content", "told"),
+        ("content", "message"),
         [
             (b"id;found\na,0\n", r"line 1: expected a column of labels, .* Received: the columns id, found\."),
             (b"Id,Target\na,0\nb\x81,1\n", r"line 3: expected text in UTF-8, .* Received: byte 0x81\."),
@@ -153,10 +153,10 @@ class TestLabels:
         ],
     )
     def test_in_an_invalid_table_stop_the_step_with_the_line(
-        self, cells: Path, open_competition: Open, content: bytes, told: str
+        self, cells: Path, open_competition: Open, content: bytes, message: str
     ) -> None:
         (cells / "train.csv").write_bytes(content)
-        with pytest.raises(ValueError, match=rf"^kaggle-{COMPETITION}/train\.csv, {told}"):
+        with pytest.raises(ValueError, match=rf"^kaggle-{COMPETITION}/train\.csv, {message}"):
             open_competition(folder_files(cells))
 
     @pytest.mark.parametrize("folders", [(), ("", "train/")])

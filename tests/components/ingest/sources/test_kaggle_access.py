@@ -221,7 +221,7 @@ class TestRefusals:
         assert len(signed_in.exchanges) == 1
 
     @pytest.mark.parametrize(
-        ("answer", "told"),
+        ("answer", "message"),
         [
             (Answer(400, "Bad slug"), "400: Bad slug"),
             (Answer(400, body=b"<html>", headers={"Content-Type": "text/html"}), "400"),
@@ -230,12 +230,12 @@ class TestRefusals:
             (Answer(200, body=b"<html>", headers={"Content-Type": "text/html"}), "0 redirects, then status 200, text/html"),
         ],
     )
-    def test_for_other_reasons_are_quoted(self, signed_in: KaggleServer, answer: Answer, told: str) -> None:
+    def test_for_other_reasons_are_quoted(self, signed_in: KaggleServer, answer: Answer, message: str) -> None:
         signed_in.api_answers.append(answer)
         with pytest.raises(OSError, match=r"expected a redirect.* Received: ") as caught:
             find_archive(COMPETITION)
         assert not isinstance(caught.value, TransientError)
-        assert told in str(caught.value)
+        assert message in str(caught.value)
         assert len(signed_in.api_exchanges) == 1
 
     def test_include_redirects_to_a_file_of_unknown_size(self, signed_in: KaggleServer) -> None:

@@ -233,14 +233,14 @@ class TestPersistent:
         run()
 
     @pytest.mark.parametrize(
-        ("answer", "told"),
+        ("answer", "message"),
         [(Answer(503), "server responds with status 503"), (Answer(then="reset"), "Connection reset by peer")],
     )
     def test_failures_of_the_host_are_reported(
-        self, server: KaggleServer, run: Callable[[], RawImages], answer: Answer, told: str
+        self, server: KaggleServer, run: Callable[[], RawImages], answer: Answer, message: str
     ) -> None:
         _answer_parts(server, *[answer] * 1000)
-        with pytest.raises(TransientError, match=told):
+        with pytest.raises(TransientError, match=message):
             run()
         server.archive_answers.clear()
         run()
@@ -266,8 +266,8 @@ class TestFullDisk:
     def test_by_a_limit_on_the_file_size(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
         process = IngestProcess(str(tmp_path / "data"), tmp_path, max_file_bytes=3000)
         assert process.wait() == 1
-        told = r"File too large: free some space there and run the same command again, which .*: '.*/images/s\d\d_\w+\.png'"
-        assert re.search(told, process.output)
+        message = r"File too large: free some space there and run the same command again, which .*: '.*/images/s\d\d_\w+\.png'"
+        assert re.search(message, process.output)
         assert stored_files(tmp_path / "data") == {}
         run()
 

@@ -99,7 +99,7 @@ def test_a_run_with_a_wrong_token_reveals_no_secret(run: Callable[..., tuple[int
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (Answer(then="reset"), "Connection reset by peer"),
         (Answer(503, "Not now"), "server responds with status 503"),
@@ -108,7 +108,7 @@ def test_a_run_with_a_wrong_token_reveals_no_secret(run: Callable[..., tuple[int
     ],
 )
 def test_a_failing_run_reveals_no_secret(
-    server: KaggleServer, run: Callable[..., tuple[int, str]], answer: Answer, told: str
+    server: KaggleServer, run: Callable[..., tuple[int, str]], answer: Answer, message: str
 ) -> None:
     headers = {name: value.replace("SECRET", server.new_address()) for name, value in answer.headers.items()}
 
@@ -118,4 +118,4 @@ def test_a_failing_run_reveals_no_secret(
 
     server.change_body = fail
     code, output = run(**_QUICK)
-    assert (code, told in output) == (1, True), output
+    assert (code, message in output) == (1, True), output
