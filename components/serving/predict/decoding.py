@@ -47,11 +47,13 @@ class Decoded:
         pixels: uint8, shape (side, side, channels).
         pixel_size_um: The width of a pixel in the files in micrometres; None if they do not give it.
         width_um: The width of what `pixels` shows in micrometres; None if it is unknown.
+        histograms: The counts of its grey levels, in bins of four levels: uint32, shape (channels, 64).
     """
 
     pixels: np.ndarray
     pixel_size_um: float | None
     width_um: float | None
+    histograms: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class ImageForm:
             BadImageError: If the sample cannot be used.
         """
         decoded = decode_sample(files, self.filters, self.reading)
-        return Decoded(stack_filters(decoded.planes, self.image_size_px), decoded.pixel_size_um, decoded.width_um)
+        pixels = stack_filters(decoded.planes, self.image_size_px)
+        return Decoded(pixels, decoded.pixel_size_um, decoded.width_um, bin_histograms(channel_histograms(pixels)))
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Batch:
         reasons: Why each sample cannot be used; empty for those that can.
         pixel_sizes_um: The width of a pixel in each sample's files in micrometres; None if they do not give it.
         widths_um: The width of each image in micrometres; None if it is unknown.
+        histograms: The histograms of each usable sample, as in `Decoded`.
     """
 
     ids: list[str]
@@ -123,15 +127,11 @@ class Batch:
     reasons: list[str]
     pixel_sizes_um: list[float | None]
     widths_um: list[float | None]
+    histograms: dict[str, np.ndarray]
 
     def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
         """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
         return other_sizes(dict(zip(self.ids, self.pixel_sizes_um, strict=True)), usual_um)
-
-    def histograms(self) -> dict[str, np.ndarray]:
-        """The counts of grey levels of each usable sample, in bins of four levels: uint32, shape (channels, 64)."""
-        usable = [row for row, reason in enumerate(self.reasons) if not reason]
-        return {self.ids[row]: bin_histograms(channel_histograms(self.pixels[row])) for row in usable}
 
 
 class Decoders:
@@ -205,16 +205,18 @@ def _decode(samples: Sequence[ImageFiles]) -> Batch:
     reasons = [""] * len(samples)
     pixel_sizes_um: list[float | None] = [None] * len(samples)
     widths_um = pixel_sizes_um.copy()
-    for position, (_, files) in enumerate(read_ahead(_readers, samples, _read, lambda sample: sample.num_bytes)):
+    histograms: dict[str, np.ndarray] = {}
+    for position, (sample, files) in enumerate(read_ahead(_readers, samples, _read, lambda sample: sample.num_bytes)):
         try:
             if isinstance(files, BadImageError):
                 raise files
             decoded = _form.decode(files)
             pixels[position] = decoded.pixels
             pixel_sizes_um[position], widths_um[position] = decoded.pixel_size_um, decoded.width_um
+            histograms[sample.sample_id] = decoded.histograms
         except BadImageError as error:
             reasons[position] = str(error)
-    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um, widths_um)
+    return Batch([sample.sample_id for sample in samples], pixels, reasons, pixel_sizes_um, widths_um, histograms)
 
 
 def _read(sample: ImageFiles) -> dict[str, bytes] | BadImageError:

@@ -103,7 +103,7 @@ def predict(
                     pages.write(batch, predictions)
                 other_sizes_um |= batch.other_sizes_um(trained.pixel_size_um)
                 if len(histograms) < _MAX_HISTOGRAMS:
-                    histograms |= batch.histograms()
+                    histograms |= batch.histograms
                 progress.update(len(batch.ids))
         seconds = time.monotonic() - started_s
         outputs.write_ignored(found.ignored)

@@ -61,10 +61,7 @@ def to_json(
 def _warnings(model: ServedModel, answers: Sequence[SampleAnswer]) -> list[dict[str, Any]]:
     trained = model.trained
     found = {answer.sample_id: answer.decoded for answer in answers if answer.decoded}
-    histograms = {
-        sample_id: np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(decoded.pixels, -1, 0)])
-        for sample_id, decoded in found.items()
-    }
+    histograms = {sample_id: decoded.histograms for sample_id, decoded in found.items()}
     warnings: list[dict[str, Any]] = [
         {"channel": its.channel, "problem": its.problem, "samples": list(its.sample_ids), "message": str(its)}
         for its in exposure_warnings(histograms, trained.channels)

@@ -26,7 +26,7 @@ def _write(version: Path, out_uri: str, ids: list[str], reasons: list[str], widt
         for start in range(0, len(ids), 32):
             part = slice(start, start + 32)
             widths_um = [width_um] * len(ids[part])
-            batch = Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part]), widths_um)
+            batch = Batch(ids[part], pixels[part], reasons[part], [None] * len(ids[part]), widths_um, {})
             pages.write(batch, model.classify(pixels[part]))
         pages.finish()
         assert not storage.exists(page_uri(out_uri))
