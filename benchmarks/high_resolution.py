@@ -41,7 +41,7 @@ def main() -> None:
     """Trains all variants and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default=SMALL, help=f"a backbone of the recipes, or `{SMALL}`: four convolutions")
-    parser.add_argument("--image-size-px", type=int, default=192)
+    parser.add_argument("--image-size-px", type=int, default=96)
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--validation", type=int, default=150)
     parser.add_argument("--test", type=int, default=500)
