@@ -37,7 +37,9 @@ BENCHMARKS = {
     "convert": "--samples 12000 --repeats 3",
     "convert_formats": "--samples 320 --repeats 2",
     "learning": "--samples 1300 --epochs 12 --seeds 3 --recipes paper strong",
-    "transfer": "",
+    "transfer": "--backbone small --per-class 15 --pretraining-epochs 30 --epochs 12 --recipes strong "
+    "'strong frozen_statistics' 'strong halved_inputs' 'strong brightness=0' 'strong brightness=0.1 added_brightness' "
+    "paper plateau",
     "high_resolution": "",
     "drift": "",
     # These use the outputs of `make run` and `make images`.
