@@ -34,7 +34,7 @@ TOKEN_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 _PAGE_SIZE = 100
 # Older runs are ignored.
 _KNOWN_FOR = datetime.timedelta(days=10)
-_NUM_KEPT = 10_000
+_NUM_TOLD = 10_000
 _TIMEOUT_S = 30.0
 _ATTEMPT = re.compile(r"executor\(\d+\)")
 _LOG = logging.getLogger("components.serving")
@@ -45,7 +45,7 @@ class State(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sent: tuple[str, ...]
+    told: tuple[str, ...]
     updated: str
 
 
@@ -157,13 +157,13 @@ def notify(
     found, generation = storage.read_with_generation(state_uri) or (b"", "")
     events = [*_run_events(pipelines.scheduled_runs(), tell_after, end_after), *_champion_events(serving_root, model_name)]
     if generation:
-        sent = _read_state(state_uri, found).sent
+        told = _read_state(state_uri, found).told
     else:
-        sent = tuple(event.id for event in events if event.is_past)
-        generation = _write_state(state_uri, sent, "")
-    num_sent, problems = 0, []
+        told = tuple(event.id for event in events if event.is_past)
+        generation = _write_state(state_uri, told, "")
+    num_told, problems = 0, []
     for event in events:
-        if event.id in sent:
+        if event.id in told:
             continue
         try:
             if event.ends:
@@ -173,12 +173,12 @@ def notify(
             problems.append(f"{event.id}: {error}")
             continue
         _LOG.info("sent: %s", event.text)
-        num_sent += 1
-        sent = (*sent, event.id)[-_NUM_KEPT:]
-        generation = _write_state(state_uri, sent, generation)
+        num_told += 1
+        told = (*told, event.id)[-_NUM_TOLD:]
+        generation = _write_state(state_uri, told, generation)
     if problems:
         raise OSError(f"not sent; the next call tries again: {'; '.join(problems)}")
-    return num_sent
+    return num_told
 
 
 def _run_events(runs: list[dict[str, Any]], tell_after: datetime.timedelta, end_after: datetime.timedelta) -> Iterator[Event]:
@@ -229,13 +229,13 @@ def _read_state(uri: str, content: bytes) -> State:
         return State.model_validate_json(without_checksum(content))
     except ValueError:
         raise ValueError(
-            f"{uri} is damaged: expected JSON with sent and updated. Received: {content[:80]!r}. Remove it to start over"
+            f"{uri} is damaged: expected JSON with told and updated. Received: {content[:80]!r}. Remove it to start over"
         ) from None
 
 
-def _write_state(uri: str, sent: tuple[str, ...], generation: str) -> str:
+def _write_state(uri: str, told: tuple[str, ...], generation: str) -> str:
     """Writes the ids of the sent events and returns the file's new generation. Fails if another process wrote it."""
-    state = State(sent=sent, updated=f"{datetime.datetime.now(datetime.UTC).isoformat()} {secrets.token_hex(4)}")
+    state = State(told=told, updated=f"{datetime.datetime.now(datetime.UTC).isoformat()} {secrets.token_hex(4)}")
     content = to_json(state)
     storage.swap(uri, content, generation)
     written, generation = storage.read_with_generation(uri) or (b"", "")
