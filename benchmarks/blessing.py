@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=20)
     options = parser.parse_args()
-    print(f"{options.rounds} trainings, {_TEST_SAMPLES} test samples, means of {options.seeds} seeds.\n")
+    print(f"{options.rounds} training runs, {_TEST_SAMPLES} test samples, means of {options.seeds} seeds.\n")
     print("| New models are | replaced if | pushes | macro F1 gained | the champion's optimism |\n|---|---|---:|---:|---:|")
     for title, trend in _TRENDS.items():
         results = [run_seed(seed, options.rounds, trend) for seed in range(options.seeds)]

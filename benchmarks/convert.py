@@ -178,7 +178,7 @@ def main() -> None:
             late = [measure_late(scheme, folder, min(_NUM_REMOTE, options.samples), *size) for _ in range(options.repeats)]
             ratio = statistics.median(slow.seconds / fast.seconds for fast, slow in late)
             delay = f"{1000 * _LATE_S:.0f} ms"
-            print(f"From and to {scheme}:// whose answers come {delay} late, it takes {ratio:.2f} times as long.")
+            print(f"From and to {scheme}:// with answers delayed by {delay}, it takes {ratio:.2f} times as long.")
 
 
 if __name__ == "__main__":

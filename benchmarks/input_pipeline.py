@@ -218,7 +218,7 @@ def main() -> None:
             {(way, one): _run(way, folder, *size, one) for one in (True, False) for way in ways} for _ in range(options.repeats)
         ]
     print(f"\n{options.image_size_px} px, batches of {_BATCH}; {describe_machine()}.\n")
-    print("| | images/s, one core | images/s, all cores | images a second of processor time | raw records are so many times |")
+    print("| | images/s, one core | images/s, all cores | images a second of processor time | speed-up of raw records |")
     print("|---|---:|---:|---:|---:|")
     for way in ways:
         one, all_cores = (statistics.median(run[way, is_one][0] for run in runs) for is_one in (True, False))

@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     differences, equal = compare(options.model, options.images, options.limit)
     size_mb = sum(path.stat().st_size for path in options.model.rglob("*") if path.is_file()) / 1e6
-    print(f"{len(equal)} samples, {equal.size} decisions; the model has {size_mb:.0f} MB.")
+    print(f"{len(equal)} samples, {equal.size} decisions; the model is {size_mb:.0f} MB.")
     print(f"Probabilities differ by {differences.mean():.1e} on average, by {differences.max():.1e} at most.")
     print(f"{equal.mean():.4%} of the decisions are equal ({(~equal).sum()} are not).")
 

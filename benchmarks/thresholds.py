@@ -63,7 +63,7 @@ def run_seed(seed: int, size: int, offset: float) -> dict[str, list[float]]:
 
 def print_table(results: Sequence[dict[str, list[float]]]) -> None:
     """Prints the means over the seeds, and on how many seeds each method is below the single threshold."""
-    print("| Thresholds | promised on validation | kept on new samples | of the rare classes | seeds below one for all |")
+    print("| Thresholds | on validation | on new samples | rare classes, new samples | seeds below the single threshold |")
     print("|---|---:|---:|---:|---:|")
     base = next(iter(results[0]))
     for title in results[0]:

@@ -187,7 +187,7 @@ def without_retries(pipeline_yaml: str) -> str:
 
 
 def _check_paths(values: list[str]) -> None:
-    """KFP's local runner replaces python3 in commands by the interpreter's path, even inside of other words."""
+    """Refuses paths with python3: KFP's local runner replaces it with the interpreter's path, even within words."""
     for value in values:
         if "python3" in value:
             raise ValueError(f"a local run cannot use a path with 'python3' in it: KFP would replace it. Received: {value}")

@@ -66,7 +66,7 @@ def _words(name: str) -> str:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a value is not worth showing: none of something, or a field that does not apply."""
+    """Whether a value is not worth showing: a count of 0, or a field that does not apply."""
     return value in (None, "", [], {}) or (value == 0 and value is not False)
 
 

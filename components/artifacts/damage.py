@@ -88,7 +88,7 @@ def with_checksum(text: str) -> bytes:
 
 
 def without_checksum(data: bytes) -> bytes:
-    """The JSON without its checksum, with other white space. JSON without a checksum is returned unchanged.
+    """The JSON without its checksum, with different whitespace. JSON without a checksum is returned unchanged.
 
     Raises:
         ValueError: If the checksum does not match.

@@ -169,7 +169,7 @@ def scoreboard(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray |
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
-        thresholds: A class is predicted from this probability on: one threshold, or one per class.
+        thresholds: A class is predicted at or above its threshold: one for all classes, or one per class.
 
     Returns:
         Each metric by its name, and its baseline as `<name>_baseline`: the class frequencies, or for accuracies predicting

@@ -57,7 +57,7 @@ def ranking_resamples(
         for k, ranking in rankings.items():
             precision[block, k], area[block, k] = _weigh(ranking, weights, groups)
 
-    with ThreadPoolExecutor(_NUM_THREADS) as pool:  # NumPy releases the interpreter lock while it works on arrays
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:  # NumPy releases the GIL while it works on arrays
         list(pool.map(fill, range(0, num_resamples, _BLOCK)))
     return precision, area
 

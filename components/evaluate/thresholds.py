@@ -27,7 +27,7 @@ class FittedThresholds:
 
     Attributes:
         method: Their kind, in words.
-        thresholds: float32, shape (classes,): a class is predicted from this probability on.
+        thresholds: float32, shape (classes,): a class is predicted at or above its threshold.
         f1_global: Macro F1 over the common classes of validation with one threshold, each fold decided with the one fitted on
             the others. None if validation has too few groups, or no common class.
         f1_per_class: The same with a threshold for each class.

@@ -1,4 +1,4 @@
-"""Scales grey levels of any depth to 8 bits, by one range for all images, because brightness carries information."""
+"""Scales grey levels of any depth to 8 bits, with one range for all images, because brightness carries information."""
 
 import math
 from functools import lru_cache

@@ -15,7 +15,7 @@ def differs_in_size(pixel_size_um: float, usual_um: float) -> bool:
 
 
 def other_sizes(sizes_um: Mapping[str, float | None], usual_um: float | None) -> dict[str, float]:
-    """The samples of another pixel size than usual.
+    """The samples whose pixel size is unusual.
 
     Args:
         sizes_um: The width of a pixel of each sample in micrometres; None if it is unknown.
@@ -29,6 +29,6 @@ def describe_other_sizes(sizes_um: Mapping[str, float], usual_um: float | None) 
     """A warning about the samples found by `other_sizes`, at least one."""
     named = first_of([f"{sample_id} ({size:.3g} µm)" for sample_id, size in sizes_um.items()], _NUM_NAMED)
     return (
-        f"{count_of(len(sizes_um), 'sample')} with another pixel size than in training ({usual_um:.3g} µm), "
+        f"{count_of(len(sizes_um), 'sample')} with a pixel size that differs from training ({usual_um:.3g} µm), "
         f"so their predictions may be wrong: {named}"
     )

@@ -2,7 +2,7 @@
 
 They are not set on the pod, where they would also reach Kubeflow's launcher, which stores artifacts from the same container,
 and override its own credentials. Instead, Secrets and ConfigMaps are mounted as files, and `compile --s3-endpoint` writes
-`HPA_AWS_...`. Besides, volumes can be optional since Kubeflow Pipelines 2.14, and variables only since 2.15.
+`HPA_AWS_...`. In addition, volumes can be optional from Kubeflow Pipelines 2.14 on, but variables only from 2.15 on.
 """
 
 import os

@@ -29,7 +29,7 @@ _LOGGER = logging.getLogger("components")
 def step_log(step: str) -> Iterator[None]:
     """Logs a step as `command_log` does, and loads the environment variables that the cluster gives to it.
 
-    Also ends this process when its parent is gone: a killed runner must not leave a training behind.
+    Also ends this process when its parent is gone: a killed runner must not leave a training process behind.
     """
     # A local runner gives its process id, as it may be gone before this line is reached. A cluster does not.
     exit_with_parent(int(os.environ.get(RUNNER_PID, os.getppid())))

@@ -1,4 +1,4 @@
-"""Chooses and removes old examples, trainings and evaluations of a `data_root`.
+"""Chooses and removes old examples, training runs and evaluations of a `data_root`.
 
 The newest ones and the lineage of every champion are kept. Raw images are never removed, as they cannot be remade. Incomplete
 outputs are left alone: a run may be writing them.
@@ -31,7 +31,7 @@ class Output:
 
 
 def find_outputs(data_root: str) -> list[Output]:
-    """All complete examples, trainings and evaluations of a `data_root`, the newest first.
+    """All complete examples, training runs and evaluations of a `data_root`, the newest first.
 
     Raises:
         ValueError: If a manifest is damaged.
@@ -70,7 +70,7 @@ def choose(outputs: list[Output], served: set[str], keep: int) -> list[Output]:
     Args:
         outputs: All outputs, the newest first.
         served: The models whose lineage is kept.
-        keep: How many of the newest examples and trainings to keep as well.
+        keep: How many of the newest examples and training runs to keep as well.
     """
     trainings = [output for output in outputs if output.kind == _TRAINING]
     kept = {output.fingerprint for output in trainings[:keep]} | served

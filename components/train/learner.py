@@ -108,7 +108,7 @@ class Learner:
         shapes, expected = [value.shape for value in state], [tuple(variable.shape) for variable in self._variables]
         num_common = len(expected) - len(self._loss_scaling)
         if shapes[:num_common] != expected[:num_common] or any(shapes[num_common:]):  # loss scaling has only scalars
-            raise ValueError(f"it is the state of another training: {len(shapes)} arrays for {len(expected)} variables")
+            raise ValueError(f"it is the state of another training run: {len(shapes)} arrays for {len(expected)} variables")
         if len(shapes) != len(expected):
             _log.warning("the precision has changed: the training resumes, but not bit for bit")
         # Loss scaling that the state lacks starts fresh; loss scaling that is no longer used is dropped.

@@ -26,7 +26,7 @@ def train(
 ) -> None:
     """Trains the recipe's network with one sigmoid per class, and exports it with its normalisation inside.
 
-    A killed training resumes from its checkpoint. A finished one is reused if its inputs have not changed.
+    A killed run resumes from its checkpoint. A finished one is reused if its inputs have not changed.
 
     Args:
         examples: The examples from convert.

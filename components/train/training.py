@@ -1,4 +1,4 @@
-"""A training, from examples to a published model."""
+"""A training run, from examples to a published model."""
 
 import json
 import logging
@@ -100,7 +100,7 @@ def _train(
     weights = NONE if start.champion_uri else settings.weights
     recipe = settings.recipe if weights != NONE else replace(settings.recipe, warmup_epochs=0)
     constants = read_constants(transform_graph)
-    # The training samples of this and earlier trainings. Read now: an old version may be removed during training.
+    # The training samples of this and earlier training runs. Read now: an old version may be removed during training.
     ids = sorted({*splits["train"].ids, *start.training_ids()})
 
     def on_epoch(history: History) -> None:
@@ -167,7 +167,7 @@ def _publish(
         rounded: The same network, computing in bfloat16.
         examples: The examples that it was trained on.
         splits: Their images.
-        ids: The training samples of this and earlier trainings.
+        ids: The training samples of this and earlier training runs.
         uri: Where to publish.
         settings: How it was trained.
         start: The weights that it started from.

@@ -1,4 +1,4 @@
-"""`lineage`: shows the way from a served model back to its images."""
+"""`lineage`: traces a served model back to its images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

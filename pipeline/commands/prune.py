@@ -12,7 +12,7 @@ from pipeline.commands.output import reported
 
 
 def prune(
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and trainings to keep.")],
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest examples and training runs to keep.")],
     pipeline_root: Annotated[Path, pipeline_root_option("As for `run`: the default location of data and models.")] = Path(
         "outputs"
     ),
@@ -20,7 +20,7 @@ def prune(
     serving_root: ServingRoot = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
-    """Removes old examples, trainings and evaluations, but never a champion's lineage or raw images.
+    """Removes old examples, training runs and evaluations, but never a champion's lineage or raw images.
 
     Also removes what killed runs have left unfinished: in the temporary folder of this machine (TMPDIR), with the copies of
     archives that an interrupted run would resume from, and beside the outputs. What a process uses stays.

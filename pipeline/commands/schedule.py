@@ -55,10 +55,10 @@ def create_schedule(
     tag: Tag = "",
     digests: Digests = None,
 ) -> None:
-    """Creates a schedule. A run only starts when the last one is over, and missed runs are not caught up on.
+    """Creates a schedule. A run starts only after the previous one has ended, and missed runs are skipped.
 
-    A run on unchanged data reuses all outputs, and is over in minutes once train has its node: `runs show` shows how long that
-    took.
+    A run on unchanged data reuses all outputs, and is over in minutes once train has its node. `runs show` shows how long it
+    waited.
 
     Example: python -m pipeline schedule create --every 7d source=dir:gs://b/images data_root=gs://b/hpa serving_root=gs://b/models
     """

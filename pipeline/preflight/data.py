@@ -40,7 +40,7 @@ class SourceSize:
 
 
 def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
-    """Measures by ingest's code how large the source is.
+    """Measures the size of the source with ingest's code.
 
     Raises:
         FailedError: If ingest could not read it.
@@ -58,7 +58,7 @@ def survey_source(submission: Submission, timeout_s: float) -> SourceSize:
 
 
 def measure_source(source: str, include_test: bool = False, **layout: Any) -> SourceSize:
-    """Measures by ingest's code how large a source is, in this process.
+    """Measures the size of a source with ingest's code, in this process.
 
     Args:
         source: The parameter of this name.

@@ -9,7 +9,7 @@ from pipeline.preflight.finding import NotCheckedError
 from pipeline.preflight.kubernetes_api import Node
 
 _TIMEOUT_S = 15.0
-# gcloud's variable for another endpoint than Google's.
+# gcloud's variable for an endpoint other than Google's.
 _ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_CONTAINER"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 # The name that `gcloud container clusters get-credentials` gives a cluster in the kubeconfig.

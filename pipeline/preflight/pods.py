@@ -24,7 +24,7 @@ def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
     try:
         growing = _with_gpus(step, find_growing_pools(cluster))
     except NotCheckedError as error:
-        raise NotCheckedError(f"{absent}, and {error}. Right if its pool scales from zero; else {advice}") from None
+        raise NotCheckedError(f"{absent}, and {error}. This is fine if its pool scales from zero; otherwise {advice}") from None
     if not growing:
         raise FailedError(f"{absent}, and no pool can add one: {advice}")
     usable = _check_usable(step, growing)
@@ -44,7 +44,7 @@ def _check_usable(step: Step, nodes: list[Node]) -> list[Node]:
     if not able:
         raise FailedError(
             f"{step.name} asks for {count} {resource}, and {nodes[0].name} offers {max(node.has(resource) for node in nodes)}. "
-            "If it is 0, its driver is not installed: create the pool with gpu-driver-version=default"
+            "With 0, the node's GPU driver is not installed: create the pool with gpu-driver-version=default"
         )
     usable = [node for node in able if not node.repelling(step)]
     if not usable:

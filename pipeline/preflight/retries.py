@@ -51,7 +51,7 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
     except (yaml.YAMLError, AttributeError, TypeError, ValueError):
         raise NotCheckedError(f"{_CONFIG_MAP} in {installed_in} is not in Argo's format") from None
     if "expression" in strategy:
-        raise NotCheckedError(f"Argo decides by an expression: {strategy['expression']}")
+        raise NotCheckedError(f"Argo decides with an expression: {strategy['expression']}")
     policy = strategy.get("retryPolicy", "OnFailure")
     retried = _RETRIED.get(policy, ())
     problems = [f"{fault} would end the run" for fault in (_DELETED, _FAILED) if fault not in retried]
@@ -61,7 +61,7 @@ def check_retries(cluster: Cluster, namespace: str) -> str:
         defaults["retryStrategy"] = strategy | _WANTED
         patch = shlex.quote(json.dumps({"data": _write(settings, data)}))
         command = f"kubectl -n {installed_in} patch configmap {_CONFIG_MAP} --type merge -p {patch}"
-        raise FailedError(f"Argo retries by {policy}: {'; '.join(problems)}. `{command}`")
+        raise FailedError(f"Argo's retryPolicy is {policy}: {'; '.join(problems)}. `{command}`")
     return "after every fault, and no step more often than the pipeline says"
 
 

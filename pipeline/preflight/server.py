@@ -18,7 +18,7 @@ def check_server(submission: Submission, host: str, namespace: str) -> str:
         client, health = open_client(host, namespace)
         if health.get("apiServerReady") is False:
             raise FailedError(
-                f"{host} is the web page, and the API server behind it does not answer: "
+                f"{host} serves the web page, but the API server behind it does not answer: "
                 f"see `kubectl -n {namespace} get pods -l app=ml-pipeline`"
             )
         release = ask_for_release(client, host, health)

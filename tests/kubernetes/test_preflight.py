@@ -125,7 +125,7 @@ ARGO_DEFAULTS = {"spec": {"templateDefaults": {"retryStrategy": {"limit": "2", "
 def test_retries_patch_is_accepted_and_fixes_argo(plane: ControlPlane, open_as: OpenAs) -> None:
     cluster = open_as(ADMIN)
     plane.apply({**ARGO, "data": {"workflowDefaults": yaml.safe_dump(ARGO_DEFAULTS)}})
-    with pytest.raises(FailedError, match="Argo retries by OnError") as refused:
+    with pytest.raises(FailedError, match="Argo's retryPolicy is OnError") as refused:
         check_retries(cluster, "kubeflow")
     _, command, _ = str(refused.value).split("`")
     plane.run(*shlex.split(command)[1:])
@@ -138,7 +138,7 @@ def test_preflight_reader_role_is_enough(plane: ControlPlane, add_nodes: AddNode
     plane.apply({**KAGGLE_SECRET, "stringData": {"KAGGLE_API_TOKEN": "sesame"}})
     plane.apply({**ARGO, "data": {"workflowDefaults": "{}"}})
     cluster = open_as(READER)
-    with pytest.raises(FailedError, match="Argo retries by OnFailure"):
+    with pytest.raises(FailedError, match="Argo's retryPolicy is OnFailure"):
         check_retries(cluster, "kubeflow")
     assert check_gpu_nodes(_submission("source=synthetic:40"), cluster) == "1 node for train"
     assert check_objects(_submission("source=kaggle:cells"), cluster, "kubeflow") == "kaggle in kubeflow"

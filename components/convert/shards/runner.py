@@ -15,7 +15,7 @@ from components.artifacts.parameters import LOCAL_RUNNER, check_parameters, pars
 _LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 # One process converts this much in the few seconds that worker processes take to start and end.
 _MIN_BYTES_FOR_PROCESSES = 500_000_000
-# Copying waits for the disk: a few threads keep it busy in spite of Python's lock.
+# Copying waits for the disk: a few threads keep it busy despite the GIL.
 _COPYING_THREADS = 2
 
 _log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Engine:
 
     def _remote_options(self) -> PipelineOptions:
         _log.info("Beam runs on %s", self.runner)
-        # Decoding holds Python's lock, and a worker that reads ahead is never idle: more threads would only take memory.
+        # Decoding holds the GIL, and a worker that reads ahead is never idle: more threads would only take memory.
         return PipelineOptions([f"--runner={self.runner}", "--number_of_worker_harness_threads=1", *self.flags])
 
 

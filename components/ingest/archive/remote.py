@@ -174,7 +174,7 @@ class RemoteFile:
         self._check_same(response.headers.get("ETag", ""), int(found[3]) if found and found[3] != "*" else None)
         if not found or (int(found[1]), int(found[2])) != (start, end - 1):
             raise TransientError(
-                f"The archive's server sent another part than requested: expected bytes {start}-{end - 1}. "
+                f"The archive's server sent a different part from the one requested: expected bytes {start}-{end - 1}. "
                 f"Received: {content_range or 'no Content-Range'}"
             )
 

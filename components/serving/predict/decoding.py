@@ -1,4 +1,4 @@
-"""Reads and decodes images in separate processes, ahead of the model: decoding a PNG holds Python's lock.
+"""Reads and decodes images in separate processes, ahead of the model: decoding a PNG holds the GIL.
 
 Files are decoded exactly as convert does it, and rejected for the same reasons.
 """
@@ -115,7 +115,7 @@ class Batch:
     Attributes:
         ids: The samples.
         pixels: uint8, shape (samples, height, width, channels); zeros for unusable samples, so that all batches have the
-            same shape: on a GPU, each new shape has to be prepared for.
+            same shape: on a GPU, each new shape has a one-time cost.
         reasons: Why each sample cannot be used; empty for those that can.
         pixel_sizes_um: The width of a pixel in each sample's files in micrometres; None if they do not give it.
         widths_um: The width of each image in micrometres; None if it is unknown.
@@ -130,7 +130,7 @@ class Batch:
     histograms: dict[str, np.ndarray]
 
     def other_sizes_um(self, usual_um: float | None) -> dict[str, float]:
-        """The samples of another pixel size than in training, with their size; none if the usual size is unknown."""
+        """The samples whose pixel size differs from training, with their size; none if the usual size is unknown."""
         return other_sizes(dict(zip(self.ids, self.pixel_sizes_um, strict=True)), usual_um)
 
 

@@ -1,4 +1,4 @@
-"""Decodes uploaded files in separate processes: decoding holds Python's lock, and a file may crash a decoder."""
+"""Decodes uploaded files in separate processes: decoding holds the GIL, and a file may crash a decoder."""
 
 import asyncio
 import os

@@ -216,7 +216,7 @@ class ModelRunner:
 
 
 def _padded(images: list[np.ndarray]) -> np.ndarray:
-    """Stacks images, with zeros up to a power of two: on a GPU, each new batch size has to be prepared for."""
+    """Stacks images, with zeros up to a power of two: on a GPU, each new batch size has a one-time cost."""
     pixels = np.zeros((1 << (len(images) - 1).bit_length(), *images[0].shape), np.uint8)
     pixels[: len(images)] = images
     return pixels

@@ -226,9 +226,9 @@ class _Watching:
     def _load(self, uri: str, resources: contextlib.ExitStack) -> None:
         trained = read_manifest(uri)
         if not self._record.has_classes(trained.class_names):
-            raise ValueError(f"{uri} has other classes than the output files: start a watch with another --out")
+            raise ValueError(f"{uri} has different classes from the output files: start a watch with another --out")
         if self._model and trained.channels != self._model.trained.channels:
-            raise ValueError(f"{uri} takes other channels than {self._model.uri}: start the watch again")
+            raise ValueError(f"{uri} takes different channels from {self._model.uri}: start the watch again")
         task = self._task
         form = ImageForm.of_model(trained, task.image_names, task.intensity_range, task.projection)
         opened = contextlib.ExitStack()

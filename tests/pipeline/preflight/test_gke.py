@@ -75,7 +75,7 @@ def test_a_missing_pool_fails(
 
 def test_a_pool_that_train_cannot_use_fails(make_submission: MakeSubmission, gke: Cluster, loopback: Loopback) -> None:
     _answer(loopback, _pool({"gpuDriverInstallationConfig": {"gpuDriverVersion": "INSTALLATION_DISABLED"}}))
-    with pytest.raises(FailedError, match=r"the pool gpu offers 0\. If it is 0, its driver is not installed"):
+    with pytest.raises(FailedError, match=r"the pool gpu offers 0\. With 0, the node's GPU driver is not installed"):
         check_gpu_nodes(make_submission(), gke)
     _answer(loopback, _pool(taints=({"key": "team", "value": "a", "effect": "NO_EXECUTE"},)))
     with pytest.raises(FailedError, match="the pool gpu has the taint team=a:NoExecute, which train does not tolerate"):

@@ -86,7 +86,7 @@ def test_kubeflows_own_store_needs_its_keys(make_submission: MakeSubmission, clu
     assert check_objects(submission, cluster, "kubeflow") == "mlpipeline-minio-artifact in kubeflow"
 
 
-def test_the_own_keys_of_push_must_exist(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
+def test_pushs_separate_keys_must_exist(make_submission: MakeSubmission, cluster: Cluster, loopback: Loopback) -> None:
     (volume,) = (one for one in PUSH_POD["secretAsVolume"] if one["secretName"] == "hpa-pipeline-s3-push-keys")
     submission = _with(make_submission(pods={"push": {"secretAsVolume": [volume]}}), S3)
     loopback.answers[SECRETS_PATH] = secrets("hpa-pipeline-s3-keys")

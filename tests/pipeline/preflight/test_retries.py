@@ -53,7 +53,7 @@ def test_a_fault_that_would_end_the_run_is_reported(
     cluster: Cluster, loopback: Loopback, data: dict[str, str], policy: str, problems: set[str]
 ) -> None:
     said = _refusal(cluster, loopback, **data)
-    assert said.startswith(f"Argo retries by {policy}: ")
+    assert said.startswith(f"Argo's retryPolicy is {policy}: ")
     assert {problem for problem in (DELETED, FAILED, TWICE) if problem in said} == problems
 
 
@@ -110,7 +110,7 @@ def test_argo_in_the_namespace_of_the_pods_is_found(cluster: Cluster, loopback: 
         (Answer(404), r"no ConfigMap workflow-controller-configmap in kubeflow: ask who installed Argo \(docs/cluster\.md\)"),
         (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not in Argo's format"),
         (config_map(workflowDefaults="spec"), "is not in Argo's format"),
-        (config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")), "Argo decides by an expression: last"),
+        (config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")), "Argo decides with an expression"),
     ],
 )
 def test_an_unreadable_configuration_could_not_be_checked(

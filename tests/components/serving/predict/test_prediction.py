@@ -98,7 +98,7 @@ def test_images_of_another_pixel_size_are_reported(version_dir: Path, tmp_path: 
     shutil.copy(tmp_path / "others" / "large.ome.tif", scans)
     names = ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi")
     assert predict(str(model), str(scans), str(tmp_path / "p.csv"), names, "0:4095").num_good == 2
-    assert "1 sample with another pixel size than in training (0.08 µm)" in caplog.text
+    assert "1 sample with a pixel size that differs from training (0.08 µm)" in caplog.text
     assert "large (0.16 µm)" in caplog.text
 
 
