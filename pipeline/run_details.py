@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from components.reports.page import folded, named_values
+from components.runtime.wording import size_of
 from pipeline.run_steps import Step
 
 _MAX_CHARACTERS = 240
@@ -52,7 +53,7 @@ def step_details(step: Step) -> Markup:
     said = {name: value for artifact in artifacts for name, value in artifact.metadata.items()}
     values = {_words(name): value for name, value in said.items() if _words(name) and not _is_empty(value)}
     if "size" in values:
-        values["size"] = f"{values['size'] / 1e6:,.0f} MB"
+        values["size"] = size_of(values["size"])
     return _details(step.name.capitalize(), values, step.name) if values else Markup("")
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from markupsafe import Markup
 
 from components.reports.page import EXAMPLES, Section, find_section, named_values, render_page, table, wide
-from components.runtime.wording import count_of
+from components.runtime.wording import count_of, duration_of
 from pipeline.graph import Graph, Look, draw
 from pipeline.local_run import RUN_PAGE, LocalRun
 from pipeline.run_details import parameter_details, step_details
 from pipeline.run_record import DONE, FAILED, STOPPED, RunRecord
-from pipeline.run_steps import Step, duration, read_step
+from pipeline.run_steps import Step, read_step
 
 
 def write_run_page(folder: Path, spec: Mapping[str, Any], record: RunRecord) -> Path:
@@ -48,7 +48,7 @@ def _page(folder: Path, spec: Mapping[str, Any], graph: Graph, steps: list[Step]
         Section("Details", parameter_details(spec, record.arguments) + Markup("").join(map(step_details, steps))),
     ]
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_s))
-    took = duration((record.ended_s or time.time()) - record.started_s)
+    took = duration_of((record.ended_s or time.time()) - record.started_s)
     return render_page(f"Run of {record.arguments.get('source', '')}", f"{began}; {record.status} after {took}", sections)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.runtime.wording import duration_of
 from pipeline.compiled import step_tasks
 from pipeline.run_record import DONE, RunRecord, StepRecord
 
@@ -60,7 +61,7 @@ class Step:
     @property
     def took(self) -> str:
         """The time taken."""
-        return duration(self.record.ended_s - self.record.started_s) if self.record else ""
+        return duration_of(self.record.ended_s - self.record.started_s) if self.record else ""
 
 
 def read_step(folder: Path, spec: Mapping[str, Any], name: str, record: RunRecord) -> Step:
@@ -82,9 +83,3 @@ def _read_artifacts(folder: Path, kinds: Mapping[str, str], executed: Path) -> l
         for name, one in found.items()
         if Path(one["uri"]).exists()
     ]
-
-
-def duration(seconds: float) -> str:
-    """A duration in words: `2 min 5 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from components import __version__, storage
 from components.artifacts.damage import DamagedFileError, parse_json, to_json
-from components.runtime.wording import count_of
+from components.runtime.wording import count_of, size_of
 
 MANIFEST_NAME = "manifest.json"
 
@@ -224,7 +224,7 @@ class RawImages(Manifest):
 
     def summary(self) -> str:
         """A one-line summary for the log."""
-        parts = [f"{count_of(self.num_samples, 'sample')}, {self.num_bytes / 1e6:.0f} MB in {self.uri}"]
+        parts = [f"{count_of(self.num_samples, 'sample')}, {size_of(self.num_bytes)} in {self.uri}"]
         if self.num_unlabelled:
             parts.append(f"{count_of(self.num_unlabelled, 'sample')} without labels (see include_test)")
         if self.num_without_files:

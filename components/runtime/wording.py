@@ -9,11 +9,20 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 
 
 def size_of(num_bytes: int) -> str:
-    """A size in the unit that suits it: `512 bytes`, `1.5 MB`, `17.0 GB`."""
+    """A size in the unit that suits it: `512 bytes`, `1.5 MB`, `17 GB`."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if num_bytes >= factor:
-            return f"{num_bytes / factor:.1f} {unit}"
+            number = num_bytes / factor
+            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
     return count_of(num_bytes, "byte")
+
+
+def duration_of(seconds: float) -> str:
+    """A duration in its two largest units: `5 s`, `2 min 5 s`, `1 h 40 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def first_of(names: Sequence[str], num_named: int) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from components.runtime.wording import duration_of
 from pipeline.cluster import FINISHED, Cluster
 from pipeline.cluster_steps import Step, failed_step, read_steps
 from pipeline.commands.output import console
@@ -95,7 +96,8 @@ def wait_for(cluster: Cluster, run_id: str) -> None:
                 console.print(f"  {step.name}: {coloured(step.state)}")
 
     run = cluster.wait(run_id, show_changes)
-    console.print(f"The run is over: {coloured(run.state)}, after {duration(run.finished_at - run.created_at)}.")
+    took_s = (run.finished_at - run.created_at).total_seconds()
+    console.print(f"The run is over: {coloured(run.state)}, after {duration_of(took_s)}.")
     if run.state != "SUCCEEDED":
         step = say_failure(cluster, run)
         raise ClusterError(f"{step.name} failed." if step else f"No step failed: see {cluster.page(run)}")
@@ -132,11 +134,3 @@ def coloured(state: str | None) -> str:
 def minute(time_: Any) -> str:
     """A time to the minute; empty without one."""
     return f"{time_:%Y-%m-%d %H:%M}" if time_ else ""
-
-
-def duration(span: datetime.timedelta) -> str:
-    """A time span in words."""
-    minutes, seconds = divmod(int(span.total_seconds()), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -23,7 +23,6 @@ from pipeline.preflight.kubernetes_api import open_cluster
 from pipeline.preflight.submission import Submission, read_submission
 
 _STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.NOT_CHECKED: "yellow"}
-_EXPLAINED_IN = "docs/cluster.md"
 
 
 def preflight(
@@ -106,4 +105,4 @@ def _show(findings: list[Finding], console: Console) -> None:
             print(f"{finding.verdict}: {finding.check}: {'; '.join(finding.text.splitlines())}")
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in Verdict}
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    console.print(f"{said}. {_EXPLAINED_IN} explains each line.", soft_wrap=True)
+    console.print(f"{said}. docs/preflight.md explains each line.", soft_wrap=True)

@@ -9,13 +9,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from components.runtime.wording import duration_of
 from pipeline.cluster import FINISHED, Cluster
 from pipeline.cluster_steps import Step, read_steps
 from pipeline.commands.cluster_runs import (
     STOPPED,
     RunSummary,
     coloured,
-    duration,
     minute,
     print_table,
     say_failure,
@@ -46,14 +46,14 @@ def list_runs(
         table = Table("Run", "State", "Started", "Took", "Schedule", "Id", box=None, pad_edge=False)
         for run in summaries:
             started = datetime.datetime.fromisoformat(run.started)
-            took = duration(datetime.timedelta(seconds=run.duration_s)) if run.finished else ""
+            took = duration_of(run.duration_s) if run.finished else ""
             table.add_row(escape(run.name), _state(run), minute(started), took, escape(run.schedule), run.id)
         print_table(table, "There are no runs.")
 
 
 def _state(run: RunSummary) -> str:
     if run.waiting_s:
-        return f"{run.step} has waited {duration(datetime.timedelta(seconds=run.waiting_s))} to start"
+        return f"{run.step} has waited {duration_of(run.waiting_s)} to start"
     return f"{coloured(run.state)}{f' in {run.step}' if run.step else ''}"
 
 
@@ -73,7 +73,7 @@ def show(
         cluster = Cluster(host, namespace)
         run = cluster.run(run_id)
         is_over = run.state in FINISHED
-        took = f", for {duration(run.finished_at - run.created_at)}" if is_over and run.finished_at else ""
+        took = f", for {duration_of((run.finished_at - run.created_at).total_seconds())}" if is_over and run.finished_at else ""
         console.print(f"[bold]{escape(run.display_name)}[/]: {coloured(run.state)}, since {minute(run.created_at)}{took}")
         console.print(f"Its page: {cluster.page(run)}")
         if parameters := run.runtime_config and run.runtime_config.parameters:
@@ -96,13 +96,13 @@ def _row(step: Step, is_over: bool) -> tuple[str, ...]:
         return step.name, "not run" if is_over else "not yet run", "", "", "", ""
     now = datetime.datetime.now(datetime.UTC)
     waited = step.waited(now)
-    took = duration((step.ended or now) - step.started) + ("" if step.ended else " so far")
+    took = duration_of(((step.ended or now) - step.started).total_seconds()) + ("" if step.ended else " so far")
     return (
         step.name,
         coloured(step.state),
         minute(step.started),
         str(len(step.attempts)),
-        duration(waited) if waited else "",
+        duration_of(waited.total_seconds()) if waited else "",
         took,
     )
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from components.artifacts.image_names import DEFAULT_PATTERN, ImageNames
 from components.artifacts.labels import parse_channels, stains_of_source
 from components.artifacts.parameters import FOLDER_LAYOUT, TABLE_LAYOUT, check_parameters
+from components.runtime.wording import count_of, size_of
 from pipeline.isolated import call_isolated
 from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.kubernetes_api import Node, quantity
@@ -126,8 +127,8 @@ def _whose(source: str) -> str:
 def check_source(submission: Submission, size: "Future[SourceSize]") -> str:
     """Checks that the source can be read, with this machine's credentials, and reports its size."""
     found, source = size.result(), submission.values["source"]
-    parts = [f"{found.num_samples} sample{'s' if found.num_samples > 1 else ''}"] if found.num_samples else []
-    parts += [_gigabytes(found.num_bytes)] if found.num_bytes else []
+    parts = [count_of(found.num_samples, "sample")] if found.num_samples else []
+    parts += [size_of(found.num_bytes)] if found.num_bytes else []
     return f"{source}: {', '.join(parts)} {_whose(source)}".rstrip()
 
 
@@ -209,7 +210,7 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
         raise NotCheckedError("the number of samples is not known before ingest has read the source")
     side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
-    estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {_gigabytes(num_bytes)} of examples"
+    estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {size_of(num_bytes)} of examples"
     if not (data_root := submission.values.get("data_root")):
         raise NotCheckedError(f"{estimate}; data_root is not given")
     if pod_path("data_root", data_root):
@@ -233,7 +234,7 @@ def _check_disk(step: Step, nodes: list[Node], num_bytes: int, estimate: str) ->
     largest_bytes = int(max(node.has("ephemeral-storage") for node in usable))
     if largest_bytes < num_bytes:
         raise FailedError(
-            f"{estimate}, and {step.name} copies them to its node's disk, which has {_gigabytes(largest_bytes)} for pods. "
+            f"{estimate}, and {step.name} copies them to its node's disk, which has {size_of(largest_bytes)} for pods. "
             "Give the pool larger disks (--disk-size), or take a smaller image_size_px"
         )
 
@@ -249,7 +250,3 @@ def _check_folder(step: Step, num_bytes: int, estimate: str) -> str:
             "or take a smaller image_size_px"
         )
     return f", {limit} at most in {step.name}"
-
-
-def _gigabytes(num_bytes: int | None) -> str:
-    return f"{(num_bytes or 0) / 10**9:.1f} GB"

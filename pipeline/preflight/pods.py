@@ -1,7 +1,8 @@
 """Checks that the cluster has nodes for the pods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from components.runtime.wording import count_of
 from pipeline.preflight.finding import FailedError, NotCheckedError
 from pipeline.preflight.gke import find_growing_pools
 from pipeline.preflight.kubernetes_api import Cluster, Node, quantity
@@ -17,7 +18,7 @@ def check_gpu_nodes(submission: Submission, cluster: Cluster) -> str:
 
 def _check_gpu_nodes(step: Step, nodes: list[Node], cluster: str) -> str:
     if there := _with_gpus(step, nodes):
-        return f"{_count(_check_usable(step, there), 'node')} for {step.name}{_check_kept_free(step, there)}"
+        return f"{count_of(len(_check_usable(step, there)), 'node')} for {step.name}{_check_kept_free(step, there)}"
     labels = _labels(step)
     absent = f"no node of {cluster} has {f'the labels {labels}' if labels else 'a GPU'} at present"
     advice = "create the pool, or give gpu_node_selector the labels that its nodes have (docs/cluster.md)"
@@ -59,10 +60,6 @@ def _check_kept_free(step: Step, nodes: list[Node]) -> str:
     if not step.tolerations or any(node.taints for node in nodes):
         return ""
     return f"; without a taint: pods that need no GPU may occupy it ({_tolerated(step)} keeps them away)"
-
-
-def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
 
 
 def _labels(step: Step) -> str:

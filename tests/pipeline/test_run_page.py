@@ -115,7 +115,7 @@ def test_details_have_readable_names_and_empty_ones_are_left_out(tmp_path: Path)
     page = _write(tmp_path, make_run(tmp_path, load_steps()))
     details = dict(re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td></tr>", page))
     assert details["samples without some of the stains"] == "7"
-    assert details["size"] == "5 MB"
+    assert details["size"] == "5.0 MB"
     assert details["training examples"] == "24,858"
     assert not {"", "rows without any image", "reused"} & details.keys()
     assert details["version"] == "2"  # the model's version: that of the source is 0

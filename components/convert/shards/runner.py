@@ -10,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import storage
 from components.artifacts.parameters import LOCAL_RUNNER, check_parameters, parse_runner
+from components.runtime.wording import size_of
 
 # The full name of Beam's engine for one machine: its `DirectRunner` may first try to download another one.
 _LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -95,9 +96,9 @@ def in_process_options() -> PipelineOptions:
 def _local_decoding_options(num_bytes: int) -> PipelineOptions:
     num_cores = joblib.cpu_count()  # those of the container, often fewer than the machine's
     if num_cores == 1 or num_bytes < _MIN_BYTES_FOR_PROCESSES:
-        _log.info("Beam runs in this process: %.0f MB of images, %d cores", num_bytes / 1e6, num_cores)
+        _log.info("Beam runs in this process: %s of images, %d cores", size_of(num_bytes), num_cores)
         return in_process_options()
-    _log.info("Beam runs in %d processes, one per core: %.0f MB of images", num_cores, num_bytes / 1e6)
+    _log.info("Beam runs in %d processes, one per core: %s of images", num_cores, size_of(num_bytes))
     return _local_options("multi_processing", num_cores)
 
 

@@ -17,6 +17,7 @@ from components.ingest.archive.remote import RangesRefusedError, RemoteFile
 from components.ingest.archive.retry import retrying
 from components.runtime.progress import progress_bar
 from components.runtime.scratch import LOCK, SPOOL, find_abandoned, open_lock, private_folder, private_path, remove_abandoned
+from components.runtime.wording import size_of
 
 _PIECE_BYTES = 1 << 20
 
@@ -78,9 +79,9 @@ class Spool:
                 missing_bytes = file.num_bytes - partial.tell()
                 _log.info(
                     "the server does not support range requests: downloading %s of the archive to %s first (%s in total)",
-                    _gigabytes(missing_bytes),
+                    size_of(missing_bytes),
                     path,
-                    _gigabytes(file.num_bytes),
+                    size_of(file.num_bytes),
                 )
                 _check_room(path.parent, missing_bytes)
                 retrying()(_download_rest, file, partial)
@@ -105,7 +106,7 @@ class Spool:
         with self._claim(key) as (path, partial_path):
             if path.is_file():
                 return _copy(path)
-            _log.info("%s is compressed in the archive: unpacking its %s to %s first", name, _gigabytes(num_bytes), path)
+            _log.info("%s is compressed in the archive: unpacking its %s to %s first", name, size_of(num_bytes), path)
             _check_room(path.parent, num_bytes)
             try:
                 with partial_path.open("wb", buffering=0) as partial:
@@ -167,7 +168,7 @@ def _check_room(folder: Path, needed_bytes: int) -> None:
     if free_bytes < needed_bytes:
         raise OSError(
             errno.ENOSPC,
-            f"expected {_gigabytes(needed_bytes)} of free space. Received: {_gigabytes(free_bytes)}. "
+            f"expected {size_of(needed_bytes)} of free space. Received: {size_of(free_bytes)}. "
             "Delete the remains of earlier runs with `python -m pipeline prune`, or set TMPDIR to a folder on a larger disk",
             str(folder),
         )
@@ -180,7 +181,3 @@ def _publish(partial_path: Path, path: Path) -> LocalFile:
 
 def _copy(path: Path) -> LocalFile:
     return LocalFile(path, f"The archive's copy {path}")
-
-
-def _gigabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.1f} GB"

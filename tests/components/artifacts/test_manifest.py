@@ -178,7 +178,7 @@ def test_raw_images_give_the_uris_of_index_and_images() -> None:
 
 
 def test_the_summary_of_a_flawless_source_is_one_short_line() -> None:
-    assert _raw_images().summary() == "4 samples, 2 MB in /data/raw/x"
+    assert _raw_images().summary() == "4 samples, 2.0 MB in /data/raw/x"
     assert _raw_images(num_without_files=1).summary().endswith("; 1 row without any image left out")
 
 

@@ -1,4 +1,4 @@
-from components.runtime.wording import count_of, shorten, size_of
+from components.runtime.wording import count_of, duration_of, shorten, size_of
 
 
 def test_one_is_singular_and_thousands_are_separated() -> None:
@@ -8,7 +8,11 @@ def test_one_is_singular_and_thousands_are_separated() -> None:
 
 def test_sizes_have_a_suitable_unit() -> None:
     sizes = [size_of(number) for number in (1, 999, 1500, 2_000_000, 17_000_000_000)]
-    assert sizes == ["1 byte", "999 bytes", "1.5 kB", "2.0 MB", "17.0 GB"]
+    assert sizes == ["1 byte", "999 bytes", "1.5 kB", "2.0 MB", "17 GB"]
+
+
+def test_durations_have_their_two_largest_units() -> None:
+    assert [duration_of(number) for number in (0.4, 59.5, 125, 6000)] == ["0 s", "1 min 0 s", "2 min 5 s", "1 h 40 min"]
 
 
 def test_long_lists_are_cut_off() -> None:

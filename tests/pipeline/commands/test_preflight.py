@@ -71,8 +71,8 @@ def test_a_ready_cluster_passes(
     lines = _lines(done)
     assert list(lines) == CHECKS, done.stderr
     assert {check: line for check, line in lines.items() if not line.startswith("ok: ")} == {}
-    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/cluster.md explains each line."
-    assert "450 samples of 299 px in 3 channels are 0.1 GB of examples" in lines["disk"]
+    assert done.stdout.splitlines()[-1] == f"{len(CHECKS)} ok. docs/preflight.md explains each line."
+    assert "450 samples of 299 px in 3 channels are 121 MB of examples" in lines["disk"]
     assert done.exit_code == 0
     assert "sesame" not in done.stdout + done.stderr
     assert done.stderr == ""
@@ -137,10 +137,10 @@ def test_a_terminal_shows_a_table(verdict: Verdict) -> None:
     _show([Finding("images", verdict, "say [bold]")], Console(file=file, force_terminal=True, width=100, highlight=False))
     said = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
     assert re.search(rf"^images +{verdict} +say \[bold\] *$", said, re.MULTILINE)
-    assert f"1 {verdict}. docs/cluster.md explains each line." in said
+    assert f"1 {verdict}. docs/preflight.md explains each line." in said
 
 
 def test_the_documentation_explains_every_check() -> None:
-    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "preflight.md").read_text(encoding="utf-8")
     table = text.partition("| check | ")[2].partition("\n\n")[0]
     assert re.findall(r"^\| ([\w ]+) \|", table, re.MULTILINE) == CHECKS

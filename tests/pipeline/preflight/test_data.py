@@ -1,5 +1,6 @@
 """The checks of data locations."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_missing_parameters_are_not_checked(make_submission: MakeSubmission) -> 
 def test_a_competition_is_reported_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
     submission = make_submission(f"source=kaggle:{COMPETITION}")
     said = check_source(submission, begin(lambda: survey_source(submission, LONG_S)))
-    assert said.startswith(f"kaggle:{COMPETITION}: 1 sample, 0.0 GB (checked with this machine's credentials")
+    assert re.match(rf"kaggle:{COMPETITION}: 1 sample, \d+ bytes \(checked with this machine's credentials", said)
     assert "the run uses the secret on the cluster" in said
 
     kaggle.rules_accepted = False
@@ -209,7 +210,7 @@ def test_examples_that_fit_are_reported_with_an_estimate(
 def test_a_temporary_folder_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster) -> None:
     pods = {"train": {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "8Gi"}]}}
     submission = make_submission(*CLUSTER, "channels=rgby", pods=pods)
-    with pytest.raises(FailedError, match=r"are 11\.1 GB of examples, and train's /tmp may hold 8Gi: raise it in"):
+    with pytest.raises(FailedError, match=r"are 11 GB of examples, and train's /tmp may hold 8Gi: raise it in"):
         check_data_fits(submission, _size(31072), cluster.nodes)
 
 

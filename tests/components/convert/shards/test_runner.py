@@ -30,7 +30,7 @@ class TestLocal:
     def test_decodes_few_images_in_this_process(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO")
         assert _mode(Engine.named("local", "").decoding_options(10**6)) == ("in_memory", 1)
-        assert "Beam runs in this process: 1 MB of images" in caplog.text
+        assert "Beam runs in this process: 1.0 MB of images" in caplog.text
 
     @pytest.mark.parametrize(("num_cores", "expected"), [(1, ("in_memory", 1)), (3, ("multi_processing", 3))])
     def test_decodes_many_images_in_one_process_per_core(
