@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks.simulation import draw_groups, draw_scores, draw_truth
 from components.artifacts.labels import NUM_PUBLISHED_SAMPLES, PUBLISHED_COUNTS
-from components.evaluate.thresholds import SHRINKAGE, fit_class_thresholds, fit_global_threshold, fit_thresholds
+from components.evaluate.thresholds import SHRINKAGE, fit_class_thresholds, fit_common_thresholds, fit_thresholds
 
 _SIZES = (300, NUM_PUBLISHED_SAMPLES // 10)
 _SHRINKAGES = (0.0, 5.0, 10.0, 20.0, 80.0)
@@ -37,7 +37,7 @@ def shift(y_score: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def fit_all(y_true: np.ndarray, y_score: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """The thresholds by each method, one per class."""
     groups = draw_groups(len(y_true), np.random.default_rng(seed))
-    fitted = {"one for all classes": np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)}
+    fitted = {"one for all classes": fit_common_thresholds(y_true, y_score)}
     for shrinkage in _SHRINKAGES:
         chosen = " (chosen)" if shrinkage == SHRINKAGE else ""
         title = f"one a class, shrinkage {shrinkage:.0f}{chosen}" if shrinkage else "one a class, no shrinkage"

@@ -45,7 +45,7 @@ def write_splits(tasks: Sequence[ShardTask], engine: Engine) -> Conversion:
     """
     parts = _finished(tasks)
     parts |= _write([task for task in tasks if task.name not in parts], len(tasks), engine)
-    return Conversion([sample for task in tasks for sample in parts[task.name].samples], _by_side(parts.values()))
+    return Conversion([sample for task in tasks for sample in parts[task.name].samples], _by_split(parts.values()))
 
 
 def measure_samples(tasks: Sequence[ShardTask], engine: Engine) -> list[ConvertedSample]:
@@ -92,7 +92,7 @@ def split_unsplit(
         run_job(copy_shard, missing, engine.copying_options())
         parts |= _written(missing)
     storage.remove_tree(tasks[0].folder_uri)
-    return Conversion(placed + [sample for sample in samples if sample.reason], _by_side(parts.values()))
+    return Conversion(placed + [sample for sample in samples if sample.reason], _by_split(parts.values()))
 
 
 def _write(missing: Sequence[ShardTask], num_tasks: int, engine: Engine, write: _Write = write_shard) -> dict[str, ShardPart]:
@@ -132,6 +132,6 @@ def _finished(tasks: Sequence[_Task]) -> dict[str, ShardPart]:
     return {name: part for name, part in _described(tasks).items() if sizes.get(name) == part.shard.num_bytes}
 
 
-def _by_side(parts: Iterable[ShardPart]) -> dict[str, list[Shard]]:
+def _by_split(parts: Iterable[ShardPart]) -> dict[str, list[Shard]]:
     ordered = sorted(parts, key=lambda part: part.shard.name)
     return {split: [part.shard for part in ordered if part.split == split] for split in SPLITS}

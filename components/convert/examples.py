@@ -147,7 +147,7 @@ def _convert(
     def write(split_of: Mapping[str, str], reading: Reading = reading) -> Conversion:
         conversion = write_splits(plan(split_of, reading), engine)
         quarantine.add(conversion.samples)
-        _check_sides(conversion, fractions)
+        _check_splits(conversion, fractions)
         return conversion
 
     is_auto = settings.intensity_range == AUTO_RANGE
@@ -175,7 +175,7 @@ def _link_near_duplicates(samples: Iterable[ConvertedSample], batches: Mapping[s
     return link_near_duplicates({s.sample_id: s.perceptual_hash for s in samples if not s.reason}, batches)
 
 
-def _check_sides(conversion: Conversion, fractions: Mapping[str, float]) -> None:
+def _check_splits(conversion: Conversion, fractions: Mapping[str, float]) -> None:
     for split, fraction in fractions.items():
         if fraction > 0 and not sum(shard.num_records for shard in conversion.shards[split]):
             raise ValueError(f"No sample of the {split} split can be used: give more samples, or another split_seed")

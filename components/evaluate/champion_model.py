@@ -12,7 +12,7 @@ import tensorflow as tf
 from components import storage
 from components.artifacts.examples import ExampleReader
 from components.artifacts.manifest import MODEL_MANIFEST, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, Examples, TrainedModel
-from components.evaluate.inference import ExportedModel
+from components.evaluate.inference import LoadedModel
 from components.evaluate.metrics import Scores
 from components.runtime.wording import shorten
 from components.serving.champion import Champion
@@ -73,7 +73,7 @@ class ServedChampion:
             DamagedChampionError: If it cannot be loaded, or its outputs are not probabilities.
         """
         try:
-            said = ExportedModel(self.folder, self.precision).score(examples)
+            said = LoadedModel(self.folder, self.precision).score(examples)
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise DamagedChampionError(f"it cannot be run: {shorten(error)}") from None
         if said.num_invalid:

@@ -15,7 +15,7 @@ from components.evaluate.bootstrap import number_groups
 from components.evaluate.champion_model import DamagedChampionError, read_champion
 from components.evaluate.comparison import Comparison, Contender, compare
 from components.evaluate.confusions import find_confusions
-from components.evaluate.inference import ExportedModel
+from components.evaluate.inference import LoadedModel
 from components.evaluate.metrics import Scores, confusion, micro_roc, scoreboard
 from components.evaluate.performance import measure_performance
 from components.evaluate.pictures import draw_pictures
@@ -54,7 +54,7 @@ def evaluate_model(
     judged_on = "test" if examples.num_records("test") else "validation"
     groups = read_column(examples, "group")
     with open_splits(examples, sorted({"validation", judged_on})) as readers:
-        model = ExportedModel(model_dir, settings.serving_precision)
+        model = LoadedModel(model_dir, settings.serving_precision)
         scores = {split: model.score(reader) for split, reader in readers.items()}
         validation, judged = scores["validation"], scores[judged_on]
         fitted = fit_thresholds(validation.y_true, validation.y_score, number_groups(validation.ids, groups), settings.seed)

@@ -19,7 +19,7 @@ _MAX_COMPARED = 1000
 _MAPS = "activation_maps"
 
 
-class ExportedModel:
+class LoadedModel:
     """A loaded SavedModel."""
 
     def __init__(self, folder: Path, precision: str = "float32") -> None:

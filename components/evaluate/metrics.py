@@ -37,6 +37,7 @@ BASELINE_TITLES = {ALWAYS_NO: "predicting nothing", CLASS_PRIOR: "class frequenc
 # Other scores for comparison. A reference uses labels, so it is not a baseline and does not affect the verdict.
 REFERENCE_TITLES = {THREE_COMMONEST: "perfect on the 3 commonest classes"}
 # A metric's baseline is that of the class frequencies, which predict everything, except where predicting nothing scores higher.
+_MAX_ROC_POINTS = 100
 _METRIC_BASELINES = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}
 
 
@@ -214,13 +215,12 @@ def class_scores(y_true: np.ndarray, y_score: np.ndarray, thresholds: np.ndarray
     ]
 
 
-def micro_roc(y_true: np.ndarray, y_score: np.ndarray, num_points: int = 100) -> dict[str, list[float]]:
-    """The ROC curve over all pairs of sample and class, thinned to about `num_points`.
+def micro_roc(y_true: np.ndarray, y_score: np.ndarray) -> dict[str, list[float]]:
+    """The ROC curve over all pairs of sample and class, thinned to at most 100 points.
 
     Args:
         y_true: bool, shape (samples, classes).
         y_score: Probabilities, the same shape.
-        num_points: The largest number of points.
 
     Returns:
         `fpr`, `tpr` and `threshold`: lists of equal length. Empty if all pairs are positive, or none.
@@ -228,7 +228,7 @@ def micro_roc(y_true: np.ndarray, y_score: np.ndarray, num_points: int = 100) ->
     if y_true.all() or not y_true.any():
         return {"fpr": [], "tpr": [], "threshold": []}
     fpr, tpr, threshold = metrics.roc_curve(y_true.ravel(), y_score.ravel())
-    kept = np.unique(np.linspace(0, len(fpr) - 1, num_points).astype(int))
+    kept = np.unique(np.linspace(0, len(fpr) - 1, _MAX_ROC_POINTS).astype(int))
     finite = np.minimum(threshold[kept], 1.0)  # scikit-learn's first threshold is infinite, which JSON cannot hold
     return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist(), "threshold": finite.tolist()}
 

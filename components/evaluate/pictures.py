@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.artifacts.examples import ExampleReader
-from components.evaluate.inference import ExportedModel
+from components.evaluate.inference import LoadedModel
 from components.evaluate.metrics import Scores
 from components.evaluate.report_data import Picture, Pictures
 from components.reports.pictures import draw, encode_jpeg
@@ -55,7 +55,7 @@ def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray)
 
 
 def draw_pictures(
-    model: ExportedModel, examples: ExampleReader, judged: Scores, thresholds: np.ndarray, widths_um: Mapping[str, float]
+    model: LoadedModel, examples: ExampleReader, judged: Scores, thresholds: np.ndarray, widths_um: Mapping[str, float]
 ) -> Pictures:
     """Draws the chosen images of a split, with activation maps if the model's maps have more than one pixel.
 

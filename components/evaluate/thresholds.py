@@ -67,10 +67,9 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
         groups: The group of each sample, as numbers from 0 without gaps.
         seed: The seed of the folds.
     """
-    one = np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)
     num_groups = int(groups.max()) + 1
     if num_groups < MIN_GROUPS:
-        return FittedThresholds(GLOBAL, one)
+        return FittedThresholds(GLOBAL, fit_common_thresholds(y_true, y_score))
     folds = (np.random.default_rng(seed).permutation(num_groups) % _NUM_FOLDS)[groups]
     decided = np.zeros((len(_METHODS), *y_true.shape), bool)
     for fold in range(_NUM_FOLDS):
@@ -84,7 +83,7 @@ def fit_thresholds(y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, 
     ]
     common, per_class = (class_f1(y_true, y_pred, groups) for y_pred in decided[:2])
     gain = (per_class - common).macro_interval()
-    method, thresholds = (PER_CLASS, fitted[1]) if gain and gain.low > 0 else (GLOBAL, one)
+    method, thresholds = (PER_CLASS, fitted[1]) if gain and gain.low > 0 else (GLOBAL, fitted[0])
     return FittedThresholds(method, thresholds, common.macro(), per_class.macro(), gain, methods)
 
 
@@ -105,6 +104,11 @@ def fit_global_threshold(y_true: np.ndarray, y_score: np.ndarray) -> float:
     steps = np.diff(f1, axis=0, prepend=0).ravel() / y_true.shape[1]
     descending = np.argsort(-scores.ravel(), kind="stable")
     return _best(scores.ravel()[descending], np.cumsum(steps[descending]))
+
+
+def fit_common_thresholds(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
+    """The threshold of `fit_global_threshold` for each class: float32, shape (classes,)."""
+    return np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32)
 
 
 def fit_class_thresholds(y_true: np.ndarray, y_score: np.ndarray, shrinkage: float = SHRINKAGE) -> np.ndarray:
@@ -132,7 +136,7 @@ def fit_class_thresholds(y_true: np.ndarray, y_score: np.ndarray, shrinkage: flo
 
 # The first two may be used. The last shows the benefit of shrinkage.
 _METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    GLOBAL: lambda y_true, y_score: np.full(y_true.shape[1], fit_global_threshold(y_true, y_score), np.float32),
+    GLOBAL: fit_common_thresholds,
     PER_CLASS: fit_class_thresholds,
     "one threshold per class, however few its positives are (never used)": lambda y_true, y_score: fit_class_thresholds(
         y_true, y_score, shrinkage=0

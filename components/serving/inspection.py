@@ -84,7 +84,7 @@ def _verify(version: Version) -> Finding:
     return Finding(f"{name}: {len(version.record.files)} files, unchanged since the push")
 
 
-def roll_back(number: int, serving_root: str, model_name: str) -> Finding:
+def report_rollback(number: int, serving_root: str, model_name: str) -> Finding:
     """Makes an old version the champion again, and reports its new number."""
     champion = rollback(number, serving_root, model_name)
     how = "it was already"

@@ -65,7 +65,7 @@ def training_report(model: TrainedModel, history: History, precision: str, augme
     )
 
 
-def augmented_pairs(examples: ExampleReader, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
+def augmented_versions(examples: ExampleReader, recipe: Recipe, seed: int) -> Sequence[AugmentedImage]:
     """Some training images as stored, and as augmented in the first epochs."""
     colours = stain_colours(examples.channels)
     chosen = np.arange(min(_NUM_AUGMENTED, len(examples)))

@@ -28,7 +28,7 @@ from components.train.model import BACKBONES, build_backbone, build_model
 from components.train.precision import computing_in, resolve_precision
 from components.train.recipes import Recipe
 from components.train.reference import measure_reference
-from components.train.report import augmented_pairs, training_report
+from components.train.report import augmented_versions, training_report
 from components.train.settings import CHECKPOINTS, HISTORY, MODEL, NONE, TRAINING_REPORT, TrainSettings
 from components.train.warm_start import Start
 
@@ -208,7 +208,7 @@ def _publish(
         # Without the URI: a served model should not reveal where it was trained.
         (folder / MODEL / MODEL_MANIFEST).write_bytes(manifest.model_copy(update={"uri": ""}).to_json())
         (folder / HISTORY).write_text(json.dumps(vars(history), indent=2), encoding="utf-8")
-        augmented = augmented_pairs(splits["train"], recipe, settings.seed)
+        augmented = augmented_versions(splits["train"], recipe, settings.seed)
         page = training_report(manifest, history, precision, augmented)
         (folder / TRAINING_REPORT).write_text(page, encoding="utf-8")
         return manifest.publish(uri, folder)

@@ -42,9 +42,9 @@ def rollback(
     Example: python -m pipeline models rollback 3
     """
     with reported():
-        from components.serving.inspection import roll_back
+        from components.serving.inspection import report_rollback
 
-        _show(lambda root, name: [roll_back(version, root, name)], pipeline_root, serving_root, model_name)
+        _show(lambda root, name: [report_rollback(version, root, name)], pipeline_root, serving_root, model_name)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 # A class with at least this many groups should be in every split.
-MIN_GROUPS_FOR_ALL_SIDES = 3
+MIN_GROUPS_FOR_ALL_SPLITS = 3
 
 _NOWHERE = -1
 # It may be impossible to put every class into every split, as with seven classes of which any two share one of seven groups.
@@ -55,7 +55,7 @@ class _Allotment:
         self.totals = members.sum(axis=0) + placed_samples.sum(axis=0)
         self.wanted = np.outer(fractions, self.totals) - placed_samples
         self.num_groups = placed_groups.copy()
-        self.spread = self.bears.sum(axis=0) + placed_groups.sum(axis=0) >= MIN_GROUPS_FOR_ALL_SIDES
+        self.spread = self.bears.sum(axis=0) + placed_groups.sum(axis=0) >= MIN_GROUPS_FOR_ALL_SPLITS
 
     def put(self, group: int, split: int) -> None:
         """Assigns a group to a split, for the first time or from another split."""

@@ -10,8 +10,8 @@ from components.artifacts.image_names import COMPETITION_NAMES, TEST, TRAIN, Ima
 from components.artifacts.labels import FILTERS
 from components.images.image_files import list_images, read_image_file, stored_suffix
 from components.ingest.sources.classes_csv import CLASSES
+from components.ingest.sources.join_labels import join_labels
 from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
-from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.runtime.wording import count_of
 from components.storage.store import StoredFile

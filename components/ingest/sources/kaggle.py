@@ -11,9 +11,9 @@ from components.ingest.archive.directory import Member
 from components.ingest.archive.remote import RemoteFile
 from components.ingest.archive.spool import Spool
 from components.ingest.archive.zip_archive import Archive, open_archive
+from components.ingest.sources.join_labels import join_labels
 from components.ingest.sources.kaggle_access import find_archive, licence
 from components.ingest.sources.label_table import LABELS, USUAL_TABLE, LabelTable, read_labels
-from components.ingest.sources.layout import join_labels
 from components.ingest.sources.source import Listed, SourceImage, cut
 from components.storage.store import StoredFile
 

@@ -18,7 +18,7 @@ from components.artifacts.examples import open_splits
 from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, TrainedModel
 from components.evaluate import inference
 from components.evaluate.evaluation import evaluate_model
-from components.evaluate.inference import ExportedModel
+from components.evaluate.inference import LoadedModel
 from components.evaluate.metrics import Scores
 from components.evaluate.settings import CLASS_METRICS, EVALUATION_REPORT, FORMAT, THRESHOLDS, EvaluateSettings
 from components.evaluate.thresholds import fit_global_threshold
@@ -55,7 +55,7 @@ def _evaluate(
 
 def _score_test(model: Path, examples: Examples) -> Scores:
     with open_splits(examples, ["test"]) as splits:
-        return ExportedModel(model).score(splits["test"])
+        return LoadedModel(model).score(splits["test"])
 
 
 def _page(evaluation: Evaluation) -> str:

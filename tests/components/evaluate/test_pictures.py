@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.artifacts.examples import open_splits
 from components.artifacts.manifest import Examples
-from components.evaluate.inference import ExportedModel
+from components.evaluate.inference import LoadedModel
 from components.evaluate.pictures import FALSE_ALARM, FOUND, MISSED, Choice, choose_pictures, draw_pictures
 
 
@@ -33,7 +33,7 @@ def test_the_chosen_images_are_drawn_with_the_models_maps(
     make_examples: Callable[..., Examples], make_model: Callable[..., Path], tmp_path: Path, with_maps: bool
 ) -> None:
     examples = make_examples(tmp_path, {"train": 0, "validation": 0, "test": 12})
-    model = ExportedModel(make_model(tmp_path / "model", with_maps=with_maps))
+    model = LoadedModel(make_model(tmp_path / "model", with_maps=with_maps))
     with open_splits(examples, ["test"]) as splits:
         judged = model.score(splits["test"])
         thresholds = np.full(6, 0.5, np.float32)

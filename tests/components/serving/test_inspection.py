@@ -5,7 +5,7 @@ import pytest
 
 from components import storage
 from components.serving.champion import find_champion, pointer_uri
-from components.serving.inspection import Finding, list_models, roll_back, verify_models
+from components.serving.inspection import Finding, list_models, report_rollback, verify_models
 from components.serving.promotion import push_model, rollback
 from tests.components.conftest import MakeModel, blessing
 
@@ -34,7 +34,7 @@ def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:
     assert lines[2].endswith("model f1  evaluation e")
 
     storage.remove_tree(f"{serving}/hpa/9")
-    assert roll_back(1, serving, "hpa").text == f"version 3 is the champion (a copy of version 1): {serving}/hpa/3"
+    assert report_rollback(1, serving, "hpa").text == f"version 3 is the champion (a copy of version 1): {serving}/hpa/3"
     assert "copy of version 1  champion" in _texts(list_models(serving, "hpa"))[0]
 
     whole = verify_models(serving, "hpa")
@@ -91,21 +91,21 @@ def test_a_lost_or_damaged_pointer_is_reported_and_rewritten(
         assert f"{pointer} is damaged" in message or f"there is no {pointer}" in message
         assert "still serves the highest version, 2. To make it the champion again" in message
     with pytest.raises(ValueError, match="expected one of the versions 1, 2"):
-        roll_back(3, serving, "hpa")
-    assert roll_back(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json was rewritten)")
+        report_rollback(3, serving, "hpa")
+    assert report_rollback(2, serving, "hpa").text.startswith("version 2 is the champion (champion.json was rewritten)")
     assert verify_models(serving, "hpa")[-1].text == "version 2 is the champion"
     pointer.unlink()
-    assert roll_back(1, serving, "hpa").text.startswith("version 3 is the champion (a copy of version 1)")
+    assert report_rollback(1, serving, "hpa").text.startswith("version 3 is the champion (a copy of version 1)")
     assert all(finding.is_well for finding in verify_models(serving, "hpa"))
 
 
 def test_there_is_nothing_to_roll_back_to_before_the_first_push(tmp_path: Path) -> None:
     assert list_models(str(tmp_path), "hpa") == verify_models(str(tmp_path), "hpa") == []
     with pytest.raises(ValueError, match=r"expected one of the versions \(none\)"):
-        roll_back(1, str(tmp_path), "hpa")
+        report_rollback(1, str(tmp_path), "hpa")
 
 
 def test_a_rollback_to_the_champion_reports_that_nothing_was_done(make_model: MakeModel, tmp_path: Path) -> None:
     _push([make_model("f1"), make_model("f2")], str(tmp_path))
     rollback(1, str(tmp_path), "hpa")
-    assert roll_back(1, str(tmp_path), "hpa").text.startswith("version 3 is the champion (it was already)")
+    assert report_rollback(1, str(tmp_path), "hpa").text.startswith("version 3 is the champion (it was already)")
