@@ -33,7 +33,6 @@ $(READY): requirements/all.txt requirements/uv.txt
 	$$python -m venv .venv || { echo "This Python cannot make virtual environments: on Debian, apt install python3-venv." >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/all.txt
-	@rm -f .venv/lib/python3.*/site-packages/hpa-pipeline.pth  # of earlier versions
 	@# So that hpa-pipeline and python -m pipeline work from any folder.
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -98,6 +98,6 @@ def _is_false_alarm(change: ClassF1, expected: Floats) -> bool:
 
 
 def _bootstrap(y_true: np.ndarray, y_pred: np.ndarray, resamples: Resamples) -> Floats:
-    """The macro F1 over all classes in each resample, as in the intervals of earlier versions."""
+    """The macro F1 over all classes in each resample."""
     hits, cases = resamples.sums(y_true & y_pred), resamples.sums(y_true.astype(int) + y_pred)
     return (2 * hits / np.maximum(cases, 1)).mean(axis=1)

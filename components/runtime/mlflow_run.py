@@ -37,9 +37,9 @@ class MlflowRun:
         """Whether there is a run to log to."""
         return bool(self._run_id)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Logs figures by name."""
-        self._log_batch([(name, value, step) for name, value in metrics.items()])
+        self._log_batch([(name, value, 0) for name, value in metrics.items()])
 
     def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
         """Logs the epochs that this object has not logged yet, as `training/<name>`; a resumed training logs all of them."""

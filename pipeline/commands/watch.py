@@ -1,5 +1,6 @@
 """`watch`: applies a served model to images as a microscope writes them."""
 
+import logging
 from concurrent.futures.process import BrokenProcessPool
 from enum import StrEnum
 from pathlib import Path
@@ -81,7 +82,7 @@ def watch(
             action=Action.parse(when, run, post),
             precision=precision or "",
         )
-        with log_lines("watch | %(message)s", level=20), full_disk_explained():
+        with log_lines("watch | %(message)s", level=logging.INFO), full_disk_explained():
             try:
                 watch(task)
             except BrokenProcessPool:

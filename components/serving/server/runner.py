@@ -20,7 +20,6 @@ from components.serving.model import ServedModel, find_version, load_model, read
 from components.serving.predict.decoding import ImageForm
 from components.serving.predict.folder import with_stains
 from components.serving.server.uploads import accepted_names
-from components.serving.versions import DONE_MARK
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +98,7 @@ class ModelRunner:
         self,
         model_uri: str,
         options: ReadingOptions,
-        on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
-        poll_s: float = _POLL_S,
+        on_batch: Callable[[int, float], None],
         precision: str = "",
     ) -> None:
         """Loads the model.
@@ -109,7 +107,6 @@ class ModelRunner:
             model_uri: A version, or the folder above the versions to follow the champion.
             options: How files are read.
             on_batch: Called with the size of each batch, and the seconds that it took.
-            poll_s: How often to look for a new champion.
             precision: What to compute in, `float32` or `bfloat16`; empty: what the model was judged in.
 
         Raises:
@@ -117,13 +114,13 @@ class ModelRunner:
             OSError: If it cannot be loaded.
             ValueError: If `options` does not fit the model's stains.
         """
-        self._model_uri, self._options, self._on_batch, self._poll_s = model_uri, options, on_batch, poll_s
+        self._model_uri, self._options, self._on_batch = model_uri, options, on_batch
         self._precision = precision
         self.current = self._load(find_version(model_uri))
         self._waiting: deque[_Task] = deque()
         self._changed = threading.Condition()
         self._stopped = threading.Event()
-        targets = [self._run] if storage.exists(storage.join(model_uri, DONE_MARK)) else [self._run, self._follow]
+        targets = [self._run] if self.current.model.uri == model_uri else [self._run, self._follow]
         self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
         for thread in self._threads:
             thread.start()
@@ -203,13 +200,13 @@ class ModelRunner:
             task.future.set_result(Prediction(*answer, maps_of.get(id(task))))
 
     def _follow(self) -> None:
-        wait_s = self._poll_s
+        wait_s = _POLL_S
         while not self._stopped.wait(wait_s):
             try:
                 uri = find_version(self._model_uri)
                 if uri != self.current.model.uri:
                     self.current = self._load(uri)
-                wait_s = self._poll_s
+                wait_s = _POLL_S
             except Exception:
                 wait_s = min(2 * wait_s, _MAX_POLL_S)
                 _log.exception("version %s stays in use: the champion cannot be loaded", self.current.name)
