@@ -29,9 +29,9 @@ _TRENDS = {"equal": 0.0, "a little better each time": 0.02, "a little worse each
 # Whether to replace the champion, given the challenger's gain and its interval.
 Rule = Callable[[float, float, float], bool]
 RULES: dict[str, Rule] = {
-    "better for sure (all of the interval)": lambda _gain, low, _high: low > 0,
-    "measured more (what is asked for)": lambda gain, _low, _high: gain > 0,
-    "not worse for sure (any of the interval)": lambda _gain, _low, high: high >= 0,
+    "significantly better (the whole interval is above 0)": lambda _gain, low, _high: low > 0,
+    "its score is higher (the rule of this pipeline)": lambda gain, _low, _high: gain > 0,
+    "not significantly worse (part of the interval is above 0)": lambda _gain, _low, high: high >= 0,
 }
 
 
