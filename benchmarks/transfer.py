@@ -163,7 +163,7 @@ def write_examples(
 def train(
     examples: Examples, recipe: Recipe, weights: str, seed: int, devices: Devices, folder: Path, deviation: float = 1.0
 ) -> keras.Model:
-    """Trains a network on inputs with a given deviation; an interrupted training resumes."""
+    """Trains a network on inputs with a given deviation; it resumes after an interruption."""
     gc.collect()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)

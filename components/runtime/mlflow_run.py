@@ -42,7 +42,7 @@ class MlflowRun:
         self._log_batch([(name, value, 0) for name, value in metrics.items()])
 
     def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
-        """Logs the epochs that this object has not logged yet, as `training/<name>`; a resumed training logs all of them."""
+        """Logs the epochs that this object has not logged yet, as `training/<name>`; a resumed run logs all of them."""
         first, self._num_logged = self._num_logged, max(map(len, curves.values()), default=0)
         epochs = range(first, self._num_logged)
         self._log_batch([(f"training/{name}", values[epoch], epoch + 1) for name, values in curves.items() for epoch in epochs])

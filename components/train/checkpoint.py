@@ -1,4 +1,4 @@
-"""Checkpoints: the state from which a killed training resumes."""
+"""Checkpoints: the state from which a killed training run resumes."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ _NAME = re.compile(r"\d{9}-\d{5}")  # steps and epochs
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a training after some step.
+    """The state of a training run after some step.
 
     Attributes:
         num_steps: The number of steps taken.
@@ -50,7 +50,7 @@ class _Written:
 
 
 class Checkpoints:
-    """The checkpoints of one training, kept by number of steps and epochs below `<uri>/<attempt>/`.
+    """The checkpoints of one training run, kept by number of steps and epochs below `<uri>/<attempt>/`.
 
     Each attempt (each process) writes to its own folder, so that two processes never write to the same place, and starts from
     the newest checkpoint of any attempt. The file that marks a checkpoint as complete is written last.

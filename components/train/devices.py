@@ -100,7 +100,7 @@ def _prepare() -> list[tf.config.PhysicalDevice]:
         # On a CPU, having Grappler rewrite the training graph takes longer than it saves in a short run, and makes no
         # measurable difference to the speed.
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        # Makes a resumed training identical, bit for bit, to an uninterrupted one. On a GPU it costs speed, and some operations
+        # Makes a resumed run identical, bit for bit, to an uninterrupted one. On a GPU it costs speed, and some operations
         # have no deterministic form, so resumed runs there differ by rounding.
         tf.config.experimental.enable_op_determinism()
     _log.info("training on %s", ", ".join(device.name for device in visible) or "the CPU")

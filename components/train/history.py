@@ -1,11 +1,11 @@
-"""The history of a training, epoch by epoch."""
+"""The history of a training run, epoch by epoch."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class History:
-    """The finished epochs of a training.
+    """The finished epochs of a training run.
 
     Attributes:
         curves: One number per epoch for each of `loss` and `accuracy` (means over the epoch, on augmented images), `val_loss`,

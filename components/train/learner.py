@@ -91,7 +91,7 @@ class Learner:
         return float(loss), float(accuracy)
 
     def state(self) -> list[np.ndarray]:
-        """The complete state, from which a training resumes as if it had never stopped."""
+        """The complete state, from which training resumes as if it had never stopped."""
         return [variable.numpy() for variable in self._variables]
 
     def num_steps_in(self, state: Sequence[np.ndarray]) -> int:

@@ -1,4 +1,4 @@
-"""The settings of a training and the lookup of its result: all that a repeated run needs, with few imports."""
+"""The settings of a training run and the lookup of its result: all that a repeated run needs, with few imports."""
 
 from dataclasses import asdict, dataclass
 

@@ -126,7 +126,7 @@ def _train(
         history = train(network, splits["train"], splits["validation"], recipe, settings.seed, checkpoints, devices, on_epoch)
     if not devices.is_chief:
         return _wait_for_chief(uri)
-    mlflow_run.log_curves(history.curves)  # a resumed training may have had no epoch left
+    mlflow_run.log_curves(history.curves)  # a resumed run may have had no epoch left
     # The served network computes in float32 throughout, on one device.
     exact = build(NONE)
     exact.set_weights(network.get_weights())

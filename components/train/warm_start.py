@@ -1,4 +1,4 @@
-"""The initial weights of a training: the champion's, if requested and possible, or else those of `weights`."""
+"""The initial weights of a training run: the champion's, if requested and possible, or else those of `weights`."""
 
 import logging
 from typing import Self
@@ -23,9 +23,9 @@ _RECORD = "start.json"
 
 
 class Start(BaseModel):
-    """The initial weights of a training.
+    """The initial weights of a training run.
 
-    They are recorded beside its checkpoints, so that every worker and every resumed training starts from the same weights, even
+    They are recorded beside its checkpoints, so that every worker and every resumed run starts from the same weights, even
     if another version has been promoted since.
 
     Attributes:
@@ -83,7 +83,7 @@ class Start(BaseModel):
     @classmethod
     def read(cls, uri: str) -> Self:
         """Reads the decision made at the start of the training."""
-        return parse_json(cls, storage.read_bytes(uri), uri, "the record of a training's initial weights")
+        return parse_json(cls, storage.read_bytes(uri), uri, "the record of the initial weights")
 
     def is_there(self) -> bool:
         """Whether its weights can be read: old versions are removed."""
