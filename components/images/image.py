@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+# Beyond this, a header is a decompression bomb or damaged: cameras have up to 6000 pixels per side.
+MAX_SIDE_PX = 8192
+
 
 class BadImageError(ValueError):
     """An image cannot be used. The message is the reason shown in the quarantine.
@@ -55,6 +58,16 @@ class Image:
             return self
         plane = self.plane
         return replace(self, channel_names=("",), num_planes=len(self.channel_names), plane=lambda _, number: plane(number, 0))
+
+
+def check_sides(width: int, height: int, max_side_px: int) -> None:
+    """Refuses an image that is too large, before it is decoded.
+
+    Raises:
+        BadImageError: If a side is beyond the limit of the format.
+    """
+    if not (0 < width <= max_side_px and 0 < height <= max_side_px):
+        raise BadImageError(f"{width} x {height} pixels: expected sides of 1 to {max_side_px}")
 
 
 def colour_names(num_samples: int) -> tuple[str, ...]:

@@ -5,8 +5,7 @@ from functools import cache
 
 import imagecodecs
 
-from components.images.image import BadImageError, Image, image_of_samples
-from components.images.png import MAX_SIDE_PX, check_sides
+from components.images.image import MAX_SIDE_PX, BadImageError, Image, check_sides, image_of_samples
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from components.images.image import BadImageError
-from components.images.png import MAX_SIDE_PX
+from components.images.image import MAX_SIDE_PX, BadImageError
 
 # How much is read at once of a contiguous page.
 _BAND_ROWS = 256

@@ -8,10 +8,7 @@ import imagecodecs
 import kornia_rs
 import numpy as np
 
-from components.images.image import BadImageError, Image, image_of_samples
-
-# Beyond this, a header is a decompression bomb or damaged: cameras have up to 6000 pixels per side.
-MAX_SIDE_PX = 8192
+from components.images.image import MAX_SIDE_PX, BadImageError, Image, check_sides, image_of_samples
 
 _SIGNATURE_BYTES = 8
 _HEADER_BYTES = 33
@@ -32,16 +29,6 @@ _FAST = {
     (16, 2): ("decode_image_png_u16", "rgb", 6),
     (16, 6): ("decode_image_png_u16", "rgba", 8),
 }
-
-
-def check_sides(width: int, height: int, max_side_px: int) -> None:
-    """Refuses an image that is too large, before it is decoded.
-
-    Raises:
-        BadImageError: If a side is beyond the limit of the format.
-    """
-    if not (0 < width <= max_side_px and 0 < height <= max_side_px):
-        raise BadImageError(f"{width} x {height} pixels: expected sides of 1 to {max_side_px}")
 
 
 def read_png(data: bytes) -> Image:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from components.images.formats import JPEG, PNG, TIFF, VendorFormat, format_of, vendor_format, why_unreadable
-from components.images.image import BadImageError, Image
+from components.images.image import BadImageError, Image, check_sides
 from components.images.jpeg import read_jpeg
-from components.images.png import check_sides, read_png
-from components.images.tiff import MAX_SIDE_PX, read_tiff
+from components.images.png import read_png
+from components.images.tiff import MAX_TIFF_SIDE_PX, read_tiff
 from components.runtime.scratch import scratch_folder
 
 _READERS = {PNG: read_png, JPEG: read_jpeg}
@@ -45,7 +45,7 @@ def _read_vendor_format(data: bytes, vendor: VendorFormat) -> Image:
             if len(image.scenes) > 1:
                 raise BadImageError(f"{vendor.a_file} of {len(image.scenes)} images: save each as a file of its own")
             sizes = dict(zip(image.dims.order, image.dims.shape, strict=True))
-            check_sides(sizes["X"], sizes["Y"], MAX_SIDE_PX)
+            check_sides(sizes["X"], sizes["Y"], MAX_TIFF_SIDE_PX)
             pixels = np.asarray(image.get_image_data("CTZYX"))
             names = tuple(map(str, image.channel_names or [""] * len(pixels)))
             size_um = _pixel_size_um(image, vendor)

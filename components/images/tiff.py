@@ -15,17 +15,16 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from components.images.image import BadImageError, Image, colour_names
+from components.images.image import BadImageError, Image, check_sides, colour_names
 from components.images.large_tiff import reduced_page, reduction_of
 from components.images.lzw import check_lzw
-from components.images.png import check_sides
 
-MAX_SIDE_PX = 20_000
+MAX_TIFF_SIDE_PX = 20_000
 # The most channels, and the most planes of each, through depth and time.
 _MAX_PLANES = 4096
 _MAX_SAMPLES = 64
 # The most that is decoded at once: the largest page of one 32-bit sample.
-_MAX_PAGE_BYTES = 4 * MAX_SIDE_PX**2
+_MAX_PAGE_BYTES = 4 * MAX_TIFF_SIDE_PX**2
 
 # tifffile's axes for pages whose meaning the file does not give.
 _UNKNOWN_AXES = "IQ"
@@ -87,7 +86,7 @@ def _read(data: bytes, is_reduced: bool) -> Image:
     sizes = dict(zip(series.axes, series.shape, strict=True))
     if len(sizes) < len(series.axes) or not {"Y", "X"} <= sizes.keys():
         raise BadImageError(f"a TIFF whose axes are {series.axes}: expected one Y and one X")
-    check_sides(sizes["X"], sizes["Y"], MAX_SIDE_PX)
+    check_sides(sizes["X"], sizes["Y"], MAX_TIFF_SIDE_PX)
     if series.dtype is None or series.dtype.kind not in "buif":
         raise BadImageError(f"a TIFF of {series.dtype} values: expected grey levels")
     return _image(file, series, sizes, reduction_of(sizes["Y"], sizes["X"]) if is_reduced else 1)

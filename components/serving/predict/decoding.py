@@ -25,7 +25,7 @@ from components.images.image import BadImageError
 from components.images.image_files import read_image_file
 from components.images.intensity import bin_histograms, channel_histograms
 from components.images.pixel_size import other_sizes
-from components.images.tiff import MAX_SIDE_PX
+from components.images.tiff import MAX_TIFF_SIDE_PX
 from components.runtime.progress import exit_with_parent
 from components.serving.predict.folder import ImageFiles
 from components.storage.read_ahead import read_ahead, start_readers
@@ -34,7 +34,7 @@ _BATCH_SIZE = 32
 # Large images come in smaller batches, so that memory stays within bounds.
 _BATCH_BYTES = 16 << 20
 # Four of the largest 16-bit planes without compression. Larger samples are refused before they are read.
-_MAX_SAMPLE_BYTES = 8 * MAX_SIDE_PX**2
+_MAX_SAMPLE_BYTES = 8 * MAX_TIFF_SIDE_PX**2
 # How many batches wait for the model, beside those that are being decoded.
 _WAITING_BATCHES = 2
 

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.images.image import BadImageError
-from components.images.png import MAX_SIDE_PX
+from components.images.image import MAX_SIDE_PX, BadImageError
 from components.images.reader import read_image
 from tests.components.images.damage import pillow_file, png_chunk, with_right_checksums
 

@@ -226,7 +226,7 @@ class TestDamage:
 
 def test_a_size_beyond_the_limit_is_refused_before_pixels_are_decoded() -> None:
     with pytest.raises(BadImageError, match=r"^1 x 20001 pixels: expected sides of 1 to 20000$"):
-        read_image(make_tiff(np.zeros((tiff.MAX_SIDE_PX + 1, 1), np.uint8)))
+        read_image(make_tiff(np.zeros((tiff.MAX_TIFF_SIDE_PX + 1, 1), np.uint8)))
 
 
 def test_values_other_than_grey_levels_are_refused() -> None:
