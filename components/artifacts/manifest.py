@@ -303,6 +303,8 @@ MODEL_THRESHOLDS = "assets/thresholds.csv"
 
 # The signature of a SavedModel for each precision.
 SIGNATURES = {"float32": "pixels", "bfloat16": "pixels_bfloat16"}
+# The signature that returns class activation maps.
+ACTIVATION_MAPS = "activation_maps"
 
 
 class TrainedModel(Manifest):

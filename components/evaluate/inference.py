@@ -9,14 +9,13 @@ import tensorflow as tf
 
 from components.artifacts.damage import naming
 from components.artifacts.examples import ExampleReader
-from components.artifacts.manifest import SIGNATURES
+from components.artifacts.manifest import ACTIVATION_MAPS, SIGNATURES
 from components.evaluate.metrics import Scores
 from components.runtime.processor import multiplies_bfloat16
 from components.runtime.progress import progress_bar
 
 _BATCH_SIZE = 32
 _MAX_COMPARED = 1000
-_MAPS = "activation_maps"
 
 
 class LoadedModel:
@@ -89,8 +88,8 @@ class LoadedModel:
         Returns:
             float32, shape (images, map height, map width, classes), with 0 for NaN; None if the model has no maps.
         """
-        if _MAPS not in self._model.signatures:
+        if ACTIVATION_MAPS not in self._model.signatures:
             return None
-        signature = self._model.signatures[_MAPS]
+        signature = self._model.signatures[ACTIVATION_MAPS]
         parts = [pixels[start : start + _BATCH_SIZE] for start in range(0, len(pixels), _BATCH_SIZE)]
         return np.nan_to_num(np.concatenate([signature(pixels=tf.constant(part))["maps"].numpy() for part in parts]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from components import storage
 from components.artifacts.manifest import (
+    ACTIVATION_MAPS,
     MODEL_EVALUATION,
     MODEL_MANIFEST,
     MODEL_THRESHOLDS,
@@ -22,8 +23,6 @@ from components.serving.champion import find_champion
 from components.serving.versions import DONE_MARK, check_version
 
 _log = logging.getLogger(__name__)
-
-_MAPS = "activation_maps"
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,9 @@ class ServedModel:
             float32, shape (images, map height, map width, classes), with NaN replaced by 0; None if the model has no such
             signature, or if its maps are of a single pixel, which shows nothing.
         """
-        if _MAPS not in self._model.signatures:
+        if ACTIVATION_MAPS not in self._model.signatures:
             return None
-        maps = self._model.signatures[_MAPS](pixels=_tensor(pixels))["maps"].numpy()
+        maps = self._model.signatures[ACTIVATION_MAPS](pixels=_tensor(pixels))["maps"].numpy()
         return None if maps.shape[1] * maps.shape[2] == 1 else np.nan_to_num(maps)
 
     def weights(self) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.manifest import MODEL_THRESHOLDS, MODEL_TRAINING_IDS, SIGNATURES
+from components.artifacts.manifest import ACTIVATION_MAPS, MODEL_THRESHOLDS, MODEL_TRAINING_IDS, SIGNATURES
 from components.artifacts.parameters import Levels, parse_intensity_range
 from components.runtime.scratch import scratch_folder
 from components.train.model import backbone_of
@@ -108,7 +108,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             pixels = tf.map_fn(self._read_sample, tf.stack(files, axis=1), fn_output_signature=tf.float32)
             return self._outputs(classify(tf.ensure_shape(pixels, [None, side, side, num_channels])))
 
-        self.entry_points = {"serving_default": from_png, "activation_maps": activation_maps}
+        self.entry_points = {"serving_default": from_png, ACTIVATION_MAPS: activation_maps}
         self.entry_points[SIGNATURES["float32"]] = from_pixels(classify)
         if rounded:
             self.entry_points[SIGNATURES["bfloat16"]] = from_pixels(classifier(_with_features(rounded, network)))

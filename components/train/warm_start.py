@@ -16,6 +16,7 @@ from components.runtime.scratch import scratch_folder
 from components.runtime.wording import shorten
 from components.serving.champion import Champion
 from components.train.recipes import Recipe
+from components.train.settings import CHECKPOINTS
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Start(BaseModel):
             if begun.is_there():
                 return begun
             _log.warning("%s no longer exists: this training starts over", begun.words)
-            storage.remove_tree(storage.join(uri, "checkpoints"))
+            storage.remove_tree(storage.join(uri, CHECKPOINTS))
             storage.remove(record_uri)
         obstacle = _obstacle(champion, recipe, examples)
         if champion and not obstacle:
