@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
+from components.runtime.environment import RUNNER_PID
 from components.runtime.scratch import scratch_folder
+from components.runtime.wording import STARTED
 from components.train.recipes import RECIPES
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps, step_tasks
 from pipeline.local_run import RUN_PAGE, LocalRun
@@ -29,8 +31,6 @@ _IMAGENET_FILES = {
     "convnext_tiny": "convnext/convnext_tiny_notop.h5",
     "efficientnet_v2_s": "efficientnet_v2/efficientnetv2-s_notop.h5",
 }
-# As in components.runtime.progress, which a machine that only submits cannot import.
-_RUNNER_PID, _STARTED = "HPA_RUNNER_PID", "started"
 # As in the images: without it each step would load KFP's client, which takes seconds.
 _STEP_ENVIRONMENT = {"_KFP_RUNTIME": "true"}
 _STEP_LINE = re.compile(r"^\s*(\w+) \| (.*)$")
@@ -137,7 +137,7 @@ def run_pipeline(arguments: dict[str, Any], pipeline_root: Path, show: Callable[
         warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*", category=UserWarning)
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder), workspace_root=str(workspace))
         pipeline = components.load_component_from_text(pipeline_yaml)
-        os.environ |= {_RUNNER_PID: str(os.getpid()), **_STEP_ENVIRONMENT}
+        os.environ |= {RUNNER_PID: str(os.getpid()), **_STEP_ENVIRONMENT}
         try:
             pipeline(**arguments)
         except RuntimeError as error:
@@ -216,7 +216,7 @@ class _Transcript(io.TextIOBase):
         for line in lines:
             self._lines.append(line)
             if (said := _STEP_LINE.match(line)) and said[1] in self._steps:
-                if said[2] == _STARTED:
+                if said[2] == STARTED:
                     self._lines.clear()
                 self._record.record_line(said[1])
                 self._show(said[1], said[2])

@@ -1,8 +1,8 @@
-"""The environment variables that a cluster gives to a step.
+"""The environment variables that a cluster or a local runner gives to a step.
 
-They are not set on the pod, where they would also reach Kubeflow's launcher, which stores artifacts from the same container,
-and override its own credentials. Instead, Secrets and ConfigMaps are mounted as files, and `compile --s3-endpoint` writes
-`HPA_AWS_...`. In addition, volumes can be optional from Kubeflow Pipelines 2.14 on, but variables only from 2.15 on.
+Those of a cluster are not set on the pod, where they would also reach Kubeflow's launcher, which stores artifacts from the same
+container, and override its own credentials. Instead, Secrets and ConfigMaps are mounted as files, and `compile --s3-endpoint`
+writes `HPA_AWS_...`. In addition, volumes can be optional from Kubeflow Pipelines 2.14 on, but variables only from 2.15 on.
 """
 
 import os
@@ -13,6 +13,8 @@ MOUNTS = Path("/etc/hpa-pipeline")
 # The allowed prefixes of a step's variables, and the prefix that precedes them in the pod's environment.
 _NAMES = ("AWS_", "KAGGLE_")
 POD_PREFIX = "HPA_"
+# The variable in which a local runner gives its process id.
+RUNNER_PID = "HPA_RUNNER_PID"
 # The keys of Kubeflow Pipelines' own Secret, and the variables that they are for.
 _VARIABLES = {"accesskey": "AWS_ACCESS_KEY_ID", "secretkey": "AWS_SECRET_ACCESS_KEY"}
 

@@ -11,15 +11,12 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from components.runtime.environment import load_environment
+from components.runtime.environment import RUNNER_PID, load_environment
 from components.runtime.full_disk import full_disk_explained
 from components.runtime.scratch import sweep_scratch
 from components.runtime.termination import ended_by_sigterm
+from components.runtime.wording import STARTED
 
-# The environment variable in which a local runner gives its process id.
-RUNNER_PID = "HPA_RUNNER_PID"
-# The first line of every step. It also shows that the previous step is done.
-STARTED = "started"
 _SECONDS_BETWEEN_LINES = 5.0
 # The logger above every module of every step.
 _LOGGER = logging.getLogger("components")

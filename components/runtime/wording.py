@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+# The first line of every step. It also shows that the previous step is done.
+STARTED = "started"
+
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: `1 image`, `2,000 images`."""
