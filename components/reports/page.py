@@ -62,6 +62,12 @@ def paragraphs(*sentences: str) -> Markup:
     return Markup("").join(Markup("<p>{}</p>").format(sentence) for sentence in sentences)
 
 
+def bullets(*sentences: str) -> Markup:
+    """Plain text, one bullet per argument."""
+    items = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in sentences)
+    return Markup("<ul>{}</ul>").format(items)
+
+
 def wide(content: Markup) -> Markup:
     """Content that scrolls sideways in a narrow window."""
     return Markup('<div class="wide">{}</div>').format(content)

@@ -5,6 +5,7 @@ import warnings
 
 import matplotlib
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -30,6 +31,11 @@ def label_plainly(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def bare(axes: Axes) -> None:
+    """Hides the upper and the right edge of the frame."""
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def figure(plot: Figure, alt: str) -> Markup:

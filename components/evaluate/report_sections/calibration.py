@@ -5,9 +5,9 @@ from matplotlib.figure import Figure
 
 from components.evaluate.calibration import NUM_BINS, Reliability, reliability
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR, bare
+from components.evaluate.report_sections.look import BASELINE_COLOUR, MODEL_COLOUR
 from components.reports.page import Section, wide
-from components.reports.plots import figure, label_plainly, make_figure
+from components.reports.plots import bare, figure, label_plainly, make_figure
 
 
 def calibration_section(data: ReportData) -> Section:

@@ -7,9 +7,9 @@ from components.evaluate.comparison import Comparison
 from components.evaluate.f1_intervals import MIN_CLASS_GROUPS
 from components.evaluate.metrics import TITLES
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import CHAMPION_COLOUR, MODEL_COLOUR, bare, figures, span
+from components.evaluate.report_sections.look import CHAMPION_COLOUR, MODEL_COLOUR, figures, span
 from components.reports.page import Section, paragraphs, table, wide
-from components.reports.plots import MAX_NAME, figure, make_figure
+from components.reports.plots import MAX_NAME, bare, figure, make_figure
 from components.runtime.wording import count_of, shorten
 
 _TITLE = "Champion against challenger"

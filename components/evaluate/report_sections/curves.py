@@ -8,9 +8,9 @@ from sklearn import metrics
 
 from components.evaluate.metrics import has_both_answers
 from components.evaluate.report_data import ReportData
-from components.evaluate.report_sections.look import BASELINE_COLOUR, CLASS_COLOUR, MODEL_COLOUR, bare, decimal
+from components.evaluate.report_sections.look import BASELINE_COLOUR, CLASS_COLOUR, MODEL_COLOUR, decimal
 from components.reports.page import Section, paragraphs, wide
-from components.reports.plots import MAX_NAME, figure, make_figure
+from components.reports.plots import MAX_NAME, bare, figure, make_figure
 from components.runtime.wording import shorten
 
 _MAX_POINTS = 200

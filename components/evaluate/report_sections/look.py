@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
 
 from components.evaluate.f1_intervals import Interval
 from components.reports.page import number_cells
@@ -45,8 +44,3 @@ def outcome(words: str) -> Markup:
     """A rule's outcome: green, red, grey for a rule that is switched off, or plain."""
     kind = {"yes": "yes", "no": "no", "switched off": "faint"}.get(words, "")
     return Markup('<span class="{}">{}</span>').format(kind, words)
-
-
-def bare(axes: Axes) -> None:
-    """Removes the axes of a plot that have no numbers."""
-    axes.spines[["top", "right"]].set_visible(False)

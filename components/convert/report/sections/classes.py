@@ -11,7 +11,7 @@ from components.convert.report.data import ReportData
 from components.convert.report.sections.look import SPLIT_COLOURS, share
 from components.convert.split.assignment import SPLITS
 from components.reports.page import Section, number_cells, table, wide
-from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
+from components.reports.plots import MAX_NAME, bare, figure, label_plainly, make_figure
 from components.runtime.wording import shorten
 
 # The number of samples with 1 to 5 labels, as counted in the competition's train.csv (31072 samples).
@@ -111,7 +111,7 @@ def _share_plot(counts: ClassCounts) -> Figure:
     axes.set_xlabel("share of images that show the class, on a logarithmic scale (in brackets: number of images)")
     axes.grid(axis="both", color="#e5eaf0", linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    bare(axes)
     axes.legend(loc="lower right")
     return plot
 

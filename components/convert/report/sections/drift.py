@@ -12,7 +12,7 @@ from scipy import stats  # type: ignore[import-untyped]
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import EARLIER_COLOUR, NEWEST_COLOUR, share
 from components.reports.page import Section, number_cells, paragraphs, table, wide
-from components.reports.plots import MAX_NAME, figure, make_figure
+from components.reports.plots import MAX_NAME, bare, figure, make_figure
 from components.reports.stains import stain_title
 from components.runtime.wording import count_of, shorten
 
@@ -185,7 +185,7 @@ def _brightness_plot(data: ReportData, drift: Drift) -> Figure:
             axes.stairs(percent, edges, color=colour, label=label, fill=fill, linewidth=1.4, alpha=0.6 if fill else 1)
         axes.set_title(shorten(stain_title(change.filter_name), MAX_NAME), fontsize=10)
         axes.set_xlabel("mean grey level of an image")
-        axes.spines[["top", "right"]].set_visible(False)
+        bare(axes)
     panels[0].set_ylabel("% of images")
     panels[-1].legend(fontsize=8)
     return plot

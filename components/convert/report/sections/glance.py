@@ -1,7 +1,5 @@
 """The most important points, in a few sentences."""
 
-from markupsafe import Markup
-
 from components.artifacts.parameters import AUTO_RANGE
 from components.convert.report.data import ReportData
 from components.convert.report.sections.classes import ClassCounts
@@ -9,7 +7,7 @@ from components.convert.report.sections.drift import Drift
 from components.convert.report.sections.look import share
 from components.convert.split.near_duplicates import torn_groups
 from components.images.pixel_size import differs_in_size
-from components.reports.page import Section
+from components.reports.page import Section, bullets
 from components.runtime.wording import count_of, first_of
 
 _NUM_NAMED = 5
@@ -29,8 +27,7 @@ def glance_section(data: ReportData, counts: ClassCounts, drift: Drift | None) -
     ]
     if drift:
         lines.append(drift.summary())
-    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines if line)
-    return Section("At a glance", Markup("<ul>{}</ul>").format(items))
+    return Section("At a glance", bullets(*filter(None, lines)))
 
 
 def _rare_classes(counts: ClassCounts) -> str:

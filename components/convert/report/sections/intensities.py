@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import SPLIT_COLOURS
 from components.convert.split.assignment import SPLITS
-from components.reports.page import Section, number_cells, table, wide
-from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
+from components.reports.page import Section, bullets, number_cells, table, wide
+from components.reports.plots import MAX_NAME, bare, figure, label_plainly, make_figure
 from components.reports.stains import stain_title
 from components.runtime.wording import count_of, shorten
 
@@ -23,18 +23,14 @@ def intensities_section(data: ReportData) -> Section:
     content = Markup("<p>There are no images.</p>")
     if shown:
         plot = figure(_histograms(data, shown), "Distribution of grey levels of each filter, for each split")
-        content = Markup("{}{}{}").format(_warnings(data), plot, _table(data, shown))
+        warnings = bullets(*map(str, data.exposure)) if data.exposure else ""
+        content = Markup("{}{}{}").format(warnings, plot, _table(data, shown))
     return Section(
         "Brightness",
         content,
         "Each filter's pixels by grey level, from 0 (black) to 255. The curves of the splits should coincide. "
         "Mean and standard deviation are those of all pixels.",
     )
-
-
-def _warnings(data: ReportData) -> Markup:
-    items = Markup("").join(Markup("<li>{}</li>").format(str(warning)) for warning in data.exposure)
-    return Markup("<ul>{}</ul>").format(items) if items else Markup("")
 
 
 def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:
@@ -55,7 +51,7 @@ def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:
         axes.set_xlim(0, _NUM_LEVELS)
         axes.set_xticks([0, 64, 128, 192, 255])
         axes.set_xlabel("grey level")
-        axes.spines[["top", "right"]].set_visible(False)
+        bare(axes)
     panels[0].set_ylabel(f"% of pixels, per {count_of(levels, 'grey level')}")
     panels[0].yaxis.set_major_formatter("{x:g}")
     panels[-1].legend(fontsize=8)
