@@ -1,5 +1,6 @@
 """Small pieces of text in messages and reports."""
 
+import datetime
 from collections.abc import Sequence
 
 # The first line of every step. It also shows that the previous step is done.
@@ -26,6 +27,11 @@ def duration_of(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def time_of(time_s: float) -> str:
+    """A time in seconds since 1970, to the minute: `2026-01-31 12:00 UTC`."""
+    return f"{datetime.datetime.fromtimestamp(time_s, datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def first_of(names: Sequence[str], num_named: int) -> str:

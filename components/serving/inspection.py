@@ -1,10 +1,10 @@
 """Lists, verifies and rolls back the versions of a served model."""
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components import storage
+from components.runtime.wording import time_of
 from components.serving.champion import Champion, Pointer, find_pointer
 from components.serving.promotion import rollback
 from components.serving.versions import DONE_MARK, Version, describe, find_damage, find_unrecorded, find_versions
@@ -28,8 +28,7 @@ def list_models(serving_root: str, model_name: str) -> list[Finding]:
 def _line(version: Version, champion: Champion | None) -> str:
     parts = [f"{version.number:>4}"]
     if version.is_complete:
-        pushed = datetime.datetime.fromtimestamp(storage.modified_s(storage.join(version.uri, DONE_MARK)), datetime.UTC)
-        parts.append(f"{pushed:%Y-%m-%d %H:%M} UTC")
+        parts.append(time_of(storage.modified_s(storage.join(version.uri, DONE_MARK))))
     if version.record:
         parts.append(f"model {version.record.model_fingerprint}  evaluation {version.record.evaluation_fingerprint}")
         if version.record.restored_from:

@@ -1,6 +1,5 @@
 """Walks from a pushed model, or from a run, back to its images; broken links are reported."""
 
-import datetime
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from components.artifacts.manifest import (
     RawImages,
     TrainedModel,
 )
+from components.runtime.wording import time_of
 from components.serving.champion import find_champion
 from components.serving.versions import DONE_MARK, RECORD, Record
 
@@ -108,7 +108,7 @@ def _from_version(uri: str, data_root: str) -> Iterator[Link]:
             link.facts["copy of"] = f"version {record.restored_from}"
     done_uri = storage.join(uri, DONE_MARK)
     if storage.exists(done_uri):
-        link.facts |= {"pushed": _when(done_uri), "champion": _champion(serving_root, model_name, number)}
+        link.facts |= {"pushed": time_of(storage.modified_s(done_uri)), "champion": _champion(serving_root, model_name, number)}
     else:
         link.problem = link.problem or f"it is unfinished: {DONE_MARK} is missing"
     yield link
@@ -229,16 +229,12 @@ def _common(manifest: Manifest, name: str = MANIFEST_NAME) -> dict[str, str]:
         "parameters": _parameters(manifest.parameters),
         "code version": manifest.code_version,
         "licence": manifest.licence,
-        "made": _when(path) if storage.exists(path) else "",
+        "made": time_of(storage.modified_s(path)) if storage.exists(path) else "",
     }
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
-
-
-def _when(uri: str) -> str:
-    return f"{datetime.datetime.fromtimestamp(storage.modified_s(uri), datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _brief(error: Exception) -> str:

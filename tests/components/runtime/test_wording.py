@@ -1,4 +1,4 @@
-from components.runtime.wording import count_of, duration_of, shorten, size_of
+from components.runtime.wording import count_of, duration_of, shorten, size_of, time_of
 
 
 def test_one_is_singular_and_thousands_are_separated() -> None:
@@ -13,6 +13,10 @@ def test_sizes_have_a_suitable_unit() -> None:
 
 def test_durations_have_their_two_largest_units() -> None:
     assert [duration_of(number) for number in (0.4, 59.5, 125, 6000)] == ["0 s", "1 min 0 s", "2 min 5 s", "1 h 40 min"]
+
+
+def test_times_are_in_utc() -> None:
+    assert time_of(1_000_000_000.5) == "2001-09-09 01:46 UTC"
 
 
 def test_long_lists_are_cut_off() -> None:
