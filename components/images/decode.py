@@ -154,7 +154,7 @@ def _read_planes(
     reduction = 1
     for name in filters:
         if name not in files:
-            raise BadImageError(f"the {name} filter is missing")
+            raise BadImageError(missing_filter(name))
         try:
             image = opened.get(id(files[name])) or read_image(files[name], reading.is_reduced)
             if reading.channels:
@@ -166,6 +166,11 @@ def _read_planes(
             raise BadImageError(f"the {name} filter is {error}", name) from None
     check_distinct(planes)
     return DecodedSample(list(planes.values()), pixel_size_um, reduction)
+
+
+def missing_filter(name: str) -> str:
+    """The reason why a sample without this filter cannot be used."""
+    return f"the {name} filter is missing"
 
 
 def decode_plane(image: Image, name: str, reading: Reading) -> np.ndarray:

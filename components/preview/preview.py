@@ -12,12 +12,12 @@ from components.artifacts.labels import FILTERS
 from components.artifacts.parameters import AUTO_RANGE, Levels
 from components.convert.settings import commonest_reasons
 from components.images.auto_range import common_range
-from components.images.decode import Reading, measure_sample
+from components.images.decode import Reading, measure_sample, missing_filter
 from components.images.exposure import exposure_warnings
 from components.images.image import BadImageError
 from components.ingest.sources.source import Listed, Source, SourceImage, images_by_sample, read_sample
 from components.ingest.sources.synthetic import Synthetic
-from components.preview.sample import Tile, draw_tile, lacks
+from components.preview.sample import Tile, draw_tile
 from components.reports.contact_sheet import contact_sheet
 from components.runtime.wording import count_of
 from components.synthetic.samples import class_examples
@@ -120,7 +120,8 @@ def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str])
     """Convert's reason for a sample with missing images; empty if none is missing."""
     if images and source.channels:
         return ""
-    return lacks([image.filter for image in images], stains)
+    missing = [name for name in stains if name not in [image.filter for image in images]]
+    return missing_filter(missing[0]) if missing else ""
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:

@@ -1,6 +1,6 @@
-"""A sample as a run would see it: the problem of its images, or its tile of a contact sheet."""
+"""A sample as a run would see it: its tile of a contact sheet."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 from components import storage
 from components.artifacts.index import ImageFile
 from components.artifacts.parameters import MIN_IMAGE_SIZE_PX
-from components.images.decode import Reading, decode_filters, decode_sample, stack_filters
+from components.images.decode import Reading, decode_sample, stack_filters
 from components.images.formats import why_unreadable
 from components.images.image import BadImageError
 from components.images.intensity import channel_histograms
@@ -37,16 +37,6 @@ class Tile:
     max_size_px: int
     width_um: float | None
     histograms: np.ndarray
-
-
-def lacks(filters: Collection[str], stains: Sequence[str]) -> str:
-    """Convert's reason for a sample with images of only these filters; empty if none is missing."""
-    missing = [name for name in stains if name not in filters]
-    try:
-        decode_filters({}, missing[:1])
-    except BadImageError as error:
-        return str(error)
-    return ""
 
 
 def draw_tile(
