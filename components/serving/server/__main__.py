@@ -28,9 +28,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--intensity-range", default="", help="the grey levels that become black and white, as LOW:HIGH")
     parser.add_argument("--projection", default="", help="how a stack becomes one plane: max, mean, sum or middle")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="what to compute in")
-    parser.add_argument("--max-upload-mib", type=int, default=256, help="the largest request")
-    parser.add_argument("--max-waiting", type=int, default=256, help="how many samples may wait")
-    parser.add_argument("--timeout-s", type=float, default=60, help="how long an answer may take, in seconds")
+    parser.add_argument("--max-upload-mib", type=int, default=Limits.max_upload_bytes >> 20, help="the largest request")
+    parser.add_argument("--max-waiting", type=int, default=Limits.max_waiting, help="how many samples may wait")
+    parser.add_argument("--timeout-s", type=float, default=Limits.timeout_s, help="how long an answer may take, in seconds")
     return parser
 
 
