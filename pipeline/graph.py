@@ -1,7 +1,8 @@
 """The graph of a compiled pipeline's steps, and its drawing as SVG."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 from markupsafe import Markup
@@ -40,7 +41,7 @@ class Graph:
                 made = source["taskOutputArtifact"]
                 taken.setdefault((made["producerTask"], consumer), []).append(made["outputArtifactKey"])
         edges = [Edge(*pair, tuple(sorted(names))) for pair, names in taken.items()]
-        ranks = _ranks(tasks, edges)
+        ranks = cls(tuple(tasks), tuple(edges)).ranks
         return cls(
             tuple(sorted(tasks, key=lambda step: (ranks[step], step))),
             tuple(sorted(edges, key=lambda edge: (ranks[edge.producer], ranks[edge.consumer]))),
@@ -48,21 +49,18 @@ class Graph:
 
     @property
     def ranks(self) -> dict[str, int]:
-        """The length of the longest path to each step."""
-        return _ranks(self.steps, self.edges)
+        """The length of the longest path to each step.
 
-
-def _ranks(steps: Iterable[str], edges: Iterable[Edge]) -> dict[str, int]:
-    before: dict[str, set[str]] = {step: set() for step in steps}
-    for edge in edges:
-        before[edge.consumer].add(edge.producer)
-    ranks: dict[str, int] = {}
-    while waiting := [step for step in before if step not in ranks]:
-        ready = [step for step in waiting if before[step] <= ranks.keys()]
-        if not ready:
-            raise ValueError(f"Expected a graph without a cycle. Received: {', '.join(waiting)}")
-        ranks |= {step: 1 + max((ranks[name] for name in before[step]), default=-1) for step in ready}
-    return ranks
+        Raises:
+            CycleError: If the graph has a cycle.
+        """
+        before: dict[str, set[str]] = {step: set() for step in self.steps}
+        for edge in self.edges:
+            before[edge.consumer].add(edge.producer)
+        ranks: dict[str, int] = {}
+        for step in TopologicalSorter(before).static_order():
+            ranks[step] = 1 + max((ranks[name] for name in before[step]), default=-1)
+        return ranks
 
 
 @dataclass(frozen=True)

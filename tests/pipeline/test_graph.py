@@ -1,3 +1,4 @@
+from graphlib import CycleError
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -54,5 +55,5 @@ def test_steps_in_the_same_rank_do_not_overlap() -> None:
 
 
 def test_a_cycle_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"without a cycle\. Received: a, b"):
+    with pytest.raises(CycleError):
         _ = Graph(("a", "b"), (Edge("a", "b", ("x",)), Edge("b", "a", ("y",)))).ranks
