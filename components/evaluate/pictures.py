@@ -1,6 +1,6 @@
 """Example images of each class: one that was found, one that was missed, and a false alarm."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,10 +82,9 @@ def draw_pictures(
         return Pictures([picture(choice, None) for choice in chosen], "")
     rows = {position: row for row, position in enumerate(positions)}
     # One scale per class: the map of a miss is pale compared with that of a found image.
-    heights = {label: max(float(maps[rows[c.position], :, :, c.label].max()) for c in of) for label, of in _by_label(chosen)}
-    drawn = [picture(c, maps[rows[c.position], :, :, c.label] / max(heights[c.label], 1e-6)) for c in chosen]
+    heats = [(choice, maps[rows[choice.position], :, :, choice.label]) for choice in chosen]
+    heights: dict[int, float] = {}
+    for choice, heat in heats:
+        heights[choice.label] = max(heights.get(choice.label, 1e-6), float(heat.max()))
+    drawn = [picture(choice, heat / heights[choice.label]) for choice, heat in heats]
     return Pictures(drawn, f"{maps.shape[1]} x {maps.shape[2]}")
-
-
-def _by_label(chosen: Sequence[Choice]) -> Iterable[tuple[int, list[Choice]]]:
-    return [(label, [c for c in chosen if c.label == label]) for label in {c.label for c in chosen}]

@@ -4,6 +4,8 @@ Only the raw 64-bit words of NumPy's PCG64 are used: NumPy guarantees that strea
 may change between versions, and normal or Poisson draws use `exp` and `log`, whose last bit differs between processors.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +23,7 @@ class Draws:
 
     def many(self, low: int, high: int, *shape: int) -> NDArray[np.int64]:
         """An array of whole numbers of the given shape, `low` and `high` included."""
-        count = 1
-        for length in shape:
-            count *= length
-        words = self._bits.random_raw(count) >> np.uint64(32)
+        words = self._bits.random_raw(math.prod(shape)) >> np.uint64(32)
         drawn = (words * np.uint64(high - low + 1) >> np.uint64(32)).astype(np.int64) + low
         return drawn.reshape(shape)
 

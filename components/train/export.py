@@ -22,6 +22,8 @@ from components.train.views import probabilities
 THRESHOLDS = Path(MODEL_THRESHOLDS).name
 CLASSES = "classes.csv"
 DEFAULT_THRESHOLD = 0.5
+# The largest difference of the exported model's probabilities from the network's, on the same pixels.
+_TOLERANCE = 1e-5
 
 
 class ServingModule(tf.Module):  # type: ignore[misc]
@@ -243,15 +245,20 @@ def export_model(
     ids_path.write_text("\n".join(sorted(training_ids)) + "\n", encoding="utf-8")
 
 
-def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, recipe: Recipe) -> float:
-    """Loads an exported model and returns the largest difference of its probabilities from the network's.
+def check_export(folder: Path, network: keras.Model, pixels: np.ndarray, recipe: Recipe) -> None:
+    """Checks that an exported model computes the network's probabilities.
 
     Args:
         folder: The SavedModel.
         network: The network that was exported.
         pixels: uint8, shape (images, height, width, channels).
         recipe: How probabilities are computed: see `views.probabilities`.
+
+    Raises:
+        RuntimeError: If it does not.
     """
     served = tf.saved_model.load(str(folder)).signatures["pixels"](pixels=tf.constant(pixels))["probabilities"].numpy()
     expected = probabilities(partial(network, training=False), tf.constant(pixels, tf.float32), recipe)
-    return float(np.abs(served - expected).max())
+    difference = float(np.abs(served - expected).max())
+    if not difference <= _TOLERANCE:
+        raise RuntimeError(f"The exported model's probabilities differ from the network's by {difference}: not published")
