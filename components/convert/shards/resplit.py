@@ -52,13 +52,8 @@ class CopyTask:
     name: str
     split: str
     runs: tuple[RecordRun, ...]
-    unsplit_uri: str
+    source_uri: str
     folder_uri: str
-
-    @property
-    def source_uri(self) -> str:
-        """The folder that it is read from."""
-        return self.unsplit_uri
 
     @property
     def uri(self) -> str:
@@ -142,6 +137,6 @@ def copy_shard(task: CopyTask, readers: Executor) -> None:
 
 
 def _read(task: CopyTask, run: RecordRun) -> list[bytes]:
-    uri = storage.join(task.unsplit_uri, run.shard)
+    uri = storage.join(task.source_uri, run.shard)
     content = storage.read_range(uri, run.start, run.num_bytes, lambda content: all(map(is_whole_record, run.cut(content))))
     return run.cut(content)

@@ -123,7 +123,7 @@ def test_another_run_may_have_finished_and_removed_the_unsplit_shards(
     train, validation = _plan(tmp_path, unsplit)[0]
     copy_shard(train, readers)
     before = storage.read_bytes(train.uri)
-    storage.remove_tree(train.unsplit_uri)
+    storage.remove_tree(train.source_uri)
     copy_shard(train, readers)
     assert storage.read_bytes(train.uri) == before
     with pytest.raises(FileNotFoundError):
