@@ -7,15 +7,13 @@ in at least 5 groups of the test split, compared with the best baseline.
 
 import argparse
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.machine import describe_machine
+from benchmarks.pipeline_run import run_pipeline
 from pipeline.compiled import ROOT
-from pipeline.local_run import LocalRun
 
 
 def main() -> None:
@@ -36,12 +34,10 @@ def main() -> None:
 
 def run_demo(arguments: list[str], seed: int, folder: Path) -> list[str]:
     """Runs the demo in an empty folder, and returns the cells of its row."""
-    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments, f"seed={seed}"]
     started_s = time.monotonic()
-    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=True)
+    run = run_pipeline(folder, *arguments, f"seed={seed}")
     minutes = (time.monotonic() - started_s) / 60
-    (run,) = (folder / "runs").iterdir()
-    blessing = LocalRun(run).read_json("evaluate", "blessing")
+    blessing = run.read_json("evaluate", "blessing")
     value, baseline = blessing["metrics"]["f1_macro_common"], blessing["metrics"]["f1_macro_common_baseline"]
     gain = re.search(r"the gain is (\S+ to \S+)", " ".join(blessing["reasons"]))
     figures = f"{value:.3f}", f"{baseline:.3f}", f"{value / baseline:.1f}"

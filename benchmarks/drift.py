@@ -7,8 +7,6 @@ compared with its training images. Fields without a shift give the share of fals
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from multiprocessing import Pool
@@ -18,12 +16,12 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.pipeline_run import run_pipeline
 from components.artifacts.labels import FILTERS
 from components.images.decode import decode_filters, stack_filters
 from components.serving.model import load_model, read_manifest
 from components.synthetic.samples import render_sample
 
-ROOT = Path(__file__).resolve().parent.parent
 CHANNELS = FILTERS[:3]
 OTHER_SERIES = 977  # not the one of the training
 _BATCH_SIZE = 50
@@ -78,10 +76,7 @@ def _render(number: int) -> Planes:
 def train(folder: Path, num_samples: int, epochs: int, image_size_px: int) -> Path:
     """Runs the pipeline, and returns the model that it trained."""
     arguments = [f"source=synthetic:{num_samples}", f"image_size_px={image_size_px}", f"epochs={epochs}", "weights=none"]
-    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments, "validation_fraction=0.2"]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    (model,) = max((folder / "runs").iterdir()).glob("*/train/model")
-    return model
+    return run_pipeline(folder, *arguments, "validation_fraction=0.2").artifact("train", "model")
 
 
 def main() -> None:

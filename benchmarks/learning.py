@@ -13,10 +13,7 @@ import argparse
 import csv
 import gzip
 import io
-import json
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +24,11 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.machine import describe_machine
+from benchmarks.pipeline_run import run_pipeline
 from components.evaluate.metrics import scoreboard
 from components.evaluate.thresholds import fit_global_threshold
+from pipeline.compiled import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "outputs" / "learning"
 # The shares of the other splits.
 SPLITS = {"validation_fraction": 0.14, "test_fraction": 0.31}
@@ -53,24 +51,16 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
     arguments += [f"seed={seed}", f"split_seed={seed}"]
     arguments += [f"{name}={share}" for name, share in SPLITS.items()]
     arguments += f"recipe={recipe}".split()
-    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), "weights=none", *arguments]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
-    newest = max((folder / "runs").iterdir())
-    evaluation = _read_json(newest, "evaluate/blessing")
-    examples = _read_json(newest, "convert/examples")
+    run = run_pipeline(folder, "weights=none", *arguments)
+    evaluation = run.read_json("evaluate", "blessing")
+    examples = run.read_json("convert", "examples")
     moments = Path(examples["uri"], f"attempt-{examples['attempt']}", "samples.csv.gz")
     return Result(
         evaluation["metrics"],
         evaluation["validation_metrics"],
         linear_model(moments, len(examples["class_names"])),
-        _read_json(newest, "evaluate/class_metrics")["classes"],
+        run.read_json("evaluate", "class_metrics")["classes"],
     )
-
-
-def _read_json(run: Path, output: str) -> dict:  # type: ignore[type-arg]
-    (path,) = run.glob(f"*/{output}")
-    content: dict = json.loads(path.read_text(encoding="utf-8"))  # type: ignore[type-arg]
-    return content
 
 
 def linear_model(samples_csv: Path, num_classes: int) -> dict[str, float]:
