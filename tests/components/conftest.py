@@ -17,6 +17,7 @@ from components import storage
 from components.artifacts.labels import FILTERS
 from components.artifacts.manifest import MODEL_MANIFEST, SAMPLES, Evaluation, Examples, Shard, TrainedModel
 from components.artifacts.tfrecord import RecordWriter, encode_example, frame_record
+from components.serving.champion import find_champion
 
 # No deadline, because the duration of an example depends on the machine. The examples are the same in every run.
 hypothesis.settings.register_profile("no deadline", deadline=None, derandomize=True)
@@ -57,6 +58,18 @@ def blessing(fingerprint: str = "e", generation: str = "", thresholds: Sequence[
         baselines={},
         references={},
     )
+
+
+def champion_generation(serving_root: str) -> str:
+    """The generation of the pointer to the champion of the model `hpa`; empty without a champion."""
+    champion = find_champion(serving_root, "hpa")
+    return champion.generation if champion else ""
+
+
+def arithmetic_pixels(seed: int) -> np.ndarray:
+    """16 x 16 pixels by plain arithmetic, which do not depend on installed libraries."""
+    row, column = np.indices((16, 16))
+    return ((row * 37 + column * 11 + row * column * 5 + seed * 29) % 256).astype(np.uint8)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""Servers on loopback, a cluster of nodes, and compiled pipelines."""
+"""Runs of the command, servers on loopback, a cluster of nodes, and compiled pipelines."""
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 import yaml
 from kubernetes.config import kube_config
 
-from pipeline.compiled import PIPELINE_YAML
+from pipeline.compiled import PIPELINE_YAML, ROOT
 from pipeline.container_images import with_images
 from pipeline.placement import set_s3
 from pipeline.preflight.kubernetes_api import Cluster, open_cluster
@@ -26,6 +28,19 @@ ARGO_PATH = "/api/v1/namespaces/kubeflow/configmaps/workflow-controller-configma
 
 MakeFile = Callable[..., Path]
 MakeSubmission = Callable[..., Submission]
+
+
+def run_pipeline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the pipeline below a folder, by its command."""
+    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def commands_of(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of a command and of all commands in it."""
+    yield words
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands_of(inner, (*words, name))
 
 
 @pytest.fixture

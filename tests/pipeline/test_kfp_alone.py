@@ -5,15 +5,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 
 from pipeline.__main__ import app
 from pipeline.compiled import ROOT
+from tests.pipeline.conftest import commands_of
 from tests.pipeline.kfp_server import KfpServer
 
 ABSENT = (
@@ -72,14 +72,8 @@ def _run(environment: dict[str, str], *commands: Sequence[str], folder: Path = R
     return [tuple(done) for done in json.loads(finished.stdout)]
 
 
-def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    yield words
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from _commands(inner, (*words, name))
-
-
 def test_every_command_shows_its_help(environment: dict[str, str]) -> None:
-    commands = [[*words, "--help"] for words in _commands(typer.main.get_command(app))]
+    commands = [[*words, "--help"] for words in commands_of(typer.main.get_command(app))]
     for words, (status, _, errors) in zip(commands, _run(environment, *commands), strict=True):
         assert status == 0, f"{words}: {errors}"
 

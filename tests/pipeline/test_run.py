@@ -16,15 +16,11 @@ from components.artifacts.labels import format_target
 from components.synthetic.samples import render_sample
 from pipeline.compiled import PIPELINE_YAML, ROOT, load_steps
 from pipeline.local_run import BASELINE_TITLES
+from tests.pipeline.conftest import run_pipeline
 
 # The name of the folder of images, and the initial number of samples in it.
 IMAGES, NUM_SAMPLES = "cells", 24
 SMALL = ["image_size_px=75", "weights=none", "epochs=1"]
-
-
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def _draw(folder: Path, first: int, last: int) -> None:
@@ -73,7 +69,7 @@ def _assert_every_declared_output_is_there(run: Path) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("run")
     _draw(folder / IMAGES, 0, NUM_SAMPLES)
-    return folder, _run(folder, *_scheduled(folder))
+    return folder, run_pipeline(folder, *_scheduled(folder))
 
 
 def _scheduled(folder: Path) -> list[str]:
@@ -178,7 +174,7 @@ class TestRepeatedRuns:
     ) -> None:
         folder, _ = finished
         relative = Path("..") / Path(*[".."] * len(ROOT.parts)) / (folder / "data").relative_to("/")
-        process = _run(
+        process = run_pipeline(
             tmp_path,
             *_scheduled(folder),
             f"data_root={relative}",
@@ -196,11 +192,11 @@ class TestRepeatedRuns:
     def test_a_changed_model_parameter_reuses_the_data(self, finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         folder, _ = finished
         source = f"source=dir:{folder / IMAGES}"
-        process = _run(folder, source, *SMALL, "weights=/nowhere.h5")
+        process = run_pipeline(folder, source, *SMALL, "weights=/nowhere.h5")
         assert process.returncode == 1
         assert "weights is given twice" in process.stderr
-        assert "weights: expected imagenet, none or a file" in _run(folder, source, "weights=/nowhere.h5").stderr
-        process = _run(folder, source, "image_size_px=75", "epochs=1", f"weights={_no_weights(folder)}")
+        assert "weights: expected imagenet, none or a file" in run_pipeline(folder, source, "weights=/nowhere.h5").stderr
+        process = run_pipeline(folder, source, "image_size_px=75", "epochs=1", f"weights={_no_weights(folder)}")
         assert process.returncode == 1
         assert "these examples already exist" in process.stdout
         last_lines = process.stderr.strip().splitlines()
@@ -220,7 +216,7 @@ class TestRepeatedRuns:
         folder, _ = finished
         stored = {path: path.stat().st_mtime_ns for path in (folder / "data" / "raw").glob("*/images/*.png")}
         _draw(folder / IMAGES, NUM_SAMPLES, NUM_SAMPLES + 6)
-        process = _run(folder, *_scheduled(folder))
+        process = run_pipeline(folder, *_scheduled(folder))
         assert process.returncode == 0, process.stdout + process.stderr
         assert len(list((folder / "data" / "raw").glob("*/images/*.png"))) == 4 * (NUM_SAMPLES + 6)
         assert all(path.stat().st_mtime_ns == written for path, written in stored.items())
@@ -255,7 +251,7 @@ def test_a_killed_run_leaves_nothing_behind_and_resumes(tmp_path: Path, monkeypa
     stored = {path: path.stat().st_mtime_ns for path in images.glob("*/images/*.png")}
     assert 40 <= len(stored) < 800
     # An invalid file ends this run after convert, as only ingest and convert are tested here.
-    again = _run(tmp_path, "source=synthetic:200", "image_size_px=75", f"weights={_no_weights(tmp_path)}")
+    again = run_pipeline(tmp_path, "source=synthetic:200", "image_size_px=75", f"weights={_no_weights(tmp_path)}")
     assert "200 samples" in again.stdout
     assert "train failed" in again.stderr
     assert all(path.stat().st_mtime_ns == written for path, written in stored.items())

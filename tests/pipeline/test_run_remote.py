@@ -4,19 +4,13 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from components import storage
-from pipeline.compiled import ROOT, load_steps
-
-
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "run", "--pipeline-root", str(folder), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+from pipeline.compiled import load_steps
+from tests.pipeline.conftest import run_pipeline
 
 
 @pytest.fixture
@@ -41,7 +35,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_reused(
     settings = ("image_size_px=75", "weights=none", "epochs=1", "backbone=convnext_tiny", "blessing_min_gain=-1")
     arguments = (f"source={source}", *settings)
     places = (f"data_root={remote_root}/data", f"serving_root={remote_root}/serving")
-    first = _run(tmp_path, *arguments, *places)
+    first = run_pipeline(tmp_path, *arguments, *places)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "64 samples" in first.stdout
     assert ("31,008 rows without any image left out" in first.stdout) == source.startswith("dir:")
@@ -53,7 +47,7 @@ def test_a_run_on_an_object_store_succeeds_and_is_reused(
     assert json.loads(storage.read_bytes(f"{remote_root}/serving/hpa/champion.json"))["version"] == 1
     assert storage.list_names(f"{remote_root}/data") == ["evaluation", "examples", "raw", "training"]
 
-    again = _run(tmp_path, *arguments, *places)
+    again = run_pipeline(tmp_path, *arguments, *places)
     assert again.returncode == 0, again.stdout + again.stderr
     for said in ("these examples already exist", "is already trained", "is already evaluated", "already exists"):
         assert said in again.stdout
@@ -65,6 +59,6 @@ def test_a_run_on_an_object_store_succeeds_and_is_reused(
 
 def test_a_missing_table_of_a_source_in_an_object_store_is_named(remote_root: str, tmp_path: Path) -> None:
     source = f"dir:{remote_root}/nothing"
-    process = _run(tmp_path, f"source={source}", f"data_root={remote_root}/data")
+    process = run_pipeline(tmp_path, f"source={source}", f"data_root={remote_root}/data")
     assert process.returncode == 1
     assert f"ingest failed: FileNotFoundError: {remote_root}/nothing/train.csv: expected the table of labels" in process.stderr

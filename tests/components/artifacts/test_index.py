@@ -33,7 +33,7 @@ def index_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(samples=st.lists(_samples, max_size=5))
-def test_comes_back_as_it_was_written(index_path: Path, samples: list[Sample]) -> None:
+def test_an_index_is_read_as_it_was_written(index_path: Path, samples: list[Sample]) -> None:
     index_path.write_bytes(dump_index(samples))
     assert read_index(str(index_path)) == samples
 
@@ -44,7 +44,7 @@ def test_bytes_do_not_depend_on_the_order_of_the_filters() -> None:
     assert dump_index([Sample("a", (1,), 0, "", files)]) == dump_index([Sample("a", (1,), 0, "", other_order)])
 
 
-def test_is_a_table_that_a_spreadsheet_opens() -> None:
+def test_an_index_is_a_table_that_a_spreadsheet_opens() -> None:
     files = {"green": ImageFile("a_green.png", 7, "00c0ffee")}
     assert gzip.decompress(dump_index([Sample("a", (0, 16), 2, "no, none", files)])).decode() == (
         "id,labels,batch,reason,red_file,red_bytes,red_crc32c,green_file,green_bytes,green_crc32c,"
@@ -60,17 +60,11 @@ def test_groups_and_other_columns_are_written_if_present() -> None:
     assert [row[-7:] for row in rows] == [",P1,P1,", ",,,,,,x"]
 
 
-def test_with_other_columns_is_refused_with_the_file_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "header"), [(b"id,labels\na,0\n", "id,labels"), (b"", "")], ids=["other columns", "empty"])
+def test_another_table_is_refused_with_the_file_name(tmp_path: Path, content: bytes, header: str) -> None:
     path = tmp_path / "index.csv.gz"
-    path.write_bytes(gzip.compress(b"id,labels\na,0\n"))
-    with pytest.raises(ValueError, match=rf"{path}: expected an index of samples\. Received: id,labels, not the columns"):
-        read_index(str(path))
-
-
-def test_that_is_empty_is_refused_with_the_file_name(tmp_path: Path) -> None:
-    path = tmp_path / "index.csv.gz"
-    path.write_bytes(gzip.compress(b""))
-    with pytest.raises(ValueError, match=rf"{path}: expected an index of samples\. Received: , not the columns"):
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(ValueError, match=rf"{path}: expected an index of samples\. Received: {header}, not the columns"):
         read_index(str(path))
 
 

@@ -10,7 +10,10 @@ from components.ingest.archive import remote, retry
 from components.ingest.archive.byte_source import LocalFile
 from components.ingest.archive.spool import Spool
 from components.ingest.archive.zip_archive import Archive, open_archive
+from tests.components.ingest.competition import PADDING, folder_files, signed_in
 from tests.components.ingest.fault_server import FaultServer
+from tests.components.ingest.kaggle_server import KaggleServer
+from tests.components.ingest.zip_files import make_zip
 
 Serve = Callable[[bytes], FaultServer]
 OpenZip = Callable[[bytes], Archive]
@@ -26,6 +29,14 @@ def serve() -> Iterator[Serve]:
     """Serves a file on loopback until the test ends."""
     with ExitStack() as servers:
         yield lambda content: servers.enter_context(FaultServer(content))
+
+
+@pytest.fixture
+def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    """Serves a competition's archive of the module's `cells`, to a user who is signed in."""
+    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
+        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
+        yield server
 
 
 @pytest.fixture

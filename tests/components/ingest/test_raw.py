@@ -22,6 +22,7 @@ from components.ingest.sources.folder import Folder
 from components.ingest.sources.label_table import LabelTable
 from components.ingest.sources.source import SourceImage
 from components.ingest.sources.synthetic import Synthetic
+from tests.components.conftest import arithmetic_pixels
 from tests.components.images.tiffs import make_ome_tiffs
 
 MakeFolder = Callable[..., Path]
@@ -334,12 +335,6 @@ def test_a_killed_ingest_that_runs_again_equals_an_undisturbed_one(tmp_path: Pat
     assert {path.name for path in Path(again.images_uri).glob(".partial/*/*")} <= {"lock"}
 
 
-def _pixels(seed: int) -> np.ndarray:
-    """16 x 16 pixels by plain arithmetic, which do not depend on installed libraries."""
-    row, column = np.indices((16, 16))
-    return ((row * 37 + column * 11 + row * column * 5 + seed * 29) % 256).astype(np.uint8)
-
-
 def test_the_index_changes_only_with_format(tmp_path: Path, make_stored_png: MakePng) -> None:
     """If this fails because the index was changed on purpose: increment FORMAT in raw.py, and update the digests here."""
     (tmp_path / "cells").mkdir()
@@ -348,7 +343,7 @@ def test_the_index_changes_only_with_format(tmp_path: Path, make_stored_png: Mak
     for number, sample_id in enumerate(rows):
         for position, name in enumerate(FILTERS):
             if (sample_id, name) != ("s3", "yellow"):
-                data = make_stored_png(_pixels(4 * number + position))
+                data = make_stored_png(arithmetic_pixels(4 * number + position))
                 (tmp_path / "cells" / f"{sample_id}_{name}.png").write_bytes(data)
     (tmp_path / "cells" / "s1_red.png").write_bytes(b"no PNG")
     version = _ingest(tmp_path / "cells", tmp_path / "data")

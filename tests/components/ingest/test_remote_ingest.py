@@ -23,7 +23,6 @@ from tests.components.ingest.competition import (
     check_nothing_is_wrong,
     folder_files,
     run_step,
-    signed_in,
     stored_files,
 )
 from tests.components.ingest.kaggle_server import KaggleServer
@@ -37,13 +36,6 @@ _NUM_SAMPLES = 34  # whose images are three transfers
 @pytest.fixture
 def cells(tmp_path: Path, make_folder: Callable[..., Path]) -> Path:
     return make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(_NUM_SAMPLES)}, side_px=64)
-
-
-@pytest.fixture
-def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
-    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
-        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
-        yield server
 
 
 @pytest.fixture

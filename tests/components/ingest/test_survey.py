@@ -1,12 +1,11 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.ingest.survey import Survey, survey
-from tests.components.ingest.competition import PADDING, asked_for, folder_files, signed_in
+from tests.components.ingest.competition import asked_for
 from tests.components.ingest.kaggle_server import COMPETITION, KaggleServer
-from tests.components.ingest.zip_files import make_zip
 
 MakeFolder = Callable[..., Path]
 
@@ -18,13 +17,6 @@ def cells(tmp_path: Path, make_folder: MakeFolder) -> Path:
     other: Path = make_folder(tmp_path / "other", {"t": "0"})
     (other / "train").rename(folder / "test")
     return folder
-
-
-@pytest.fixture
-def server(tmp_path: Path, cells: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
-    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
-        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
-        yield server
 
 
 def test_a_competition_is_counted_in_its_archives_directory(server: KaggleServer) -> None:

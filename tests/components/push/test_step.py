@@ -7,19 +7,17 @@ import pytest
 
 from components.artifacts.manifest import MODEL_EVALUATION, Evaluation
 from components.push.step import push
-from components.serving.champion import find_champion
 from components.serving.inspection import verify_models
 from components.serving.versions import find_versions
 from components.storage import SwappedMeanwhileError
-from tests.components.conftest import MakeModel, blessing
+from tests.components.conftest import MakeModel, blessing, champion_generation
 from tests.small_disk import small_disk
 
 
 def _push(model: Path, tmp_path: Path, **changed: Any) -> dict[str, Any]:
     """Runs the step on a model that was judged against the current champion, and returns its result."""
     serving = str(tmp_path / "serving")
-    champion = find_champion(serving, "hpa")
-    judged = blessing(f"e-{model.name}", champion.generation if champion else "", [0.25, 0.75])
+    judged = blessing(f"e-{model.name}", champion_generation(serving), [0.25, 0.75])
     verdict = judged.model_copy(update={"model_fingerprint": model.name, **changed})
     artifacts = [SimpleNamespace(path=str(tmp_path / name), metadata={}) for name in ("blessing", "thresholds", "pushed")]
     verdict_file, thresholds, pushed = artifacts

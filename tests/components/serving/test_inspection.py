@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from components import storage
-from components.serving.champion import find_champion, pointer_uri
+from components.serving.champion import pointer_uri
 from components.serving.inspection import Finding, list_models, report_rollback, verify_models
 from components.serving.promotion import push_model, rollback
-from tests.components.conftest import MakeModel, blessing
+from tests.components.conftest import MakeModel, blessing, champion_generation
 
 
 def _texts(findings: list[Finding]) -> list[str]:
@@ -20,8 +20,7 @@ def _is_well(findings: list[Finding]) -> bool:
 
 def _push(models: list[Path], serving: str) -> None:
     for model in models:
-        champion = find_champion(serving, "hpa")
-        push_model(model, blessing(generation=champion.generation if champion else ""), serving, "hpa")
+        push_model(model, blessing(generation=champion_generation(serving)), serving, "hpa")
 
 
 def _lists_verifies_and_rolls_back(models: list[Path], serving: str) -> None:

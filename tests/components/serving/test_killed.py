@@ -16,18 +16,13 @@ from components.serving.promotion import KEPT_VERSIONS, push_model, rollback
 from components.serving.versions import find_damage, find_versions
 from components.storage.store import open_store
 from pipeline.compiled import ROOT
-from tests.components.conftest import MakeModel, blessing
+from tests.components.conftest import MakeModel, blessing, champion_generation
 
 _CHANGES = ("os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 
 
-def _judged_against(serving: str) -> str:
-    champion = find_champion(serving, "hpa")
-    return champion.generation if champion else ""
-
-
 def _push(model: Path, serving: str) -> None:
-    push_model(model, blessing(generation=_judged_against(serving)), serving, "hpa")
+    push_model(model, blessing(generation=champion_generation(serving)), serving, "hpa")
 
 
 def _assert_whole_champion(serving: str) -> int:

@@ -15,19 +15,14 @@ from components.serving.promotion import KEPT_VERSIONS, Pushed, SupersededError,
 from components.serving.versions import RECORD, check_version, find_versions
 from components.storage import SwappedMeanwhileError
 from tests import object_stores
-from tests.components.conftest import MakeModel, blessing
+from tests.components.conftest import MakeModel, blessing, champion_generation
 from tests.components.damaged_files import changed_json, check_damaged
 from tests.object_stores import Fault, Faults
 
 
-def _generation(serving: str) -> str:
-    champion = find_champion(serving, "hpa")
-    return champion.generation if champion else ""
-
-
 def _push(model: Path, serving: str, thresholds: Sequence[float] = (0.5, 0.5), generation: str | None = None) -> Pushed:
     """Pushes a model that was judged against the current champion, or against the one of `generation`."""
-    judged = _generation(serving) if generation is None else generation
+    judged = champion_generation(serving) if generation is None else generation
     return push_model(model, blessing(f"evaluation of {model.name}", judged, thresholds), serving, "hpa")
 
 
@@ -146,7 +141,7 @@ def test_a_push_that_loses_the_swap_removes_its_version(
 
 
 def _push_at_once(models: Sequence[Path], serving: str) -> list[Pushed | SwappedMeanwhileError]:
-    generation = _generation(serving)
+    generation = champion_generation(serving)
 
     def push(model: Path) -> Pushed | SwappedMeanwhileError:
         try:
@@ -339,7 +334,7 @@ def test_a_slow_duplicate_push_removes_no_champion_present_or_former(
     """It continues after the other one has finished and yet another model has been pushed."""
     first, twin, next_one = (make_model(name) for name in ("f1", "twin", "next"))
     _push(first, serving)
-    generation = _generation(serving)
+    generation = champion_generation(serving)
     promote = promotion.promote
 
     def sleep_before(champion: Champion, serving_root: str, model_name: str) -> None:
@@ -363,7 +358,7 @@ def test_the_next_push_removes_remains_of_another_models_killed_push(make_model:
     _push(first, serving)
     shutil.copytree(f"{serving}/hpa/1", f"{serving}/hpa/2")
     record = Path(serving, "hpa", "2", RECORD)
-    changed = {"model_fingerprint": killed.name, "champion_generation": _generation(serving)}
+    changed = {"model_fingerprint": killed.name, "champion_generation": champion_generation(serving)}
     record.write_bytes(changed_json(record.read_bytes(), **changed))
     assert _push(after, serving).number == 3
     assert _names(serving) == ["1", "3", "champion.json"]

@@ -1,8 +1,6 @@
 """The commands' help."""
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import typer
@@ -10,15 +8,10 @@ from typer.testing import CliRunner
 
 from pipeline.__main__ import app
 from pipeline.commands.help_text import join_paragraphs
+from tests.pipeline.conftest import commands_of
 
 
-def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    yield words
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from _commands(inner, (*words, name))
-
-
-@pytest.mark.parametrize("words", list(_commands(typer.main.get_command(app))), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands_of(typer.main.get_command(app))), ids=" ".join)
 def test_paragraphs_are_joined(words: tuple[str, ...]) -> None:
     columns = 90
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": str(columns)})

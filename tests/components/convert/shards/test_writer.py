@@ -16,6 +16,7 @@ from components.artifacts.labels import FILTERS
 from components.convert.shards.tasks import ShardTask, read_part
 from components.convert.shards.writer import write_shard
 from components.convert.split.perceptual_hash import HASH_BITS
+from tests.components.conftest import arithmetic_pixels
 from tests.components.tf_examples import parse_example
 
 MakePixels = Callable[..., np.ndarray]
@@ -157,12 +158,6 @@ def test_a_shard_with_other_content_is_not_overwritten(
     assert not storage.exists(task.part_uri)
 
 
-def _pixels(seed: int) -> np.ndarray:
-    """16 x 16 pixels by plain arithmetic, which do not depend on installed libraries."""
-    row, column = np.indices((16, 16))
-    return ((row * 37 + column * 11 + row * column * 5 + seed * 29) % 256).astype(np.uint8)
-
-
 def test_records_change_only_with_format(
     tmp_path: Path, plan_tasks: PlanTasks, make_stored_png: MakePng, readers: ThreadPoolExecutor
 ) -> None:
@@ -171,7 +166,7 @@ def test_records_change_only_with_format(
     for number in range(3):
         files = {}
         for position, name in enumerate(FILTERS):
-            data = make_stored_png(_pixels(4 * number + position))
+            data = make_stored_png(arithmetic_pixels(4 * number + position))
             storage.write_bytes(f"{tmp_path}/images/s{number}_{name}.png", data)
             files[name] = ImageFile(f"s{number}_{name}.png", len(data), storage.crc32c(data))
         samples.append(Sample(f"s{number}", (number, 27), 0, "", files))

@@ -3,7 +3,7 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from tests.components.ingest.competition import (
     folder_files,
     is_unfinished,
     run_step,
-    signed_in,
     stored_files,
     stored_times,
 )
@@ -33,13 +32,6 @@ MakeFolder = Callable[..., Path]
 def cells(tmp_path: Path, make_folder: MakeFolder) -> Path:
     """Samples whose images are three transfers."""
     return make_folder(tmp_path / "cells", {f"s{number:02d}": str(number % 28) for number in range(48)})
-
-
-@pytest.fixture
-def server(cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
-    with signed_in(tmp_path / "archive.zip", monkeypatch) as server:
-        server.archive.write_bytes(make_zip([*folder_files(cells), PADDING]))
-        yield server
 
 
 def _ingest(data_root: Path) -> RawImages:
