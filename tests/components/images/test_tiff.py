@@ -48,23 +48,23 @@ class TestPixels:
         ],
     )
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
-    def test_are_those_that_were_written(self, options: dict[str, object], dtype: type[np.generic]) -> None:
+    def test_pixels_are_read_as_written(self, options: dict[str, object], dtype: type[np.generic]) -> None:
         image = read_image(make_tiff(_PLANE.astype(dtype), **options))
         assert (image.channel_names, image.num_planes) == (("",), 1)
         np.testing.assert_array_equal(image.plane(0, 0), _PLANE.astype(dtype), strict=True)
 
-    def test_of_jpeg_inside_are_those_of_the_codec(self) -> None:
+    def test_jpeg_compressed_pixels_are_decoded(self) -> None:
         plane = read_image(make_tiff(_BYTES, compression="jpeg", compressionargs={"level": 95})).plane(0, 0)
         assert np.abs(plane.astype(int) - _BYTES).mean() < 8
 
-    def test_of_one_bit_are_black_and_white(self) -> None:
+    def test_one_bit_pixels_become_black_and_white(self) -> None:
         np.testing.assert_array_equal(read_image(make_tiff(_PLANE > 2000)).plane(0, 0), (_PLANE > 2000) * np.uint8(255))
 
-    def test_are_inverted_where_white_is_zero(self) -> None:
+    def test_pixels_are_inverted_if_white_is_zero(self) -> None:
         np.testing.assert_array_equal(read_image(make_tiff(_BYTES, photometric="miniswhite")).plane(0, 0), 255 - _BYTES)
 
     @pytest.mark.parametrize("planar", ["contig", "separate"])
-    def test_of_colour_files_are_channels(self, planar: str) -> None:
+    def test_colours_become_channels(self, planar: str) -> None:
         colours = _LEVELS[:3, 0]
         pixels = colours if planar == "separate" else np.moveaxis(colours, 0, -1)
         image = read_image(make_tiff(pixels, photometric="rgb", planarconfig=planar))
@@ -72,7 +72,7 @@ class TestPixels:
         for channel, expected in enumerate(colours):
             np.testing.assert_array_equal(image.plane(channel, 0), expected)
 
-    def test_of_a_palette_are_its_colours(self) -> None:
+    def test_palettes_are_applied(self) -> None:
         colours = np.random.default_rng(1).integers(0, 256, (3, 256), dtype=np.uint16)
         image = read_image(make_tiff(_BYTES, photometric="palette", colormap=colours * 257))
         for channel in range(3):
@@ -92,7 +92,7 @@ class TestStack:
             for number in range(5):
                 np.testing.assert_array_equal(image.plane(channel, number), _LEVELS[channel, number])
 
-    def test_of_imagej_that_is_described_by_its_first_page_alone_is_read(self) -> None:
+    def test_an_imagej_stack_described_by_its_first_page_is_read(self) -> None:
         data = make_tiff(_LEVELS[:, 0], imagej=True, metadata={"axes": "CYX"}, contiguous=True)
         first = tifffile.TiffFile(io.BytesIO(data)).pages[0]
         next_page = first.offset + 2 + 12 * len(first.tags)
@@ -101,7 +101,7 @@ class TestStack:
             np.testing.assert_array_equal(image.plane(channel, 0), _LEVELS[channel, 0])
 
     @pytest.mark.parametrize("metadata", [None, {}])
-    def test_of_unknown_pages_has_channels_or_planes(self, metadata: dict[str, object] | None) -> None:
+    def test_unnamed_pages_are_channels_or_planes(self, metadata: dict[str, object] | None) -> None:
         image = read_image(make_tiff(_LEVELS[:, 0], metadata=metadata))
         assert (image.channel_names, image.num_planes, image.has_unnamed_pages) == (("",) * 4, 1, True)
         stack = image.as_stack()
@@ -110,14 +110,14 @@ class TestStack:
             np.testing.assert_array_equal(image.plane(number, 0), _LEVELS[number, 0])
             np.testing.assert_array_equal(stack.plane(0, number), _LEVELS[number, 0])
 
-    def test_takes_the_full_size_of_a_pyramid(self) -> None:
+    def test_a_pyramid_is_read_at_its_full_size(self) -> None:
         file = io.BytesIO()
         with tifffile.TiffWriter(file, ome=True) as writer:
             writer.write(_PLANE, subifds=1, metadata={"axes": "YX"})
             writer.write(_PLANE[::2, ::2], subfiletype=1)
         np.testing.assert_array_equal(read_image(file.getvalue()).plane(0, 0), _PLANE)
 
-    def test_of_several_positions_is_refused(self) -> None:
+    def test_several_positions_are_refused(self) -> None:
         file = io.BytesIO()
         with tifffile.TiffWriter(file, ome=True) as writer:
             for position in range(3):
@@ -127,18 +127,18 @@ class TestStack:
 
 
 class TestMetadata:
-    def test_names_the_channels_and_the_pixel_size(self) -> None:
+    def test_ome_xml_gives_channel_names_and_the_pixel_size(self) -> None:
         size = {"PhysicalSizeX": 80.0, "PhysicalSizeXUnit": "nm"}
         image = read_image(_ome(_LEVELS[:, 0], "CYX", Channel={"Name": list(_NAMES)}, **size))
         assert image.channel_names == _NAMES
         assert image.pixel_size_um == pytest.approx(0.08)
 
-    def test_of_imagej_names_channels_by_the_labels_of_slices(self) -> None:
+    def test_imagej_slice_labels_are_channel_names(self) -> None:
         data = make_tiff(_LEVELS[:, 0], imagej=True, metadata={"axes": "CYX", "Labels": list(_NAMES)})
         assert read_image(data).channel_names == _NAMES
 
     @pytest.mark.parametrize("file_name", ["before_it_was_renamed.ome.tif", "/etc/passwd"])
-    def test_that_names_other_files_opens_none(self, file_name: str) -> None:
+    def test_other_files_named_in_ome_xml_are_not_opened(self, file_name: str) -> None:
         xml = tifffile.TiffFile(io.BytesIO(_ome(_LEVELS[:, 0], "CYX"))).ome_metadata
         assert xml
         own = re.search('UUID="([^"]+)"', xml)
@@ -162,13 +162,13 @@ class TestDamage:
     @pytest.mark.parametrize(
         "options", [{}, {"compression": "lzw", "rowsperstrip": 8}, {"compression": "deflate", "tile": (32, 32)}]
     )
-    def test_that_truncates_a_file_is_noticed_everywhere(self, options: dict[str, object]) -> None:
+    def test_a_truncated_file_is_refused(self, options: dict[str, object]) -> None:
         data = make_tiff(_PLANE, **options)
         for end in range(4, len(data), 101):
             with pytest.raises(BadImageError):
                 read_image(data[:end]).plane(0, 0)
 
-    def test_that_lost_a_strip_is_noticed(self) -> None:
+    def test_a_missing_strip_is_noticed(self) -> None:
         data = bytearray(make_tiff(_BYTES))
         position = tifffile.TiffFile(io.BytesIO(data)).pages[0].tags["StripByteCounts"].offset + 8
         data[position : position + 4] = bytes(4)
@@ -187,7 +187,7 @@ class TestDamage:
         ],
         ids=["none", "lzw", "zstd", "jpeg", "ome", "imagej"],
     )
-    def test_of_any_kind_gives_an_image_or_a_reason(self, data: bytes) -> None:
+    def test_a_damaged_file_gives_an_image_or_a_reason(self, data: bytes) -> None:
         draws = random.Random(0)
         num_decoded = 0
         for _ in range(200):
@@ -200,21 +200,21 @@ class TestDamage:
         assert 0 < num_decoded < 200
 
     @pytest.mark.parametrize("compression", ["deflate", "zstd"])
-    def test_does_not_inflate_more_than_a_strip(self, compression: str) -> None:
+    def test_a_decompression_bomb_is_refused(self, compression: str) -> None:
         zeros = bytes(1 << 26)
         bomb = zlib.compress(zeros) if compression == "deflate" else imagecodecs.zstd_encode(zeros)
         data = _with_strip(make_tiff(np.zeros((64, 64), np.uint8), compression=compression, metadata=None), bomb)
         with pytest.raises(BadImageError, match=r"^a damaged TIFF: \w+Error$"):
             read_image(data).plane(0, 0)
 
-    def test_that_loses_later_pages_is_noticed(self) -> None:
+    def test_missing_later_pages_are_noticed(self) -> None:
         data = _ome(_LEVELS[:, 0], "CYX", Channel={"Name": list(_NAMES)})
         for end in range(100, len(data), 997):
             with pytest.raises(BadImageError):
                 read_image(data[:end]).plane(0, 0)
 
     @pytest.mark.parametrize(("code", "is_refused"), [(270, True), (40000, False)])
-    def test_of_a_tag_is_refused_unless_it_is_private(self, code: int, is_refused: bool) -> None:
+    def test_a_damaged_tag_is_refused_unless_it_is_private(self, code: int, is_refused: bool) -> None:
         data = bytearray(
             make_tiff(_BYTES, description="cells in a dish", extratags=[(40000, 2, 30, "a microscope's own", True)])
         )

@@ -141,7 +141,7 @@ def test_empty_file_is_refused(serve: Serve) -> None:
 
 
 class TestExpiredAddress:
-    def test_is_renewed(self, server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_expired_address_is_renewed(self, server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:
         file = RemoteFile(server.find_address)
         server.expire()
         with caplog.at_level(logging.INFO, "components"):
@@ -150,12 +150,12 @@ class TestExpiredAddress:
         assert "the archive's address has expired: requesting a new one" in caplog.text
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-    def test_is_recognised_by_the_status(self, server: FaultServer, status: int) -> None:
+    def test_an_expired_address_is_recognised_by_its_status(self, server: FaultServer, status: int) -> None:
         server.faults.append(Fault(status=status))
         assert _read(RemoteFile(server.find_address)) == _CONTENT[100:200_000]
         assert server.num_addresses == 2
 
-    def test_is_renewed_only_once_for_all_threads(self, server: FaultServer) -> None:
+    def test_threads_share_one_renewal(self, server: FaultServer) -> None:
         def find_address() -> Address:
             time.sleep(0.1)  # time for the other threads to arrive
             return server.find_address()
@@ -168,7 +168,7 @@ class TestExpiredAddress:
                 assert list(pool.map(lambda _: _read(file), range(8))) == [_CONTENT[100:200_000]] * 8
             assert server.num_addresses == before + 1
 
-    def test_is_renewed_for_each_response_if_necessary(self, server: FaultServer) -> None:
+    def test_an_address_may_expire_after_every_response(self, server: FaultServer) -> None:
         server.expires = True
         file = RemoteFile(server.find_address)
         assert [_read(file) for _ in range(5)] == [_CONTENT[100:200_000]] * 5
@@ -195,7 +195,7 @@ class TestExpiredAddress:
             read_range(file, 0, 10)
         assert len(tries) == 1
 
-    def test_does_not_end_an_open_stream(self, server: FaultServer) -> None:
+    def test_an_open_stream_outlives_its_address(self, server: FaultServer) -> None:
         with RemoteFile(server.find_address).stream(0, 1000) as read:
             server.expire()
             assert read(1000) == _CONTENT[:1000]
@@ -213,20 +213,20 @@ class TestChangedArchive:
     def change(self, request: pytest.FixtureRequest, server: FaultServer) -> Callable[[], None]:
         return lambda: request.param(server)
 
-    def test_is_detected_in_a_response(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_a_changed_archive_is_detected_in_a_response(self, server: FaultServer, change: Callable[[], None]) -> None:
         file = RemoteFile(server.find_address)
         change()
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             _read(file)
 
-    def test_is_detected_in_a_renewed_address(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_a_changed_archive_is_detected_after_a_renewal(self, server: FaultServer, change: Callable[[], None]) -> None:
         file = RemoteFile(server.find_address)
         change()
         server.expire()
         with pytest.raises(ValueError, match="The archive changed while it was being read: run again"):
             _read(file)
 
-    def test_is_detected_in_a_renewed_address_alone(self, server: FaultServer) -> None:
+    def test_a_changed_archive_is_detected_by_the_renewed_address_alone(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.etag = '"second"'
         server.always = Fault(headers={"ETag": ""})
@@ -234,14 +234,16 @@ class TestChangedArchive:
         with pytest.raises(ValueError, match="The archive changed"):
             _read(file)
 
-    def test_is_detected_in_a_response_with_the_whole_file(self, server: FaultServer, change: Callable[[], None]) -> None:
+    def test_a_changed_archive_is_detected_when_it_is_downloaded_whole(
+        self, server: FaultServer, change: Callable[[], None]
+    ) -> None:
         server.serves_ranges = False
         file = RemoteFile(server.find_address)
         change()
         with pytest.raises(ValueError, match="The archive changed"), file.stream_on(0):
             pass
 
-    def test_is_not_reported_if_responses_omit_etag_and_size(self, server: FaultServer) -> None:
+    def test_responses_without_etag_and_size_do_not_count_as_a_change(self, server: FaultServer) -> None:
         file = RemoteFile(server.find_address)
         server.faults.append(Fault(headers={"Content-Range": "bytes 100-199999/*"}))
         server.etag = ""
@@ -273,7 +275,7 @@ class TestSecretAddress:
             Fault(headers={"Content-Range": "bytes 0-9/10"}),
         ],
     )
-    def test_is_neither_in_errors_nor_in_logs(
+    def test_errors_and_logs_do_not_show_the_address(
         self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(retry, "TRIES", 2)
@@ -285,7 +287,9 @@ class TestSecretAddress:
         self._check_secret([*server.signatures, "another-secret"], caught.value, file, caplog.text)
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/?signature={secret}", "gopher://{secret}", "http://{secret}:no/"])
-    def test_is_neither_in_errors_nor_in_logs_without_a_response(self, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_errors_and_logs_do_not_show_the_address_without_a_response(
+        self, url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with socket.socket() as closed, caplog.at_level(logging.DEBUG):
             closed.bind(("127.0.0.1", 0))  # no server listens here
             address = Address(url.format(port=closed.getsockname()[1], secret="0123456789"), "", 1000)
@@ -300,6 +304,6 @@ class TestSecretAddress:
             texts += [str(cause), repr(cause), repr(vars(cause))]
         assert not re.search("|".join(secrets), "\n".join(texts))
 
-    def test_is_not_in_the_repr_of_an_address(self) -> None:
+    def test_the_repr_of_an_address_hides_its_url(self) -> None:
         address = Address("https://host/?signature=0123456789", '"etag"', 10)
         assert "0123456789" not in f"{address} {address!r} {replace(address, num_bytes=11)!r}"

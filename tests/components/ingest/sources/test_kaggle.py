@@ -65,7 +65,7 @@ def _ingest(source: Source, data_root: Path) -> tuple[RawImages, dict[str, Sampl
 class TestImages:
     @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     @pytest.mark.parametrize("folder", ["", "human-protein-atlas/", "a/b/"])
-    def test_are_listed_and_read_unchanged(self, cells: Path, open_competition: Open, method: int, folder: str) -> None:
+    def test_images_are_listed_and_read_unchanged(self, cells: Path, open_competition: Open, method: int, folder: str) -> None:
         source = open_competition([(folder + name, data) for name, data in folder_files(cells)], method=method)
         assert source.listed() == [Listed("a", (0, 16)), Listed("b", (1,))]
         assert _read_all(source) == _images(cells / "train")
@@ -74,7 +74,7 @@ class TestImages:
     @pytest.mark.parametrize("in_folder", [False, True])
     @pytest.mark.parametrize("outer", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     @pytest.mark.parametrize("inner", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-    def test_are_read_from_nested_archives(
+    def test_nested_archives_are_read(
         self, cells: Path, open_competition: Open, in_folder: bool, outer: int, inner: int
     ) -> None:
         files = [("train.csv", (cells / "train.csv").read_bytes())]
@@ -87,16 +87,16 @@ class TestImages:
         assert _read_all(source) == _images(cells / "train")
         assert source.num_unlabelled == 1
 
-    def test_may_be_beside_the_label_file(self, cells: Path, open_competition: Open) -> None:
+    def test_images_may_be_beside_the_label_file(self, cells: Path, open_competition: Open) -> None:
         source = open_competition([(name.removeprefix("train/"), data) for name, data in folder_files(cells)])
         assert _read_all(source) == _images(cells / "train")
 
-    def test_are_read_in_the_order_of_their_offsets(self, cells: Path, open_competition: Open) -> None:
+    def test_images_are_read_in_the_order_of_their_offsets(self, cells: Path, open_competition: Open) -> None:
         files = folder_files(cells)[::-1]
         images = [image for chunk in open_competition(files).chunks() for image in chunk]
         assert [f"train/{image.stem}.png" for image in images] == [name for name, _ in files if name.startswith("train/")]
 
-    def test_may_lack_some_filters_or_all(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
+    def test_samples_may_lack_some_filters_or_all(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
         for path in [*(cells / "train").glob("a_*"), cells / "train" / "b_red.png"]:
             path.unlink()
         source = open_competition(folder_files(cells))
@@ -105,26 +105,26 @@ class TestImages:
         assert samples["b"].files.keys() == {"green", "blue", "yellow"}
         assert (version.num_samples, version.num_incomplete, version.num_without_files) == (1, 1, 1)
 
-    def test_in_other_folders_and_formats_are_ignored(self, cells: Path, open_competition: Open) -> None:
+    def test_files_in_other_folders_and_formats_are_ignored(self, cells: Path, open_competition: Open) -> None:
         others = ["train/a_green.jpg", "train/a_pink.png", "extra/b_green.png", "train/z_green.png", "test/readme.txt"]
         source = open_competition([*folder_files(cells), *((name, b"") for name in others)])
         assert _read_all(source) == _images(cells / "train")
         assert source.num_unlabelled == 1
 
-    def test_with_the_same_name_are_refused(self, cells: Path, open_competition: Open) -> None:
+    def test_images_with_the_same_name_are_refused(self, cells: Path, open_competition: Open) -> None:
         files = [*folder_files(cells), ("a_green.png", b"other")]
         with pytest.raises(ValueError, match=r"two images .* have the same name: train/a_green\.png and a_green\.png$"):
             open_competition(files)
 
 
 class TestTestSet:
-    def test_is_counted_and_left_out(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
+    def test_the_test_set_is_counted_and_left_out(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
         version, samples = _ingest(open_competition(folder_files(cells)), tmp_path / "data")
         assert samples.keys() == {"a", "b"}
         assert version.num_unlabelled == 1
         assert "1 sample without labels (see include_test)" in version.summary()
 
-    def test_is_in_the_index_on_request(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
+    def test_the_test_set_is_in_the_index_on_request(self, cells: Path, open_competition: Open, tmp_path: Path) -> None:
         version, samples = _ingest(open_competition(folder_files(cells), include_test=True), tmp_path / "data")
         assert samples.keys() == {"a", "b", "t"}
         assert (samples["t"].labels, samples["t"].reason, samples["t"].is_usable) == ((), "", False)
@@ -133,14 +133,14 @@ class TestTestSet:
             stored = storage.read_bytes(storage.join(version.images_uri, samples["t"].files[name].name))
             assert stored == (cells / "test" / f"t_{name}.png").read_bytes()
 
-    def test_with_a_labelled_sample_is_refused(self, cells: Path, open_competition: Open) -> None:
+    def test_a_labelled_sample_in_the_test_set_is_refused(self, cells: Path, open_competition: Open) -> None:
         files = [*folder_files(cells), ("test/a_green.png", b"")]
         with pytest.raises(ValueError, match=r"a is in the test set, but also in train\.csv"):
             open_competition(files, include_test=True)
 
 
 class TestLabels:
-    def test_may_come_from_a_spreadsheet(self, cells: Path, open_competition: Open) -> None:
+    def test_labels_may_come_from_a_spreadsheet(self, cells: Path, open_competition: Open) -> None:
         (cells / "train.csv").write_bytes(b"\xef\xbb\xbfId,Target\r\na,16 0\r\nb,1\r\n")
         assert open_competition(folder_files(cells)).listed() == [Listed("a", (0, 16)), Listed("b", (1,))]
 
@@ -152,7 +152,7 @@ class TestLabels:
             (b'Id,Target\na,0\nb,"1\n', "line 3: not CSV"),
         ],
     )
-    def test_in_an_invalid_table_stop_the_step_with_the_line(
+    def test_an_invalid_table_of_labels_is_refused_with_its_line(
         self, cells: Path, open_competition: Open, content: bytes, message: str
     ) -> None:
         (cells / "train.csv").write_bytes(content)
@@ -160,17 +160,19 @@ class TestLabels:
             open_competition(folder_files(cells))
 
     @pytest.mark.parametrize("folders", [(), ("", "train/")])
-    def test_are_expected_in_exactly_one_file(self, cells: Path, open_competition: Open, folders: tuple[str, ...]) -> None:
+    def test_exactly_one_table_of_labels_is_expected(
+        self, cells: Path, open_competition: Open, folders: tuple[str, ...]
+    ) -> None:
         images = [(name, data) for name, data in folder_files(cells) if name.endswith(".png")]
         labels = [(f"{folder}train.csv", b"Id,Target\na,0\n") for folder in folders]
         with pytest.raises(ValueError, match=r"expected one file train\.csv in the archive\. Received: "):
             open_competition([*images, *labels])
 
-    def test_without_any_images_are_refused(self, cells: Path, open_competition: Open) -> None:
+    def test_labels_without_any_images_are_refused(self, cells: Path, open_competition: Open) -> None:
         with pytest.raises(ValueError, match=r"none of the 2 samples of train\.csv has an image here.*such as a_green\.png"):
             open_competition([("train.csv", (cells / "train.csv").read_bytes())])
 
-    def test_and_images_that_are_invalid_are_in_the_index_with_a_reason(
+    def test_invalid_labels_and_images_are_in_the_index_with_a_reason(
         self, tmp_path: Path, make_folder: MakeFolder, open_competition: Open
     ) -> None:
         folder = make_folder(tmp_path / "wrong", dict.fromkeys(("class", "empty", "gif", "good", "none", "twice"), "0"))
@@ -203,7 +205,7 @@ class TestFingerprint:
 
         return ingest
 
-    def test_does_not_depend_on_the_packing(self, cells: Path, fingerprint: Callable[..., str]) -> None:
+    def test_fingerprint_does_not_depend_on_the_packing(self, cells: Path, fingerprint: Callable[..., str]) -> None:
         files = folder_files(cells)
         images = [(name.removeprefix("train/"), data) for name, data in files if name.startswith("train/")]
         nested = [("train.zip", make_zip(images)), *(file for file in files if not file[0].startswith("train/"))]
@@ -217,13 +219,13 @@ class TestFingerprint:
         assert set(packed) == {packed[0]}
 
     @pytest.mark.parametrize("include_test", [False, True])
-    def test_equals_that_of_a_folder_with_the_same_content(
+    def test_fingerprint_equals_that_of_a_folder_with_the_same_content(
         self, cells: Path, fingerprint: Callable[..., str], tmp_path: Path, include_test: bool
     ) -> None:
         folder = Folder(str(cells), CLASS_NAMES, include_test)
         assert fingerprint(folder_files(cells), "1", include_test) == _ingest(folder, tmp_path / "2")[0].fingerprint
 
-    def test_depends_on_the_content(self, cells: Path, fingerprint: Callable[..., str]) -> None:
+    def test_fingerprint_depends_on_the_content(self, cells: Path, fingerprint: Callable[..., str]) -> None:
         seen = [fingerprint(folder_files(cells), "1"), fingerprint(folder_files(cells), "2", include_test=True)]
         (cells / "train" / "a_red.png").write_bytes((cells / "train" / "a_green.png").read_bytes())
         seen.append(fingerprint(folder_files(cells), "3"))

@@ -68,7 +68,7 @@ def _patience_of_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestAddress:
-    def test_is_the_target_of_the_apis_redirect(self, signed_in: KaggleServer, archive: Path) -> None:
+    def test_the_address_is_the_target_of_the_apis_redirect(self, signed_in: KaggleServer, archive: Path) -> None:
         signed_in.etag = '"abc"'
         address = find_archive(COMPETITION)
         (signature,) = signed_in.signatures
@@ -76,12 +76,12 @@ class TestAddress:
         assert signature in address.url
         assert (address.etag, address.num_bytes) == ('"abc"', archive.stat().st_size)
 
-    def test_is_new_each_time(self, signed_in: KaggleServer) -> None:
+    def test_each_address_is_new(self, signed_in: KaggleServer) -> None:
         first, second = find_archive(COMPETITION), find_archive(COMPETITION)
         assert first.url != second.url
         assert (first.etag, first.num_bytes) == (second.etag, second.num_bytes)
 
-    def test_is_found_without_downloading_the_archive(self, signed_in: KaggleServer) -> None:
+    def test_the_archive_is_not_downloaded_to_find_its_address(self, signed_in: KaggleServer) -> None:
         hung_up = threading.Event()
 
         def endless(_: Exchange, __: Iterator[bytes]) -> Iterator[bytes]:
@@ -95,7 +95,7 @@ class TestAddress:
         find_archive(COMPETITION)
         assert hung_up.wait(10)
 
-    def test_gives_the_size_of_the_uncompressed_response(self, signed_in: KaggleServer) -> None:
+    def test_the_size_is_that_of_the_uncompressed_response(self, signed_in: KaggleServer) -> None:
         find_archive(COMPETITION)
         (exchange,) = signed_in.archive_exchanges
         assert exchange.headers["Accept-Encoding"] == "identity"
@@ -111,14 +111,14 @@ class TestAddress:
         "competition",
         ["", "two words", "../x", f"https://www.kaggle.com/c/{COMPETITION}", "c/titanic", "x" * 101, "x\n"],
     )
-    def test_is_not_requested_for_an_invalid_name(self, signed_in: KaggleServer, competition: str) -> None:
+    def test_an_invalid_name_is_refused_before_any_request(self, signed_in: KaggleServer, competition: str) -> None:
         with pytest.raises(ValueError, match=r"expected kaggle:<competition>, .*https://www\.kaggle\.com/c/<competition>"):
             find_archive(competition)
         assert signed_in.exchanges == []
 
 
 class TestCredentials:
-    def test_missing_ones_are_explained_before_any_request(self, server: KaggleServer, home: Path) -> None:
+    def test_missing_credentials_are_explained_before_any_request(self, server: KaggleServer, home: Path) -> None:
         with pytest.raises(PermissionError, match="no credentials for Kaggle") as caught:
             find_archive(COMPETITION)
         for word in ("https://www.kaggle.com/settings", "KAGGLE_API_TOKEN", "KAGGLE_KEY", f"{home}/.config/kaggle/kaggle.json"):
@@ -126,33 +126,35 @@ class TestCredentials:
         assert server.exchanges == []
 
     @pytest.mark.parametrize("end", ["", "\n"])
-    def test_may_be_a_token(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    def test_a_token_is_accepted(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", server.token + end)
         find_archive(COMPETITION)
 
-    def test_may_be_a_token_longer_than_any_path(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_token_longer_than_any_path_is_accepted(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
         server.token = "x" * 5000
         monkeypatch.setenv("KAGGLE_API_TOKEN", server.token)
         find_archive(COMPETITION)
 
-    def test_may_be_a_path_to_a_file_with_a_token(
+    def test_a_path_to_a_file_with_a_token_is_accepted(
         self, server: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "secret").write_text(f"{server.token}\n")
         monkeypatch.setenv("KAGGLE_API_TOKEN", str(tmp_path / "secret"))
         find_archive(COMPETITION)
 
-    def test_may_be_a_token_in_the_home_folder(self, server: KaggleServer, home: Path) -> None:
+    def test_a_token_in_the_home_folder_is_accepted(self, server: KaggleServer, home: Path) -> None:
         (home / ".kaggle").mkdir()
         (home / ".kaggle" / "access_token").write_text(f"{server.token}\n")
         find_archive(COMPETITION)
 
-    def test_may_be_a_name_and_a_key(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_name_and_a_key_are_accepted(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAGGLE_USERNAME", server.username)
         monkeypatch.setenv("KAGGLE_KEY", f"{server.key}\n")
         find_archive(COMPETITION)
 
-    def test_may_be_a_name_and_a_key_beside_an_empty_token(self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_name_and_a_key_beside_an_empty_token_are_accepted(
+        self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", "")
         monkeypatch.setenv("KAGGLE_USERNAME", server.username)
         monkeypatch.setenv("KAGGLE_KEY", server.key)
@@ -167,7 +169,7 @@ class TestCredentials:
             ("mounted", "KAGGLE_CONFIG_DIR", "mounted"),
         ],
     )
-    def test_may_be_kaggle_json(
+    def test_kaggle_json_is_accepted(
         self, server: KaggleServer, home: Path, monkeypatch: pytest.MonkeyPatch, folder: str, variable: str, value: str
     ) -> None:
         (home / folder).mkdir(parents=True)
@@ -180,7 +182,7 @@ class TestCredentials:
         "content",
         ["", "{}", "[]", "{", '{"username": "u"}', '{"username": "u", "key": 5}', '{"username": "u", "key": ""}', "\xff"],
     )
-    def test_in_a_malformed_kaggle_json_are_reported_by_its_path(self, server: KaggleServer, home: Path, content: str) -> None:
+    def test_a_malformed_kaggle_json_is_named(self, server: KaggleServer, home: Path, content: str) -> None:
         path = home / ".kaggle" / "kaggle.json"
         path.parent.mkdir()
         path.write_text(content, encoding="latin-1")
@@ -189,7 +191,7 @@ class TestCredentials:
         assert server.exchanges == []
 
     @pytest.mark.parametrize("token", [" ", "two\nlines", "caf\u00e9"])
-    def test_that_are_invalid_in_a_header_are_refused(
+    def test_a_token_that_is_invalid_in_a_header_is_refused(
         self, server: KaggleServer, monkeypatch: pytest.MonkeyPatch, token: str
     ) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", token)
@@ -198,7 +200,7 @@ class TestCredentials:
         assert token not in str(caught.value).replace(" ", "")
         assert server.exchanges == []
 
-    def test_that_are_rejected_are_reported_by_their_origin(self, server: KaggleServer, home: Path) -> None:
+    def test_the_origin_of_rejected_credentials_is_named(self, server: KaggleServer, home: Path) -> None:
         (home / ".kaggle").mkdir()
         (home / ".kaggle" / "access_token").write_text("stale")
         with pytest.raises(PermissionError, match=r"not accept the credentials in ~/\.kaggle/access_token \(401: U") as caught:
@@ -208,14 +210,14 @@ class TestCredentials:
 
 
 class TestRefusals:
-    def test_for_unaccepted_rules_say_where_to_accept_them(self, signed_in: KaggleServer) -> None:
+    def test_unaccepted_rules_are_reported_with_their_page(self, signed_in: KaggleServer) -> None:
         signed_in.rules_accepted = False
         with pytest.raises(PermissionError, match=r"\(403: You must accept this competition's rules before .*\)") as caught:
             find_archive(COMPETITION)
         assert f"accept the competition's rules at https://www.kaggle.com/c/{COMPETITION}/rules" in str(caught.value)
         assert len(signed_in.exchanges) == 1
 
-    def test_for_an_unknown_competition_name_it(self, signed_in: KaggleServer) -> None:
+    def test_an_unknown_competition_is_named(self, signed_in: KaggleServer) -> None:
         with pytest.raises(FileNotFoundError, match=r"no competition humam-protein-atlas \(404: Competition not found\)"):
             find_archive("humam-protein-atlas")
         assert len(signed_in.exchanges) == 1
@@ -230,7 +232,7 @@ class TestRefusals:
             (Answer(200, body=b"<html>", headers={"Content-Type": "text/html"}), "0 redirects, then status 200, text/html"),
         ],
     )
-    def test_for_other_reasons_are_quoted(self, signed_in: KaggleServer, answer: Answer, message: str) -> None:
+    def test_other_refusals_are_quoted(self, signed_in: KaggleServer, answer: Answer, message: str) -> None:
         signed_in.api_answers.append(answer)
         with pytest.raises(OSError, match=r"expected a redirect.* Received: ") as caught:
             find_archive(COMPETITION)
@@ -238,7 +240,7 @@ class TestRefusals:
         assert message in str(caught.value)
         assert len(signed_in.api_exchanges) == 1
 
-    def test_include_redirects_to_a_file_of_unknown_size(self, signed_in: KaggleServer) -> None:
+    def test_a_redirect_to_a_file_of_unknown_size_is_refused(self, signed_in: KaggleServer) -> None:
         signed_in.archive_answers.append(Answer(body=b"", headers={"Content-Length": "", "Content-Type": "text/html"}))
         with pytest.raises(OSError, match="1 redirects, then status 200, text/html, Content-Length: none"):
             find_archive(COMPETITION)
@@ -257,12 +259,12 @@ class TestFaults:
         ],
         ids=lambda answer: f"{answer.status}-{answer.then}",
     )
-    def test_that_are_temporary_are_survived(self, signed_in: KaggleServer, answer: Answer) -> None:
+    def test_temporary_faults_are_survived(self, signed_in: KaggleServer, answer: Answer) -> None:
         signed_in.api_answers += [answer, answer]
         assert find_archive(COMPETITION).num_bytes
         assert len(signed_in.api_exchanges) == 3
 
-    def test_of_a_stalled_api_time_out(
+    def test_a_stalled_api_times_out(
         self, signed_in: KaggleServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.2)
@@ -270,7 +272,7 @@ class TestFaults:
         find_archive(COMPETITION)
         assert "ReadTimeout; retrying" in caplog.text
 
-    def test_of_a_stalled_archive_time_out(
+    def test_a_stalled_archive_times_out(
         self, signed_in: KaggleServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.setattr(kaggle_access, "TIMEOUT_S", 0.2)
@@ -279,17 +281,17 @@ class TestFaults:
         assert "ReadTimeout; retrying" in caplog.text
 
     @pytest.mark.parametrize("status", [400, 403, 404, 503])
-    def test_of_the_archives_host_lead_to_another_address(self, signed_in: KaggleServer, status: int) -> None:
+    def test_a_fault_of_the_archives_host_leads_to_another_address(self, signed_in: KaggleServer, status: int) -> None:
         signed_in.archive_answers.append(Answer(status, body=b"<Error/>", headers={"Content-Type": "application/xml"}))
         address = find_archive(COMPETITION)
         assert address.url.endswith(signed_in.signatures[1])
 
-    def test_that_persist_become_one_error(self, signed_in: KaggleServer) -> None:
+    def test_a_persistent_fault_becomes_one_error(self, signed_in: KaggleServer) -> None:
         signed_in.api_answers += [Answer(503, "Try later")] * 3
         with pytest.raises(TransientError, match=rf"cannot provide the files of {COMPETITION} now \(503: Try later\)$"):
             find_archive(COMPETITION)
 
-    def test_of_the_connection_give_the_systems_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_refused_connection_gives_the_systems_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KAGGLE_API_TOKEN", "x")
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))  # no server listens here
@@ -297,7 +299,7 @@ class TestFaults:
             with pytest.raises(TransientError, match=r"cannot be reached for the files of .*: Connection refused$"):
                 find_archive(COMPETITION)
 
-    def test_are_retried_after_the_wait_that_kaggle_asks_for(
+    def test_requests_are_retried_after_the_wait_that_kaggle_asks_for(
         self, signed_in: KaggleServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": "1"}))
@@ -305,7 +307,7 @@ class TestFaults:
         assert "(429: Too many requests), and asks to wait 1 s; retrying in 1.0 s" in caplog.text
 
     @pytest.mark.parametrize("as_date", [False, True])
-    def test_are_not_retried_after_a_wait_of_an_hour(self, signed_in: KaggleServer, as_date: bool) -> None:
+    def test_requests_are_not_retried_if_kaggle_asks_to_wait_an_hour(self, signed_in: KaggleServer, as_date: bool) -> None:
         value = email.utils.formatdate(time.time() + 3600, usegmt=True) if as_date else "3600"
         signed_in.api_answers.append(Answer(429, "Too many requests", {"Retry-After": value}))
         with pytest.raises(TransientError, match=r"to wait 3\d\d\d s; run the same command after that") as caught:
@@ -316,7 +318,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         "value", ["soon", "-1", "9" * 5000, "Fri, 31 Dec 99999999 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"]
     )
-    def test_are_retried_soon_after_a_malformed_retry_after(self, signed_in: KaggleServer, value: str) -> None:
+    def test_requests_are_retried_soon_after_a_malformed_retry_after(self, signed_in: KaggleServer, value: str) -> None:
         signed_in.api_answers.append(Answer(429, headers={"Retry-After": value}))
         find_archive(COMPETITION)
 
@@ -358,7 +360,7 @@ class TestSecrets:
             ([], [Answer(body=b"", headers={"a header with spaces": "of which urllib3 warns"})]),
         ],
     )
-    def test_are_not_shown_on_success_or_failure(
+    def test_success_and_failure_show_no_secret(
         self,
         known: KaggleServer,
         by_api: list[Answer],
@@ -374,7 +376,7 @@ class TestSecrets:
         assert known.exchanges
         assert [secret for secret in known.secrets if secret in shown] == []
 
-    def test_are_not_shown_even_if_kaggle_repeats_them(
+    def test_secrets_that_kaggle_repeats_are_not_shown(
         self, known: KaggleServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
         for start in ("http://[", "http://x:no-port/"):
@@ -384,7 +386,7 @@ class TestSecrets:
         assert "(401)" in shown
         assert [secret for secret in known.secrets if secret in shown] == []
 
-    def test_are_not_shown_in_a_traceback(self, known: KaggleServer) -> None:
+    def test_a_traceback_shows_no_secret(self, known: KaggleServer) -> None:
         known.rules_accepted = False
         script = (
             "import sys; from components.ingest.sources.kaggle_access import find_archive; print(find_archive(sys.argv[1]))"
@@ -407,13 +409,13 @@ def _everything_shown(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFix
 
 
 class TestLicence:
-    def test_of_the_atlas_includes_its_credit(self) -> None:
+    def test_the_licence_of_the_atlas_includes_its_credit(self) -> None:
         text = licence(COMPETITION)
         assert "CC BY-SA" in text
         assert "image credit: Human Protein Atlas" in text
         assert rules_url(COMPETITION) in text
 
-    def test_of_another_competition_refers_to_its_rules(self) -> None:
+    def test_the_licence_of_another_competition_refers_to_its_rules(self) -> None:
         assert licence("titanic") == "as the competition's rules state: https://www.kaggle.com/c/titanic/rules"
 
 
@@ -431,18 +433,20 @@ class TestServer:
             ("bytes=5000000-", 416, slice(0)),
         ],
     )
-    def test_serves_ranges(self, server: KaggleServer, archive: Path, header: str | None, status: int, wanted: slice) -> None:
+    def test_the_server_serves_ranges(
+        self, server: KaggleServer, archive: Path, header: str | None, status: int, wanted: slice
+    ) -> None:
         response = requests.get(server.new_address(), headers={"Range": header}, timeout=10)
         assert (response.status_code, response.content) == (status, archive.read_bytes()[wanted])
         server.close()  # a client may receive the last bytes before they are counted
         assert server.sent_bytes == len(response.content)
 
-    def test_serves_the_whole_archive_if_ranges_are_off(self, server: KaggleServer, archive: Path) -> None:
+    def test_the_server_sends_the_whole_archive_if_ranges_are_off(self, server: KaggleServer, archive: Path) -> None:
         server.accepts_ranges = False
         response = requests.get(server.new_address(), headers={"Range": "bytes=0-0"}, timeout=10)
         assert (response.status_code, response.content) == (200, archive.read_bytes())
 
-    def test_keeps_a_connection_and_counts_its_requests(self, server: KaggleServer) -> None:
+    def test_the_server_keeps_a_connection_and_counts_its_requests(self, server: KaggleServer) -> None:
         with requests.Session() as session:
             for _ in range(3):
                 session.head(server.new_address(), timeout=10)
@@ -450,7 +454,7 @@ class TestServer:
             ("HEAD", 200, 0)
         ] * 3
 
-    def test_expires_addresses(self, server: KaggleServer) -> None:
+    def test_the_servers_addresses_expire(self, server: KaggleServer) -> None:
         address = server.new_address()
         server.expire_addresses()
         assert requests.get(address, timeout=10).status_code == 400
@@ -458,7 +462,9 @@ class TestServer:
         server.signature_lifetime_s = -1
         assert requests.get(server.new_address(), timeout=10).status_code == 400
 
-    def test_several_run_at_once(self, signed_in: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_several_servers_run_at_once(
+        self, signed_in: KaggleServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         other_archive = tmp_path / "other.zip"
         other_archive.write_bytes(b"other")
         with KaggleServer(other_archive) as other:
@@ -468,7 +474,7 @@ class TestServer:
             assert find_archive(COMPETITION).num_bytes == 5
         assert (len(signed_in.api_exchanges), len(other.api_exchanges)) == (1, 1)
 
-    def test_truncates_and_resets(self, server: KaggleServer) -> None:
+    def test_the_server_truncates_and_resets(self, server: KaggleServer) -> None:
         def reset(_: Exchange, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield next(pieces)
             raise ConnectionResetError

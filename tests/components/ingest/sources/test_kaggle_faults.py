@@ -162,7 +162,7 @@ class TestTransient:
 
 
 class TestAddress:
-    def test_that_expires_midway_is_renewed(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
+    def test_an_address_that_expires_midway_is_renewed(self, server: KaggleServer, run: Callable[[], RawImages]) -> None:
         def expire(pieces: Body) -> Body:
             server.expire_addresses()
             return _reset(pieces)
@@ -173,7 +173,7 @@ class TestAddress:
         assert [exchange.status for exchange in server.archive_exchanges].count(400) >= 1
 
     @pytest.mark.parametrize("expires", [False, True])
-    def test_of_another_archive_ends_in_one_error(
+    def test_an_archive_that_changes_midway_ends_in_one_error(
         self, server: KaggleServer, run: Callable[[], RawImages], expires: bool
     ) -> None:
         def change(pieces: Body) -> Body:
@@ -204,7 +204,7 @@ class TestRangesRefused:
             run()
         assert list(spool_dir.iterdir()) == []
 
-    def test_midway_ends_in_one_error_and_the_same_command_resumes(
+    def test_ranges_refused_midway_end_in_one_error_and_the_same_command_resumes(
         self, server: KaggleServer, run: Callable[[], RawImages], spool_dir: Path
     ) -> None:
         def refuse(pieces: Body) -> Body:
@@ -263,7 +263,9 @@ class TestPersistent:
 
 
 class TestFullDisk:
-    def test_by_a_limit_on_the_file_size(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
+    def test_a_limit_on_the_file_size_ends_in_one_error(
+        self, run: Callable[[], RawImages], cells: Path, tmp_path: Path
+    ) -> None:
         process = IngestProcess(str(tmp_path / "data"), tmp_path, max_file_bytes=3000)
         assert process.wait() == 1
         message = r"File too large: free some space there and run the same command again, which .*: '.*/images/s\d\d_\w+\.png'"
@@ -271,7 +273,9 @@ class TestFullDisk:
         assert stored_files(tmp_path / "data") == {}
         run()
 
-    def test_by_the_size_of_the_disk(self, run: Callable[[], RawImages], cells: Path, tmp_path: Path) -> None:
+    def test_a_full_disk_ends_in_one_error_and_the_run_resumes(
+        self, run: Callable[[], RawImages], cells: Path, tmp_path: Path
+    ) -> None:
         data_root = tmp_path / "data"
         data_root.mkdir()
         with small_disk(data_root, "256k") as grow:
@@ -295,7 +299,7 @@ class TestTakenName:
         assert (sample.files["green"].name, (images / name).read_bytes()) == (name, wanted)
 
     @pytest.mark.usefixtures("server")
-    def test_before_the_step_runs(self, cells: Path, tmp_path: Path) -> None:
+    def test_a_name_taken_before_the_step_runs_is_kept(self, cells: Path, tmp_path: Path) -> None:
         taken = tmp_path / "data" / RAW / "images" / "s20_green.png"
         taken.parent.mkdir(parents=True)
         taken.write_bytes(b"other content")
@@ -303,7 +307,7 @@ class TestTakenName:
         self._check(version, cells, tmp_path / "data")
         assert run_step(str(tmp_path / "data"), tmp_path) == version
 
-    def test_while_the_step_runs(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+    def test_a_name_taken_while_the_step_runs_is_kept(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         taken = tmp_path / "data" / RAW / "images" / "s20_green.png"
 
         def take(pieces: Body) -> Body:

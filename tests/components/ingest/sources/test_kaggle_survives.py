@@ -90,7 +90,7 @@ class _Killer:
 class TestKilled:
     """Killed again and again at seeded random moments, and then left alone."""
 
-    def test_while_images_are_transferred(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+    def test_a_run_killed_while_images_are_transferred_resumes(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         chance, killer = random.Random(4), _Killer()
 
         def run() -> int | None:
@@ -104,7 +104,7 @@ class TestKilled:
         num_stored = self._kill_and_check(server, cells, tmp_path, [run] * 12)
         assert 0 < num_stored[-1] < len(list((cells / "train").iterdir()))
 
-    def test_while_files_are_written(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+    def test_a_run_killed_while_files_are_written_resumes(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         """At every moment, with so few images that the moments around the index are included."""
         few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s05"]
         server.archive.write_bytes(make_zip([*few, PADDING]))
@@ -112,7 +112,7 @@ class TestKilled:
         num_stored = self._kill_and_check(server, cells, tmp_path, runs)
         assert num_stored[-1] == len(few) - 1
 
-    def test_leaves_nothing_unfinished(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
+    def test_a_killed_run_leaves_nothing_unfinished(self, server: KaggleServer, cells: Path, tmp_path: Path) -> None:
         few = [(name, data) for name, data in folder_files(cells) if "/" not in name or name < "train/s01"]
         server.archive.write_bytes(make_zip([*few, PADDING]))
         moments = itertools.chain(range(1, 100), [0])
