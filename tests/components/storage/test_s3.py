@@ -136,9 +136,18 @@ class TestConditionalWrites:
 
     @pytest.mark.usefixtures("unknown_store")
     def test_store_that_ignores_them_in_a_race_is_refused(self, s3_root: str, faults: Faults) -> None:
-        faults.planned = [object_stores.ignore_conditions("If-None-Match", methods=["PUT"])] * 2
+        ignored = [object_stores.ignore_conditions("If-None-Match", methods=["PUT"])] * 2
+        rest_of_the_test = [lambda _: False] * 3  # two more creations, and the removal
+        faults.planned = [*ignored, *rest_of_the_test, *ignored]
         with pytest.raises(io.UnsupportedOperation, match="a second PutObject"):
             storage.write_bytes(storage.join(s3_root, "file"), b"")
+
+    @pytest.mark.usefixtures("unknown_store")
+    def test_one_failed_test_is_repeated(self, s3_root: str, faults: Faults) -> None:
+        """Another run may have removed the object of the test."""
+        faults.planned = [object_stores.ignore_conditions("If-None-Match", methods=["PUT"])] * 2
+        storage.write_bytes(storage.join(s3_root, "file"), b"content")
+        assert storage.read_bytes(storage.join(s3_root, "file")) == b"content"
 
     def test_store_is_tested_once(self, s3_root: str, faults: Faults) -> None:
         num_before = len(faults.requests)
