@@ -92,7 +92,6 @@ def _train(
     devices = open_devices()
     checkpoints = Checkpoints(storage.join(uri, CHECKPOINTS))
     mlflow_run = MlflowRun()
-    keras.utils.set_random_seed(settings.seed)
     # The warm-up of the head is only for pretrained backbones with a new head.
     weights = NONE if start.champion_uri else settings.weights
     recipe = settings.recipe if weights != NONE else replace(settings.recipe, warmup_epochs=0)
@@ -106,6 +105,8 @@ def _train(
             mlflow_run.log_curves(history.curves)
 
     def build(weights: str) -> keras.Model:
+        # Set for each network: requests that are retried in the meantime draw from the same generator.
+        keras.utils.set_random_seed(settings.seed)
         side_px = recipe.input_side_px(examples.image_size_px)
         backbone = build_backbone(recipe.backbone, side_px, len(examples.channels), weights)
         moments = constants["channel_mean"], constants["channel_std"]

@@ -1,5 +1,6 @@
 """The initial weights of a backbone: Keras's own for ImageNet, those of a file, or random ones."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,5 +149,7 @@ def _local(weights: str) -> Iterator[Path]:
         return
     with scratch_folder() as folder:
         path = folder / weights.rpartition("/")[2]
+        state = random.getstate()
         storage.fetch(weights, path)
+        random.setstate(state)  # requests that are retried draw from the generator of the initial weights
         yield path

@@ -1,11 +1,14 @@
 """From examples to a published model, with a small network; the real one is trained in tests/pipeline."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -76,6 +79,28 @@ def test_a_finished_training_is_published_with_its_curves_and_ids(
     model_files = [path for path in Path(trained.file_uri(MODEL)).rglob("*") if path.is_file()]
     assert [path for path in model_files if root in path.read_bytes()] == []
     assert "<svg" not in Path(trained.file_uri("training_report.html")).read_text()  # pictures are embedded as files
+
+
+def test_random_numbers_that_retries_draw_do_not_change_the_model(
+    trained: TrainedModel, examples: Examples, transform_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw_before(act: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: (random.random(), act(*arguments))[1]
+
+    monkeypatch.setitem(BACKBONES, RECIPE.backbone, Backbone(_small))
+    for name in ("read_constants", "train"):
+        monkeypatch.setattr(training, name, draw_before(getattr(training, name)))
+    again = training.train_model(examples, transform_graph, str(tmp_path), TrainSettings("strong", RECIPE, "none", seed=3))
+    stored, expected = (_stored_arrays(model) for model in (again, trained))
+    assert stored.keys() == expected.keys()
+    assert [name for name, array in stored.items() if not np.array_equal(array, expected[name])] == []
+
+
+def _stored_arrays(model: TrainedModel) -> dict[str, np.ndarray]:
+    """All variables of the exported model, also those that only training uses, by name."""
+    prefix = model.file_uri(MODEL, "variables", "variables")
+    names = [name for name, _ in tf.train.list_variables(prefix) if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+    return {name: tf.train.load_variable(prefix, name) for name in names}
 
 
 def test_the_model_returns_distances_from_its_training_images(trained: TrainedModel, splits: dict[str, ExampleReader]) -> None:
