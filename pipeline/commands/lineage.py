@@ -16,7 +16,7 @@ from pipeline.local import absolute, default_locations
 from pipeline.run_record import RUN_RECORD, RunRecord
 
 if TYPE_CHECKING:
-    from components.serving.lineage.walk import Link
+    from components.serving.lineage import Link
 
 
 def lineage(
@@ -41,7 +41,7 @@ def lineage(
         except (ValueError, KeyError) as error:
             raise typer.BadParameter(f"{error}. Give --data-root", param_hint="target") from None
     with reported():
-        from components.serving.lineage.walk import walk
+        from components.serving.lineage import walk
 
         links = walk(target, default_locations(given, pipeline_root)["data_root"])
     console = Console(highlight=False)

@@ -12,7 +12,7 @@ from kfp import dsl
 from components.artifacts.manifest import Evaluation
 from components.serving.champion import find_champion
 from components.serving.inspection import list_models, verify_models
-from components.serving.lineage.walk import walk
+from components.serving.lineage import walk
 from components.serving.predict.prediction import predict
 from components.serving.promotion import rollback
 from tests.upgrades.make_fixture import Artifacts, evaluate_model, make_examples

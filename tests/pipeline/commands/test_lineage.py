@@ -2,7 +2,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from components.serving.lineage.walk import Link
+from components.serving.lineage import Link
 from pipeline.commands.lineage import as_lines, as_tree
 from tests.pipeline.commands.conftest import invoke
 

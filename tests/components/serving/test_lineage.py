@@ -10,7 +10,7 @@ import pytest
 
 from components import storage
 from components.artifacts.manifest import MODEL_MANIFEST, Evaluation, Examples, Manifest, RawImages, Shard, TrainedModel
-from components.serving.lineage.walk import Link, walk
+from components.serving.lineage import Link, walk
 from components.serving.promotion import push_model
 from tests.components.conftest import blessing
 from tests.components.damaged_files import changed_json

@@ -16,7 +16,7 @@ from components.artifacts.manifest import (
     RawImages,
     TrainedModel,
 )
-from components.runtime.wording import time_of
+from components.runtime.wording import size_of, time_of
 from components.serving.champion import find_champion
 from components.serving.versions import DONE_MARK, RECORD, Record
 
@@ -199,7 +199,7 @@ def _from_raw_images(fingerprint: str, data_root: str) -> Iterator[Link]:
     if found:
         link.facts |= {
             "samples": f"{found.num_samples:,}, {found.num_bad} of them bad",
-            "files": f"{found.num_bytes / 1e6:,.0f} MB in {found.images_uri}",
+            "files": f"{size_of(found.num_bytes)} in {found.images_uri}",
             "listed in": found.index_uri,
         } | _common(found, name)
         if not storage.exists(found.index_uri):
