@@ -31,7 +31,7 @@ Rule = Callable[[float, float, float], bool]
 RULES: dict[str, Rule] = {
     "significantly better (the whole interval is above 0)": lambda _gain, low, _high: low > 0,
     "its score is higher (the rule of this pipeline)": lambda gain, _low, _high: gain > 0,
-    "not significantly worse (part of the interval is above 0)": lambda _gain, _low, high: high >= 0,
+    "not significantly worse (the interval is not wholly below 0)": lambda _gain, _low, high: high >= 0,
 }
 
 

@@ -37,8 +37,8 @@ BASELINE_TITLES = {ALWAYS_NO: "predicting nothing", CLASS_PRIOR: "class frequenc
 # Other scores for comparison. A reference uses labels, so it is not a baseline and does not affect the verdict.
 REFERENCE_TITLES = {THREE_COMMONEST: "perfect on the 3 commonest classes"}
 # A metric's baseline is that of the class frequencies, which predict everything, except where predicting nothing scores higher.
-_MAX_ROC_POINTS = 100
 _METRIC_BASELINES = {"accuracy": ALWAYS_NO, "subset_accuracy": ALWAYS_NO}
+_MAX_ROC_POINTS = 100
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 
 
 def size_of(num_bytes: int) -> str:
-    """A size in the unit that suits it: `512 bytes`, `1.5 MB`, `17 GB`."""
+    """A size in the unit that suits it: `512 bytes`, `17.0 MB`, `220 GB`."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if num_bytes >= factor:
             number = num_bytes / factor
-            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+            return f"{number:.1f} {unit}" if number < 100 else f"{number:.0f} {unit}"
     return count_of(num_bytes, "byte")
 
 

@@ -140,6 +140,7 @@ def _download(build: Build) -> keras.Model:
 
 @contextmanager
 def _local(weights: str) -> Iterator[Path]:
+    state = random.getstate()
     if not storage.exists(weights):
         raise FileNotFoundError(
             f"weights: expected imagenet, none, or the path, gs:// or s3:// address of a file, but there is no {weights}"
@@ -149,7 +150,6 @@ def _local(weights: str) -> Iterator[Path]:
         return
     with scratch_folder() as folder:
         path = folder / weights.rpartition("/")[2]
-        state = random.getstate()
         storage.fetch(weights, path)
         random.setstate(state)  # requests that are retried draw from the generator of the initial weights
         yield path

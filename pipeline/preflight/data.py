@@ -210,7 +210,9 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
         raise NotCheckedError("the number of samples is not known before ingest has read the source")
     side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
-    estimate = f"{found.num_samples} samples of {side_px} px in {channels} channels are {size_of(num_bytes)} of examples"
+    estimate = (
+        f"{count_of(found.num_samples, 'sample')} of {side_px} px in {channels} channels are {size_of(num_bytes)} of examples"
+    )
     if not (data_root := submission.values.get("data_root")):
         raise NotCheckedError(f"{estimate}; data_root is not given")
     if pod_path("data_root", data_root):

@@ -27,9 +27,9 @@ def class_names_of(classes: str, source: str = "", first_class: int = 0) -> list
     """
     kind, _, folder = source.partition(":")
     uri = classes or (storage.join(folder, CLASSES) if kind == "dir" else "")
-    if classes and not storage.exists(uri):
-        raise FileNotFoundError(f"classes: there is no file {uri}. Correct the path, or leave classes out")
     if not uri or not storage.exists(uri):
+        if classes:
+            raise FileNotFoundError(f"classes: there is no file {uri}. Correct the path, or leave classes out")
         return list(CLASS_NAMES)
     names = _read(uri, first_class)
     _log.info("%d classes from %s: %s", len(names), uri, ", ".join(names[:5]) + (", ..." if len(names) > 5 else ""))

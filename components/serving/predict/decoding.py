@@ -47,7 +47,7 @@ class Decoded:
         pixels: uint8, shape (side, side, channels).
         pixel_size_um: The width of a pixel in the files in micrometres; None if they do not give it.
         width_um: The width of what `pixels` shows in micrometres; None if it is unknown.
-        histograms: The counts of its grey levels, in bins of four levels: uint32, shape (channels, 64).
+        histograms: The counts of grey levels on every eighth row, in bins of four levels: uint32, shape (channels, 64).
     """
 
     pixels: np.ndarray

@@ -7,8 +7,8 @@ def test_one_is_singular_and_thousands_are_separated() -> None:
 
 
 def test_sizes_have_a_suitable_unit() -> None:
-    sizes = [size_of(number) for number in (1, 999, 1500, 2_000_000, 17_000_000_000)]
-    assert sizes == ["1 byte", "999 bytes", "1.5 kB", "2.0 MB", "17 GB"]
+    sizes = [size_of(number) for number in (1, 999, 1500, 2_000_000, 17_000_000_000, 220_400_000)]
+    assert sizes == ["1 byte", "999 bytes", "1.5 kB", "2.0 MB", "17.0 GB", "220 MB"]
 
 
 def test_durations_have_their_two_largest_units() -> None:

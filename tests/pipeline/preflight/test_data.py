@@ -203,14 +203,14 @@ def test_examples_that_fit_are_reported_with_an_estimate(
     limits = {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "30Gi"}]}
     submission = make_submission(*CLUSTER, pods={"train": limits, "evaluate": limits})
     said = check_data_fits(submission, _size(31072), cluster.nodes)
-    assert said.startswith("31072 samples of 299 px in 3 channels are 8.3 GB of examples: they fit on the disks of ")
+    assert said.startswith("31,072 samples of 299 px in 3 channels are 8.3 GB of examples: they fit on the disks of ")
     assert "30Gi at most in train" in said
 
 
 def test_a_temporary_folder_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster) -> None:
     pods = {"train": {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "8Gi"}]}}
     submission = make_submission(*CLUSTER, "channels=rgby", pods=pods)
-    with pytest.raises(FailedError, match=r"are 11 GB of examples, and train's /tmp may hold 8Gi: raise it in"):
+    with pytest.raises(FailedError, match=r"are 11\.1 GB of examples, and train's /tmp may hold 8Gi: raise it in"):
         check_data_fits(submission, _size(31072), cluster.nodes)
 
 
