@@ -3,7 +3,6 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -57,8 +56,8 @@ def conversions(
     return _Conversions(tmp_path, raw, request.param)
 
 
-def _published(data_root: str) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Every file below the only examples, by a path that is the same for all runs, and their manifest."""
+def _published(data_root: str) -> dict[str, object]:
+    """Every file below the only examples, by a path that is the same for all runs, and the fields of their manifest."""
     (name,) = storage.list_names(f"{data_root}/examples")
     uri = f"{data_root}/examples/{name}"
     examples = Examples.find(uri)
@@ -71,7 +70,7 @@ def _published(data_root: str) -> tuple[dict[str, bytes], dict[str, Any]]:
     # TensorFlow gives each transform graph a random id.
     kept = [name for name in names if not name.endswith(("/fingerprint.pb", "manifest.json"))]
     files = {name.replace(examples.attempt, "0"): storage.read_bytes(f"{uri}/{name}") for name in kept}
-    return files, examples.model_dump(exclude={"uri", "attempt", "files"})
+    return files | examples.model_dump(exclude={"uri", "attempt", "files"})
 
 
 @pytest.mark.long

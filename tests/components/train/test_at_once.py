@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +53,7 @@ def trainings(tmp_path: Path, examples: Examples, transform_graph: Path, tempora
     return _Trainings(tmp_path, examples, transform_graph)
 
 
-def _published(data_root: str) -> tuple[dict[str, Any], bytes]:
+def _published(data_root: str) -> dict[str, object]:
     """The curves and the weights file of the only training below `data_root`. Fails if any other file is left."""
     (name,) = storage.list_names(f"{data_root}/training")
     uri = f"{data_root}/training/{name}"
@@ -65,8 +64,8 @@ def _published(data_root: str) -> tuple[dict[str, Any], bytes]:
     assert set(storage.list_tree(trained.file_uri())) == set(trained.files)
     for file in trained.files:
         trained.read_file(file)
-    curves = json.loads(trained.read_file(HISTORY))["curves"]
-    return curves, trained.read_file(f"{MODEL}/variables/variables.data-00000-of-00001")
+    weights = trained.read_file(f"{MODEL}/variables/variables.data-00000-of-00001")
+    return {"curves": json.loads(trained.read_file(HISTORY))["curves"], "weights": weights}
 
 
 @pytest.mark.long
