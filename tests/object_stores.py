@@ -127,6 +127,7 @@ class Faults(ThreadingHTTPServer):
     """A proxy to an object store that applies the next fault of `planned`, if any, to each object request."""
 
     daemon_threads = True
+    request_queue_size = 128  # a burst of connections would overflow the usual 5, and wait for a second or more
 
     def __init__(self, upstream: str) -> None:
         super().__init__(("127.0.0.1", 0), _Proxy)

@@ -131,6 +131,8 @@ class FaultServer:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # a burst of connections would overflow the usual 5, and wait for a second or more
+
     def handle_error(self, request: object, client_address: object) -> None:
         # Clients may disconnect at any time; other errors are the server's fault.
         if not isinstance(sys.exception(), ConnectionError):
