@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.machine import describe_machine
 from benchmarks.pipeline_run import run_pipeline
+from components.artifacts.manifest import SAMPLES, Examples
 from components.evaluate.metrics import scoreboard
 from components.evaluate.thresholds import fit_global_threshold
 from pipeline.compiled import ROOT
@@ -53,12 +54,11 @@ def run_seed(recipe: str, seed: int, samples: int, epochs: int, image_size_px: i
     arguments += f"recipe={recipe}".split()
     run = run_pipeline(folder, "weights=none", *arguments)
     evaluation = run.read_json("evaluate", "blessing")
-    examples = run.read_json("convert", "examples")
-    moments = Path(examples["uri"], f"attempt-{examples['attempt']}", "samples.csv.gz")
+    examples = Examples.read(str(run.artifact("convert", "examples")))
     return Result(
         evaluation["metrics"],
         evaluation["validation_metrics"],
-        linear_model(moments, len(examples["class_names"])),
+        linear_model(Path(examples.file_uri(SAMPLES)), len(examples.class_names)),
         run.read_json("evaluate", "class_metrics")["classes"],
     )
 

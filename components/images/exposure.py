@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.images.intensity import NUM_LEVELS
 from components.runtime.wording import first_of
 
-_NUM_LEVELS = 256
 _MIN_BRIGHT_LEVEL = 17
 _MAX_DARK_LEVEL = 40
 _MIN_CONTRAST = 16
@@ -83,7 +83,7 @@ def exposure_warnings(histograms: Mapping[str, np.ndarray], channels: Sequence[s
 def _problems(histograms: np.ndarray) -> np.ndarray:
     """The problem of each image, or an empty string: shape (images,), from histograms of shape (images, bins)."""
     shares = np.cumsum(histograms, axis=1) / histograms.sum(axis=1, keepdims=True)
-    width = _NUM_LEVELS // histograms.shape[1]
+    width = NUM_LEVELS // histograms.shape[1]
     dark = (shares >= 0.01).argmax(axis=1) * width
     bright = (shares >= 0.999).argmax(axis=1) * width
     saturated = histograms[:, -1] / histograms.sum(axis=1) > _MAX_SATURATED_SHARE

@@ -120,8 +120,8 @@ def _lacks(source: Source, images: Sequence[SourceImage], stains: Sequence[str])
     """Convert's reason for a sample with missing images; empty if none is missing."""
     if images and source.channels:
         return ""
-    missing = [name for name in stains if name not in [image.filter for image in images]]
-    return missing_filter(missing[0]) if missing else ""
+    present = {image.filter for image in images}
+    return next((missing_filter(name) for name in stains if name not in present), "")
 
 
 def _findings(bad: Mapping[str, str], num_samples: int, num_without_files: int, num_looked: int) -> list[str]:

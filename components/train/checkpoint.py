@@ -158,6 +158,8 @@ def _names(attempt_uri: str) -> list[str]:
 
 def _read(uri: str) -> Checkpoint:
     mark = json.loads(without_checksum(storage.read_bytes(storage.join(uri, _MARK))))
+    if "best" not in mark:
+        raise ValueError("it is from another version")
     state = _read_arrays(storage.join(uri, _STATE), mark["state_crc32c"])
     attempt_uri = uri.rpartition("/")[0]
     best = _read_arrays(storage.join(attempt_uri, mark["best"], _WEIGHTS), mark["best_crc32c"]) if mark["best"] else []

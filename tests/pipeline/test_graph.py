@@ -55,5 +55,5 @@ def test_steps_in_the_same_rank_do_not_overlap() -> None:
 
 
 def test_a_cycle_is_refused() -> None:
-    with pytest.raises(CycleError):
+    with pytest.raises(CycleError, match=r"nodes are in a cycle.*'a', 'b'"):
         _ = Graph(("a", "b"), (Edge("a", "b", ("x",)), Edge("b", "a", ("y",)))).ranks

@@ -29,7 +29,8 @@ def scoreboard_section(data: ReportData) -> Section:
         "Scoreboard",
         wide(table(header, rows))
         + folded(
-            "Conventions, and how the thresholds were chosen", paragraphs(_conventions(data), _thresholds(data)) + _ways(data)
+            "Conventions, and how the thresholds were chosen",
+            paragraphs(_conventions(data), _thresholds(data)) + _threshold_methods(data),
         ),
         f"{found.num_samples:,} samples of the {found.judged_on} split, in {found.num_groups:,} groups of near-duplicates and "
         "of samples grouped by the table of labels. A baseline is the score of a trivial classifier: only the gain over the "
@@ -51,7 +52,7 @@ def _conventions(data: ReportData) -> str:
     return f"{words} No sample shows {', '.join(absent)}." if absent else words
 
 
-def _ways(data: ReportData) -> Markup:
+def _threshold_methods(data: ReportData) -> Markup:
     """The macro F1 of each method of fitting thresholds, on the samples of the fit and on held-out ones."""
     rows = [[method.title.capitalize(), *figures(method.f1_fit, method.f1_held_out)] for method in data.thresholds.methods]
     header = ["Thresholds", "macro F1 on the samples of the fit", "on held-out folds"]

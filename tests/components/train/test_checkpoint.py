@@ -134,6 +134,14 @@ def test_a_save_whose_files_another_attempt_removes_is_skipped(
     assert _equal(checkpoints.newest(), _checkpoint(2))
 
 
+def test_a_checkpoint_of_an_earlier_version_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "0a1b2c3d" / "000000002-00000"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.json").write_text('{"num_steps": 2, "history": {}, "crc32c": {"state.npz": "", "best.npz": ""}}')
+    assert Checkpoints(str(tmp_path)).newest() is None
+    assert "000000002-00000 cannot be read (it is from another version)" in caplog.text
+
+
 def test_each_attempt_starts_from_the_newest_checkpoint_and_keeps_its_last_two(tmp_path: Path) -> None:
     first, second = Checkpoints(str(tmp_path)), Checkpoints(str(tmp_path))
     for num_steps in (1, 2, 3):

@@ -1,6 +1,5 @@
 """The checks of data locations."""
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -121,7 +120,8 @@ def test_missing_parameters_are_not_checked(make_submission: MakeSubmission) -> 
 def test_a_competition_is_reported_with_its_size(make_submission: MakeSubmission, kaggle: KaggleServer) -> None:
     submission = make_submission(f"source=kaggle:{COMPETITION}")
     said = check_source(submission, begin(lambda: survey_source(submission, LONG_S)))
-    assert re.match(rf"kaggle:{COMPETITION}: 1 sample, \d+ bytes \(checked with this machine's credentials", said)
+    num_bytes = kaggle.archive.stat().st_size
+    assert said.startswith(f"kaggle:{COMPETITION}: 1 sample, {num_bytes} bytes (checked with this machine's credentials")
     assert "the run uses the secret on the cluster" in said
 
     kaggle.rules_accepted = False

@@ -110,7 +110,10 @@ def test_argo_in_the_namespace_of_the_pods_is_found(cluster: Cluster, loopback: 
         (Answer(404), r"no ConfigMap workflow-controller-configmap in kubeflow: ask who installed Argo \(docs/cluster\.md\)"),
         (config_map(workflowDefaults="spec: ["), "workflow-controller-configmap in kubeflow is not in Argo's format"),
         (config_map(workflowDefaults="spec"), "is not in Argo's format"),
-        (config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")), "Argo decides with an expression"),
+        (
+            config_map(workflowDefaults=_strategy(expression="lastRetry.exitCode == '1'")),
+            "Argo decides with an expression: last",
+        ),
     ],
 )
 def test_an_unreadable_configuration_could_not_be_checked(

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 from components.convert.report.data import ReportData, ReportSample
 from components.convert.report.sections.look import SPLIT_COLOURS
 from components.convert.split.assignment import SPLITS
+from components.images.intensity import NUM_LEVELS
 from components.reports.page import Section, bullets, number_cells, table, wide
 from components.reports.plots import MAX_NAME, bare, figure, label_plainly, make_figure
 from components.reports.stains import stain_title
 from components.runtime.wording import count_of, shorten
-
-_NUM_LEVELS = 256
 
 
 def intensities_section(data: ReportData) -> Section:
@@ -41,14 +40,14 @@ def _histograms(data: ReportData, splits: Sequence[str]) -> Figure:
     for position, (axes, name) in enumerate(zip(panels, channels, strict=True)):
         for split in splits:
             counts = data.histograms[split][position]
-            edges = np.linspace(0, _NUM_LEVELS, len(counts) + 1)
+            edges = np.linspace(0, NUM_LEVELS, len(counts) + 1)
             axes.stairs(
                 100 * counts / counts.sum(), edges, color=SPLIT_COLOURS[split], label=split, baseline=None, linewidth=1.2
             )
         axes.set_title(shorten(stain_title(name), MAX_NAME), fontsize=10)
         axes.set_yscale("log")
         label_plainly(axes.yaxis)
-        axes.set_xlim(0, _NUM_LEVELS)
+        axes.set_xlim(0, NUM_LEVELS)
         axes.set_xticks([0, 64, 128, 192, 255])
         axes.set_xlabel("grey level")
         bare(axes)
@@ -67,12 +66,12 @@ def _table(data: ReportData, splits: Sequence[str]) -> Markup:
             mean, std = _mean_and_std(data.in_split(split), position)
             ends = [f"{100 * histogram[end] / histogram.sum():.2f} %" for end in (0, -1)]
             rows.append([stain_title(name), split, *number_cells(f"{mean:.1f}", f"{std:.1f}", *ends)])
-    dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {_NUM_LEVELS - levels})"
+    dark, bright = f"darkest (up to {levels - 1})", f"brightest (from {NUM_LEVELS - levels})"
     return wide(table(["Filter", "split", "mean", "standard deviation", dark, bright], rows))
 
 
 def _levels_per_bin(histograms: np.ndarray) -> int:
-    return _NUM_LEVELS // histograms.shape[1]
+    return NUM_LEVELS // histograms.shape[1]
 
 
 def _mean_and_std(samples: Sequence[ReportSample], channel: int) -> tuple[float, float]:
