@@ -1,6 +1,6 @@
 """Runs the benchmarks, each in its own process, and writes their output to docs/benchmarks.md.
 
-    python -m benchmarks                    (all whose figures are not from this commit: an interrupted call resumes)
+    python -m benchmarks                    (all whose figures are from other code: an interrupted call resumes)
     python -m benchmarks predict evaluate   (these, even if their figures are current)
 
 The text between the marks of a benchmark is replaced if it succeeds; the rest of the page is written by hand.
@@ -79,15 +79,15 @@ def _marked(name: str) -> re.Pattern[str]:
 
 
 def describe_commit() -> str:
-    """The measured commit, and whether files differ from it."""
-    git = ["git", "-C", str(ROOT)]
+    """The last commit that changed more than Markdown, and whether files differ from it."""
     try:
-        commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True).stdout
-        only_code = [".", ":!*.md"]
-        changed = subprocess.run([*git, "status", "--porcelain", *only_code], capture_output=True, text=True, check=True).stdout
+        commit, changed = (
+            subprocess.run(["git", *words, ".", ":!*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["log", "-1", "--format=%h", "--abbrev=10"], ["status", "--porcelain"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return "no commit"
-    return f"commit {commit.strip()}" + (" with changes" if changed else "")
+    return f"commit {commit}" + (" with changes" if changed else "")
 
 
 def run_benchmark(name: str, arguments: str) -> str | None:
@@ -111,7 +111,7 @@ def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
     """Runs benchmarks and writes the page after each. Returns those that failed, whose older figures are kept.
 
     Args:
-        chosen: The names of the benchmarks; if empty, those whose figures are not from this commit.
+        chosen: The names of the benchmarks; if empty, those whose figures are from other code.
         page: The file to write.
     """
     commit, failed = describe_commit(), []

@@ -1,7 +1,9 @@
 """The sections that `make bench` writes, and the rows of `benchmarks.gpu`."""
 
 import argparse
+import functools
 import re
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -68,6 +70,28 @@ def test_figures_are_written_with_their_provenance_and_not_measured_again(
     assert bench.run_all([], page) == []
     assert capsys.readouterr().out == ""
     assert page.read_text(encoding="utf-8") == written
+
+
+def test_only_changes_of_code_make_figures_stale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    git = functools.partial(subprocess.run, cwd=tmp_path, check=True)
+    git(["git", "init", "--quiet"])
+    assert bench.describe_commit() == "no commit"
+
+    def commit(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        git(["git", "add", name])
+        git(["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--message", name])
+        return bench.describe_commit()
+
+    first = commit("code.py", "one")
+    assert re.fullmatch("commit [0-9a-f]{10}", first)
+    assert commit("page.md", "figures") == first
+    assert commit("code.py", "two") != first
+    (tmp_path / "page.md").write_text("other figures", encoding="utf-8")
+    assert "changes" not in bench.describe_commit()
+    (tmp_path / "code.py").write_text("three", encoding="utf-8")
+    assert bench.describe_commit().endswith(" with changes")
 
 
 def test_a_failed_benchmark_keeps_its_earlier_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

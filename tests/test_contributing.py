@@ -128,6 +128,7 @@ def test_the_example_step_passes_the_checks_and_runs(with_step: Path, run: Run, 
 
 @pytest.mark.long
 def test_the_network_is_trained_and_exported_by_the_same_code(project: Path, run: Run) -> None:
+    """The network of the tutorial on adding one is trained, exported and pushed by the pipeline."""
     _apply(NETWORK, project)
     arguments = ["source=synthetic:30", "image_size_px=75", "weights=none", "backbone=mobilenet_v2", "epochs=1", "batch_size=8"]
     output = run(sys.executable, "-m", "pipeline", "run", *arguments, "blessing_min_gain=-1")

@@ -108,7 +108,7 @@ def _post(port: int, sample_id: str) -> int:
 
 
 def test_camacq_sends_the_commands_that_return_to_a_field_once(cam: _Cam, tmp_path: Path, port: int) -> None:
-    """The example for camacq sends a microscope's server the commands that return to a field, once for each field."""
+    """The example for camacq sends the commands that return to a field once for each field."""
     config = tmp_path / "config.yml"
     shutil.copyfile(ROOT / "examples" / "camacq_revisit.yml", config)
     config.write_text(config.read_text().replace("8895", str(cam.server_address[1])))

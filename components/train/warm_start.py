@@ -124,7 +124,7 @@ def _obstacle(champion: Champion | None, recipe: Recipe, examples: Examples) -> 
     served = TrainedModel.read(storage.join(champion.uri, MODEL_MANIFEST))
     for part, its, own in (("backbone", served.backbone, recipe.backbone), ("pooling", served.pooling, recipe.pooling)):
         if its != own:
-            return f"the {part} of version {champion.version} is {its}, and that of this training is {own}"
+            return f"the {part} of version {champion.version} is {its}, and that of this run is {own}"
     for words, theirs, ours in (
         ("classes", served.class_names, examples.class_names),
         ("channels", served.channels, examples.channels),

@@ -117,6 +117,7 @@ def served(folder: Path, made: dict[str, dsl.Artifact], backbone: str, resumed: 
 
 
 def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
+    """A model's manifest names the network that was trained."""
     trained = TrainedModel.read(str(resumed / MODEL_MANIFEST))
     assert trained.backbone == backbone
     assert trained.epochs_trained == 2
@@ -124,12 +125,14 @@ def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
 
 @pytest.mark.long
 def test_a_resumed_training_equals_an_uninterrupted_one(train_it: Train, resumed: Path, folder: Path, backbone: str) -> None:
+    """Each network, killed at its first checkpoint and resumed, ends with the weights of an uninterrupted training run."""
     whole = train_it("whole", data_root=str(folder / backbone / "data"))
     expected, found = (_read_variables(str(model / "variables" / "variables")) for model in (whole, resumed))
     assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
 
 
 def test_the_mean_of_an_activation_map_is_the_logit(made: dict[str, dsl.Artifact], resumed: Path) -> None:
+    """The mean of each network's activation map is the logit of its class."""
     with open_splits(Examples.read(made["examples"].path), ["train"]) as splits:
         pixels = tf.constant(next(splits["train"].batches(8)))
     signatures = tf.saved_model.load(str(resumed)).signatures
@@ -140,11 +143,12 @@ def test_the_mean_of_an_activation_map_is_the_logit(made: dict[str, dsl.Artifact
 
 
 def test_the_model_is_served_without_xla(resumed: Path) -> None:
-    """By default, TensorFlow Serving rejects XLA-compiled operations."""
+    """No network needs XLA, which TensorFlow Serving rejects by default, to be served."""
     assert b"_XlaMustCompile\x12\x02(\x01" not in (resumed / "saved_model.pb").read_bytes()
 
 
 def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
+    """Each network, once pushed, predicts from PNG files."""
     images = tmp_path / "images"
     images.mkdir()
     for number in range(100, 103):
@@ -160,6 +164,7 @@ def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path) -> None:
+    """Each network can continue from the champion's weights."""
     assert served.is_dir()
     again = train_it("warm", warm_start=True, seed=1, epochs=1, weights="none", learning_rate=1e-9)
     assert TrainedModel.read(str(again / MODEL_MANIFEST)).started_from == "version 1 of the served model"
@@ -168,17 +173,17 @@ def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path)
 def test_a_champion_with_another_network_is_not_used(
     train_it: Train, served: Path, backbone: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The training is stopped once it has logged its initial weights."""
+    """A training run does not continue from a champion with another network, and its log says so."""
     assert served.is_dir()
     other = next(name for name in BACKBONES if name != backbone)
 
     def stop(*_: object) -> None:
         raise _KilledError
 
-    monkeypatch.setattr("components.train.training._train", stop)
+    monkeypatch.setattr("components.train.training._train", stop)  # once it has logged its initial weights
     with pytest.raises(_KilledError):
         train_it("other", backbone=other, weights="none", warm_start=True)
     assert (
         "training starts from weights=none, not the champion: the backbone of version 1 is "
-        f"{backbone}, and that of this training is {other}"
+        f"{backbone}, and that of this run is {other}"
     ) in capsys.readouterr().out

@@ -213,6 +213,7 @@ class TestRepeatedRuns:
     def test_only_new_samples_are_transferred_and_training_starts_from_the_champion(
         self, finished: tuple[Path, subprocess.CompletedProcess[str]]
     ) -> None:
+        """A scheduled run transfers only new samples, and training starts from the champion."""
         folder, _ = finished
         stored = {path: path.stat().st_mtime_ns for path in (folder / "data" / "raw").glob("*/images/*.png")}
         _draw(folder / IMAGES, NUM_SAMPLES, NUM_SAMPLES + 6)

@@ -31,6 +31,7 @@ def source(request: pytest.FixtureRequest) -> str:
 def test_a_run_on_an_object_store_succeeds_and_is_reused(
     source: str, root: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    """A whole run on `s3://` or `gs://` succeeds, and the same command again reuses all its outputs."""
     remote_root = request.getfixturevalue(root)
     settings = ("image_size_px=75", "weights=none", "epochs=1", "backbone=convnext_tiny", "blessing_min_gain=-1")
     arguments = (f"source={source}", *settings)

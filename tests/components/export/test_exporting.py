@@ -155,6 +155,7 @@ def test_crops_and_both_poolings_are_in_the_file(
 @pytest.mark.long
 @pytest.mark.parametrize(("file_format", "suffix"), [("keras", "keras"), ("onnx", "onnx"), ("bioimageio", "zip")])
 def test_the_papers_network_is_exported(make_version: MakeVersion, tmp_path: Path, file_format: str, suffix: str) -> None:
+    """InceptionResNetV2 is exported to each format, and the exported model gives the same probabilities."""
     version_dir = make_version(replace(RECIPES["strong"]), side_px=75, channels=["red", "green", "blue"])
     signed = _SIGNED if file_format == "bioimageio" else {}
     assert export(str(version_dir), file_format, str(tmp_path / f"hpa.{suffix}"), **signed).difference <= TOLERANCE

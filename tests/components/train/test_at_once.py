@@ -1,4 +1,4 @@
-"""Concurrent identical trainings, and trainings that are killed repeatedly."""
+"""Concurrent identical training runs, and ones that are killed repeatedly."""
 
 import json
 import random
@@ -73,7 +73,7 @@ def _published(data_root: str) -> dict[str, object]:
 def test_identical_trainings_at_once_give_the_model_of_one(
     trainings: _Trainings, root: str, request: pytest.FixtureRequest, temporary: Path
 ) -> None:
-    """Identical trainings at the same time succeed, give the model of one, and leave nothing else, also if one is killed."""
+    """Identical training runs at the same time succeed, give the model of one and leave nothing else, also if one is killed."""
     check_twins(
         lambda data_root: trainings.start(data_root, _SMALL, epochs=3, batch_size=16),
         _published,

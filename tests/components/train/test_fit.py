@@ -161,7 +161,7 @@ def test_a_killed_training_resumes_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
     save: int,
 ) -> None:
-    """A training killed after any save ends with the same curves and weights as an uninterrupted one."""
+    """A training run killed after any save ends with the same curves and weights as an uninterrupted one."""
     recipe, history, weights = uninterrupted
     really_save, saves = fit._Training._save, []
 

@@ -136,7 +136,7 @@ def test_a_champion_with_another_backbone_is_not_used(champion: Champion, exampl
     start = _choose(champion, examples, tmp_path, recipe=RECIPES["paper"].overridden(backbone="densenet121"))
     assert start.words == (
         "weights=imagenet, not the champion: the backbone of version 1 is inception_resnet_v2, "
-        "and that of this training is densenet121"
+        "and that of this run is densenet121"
     )
     assert not start.champion_uri
 
@@ -144,7 +144,7 @@ def test_a_champion_with_another_backbone_is_not_used(champion: Champion, exampl
 def test_a_champion_with_another_pooling_is_not_used(champion: Champion, examples: Examples, tmp_path: Path) -> None:
     start = _choose(champion, examples, tmp_path, recipe=RECIPES["high_resolution"])
     assert start.words == (
-        "weights=imagenet, not the champion: the pooling of version 1 is average, and that of this training is average_max"
+        "weights=imagenet, not the champion: the pooling of version 1 is average, and that of this run is average_max"
     )
     assert not start.champion_uri
 

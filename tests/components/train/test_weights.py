@@ -91,6 +91,7 @@ _FILES = [(name, kind, number) for name in BACKBONES for kind in ("h5", "weights
 )
 @pytest.mark.filterwarnings("ignore:This model usually expects 1 or 3 input channels")
 def test_weights_of_each_backbone_fit_one_to_eight_channels(tmp_path: Path, name: str, kind: str, num_channels: int) -> None:
+    """Weights for three channels, of each network and kind of file, fit one to eight channels and give the same output."""
     keras.utils.set_random_seed(0)
     network, path = build_backbone(name, 75, 3, "none"), tmp_path / f"some.{kind}"
     if kind == "h5":
