@@ -79,10 +79,12 @@ def _marked(name: str) -> re.Pattern[str]:
 
 
 def describe_commit() -> str:
-    """The last commit that changed more than Markdown, and whether files differ from it."""
+    """The last commit that changed more than documentation, and whether files differ from it."""
     try:
         commit, changed = (
-            subprocess.run(["git", *words, ".", ":!*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ["git", *words, ".", ":!docs", ":!*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout.strip()
             for words in (["log", "-1", "--format=%h", "--abbrev=10"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.CalledProcessError):
