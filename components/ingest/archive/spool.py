@@ -117,26 +117,22 @@ class Spool:
 
     @contextlib.contextmanager
     def _claim(self, key: str) -> Iterator[tuple[Path, Path]]:
-        """Yields the paths of the complete and the partial file, to one process at a time until the file is complete.
+        """Yields the paths of the complete and the partial file, to one process at a time.
 
-        No other process removes the complete file before the end of the spool.
+        No other process removes their folder before the end of the spool.
         """
         while True:
             place = private_folder(SPOOL) / f"{self._source}.{key}"
-            complete = place / "archive.zip"
             with contextlib.suppress(FileNotFoundError):  # another process has just removed the folder
                 place.mkdir(exist_ok=True)
                 lock = open_lock(place)
                 self._locks.append(lock)
-                fcntl.flock(lock, fcntl.LOCK_SH)  # waits for a process that is writing the copy
-                if not complete.is_file():
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(lock, fcntl.LOCK_SH)
                 if (place / LOCK).exists():
                     break
-        try:
-            yield complete, place / "archive.partial"
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_SH if complete.is_file() else fcntl.LOCK_UN)
+        with (place / "writer.lock").open("wb") as writer:
+            fcntl.flock(writer, fcntl.LOCK_EX)  # waits for a process that is writing the copy
+            yield place / "archive.zip", place / "archive.partial"
 
 
 def _download_rest(file: RemoteFile, partial: BinaryIO) -> None:

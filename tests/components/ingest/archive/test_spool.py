@@ -1,12 +1,15 @@
+import fcntl
 import logging
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -58,7 +61,7 @@ def test_file_not_served_in_ranges_is_downloaded(
     assert read_range(source, 1000, 2_000_000) == _CONTENT[1000:2_000_000]
     assert _whole(source) == _CONTENT
     assert "the server does not support range requests: downloading 2.6 MB of the archive to " in caplog.text
-    assert _names(spool_dir) == ["archive.zip", "lock"]
+    assert _names(spool_dir) == ["archive.zip", "lock", "writer.lock"]
     assert f"{spool_dir}/" in source.name
 
 
@@ -89,7 +92,7 @@ def test_copy_without_an_etag_is_not_reused(server: FaultServer, spool_dir: Path
     server.content = _CONTENT[::-1]
     assert _whole(Spool("source").download(RemoteFile(server.find_address))) == server.content
     assert _whole(first) == _CONTENT
-    assert _names(spool_dir) == ["lock"]
+    assert _names(spool_dir) == ["lock", "writer.lock"]
 
 
 def test_download_without_an_etag_is_not_resumed(server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +134,12 @@ def test_interrupted_download_is_resumed(
         server.faults.append(Fault(cut_after=2_200_000, ending="close"))  # a reset may discard data that was sent
         with pytest.raises(TransientError, match="was interrupted"):
             Spool("source").download(file)
-    assert _names(spool_dir) == ["archive.partial", "lock"]
+    assert _names(spool_dir) == ["archive.partial", "lock", "writer.lock"]
     server.serves_ranges = serves_ranges
     server.requests.clear()
     assert _whole(Spool("source").download(file)) == _CONTENT
     assert [request.start for request in server.requests] == [2 << 20]
-    assert _names(spool_dir) == ["archive.zip", "lock"]
+    assert _names(spool_dir) == ["archive.zip", "lock", "writer.lock"]
 
 
 def test_killed_download_is_resumed(server: FaultServer, spool_dir: Path) -> None:
@@ -186,7 +189,7 @@ class TestCleanup:
     ) -> None:
         with pytest.raises(interruption):
             _fail(server, "source", interruption())
-        assert _names(spool_dir) == ["archive.zip", "lock"]
+        assert _names(spool_dir) == ["archive.zip", "lock", "writer.lock"]
         server.etag = '"second"'
         with Spool("source") as spool:
             spool.download(RemoteFile(server.find_address))
@@ -199,13 +202,22 @@ class TestCleanup:
             first.download(RemoteFile(server.find_address))
             with Spool("source") as second:
                 second.download(RemoteFile(server.find_address))
-            assert _names(spool_dir) == ["archive.zip", "archive.zip", "lock", "lock"]
-        assert _names(spool_dir) == ["archive.zip", "lock"]
+            assert _names(spool_dir) == ["archive.zip", "archive.zip", "lock", "lock", "writer.lock", "writer.lock"]
+        assert _names(spool_dir) == ["archive.zip", "lock", "writer.lock"]
         assert [place.name.partition(".")[0] for place in find_left()] == ["other"]
 
 
-def test_concurrent_runs_download_only_once(server: FaultServer, spool_dir: Path) -> None:
+def test_concurrent_runs_download_only_once(server: FaultServer, spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has the folder before any of them has the copy."""
     server.always = Fault(piece_bytes=200_000)
+    together, flock = threading.Barrier(2), fcntl.flock
+
+    def lock_together(descriptor: BinaryIO | int, operation: int) -> None:
+        flock(descriptor, operation)
+        if operation == fcntl.LOCK_SH:
+            together.wait(60)
+
+    monkeypatch.setattr(fcntl, "flock", lock_together)
     with ThreadPoolExecutor(2) as pool:
         copies = list(pool.map(lambda _: Spool("source").download(RemoteFile(server.find_address)), range(2)))
     assert [_whole(copy) for copy in copies] == [_CONTENT] * 2
@@ -270,4 +282,4 @@ class TestKept:
         environment = {**os.environ, "TMPDIR": str(spool_dir)}
         ended = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, env=environment, capture_output=True, check=False)
         assert re.search(rb"OSError: \[Errno 27\] File too large: '.*/archive\.partial", ended.stderr)
-        assert _names(spool_dir) == ["lock"]
+        assert _names(spool_dir) == ["lock", "writer.lock"]
