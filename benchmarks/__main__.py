@@ -83,7 +83,7 @@ def describe_commit() -> str:
     try:
         commit, changed = (
             subprocess.run(
-                ["git", *words, ".", ":!docs", ":!*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+                ["git", *words, "--", ".", ":!docs", ":!*.md"], cwd=ROOT, capture_output=True, text=True, check=True
             ).stdout.strip()
             for words in (["log", "-1", "--format=%h", "--abbrev=10"], ["status", "--porcelain"])
         )
