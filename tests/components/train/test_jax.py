@@ -15,9 +15,9 @@ from components.train.losses import LOSSES
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("jax")
+@pytest.mark.long
 def test_the_network_computes_the_same_on_jax(tmp_path: Path) -> None:
+    """On Keras's JAX backend, a network's outputs, augmentation, loss and gradients are as on TensorFlow."""
     pytest.importorskip("jax")
     from tests.components.train.on_jax import batch, small_network  # noqa: PLC0415
 
