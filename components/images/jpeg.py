@@ -35,11 +35,13 @@ def read_jpeg(data: bytes) -> Image:
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    """The width and height in the header."""
+    """The width and height in the header of an 8-bit file."""
     position = 2
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker in _FRAMES:
+            if (num_bits := data[position + 4]) != 8:
+                raise BadImageError(f"a JPEG of {num_bits} bits: expected 8")
             return int.from_bytes(data[position + 7 : position + 9]), int.from_bytes(data[position + 5 : position + 7])
         if marker == 0xFF:
             position += 1

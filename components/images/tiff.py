@@ -157,7 +157,9 @@ def _decode(series: Any, number: int, num_pages: int, has_palette: bool, reducti
         page = series.pages[number]
         if page is None:
             raise BadImageError("an OME-TIFF whose planes are in other files: save it as one file")
-        _check_bytes(page.chunks if reduction > 1 else page.shape, page.dtype)
+        _check_bytes(page.chunks, page.dtype)  # the shape of a tile or strip, which may be larger than the image
+        if reduction == 1:
+            _check_bytes(page.shape, page.dtype)
         if not all(page.databytecounts) or _ends_early(page):  # tifffile would fill in zeros or grey
             raise BadImageError("a damaged TIFF: a part of its pixels is missing")
         _check_codes(page)

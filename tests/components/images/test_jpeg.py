@@ -39,6 +39,12 @@ def test_cmyk_is_refused(make_pixels: Callable[..., np.ndarray]) -> None:
         read_image(imagecodecs.jpeg8_encode(inks, colorspace="CMYK", outcolorspace="CMYK"))
 
 
+def test_other_than_8_bits_are_refused() -> None:
+    frame = _COLOUR.index(b"\xff\xc0")
+    with pytest.raises(BadImageError, match=r"^a JPEG of 12 bits: expected 8$"):
+        read_image(_COLOUR[: frame + 4] + b"\x0c" + _COLOUR[frame + 5 :])
+
+
 def test_size_is_checked_before_decoding() -> None:
     frame = _GREY.index(b"\xff\xc0")
     data = _GREY[: frame + 5] + b"\xff\xff\xff\xff" + _GREY[frame + 9 :]

@@ -229,6 +229,14 @@ def test_a_size_beyond_the_limit_is_refused_before_pixels_are_decoded() -> None:
         read_image(make_tiff(np.zeros((tiff.MAX_TIFF_SIDE_PX + 1, 1), np.uint8)))
 
 
+def test_tiles_beyond_the_limit_are_refused_before_pixels_are_decoded() -> None:
+    file = io.BytesIO(make_tiff(_PLANE, tile=(16, 16), compression="deflate"))
+    with tifffile.TiffFile(file, mode="r+b") as opened:
+        opened.pages[0].tags["TileLength"].overwrite(1 << 30)
+    with pytest.raises(BadImageError, match=r"^1073741824 x 16 values at once: expected at most 1525 MB$"):
+        read_image(file.getvalue()).plane(0, 0)
+
+
 def test_values_other_than_grey_levels_are_refused() -> None:
     with pytest.raises(BadImageError, match=r"^a TIFF of complex64 values: expected grey levels$"):
         read_image(make_tiff(_PLANE.astype(np.complex64)))
