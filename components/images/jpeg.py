@@ -1,7 +1,9 @@
 """Decodes JPEG files."""
 
 import logging
+import struct
 from functools import cache
+from typing import NamedTuple
 
 import imagecodecs
 
@@ -15,13 +17,34 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
+class Frame(NamedTuple):
+    """The header of a frame.
+
+    Attributes:
+        num_bits: The bits per sample.
+        height_px: The height.
+        width_px: The width.
+        num_components: 1 for greyscale, 3 for colour.
+        sampling: The horizontal and vertical sampling factors of the first component, four bits each.
+    """
+
+    num_bits: int
+    height_px: int
+    width_px: int
+    num_components: int
+    sampling: int
+
+
 def read_jpeg(data: bytes) -> Image:
     """Decodes an 8-bit JPEG file, and warns once that it is lossy.
 
     Raises:
         BadImageError: If it is too large, of another kind, or damaged.
     """
-    check_sides(*_size(data), MAX_SIDE_PX)
+    frame = read_frame(data)
+    if frame.num_bits != 8:
+        raise BadImageError(f"a JPEG of {frame.num_bits} bits: expected 8")
+    check_sides(frame.width_px, frame.height_px, MAX_SIDE_PX)
     if data.rfind(b"\xff\xd9") < 0:
         raise BadImageError("a truncated JPEG: its end is missing")
     try:
@@ -34,15 +57,17 @@ def read_jpeg(data: bytes) -> Image:
     return image_of_samples("8-bit JPEG", pixels)
 
 
-def _size(data: bytes) -> tuple[int, int]:
-    """The width and height in the header of an 8-bit file."""
+def read_frame(data: bytes) -> Frame:
+    """Reads the header of the first frame of a JPEG file, or of a strip or tile of a TIFF file.
+
+    Raises:
+        BadImageError: If it is missing.
+    """
     position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
+    while position + 12 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker in _FRAMES:
-            if (num_bits := data[position + 4]) != 8:
-                raise BadImageError(f"a JPEG of {num_bits} bits: expected 8")
-            return int.from_bytes(data[position + 7 : position + 9]), int.from_bytes(data[position + 5 : position + 7])
+            return Frame(*struct.unpack(">BHHBxB", data[position + 4 : position + 12]))
         if marker == 0xFF:
             position += 1
         else:

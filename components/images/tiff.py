@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 
 from components.images.image import BadImageError, Image, check_sides, colour_names
+from components.images.jpeg import Frame, read_frame
 from components.images.large_tiff import reduced_page, reduction_of
 from components.images.lzw import check_lzw
 
@@ -185,14 +186,27 @@ def _ends_early(page: Any) -> bool:
 
 
 def _check_codes(page: Any) -> None:
-    """Checks the strips or tiles of a page compressed by LZW."""
-    if page.compression != tifffile.COMPRESSION.LZW:
+    """Checks the strips or tiles of a page compressed by LZW or JPEG for damage that their codecs would not notice."""
+    if page.compression not in (tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.JPEG):
         return
     file, is_reversed = page.parent.filehandle, page.keyframe.fillorder == tifffile.FILLORDER.LSB2MSB
     for offset, num_bytes in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(offset)
         data = file.read(num_bytes)
-        check_lzw(imagecodecs.bitorder_decode(data) if is_reversed else data)
+        if page.compression == tifffile.COMPRESSION.LZW:
+            check_lzw(imagecodecs.bitorder_decode(data) if is_reversed else data)
+            continue
+        _check_frame(read_frame(data), page.keyframe)
+
+
+def _check_frame(frame: Frame, page: Any) -> None:
+    """Checks the header of a JPEG strip or tile, as libtiff does."""
+    width_px = page.tilewidth if page.is_tiled else page.imagewidth
+    height_px = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    is_larger = frame.width_px > width_px or frame.height_px > height_px
+    is_subsampled = frame.num_components == 1 and frame.sampling != 0x11
+    if frame.num_bits != page.bitspersample or is_larger or is_subsampled:
+        raise BadImageError("a damaged TIFF: the header of a JPEG strip or tile does not match its tags")
 
 
 def _check_bytes(shape: tuple[int, ...], dtype: Any) -> None:

@@ -237,6 +237,16 @@ def test_tiles_beyond_the_limit_are_refused_before_pixels_are_decoded() -> None:
         read_image(file.getvalue()).plane(0, 0)
 
 
+@pytest.mark.parametrize(("position", "value"), [(4, 12), (5, 15), (7, 15), (11, 0x13)])
+def test_a_strip_whose_jpeg_header_does_not_match_the_tags_is_refused(position: int, value: int) -> None:
+    """The bits, a byte of the height and of the width, and the sampling factors."""
+    data = bytearray(make_tiff(_BYTES, compression="jpeg"))
+    assert read_image(bytes(data)).plane(0, 0).shape == _BYTES.shape
+    data[data.index(b"\xff\xc0") + position] = value
+    with pytest.raises(BadImageError, match=r"^a damaged TIFF: the header of a JPEG strip or tile does not match its tags$"):
+        read_image(bytes(data)).plane(0, 0)
+
+
 def test_values_other_than_grey_levels_are_refused() -> None:
     with pytest.raises(BadImageError, match=r"^a TIFF of complex64 values: expected grey levels$"):
         read_image(make_tiff(_PLANE.astype(np.complex64)))
