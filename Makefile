@@ -66,7 +66,7 @@ test-long: $(READY) servers ## Run the cases that take too long for the other ta
 	@$(START_ENGINE) $(PYTEST) -n 2 -m long -p tests.reliability
 
 .PHONY: check
-check: $(READY) ## Check style, types, import directions and pipeline.yaml
+check: $(READY) ## Check style, types, import directions and generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -116,7 +116,7 @@ build = DOCKER_BUILDKIT=1 $(DOCKER) build --quiet --build-arg BASE='$(BASE)' --b
 , := ,
 
 .PHONY: images
-images: ## Build the image of each step, as pipeline.yaml names them (needs Docker; CPU=1: without CUDA, for tests)
+images: ## Build the image of each step, as pipeline.yaml names them (needs Docker; CPU=1: without CUDA)
 	@$(MAKE) --no-print-directory -j $(STEPS:%=image-%) BASE='$(BASE)'
 
 .PHONY: $(STEPS:%=image-%)
@@ -180,7 +180,7 @@ lock: $(READY) ## Resolve all requirements again, into requirements/*.txt
 AUDITED := $(patsubst %,requirements/%.txt,all bench pip-audit train-cpu train-gpu)
 
 .PHONY: audit
-audit: .venv/.audit ## Check the locked requirements for known vulnerabilities (asks PyPI; fails without an answer for each)
+audit: .venv/.audit ## Check the locked requirements for known vulnerabilities (asks PyPI; fails if it does not answer for one)
 	@set -o pipefail; $(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner=off $(addprefix -r ,$(AUDITED)) 2>&1 \
 		| sed '/^Traceback/,$${/^requests\.exceptions\./!d; s/^/Not audited: /}' # without a network, replaces the traceback by its last line
 

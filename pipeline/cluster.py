@@ -213,7 +213,7 @@ class Cluster:
         if len(found) != 1:
             names = ", ".join(schedule.display_name for schedule in schedules) or "none"
             problem = f"{len(found)} schedules are called {name}: give the id" if found else f"There is no schedule {name}"
-            raise ClusterError(f"{problem}. There are: {names} (python -m pipeline schedule list).")
+            raise ClusterError(f"{problem}. Existing: {names} (python -m pipeline schedule list).")
         return found[0]
 
     def set_schedule(self, schedule: Any, enabled: bool) -> None:

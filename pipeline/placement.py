@@ -54,7 +54,7 @@ RESOURCES = {
 
 
 def place(gpu_node_selector: Any, **tasks: PipelineTask) -> None:
-    """Gives each task its resources and what the namespace has for S3, training its GPU, and ingest Kaggle's credentials.
+    """Sets the resources and S3 settings of each task, the GPU of train, and the Kaggle credentials of ingest.
 
     Uses only settings that every supported release knows; `add_newest_settings` adds the others.
 
@@ -100,8 +100,8 @@ def remove_gpu(spec: dict[str, Any], platform: dict[str, Any]) -> None:
 def set_s3(spec: dict[str, Any], platform: dict[str, Any], endpoint: str, region: str, push_has_keys: bool = False) -> None:
     """Names the S3 endpoint and region in the two documents of a compiled pipeline; empty ones are left to the ConfigMap.
 
-    Kubeflow Pipelines' own keys are mounted instead of those for S3 where the endpoint is its own store. If `push_has_keys`,
-    push gets its own keys instead of either.
+    If the endpoint is Kubeflow Pipelines' own store, its keys replace the S3 keys. If `push_has_keys`, push gets its own keys
+    in any case.
     """
     settings = {f"{POD_PREFIX}AWS_ENDPOINT_URL_S3": endpoint, f"{POD_PREFIX}AWS_REGION": region}
     for executor in spec["deploymentSpec"]["executors"].values():

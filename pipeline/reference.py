@@ -55,7 +55,7 @@ def parameters_page() -> str:
         _NOTE,
         "# Parameters",
         "",
-        f"Given as `NAME=VALUE` to `{PROGRAM} run` or `kfp run create`, or in the form of Kubeflow's user interface. "
+        f"Give them as `NAME=VALUE` to `{PROGRAM} run`, `submit` or `kfp run create`, or in Kubeflow's form. "
         f"`{PROGRAM} run` and `{PROGRAM} submit` refuse a misspelt name or an invalid value before anything starts. If a run "
         "is created in another way, the step that takes the value refuses it. `beam_options`, which only Beam can parse, is "
         "always checked by convert.",
@@ -125,7 +125,8 @@ def _row(parameter: Any) -> str:
 
 def _kind(parameter: Any) -> str:
     name = getattr(parameter.type_descriptor.annotation, "__name__", "text").lower()
-    return {"int": "number", "float": "number", "str": "text"}.get(name, name)
+    kinds = {"int": "number", "float": "number", "str": "text", "list": "text", "predictionprecision": "precision"}
+    return kinds.get(name, name)
 
 
 def _cell(text: str) -> str:

@@ -26,7 +26,7 @@ def read_log_end(run: Any, step: Step, namespace: str) -> str:
         The last lines.
 
     Raises:
-        NotCheckedError: If neither can be reached. The message gives the command that shows the log.
+        NotCheckedError: If it had no pod or neither can be read. The message says where the log is.
     """
     if not step.node_id:
         raise NotCheckedError(

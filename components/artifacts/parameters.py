@@ -220,7 +220,7 @@ def _mismatched_stains(values: Mapping[str, Any]) -> list[str]:
         problems.append(f"intensity_range: expected {expected}. Received: intensity_range={written}")
     kind = values.get("source", "").partition(":")[0]
     if kind in ("kaggle", "synthetic") and not set(names) <= set(FILTERS):
-        problems.append(f"channels: a source {kind}: has the stains {', '.join(FILTERS)}. Received: channels={channels}")
+        problems.append(f"channels: {kind} sources have the stains {', '.join(FILTERS)}. Received: channels={channels}")
     return problems
 
 
@@ -237,7 +237,7 @@ def _needless(values: Mapping[str, Any]) -> list[str]:
         problems.append("classes: synthetic samples have the competition's 28 classes. Leave it out, or give another source")
     needless: dict[str, Any] = {"kaggle": FOLDER_LAYOUT, "synthetic": FOLDER_LAYOUT | TABLE_LAYOUT}.get(kind, {})
     if given := [name for name, default in needless.items() if values.get(name, default) != default]:
-        problems.append(f"{', '.join(given)}: not for a source {kind}:. Leave it out, or give a source dir:<folder>")
+        problems.append(f"{', '.join(given)}: not for {kind} sources. Leave it out, or give source=dir:<folder>")
     if values.get("split") == "random" and values.get("group_column"):
         problems.append("group_column: split=random keeps no groups together. Leave it out, or give split=grouped")
     return problems

@@ -42,7 +42,7 @@ class Comparison:
         num_samples: The number of samples that both were judged on.
         num_groups: The number of groups of these samples.
         num_seen: The number of samples of the split that one of them was trained on.
-        num_related: The number of further samples in a group with one of these.
+        num_related: The number of other samples in a group that either was trained on.
         num_common: The number of common classes among these samples, over which the macro F1 is compared.
         champion: Its metrics by name.
         challenger: The same of the new model.

@@ -29,7 +29,7 @@ class Choice:
 def choose_pictures(y_true: np.ndarray, y_score: np.ndarray, y_pred: np.ndarray) -> list[Choice]:
     """The clearest example of each kind: found and false alarm with the highest probability, missed with the lowest.
 
-    If any image that shows the class has all classes right, the one that is found is such an image.
+    The found image has all its classes right, if the split has such an image.
 
     Args:
         y_true: bool, shape (samples, classes).

@@ -19,7 +19,7 @@ class _Ranking:
     Attributes:
         order: Sample indices.
         positives: Ranks of the positives.
-        tie_of_positives: The position in `positives` at which each tie with positives begins.
+        tie_starts: The position in `positives` at which each tie with positives begins.
         edges: Ranks between which weights are summed, starting at 0.
         begins: For each tie with positives, the number of parts between edges before it.
         ends: The number of parts up to its end.
@@ -27,7 +27,7 @@ class _Ranking:
 
     order: np.ndarray
     positives: np.ndarray
-    tie_of_positives: np.ndarray
+    tie_starts: np.ndarray
     edges: np.ndarray
     begins: np.ndarray
     ends: np.ndarray
@@ -68,10 +68,10 @@ def _rank(y_true: np.ndarray, y_score: np.ndarray) -> _Ranking:
     positives = np.flatnonzero(y_true[order])
     firsts = np.flatnonzero(np.r_[True, sorted_scores[1:] != sorted_scores[:-1]])
     lasts = np.r_[firsts[1:], len(order)]
-    ties, tie_of_positives = np.unique(np.searchsorted(firsts, positives, side="right") - 1, return_index=True)
+    ties, tie_starts = np.unique(np.searchsorted(firsts, positives, side="right") - 1, return_index=True)
     edges = np.unique(np.r_[0, firsts[ties], lasts[ties]])
     begins, ends = np.searchsorted(edges, firsts[ties]), np.searchsorted(edges, lasts[ties])
-    return _Ranking(order, positives, tie_of_positives, edges[edges < len(order)], begins, ends)
+    return _Ranking(order, positives, tie_starts, edges[edges < len(order)], begins, ends)
 
 
 def _weigh(ranking: _Ranking, weights: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def _weigh(ranking: _Ranking, weights: np.ndarray, groups: np.ndarray) -> tuple[
     ranked = np.take(weights, groups[ranking.order], axis=0)
     parts = np.add.reduceat(ranked, ranking.edges, axis=0)
     above = np.vstack([np.zeros_like(parts[:1]), np.cumsum(parts, axis=0)])
-    hits = np.add.reduceat(ranked[ranking.positives], ranking.tie_of_positives, axis=0)
+    hits = np.add.reduceat(ranked[ranking.positives], ranking.tie_starts, axis=0)
     found = np.cumsum(hits, axis=0)  # whole numbers far below 2^24: float32 is exact
     num_positive, num_negative = found[-1], above[-1] - found[-1]
     before, until = above[ranking.begins], above[ranking.ends]

@@ -26,7 +26,7 @@ class EvaluateSettings:
         champion_fingerprint: The model that it is compared with; empty for none.
         blessing_min_gain: The step's parameter.
         blessing_max_class_drop: The step's parameter.
-        seed: The seed of the bootstrap.
+        seed: The seed of the bootstrap and of the folds for thresholds.
         serving_precision: The step's parameter.
         champion_evaluation_fingerprint: The evaluation that fitted the champion's thresholds.
         obstacle: Why the champion cannot be evaluated, if this is already known. It changes the fingerprint, so that the model

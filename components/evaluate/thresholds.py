@@ -50,7 +50,7 @@ class Method:
     Attributes:
         title: Its name.
         f1_fit: Macro F1 on the samples of the fit.
-        f1_held_out: Macro F1 on folds, each decided with thresholds fitted on the others.
+        f1_held_out: Cross-validated macro F1: each fold is decided with thresholds fitted on the others.
     """
 
     title: str

@@ -77,4 +77,4 @@ def read_frame(data: bytes) -> Frame:
 
 @cache
 def _warn_once() -> None:
-    _log.warning("JPEG is lossy: models also learn its blocks and blurred edges. Use the original files if you have them")
+    _log.warning("JPEG is lossy: models also learn its compression artefacts. Use the original files if you have them")

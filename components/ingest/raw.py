@@ -115,7 +115,7 @@ def _samples(source: Source, stored: dict[str, dict[str, ImageFile | str]]) -> I
 
 
 def _in_batches(samples: Iterable[Sample], batches: Mapping[str, int]) -> Iterable[Sample]:
-    """Numbers the ingest that added each sample: an earlier one, or this one."""
+    """Gives each sample the number of the ingest that added it: an earlier one, or this one."""
     next_batch = 1 + max(batches.values(), default=-1)
     return (replace(sample, batch=batches.get(sample.sample_id, next_batch)) for sample in samples)
 

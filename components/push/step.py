@@ -42,8 +42,8 @@ def push(
             trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
             if (trained.fingerprint, fitted) != (verdict.model_fingerprint, verdict.thresholds):
                 raise ValueError(
-                    f"Expected the blessing's model {verdict.model_fingerprint} and thresholds {verdict.thresholds}. "
-                    f"Received: the model {trained.fingerprint} and thresholds {fitted}"
+                    "Expected the model, the thresholds and the blessing of one evaluation. Received: a blessing of the model "
+                    f"{verdict.model_fingerprint}, the model {trained.fingerprint} and thresholds that may be of another one"
                 )
             try:
                 version = push_model(Path(model.path), verdict, serving_root, model_name)

@@ -271,7 +271,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", required=True, help="the API of Kubeflow Pipelines")
     parser.add_argument("--namespace", default="", help="your namespace on a multi-user server")

@@ -57,11 +57,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Reference:
-    """The training images.
+    """The distribution of the training images.
 
     Attributes:
-        features: Their pooled features.
-        texture: Their numbers of `texture`.
+        features: That of their pooled features.
+        texture: That of their numbers of `texture`.
     """
 
     features: Spread

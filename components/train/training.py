@@ -173,7 +173,7 @@ def _publish(
         precision: The precision of the training.
     """
     began = {"champion": start.champion_fingerprint} if start.champion_uri else {}
-    _log.info("measuring how the training images look to the network")
+    _log.info("fitting the distribution of the training images")
     networks = {"float32": network, "bfloat16": rounded}
     reference, usual_distances = measure_reference(networks, splits["train"], splits["validation"])
     frequencies = splits["train"].labels.mean(axis=0).tolist()

@@ -46,4 +46,4 @@ def export(
 
         with command_log("export"):
             exported = export(absolute(model), file_format, absolute(out), author or [], licence)
-    print(f"{out} is written. On {exported.num_images} images, its largest difference is {exported.difference:.1g}.")
+    print(f"Wrote {out}. On {exported.num_images} images, its outputs differ by at most {exported.difference:.1g}.")

@@ -41,7 +41,7 @@ def prepare(
     group_column: GroupColumn = "",
     first_class: FirstClass = 0,
 ) -> None:
-    """Converts images of any format to 8-bit PNG files, one per stain, with the names and the table that `run` expects.
+    """Converts images to 8-bit PNG files, one per stain, with the names and the table that `run` expects.
 
     This is optional, as `run` and `predict` read the same formats. It is useful to view images in other programs, and to cut
     large or long fields into tiles. Each tile is a sample with the labels of its field; give group_column=Field to `run`, so

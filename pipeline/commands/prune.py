@@ -22,8 +22,8 @@ def prune(
 ) -> None:
     """Removes old examples, training runs and evaluations, but never a champion's lineage or raw images.
 
-    Also removes what killed runs have left unfinished: in the temporary folder of this machine (TMPDIR), with the copies of
-    archives that an interrupted run would resume from, and beside the outputs. What a process uses stays.
+    Also removes unfinished files of killed runs: those beside the outputs, and those in this machine's TMPDIR, including the
+    copies of archives that an interrupted run would resume from. Files in use are kept.
 
     Example: python -m pipeline prune --keep 3 --dry-run
     """

@@ -67,7 +67,7 @@ def show(
     """Shows the parameters and the steps of a run, and the end of a failed step's log.
 
     The column Waited is how long a step's pods waited for a node and their image, as seen by Kubeflow Pipelines. The log is
-    read with kubectl's credentials. Without them, or once the pod is gone, the command that shows the log is printed.
+    read from the pod with kubectl's credentials, or from the object store; else the command that shows it is printed.
     """
     with reported(STOPPED):
         cluster = Cluster(host, namespace)

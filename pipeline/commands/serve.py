@@ -30,7 +30,7 @@ def serve(
 ) -> None:
     """Serves a page and an API that predict with a model, and follows the champion.
 
-    By default, it accepts files of any format with names such as <Id>_red.tif, or with all channels under the names of the
+    By default, it accepts image files with names such as <Id>_red.tif, or with all channels under the names of the
     model's stains; use --file-pattern for others.
 
     The API is described at /openapi.json, and the Open Inference Protocol is at /v2. There is no authentication and no

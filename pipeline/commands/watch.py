@@ -38,7 +38,7 @@ def watch(
     precision: Precision = None,
     settle: Annotated[float, typer.Option(min=0, help="Seconds without a change after which a file is complete.")] = 2.0,
     give_up: Annotated[
-        float, typer.Option(min=0, help="Seconds without a change after which an unusable field is bad.")
+        float, typer.Option(min=0, help="Seconds without a change before an unusable field is reported.")
     ] = 300.0,
     start_from: Annotated[
         From, typer.Option("--from", help="start: every field; now: skip those complete at the first start.")
@@ -54,7 +54,7 @@ def watch(
         typer.Option(min=0, help="End after this many seconds without anything to do.", show_default=False),
     ] = None,
 ) -> None:
-    """Predicts images as a microscope writes them: exactly one row per field, despite interruptions.
+    """Classifies images as they are acquired: exactly one row per field, despite interruptions.
 
     After an interruption, the same command continues. The command of --run and the URL of --post get each answer at least once,
     before its row is written. Ctrl-C and SIGTERM end it after the current batch.

@@ -183,7 +183,7 @@ def check_weights(submission: Submission) -> str:
     """
     weights = submission.values.get("weights", "none")
     if weights != "imagenet":
-        return f"weights={weights}: nothing is downloaded for it"
+        return f"weights={weights}: not downloaded from Keras"
     raise NotCheckedError(
         "weights=imagenet is downloaded in train's pod, from storage.googleapis.com. Whether that has access to the internet "
         "cannot be seen from here. Without access: copy the file that Keras keeps in ~/.keras/models (its name contains notop) "

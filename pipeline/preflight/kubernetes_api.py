@@ -150,7 +150,7 @@ def _explained(cluster: str, wanted: str) -> Iterator[None]:
         if error.status == 401:
             raise NotCheckedError(f"{cluster} does not accept the kubeconfig's credentials: sign in again") from None
         if error.status == 403:
-            raise NotCheckedError(f"you may not {wanted} on {cluster}. Ask somebody who may to run this") from None
+            raise NotCheckedError(f"you may not {wanted} on {cluster}. Ask an administrator to run this") from None
         raise NotCheckedError(f"{cluster} answers with status {error.status}") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         reason = getattr(error, "reason", None) or error

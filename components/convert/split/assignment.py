@@ -117,7 +117,7 @@ def _split_grouped(
 
 
 def _count(groups: Sequence[Sequence[str]], labels: Labels, num_columns: int) -> Counts:
-    """The number of samples of each class in each group, and in the last column of all samples."""
+    """The number of samples of each class in each group; the last column counts all samples."""
     counts = np.zeros((len(groups), num_columns), np.int64)
     for row, members in enumerate(groups):
         for sample_id in members:

@@ -29,7 +29,7 @@ def stratify(
     least three groups is in every split, and the splits have the requested sizes.
 
     Args:
-        members: The number of samples of each class in each group, and in the last column of all samples: shape
+        members: The number of samples of each class in each group; the last column counts all samples. Shape
             (groups, columns). The order of the rows breaks ties.
         fractions: The share of each split, of placed samples and groups together. They sum to 1.
         placed_samples: The samples that are already in the splits and stay there: shape (splits, columns).

@@ -213,8 +213,8 @@ def _refusal(competition: str, credentials: _Credentials, response: requests.Res
         )
     if status == 403:
         return PermissionError(
-            f"Kaggle denies the owner of the credentials in {credentials.place} the files of {competition} ({reason}). "
-            f"Sign in as that user, accept the competition's rules at {rules_url(competition)} and run again"
+            f"The credentials in {credentials.place} have no access to the files of {competition} ({reason}). "
+            f"Sign in as their owner, accept the competition's rules at {rules_url(competition)} and run again"
         )
     if status == 404:
         return FileNotFoundError(

@@ -25,7 +25,7 @@ class ImageFiles:
     """The images of one sample.
 
     Attributes:
-        sample_id: What their names begin with.
+        sample_id: The `{id}` in their names.
         uris: The image of each filter: the same file for all if it holds all channels.
         num_bytes: Their total size.
         problem: Why the sample cannot be used, as far as names show; empty if nothing is wrong with them.

@@ -23,7 +23,7 @@ class UploadedSample:
     """The files of one sample.
 
     Attributes:
-        sample_id: What their names begin with.
+        sample_id: The `{id}` in their names.
         files: The file content of each filter.
         channels: The channel of each filter if one file holds all: see `components.images.decode.Reading`.
         problem: Why the sample cannot be used, as far as names show; empty if nothing is wrong with them.

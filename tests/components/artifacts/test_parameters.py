@@ -109,7 +109,7 @@ def test_filters_name_the_stains_of_channels(channels: str, filters: str) -> Non
 
 def test_a_source_of_the_four_colours_has_no_other_stains() -> None:
     check_parameters(source="synthetic:10", channels="green,blue")
-    with pytest.raises(ValueError, match=r"^channels: a source synthetic: has the stains red, green, blue, yellow"):
+    with pytest.raises(ValueError, match=r"^channels: synthetic sources have the stains red, green, blue, yellow"):
         check_parameters(source="synthetic:10", channels="DNA,protein")
 
 

@@ -31,4 +31,4 @@ def test_the_sheet_replaces_an_older_one_and_left_out_samples_are_listed(
 def test_invalid_options_are_refused(tmp_path: Path) -> None:
     refused = invoke("preview", "synthetic:28", "--filters", "red=a,green=b,blue=c", "--out", tmp_path / "sheet.png")
     assert (refused.exit_code, list(tmp_path.iterdir())) == (1, [])
-    assert refused.stderr.startswith("filters: not for a source synthetic:. Leave it out, or give a source dir:<folder>")
+    assert refused.stderr.startswith("filters: not for synthetic sources. Leave it out, or give source=dir:<folder>")

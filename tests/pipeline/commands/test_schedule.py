@@ -58,7 +58,7 @@ def test_a_duplicate_or_missing_schedule_is_named(server: KfpServer, ask: Ask) -
     for command in ("pause", "resume", "delete", "run-now"):
         missing = ask("schedule", command, "nightly")
         assert missing.exit_code == 1
-        assert missing.stderr.startswith("There is no schedule nightly. There are: retraining")
+        assert missing.stderr.startswith("There is no schedule nightly. Existing: retraining")
     assert len(server.recurring_runs) == 1
 
 

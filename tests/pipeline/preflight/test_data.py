@@ -85,7 +85,7 @@ def test_weights_that_the_pod_downloads_cannot_be_seen_from_here(make_submission
     with pytest.raises(NotCheckedError, match=r"downloaded in train's pod, .* give weights=gs://"):
         check_weights(make_submission())
     for weights in ("none", "gs://cells/start.h5"):
-        assert check_weights(make_submission(f"weights={weights}")) == f"weights={weights}: nothing is downloaded for it"
+        assert check_weights(make_submission(f"weights={weights}")) == f"weights={weights}: not downloaded from Keras"
 
 
 @pytest.mark.parametrize(

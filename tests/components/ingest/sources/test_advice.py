@@ -189,7 +189,7 @@ def test_removing_the_second_file_of_a_stain_suffices(folder: Path) -> None:
 
 
 def test_leaving_out_parameters_of_folders_suffices_for_other_sources() -> None:
-    with pytest.raises(ValueError, match=r"labels, first_class: not for a source synthetic:\. Leave it out"):
+    with pytest.raises(ValueError, match=r"labels, first_class: not for synthetic sources\. Leave it out"):
         check_parameters(source="synthetic:20", labels="x.csv", first_class=1)
     check_parameters(source="synthetic:20")
     check_parameters(source="dir:x", labels="x.csv", first_class=1)
