@@ -1,6 +1,7 @@
 """Decodes JPEG files."""
 
 import logging
+import re
 import struct
 from functools import cache
 from typing import NamedTuple
@@ -15,6 +16,9 @@ _log = logging.getLogger(__name__)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a segment: TEM, restarts, and the start of the image.
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_END, _SCAN = 0xD9, 0xDA
+# Any marker but restarts. FF00 is a byte of the pixels, and FFFF is padding.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
 class Frame(NamedTuple):
@@ -45,7 +49,7 @@ def read_jpeg(data: bytes) -> Image:
     if frame.num_bits != 8:
         raise BadImageError(f"a JPEG of {frame.num_bits} bits: expected 8")
     check_sides(frame.width_px, frame.height_px, MAX_SIDE_PX)
-    if data.rfind(b"\xff\xd9") < 0:
+    if not _has_end(data):
         raise BadImageError("a truncated JPEG: its end is missing")
     try:
         pixels = imagecodecs.jpeg8_decode(data)
@@ -58,21 +62,34 @@ def read_jpeg(data: bytes) -> Image:
 
 
 def read_frame(data: bytes) -> Frame:
-    """Reads the header of the first frame of a JPEG file, or of a strip or tile of a TIFF file.
+    """Reads the header of a JPEG file, or of a strip or tile of a TIFF file, up to the first scan.
 
     Raises:
-        BadImageError: If it is missing.
+        BadImageError: If it has a gap, or no frame.
     """
-    position = 2
+    frame, position = None, 2
     while position + 12 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == _SCAN and frame:
+            return frame
         if marker in _FRAMES:
-            return Frame(*struct.unpack(">BHHBxB", data[position + 4 : position + 12]))
+            frame = Frame(*struct.unpack(">BHHBxB", data[position + 4 : position + 12]))
         if marker == 0xFF:
             position += 1
         else:
             position += 2 if marker in _ALONE else 2 + int.from_bytes(data[position + 2 : position + 4])
-    raise BadImageError("a damaged JPEG: its header is missing")
+    raise BadImageError("a damaged JPEG: its header is incomplete")
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether the segments lead to the end of the image. The codec would fill in what a longer segment skips."""
+    position = 2
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.start() + 1], found.end()
+        if marker == _END:
+            return True
+        position += 0 if marker in _ALONE else int.from_bytes(data[position : position + 2])
+    return False
 
 
 @cache

@@ -54,8 +54,20 @@ def test_size_is_checked_before_decoding() -> None:
 
 @pytest.mark.parametrize("end", [3, 20, 200, -2])
 def test_truncated_file_is_refused(end: int) -> None:
-    with pytest.raises(BadImageError, match=r"^a (damaged|truncated) JPEG: its (header|end) is missing$"):
+    with pytest.raises(BadImageError, match=r"^a (damaged|truncated) JPEG: its (header is incomplete|end is missing)$"):
         read_image(_GREY[:end])
+
+
+def test_a_gap_in_the_header_is_refused() -> None:
+    tables = _GREY.index(b"\xff\xc4")
+    with pytest.raises(BadImageError, match=r"^a damaged JPEG: its header is incomplete$"):
+        read_image(_GREY[: tables + 1] + b"\x01" + _GREY[tables + 2 :])
+
+
+def test_a_segment_beyond_the_end_is_refused() -> None:
+    scan = _GREY.index(b"\xff\xda") + 40
+    with pytest.raises(BadImageError, match=r"^a truncated JPEG: its end is missing$"):
+        read_image(_GREY[:scan] + b"\xff\xdc\xff\xff" + _GREY[scan + 4 :])
 
 
 def test_a_damaged_file_gives_an_image_or_a_reason() -> None:

@@ -157,7 +157,7 @@ def test_bad_images_are_listed_with_the_reason_and_skipped(version_dir: Path, ce
     assert bad == {
         "s01": "the green filter is a truncated PNG: its end is missing",
         "s02": "the blue filter is missing",
-        "s03": "the red filter is a damaged JPEG: its header is missing",
+        "s03": "the red filter is a damaged JPEG: its header is incomplete",
         "s04": "the red filter is an empty file",
         "s05": "4096 MB of images: expected at most 3051 MB a sample",
         "s40": "the red and green filters show the same image",
