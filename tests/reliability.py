@@ -78,7 +78,8 @@ def as_rows(passed: dict[str, dict[str, Any]]) -> dict[str, str]:
     """For each test function, a row of a Markdown table with the number of its cases that have passed."""
     cases: dict[str, list[dict[str, Any]]] = {}
     for name, result in passed.items():
-        cases.setdefault(name.partition("[")[0], []).append(result)
+        test = re.split(r"[\[@]", name)[0]  # without the parameters and xdist's group
+        cases.setdefault(test, []).append(result)
     rows = {}
     for name, results in cases.items():
         figures = "; ".join(dict.fromkeys(result["figure"] for result in results if "figure" in result))

@@ -54,3 +54,12 @@ def test_only_tests_that_have_not_passed_run_again_and_the_page_shows_all(
     assert f"{row} 2 cases in 0.0 min: 9 of 9 kills |" in page.read_text()
     assert "commit 0123456789" in page.read_text()
     assert [row in page.read_text() for row in others] == [True, False]
+
+
+def test_cases_are_in_the_row_of_their_test_whatever_their_group() -> None:
+    result = {"promise": "It resumes.", "seconds": 60, "date": "2026-11-29", "commit": "commit 0", "machine": "2 cores"}
+    rows = reliability.as_rows({f"test_a.py::TestRuns::test_x{case}": result for case in ("", "[1]", "@runs", "[2]@runs")})
+    assert rows == {
+        "test_a.py::TestRuns::test_x": "| It resumes. | `test_a.py::TestRuns::test_x` | 4 cases in 4.0 min | "
+        "2026-11-29, commit 0, 2 cores |"
+    }
