@@ -74,14 +74,14 @@ def test_figures_are_written_with_their_provenance_and_not_measured_again(
 
 def test_only_changes_of_code_make_figures_stale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "ROOT", tmp_path)
-    git = functools.partial(subprocess.run, cwd=tmp_path, check=True)
-    git(["git", "init", "--quiet"])
+    run = functools.partial(subprocess.run, cwd=tmp_path, check=True)
+    run(["git", "init", "--quiet"])
     assert bench.describe_commit() == "no commit"
 
     def commit(name: str, text: str) -> str:
         (tmp_path / name).write_text(text, encoding="utf-8")
-        git(["git", "add", name])
-        git(["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--message", name])
+        run(["git", "add", name])
+        run(["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--message", name])
         return bench.describe_commit()
 
     first = commit("code.py", "one")

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.compiled import ROOT
 from tests.components.serving.predict.conftest import version_dir
-from tests.components.serving.watch.conftest import read_answers, start_watch, wait_for
+from tests.components.serving.watch.conftest import read_answers, started_watch, wait_for
 
 __all__ = ["version_dir"]
 
@@ -52,8 +52,8 @@ def test_pymmcore_plus_returns_to_the_fields_for_which_the_condition_holds(
     wait_for(lambda: acquisition.poll() is not None or len(list(overview.iterdir())) == 27, timeout_s=300)
     options = ["--file-pattern", "{id}_{filter}.tif", "--intensity-range", "0:65535", "--until-idle", "1"]
     when = ["--when", "Cytosol > 0.1", "--post", f"http://127.0.0.1:{port}"]
-    watching = start_watch(overview, version_dir, out, *options, *when)
-    assert (watching.wait(120), acquisition.wait(120)) == (0, 0)
+    with started_watch(overview, version_dir, out, *options, *when) as watching:
+        assert (watching.wait(120), acquisition.wait(120)) == (0, 0)
     answers = read_answers(out)
     assert len(answers) == 9
     chosen = [answer["id"] for answer in answers if answer["probabilities"]["Cytosol"] > 0.1]

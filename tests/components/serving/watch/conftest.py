@@ -1,5 +1,6 @@
 """Folders that a microscope writes to, watches on them, and a server that receives the answers."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -32,9 +33,15 @@ def read_answers(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.with_suffix(".jsonl").read_text().splitlines()]
 
 
-def start_watch(folder: Path, model: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def started_watch(folder: Path, model: Path | str, out: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts a watch, which is killed at the end if it is still running."""
     words = ["watch", folder, "--model", model, "--out", out, "--settle", "0.2", *options]
-    return subprocess.Popen([sys.executable, "-m", "pipeline", *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+    with subprocess.Popen([sys.executable, "-m", "pipeline", *words], cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for(holds: Callable[[], bool], timeout_s: float = 120) -> None:

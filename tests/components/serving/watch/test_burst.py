@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.components.serving.predict.conftest import FILTERS
-from tests.components.serving.watch.conftest import AnswerServer, read_answers, read_ids, start_watch, wait_for
+from tests.components.serving.watch.conftest import AnswerServer, read_answers, read_ids, started_watch, wait_for
 
 # Decoded, 10,000 fields of 128 pixels would take 490 MB.
 _MAX_GROWTH_MB = 150
@@ -41,17 +41,17 @@ def test_a_burst_with_kills_loses_no_field(
     """Of a burst of images, `watch` predicts each field exactly once, in bounded memory, although it is killed twice."""
     ids, out = [f"f{number:05d}" for number in range(num_fields)], tmp_path / "p.csv"
     _link(large_cells_dir, folder, ids[:1])
-    usual_mb = _peak_mb(start_watch(folder, large_version_dir, out, "--once"))
+    with started_watch(folder, large_version_dir, out, "--once") as process:
+        usual_mb = _peak_mb(process)
     server.delay_s = 0.002  # so that most kills come between an action and its row
     for part in (1, 2):
-        process = start_watch(folder, large_version_dir, out, "--post", server.url)
-        if part == 1:
-            _link(large_cells_dir, folder, ids[1:])
-        wait_for(lambda part=part: len(server.received) > part * num_fields / 3, timeout_s=300)  # type: ignore[misc]
-        process.kill()
-        process.wait()
+        with started_watch(folder, large_version_dir, out, "--post", server.url):
+            if part == 1:
+                _link(large_cells_dir, folder, ids[1:])
+            wait_for(lambda part=part: len(server.received) > part * num_fields / 3, timeout_s=300)  # type: ignore[misc]
         assert 0 < len(read_ids(out)) < num_fields
-    peak_mb = _peak_mb(start_watch(folder, large_version_dir, out, "--post", server.url, "--once"))
+    with started_watch(folder, large_version_dir, out, "--post", server.url, "--once") as process:
+        peak_mb = _peak_mb(process)
     assert sorted(read_ids(out)) == ids
     assert {answer["id"] for answer in read_answers(out)} == set(ids)
     assert {answer["id"] for answer in server.received} == set(ids[1:])

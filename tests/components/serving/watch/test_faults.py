@@ -12,7 +12,7 @@ import pytest
 from components import storage
 from pipeline.compiled import ROOT
 from tests.components.serving.server.conftest import promote_version
-from tests.components.serving.watch.conftest import copy_cells, read_answers, read_ids, start_watch, wait_for
+from tests.components.serving.watch.conftest import copy_cells, read_answers, read_ids, started_watch, wait_for
 from tests.object_stores import Faults, answer, reset, reset_after_it_is_done, silent, truncate
 from tests.small_disk import small_disk
 
@@ -70,8 +70,7 @@ def test_a_watch_survives_faults_of_its_store_and_kills(
 
     lost = [reset_after_it_is_done, reset, truncate, answer(503), lambda _: False]
     faults.planned = list(itertools.islice(itertools.cycle(lost), 100))
-    process = start_watch(folder, f"{remote_root}/hpa", out)
-    try:
+    with started_watch(folder, f"{remote_root}/hpa", out):
         assert predict_next(10, timeout_s=600) == "1"  # it waits longer after each lost answer
         assert len(faults.planned) < 90
         faults.planned = [silent] * 1000
@@ -81,9 +80,6 @@ def test_a_watch_survives_faults_of_its_store_and_kills(
         promote_version(remote_root, 2)
         # A request to a silent store is given up after a minute.
         wait_for(lambda: time.sleep(4) or predict_next(1) == "2", timeout_s=150)
-    finally:
-        process.kill()
-        process.wait()
-    with start_watch(folder, f"{remote_root}/hpa", out, "--once") as process:
+    with started_watch(folder, f"{remote_root}/hpa", out, "--once") as process:
         assert process.wait(120) == 0
     assert sorted(read_ids(out)) == sorted(path.name.removesuffix("_red.png") for path in folder.glob("*_red.png"))

@@ -14,7 +14,7 @@ from components.artifacts.image_names import ImageNames
 from components.serving.champion import Champion, find_champion, promote
 from components.serving.watch.action import Action, Condition
 from components.serving.watch.watching import Watch, watch
-from tests.components.serving.watch.conftest import AnswerServer, copy_cells, read_answers, read_ids, start_watch, wait_for
+from tests.components.serving.watch.conftest import AnswerServer, copy_cells, read_answers, read_ids, started_watch, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -71,11 +71,9 @@ def champion_dir(version_dir: Path, tmp_path: Path) -> Path:
 def running(champion_dir: Path, cells_dir: Path, folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A watch with `--from now` on a folder that already has the field s00."""
     copy_cells(cells_dir, folder, "s00")
-    process = start_watch(folder, champion_dir, tmp_path / "p.csv", "--from", "now")
-    wait_for((tmp_path / "p.before.csv").exists)
-    yield process
-    process.kill()
-    process.wait()
+    with started_watch(folder, champion_dir, tmp_path / "p.csv", "--from", "now") as process:
+        wait_for((tmp_path / "p.before.csv").exists)
+        yield process
 
 
 def test_a_watch_from_now_skips_earlier_fields_follows_the_champion_and_ends_after_sigterm(
