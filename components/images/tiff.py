@@ -195,8 +195,8 @@ def _check_codes(page: Any) -> None:
         data = file.read(num_bytes)
         if page.compression == tifffile.COMPRESSION.LZW:
             check_lzw(imagecodecs.bitorder_decode(data) if is_reversed else data)
-            continue
-        _check_frame(read_frame(data), page.keyframe)
+        else:
+            _check_frame(read_frame(data), page.keyframe)
 
 
 def _check_frame(frame: Frame, page: Any) -> None:

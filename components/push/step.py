@@ -42,8 +42,8 @@ def push(
             trained = TrainedModel.read(f"{model.path}/{MODEL_MANIFEST}")
             if (trained.fingerprint, fitted) != (verdict.model_fingerprint, verdict.thresholds):
                 raise ValueError(
-                    "Expected the model, the thresholds and the blessing of one evaluation. Received: a blessing of the model "
-                    f"{verdict.model_fingerprint}, the model {trained.fingerprint} and thresholds that may be of another one"
+                    "Expected the model and thresholds of the evaluation that gave the blessing: "
+                    f"{verdict.model_fingerprint} and {verdict.thresholds}. Received: {trained.fingerprint} and {fitted}"
                 )
             try:
                 version = push_model(Path(model.path), verdict, serving_root, model_name)
