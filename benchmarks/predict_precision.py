@@ -4,11 +4,12 @@
 
 A run of the pipeline trains InceptionResNetV2 for a few epochs on synthetic images. Its exported model then classifies images
 of another series in both precisions, in turn, in one process. Each class's threshold gives as many positives as there are, so
-that many probabilities are close to it. The processor must support bfloat16 (`avx512_bf16` or `amx_bf16`).
+that many probabilities are close to it. The processor must multiply bfloat16 (`avx512_bf16` or `amx_bf16`).
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from multiprocessing import Pool
@@ -19,6 +20,7 @@ import numpy as np
 from benchmarks.drift import CHANNELS, OTHER_SERIES, train
 from benchmarks.machine import describe_machine
 from components.images.decode import sample_pixels
+from components.runtime.processor import multiplies_bfloat16
 from components.serving.model import ServedModel, load_model, read_manifest
 from components.synthetic.samples import render_sample
 
@@ -49,6 +51,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--image-size-px", type=int, default=299)
     options = parser.parse_args()
+    if not multiplies_bfloat16():
+        sys.exit("this processor does not multiply bfloat16: run this benchmark on one that does")
     print(f"\n{options.samples} samples, {options.image_size_px} px, batches of {_BATCH_SIZE}; {describe_machine()}.\n")
     with tempfile.TemporaryDirectory() as folder:
         version = train(Path(folder), options.training_samples, options.epochs, options.image_size_px)
