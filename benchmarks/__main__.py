@@ -78,13 +78,16 @@ def _marked(name: str) -> re.Pattern[str]:
     return re.compile(rf"<!-- {name}: .*? -->\n(.*?)<!-- end of {name} -->", re.DOTALL)
 
 
-def describe_commit() -> str:
-    """The last commit that changed more than documentation, and whether files differ from it."""
+def describe_commit(*unmeasured: str) -> str:
+    """The last commit that changed what is measured, and whether files differ from it.
+
+    Args:
+        unmeasured: Folders besides documentation whose changes do not count.
+    """
+    paths = [".", *(f":!{path}" for path in ("docs", "*.md", *unmeasured))]
     try:
         commit, changed = (
-            subprocess.run(
-                ["git", *words, "--", ".", ":!docs", ":!*.md"], cwd=ROOT, capture_output=True, text=True, check=True
-            ).stdout.strip()
+            subprocess.run(["git", *words, "--", *paths], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
             for words in (["log", "-1", "--format=%h", "--abbrev=10"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.CalledProcessError):
@@ -94,7 +97,7 @@ def describe_commit() -> str:
 
 def run_benchmark(name: str, arguments: str) -> str | None:
     """Runs a benchmark, shows its output, and returns its section of the page; None if it failed."""
-    command, commit, lines, started_s = command_of(name, arguments), describe_commit(), [], time.monotonic()
+    command, commit, lines, started_s = command_of(name, arguments), describe_commit("tests"), [], time.monotonic()
     words = [sys.executable, "-u", "-m", f"benchmarks.{name}", *shlex.split(arguments)]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -116,7 +119,7 @@ def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
         chosen: The names of the benchmarks; if empty, those whose figures are from other code.
         page: The file to write.
     """
-    commit, failed = describe_commit(), []
+    commit, failed = describe_commit("tests"), []
     is_current = {name: f", {commit}, " in section(page.read_text(encoding="utf-8"), name) for name in BENCHMARKS}
     wanted = list(chosen) or [name for name in BENCHMARKS if not is_current[name] or "changes" in commit]
     for number, name in enumerate(wanted, 1):

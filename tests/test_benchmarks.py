@@ -57,7 +57,7 @@ def test_figures_are_written_with_their_provenance_and_not_measured_again(
     page = tmp_path / "page.md"
     page.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(bench, "BENCHMARKS", {"evaluate": "--samples 60"})
-    monkeypatch.setattr(bench, "describe_commit", lambda: "commit 0123456789")
+    monkeypatch.setattr(bench, "describe_commit", lambda *_: "commit 0123456789")
     assert bench.run_all([], page) == []
     written = page.read_text(encoding="utf-8")
     assert written.startswith(PAGE)
@@ -82,16 +82,19 @@ def test_only_changes_of_code_make_figures_stale(monkeypatch: pytest.MonkeyPatch
         (tmp_path / name).write_text(text, encoding="utf-8")
         run(["git", "add", name])
         run(["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--message", name])
-        return bench.describe_commit()
+        return bench.describe_commit("tests")
 
     first = commit("code.py", "one")
     assert re.fullmatch("commit [0-9a-f]{10}", first)
     assert commit("page.md", "figures") == first
+    (tmp_path / "tests").mkdir()
+    assert commit("tests/test_code.py", "one") == first
+    assert bench.describe_commit() != first
     assert commit("code.py", "two") != first
     (tmp_path / "page.md").write_text("other figures", encoding="utf-8")
-    assert "changes" not in bench.describe_commit()
+    assert "changes" not in bench.describe_commit("tests")
     (tmp_path / "code.py").write_text("three", encoding="utf-8")
-    assert bench.describe_commit().endswith(" with changes")
+    assert bench.describe_commit("tests").endswith(" with changes")
 
 
 def test_a_failed_benchmark_keeps_its_earlier_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
