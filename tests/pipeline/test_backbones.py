@@ -24,11 +24,12 @@ from components.train.step import train
 from components.train.warm_start import _read_variables
 from tests.upgrades.make_fixture import Artifacts, evaluate_model
 
-# Keras warns that its networks usually expect one or three channels. The first layer is widened to four.
-pytestmark = pytest.mark.filterwarnings("ignore:This model usually expects")
-
-# The quickest on a CPU; `make test-long` tests the others. test_run.py trains InceptionResNetV2.
-_QUICK = "convnext_tiny"
+pytestmark = [
+    pytest.mark.long,
+    # Keras warns that its networks usually expect one or three channels. The first layer is widened to four.
+    pytest.mark.filterwarnings("ignore:This model usually expects"),
+]
+# test_run.py trains InceptionResNetV2.
 _NETWORKS = [name for name in BACKBONES if name != "inception_resnet_v2"]
 
 Train = Callable[..., Path]
@@ -54,13 +55,7 @@ def made(folder: Path) -> dict[str, dsl.Artifact]:
     return made
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(name, marks=[pytest.mark.xdist_group(name), *([] if name == _QUICK else [pytest.mark.long])])
-        for name in _NETWORKS
-    ],
-)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in _NETWORKS])
 def backbone(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     keras.backend.clear_session()  # the graphs of a network take gigabytes
@@ -123,7 +118,6 @@ def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
     assert trained.epochs_trained == 2
 
 
-@pytest.mark.long
 def test_a_resumed_training_equals_an_uninterrupted_one(train_it: Train, resumed: Path, folder: Path, backbone: str) -> None:
     """Each network, killed at its first checkpoint and resumed, ends with the weights of an uninterrupted training run."""
     whole = train_it("whole", data_root=str(folder / backbone / "data"))
@@ -162,7 +156,6 @@ def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
     assert len(np.unique(probabilities, axis=0)) == 3
 
 
-@pytest.mark.long
 def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path) -> None:
     """Each network can continue from the champion's weights."""
     assert served.is_dir()

@@ -93,10 +93,11 @@ def _files(examples: Examples) -> dict[str, bytes]:
     return {name: storage.read_bytes(storage.join(examples.uri, name)) for name in names}
 
 
-@pytest.mark.parametrize("split", ["grouped", "random"])
+@pytest.mark.parametrize("split", ["grouped", pytest.param("random", marks=pytest.mark.long)])
 def test_flink_writes_the_same_records_as_the_local_engine(
     tmp_path: Path, raw: RawImages, job_server_jar: Path, split: str
 ) -> None:
+    """A conversion on a Flink cluster writes the bytes that one on this machine writes."""
     settings = ConvertSettings(75, "rgb", split, 0.2, 0.2, 0)
     flags = f"--flink_job_server_jar={job_server_jar} --environment_type=LOOPBACK --parallelism=2"
     local = convert_images(raw, str(tmp_path / "local"), settings, 0.1, "local", "")

@@ -57,10 +57,11 @@ def _files(uri: str) -> dict[str, tuple[int, int, bytes]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", ["", UNSPLIT])
+@pytest.mark.parametrize("split", [UNSPLIT, pytest.param("", marks=pytest.mark.long, id="split")])
 def test_a_killed_conversion_resumes_and_ends_with_the_same_bytes(
     tmp_path: Path, make_samples: MakeSamples, plan_tasks: PlanTasks, monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
+    """A conversion killed eight times at random moments resumes, and ends with the same bytes."""
     monkeypatch.setattr(tasks_module, "MAX_SHARD_SAMPLES", 10)
     samples = make_samples(400)
     tasks = plan_tasks(samples, split)
