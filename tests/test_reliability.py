@@ -63,3 +63,9 @@ def test_cases_are_in_the_row_of_their_test_whatever_their_group() -> None:
         "test_a.py::TestRuns::test_x": "| It resumes. | `test_a.py::TestRuns::test_x` | 4 cases in 4.0 min | "
         "2026-11-29, commit 0, 2 cores |"
     }
+
+
+def test_a_row_names_the_commit_of_the_case_that_was_recorded_last() -> None:
+    result = {"promise": "It resumes.", "seconds": 60, "date": "2026-11-29", "machine": "2 cores"}
+    rows = reliability.as_rows({f"test_a.py::test_x[{case}]": result | {"commit": f"commit {case}"} for case in (2, 1)})
+    assert rows["test_a.py::test_x"].endswith(" | 2 cases in 2.0 min | 2026-11-29, commit 1, 2 cores |")

@@ -3,7 +3,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from components.reports.plots import MAX_NAME, figure, label_plainly, make_figure
@@ -53,7 +53,6 @@ def test_names_are_drawn_literally(name: str) -> None:
     assert {"1", "10", "100"} <= set(texts)
 
 
-@settings(max_examples=25)
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1, max_size=200))
 def test_no_name_causes_an_error(name: str) -> None:
     assert _svg(name)
