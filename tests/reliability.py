@@ -22,6 +22,8 @@ _PASSED = "reliability/passed"
 _HEADER = ("| promise | tested by | passed | date, commit and machine |", "|---|---|---|---|")
 # The name of a test function in its row.
 _TEST = re.compile(r"\| `([^`]+::[^`]+)` \|")
+# What xdist appends to the id of a test that has a group.
+_GROUP = re.compile(r"@[^]@]*$")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,9 +33,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         promise = (inspect.getdoc(getattr(item, "function", None)) or name).partition("\n\n")[0]
         item.user_properties.append(("promise", " ".join(promise.split())))
     passed, commit = config.cache.get(_PASSED, {}), describe_commit()
-    done = [item for item in items if passed.get(item.nodeid, {}).get("commit") == commit and "changes" not in commit]
+    current = {case for case, result in passed.items() if result["commit"] == commit and "changes" not in commit}
+    done = [item for item in items if without_group(item.nodeid) in current]
     config.hook.pytest_deselected(items=done)
     items[:] = [item for item in items if item not in done]
+
+
+def without_group(nodeid: str) -> str:
+    """The id of a case without the group that xdist appends."""
+    return _GROUP.sub("", nodeid)
 
 
 class _Recorder:
@@ -47,9 +55,10 @@ class _Recorder:
         if report.when != "call":
             return
         passed: dict[str, Any] = self._cache.get(_PASSED, {})
-        passed.pop(report.nodeid, None)
+        case = without_group(report.nodeid)
+        passed.pop(case, None)
         if report.passed:
-            passed[report.nodeid] = {
+            passed[case] = {
                 "commit": self._commit,
                 "machine": self._machine,
                 "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
@@ -78,7 +87,7 @@ def as_rows(passed: dict[str, dict[str, Any]]) -> dict[str, str]:
     """For each test function, a row of a Markdown table with the number of its cases that have passed."""
     cases: dict[str, list[dict[str, Any]]] = {}
     for name, result in passed.items():
-        test = re.split(r"[\[@]", name)[0]  # without the parameters and xdist's group
+        test = name.partition("[")[0]  # without the parameters
         cases.setdefault(test, []).append(result)
     rows = {}
     for name, results in cases.items():

@@ -56,11 +56,16 @@ def test_only_tests_that_have_not_passed_run_again_and_the_page_shows_all(
     assert [row in page.read_text() for row in others] == [True, False]
 
 
-def test_cases_are_in_the_row_of_their_test_whatever_their_group() -> None:
+@pytest.mark.parametrize("case", ["test_a.py::test_x", "test_a.py::test_x[2]", "test_a.py::test_x[synthetic:20@1]"])
+def test_a_case_has_the_same_id_with_and_without_xdist(case: str) -> None:
+    assert reliability.without_group(case) == reliability.without_group(f"{case}@runs") == case
+
+
+def test_all_cases_are_in_the_row_of_their_test() -> None:
     result = {"promise": "It resumes.", "seconds": 60, "date": "2026-11-29", "commit": "commit 0", "machine": "2 cores"}
-    rows = reliability.as_rows({f"test_a.py::TestRuns::test_x{case}": result for case in ("", "[1]", "@runs", "[2]@runs")})
+    rows = reliability.as_rows({f"test_a.py::TestRuns::test_x{case}": result for case in ("", "[1]", "[2@3]")})
     assert rows == {
-        "test_a.py::TestRuns::test_x": "| It resumes. | `test_a.py::TestRuns::test_x` | 4 cases in 4.0 min | "
+        "test_a.py::TestRuns::test_x": "| It resumes. | `test_a.py::TestRuns::test_x` | 3 cases in 3.0 min | "
         "2026-11-29, commit 0, 2 cores |"
     }
 
