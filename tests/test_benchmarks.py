@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import convert_pool, gpu
+from benchmarks import convert_pool, gpu, predict_precision
 from benchmarks.convert_ways import Source
 from components import storage
 from components.artifacts.index import ImageFile, Sample, dump_index
@@ -103,6 +103,13 @@ def test_a_failed_benchmark_keeps_its_earlier_figures(monkeypatch: pytest.Monkey
     monkeypatch.setattr(bench, "BENCHMARKS", {"one": "--no-such-option", "synthetic_realism": str(tmp_path)})
     assert bench.run_all(["one", "synthetic_realism"], page) == ["one", "synthetic_realism"]
     assert page.read_text(encoding="utf-8") == PAGE
+
+
+def test_precisions_are_not_compared_on_a_processor_that_emulates_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_precision, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["predict_precision"])
+    with pytest.raises(SystemExit, match="run this benchmark on one that does"):
+        predict_precision.main()
 
 
 def test_gpu_rows_are_printed_at_once_and_name_missing_packages_and_timeouts(
