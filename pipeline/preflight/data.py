@@ -208,7 +208,7 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
         raise NotCheckedError("the size of the source is not known: see above") from None
     if not found.num_samples:
         raise NotCheckedError("the number of samples is not known before ingest has read the source")
-    side_px, channels = int(submission.values["image_size_px"]), len(submission.values["channels"])
+    side_px, channels = int(submission.values["image_size_px"]), len(parse_channels(submission.values["channels"]))
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
     estimate = (
         f"{count_of(found.num_samples, 'sample')} of {side_px} px in {channels} channels are {size_of(num_bytes)} of examples"

@@ -207,6 +207,11 @@ def test_examples_that_fit_are_reported_with_an_estimate(
     assert "30Gi at most in train" in said
 
 
+def test_the_estimate_counts_named_stains(make_submission: MakeSubmission) -> None:
+    with pytest.raises(NotCheckedError, match=r"^31,072 samples of 299 px in 2 channels are 5\.6 GB of examples"):
+        check_data_fits(make_submission("channels=DNA,protein"), _size(31072), lambda: [])
+
+
 def test_a_temporary_folder_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster) -> None:
     pods = {"train": {"emptyDirMounts": [{"volumeName": "temporary", "mountPath": "/tmp", "sizeLimit": "8Gi"}]}}
     submission = make_submission(*CLUSTER, "channels=rgby", pods=pods)
