@@ -46,6 +46,8 @@ BENCHMARKS = {
     "served_png": "--model outputs/serving/hpa/1 --images outputs/data/raw/synthetic-v1-seed0/images",
     "image_sizes": "",
 }
+# Besides documents, what can change without changing a figure. The arguments above are part of each section's command.
+UNMEASURED = ("tests", "pipeline/preflight", "benchmarks/__main__.py")
 
 
 def command_of(name: str, arguments: str) -> str:
@@ -78,16 +80,11 @@ def _marked(name: str) -> re.Pattern[str]:
     return re.compile(rf"<!-- {name}: .*? -->\n(.*?)<!-- end of {name} -->", re.DOTALL)
 
 
-def describe_commit(*unmeasured: str) -> str:
-    """The last commit that changed what is measured, and whether files differ from it.
-
-    Args:
-        unmeasured: Folders besides documentation whose changes do not count.
-    """
-    paths = [".", *(f":!{path}" for path in ("docs", "*.md", *unmeasured))]
+def describe_commit(*left_out: str) -> str:
+    """The last commit that changed a file, except documents and those left out, and whether such files have changed since."""
     try:
         commit, changed = (
-            subprocess.run(["git", *words, "--", *paths], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            _git(*words, left_out=left_out)
             for words in (["log", "-1", "--format=%h", "--abbrev=10"], ["status", "--porcelain"])
         )
     except (OSError, subprocess.CalledProcessError):
@@ -95,9 +92,24 @@ def describe_commit(*unmeasured: str) -> str:
     return f"commit {commit}" + (" with changes" if changed else "")
 
 
+def is_current(text: str, command: str) -> bool:
+    """Whether a section has figures of this command, and no file that is measured has changed since."""
+    found = re.match(rf"`{re.escape(command)}`, [0-9-]+, commit ([0-9a-f]+), ", text)
+    try:
+        return found is not None and not _git("diff", "--name-only", found[1], left_out=UNMEASURED)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def _git(*words: str, left_out: Sequence[str]) -> str:
+    """The output of a git command on all files, except documents and those left out."""
+    command = ["git", *words, "--", ".", *(f":!{path}" for path in ("docs", "*.md", *left_out))]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def run_benchmark(name: str, arguments: str) -> str | None:
     """Runs a benchmark, shows its output, and returns its section of the page; None if it failed."""
-    command, commit, lines, started_s = command_of(name, arguments), describe_commit("tests"), [], time.monotonic()
+    command, commit, lines, started_s = command_of(name, arguments), describe_commit(*UNMEASURED), [], time.monotonic()
     words = [sys.executable, "-u", "-m", f"benchmarks.{name}", *shlex.split(arguments)]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -116,12 +128,13 @@ def run_all(chosen: Sequence[str], page: Path = PAGE) -> list[str]:
     """Runs benchmarks and writes the page after each. Returns those that failed, whose older figures are kept.
 
     Args:
-        chosen: The names of the benchmarks; if empty, those whose figures are from other code.
+        chosen: The names of the benchmarks; if empty, those whose figures are not current.
         page: The file to write.
     """
-    commit, failed = describe_commit("tests"), []
-    is_current = {name: f", {commit}, " in section(page.read_text(encoding="utf-8"), name) for name in BENCHMARKS}
-    wanted = list(chosen) or [name for name in BENCHMARKS if not is_current[name] or "changes" in commit]
+    failed, had = [], page.read_text(encoding="utf-8")
+    wanted = list(chosen) or [
+        name for name, arguments in BENCHMARKS.items() if not is_current(section(had, name), command_of(name, arguments))
+    ]
     for number, name in enumerate(wanted, 1):
         print(f"\nbenchmark {number}/{len(wanted)}: {command_of(name, BENCHMARKS[name])}", flush=True)
         text = run_benchmark(name, BENCHMARKS[name])

@@ -58,6 +58,7 @@ def test_figures_are_written_with_their_provenance_and_not_measured_again(
     page.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(bench, "BENCHMARKS", {"evaluate": "--samples 60"})
     monkeypatch.setattr(bench, "describe_commit", lambda *_: "commit 0123456789")
+    monkeypatch.setattr(bench, "is_current", lambda text, command: text.startswith(f"`{command}`, "))
     assert bench.run_all([], page) == []
     written = page.read_text(encoding="utf-8")
     assert written.startswith(PAGE)
@@ -72,29 +73,44 @@ def test_figures_are_written_with_their_provenance_and_not_measured_again(
     assert page.read_text(encoding="utf-8") == written
 
 
-def test_only_changes_of_code_make_figures_stale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_figures_are_current_until_what_is_measured_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     run = functools.partial(subprocess.run, cwd=tmp_path, check=True)
     run(["git", "init", "--quiet"])
     assert bench.describe_commit() == "no commit"
 
-    def commit(name: str, text: str) -> str:
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def commit(name: str, text: str) -> str:
+        write(name, text)
         run(["git", "add", name])
         run(["git", "-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "--quiet", "--message", name])
-        return bench.describe_commit("tests")
+        return bench.describe_commit(*bench.UNMEASURED)
+
+    def is_current(command: str = "python -m benchmarks.one") -> bool:
+        return bench.is_current(f"`python -m benchmarks.one`, 2026-11-30, {first}, 1 minute on 2 cores:", command)
 
     first = commit("code.py", "one")
     assert re.fullmatch("commit [0-9a-f]{10}", first)
-    assert commit("page.md", "figures") == first
-    (tmp_path / "tests").mkdir()
-    assert commit("tests/test_code.py", "one") == first
+    for name in ("page.md", "tests/test_code.py", "pipeline/preflight/data.py", "benchmarks/__main__.py"):
+        assert commit(name, "one") == first
     assert bench.describe_commit() != first
+    write("page.md", "other figures")
+    assert "changes" not in bench.describe_commit()
+    assert is_current()
+    assert not is_current("python -m benchmarks.one --samples 6")
+
+    write("code.py", "two")
+    assert bench.describe_commit().endswith(" with changes")
+    assert not is_current()
     assert commit("code.py", "two") != first
-    (tmp_path / "page.md").write_text("other figures", encoding="utf-8")
-    assert "changes" not in bench.describe_commit("tests")
-    (tmp_path / "code.py").write_text("three", encoding="utf-8")
-    assert bench.describe_commit("tests").endswith(" with changes")
+    assert not is_current()
+    commit("code.py", "one")
+    assert is_current()
+    first = "commit 0123456789"
+    assert not is_current()
 
 
 def test_a_failed_benchmark_keeps_its_earlier_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
