@@ -27,7 +27,7 @@ def _bill(image: str) -> str:
 
 
 @pytest.mark.parametrize("image", FILES)
-def test_a_bill_fits_the_schema_and_lists_each_package_for_this_system_once(image: str) -> None:
+def test_the_sbom_fits_the_schema_and_lists_each_package_for_this_system_once(image: str) -> None:
     bill = _bill(image)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
     content = json.loads(bill)

@@ -34,7 +34,7 @@ def test_registry_and_tag_change_every_image_and_nothing_else() -> None:
     assert len(changed) == len(load_steps())
 
 
-def test_changing_one_leaves_the_other() -> None:
+def test_registry_and_tag_change_independently() -> None:
     before = _images(COMMITTED)
     assert _images(with_images(COMMITTED, tag="9"))["push"] == before["push"].rpartition(":")[0] + ":9"
     tag = before["push"].rpartition(":")[2]

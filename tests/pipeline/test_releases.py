@@ -147,7 +147,7 @@ def test_an_older_server_is_refused_with_advice(newest_form: str) -> None:
         ({"activeDeadlineSeconds": "900"}, (2, 14)),
     ],
 )
-def test_settings_added_by_hand_count(pod: dict[str, Any], version: tuple[int, int]) -> None:
+def test_the_required_release_includes_settings_added_by_hand(pod: dict[str, Any], version: tuple[int, int]) -> None:
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-train": pod}}}}}
     needs = read_needs(yaml.safe_dump_all([{}, platform]))
     assert needs.version == version

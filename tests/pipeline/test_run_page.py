@@ -94,7 +94,7 @@ def test_the_baselines_have_the_same_titles_as_in_evaluate() -> None:
     assert evaluate.BASELINE_TITLES == BASELINE_TITLES
 
 
-def test_a_run_that_pushed_a_model(tmp_path: Path) -> None:
+def test_the_page_names_the_pushed_model_and_the_reused_steps(tmp_path: Path) -> None:
     record = make_run(tmp_path, load_steps(), reused=("ingest", "convert"))
     record.end("done")
     page = _write(tmp_path, record)
@@ -138,7 +138,7 @@ def test_the_page_shows_the_predicted_images_and_the_summary_of_the_evaluation(t
     assert "<th>Recognised reliably</th><td>1 of 2 classes: Rods &amp; rings</td>" in page
 
 
-def test_an_unchanged_run(tmp_path: Path) -> None:
+def test_the_page_of_an_unchanged_run_says_that_the_champion_stays(tmp_path: Path) -> None:
     record = make_run(tmp_path, load_steps(), reused=load_steps(), pushed=False)
     record.end("done")
     page = _write(tmp_path, record)
@@ -153,7 +153,7 @@ def test_a_single_sample_is_singular(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "1 samples" not in page
 
 
-def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
+def test_the_page_gives_the_reasons_for_not_pushing(tmp_path: Path) -> None:
     record = make_run(tmp_path, load_steps())
     (tmp_path / "hpa-pipeline" / "push" / "pushed_model").write_text('{"pushed": false, "reasons": ["a", "b"]}')
     (tmp_path / "hpa-pipeline" / "evaluate" / "blessing").write_text(json.dumps(OWN["blessing"] | {"champion_version": 4}))
@@ -162,7 +162,7 @@ def test_a_run_whose_model_was_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "title"), [("failed", "Failed in train"), ("stopped", "Stopped in train")])
-def test_a_run_that_ended_early(tmp_path: Path, status: str, title: str) -> None:
+def test_the_page_names_the_step_and_the_error_that_ended_a_run(tmp_path: Path, status: str, title: str) -> None:
     record = make_run(tmp_path, ("ingest", "convert"))
     record.record_line("train")
     record.end(status, "MemoryError: <none> left", "train")
@@ -173,7 +173,7 @@ def test_a_run_that_ended_early(tmp_path: Path, status: str, title: str) -> None
     assert "not reached" in page
 
 
-def test_a_run_that_failed_before_its_first_step(tmp_path: Path) -> None:
+def test_the_page_shows_an_error_before_the_first_step(tmp_path: Path) -> None:
     record = make_run(tmp_path, ())
     record.end("failed", "no room")
     page = _write(tmp_path, record)

@@ -56,7 +56,7 @@ def test_a_reader_returns_the_same_as_tensorflow(examples: Examples) -> None:
     assert np.array_equal(np.concatenate(batches), np.stack([record["pixels"] for record in parsed]))
 
 
-def test_widths_are_those_that_the_table_gives(examples: Examples) -> None:
+def test_widths_are_read_from_the_table_of_samples(examples: Examples) -> None:
     assert read_widths_um(examples) == {}
     first, second, *_ = read_column(examples, "split")
     widths = {first: "7.5", second: ""}

@@ -23,7 +23,7 @@ def test_the_error_is_the_mean_gap_over_all_predictions() -> None:
     assert reliability(y_true, y_score).error == pytest.approx(0.1 / 4 + 0.2 * 3 / 4)
 
 
-def test_zero_and_one_are_in_bins() -> None:
+def test_probabilities_of_0_and_1_are_in_the_outer_bins() -> None:
     found = reliability(np.array([[False, True]]), np.array([[0.0, 1.0]], np.float32))
     assert found.counts.tolist() == [1] + [0] * (NUM_BINS - 2) + [1]
     assert found.error == 0

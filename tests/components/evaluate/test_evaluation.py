@@ -75,7 +75,7 @@ def first(good: Path, examples: Examples, tmp_path_factory: pytest.TempPathFacto
 class TestFirstModel:
     """A model that knows every class, and no champion."""
 
-    def test_it_is_blessed_for_beating_the_baselines(self, first: Evaluation) -> None:
+    def test_a_model_is_blessed_for_beating_the_baselines(self, first: Evaluation) -> None:
         assert (first.verdict, first.blessed) == ("yes", True)
         assert (first.judged_on, first.num_samples, first.num_groups) == ("test", 120, 119)
         assert (first.champion_version, first.champion_generation) == (None, "")
@@ -108,7 +108,7 @@ class TestFirstModel:
         assert first.references["three_commonest"]["f1_macro"] > first.metrics["f1_macro_baseline"]
         assert "reference: perfect on the 3 commonest classes" in _words(_page(first), "Scoreboard")
 
-    def test_it_is_found_only_by_the_same_request(self, first: Evaluation, examples: Examples) -> None:
+    def test_an_evaluation_is_reused_only_for_the_same_request(self, first: Evaluation, examples: Examples) -> None:
         data_root = first.uri.split("/evaluation/")[0]
         assert _SETTINGS.find(examples, data_root) == first
         others = [

@@ -51,7 +51,7 @@ def _is_refused(data: bytes) -> bool:
 
 @pytest.mark.parametrize("num_bytes", [0, 1, 100, 4000, 100_000])
 @pytest.mark.parametrize("num_levels", [1, 3, 256])
-def test_what_an_encoder_writes_is_accepted(num_bytes: int, num_levels: int) -> None:
+def test_the_output_of_an_encoder_is_accepted(num_bytes: int, num_levels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, num_levels, num_bytes, dtype=np.uint8)
     check_lzw(imagecodecs.lzw_encode(pixels.tobytes()))
 
@@ -64,7 +64,7 @@ def test_a_code_without_an_entry_after_a_clear_code_is_refused(before: list[int]
         check_lzw(_pack([*before, 300, 65, 65, _END], is_msb_first))
 
 
-def test_what_follows_the_end_is_not_read() -> None:
+def test_codes_after_the_end_code_are_ignored() -> None:
     check_lzw(_pack([_CLEAR, 65, _END, _CLEAR, 300]))
 
 

@@ -40,7 +40,7 @@ def test_filters_with_the_same_pixels_are_named(make_pixels: MakePixels) -> None
         check_distinct(images | {"blue": make_pixels(1)})
 
 
-def test_files_with_the_same_size_and_checksum_are_named() -> None:
+def test_files_with_the_same_size_and_checksum_are_refused() -> None:
     files = {name: ImageFile(f"s_{name}.png", 1000, name) for name in ("red", "green", "yellow")}
     check_distinct_files(files)
     check_distinct_files(files | {"yellow": ImageFile("s_yellow.png", 1001, "red")})

@@ -152,7 +152,7 @@ class TestStored:
 
 @pytest.mark.object_store
 class TestKilled:
-    def test_repeatedly_it_resumes(
+    def test_an_ingest_that_is_killed_repeatedly_resumes(
         self,
         remote_root: str,
         faults: Faults,
@@ -208,7 +208,7 @@ _FAULTS: dict[str, list[Fault]] = {
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # see the fixture `faults`
 class TestFaults:
     @pytest.mark.parametrize("planned", _FAULTS.values(), ids=_FAULTS)
-    def test_that_are_temporary_are_survived(
+    def test_temporary_faults_are_survived(
         self,
         remote_root: str,
         faults: Faults,
@@ -223,7 +223,7 @@ class TestFaults:
         assert not faults.planned
         assert stored_in(remote_root) == undisturbed
 
-    def test_that_persist_end_in_one_error_and_the_same_command_resumes(
+    def test_persistent_faults_end_in_one_error_and_the_same_command_resumes(
         self,
         remote_root: str,
         faults: Faults,

@@ -118,7 +118,7 @@ def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
         prepare([], tmp_path, Reading())
 
 
-def test_what_a_killed_run_left_behind_is_replaced(tmp_path: Path) -> None:
+def test_remains_of_a_killed_run_are_replaced(tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "scans", {"a": "0"})
     unfinished = tmp_path / ".out.unfinished"
     unfinished.mkdir()

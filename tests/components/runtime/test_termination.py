@@ -55,11 +55,11 @@ def test_a_step_that_gets_sigterm_cleans_up_says_so_and_ends() -> None:
     assert said.splitlines() == ["cleaned up", "train | stopped by SIGTERM"]
 
 
-def test_it_also_ends_while_its_main_thread_is_in_native_code() -> None:
+def test_a_step_also_ends_while_its_main_thread_is_in_native_code() -> None:
     assert _terminate(_BUSY_STEP)[0] == 143
 
 
-def test_it_also_ends_when_cleanup_takes_too_long() -> None:
+def test_a_step_also_ends_when_cleanup_takes_too_long() -> None:
     assert _terminate(_SLOW_STEP)[0] == 143
 
 

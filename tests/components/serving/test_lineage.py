@@ -103,7 +103,7 @@ def _walk(folder: Path, target: str = "serving/hpa/1") -> list[Link]:
 
 
 @pytest.mark.parametrize("target", ["serving/hpa/1", "serving/hpa", "serving/hpa/"])
-def test_from_a_version_or_the_champion_to_the_source(pushed: Path, target: str) -> None:
+def test_lineage_leads_from_a_version_or_the_champion_to_the_source(pushed: Path, target: str) -> None:
     links = walk(f"{pushed}/{target}", str(pushed / "data"))
     assert [link.title for link in links] == TITLES
     assert not any(link.problem for link in links)
@@ -123,7 +123,7 @@ def test_from_a_version_or_the_champion_to_the_source(pushed: Path, target: str)
         assert facts["licence"]
 
 
-def test_from_an_object_store(bucket_root: str, tmp_path: Path) -> None:
+def test_lineage_is_read_from_an_object_store(bucket_root: str, tmp_path: Path) -> None:
     data_root, serving_root = storage.join(bucket_root, "data"), storage.join(bucket_root, "serving")
     uri = _push(_publish_all(data_root), tmp_path / "model", serving_root)
     links = walk(uri, data_root)

@@ -58,7 +58,7 @@ def _winner(write: Callable[[str], object], refusal: type[OSError], letters: str
 
 
 class TestRead:
-    def test_whole_file(self, uri: str) -> None:
+    def test_a_file_is_read_as_written_and_has_its_checksum(self, uri: str) -> None:
         storage.write_bytes(uri, _DATA)
         assert storage.exists(uri)
         assert storage.read_bytes(uri) == _DATA
@@ -66,7 +66,7 @@ class TestRead:
 
     @pytest.mark.parametrize("start", [0, 5, len(_DATA) - 3, len(_DATA)])
     @pytest.mark.parametrize("length", [0, 1, 3, 10])
-    def test_ranges(self, uri: str, start: int, length: int) -> None:
+    def test_a_range_is_read_and_one_beyond_the_end_is_an_error(self, uri: str, start: int, length: int) -> None:
         storage.write_bytes(uri, _DATA)
         expected = _DATA[start : start + length]
         assert storage.read_range(uri, start, len(expected), lambda found: found == expected) == expected
@@ -74,7 +74,7 @@ class TestRead:
             with pytest.raises(OSError, match=rf"file is damaged: expected {length} bytes at offset {start} with"):
                 storage.read_range(uri, start, length, lambda found: True)
 
-    def test_empty_files(self, uri: str) -> None:
+    def test_an_empty_file_is_stored_and_listed(self, uri: str) -> None:
         storage.write_bytes(uri, b"")
         assert storage.read_bytes(uri) == b""
         assert storage.list_tree(uri.rpartition("/")[0]) == ["file"]
@@ -205,7 +205,7 @@ def test_store_copies_instead_of_linking(uri: str, tmp_path: Path) -> None:
         "x" * 200,
     ],
 )
-def test_unusual_names(root: str, tmp_path: Path, name: str) -> None:
+def test_unusual_names_round_trip(root: str, tmp_path: Path, name: str) -> None:
     uri = storage.join(root, name, name)
     with storage.create(uri) as path:
         path.write_bytes(_DATA)

@@ -118,7 +118,7 @@ def test_malformed_json_responses_are_requested_again(gcs_root: str, faults: Fau
     assert storage.read_bytes(uri) == b"other cells"
 
 
-def test_a_wrongly_refused_condition_is_retried_as_damage(gcs_root: str, faults: Faults) -> None:
+def test_a_wrongly_refused_conditional_write_is_retried(gcs_root: str, faults: Faults) -> None:
     uri = storage.join(gcs_root, "file")
     faults.planned = [object_stores.answer(412)]
     assert storage.write_bytes(uri, b"cells")
@@ -132,7 +132,7 @@ def test_a_wrongly_refused_condition_is_retried_as_damage(gcs_root: str, faults:
         storage.write_bytes(uri, b"cells")
 
 
-def test_a_condition_that_is_always_wrongly_refused_is_given_up(
+def test_a_conditional_write_that_is_always_refused_fails(
     gcs_root: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gcs_storage, "_DAMAGED_TRIES_S", 0.5)

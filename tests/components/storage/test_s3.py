@@ -196,7 +196,7 @@ def test_unreachable_endpoint_is_given_up_soon(settings: pytest.MonkeyPatch) -> 
 class TestCredentials:
     """The sources of keys, endpoint and region."""
 
-    def test_profile(self, settings: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> None:
+    def test_keys_and_endpoint_come_from_a_profile(self, settings: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> None:
         endpoint = os.environ["AWS_ENDPOINT_URL_S3"]
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"):
             settings.delenv(name)
@@ -207,7 +207,9 @@ class TestCredentials:
         settings.setenv("AWS_PROFILE", "lab")
         assert storage.write_bytes(storage.join(s3_root, "file"), b"")
 
-    def test_web_identity(self, settings: pytest.MonkeyPatch, s3_root: str, tmp_path: Path) -> None:
+    def test_a_web_identity_token_is_exchanged_for_keys(
+        self, settings: pytest.MonkeyPatch, s3_root: str, tmp_path: Path
+    ) -> None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             settings.delenv(name)
         (tmp_path / "token").write_text("a-token")

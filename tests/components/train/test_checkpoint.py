@@ -70,7 +70,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(
     assert "cannot be read" in caplog.text
 
 
-def test_whatever_happens_to_a_mark_a_whole_checkpoint_is_found(tmp_path: Path) -> None:
+def test_a_complete_checkpoint_is_found_for_any_damage_to_the_newest_mark(tmp_path: Path) -> None:
     checkpoints = Checkpoints(str(tmp_path))
     checkpoints.save(_checkpoint(1))
     checkpoints.save(_checkpoint(2, num_epochs=1))

@@ -216,7 +216,7 @@ def test_the_state_of_another_network_is_refused(
         _train(deeper, splits, replace(RECIPE, epochs=2), tmp_path)
 
 
-def test_sigterm_saves(splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path) -> None:
+def test_sigterm_saves_a_checkpoint(splits: dict[str, ExampleReader], make_backbone: MakeBackbone, tmp_path: Path) -> None:
     def stop(_history: History) -> None:
         signal.raise_signal(signal.SIGTERM)
 

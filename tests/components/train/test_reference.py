@@ -36,7 +36,7 @@ def test_distances_are_mahalanobis_with_many_images() -> None:
     assert np.allclose(distances / distances[0], expected / expected[0], rtol=0.05)
 
 
-def test_a_constant_number_does_not_give_infinite_distances() -> None:
+def test_a_constant_feature_does_not_give_infinite_distances() -> None:
     numbers = np.c_[_correlated(100, seed=0), np.zeros((100, 2), np.float32)]
     assert np.isfinite(fit_spread(numbers, numbers).distances(tf.ones((3, _NUM_NUMBERS + 2)))).all()
 
@@ -85,7 +85,7 @@ def test_an_image_counts_as_far_if_either_its_features_or_its_texture_are() -> N
 
 
 @pytest.mark.parametrize(("num_validation", "is_known"), [(299, False), (300, True)])
-def test_the_usual_distance_needs_300_validation_images(
+def test_the_limit_of_the_distance_needs_300_validation_images(
     tmp_path: Path, publish_examples: Callable[..., Examples], num_validation: int, is_known: bool
 ) -> None:
     random = np.random.default_rng(0)

@@ -13,7 +13,7 @@ def test_the_paper_keeps_its_learning_rate() -> None:
     assert {learning_rate(RECIPE, epoch, [0.5] * 9) for epoch in (0.0, 3.3, 9.9)} == {0.1}
 
 
-def test_a_cosine_rises_and_falls() -> None:
+def test_a_cosine_schedule_warms_up_and_falls_to_0() -> None:
     rates = [learning_rate(replace(RECIPE, schedule="cosine"), epoch, []) for epoch in np.linspace(0, 10, 101)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(0.1)

@@ -40,7 +40,7 @@ def test_an_error_is_one_line(version_dir: Path, tmp_path: Path) -> None:  # noq
     assert line.startswith(f"{tmp_path}: expected images such as <Id>_green.png. There are none")
 
 
-def test_nothing_predicted_is_an_error(version_dir: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_predict_fails_if_no_image_can_be_used(version_dir: Path, tmp_path: Path) -> None:  # noqa: F811
     for name in ("red", "green", "blue"):
         (tmp_path / f"a_{name}.png").write_bytes(b"none")
     refused = invoke("predict", "--model", version_dir, "--images", tmp_path, "--out", tmp_path / "p.csv")

@@ -81,7 +81,9 @@ def test_sigterm_lets_requests_finish_and_leaves_nothing(
     _check_nothing_is_left(children, temporary)
 
 
-def test_kill_leaves_nothing(started: tuple[subprocess.Popen[str], str], cells_dir: Path, temporary: Path) -> None:
+def test_a_killed_server_leaves_no_process_and_no_file(
+    started: tuple[subprocess.Popen[str], str], cells_dir: Path, temporary: Path
+) -> None:
     process, url = started
     files = [("files", (path.name, path.read_bytes())) for path in sorted(cells_dir.glob("train/s00_*.png"))]
     assert requests.post(f"{url}/predict", files=files, timeout=_TIMEOUT_S).ok

@@ -92,7 +92,7 @@ def test_weights_that_the_pod_downloads_cannot_be_seen_from_here(make_submission
     ("file", "step"),
     [("weights=/data/start.h5", "train"), ("classes=/data/classes.csv", "ingest"), ("labels=/data/train.xlsx", "ingest")],
 )
-def test_a_file_that_the_step_would_not_see_fails(make_submission: MakeSubmission, file: str, step: str) -> None:
+def test_a_file_outside_the_volumes_of_its_step_fails(make_submission: MakeSubmission, file: str, step: str) -> None:
     places = "data_root=gs://cells/x", "serving_root=gs://cells/x"
     with pytest.raises(FailedError, match=f"{file} is a path, .* mounts no shared volume there in {step}: each pod"):
         check_places(make_submission(*places, file), LONG_S)
@@ -101,7 +101,7 @@ def test_a_file_that_the_step_would_not_see_fails(make_submission: MakeSubmissio
         check_places(make_submission(file, "weights=imagenet" if step == "ingest" else "classes=", pods=pods), LONG_S)
 
 
-def test_a_folder_is_measured_as_its_table_is_laid_out(tmp_path: Path) -> None:
+def test_samples_of_a_folder_are_counted_with_the_given_columns(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("Field,Found\na,1\n")
     (tmp_path / "a_green.png").write_bytes(b"png")
     layout = {"labels": "scores.csv", "id_column": "Field", "label_column": "Found"}

@@ -52,7 +52,7 @@ class TestZip64:
         assert dict(archive.read(archive.members)) == dict(zip(archive.members, [b"first", b"second", b""], strict=True))
         assert [member.num_bytes for member in archive.members] == [5, 6, 0]
 
-    def test_member_beyond_4_gb(self, tmp_path: Path, spool: Spool) -> None:
+    def test_a_member_beyond_4_gb_is_read(self, tmp_path: Path, spool: Spool) -> None:
         path = tmp_path / "archive.zip"
         with path.open("wb") as file:
             file.seek(5 << 30)  # a hole, which takes no disk space
@@ -64,7 +64,7 @@ class TestZip64:
         assert list(archive.read([member])) == [(member, b"first")]
 
     @pytest.mark.parametrize("length", [0, 8, 15])
-    def test_missing_extra_field(self, open_zip: OpenZip, small_zip64: bytes, length: int) -> None:
+    def test_a_damaged_zip64_extra_field_is_refused(self, open_zip: OpenZip, small_zip64: bytes, length: int) -> None:
         position = small_zip64.index(b"PK\1\2")
         data = bytearray(small_zip64)
         struct.pack_into("<H", data, position + 46 + 5 + 2, length)  # the field's own length
@@ -74,13 +74,13 @@ class TestZip64:
             open_zip(bytes(data))
 
     @pytest.mark.parametrize("what", [b"PK\6\6", b"PK\6\7"])
-    def test_missing_end_record_or_locator(self, open_zip: OpenZip, small_zip64: bytes, what: bytes) -> None:
+    def test_a_missing_end_record_or_locator_is_refused(self, open_zip: OpenZip, small_zip64: bytes, what: bytes) -> None:
         with pytest.raises(
             ValueError, match=r"The archive is not a ZIP archive, or is damaged or incomplete: (Bad magic|Corrupt zip64)"
         ):
             open_zip(small_zip64.replace(what, b"nono"))
 
-    def test_wrong_locator(self, open_zip: OpenZip, small_zip64: bytes) -> None:
+    def test_a_wrong_locator_is_refused(self, open_zip: OpenZip, small_zip64: bytes) -> None:
         data = bytearray(small_zip64)
         struct.pack_into("<Q", data, small_zip64.index(b"PK\6\7") + 8, 0)
         with pytest.raises(
@@ -91,7 +91,7 @@ class TestZip64:
 
 class TestDamage:
     @pytest.mark.parametrize("data", [b"", b"PK", b"<html>Sign in</html>" * 5000, _SMALL[:-22], _SMALL[:-1], _END[:21]])
-    def test_file_that_is_not_an_archive(self, open_zip: OpenZip, data: bytes) -> None:
+    def test_a_file_that_is_not_an_archive_is_refused(self, open_zip: OpenZip, data: bytes) -> None:
         with pytest.raises(
             ValueError, match="The archive is not a ZIP archive, or is damaged or incomplete: File is not a zip file"
         ):
@@ -109,7 +109,7 @@ class TestDamage:
             with_entry(_SMALL, 0, extra_length=60000),
         ],
     )
-    def test_damage_that_zipfile_finds(self, open_zip: OpenZip, data: bytes) -> None:
+    def test_damage_that_zipfile_finds_is_refused(self, open_zip: OpenZip, data: bytes) -> None:
         with pytest.raises(ValueError, match=r"^The archive is not a ZIP archive, or is damaged or incomplete: [BCT]\w+ "):
             open_zip(data)
 
@@ -126,7 +126,7 @@ class TestDamage:
             with_end(_SMALL, 1, 2, _NUM_BYTES, _START),
         ],
     )
-    def test_damage_that_zipfile_ignores(self, open_zip: OpenZip, data: bytes) -> None:
+    def test_damage_that_zipfile_ignores_is_refused(self, open_zip: OpenZip, data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)):
             pass
         with pytest.raises(ValueError, match=r"^The archive is damaged or incomplete: expected, by its end record, "):

@@ -82,11 +82,11 @@ def test_does_not_wait_longer_than_the_limit() -> None:
 
 
 @pytest.mark.parametrize(("header", "expected_s"), [("7", 7.0), ("0", 0.0), ("soon", None), ("-1", None)])
-def test_retry_after_in_seconds(serve: Serve, header: str, expected_s: float | None) -> None:
+def test_retry_after_is_read_in_seconds(serve: Serve, header: str, expected_s: float | None) -> None:
     assert _told_to_wait_s(serve, header) == expected_s
 
 
-def test_retry_after_as_a_date(serve: Serve) -> None:
+def test_retry_after_is_read_as_a_date(serve: Serve) -> None:
     assert _told_to_wait_s(serve, formatdate(time.time() + 7200, usegmt=True)) == pytest.approx(7200, abs=600)
     assert _told_to_wait_s(serve, formatdate(0, usegmt=True)) == 0
 

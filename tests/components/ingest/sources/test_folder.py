@@ -114,7 +114,7 @@ class TestFolder:
         with pytest.raises(FileNotFoundError, match=rf"{tmp_path}/train.csv: expected the table of labels. There is no table"):
             Folder(str(tmp_path), CLASS_NAMES)
 
-    def test_that_does_not_exist_is_named(self, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=str(tmp_path / "nowhere" / "train.csv")):
             Folder(str(tmp_path / "nowhere"), CLASS_NAMES)
 

@@ -19,7 +19,7 @@ def _sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_it_has_the_options_of_the_command() -> None:
+def test_the_server_has_the_options_of_the_command() -> None:
     command = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
     options = {parameter.name: parameter.default for parameter in command.params if parameter.name != "model"}
     assert vars(make_parser().parse_args(["--model=m"])) == options | {"model": "m", "host": "0.0.0.0"}

@@ -50,7 +50,9 @@ def _status(text: str) -> str:
     return f"document.getElementById('status').textContent === '{text}'"
 
 
-def test_dropped_files_of_several_formats_and_a_bad_one(tab: Tab, page_url: str, cells_dir: Path, tmp_path: Path) -> None:
+def test_dropped_files_of_any_format_are_predicted_and_a_bad_one_has_a_reason(
+    tab: Tab, page_url: str, cells_dir: Path, tmp_path: Path
+) -> None:
     planes = np.stack([imagecodecs.png_decode(path.read_bytes()) for path in _png_files(cells_dir, "s01")])
     tifffile.imwrite(tmp_path / "stack.ome.tif", planes, ome=True, metadata={"axes": "CYX", "Channel": {"Name": FILTERS}})
     for name, plane in zip(FILTERS, planes, strict=True):
@@ -75,14 +77,16 @@ def test_dropped_files_of_several_formats_and_a_bad_one(tab: Tab, page_url: str,
     assert all(name in shown[0] for name in CLASS_NAMES)
 
 
-def test_dropped_folder(tab: Tab, page_url: str, cells_dir: Path) -> None:
+def test_every_sample_of_a_dropped_folder_is_shown(tab: Tab, page_url: str, cells_dir: Path) -> None:
     tab.open(page_url)
     tab.drop("#drop", [cells_dir / "train"])
     tab.wait_for(_status("70 samples processed by hpa, version 1"))
     assert tab.value("document.querySelectorAll('article canvas').length") == 70
 
 
-def test_channels_contrast_and_activation_map(tab: Tab, page_url: str, cells_dir: Path) -> None:
+def test_the_switches_for_channel_contrast_and_activation_map_change_the_picture(
+    tab: Tab, page_url: str, cells_dir: Path
+) -> None:
     tab.open(page_url)
     tab.choose("#files", _png_files(cells_dir, "s00"))
     tab.wait_for("document.querySelector('canvas')?.width === 32")

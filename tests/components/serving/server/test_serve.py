@@ -80,7 +80,7 @@ def test_answers_are_not_delayed_by_nagles_algorithm() -> None:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_one_file_with_all_channels(serving: Serving, version_dir: Path, tmp_path: Path) -> None:
+def test_files_with_all_channels_are_answered_as_by_predict(serving: Serving, version_dir: Path, tmp_path: Path) -> None:
     folder = make_ome_tiffs(tmp_path / "stacks", dict.fromkeys("ab", "0"), num_planes=3, side_px=40)
     options = ReadingOptions(ImageNames("{id}.ome.tif", "red=tub,green=Ab,blue=dapi"), "0:4095", "max")
     predict(str(version_dir), str(folder), str(tmp_path / "p.csv"), options.image_names, "0:4095", "max")
@@ -128,7 +128,7 @@ def _infer(url: str, cells_dir: Path, *ids: str) -> Any:
     return requests.post(f"{url}/v2/models/hpa/infer", json={"id": "7", "inputs": inputs}, timeout=_TIMEOUT_S).json()
 
 
-def test_open_inference_protocol(url: str, cells_dir: Path) -> None:
+def test_the_open_inference_protocol_returns_the_predictions_of_an_upload(url: str, cells_dir: Path) -> None:
     assert requests.get(f"{url}/v2/health/live", timeout=_TIMEOUT_S).json() == {"live": True}
     assert requests.get(f"{url}/v2/health/ready", timeout=_TIMEOUT_S).json() == {"ready": True}
     (tensor,) = requests.get(f"{url}/v2/models/hpa", timeout=_TIMEOUT_S).json()["inputs"]
@@ -144,7 +144,7 @@ def test_open_inference_protocol(url: str, cells_dir: Path) -> None:
     assert outputs["decisions"]["data"] == decided
 
 
-def test_version_paths_of_the_open_inference_protocol(url: str) -> None:
+def test_version_paths_refer_to_the_served_version_and_others_are_not_found(url: str) -> None:
     model = f"{url}/v2/models/hpa"
     pixels = {"name": "pixels", "datatype": "UINT8", "shape": [1, SIDE_PX, SIDE_PX, 3], "data": [1] * SIDE_PX * SIDE_PX * 3}
     for get in ("", "/ready"):
@@ -159,7 +159,7 @@ def test_version_paths_of_the_open_inference_protocol(url: str) -> None:
         assert requests.post(f"{wrong}/infer", json={"inputs": [pixels]}, timeout=_TIMEOUT_S).status_code == 404
 
 
-def test_model_card_and_examples(url: str) -> None:
+def test_the_model_card_names_the_classes_and_examples_are_predicted(url: str) -> None:
     card = requests.get(f"{url}/model-card", timeout=_TIMEOUT_S)
     assert "hpa, version 1" in card.text
     assert all(name.replace("&", "&amp;") in card.text for name in CLASS_NAMES)
@@ -203,7 +203,7 @@ def test_page_loads_nothing_from_elsewhere_and_no_path_reads_files(url: str) -> 
     assert requests.get(url, headers={"Host": "elsewhere.example"}, timeout=_TIMEOUT_S).status_code == 400
 
 
-def test_metrics_and_description(url: str, cells_dir: Path) -> None:
+def test_metrics_count_requests_and_openapi_lists_the_paths(url: str, cells_dir: Path) -> None:
     _post(url, _files(cells_dir, "s00"))
     metrics = requests.get(f"{url}/metrics", timeout=_TIMEOUT_S).text
     assert 'hpa_requests_total{path="/predict",status="200"}' in metrics
@@ -213,7 +213,7 @@ def test_metrics_and_description(url: str, cells_dir: Path) -> None:
     assert {"/predict", "/v2/models/hpa/infer", "/metrics"} <= described.keys()
 
 
-def test_limits(serving: Serving, version_dir: Path, cells_dir: Path) -> None:
+def test_requests_beyond_the_limits_are_refused(serving: Serving, version_dir: Path, cells_dir: Path) -> None:
     with serving(version_dir, limits=Limits(max_upload_bytes=40_000, max_bytes_in_flight=50_000, max_waiting=2)) as url:
         assert _post(url, [("files", ("a_red.png", bytes(50_000)))]).status_code == 413
         chunked = requests.post(

@@ -8,7 +8,7 @@ from tests.components.serving.predict.conftest import CLASS_NAMES
 _HEADER = ",".join(["Id", "Decisions", *CLASS_NAMES]) + "\n"
 
 
-def test_torn_lines_are_removed(tmp_path: Path) -> None:
+def test_unfinished_lines_are_removed(tmp_path: Path) -> None:
     out, lines = tmp_path / "p.csv", tmp_path / "p.jsonl"
     out.write_text(f"{_HEADER}a,,0.1,0.2,0.3\nb,,0.1")
     lines.write_text('{"id": "a"}\n{"id": "b"}\n{"id"')
