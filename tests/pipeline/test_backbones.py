@@ -1,4 +1,4 @@
-"""Each network end to end at 75 px: training from weights in a file, a kill, predictions, and a warm start."""
+"""Each smaller network end to end at 75 px: training from weights in a file, a kill, predictions, and a warm start."""
 
 import csv
 import gc
@@ -29,7 +29,7 @@ pytestmark = [
     # Keras warns that its networks usually expect one or three channels. The first layer is widened to four.
     pytest.mark.filterwarnings("ignore:This model usually expects"),
 ]
-# test_run.py trains InceptionResNetV2.
+# All but the largest, which test_run.py trains.
 _NETWORKS = [name for name in BACKBONES if name != "inception_resnet_v2"]
 
 Train = Callable[..., Path]
@@ -119,7 +119,7 @@ def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(train_it: Train, resumed: Path, folder: Path, backbone: str) -> None:
-    """Each network, killed at its first checkpoint and resumed, ends with the weights of an uninterrupted training run."""
+    """Each smaller network, killed at its first checkpoint and resumed, ends with the weights of an uninterrupted training run."""
     whole = train_it("whole", data_root=str(folder / backbone / "data"))
     expected, found = (_read_variables(str(model / "variables" / "variables")) for model in (whole, resumed))
     assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))
@@ -142,7 +142,7 @@ def test_the_model_is_served_without_xla(resumed: Path) -> None:
 
 
 def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
-    """Each network, once pushed, predicts from PNG files."""
+    """Each smaller network, once pushed, predicts from PNG files."""
     images = tmp_path / "images"
     images.mkdir()
     for number in range(100, 103):
@@ -157,7 +157,7 @@ def test_the_pushed_model_predicts(served: Path, tmp_path: Path) -> None:
 
 
 def test_a_warm_start_continues_from_the_champion(train_it: Train, served: Path) -> None:
-    """Each network can continue from the champion's weights."""
+    """Each smaller network can continue from the champion's weights."""
     assert served.is_dir()
     again = train_it("warm", warm_start=True, seed=1, epochs=1, weights="none", learning_rate=1e-9)
     assert TrainedModel.read(str(again / MODEL_MANIFEST)).started_from == "version 1 of the served model"
