@@ -211,7 +211,8 @@ def check_data_fits(submission: Submission, size: "Future[SourceSize]", list_nod
     side_px, channels = int(submission.values["image_size_px"]), len(parse_channels(submission.values["channels"]))
     num_bytes = found.num_samples * (side_px * side_px * channels + _RECORD_BYTES)
     estimate = (
-        f"{count_of(found.num_samples, 'sample')} of {side_px} px in {channels} channels are {size_of(num_bytes)} of examples"
+        f"{count_of(found.num_samples, 'sample')} of {side_px} px in {count_of(channels, 'channel')} are {size_of(num_bytes)} "
+        "of examples"
     )
     if not (data_root := submission.values.get("data_root")):
         raise NotCheckedError(f"{estimate}; data_root is not given")

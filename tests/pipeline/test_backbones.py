@@ -119,7 +119,7 @@ def test_the_manifest_names_the_network(resumed: Path, backbone: str) -> None:
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(train_it: Train, resumed: Path, folder: Path, backbone: str) -> None:
-    """Each smaller network, killed at its first checkpoint and resumed, ends with the weights of an uninterrupted training run."""
+    """Each smaller network, killed at its first checkpoint and resumed, ends with the weights of an uninterrupted training."""
     whole = train_it("whole", data_root=str(folder / backbone / "data"))
     expected, found = (_read_variables(str(model / "variables" / "variables")) for model in (whole, resumed))
     assert all(np.array_equal(one, other) for one, other in zip(expected, found, strict=True))

@@ -1,5 +1,6 @@
 """The checks of data locations."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -207,9 +208,10 @@ def test_examples_that_fit_are_reported_with_an_estimate(
     assert "30Gi at most in train" in said
 
 
-def test_the_estimate_counts_named_stains(make_submission: MakeSubmission) -> None:
-    with pytest.raises(NotCheckedError, match=r"^31,072 samples of 299 px in 2 channels are 5\.6 GB of examples"):
-        check_data_fits(make_submission("channels=DNA,protein"), _size(31072), lambda: [])
+@pytest.mark.parametrize(("stains", "estimate"), [("DNA,protein", "2 channels are 5.6 GB"), ("DNA", "1 channel are 2.8 GB")])
+def test_the_estimate_counts_named_stains(make_submission: MakeSubmission, stains: str, estimate: str) -> None:
+    with pytest.raises(NotCheckedError, match=rf"^31,072 samples of 299 px in {re.escape(estimate)} of examples"):
+        check_data_fits(make_submission(f"channels={stains}"), _size(31072), lambda: [])
 
 
 def test_a_temporary_folder_that_is_too_small_fails(make_submission: MakeSubmission, cluster: Cluster) -> None:
