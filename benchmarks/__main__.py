@@ -96,7 +96,9 @@ def is_current(text: str, command: str) -> bool:
     """Whether a section has figures of this command, and no file that is measured has changed since."""
     found = re.match(rf"`{re.escape(command)}`, [0-9-]+, commit ([0-9a-f]+), ", text)
     try:
-        return found is not None and not _git("diff", "--name-only", found[1], left_out=UNMEASURED)
+        return found is not None and not any(
+            _git(*words, left_out=UNMEASURED) for words in (["diff", "--name-only", found[1]], ["status", "--porcelain"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return False
 

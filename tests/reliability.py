@@ -87,7 +87,7 @@ def as_rows(passed: dict[str, dict[str, Any]]) -> dict[str, str]:
     """For each test function, a row of a Markdown table with the number of its cases that have passed."""
     cases: dict[str, list[dict[str, Any]]] = {}
     for name, result in passed.items():
-        test = name.partition("[")[0]  # without the parameters
+        test = re.split(r"[\[@]", name)[0]  # without the parameters, and the group in results of earlier versions
         cases.setdefault(test, []).append(result)
     rows = {}
     for name, results in cases.items():

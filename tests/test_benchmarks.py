@@ -57,8 +57,7 @@ def test_figures_are_written_with_their_provenance_and_not_measured_again(
     page = tmp_path / "page.md"
     page.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(bench, "BENCHMARKS", {"evaluate": "--samples 60"})
-    monkeypatch.setattr(bench, "describe_commit", lambda *_: "commit 0123456789")
-    monkeypatch.setattr(bench, "is_current", lambda text, command: text.startswith(f"`{command}`, "))
+    monkeypatch.setattr(bench, "_git", lambda *words, left_out: "0123456789" if words[0] == "log" else "")
     assert bench.run_all([], page) == []
     written = page.read_text(encoding="utf-8")
     assert written.startswith(PAGE)
@@ -98,12 +97,15 @@ def test_figures_are_current_until_what_is_measured_changes(monkeypatch: pytest.
         assert commit(name, "one") == first
     assert bench.describe_commit() != first
     write("page.md", "other figures")
-    assert "changes" not in bench.describe_commit()
+    assert "changes" not in bench.describe_commit(*bench.UNMEASURED)
     assert is_current()
     assert not is_current("python -m benchmarks.one --samples 6")
 
+    write("new.py", "not committed")
+    assert not is_current()
+    (tmp_path / "new.py").unlink()
     write("code.py", "two")
-    assert bench.describe_commit().endswith(" with changes")
+    assert bench.describe_commit(*bench.UNMEASURED).endswith(" with changes")
     assert not is_current()
     assert commit("code.py", "two") != first
     assert not is_current()

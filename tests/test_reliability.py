@@ -61,11 +61,11 @@ def test_a_case_has_the_same_id_with_and_without_xdist(case: str) -> None:
     assert reliability.without_group(case) == reliability.without_group(f"{case}@runs") == case
 
 
-def test_all_cases_are_in_the_row_of_their_test() -> None:
+def test_cases_are_in_the_row_of_their_test_whatever_their_group() -> None:
     result = {"promise": "It resumes.", "seconds": 60, "date": "2026-11-29", "commit": "commit 0", "machine": "2 cores"}
-    rows = reliability.as_rows({f"test_a.py::TestRuns::test_x{case}": result for case in ("", "[1]", "[2@3]")})
+    rows = reliability.as_rows({f"test_a.py::TestRuns::test_x{case}": result for case in ("", "[1]", "@runs", "[2]@runs")})
     assert rows == {
-        "test_a.py::TestRuns::test_x": "| It resumes. | `test_a.py::TestRuns::test_x` | 3 cases in 3.0 min | "
+        "test_a.py::TestRuns::test_x": "| It resumes. | `test_a.py::TestRuns::test_x` | 4 cases in 4.0 min | "
         "2026-11-29, commit 0, 2 cores |"
     }
 
